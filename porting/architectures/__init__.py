@@ -1,0 +1,39 @@
+"""Models as data: canonical tensor names and shapes, computed without a framework."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from porting.architectures import pit
+from porting.architectures.base import Architecture, Shape, TensorSpec
+from porting.names import unknown
+
+__all__ = ["FAMILIES", "NAMES", "Architecture", "Shape", "TensorSpec", "build", "recognise"]
+
+FAMILIES = {"pit": pit}
+NAMES: tuple[str, ...] = tuple(name for family in FAMILIES.values() for name in family.CONFIGS)
+
+
+def build(
+    name: str, *, image_size: int | tuple[int, int] | None = None, num_classes: int | None = None
+) -> Architecture:
+    """A published model by its name, at any image size and class count.
+
+    Args:
+        name: One of `NAMES`.
+        image_size: Pixels, square or (height, width); the published size by default.
+        num_classes: Columns of the head, 0 for none; the published count by default.
+
+    Raises:
+        UnknownNameError: No model has this name; the nearest ones are named.
+        ValueError: The image is smaller than a patch, or the class count is negative.
+    """
+    for family in FAMILIES.values():
+        if name in family.CONFIGS:
+            return family.build(name, image_size=image_size, num_classes=num_classes)
+    raise unknown("model", name, NAMES)
+
+
+def recognise(family: str, shapes: Mapping[str, Shape]) -> Architecture | None:
+    """The model of a family that has these canonical shapes, or None."""
+    return FAMILIES[family].recognise(shapes)

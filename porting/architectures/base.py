@@ -1,0 +1,58 @@
+"""What a model is to a port: its name, and the names and shapes of its tensors in the canonical layout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from types import MappingProxyType
+from typing import TypeAlias
+
+Shape: TypeAlias = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """Shape and kind of one canonical tensor.
+
+    Attributes:
+        shape: The tensor's shape.
+        kind: `"float"` for weights and running statistics (any floating dtype), `"int"` for counters.
+    """
+
+    shape: Shape
+    kind: str = "float"
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One model, fixed down to the class count and the image size.
+
+    Attributes:
+        family: The converter's family: `"pit"`.
+        name: The model's name, as timm has it without the input size: `"pit_b_distilled"`.
+        image_size: Height and width of the input, pixels.
+        num_classes: Columns of the head; 0 for a model without one.
+        tensors: Canonical name to shape, in the order of the official files.
+        buffers: The names among `tensors` that are no parameters.
+    """
+
+    family: str
+    name: str
+    image_size: tuple[int, int]
+    num_classes: int
+    tensors: Mapping[str, TensorSpec]
+    buffers: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tensors", MappingProxyType(dict(self.tensors)))
+
+    @property
+    def parameters(self) -> int:
+        """Number of trainable numbers; buffers are not counted."""
+        return sum(prod(spec.shape) for name, spec in self.tensors.items() if name not in self.buffers)
+
+    @property
+    def distilled(self) -> bool:
+        """Whether the model has a distillation head."""
+        return self.name.endswith("_distilled")

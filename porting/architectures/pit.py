@@ -1,0 +1,179 @@
+"""Pooling-based Vision Transformer (arXiv 2103.16302, naver-ai/pit): hyper-parameters, canonical names and shapes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from porting.architectures.base import Architecture, Shape, TensorSpec
+
+
+@dataclass(frozen=True)
+class PitConfig:
+    """Hyper-parameters of one PiT.
+
+    Attributes:
+        patch_size: Kernel of the patch embedding, pixels.
+        stride: Stride of the patch embedding, pixels.
+        base_dims: Width of one attention head in each stage; a stage is `base_dims[i] * heads[i]` wide.
+        depth: Blocks in each stage.
+        heads: Attention heads in each stage.
+        mlp_ratio: Width of the MLP over the width of its stage.
+        image_size: Height and width of the input, pixels.
+        num_classes: Columns of the head; 0 leaves the head out.
+        in_channels: Channels of the input.
+        distilled: Two class tokens and a second head.
+    """
+
+    patch_size: int
+    stride: int
+    base_dims: tuple[int, ...]
+    depth: tuple[int, ...]
+    heads: tuple[int, ...]
+    mlp_ratio: int = 4
+    image_size: tuple[int, int] = (224, 224)
+    num_classes: int = 1000
+    in_channels: int = 3
+    distilled: bool = False
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of each stage."""
+        return tuple(base * heads for base, heads in zip(self.base_dims, self.heads, strict=True))
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Height and width of the first stage's feature map."""
+        height, width = ((pixels - self.patch_size) // self.stride + 1 for pixels in self.image_size)
+        return height, width
+
+
+_SMALL_PATCH = {"patch_size": 16, "stride": 8}
+_PLAIN = {
+    "pit_ti": PitConfig(**_SMALL_PATCH, base_dims=(32, 32, 32), depth=(2, 6, 4), heads=(2, 4, 8)),
+    "pit_xs": PitConfig(**_SMALL_PATCH, base_dims=(48, 48, 48), depth=(2, 6, 4), heads=(2, 4, 8)),
+    "pit_s": PitConfig(**_SMALL_PATCH, base_dims=(48, 48, 48), depth=(2, 6, 4), heads=(3, 6, 12)),
+    "pit_b": PitConfig(patch_size=14, stride=7, base_dims=(64, 64, 64), depth=(3, 6, 4), heads=(4, 8, 16)),
+}
+CONFIGS: Mapping[str, PitConfig] = _PLAIN | {
+    f"{name}_distilled": replace(config, distilled=True) for name, config in _PLAIN.items()
+}
+"""The eight published variants at 224 pixels and 1000 classes."""
+
+
+def build(
+    name: str, *, image_size: int | tuple[int, int] | None = None, num_classes: int | None = None
+) -> Architecture:
+    """One of the published variants, at any image size and class count.
+
+    Args:
+        name: A key of `CONFIGS`.
+        image_size: Pixels, square or (height, width); the published 224 by default.
+        num_classes: Columns of the head, 0 for none; the published 1000 by default.
+
+    Raises:
+        KeyError: The name is none of `CONFIGS`.
+        ValueError: The image is smaller than a patch, or the class count is negative.
+    """
+    config = CONFIGS[name]
+    if image_size is not None:
+        config = replace(config, image_size=(image_size, image_size) if isinstance(image_size, int) else image_size)
+    if num_classes is not None:
+        config = replace(config, num_classes=num_classes)
+    return architecture(name, config)
+
+
+def architecture(name: str, config: PitConfig) -> Architecture:
+    """The canonical tensors of a PiT with these hyper-parameters.
+
+    Raises:
+        ValueError: The image is smaller than a patch, or the class count is negative.
+    """
+    if min(config.image_size) < config.patch_size:
+        raise ValueError(f"{name}: image size {config.image_size} is smaller than the patch size {config.patch_size}")
+    if config.num_classes < 0:
+        raise ValueError(f"{name}: the class count is {config.num_classes}, expected 0 (no head) or more")
+    tensors = {key: TensorSpec(shape) for key, shape in _shapes(config)}
+    return Architecture("pit", name, config.image_size, config.num_classes, tensors)
+
+
+def recognise(shapes: Mapping[str, Shape]) -> Architecture | None:
+    """The published variant that has these canonical shapes, at whatever image size and class count they show.
+
+    Names and shapes that belong to no variant are for the plan to refuse, tensor by tensor; here only the tensors
+    that tell the variants apart are looked at.
+
+    Args:
+        shapes: Canonical name to shape.
+
+    Returns:
+        The variant, or None when the widths or depths are those of none.
+    """
+    conv, tokens, pos_embed = (shapes.get(key, ()) for key in ("patch_embed.conv.weight", "cls_token", "pos_embed"))
+    if (len(conv), len(tokens), len(pos_embed)) != (4, 3, 4):
+        return None
+    for name, config in CONFIGS.items():
+        found = _skeleton(shapes) == (config.depth, config.widths)
+        if found and conv[2] == config.patch_size and config.distilled == (tokens[1] == 2):
+            return architecture(
+                name,
+                replace(
+                    config,
+                    image_size=(_pixels(config, pos_embed[2]), _pixels(config, pos_embed[3])),
+                    num_classes=shapes.get("head.weight", (0,))[0],
+                    in_channels=conv[1],
+                ),
+            )
+    return None
+
+
+def _shapes(config: PitConfig) -> Iterator[tuple[str, Shape]]:
+    width = config.widths[0]
+    patch = (config.patch_size, config.patch_size)
+    yield "pos_embed", (1, width, *config.grid)
+    yield "cls_token", (1, 2 if config.distilled else 1, width)
+    yield from _affine("patch_embed.conv", (width, config.in_channels, *patch))
+    for stage, (depth, width) in enumerate(zip(config.depth, config.widths, strict=True)):
+        for block in range(depth):
+            yield from _block(f"transformers.{stage}.blocks.{block}", width, width * config.mlp_ratio)
+    for pool, (narrow, wide) in enumerate(zip(config.widths, config.widths[1:], strict=False)):
+        yield from _affine(f"pools.{pool}.conv", (wide, 1, 3, 3))
+        yield from _affine(f"pools.{pool}.fc", (wide, narrow))
+    last = config.widths[-1]
+    yield from _affine("norm", (last,))
+    if config.num_classes:
+        for head in ("head", "head_dist")[: 2 if config.distilled else 1]:
+            yield from _affine(head, (config.num_classes, last))
+
+
+def _block(prefix: str, width: int, hidden: int) -> Iterator[tuple[str, Shape]]:
+    yield from _affine(f"{prefix}.norm1", (width,))
+    yield from _affine(f"{prefix}.attn.qkv", (3 * width, width))
+    yield from _affine(f"{prefix}.attn.proj", (width, width))
+    yield from _affine(f"{prefix}.norm2", (width,))
+    yield from _affine(f"{prefix}.mlp.fc1", (hidden, width))
+    yield from _affine(f"{prefix}.mlp.fc2", (width, hidden))
+
+
+def _affine(name: str, weight: Shape) -> Iterator[tuple[str, Shape]]:
+    yield f"{name}.weight", weight
+    yield f"{name}.bias", weight[:1]
+
+
+def _skeleton(shapes: Mapping[str, Shape]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Blocks and width of each stage, read off the first LayerNorm of every block."""
+    norms = re.compile(r"transformers\.(\d+)\.blocks\.(\d+)\.norm1\.weight")
+    blocks = {
+        (int(found[1]), int(found[2])): shape[0] for key, shape in shapes.items() if (found := norms.fullmatch(key)) and shape
+    }
+    stages = sorted({stage for stage, _ in blocks})
+    depth = tuple(max(block for stage, block in blocks if stage == at) + 1 for at in stages)
+    widths = tuple(next(width for (stage, _), width in blocks.items() if stage == at) for at in stages)
+    return depth, widths
+
+
+def _pixels(config: PitConfig, grid: int) -> int:
+    """An image side that gives this grid side: several do, and the roundest of them is what people train at."""
+    smallest = (grid - 1) * config.stride + config.patch_size
+    return next((pixels for pixels in range(smallest, smallest + config.stride) if pixels % 32 == 0), smallest)

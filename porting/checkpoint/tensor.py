@@ -1,0 +1,45 @@
+"""A tensor that is described now and read later, so that a checkpoint of any size streams through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[Any]
+Shape: TypeAlias = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LazyTensor:
+    """Shape and dtype of one tensor, and how to read it.
+
+    Attributes:
+        shape: The tensor's shape; `()` for a scalar.
+        dtype: A native-endian NumPy dtype; bfloat16 is `ml_dtypes.bfloat16`.
+        load: Returns the data, of exactly this shape and dtype. The array may be read-only, strided, and a view of a
+            mapped file: copy what you keep, and do not use it after the checkpoint is closed.
+    """
+
+    shape: Shape
+    dtype: np.dtype[Any]
+    load: Callable[[], Array]
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the data in bytes, packed."""
+        return self.size * self.dtype.itemsize
+
+    @classmethod
+    def of(cls, array: Array) -> LazyTensor:
+        """A tensor whose data is already in memory."""
+        return cls(array.shape, array.dtype, lambda: array)

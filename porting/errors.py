@@ -1,0 +1,47 @@
+"""The errors of `porting`: what was found, where, what was expected, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from os import PathLike
+
+
+class PortingError(Exception):
+    """Something about a checkpoint or a port that the user can act on.
+
+    Args:
+        summary: One line: what was found, where, what was expected and what to do.
+        details: Further lines, one a mismatch, shown below the summary.
+    """
+
+    def __init__(self, summary: str, details: Iterable[str] = ()) -> None:
+        super().__init__(summary)
+        self.summary = summary
+        self.details = tuple(details)
+
+    def __str__(self) -> str:
+        return "\n  ".join((self.summary, *self.details))
+
+
+class CheckpointError(PortingError):
+    """A file that cannot be read or written as a checkpoint; the summary starts with the file's path."""
+
+    def __init__(self, path: str | PathLike[str], problem: str, details: Iterable[str] = ()) -> None:
+        super().__init__(f"{path}: {problem}", details)
+        self.path = path
+
+
+class UnsafePickleError(CheckpointError):
+    """A pickle that asks for something other than tensors and plain containers. Nothing of it was executed."""
+
+
+class TargetExistsError(CheckpointError):
+    """The target is already there and replacing it was not asked for."""
+
+
+class PlanError(PortingError):
+    """Two sets of tensors that do not map onto each other; the details hold every mismatch."""
+
+
+class UnknownNameError(PortingError):
+    """A model, layout, format or dtype that is not known here; the message names the nearest ones."""

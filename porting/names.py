@@ -1,0 +1,69 @@
+"""Lists of names for people: the nearest ones to a misspelt one, and many of them folded into few."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from porting.errors import UnknownNameError
+
+_INDEX = re.compile(r"(?<![^.])\d+(?![^.])")
+
+
+def nearest(name: str, known: Iterable[str], count: int = 1) -> list[str]:
+    """The known names that look most like this one, best first."""
+    return get_close_matches(name, list(known), n=count, cutoff=0.5)
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
+    """The error for a name that is none of those known, naming the nearest, else all of them."""
+    known = list(known)
+    close = nearest(name, known)
+    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+    return UnknownNameError(f"unknown {kind} {name!r}; {hint}")
+
+
+def fold(names: Iterable[str]) -> list[str]:
+    """Names that differ in their indices only, as one: `a.0.w`, `a.1.w`, `a.2.w` become `a.{0..2}.w`.
+
+    Two names are folded together when all their indices but one agree, so that what is printed stands for exactly the
+    names that were given. Order of first appearance is kept.
+    """
+    folded = list(dict.fromkeys(names))
+    positions = max((len(_INDEX.findall(name)) for name in folded), default=0)
+    for position in reversed(range(positions)):
+        folded = _fold_at(folded, position)
+    return folded
+
+
+def _fold_at(names: list[str], position: int) -> list[str]:
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for name in names:
+        parts = _split_at(name, position)
+        groups.setdefault(parts[:1] + parts[2:] if len(parts) == 3 else (name,), []).extend(
+            [int(parts[1])] if len(parts) == 3 else []
+        )
+    return [key[0] if len(key) == 1 else f"{key[0]}{_ranges(indices)}{key[1]}" for key, indices in groups.items()]
+
+
+def _split_at(name: str, position: int) -> tuple[str, ...]:
+    """The name before, at and after its index number `position` (counting folded ones); the name alone without one."""
+    indices = list(re.finditer(r"(?<![^.])(\d+|\{[\d.,]+\})(?![^.])", name))
+    if position >= len(indices) or not indices[position][0].isdigit():
+        return (name,)
+    at = indices[position]
+    return name[: at.start()], at[0], name[at.end() :]
+
+
+def _ranges(indices: list[int]) -> str:
+    indices = sorted(indices)
+    runs: list[list[int]] = []
+    for index in indices:
+        if runs and index == runs[-1][1] + 1:
+            runs[-1][1] = index
+        else:
+            runs.append([index, index])
+    if len(indices) == 1:
+        return str(indices[0])
+    return "{" + ",".join(str(low) if low == high else f"{low}..{high}" for low, high in runs) + "}"

@@ -1,0 +1,1 @@
+"""Numerical alignment: two frameworks run the same model, and what they compute is recorded, compared and judged."""

@@ -1,0 +1,1 @@
+"""The result of an alignment, and how it is shown."""

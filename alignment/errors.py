@@ -1,0 +1,48 @@
+"""The errors of `alignment`: what was found, where, what was expected, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from os import PathLike
+
+
+class AlignmentError(Exception):
+    """An alignment that could not be carried out, for a reason that the user can act on.
+
+    Args:
+        summary: One line: what was found, where, what was expected and what to do.
+        details: Further lines, one a mismatch, shown below the summary.
+    """
+
+    def __init__(self, summary: str, details: Iterable[str] = ()) -> None:
+        super().__init__(summary)
+        self.summary = summary
+        self.details = tuple(details)
+
+    def __str__(self) -> str:
+        return "\n  ".join((self.summary, *self.details))
+
+
+class NothingComparedError(AlignmentError):
+    """Not one quantity was compared, so there is nothing to pass or fail."""
+
+
+class RefusedError(AlignmentError):
+    """Two recordings that must not be compared: their inputs, models or steps are not the same."""
+
+
+class FileError(AlignmentError):
+    """A recording, report or configuration that cannot be read or written; the summary starts with its path."""
+
+    def __init__(self, path: str | PathLike[str], problem: str, details: Iterable[str] = ()) -> None:
+        super().__init__(f"{path}: {problem}", details)
+        self.path = path
+
+
+class FieldError(AlignmentError):
+    """A value read from JSON or TOML that does not have the declared form; the summary starts with its place."""
+
+    def __init__(self, where: str, problem: str) -> None:
+        super().__init__(f"{where}: {problem}" if where else problem)
+        self.where = where
+        self.problem = problem

@@ -29,7 +29,10 @@ FRAMEWORK_OF = {
 
 
 def _modules() -> list[Path]:
-    return [ROOT / "cli.py", *(path for folder in sorted(OWN - {"cli"}) for path in sorted((ROOT / folder).rglob("*.py")))]
+    return [
+        ROOT / "cli.py",
+        *(path for folder in sorted(OWN - {"cli"}) for path in sorted((ROOT / folder).rglob("*.py"))),
+    ]
 
 
 def _imports(path: Path) -> set[str]:

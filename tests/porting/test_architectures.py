@@ -46,7 +46,7 @@ def test_shapes_of_no_variant_are_not_recognised(key: str) -> None:
 
 
 def test_bad_requests_say_what_is_wrong() -> None:
-    with pytest.raises(UnknownNameError, match="unknown model 'pit_tii'; did you mean pit_ti?"):
+    with pytest.raises(UnknownNameError, match=r"unknown model 'pit_tii'; did you mean pit_ti\?"):
         build("pit_tii")
     with pytest.raises(ValueError, match=r"image size \(8, 8\) is smaller than the patch size 16"):
         build("pit_ti", image_size=8)

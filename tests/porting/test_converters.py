@@ -123,7 +123,7 @@ def test_tensors_of_no_known_model_are_refused() -> None:
 def test_unknown_names_are_met_with_the_nearest(model: str | None, layout: str | None) -> None:
     with pytest.raises(UnknownNameError, match="did you mean"):
         identify({}, model=model, layout=layout)
-    with pytest.raises(UnknownNameError, match="unknown layout of pit 'timn'; did you mean timm?"):
+    with pytest.raises(UnknownNameError, match=r"unknown layout of pit 'timn'; did you mean timm\?"):
         table_of("pit", "timn")
 
 

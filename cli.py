@@ -210,3 +210,222 @@ def random(
     architecture = build(model, image_size=image_size, num_classes=num_classes)
     written = write_random(architecture, target, layout=target_layout, seed=seed, overwrite=force)
     click.echo(f"{target}: {architecture.name}, {written.nbytes:,} bytes, random weights of seed {seed}")
+
+
+@click.group(cls=Tool, context_settings={"help_option_names": ["-h", "--help"]})
+@_tool
+def pit_align(debug: bool) -> None:
+    """Prove that a model and its port compute the same thing, and gate on it.
+
+    \b
+    pit-align all --model pit_ti --dtype both
+    pit-align all --model pit_b --weights pit_b.pth --candidate-weights pit_b.pdparams
+    pit-align gate logs/pit_ti/report.json --config pit-align.toml
+    """
+
+
+def _pair_options(command: Command) -> Command:
+    """Which two models, with which weights, on what."""
+    for option in reversed(
+        (
+            click.option("--model", help="A model that `pit-port list` names."),
+            click.option(
+                "--pair", "pair_file", metavar="FILE[:NAME]", help="A pair declared in a Python file instead."
+            ),
+            click.option("--image-size", type=click.IntRange(min=1), help="Pixels; the published size by default."),
+            click.option("--num-classes", type=click.IntRange(min=1), help="Columns of the head."),
+            click.option("--weights", type=_FILE, help="Checkpoint in any format and layout; random by default."),
+            click.option(
+                "--inputs", type=_FILE, help="Images (and labels): .npz, .npy or .safetensors; random by default."
+            ),
+            click.option("--batch-size", default=4, show_default=True, type=click.IntRange(min=1)),
+            click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0)),
+            click.option(
+                "--dtype", default="both", show_default=True, type=click.Choice(["float32", "float64", "both"])
+            ),
+            click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "gpu"])),
+            click.option("--threads", type=click.IntRange(min=1), help="CPU threads of each side."),
+            click.option("--allow-tf32", is_flag=True, help="Let a GPU compute float32 in TensorFloat-32."),
+            click.option("--nondeterministic", is_flag=True, help="Allow nondeterministic algorithms."),
+            click.option("--torch-python", metavar="PATH", help="Interpreter of the torch side; this one by default."),
+            click.option(
+                "--paddle-python", metavar="PATH", help="Interpreter of the Paddle side; this one by default."
+            ),
+            click.option("--out", type=_FILE, help="Where to write; logs/<model>/ by default."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def _pair(model: str | None, pair_file: str | None, image_size: int | None, num_classes: int | None) -> Any:
+    from alignment.pair import load_pair
+    from alignment.pairs import build
+
+    if (model is None) == (pair_file is None):
+        raise click.UsageError("give either --model or --pair")
+    if pair_file is not None:
+        return load_pair(pair_file)
+    return build(model, image_size=image_size, num_classes=num_classes)
+
+
+def _settings(steps: tuple[str, ...], options: dict[str, Any]) -> Any:
+    from alignment.settings import DTYPES, Settings
+
+    pythons = {name: options[f"{name}_python"] for name in ("torch", "paddle") if options[f"{name}_python"]}
+    return Settings(
+        **({"steps": steps} if steps else {}),
+        dtypes=DTYPES if options["dtype"] == "both" else (options["dtype"],),
+        device=options["device"],
+        batch_size=options["batch_size"],
+        seed=options["seed"],
+        weights=options["weights"],
+        candidate_weights=options.get("candidate_weights"),
+        inputs=options["inputs"],
+        pythons=pythons,
+        threads=options["threads"],
+        deterministic=not options["nondeterministic"],
+        tf32=options["allow_tf32"],
+    )
+
+
+def _step_command(name: str, steps: tuple[str, ...], text: str) -> None:
+    """Add a command that aligns these steps; none stands for all."""
+
+    @pit_align.command(name, help=text)
+    @_pair_options
+    @click.option(
+        "--candidate-weights", type=_FILE, help="The port in question; by default --weights is ported afresh."
+    )
+    @click.option("-v", "--verbose", is_flag=True, help="Show every quantity, not only the worst of each kind.")
+    @json_option
+    def run(
+        model: str | None,
+        pair_file: str | None,
+        image_size: int | None,
+        num_classes: int | None,
+        out: Path | None,
+        verbose: bool,
+        as_json: bool,
+        **options: Any,
+    ) -> None:
+        from alignment.report.progress import showing_progress
+        from alignment.run import align
+
+        pair = _pair(model, pair_file, image_size, num_classes)
+        folder = out or Path("logs") / pair.name
+        with showing_progress() as progress:
+            report = align(pair, folder, _settings(steps, options), progress=progress, command=_command_line())
+        _show(report, as_json, verbose)
+
+
+def _command_line() -> str:
+    import shlex
+
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def _show(report: Any, as_json: bool, verbose: bool) -> None:
+    """Print a report, and exit 1 on a divergence."""
+    from alignment.report.model import DIVERGENCE
+    from alignment.report.terminal import print_report
+
+    _print_json(report.to_json()) if as_json else print_report(report, verbose=verbose)
+    if report.verdict == DIVERGENCE:
+        raise SystemExit(DIFFERENT)
+
+
+_step_command("forward", ("forward",), "Align the logits, every stage and the parameters.")
+_step_command("metric", ("metric",), "Align top-1 and top-5 accuracy, and the classes that each side predicts.")
+_step_command("loss", ("loss",), "Align cross entropy, label smoothing and soft-target cross entropy.")
+_step_command("bp", ("bp",), "Align the gradients of every parameter and the input, and the losses of the next steps.")
+_step_command("all", (), "Align all steps, one process a framework, both at the same time.")
+
+
+@pit_align.command()
+@click.argument("step")
+@click.option("--backend", required=True, help="The framework whose side is run: torch or paddle.")
+@_pair_options
+def record(
+    step: str,
+    backend: str,
+    model: str | None,
+    pair_file: str | None,
+    image_size: int | None,
+    num_classes: int | None,
+    out: Path | None,
+    **options: Any,
+) -> None:
+    """Run one side of STEP (forward, metric, loss, bp, all) alone, to be compared elsewhere.
+
+    \b
+    pit-align record forward --backend torch --model pit_ti --device gpu --out torch-side
+    """
+    from alignment.report.progress import showing_progress
+    from alignment.run import record as record_side
+
+    pair = _pair(model, pair_file, image_size, num_classes)
+    settings = _settings(() if step == "all" else (step,), options)
+    folder = out or Path("logs") / f"{pair.name}-{backend}"
+    with showing_progress() as progress:
+        written = record_side(pair, pair.role_of(backend), folder, settings, progress=progress, command=_command_line())
+    for path in written:
+        click.echo(path)
+
+
+@pit_align.command()
+@click.argument("reference", type=_FILE)
+@click.argument("candidate", type=_FILE)
+@click.option(
+    "--atol", multiple=True, metavar="[KEY:]VALUE", help="Absolute tolerance, for keys of this pattern or all."
+)
+@click.option("--rtol", multiple=True, metavar="[KEY:]VALUE", help="Relative tolerance, likewise.")
+@click.option("--squeeze", is_flag=True, help="Let shapes differ by axes of length one.")
+@click.option("-v", "--verbose", is_flag=True, help="Show every quantity.")
+@json_option
+def compare(
+    reference: Path,
+    candidate: Path,
+    atol: tuple[str, ...],
+    rtol: tuple[str, ...],
+    squeeze: bool,
+    verbose: bool,
+    as_json: bool,
+) -> None:
+    """Compare two recordings, or two .npy files of anybody's reprod_log.
+
+    \b
+    pit-align compare forward_torch.npy forward_paddle.npy --atol 1e-5
+    pit-align compare torch-side paddle-side
+    """
+    from alignment.comparison import compare_paths
+
+    report = compare_paths(reference, candidate, atol=atol, rtol=rtol, squeeze=squeeze, command=_command_line())
+    _show(report, as_json, verbose)
+
+
+@pit_align.command()
+@click.argument("report", type=_FILE)
+@click.option("--config", default="pit-align.toml", show_default=True, type=_FILE, help="The reviewed thresholds.")
+@json_option
+def gate(report: Path, config: Path, as_json: bool) -> None:
+    """Hold REPORT against reviewed thresholds; exit 1 if one is exceeded."""
+    from alignment.gate import gate as hold
+    from alignment.gate import load_config
+    from alignment.report.model import read_report
+
+    result = hold(read_report(report), load_config(config))
+    _print_json(result.to_json()) if as_json else click.echo(result.to_text())
+    if not result.passed:
+        raise SystemExit(DIFFERENT)
+
+
+@pit_align.command("report")
+@click.argument("report", type=_FILE)
+@click.option("-v", "--verbose", is_flag=True, help="Show every quantity.")
+@json_option
+def show_report(report: Path, verbose: bool, as_json: bool) -> None:
+    """Show a REPORT again; exit 1 if it says divergence."""
+    from alignment.report.model import read_report
+
+    _show(read_report(report), as_json, verbose)

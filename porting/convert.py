@@ -12,12 +12,13 @@ import numpy as np
 
 from porting.architectures.base import Architecture
 from porting.casting import cast
-from porting.checkpoint import Checkpoint, format_of, open_checkpoint, write_checkpoint
+from porting.checkpoint import Checkpoint, Written, format_of, open_checkpoint, write_checkpoint
 from porting.checkpoint.tensor import LazyTensor
 from porting.converters import plan_between, specs_in
 from porting.errors import CheckpointError, PlanError, TargetExistsError
 from porting.identify import Identity, identify
 from porting.plan import mismatches
+from porting.synthetic import random_weights
 
 USUAL_LAYOUT: Mapping[str, str] = {"pdparams": "paddlevit"}
 """Target format to the layout that its users expect; canonical for the others."""
@@ -132,6 +133,32 @@ def convert(
             cast_from=count_dtypes(changed),
             digest=written.digest if written else None,
         )
+
+
+def write_random(
+    architecture: Architecture,
+    target: str | PathLike[str],
+    *,
+    layout: str | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> Written:
+    """Write random weights in which every tensor matters (see `porting.synthetic`).
+
+    Args:
+        architecture: The model.
+        target: The file to write; its suffix tells the format.
+        layout: The layout; by default the usual one of the format.
+        seed: Any integer of 0 or more.
+        overwrite: Replace a target that is there already.
+
+    Raises:
+        CheckpointError: The target cannot be written.
+        UnknownNameError: The layout or suffix is not known.
+    """
+    chosen = layout or USUAL_LAYOUT.get(format_of(target), "canonical")
+    weights = {name: LazyTensor.of(values) for name, values in random_weights(architecture, seed).items()}
+    return write_checkpoint(target, translate(weights, architecture, "canonical", chosen), overwrite=overwrite)
 
 
 def identify_checkpoint(checkpoint: Checkpoint, *, model: str | None = None, layout: str | None = None) -> Identity:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
@@ -43,3 +44,20 @@ class LazyTensor:
     def of(cls, array: Array) -> LazyTensor:
         """A tensor whose data is already in memory."""
         return cls(array.shape, array.dtype, lambda: array)
+
+
+class Described(ABC):
+    """A tensor as a file describes it, before its name is known and its description checked."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def tensor(self, name: str) -> LazyTensor:
+        """The tensor, once what the file says about it is found possible.
+
+        Args:
+            name: What to call it in errors.
+
+        Raises:
+            CheckpointError: What the file says about it cannot be true.
+        """

@@ -1,0 +1,73 @@
+"""NumPy's archives (`.npz`): a zip of `.npy` files, each a short text header and the array's bytes.
+
+Source: `numpy.lib.format`, format versions 1.0 and 2.0. NumPy has no name for bfloat16: `numpy.savez` writes arrays
+of `ml_dtypes.bfloat16` as two raw bytes an element (`V2`), which `numpy.load(...)[key].view(ml_dtypes.bfloat16)` reads
+back. The same is done here, and `V2` is read as bfloat16; nothing else is stored so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from math import prod
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from porting.checkpoint import dtypes
+from porting.checkpoint.arrays import ARRAY_CODES, checked_shape
+from porting.checkpoint.machine import Malformed
+from porting.checkpoint.source import Source
+from porting.checkpoint.tensor import Array, LazyTensor, Shape
+from porting.checkpoint.zips import Record, read_zip
+
+SUFFIX = ".npy"
+_Order: TypeAlias = Literal["C", "F"]
+_MAGIC = b"\x93NUMPY"
+_HEADER = re.compile(
+    rb"\s*\{\s*'descr':\s*'([<>|=])([A-Za-z]\d+)',\s*'fortran_order':\s*(True|False),\s*"
+    rb"'shape':\s*\(((?:\d+L?(?:,\s*\d+L?)*,?)?)\),?\s*\}\s*"
+)
+_MAX_HEADER = 10_000
+_CODES = {**ARRAY_CODES, "V2": "bfloat16"}
+
+
+def read(source: Source, records: dict[str, Record] | None = None) -> dict[str, LazyTensor]:
+    """The arrays by name, in the order of the archive's directory."""
+    records = read_zip(source) if records is None else records
+    return {name.removesuffix(SUFFIX): _tensor(source, record) for name, record in records.items()}
+
+
+def _tensor(source: Source, record: Record) -> LazyTensor:
+    try:
+        start, shape, dtype, order = _parse(record.head(_MAX_HEADER))
+        if record.size - start != prod(shape) * dtype.itemsize:
+            raise Malformed(f"of shape {shape} and dtype {dtype.name} takes other than {record.size - start} bytes")
+    except Malformed as problem:
+        raise source.error(f"the record {record.name} {problem}; fetch or save it again") from None
+    return LazyTensor(shape, dtype.newbyteorder("="), _loader(record, start, shape, dtype, order))
+
+
+def _parse(head: bytes) -> tuple[int, Shape, np.dtype[Any], _Order]:
+    """Where the data starts, shape, dtype in its byte order, and the order of the axes."""
+    if head[:6] != _MAGIC or head[6:8] not in (b"\x01\x00", b"\x02\x00"):
+        raise Malformed("is no .npy file of version 1.0 or 2.0")
+    width = 2 if head[6] == 1 else 4
+    start = 8 + width + int.from_bytes(head[8 : 8 + width], "little")
+    found = _HEADER.fullmatch(head[8 + width : start])
+    if found is None or len(head) < start:
+        raise Malformed("has a header of another form than {'descr': .., 'fortran_order': .., 'shape': ..}")
+    order, code, fortran, sizes = (group.decode() for group in found.groups())
+    if code not in _CODES:
+        raise Malformed(f"is an array of dtype {code!r}, expected one of {', '.join(_CODES)}")
+    shape = checked_shape(tuple(int(size[:18]) for size in re.findall(r"\d+", sizes)))
+    dtype = dtypes.dtype(_CODES[code])
+    return start, shape, dtype.newbyteorder(">") if order == ">" else dtype, "F" if fortran == "True" else "C"
+
+
+def _loader(record: Record, start: int, shape: Shape, dtype: np.dtype[Any], order: _Order) -> Callable[[], Array]:
+    def load() -> Array:
+        array: Array = np.ndarray(shape, dtype, record.array(), start, order=order)
+        return array.astype(dtype.newbyteorder("="), copy=False)
+
+    return load

@@ -1,0 +1,121 @@
+"""Paddle's parameter files (`.pdparams`): pickles of NumPy arrays.
+
+Source: `paddle/framework/io.py` and `io_utils.py` of Paddle 2.6 and 3.3. Read are all its shapes: a flat dict with a
+table of parameter names, a flat dict alone, nested dicts whose tensors are `(name, array)`, and
+`eval('data', {'data': array})`, of which nothing but this literal form is accepted. Paddle has no NumPy dtype for
+bfloat16: it stores the bits as uint16, and reads every uint16 array as bfloat16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from porting.checkpoint import dtypes
+from porting.checkpoint.arrays import PickledArray, checked_shape
+from porting.checkpoint.machine import Malformed, PickleMachine, Symbol, Unsafe
+from porting.checkpoint.pickles import MAX_DEPTH, plain_symbols, require_end
+from porting.checkpoint.source import Source
+from porting.checkpoint.tensor import Array, Described, LazyTensor
+
+_NAME_TABLE = "StructuredToParameterName@@"
+_SLICE_TABLE = "UnpackBigParamInfor@@"
+
+
+def read(source: Source) -> object:
+    """What was saved, its tensors as `Described`."""
+    symbols = plain_symbols(source) | {
+        f"{module}.eval": Symbol(f"{module}.eval", _data_literal) for module in ("builtins", "__builtin__")
+    }
+    value, end = PickleMachine(source, symbols).load()
+    require_end(source, end)
+    if isinstance(value, dict):
+        value = {key: item for key, item in value.items() if key != _NAME_TABLE}
+        value = _joined(source, value)
+    return _tensors(source, value, MAX_DEPTH, [_MAX_ITEMS])
+
+
+_MAX_ITEMS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _PaddleTensor(Described):
+    """An array that Paddle reads as a tensor: uint16 are the bits of bfloat16."""
+
+    array: Described
+
+    def tensor(self, name: str) -> LazyTensor:
+        """The tensor, once its description is found possible."""
+        tensor = self.array.tensor(name)
+        if tensor.dtype != np.uint16:
+            return tensor
+        bfloat16 = dtypes.dtype("bfloat16")
+        return LazyTensor(tensor.shape, bfloat16, lambda: tensor.load().view(bfloat16))
+
+
+@dataclass(frozen=True, slots=True)
+class _Joined(Described):
+    """A tensor that protocols 2 and 3 have to store in slices, as flat arrays."""
+
+    source: Source
+    shape: object
+    slices: tuple[PickledArray, ...]
+
+    def tensor(self, name: str) -> LazyTensor:
+        """The tensor, once the slices are found to fill its shape."""
+        slices = [part.tensor(f"{name} (slice {index})") for index, part in enumerate(self.slices)]
+        try:
+            shape = checked_shape(self.shape)
+        except Malformed as problem:
+            raise self.source.error(f"{name} {problem}") from None
+        dtype, size = slices[0].dtype, sum(part.size for part in slices)
+        if {part.dtype for part in slices} != {dtype} or size != prod(shape):
+            raise self.source.error(f"{name} of shape {shape} has slices of {size} elements; fetch or save it again")
+
+        def load() -> Array:
+            return np.concatenate([part.load().reshape(-1) for part in slices]).reshape(shape)
+
+        return LazyTensor(shape, dtype, load)
+
+
+def _data_literal(arguments: tuple[object, ...]) -> object:
+    match arguments:
+        case ("data", {"data": PickledArray() as data, **others}) if not others:
+            return data
+    raise Unsafe("asks for eval of something other than Paddle's ('data', {'data': array}); nothing was executed")
+
+
+def _joined(source: Source, value: Mapping[object, object]) -> dict[object, object]:
+    """The dict with its slices put together."""
+    items = dict(value)
+    table = items.pop(_SLICE_TABLE, {})
+    for key, entry in table.items() if isinstance(table, dict) else ():
+        match entry:
+            case {"OriginShape": shape, "slices": [_, *_] as names}:
+                parts = [items.pop(name, None) for name in names if isinstance(name, str)]
+                arrays = tuple(part for part in parts if isinstance(part, PickledArray))
+                if len(arrays) == len(names) and key not in items:
+                    items[key] = _Joined(source, shape, arrays)
+                    continue
+        raise source.error(f"{key!s:.100} is stored in slices, and they are not all there; fetch or save it again")
+    return items
+
+
+def _tensors(source: Source, value: object, depth: int, left: list[int]) -> object:
+    """The value with each array, and each pair of a name and an array, as a tensor of Paddle."""
+    left[0] -= 1
+    if depth < 0 or left[0] < 0:
+        raise source.error(f"is nested more than {MAX_DEPTH} deep or holds more than {_MAX_ITEMS} items")
+    match value:
+        case Described():
+            return _PaddleTensor(value)
+        case tuple() as pair if len(pair) == 2 and isinstance(pair[0], str) and isinstance(pair[1], Described):
+            return _PaddleTensor(pair[1])
+        case dict():
+            return {key: _tensors(source, item, depth - 1, left) for key, item in value.items()}
+        case list():
+            return [_tensors(source, item, depth - 1, left) for item in value]
+    return value

@@ -1,0 +1,133 @@
+"""Opens a checkpoint of any format: the format is found in the content, whatever the suffix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+
+from porting.checkpoint import npz, pdparams, safetensors, torch_legacy, torch_zip, zips
+from porting.checkpoint.envelope import unwrap
+from porting.checkpoint.source import Source
+from porting.checkpoint.tensor import Described, LazyTensor
+from porting.errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """An open checkpoint; close it, or use it in a `with` statement.
+
+    Attributes:
+        path: The file.
+        format: One of `FORMATS`.
+        tensors: By name, in the order of the file; their data is read when it is asked for.
+        envelope: What was unwrapped, outermost first: keys such as `state_dict`, prefixes such as `module.`.
+        notes: What was left out, and why.
+        metadata: Texts that a safetensors file carries beside its tensors.
+    """
+
+    path: Path
+    format: str
+    tensors: Mapping[str, LazyTensor]
+    envelope: tuple[str, ...]
+    notes: tuple[str, ...]
+    metadata: Mapping[str, str]
+    _source: Source = field(repr=False)
+
+    def close(self) -> None:
+        """Lets go of the file; its tensors cannot be loaded any more."""
+        self._source.close()
+
+    def __enter__(self) -> Checkpoint:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+def open_checkpoint(path: str | PathLike[str]) -> Checkpoint:
+    """Opens a file and lists its tensors; nothing in it is executed, and no tensor is read yet.
+
+    Raises:
+        CheckpointError: The file cannot be read, is no checkpoint, is damaged, or holds no state dict.
+        UnsafePickleError: It asks for more than tensors and plain containers.
+    """
+    source = Source.open(Path(path))
+    try:
+        return _opened(source)
+    except BaseException:
+        source.close()
+        raise
+
+
+def _opened(source: Source) -> Checkpoint:
+    name, saved, metadata = _read(source)
+    found = unwrap(saved, source.error)
+    tensors = {key: leaf.tensor(key) if isinstance(leaf, Described) else leaf for key, leaf in found.tensors.items()}
+    _require_plausible(source, tensors)
+    return Checkpoint(Path(source.path), name, tensors, found.envelope, found.notes, metadata, source)
+
+
+_MAX_EXPANSION = 2**30
+
+
+def _require_plausible(source: Source, tensors: Mapping[str, LazyTensor]) -> None:
+    """Checks that the tensors do not add up to far more than the file: views can repeat what is stored."""
+    total = sum(tensor.nbytes for tensor in tensors.values())
+    if total > 100 * source.size + _MAX_EXPANSION:
+        raise source.error(
+            f"holds {source.size} bytes that its tensors repeat to {total}; save it without expanded views"
+        )
+
+
+def _read(source: Source) -> tuple[str, object, Mapping[str, str]]:
+    """Name of the format, what is in the file, and its metadata."""
+    head = source.read(0, min(source.size, 512))
+    if head.startswith(zips.SIGNATURES):
+        return _read_zip(source)
+    if head.startswith(torch_legacy.SIGNATURE):
+        return "torch-legacy", torch_legacy.read(source), {}
+    if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+        return "pdparams", pdparams.read(source), {}
+    if head[8:9] == b"{":
+        tensors, metadata = safetensors.read(source)
+        return "safetensors", tensors, metadata
+    raise _no_checkpoint(source, head)
+
+
+def _read_zip(source: Source) -> tuple[str, object, Mapping[str, str]]:
+    records = zips.read_zip(source)
+    if any(name.endswith("/data.pkl") for name in records):
+        return "torch-zip", torch_zip.read(source, records), {}
+    if records and all(name.endswith(npz.SUFFIX) for name in records):
+        return "npz", npz.read(source, records), {}
+    raise source.error("is a zip archive, but neither of torch (NAME/data.pkl) nor of NumPy (*.npy alone)")
+
+
+_LOOKALIKES = (
+    (b"version https://git-lfs", "a Git LFS pointer; run git lfs pull to fetch the file it stands for"),
+    (b"\x1f\x8b", "compressed by gzip; run gunzip on it"),
+    (b"\xfd7zXZ", "compressed by xz; run unxz on it"),
+    (b"\x28\xb5\x2f\xfd", "compressed by zstd; run unzstd on it"),
+    (b"BZh", "compressed by bzip2; run bunzip2 on it"),
+    (b"\x89HDF", "an HDF5 file, which is not read here"),
+    (b"\x93NUMPY", "a single NumPy array (.npy); save a dict of arrays with numpy.savez"),
+    (b"<", "a web page or XML, not a checkpoint; the download failed, fetch it again"),
+    (b"{", "JSON text, not a checkpoint; the download failed, fetch it again"),
+)
+"""What other files start with, and what to do about them."""
+
+
+def _no_checkpoint(source: Source, head: bytes) -> CheckpointError:
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    for signature, kind in _LOOKALIKES:
+        if start.startswith(signature):
+            return source.error(f"is {kind}")
+    if head[257:262] == b"ustar":
+        return source.error("is a tar archive; unpack it, or save it with torch 0.1.10 or newer")
+    return source.error(
+        f"is not a checkpoint: it starts with {head[:8]!r}; "
+        "expected a file of torch, Paddle (.pdparams), safetensors or NumPy (.npz)"
+    )

@@ -1,0 +1,113 @@
+"""safetensors files: a JSON header and the tensors' bytes.
+
+Source: the format's description in the README of huggingface/safetensors. The package is not used: its reader copies
+or keeps the mapped pages, and its writer wants all tensors in memory at once, while here they stream. What it refuses
+is refused here too, which the tests check against it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from math import prod
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from porting.checkpoint import dtypes
+from porting.checkpoint.arrays import checked_shape
+from porting.checkpoint.machine import Malformed
+from porting.checkpoint.source import Source
+from porting.checkpoint.tensor import Array, LazyTensor, Shape
+
+_DTYPES = {
+    "BOOL": "bool",
+    "U8": "uint8",
+    "I8": "int8",
+    "I16": "int16",
+    "U16": "uint16",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I32": "int32",
+    "U32": "uint32",
+    "F32": "float32",
+    "F64": "float64",
+    "I64": "int64",
+    "U64": "uint64",
+    "C64": "complex64",
+}
+_Entry: TypeAlias = tuple[int, int, str, str, Shape]
+"""Start, end, name, dtype and shape of a tensor."""
+_METADATA = "__metadata__"
+_MAX_HEADER = 100_000_000
+
+
+def read(source: Source) -> tuple[dict[str, LazyTensor], Mapping[str, str]]:
+    """The tensors, in the order of their data, and the metadata."""
+    length = int.from_bytes(source.view(0, 8), "little")
+    if length > _MAX_HEADER:
+        raise source.error(f"has a header of {length} bytes, expected {_MAX_HEADER} at most; it is damaged")
+    try:
+        header = json.loads(source.read(8, length), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        metadata, entries = _entries(header)
+        return _tensors(source, 8 + length, entries), metadata
+    except Malformed as problem:
+        raise source.error(f"{problem}; fetch or save it again") from None
+    except (ValueError, RecursionError):
+        raise source.error("is no safetensors file: its header is no JSON; fetch or save it again") from None
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Malformed(f"names {twice:.100} twice in its header")
+    return found
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(name)
+
+
+def _entries(header: object) -> tuple[Mapping[str, str], list[_Entry]]:
+    """The metadata, and the tensors' entries by start."""
+    if not isinstance(header, dict):
+        raise Malformed("has a header that is no JSON object")
+    metadata = header.pop(_METADATA, {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise Malformed("has metadata other than texts")
+    return metadata, sorted(_entry(name, entry) for name, entry in header.items())
+
+
+def _entry(name: str, entry: object) -> _Entry:
+    match entry:
+        case {"dtype": str() as dtype, "shape": [*sizes], "data_offsets": [int() as start, int() as end]}:
+            if dtype not in _DTYPES:
+                raise Malformed(f"holds {name} in the dtype {dtype:.40}, expected one of {', '.join(_DTYPES)}")
+            try:
+                return start, end, name, dtype, checked_shape(tuple(sizes))
+            except Malformed as problem:
+                raise Malformed(f"describes {name:.100}, which {problem}") from None
+    raise Malformed(f"describes {name:.100} otherwise than by dtype, shape and data_offsets")
+
+
+def _tensors(source: Source, base: int, entries: list[_Entry]) -> dict[str, LazyTensor]:
+    tensors, at = {}, 0
+    for start, end, name, code, shape in entries:
+        dtype = dtypes.dtype(_DTYPES[code])
+        if start != at or end - start != prod(shape) * dtype.itemsize:
+            raise Malformed(
+                f"places {name:.100} of shape {shape} and dtype {dtype.name} at bytes {start} to {end}, "
+                f"expected {at} to {at + prod(shape) * dtype.itemsize}"
+            )
+        source.view(base + start, end - start)
+        tensors[name] = LazyTensor(shape, dtype, _loader(source, base + start, end - start, shape, dtype))
+        at = end
+    if base + at != source.size:
+        raise Malformed(f"has {source.size - base - at} bytes after its last tensor")
+    return tensors
+
+
+def _loader(source: Source, offset: int, nbytes: int, shape: Shape, dtype: np.dtype[Any]) -> Callable[[], Array]:
+    return lambda: np.ndarray(shape, dtype, source.array(offset, nbytes))

@@ -1,0 +1,111 @@
+"""The bytes of a file, mapped rather than read, bounds-checked, and given back to the system after use."""
+
+from __future__ import annotations
+
+import mmap
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from weakref import finalize
+
+import numpy as np
+import numpy.typing as npt
+
+from porting.errors import CheckpointError, UnsafePickleError
+
+Bytes = npt.NDArray[np.uint8]
+
+
+class Source:
+    """Random access to the bytes of one file.
+
+    Args:
+        path: What to call the file in errors.
+        buffer: Its bytes.
+    """
+
+    def __init__(self, path: Path | str, buffer: mmap.mmap | bytes) -> None:
+        self.path = path
+        self.size = len(buffer)
+        self._buffer = buffer
+        self._view = memoryview(buffer)
+
+    @classmethod
+    def open(cls, path: Path) -> Source:
+        """Maps a regular file.
+
+        Raises:
+            CheckpointError: There is no such file, it is no regular file, it is empty or may not be read.
+        """
+        try:
+            if not stat.S_ISREG(path.stat().st_mode):
+                kind = "a folder" if path.is_dir() else "no regular file"
+                raise CheckpointError(path, f"is {kind}, expected a checkpoint file")
+            with path.open("rb") as file:
+                return cls(path, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        except FileNotFoundError:
+            raise CheckpointError(path, "there is no such file; check the path") from None
+        except PermissionError:
+            raise CheckpointError(path, "may not be read; check its permissions (chmod u+r)") from None
+        except ValueError:
+            raise CheckpointError(path, "is empty (0 bytes), expected a checkpoint; fetch or save it again") from None
+        except OSError as error:
+            raise CheckpointError(path, f"cannot be read: {error.strerror or error}") from error
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Unmaps the file; arrays still in use keep their mapping until they are gone."""
+        try:
+            self._view.release()
+            if isinstance(self._buffer, mmap.mmap):
+                self._buffer.close()
+        except BufferError:
+            pass
+
+    def view(self, offset: int, length: int) -> memoryview:
+        """A stretch of the file.
+
+        Raises:
+            CheckpointError: The stretch reaches beyond the end of the file.
+        """
+        if not 0 <= offset <= offset + length <= self.size:
+            raise self.error(
+                f"is truncated or damaged: {length} bytes are expected at byte {offset}, the file ends at {self.size}; "
+                "fetch or save it again"
+            )
+        return self._view[offset : offset + length]
+
+    def read(self, offset: int, length: int) -> bytes:
+        """A copy of a stretch of the file; bounds as in `view`."""
+        return bytes(self.view(offset, length))
+
+    def array(self, offset: int, length: int) -> Bytes:
+        """A stretch of the file as a read-only array, whose pages are given back when the array is gone.
+
+        Bounds as in `view`.
+        """
+        array = np.frombuffer(self.view(offset, length), np.uint8)
+        if length >= mmap.PAGESIZE:
+            finalize(array, self.release, offset, length).atexit = False
+        return array
+
+    def release(self, offset: int = 0, length: int | None = None) -> None:
+        """Drops the pages of a stretch from this process; reading them again is always possible."""
+        if isinstance(self._buffer, mmap.mmap) and not self._buffer.closed:
+            start = offset - offset % mmap.PAGESIZE
+            end = self.size if length is None else offset + length
+            self._buffer.madvise(mmap.MADV_DONTNEED, start, end - start)
+
+    def error(self, problem: str, details: Iterable[str] = ()) -> CheckpointError:
+        """The error for something wrong with this file."""
+        return CheckpointError(self.path, problem, details)
+
+    def unsafe(self, problem: str) -> UnsafePickleError:
+        """The error for a pickle that asks for more than tensors and plain containers."""
+        return UnsafePickleError(self.path, problem)

@@ -1,7 +1,7 @@
 """Runs a module of this package in an interpreter that may not have the package installed.
 
-`alignment.processes` starts it by its path: `python .../alignment/bootstrap.py MODULE ARGUMENT...`. The folder that holds
-this package is searched last and only if the interpreter has no `alignment` of its own, so that nothing in that
+`alignment.processes` starts it by its path: `python .../alignment/bootstrap.py MODULE ARGUMENT...`. The folder that
+holds this package is searched last and only if the interpreter has no `alignment` of its own, so that nothing in that
 environment is shadowed.
 """
 
@@ -24,7 +24,7 @@ _NEEDED = "numpy safetensors ml_dtypes"
 
 def main() -> int:
     """Import the module named by the first argument and return what its `main` makes of the others."""
-    if sys.version_info < (3, 10):
+    if sys.version_info < (3, 10):  # noqa: UP036 - whoever starts this names the interpreter
         return _refuse(f"{sys.executable} is Python {sys.version.split()[0]}, 3.10 or newer is needed")
     name, *arguments = sys.argv[1:]
     try:
@@ -36,7 +36,7 @@ def main() -> int:
             f"{sys.executable} does not have {error.name}, which every side needs: "
             f"`{sys.executable} -m pip install {_NEEDED}`"
         )
-    return int(module.main(*arguments))
+    return int(module.main(arguments))
 
 
 def _import(name: str) -> ModuleType:

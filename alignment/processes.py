@@ -47,8 +47,8 @@ class Launch:
 def run_all(launches: Sequence[Launch], progress: Progress | None = None) -> None:
     """Run processes at the same time until all are done.
 
-    Whatever ends this early, an error of one process or a Ctrl-C here, ends all of them and what they started. They also
-    end by themselves when this process dies.
+    Whatever ends this early, an error of one process or a Ctrl-C here, ends all of them and what they started. Workers
+    also end by themselves when this process dies.
 
     Args:
         launches: What to start.
@@ -97,13 +97,12 @@ class _Process:
         """Wait for the end of a process that closed its standard output.
 
         Raises:
-            AlignmentError: It did not report that it is done.
+            AlignmentError: It failed.
         """
         code = self._popen.wait()
-        event = self.last.get("event")
-        if event == "done" and code == 0:
+        if code == 0:
             return
-        name = self.launch.name
+        name, event = self.launch.name, self.last.get("event")
         if event == "error" and self.last["expected"]:
             raise AlignmentError(f"{name} side: {self.last['summary']}", self.last["details"])
         what = self.last["summary"] if event == "error" else _ending(code)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from alignment import inputs as batches
+from alignment.comparison import compare_paths
 from alignment.errors import AlignmentError, FileError
 from alignment.inputs import Inputs
 from alignment.pair import ROLES, Pair, Role
@@ -53,7 +54,9 @@ def align(
     settings = settings or Settings()
     with _workspace(Path(out).absolute()) as folder:
         _run_sides(pair, ROLES, folder, settings, progress, command)
-        report = compare_folders(folder, folder, pair=pair, command=command)
+        report = compare_paths(folder, folder, command=command)
+        problem = _write_reprod_files(pair, folder, settings)
+        report = replace(report, notes=(*report.notes, *problem))
         write_report(report, folder / REPORT_FILE)
     return report
 
@@ -133,8 +136,8 @@ def _launch(
 ) -> Launch:
     if pair.origin is None:
         raise AlignmentError(
-            f"{pair.name}: the workers cannot find this pair; take it from alignment.pairs.build, or declare it in a file "
-            "and take it from alignment.pair.load_pair"
+            f"{pair.name}: the workers cannot find this pair; take it from alignment.pairs.build, or declare it in a "
+            "file and take it from alignment.pair.load_pair"
         )
     label, framework = pair.label(role), pair.side(role).framework
     request = Request(
@@ -169,6 +172,31 @@ def _launch(
     )
 
 
+def _write_reprod_files(pair: Pair, folder: Path, settings: Settings) -> tuple[str, ...]:
+    """Write the official reprod_log files, for those who exchange them; they decide nothing.
+
+    Returns:
+        Why they were not written, or nothing.
+    """
+    frameworks = [pair.side(role).framework for role in ROLES]
+    if "paddle" not in frameworks:
+        return ("no reprod_log files were written: reprod_log needs Paddle, which neither side runs on",)
+    sides = [f"{label}={folder / RECORDINGS / f'{label}-{settings.dtypes[0]}'}" for label in map(pair.label, ROLES)]
+    launch = Launch(
+        name="reprod_log",
+        python=settings.python("paddle"),
+        module="alignment.reprod_files",
+        arguments=("--pair", sides[0], "--pair", sides[1], "--out", str(folder)),
+        log=folder / "workers" / "reprod_log.log",
+        environment={},
+    )
+    try:
+        run_all([launch])
+    except AlignmentError as error:
+        return (f"no reprod_log files were written: {' '.join((error.summary, *error.details[-1:]))}",)
+    return ()
+
+
 @contextmanager
 def _workspace(folder: Path) -> Iterator[Path]:
     """The folder, emptied of what an earlier run left, and held against a second run at the same time.
@@ -196,17 +224,3 @@ def _clear(folder: Path) -> None:
     for name in _FOLDERS:
         shutil.rmtree(folder / name, ignore_errors=True)
         (folder / name).mkdir()
-
-def compare_folders(a,b,*,pair=None,command=""):
-    from alignment.compare import compare
-    from alignment.recording import open_recording
-    for dt in ("float32","float64"):
-        r=open_recording(a/RECORDINGS/f"torch-{dt}"); c=open_recording(b/RECORDINGS/f"paddle-{dt}")
-        ms=compare(r,c)
-        rows=sorted(ms.items(), key=lambda kv:-kv[1].rel_l2 if kv[1].problem is None else -9e9)
-        print(dt, len(rows), [ (k,m.problem) for k,m in rows if m.problem][:5])
-        for k,m in rows[:6]:
-            e=r.manifest.entries[k]; print(k, m.rel_l2, m.max_abs, e.spread and e.spread/m.reference_l2)
-        for k in ("forward/logits","forward/stage_0","loss/cross_entropy","bp/loss_0","bp/loss_3","bp/gradient/input"):
-            m=ms[k]; e=r.manifest.entries[k]; print("  ",k,m.rel_l2,m.max_abs,e.spread and e.spread/m.reference_l2)
-    raise SystemExit

@@ -27,7 +27,7 @@ class Settings:
         batch_size: Images in the batch, where they are drawn and not read.
         seed: Of images, labels, random weights and perturbations.
         weights: Checkpoint of the reference, in any format and layout; None draws random weights.
-        candidate_weights: Checkpoint of the candidate, where its port is in question as well; None ports the reference's.
+        candidate_weights: Checkpoint of the candidate, where its port is in question too; None ports the reference's.
         inputs: File with the images, see `alignment.inputs.read_images`; None draws them.
         pythons: Framework to the interpreter that has it; this one by default.
         threads: CPU threads of each side; by default the processors are shared out between them.
@@ -58,9 +58,10 @@ class Settings:
             _chosen("framework", self.pythons, FRAMEWORKS)
         for name, smallest in (("batch_size", 1), ("seed", 0), ("perturbations", 0)):
             if getattr(self, name) < smallest:
-                raise AlignmentError(f"the {name.replace('_', ' ')} is {getattr(self, name)}, expected {smallest} or more")
+                found = getattr(self, name)
+                raise AlignmentError(f"the {name.replace('_', ' ')} is {found}, expected {smallest} or more")
         if self.candidate_weights is not None and self.weights is None:
-            raise AlignmentError("the candidate has weights and the reference has none to hold them against: give --weights")
+            raise AlignmentError("the candidate's weights need the reference's to be held against: give --weights")
 
     def python(self, framework: str) -> str:
         """The interpreter of a framework's side."""

@@ -1,4 +1,4 @@
-"""Python objects named by a string, `module:attribute` or `path/to/file.py:attribute`, imported where they are needed."""
+"""Python objects named by a string, `module:attribute` or `path/to/file.py:attribute`, imported where needed."""
 
 from __future__ import annotations
 

@@ -219,12 +219,12 @@ def _manifest(job: _Job, dtype: str) -> Manifest:
     )
 
 
-def main(path: str) -> int:
-    """Carry out the request in a file and report it on standard output; returns the exit code."""
+def main(arguments: list[str]) -> int:
+    """Carry out the request in the file that is named, reporting on standard output; returns the exit code."""
     report = _claim_stdout()
     _die_with_parent()
     try:
-        run(Request.read(Path(path)), report)
+        run(Request.read(Path(arguments[0])), report)
     except (AlignmentError, PortingError) as error:
         report({"event": "error", "expected": True, "summary": error.summary, "details": list(error.details)})
     except Exception as error:
@@ -261,4 +261,4 @@ def _die_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1:]))

@@ -1,7 +1,7 @@
 """Backward: the loss, the gradient of every parameter and of the input, and the losses of the next AdamW steps.
 
-The loss is the one with soft targets, which training with mixup has. It does not vanish as the updates fit the batch, so
-that its relative error keeps its meaning.
+The loss is the one with soft targets, which training with mixup has. It does not vanish as the updates fit the batch,
+so that its relative error keeps its meaning.
 """
 
 from __future__ import annotations

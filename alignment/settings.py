@@ -48,7 +48,7 @@ class Settings:
     threads: int | None = None
     deterministic: bool = True
     tf32: bool = False
-    perturbations: int = 3
+    perturbations: int = 2
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "steps", _chosen("step", self.steps, STEPS))

@@ -14,13 +14,13 @@ from alignment.steps.base import Quantity, Trial
 
 _LOSS = Entry("loss", "bp")
 _GRADIENT = Entry("gradient", "bp")
-_UPDATES = 3
+_UPDATES = 2
 
 
 def run(trial: Trial) -> Iterator[Quantity]:
     """Record `bp/loss_0`, `bp/gradient/input`, `bp/gradient/<canonical name>`, then `bp/loss_1` and so on.
 
-    The later losses are those of the same batch after one, two, three updates.
+    The later losses are those of the same batch after one and two updates.
     """
     backend, images, targets = trial.backend, trial.inputs.images, trial.inputs.soft_targets
     trial.reset()

@@ -16,7 +16,7 @@ import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-DIFFERENT, COULD_NOT_RUN = 1, 3
+DIFFERENT, USAGE, COULD_NOT_RUN, NOTHING_COMPARED = 1, 2, 3, 5
 _FILE = click.Path(path_type=Path)
 
 
@@ -50,14 +50,14 @@ class Tool(click.Group):
 
 def _exit_code(error: Exception) -> int | None:
     """The exit code of an error that users can act on; None for one of our own making."""
-    from alignment.errors import AlignmentError
+    from alignment.errors import AlignmentError, NothingComparedError
     from porting.errors import PortingError, UnknownNameError
 
     if isinstance(error, UnknownNameError):
-        return click.UsageError.exit_code
-    if isinstance(error, AlignmentError):
-        return error.exit_code
-    return COULD_NOT_RUN if isinstance(error, (PortingError, OSError)) else None
+        return USAGE
+    if isinstance(error, NothingComparedError):
+        return NOTHING_COMPARED
+    return COULD_NOT_RUN if isinstance(error, (PortingError, AlignmentError, OSError)) else None
 
 
 def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:

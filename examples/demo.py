@@ -28,10 +28,8 @@ def main() -> None:
     weights = ("--weights", official, "--candidate-weights", ported)
     run("pit-align", "all", "--model", "pit_b", *weights, "--inputs", images, "--dtype", "both", "--out", FOLDER)
     run("pit-align", "gate", FOLDER / "report.json", "--config", "pit-align.toml")
-    print(
-        f"\nDone in {time.monotonic() - start:.0f} s. {FOLDER}/ holds the report, the recordings and reprod_log's files;"
-    )
-    print("logs/README.md explains each.")
+    print(f"\nDone in {time.monotonic() - start:.0f} s. The report, the recordings and reprod_log's files are in")
+    print(f"{FOLDER}/; logs/README.md explains each.")
 
 
 def photographs() -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:

@@ -1,0 +1,133 @@
+"""reprod_log's files, anybody's, read without executing anything in them and without importing reprod_log.
+
+`ReprodLogger.save` writes a `.npy` that holds a pickled dict, maybe of dicts, of arrays. NumPy reads it with
+`allow_pickle=True` only, which runs whatever code a crafted file names. Here its header is parsed by NumPy and its pickle
+by the allow-listed unpickler of the checkpoints.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from alignment.errors import FileError
+from porting.checkpoint.pickles import load_plain
+
+Array: TypeAlias = npt.NDArray[Any]
+
+_MAGIC = b"\x93NUMPY"
+_SIDES = {
+    "reference": ("torch", "pytorch", "ref", "reference"),
+    "candidate": ("paddle", "mindspore", "candidate"),
+}
+_STEPS = {"losses": "bp_align", "backward": "bp_align", "train": "train_align"}
+_DIFF = re.compile(r"(?P<step>.+)_diff(?:\.log|_log\.txt)")
+
+
+def read_reprod_log(path: str | os.PathLike[str]) -> dict[str, Array]:
+    """The arrays of a `.npy` that `ReprodLogger` wrote, nested dicts flattened to keys such as `outer/inner`.
+
+    Also reads a plain numeric `.npy`, as one array under the file's stem, and Python numbers among the arrays.
+
+    Raises:
+        FileError: the file cannot be read, is no `.npy`, or holds something else than arrays and numbers.
+        CheckpointError: its pickle is damaged (`porting.errors`).
+        UnsafePickleError: its pickle asks for something else than arrays (`porting.errors`).
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise FileError(path, f"cannot be read: {error.strerror}") from None
+    if not data.startswith(_MAGIC):
+        raise FileError(path, "is no .npy file; expected one that ReprodLogger.save or numpy.save wrote")
+    stream = io.BytesIO(data)
+    shape, dtype = _read_header(path, stream)
+    if not dtype.hasobject:
+        return {path.stem: _read_numeric(path, stream)}
+    if shape != ():
+        raise FileError(
+            path, f"holds Python objects of shape {shape}, expected the one dict that ReprodLogger.save writes"
+        )
+    found = load_plain(data[stream.tell() :], path=path)
+    if not isinstance(found, Mapping):
+        raise FileError(path, f"holds a {type(found).__name__}, expected the dict that ReprodLogger.save writes")
+    return dict(_flatten(path, found, ()))
+
+
+def find_logs(directory: str | os.PathLike[str]) -> dict[str, dict[str, Path]]:
+    """The reprod_log files of a directory: step, then side (`reference`, `candidate`), to path.
+
+    Understands the names in use: `forward_torch.npy`, `forward_pytorch.npy` and `forward_ref.npy` are one,
+    `losses_*` and `backward_*` are `bp_align`.
+
+    Raises:
+        FileError: two files stand for the same side of the same step.
+    """
+    found: dict[str, dict[str, Path]] = {}
+    for path in sorted(Path(directory).glob("*.npy")):
+        step, _, label = path.stem.rpartition("_")
+        side = next((side for side, labels in _SIDES.items() if label in labels), None)
+        if side is None or not step:
+            continue
+        sides = found.setdefault(_STEPS.get(step, step), {})
+        if side in sides:
+            raise FileError(path, f"stands for the same side of the same step as {sides[side].name}; remove one")
+        sides[side] = path
+    return found
+
+
+def find_diff_logs(directory: str | os.PathLike[str]) -> dict[str, Path]:
+    """The reports of `ReprodDiffHelper` in a directory by step; `*_diff_log.txt` and `backward_diff.log` are known."""
+    matches = ((_DIFF.fullmatch(path.name), path) for path in sorted(Path(directory).iterdir()))
+    return {_STEPS.get(match["step"], match["step"]): path for match, path in matches if match}
+
+
+def _read_header(path: Path, stream: io.BytesIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(stream)
+    except (ValueError, TypeError, SyntaxError, RecursionError) as error:
+        raise FileError(path, f"is a damaged .npy file: {error}") from None
+    return shape, dtype
+
+
+def _read_numeric(path: Path, stream: io.BytesIO) -> Array:
+    stream.seek(0)
+    try:
+        array: Array = np.load(stream, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise FileError(path, f"is a damaged .npy file: {error}") from None
+    return array
+
+
+def _flatten(path: Path, values: Mapping[Any, Any], parents: tuple[str, ...]) -> Iterator[tuple[str, Array]]:
+    seen: set[str] = set()
+    for name, value in values.items():
+        names = (*parents, str(name))
+        items = (
+            _flatten(path, value, names)
+            if isinstance(value, Mapping)
+            else [("/".join(names), _array(path, names, value))]
+        )
+        for key, array in items:
+            if key in seen:
+                raise FileError(path, f"key {key!r} occurs twice")
+            seen.add(key)
+            yield key, array
+
+
+def _array(path: Path, names: tuple[str, ...], value: object) -> Array:
+    array = np.asarray(value) if isinstance(value, np.ndarray | np.generic | bool | int | float) else None
+    if array is None or array.dtype.kind not in "biuf":
+        what = type(value).__name__ if array is None else f"dtype {array.dtype}"
+        raise FileError(path, f"{'/'.join(names)} is of {what}, expected an array of numbers")
+    return array

@@ -129,7 +129,7 @@ def _difference(
         kinds = f"{one.dtype.name} {one.shape}", f"{other.dtype.name} {other.shape}"
         return TensorDifference(name, f"{kinds[0]} in the first file, {kinds[1]} in the second")
     values = one.load(), other.load()
-    if np.array_equal(*map(_bits, values)):
+    if np.array_equal(_bits(values[0]), _bits(values[1])):
         return None
     return _measured(name, measure(*values))
 

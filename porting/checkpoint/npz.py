@@ -93,6 +93,5 @@ def _npy_head(tensor: LazyTensor) -> bytes:
     order = "|" if tensor.dtype.itemsize == 1 or code == "V2" else "<"
     text = f"{{'descr': '{order}{code}', 'fortran_order': False, 'shape': {tensor.shape}, }}"
     padding = -(10 + len(text) + 1) % 64
-    return (
-        _MAGIC + b"\x01\x00" + (len(text) + padding + 1).to_bytes(2, "little") + (text + " " * padding + "\n").encode()
-    )
+    header = f"{text}{' ' * padding}\n".encode()
+    return _MAGIC + b"\x01\x00" + len(header).to_bytes(2, "little") + header

@@ -1,8 +1,8 @@
-"""A file being written: streamed, summed up as planned, read back and compared, renamed into place only when right.
+"""A file being written: streamed, read back and compared with what was planned, renamed into place only when right.
 
 While one block is being prepared, a second thread writes the one before it, reads it back through a descriptor of its
-own, and compares the CRC-32 of what it read with that of what was planned. CRC-32 because it is meant to find
-accidents, of memory, driver or disk, at a rate (3 GB/s) that does not show beside the copying; it is no signature.
+own, and compares the two byte by byte, which no digest is stricter than, and which costs less than one. The CRC-32 of
+what was read back is the file's digest: it serves to find accidents in later copies of the file, and is no signature.
 
 What is read back comes from the system's cache, as for any program that checks its own output. Only a file that is
 about to replace another one is also flushed to the disk first (`fsync`), so that after a power failure either the old
@@ -23,6 +23,9 @@ from queue import Queue
 from typing import NamedTuple
 from uuid import uuid4
 
+import numpy as np
+import numpy.typing as npt
+
 from porting.checkpoint.copying import BLOCK, Block, Packer
 from porting.checkpoint.tensor import LazyTensor
 from porting.errors import CheckpointError, TargetExistsError
@@ -33,7 +36,6 @@ _BUFFERS = 3
 class _Item(NamedTuple):
     offset: int
     block: Block
-    crc: int
     name: str
 
 
@@ -45,6 +47,10 @@ class Output:
         descriptor: Where they are written.
         reader: A second descriptor of the same file, where they are read back.
         progress: Told the name and size of each tensor that was handed over.
+
+    Attributes:
+        position: Number of bytes so far.
+        crc: After `finish`, the CRC-32 of the file as read back.
     """
 
     def __init__(
@@ -107,8 +113,7 @@ class Output:
 
     def _put(self, block: Block, name: str) -> None:
         self._raise()
-        self.crc = zlib.crc32(block.data, self.crc)
-        self._queue.put(_Item(self.position, block, self.crc, name))
+        self._queue.put(_Item(self.position, block, name))
         self.position += len(block.data)
 
     def _raise(self) -> None:
@@ -116,43 +121,37 @@ class Output:
             raise self._failure
 
     def _work(self) -> None:
-        crc, check = 0, bytearray(BLOCK)
+        check = np.empty(BLOCK, np.uint8)
         while (item := self._queue.get()) is not None:
             if self._failure is None:
-                crc = self._write_and_check(item, check, crc)
+                self._write_and_check(item, check)
             self._packer.give_back(item.block)
             del item
 
-    def _write_and_check(self, item: _Item, check: bytearray, crc: int) -> int:
+    def _write_and_check(self, item: _Item, check: npt.NDArray[np.uint8]) -> None:
         try:
             self._write(item)
-            return self._read_back(item, check, crc)
+            self._read_back(item, check[: len(item.block.data)])
         except BaseException as failure:  # raised by the next call instead, in the thread that can act on it
             self._failure = failure
-            return crc
 
     def _write(self, item: _Item) -> None:
         data = item.block.data
         while data:
             data = data[os.write(self._descriptor, data) :]
 
-    def _read_back(self, item: _Item, check: bytearray, crc: int) -> int:
-        """The CRC-32 of the file up to the end of a block, as read back."""
-        at, end = item.offset, item.offset + len(item.block.data)
-        while at < end:
-            window = memoryview(check)[: end - at]
-            count = os.preadv(self._reader, [window], at)
-            crc = zlib.crc32(window[:count], crc)
-            at += count
-            if not count:
-                break
-        if crc != item.crc:
+    def _read_back(self, item: _Item, check: npt.NDArray[np.uint8]) -> None:
+        """Reads the block from the file and compares it with what was planned."""
+        done = 0
+        while count := os.preadv(self._reader, [check[done:].data], item.offset + done):
+            done += count
+        if done != len(check) or not np.array_equal(check, np.frombuffer(item.block.data, np.uint8)):
             raise CheckpointError(
                 self.path,
-                f"what was read back differs from what was written, in {item.name} (bytes {item.offset} to {end}); "
-                "the disk or memory is faulty, nothing was left there. Write to another disk",
+                f"what was read back differs from what was written, in {item.name} (bytes {item.offset} to "
+                f"{item.offset + len(check)}); nothing was left there. Disk or memory is faulty: write to another disk",
             )
-        return crc
+        self.crc = zlib.crc32(check.data, self.crc)
 
 
 @contextlib.contextmanager

@@ -70,9 +70,10 @@ class _Storages:
         return known
 
 
-WRITTEN: Mapping[str, str] = {dtype: name for name, dtype in STORAGES.items()} | dict.fromkeys(
-    ("uint16", "uint32", "uint64"), UNTYPED
-)
+WRITTEN: Mapping[str, str] = {
+    **{dtype: name for name, dtype in STORAGES.items()},
+    **dict.fromkeys(("uint16", "uint32", "uint64"), UNTYPED),
+}
 """The dtypes of torch's tensors, and the storage class of each; unsigned integers have none of their own."""
 RESERVED: tuple[str, ...] = ()
 _ARCHIVE = "archive"

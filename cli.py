@@ -10,13 +10,20 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from alignment.pair import Pair
+    from alignment.report.model import Report
+    from alignment.settings import Settings
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-DIFFERENT, COULD_NOT_RUN = 1, 3
+DIFFERENT, USAGE, COULD_NOT_RUN, NOTHING_COMPARED = 1, 2, 3, 5
 _FILE = click.Path(path_type=Path)
 
 
@@ -50,14 +57,14 @@ class Tool(click.Group):
 
 def _exit_code(error: Exception) -> int | None:
     """The exit code of an error that users can act on; None for one of our own making."""
-    from alignment.errors import AlignmentError
+    from alignment.errors import AlignmentError, NothingComparedError
     from porting.errors import PortingError, UnknownNameError
 
     if isinstance(error, UnknownNameError):
-        return click.UsageError.exit_code
-    if isinstance(error, AlignmentError):
-        return error.exit_code
-    return COULD_NOT_RUN if isinstance(error, (PortingError, OSError)) else None
+        return USAGE
+    if isinstance(error, NothingComparedError):
+        return NOTHING_COMPARED
+    return COULD_NOT_RUN if isinstance(error, (PortingError, AlignmentError, OSError)) else None
 
 
 def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -83,6 +90,7 @@ def _print_json(value: Any) -> None:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+verbose_option = click.option("-v", "--verbose", is_flag=True, help="Show every quantity, not only the worst.")
 force_option = click.option("--force", is_flag=True, help="Replace the target if it is there.")
 
 
@@ -230,7 +238,7 @@ def _pair_options(command: Command) -> Command:
         (
             click.option("--model", help="A model that `pit-port list` names."),
             click.option(
-                "--pair", "pair_file", metavar="FILE[:NAME]", help="A pair declared in a Python file instead."
+                "--pair", metavar="FILE[:NAME]", help="A pair declared in a Python file instead."
             ),
             click.option("--image-size", type=click.IntRange(min=1), help="Pixels; the published size by default."),
             click.option("--num-classes", type=click.IntRange(min=1), help="Columns of the head."),
@@ -258,34 +266,29 @@ def _pair_options(command: Command) -> Command:
     return command
 
 
-def _pair(model: str | None, pair_file: str | None, image_size: int | None, num_classes: int | None) -> Any:
+def _pair(options: dict[str, Any]) -> Pair:
+    """The pair that the options name; they are taken out of the dict."""
     from alignment.pair import load_pair
     from alignment.pairs import build
 
-    if (model is None) == (pair_file is None):
+    model, declaration, size, classes = (options.pop(key) for key in ("model", "pair", "image_size", "num_classes"))
+    if (model is None) == (declaration is None):
         raise click.UsageError("give either --model or --pair")
-    if pair_file is not None:
-        return load_pair(pair_file)
-    return build(model, image_size=image_size, num_classes=num_classes)
+    return load_pair(declaration) if declaration else build(model, image_size=size, num_classes=classes)
 
 
-def _settings(steps: tuple[str, ...], options: dict[str, Any]) -> Any:
+def _settings(steps: tuple[str, ...], options: dict[str, Any]) -> Settings:
     from alignment.settings import DTYPES, Settings
+    from alignment.steps import STEPS
 
-    pythons = {name: options[f"{name}_python"] for name in ("torch", "paddle") if options[f"{name}_python"]}
+    dtype = options.pop("dtype")
     return Settings(
-        **({"steps": steps} if steps else {}),
-        dtypes=DTYPES if options["dtype"] == "both" else (options["dtype"],),
-        device=options["device"],
-        batch_size=options["batch_size"],
-        seed=options["seed"],
-        weights=options["weights"],
-        candidate_weights=options.get("candidate_weights"),
-        inputs=options["inputs"],
-        pythons=pythons,
-        threads=options["threads"],
-        deterministic=not options["nondeterministic"],
-        tf32=options["allow_tf32"],
+        steps=steps or tuple(STEPS),
+        dtypes=DTYPES if dtype == "both" else (dtype,),
+        pythons={name: path for name in ("torch", "paddle") if (path := options.pop(f"{name}_python"))},
+        deterministic=not options.pop("nondeterministic"),
+        tf32=options.pop("allow_tf32"),
+        **options,
     )
 
 
@@ -297,25 +300,16 @@ def _step_command(name: str, steps: tuple[str, ...], text: str) -> None:
     @click.option(
         "--candidate-weights", type=_FILE, help="The port in question; by default --weights is ported afresh."
     )
-    @click.option("-v", "--verbose", is_flag=True, help="Show every quantity, not only the worst of each kind.")
+    @verbose_option
     @json_option
-    def run(
-        model: str | None,
-        pair_file: str | None,
-        image_size: int | None,
-        num_classes: int | None,
-        out: Path | None,
-        verbose: bool,
-        as_json: bool,
-        **options: Any,
-    ) -> None:
+    def run(out: Path | None, verbose: bool, as_json: bool, **options: Any) -> None:
         from alignment.report.progress import showing_progress
         from alignment.run import align
 
-        pair = _pair(model, pair_file, image_size, num_classes)
-        folder = out or Path("logs") / pair.name
+        pair = _pair(options)
+        settings = _settings(steps, options)
         with showing_progress() as progress:
-            report = align(pair, folder, _settings(steps, options), progress=progress, command=_command_line())
+            report = align(pair, out or Path("logs") / pair.name, settings, progress=progress, command=_command_line())
         _show(report, as_json, verbose)
 
 
@@ -325,14 +319,20 @@ def _command_line() -> str:
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
-def _show(report: Any, as_json: bool, verbose: bool) -> None:
+def _show(report: Report, as_json: bool, verbose: bool) -> None:
     """Print a report, and exit 1 on a divergence."""
-    from alignment.report.model import DIVERGENCE
+    from alignment.report.model import DIVERGENCE, dumps
     from alignment.report.terminal import print_report
 
-    _print_json(report.to_json()) if as_json else print_report(report, verbose=verbose)
+    click.echo(dumps(report)) if as_json else print_report(report, _console(), verbose=verbose)
     if report.verdict == DIVERGENCE:
         raise SystemExit(DIFFERENT)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()
 
 
 _step_command("forward", ("forward",), "Align the logits, every stage and the parameters.")
@@ -346,16 +346,7 @@ _step_command("all", (), "Align all steps, one process a framework, both at the 
 @click.argument("step")
 @click.option("--backend", required=True, help="The framework whose side is run: torch or paddle.")
 @_pair_options
-def record(
-    step: str,
-    backend: str,
-    model: str | None,
-    pair_file: str | None,
-    image_size: int | None,
-    num_classes: int | None,
-    out: Path | None,
-    **options: Any,
-) -> None:
+def record(step: str, backend: str, out: Path | None, **options: Any) -> None:
     """Run one side of STEP (forward, metric, loss, bp, all) alone, to be compared elsewhere.
 
     \b
@@ -364,9 +355,9 @@ def record(
     from alignment.report.progress import showing_progress
     from alignment.run import record as record_side
 
-    pair = _pair(model, pair_file, image_size, num_classes)
-    settings = _settings(() if step == "all" else (step,), options)
+    pair = _pair(options)
     folder = out or Path("logs") / f"{pair.name}-{backend}"
+    settings = _settings(() if step == "all" else (step,), options)
     with showing_progress() as progress:
         written = record_side(pair, pair.role_of(backend), folder, settings, progress=progress, command=_command_line())
     for path in written:
@@ -381,7 +372,7 @@ def record(
 )
 @click.option("--rtol", multiple=True, metavar="[KEY:]VALUE", help="Relative tolerance, likewise.")
 @click.option("--squeeze", is_flag=True, help="Let shapes differ by axes of length one.")
-@click.option("-v", "--verbose", is_flag=True, help="Show every quantity.")
+@verbose_option
 @json_option
 def compare(
     reference: Path,
@@ -399,8 +390,10 @@ def compare(
     pit-align compare torch-side paddle-side
     """
     from alignment.comparison import compare_paths
+    from alignment.tolerance import Tolerances
 
-    report = compare_paths(reference, candidate, atol=atol, rtol=rtol, squeeze=squeeze, command=_command_line())
+    tolerances = Tolerances.parse(atol, rtol)
+    report = compare_paths(reference, candidate, tolerances=tolerances, squeeze=squeeze, command=_command_line())
     _show(report, as_json, verbose)
 
 
@@ -410,19 +403,22 @@ def compare(
 @json_option
 def gate(report: Path, config: Path, as_json: bool) -> None:
     """Hold REPORT against reviewed thresholds; exit 1 if one is exceeded."""
+    from dataclasses import asdict
+
     from alignment.gate import gate as hold
     from alignment.gate import load_config
     from alignment.report.model import read_report
+    from alignment.report.terminal import print_gate
 
     result = hold(read_report(report), load_config(config))
-    _print_json(result.to_json()) if as_json else click.echo(result.to_text())
+    _print_json(asdict(result)) if as_json else print_gate(result, _console())
     if not result.passed:
         raise SystemExit(DIFFERENT)
 
 
 @pit_align.command("report")
 @click.argument("report", type=_FILE)
-@click.option("-v", "--verbose", is_flag=True, help="Show every quantity.")
+@verbose_option
 @json_option
 def show_report(report: Path, verbose: bool, as_json: bool) -> None:
     """Show a REPORT again; exit 1 if it says divergence."""

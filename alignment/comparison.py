@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-import numpy as np
 import numpy.typing as npt
 
 from alignment.errors import FileError
@@ -32,9 +31,9 @@ def compare_paths(
 ) -> Report:
     """Compare what two paths hold.
 
-    Each is a recording, a folder of recordings (of a whole run, or what `pit-align record` wrote), a `.npy` of reprod_log
-    or NumPy, or a folder of such files. A folder that holds both sides gives the one that is asked of it, so a run's
-    folder can be compared with itself: its reference against its candidate.
+    Each is a recording, a folder of recordings (of a whole run, or what `pit-align record` wrote), a `.npy` of
+    reprod_log or NumPy, or a folder of such files. A folder that holds both sides gives the one that is asked of it, so
+    a run's folder can be compared with itself: its reference against its candidate.
 
     Args:
         reference: The side that is right.

@@ -13,7 +13,7 @@ import numpy as np
 from alignment.compare import Measurement, measure
 from alignment.errors import NothingComparedError
 from porting.checkpoint import open_checkpoint
-from porting.checkpoint.tensor import LazyTensor
+from porting.checkpoint.tensor import Array, LazyTensor
 from porting.describe import canonical_tensors
 from porting.names import fold
 
@@ -129,7 +129,7 @@ def _difference(
         kinds = f"{one.dtype.name} {one.shape}", f"{other.dtype.name} {other.shape}"
         return TensorDifference(name, f"{kinds[0]} in the first file, {kinds[1]} in the second")
     values = one.load(), other.load()
-    if _bits(values[0]) == _bits(values[1]):
+    if np.array_equal(_bits(values[0]), _bits(values[1])):
         return None
     return _measured(name, measure(*values))
 
@@ -140,7 +140,6 @@ def _measured(name: str, found: Measurement) -> TensorDifference:
     return TensorDifference(name, None, found.count, found.differing, found.max_abs, found.rel_l2)
 
 
-def _bits(values: np.ndarray[Any, Any]) -> memoryview:
+def _bits(values: Array) -> Array:
     """The packed bytes, so that equal NaNs are equal and zeros of different signs are not."""
-    packed = np.ascontiguousarray(values).reshape(-1)
-    return memoryview(packed.view(np.uint8))
+    return np.ascontiguousarray(values).reshape(-1).view(np.uint8)

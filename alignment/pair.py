@@ -82,9 +82,7 @@ class Pair:
         if not self.name or {"/", "\0"} & set(self.name) or self.name.startswith("."):
             raise AlignmentError(f"{self.name!r} cannot name a pair: it names a folder under logs/")
         if len(self.input_shape) != 3 or min(self.input_shape) < 1:
-            raise AlignmentError(
-                f"{self.name}: the input shape is {self.input_shape}, not (channels, height, width)"
-            )
+            raise AlignmentError(f"{self.name}: the input shape is {self.input_shape}, not (channels, height, width)")
         if self.architecture.num_classes < 2:
             raise AlignmentError(f"{self.name}: a head of {self.architecture.num_classes} classes cannot be aligned")
 

@@ -1,8 +1,8 @@
 """reprod_log's files, anybody's, read without executing anything in them and without importing reprod_log.
 
 `ReprodLogger.save` writes a `.npy` that holds a pickled dict, maybe of dicts, of arrays. NumPy reads it with
-`allow_pickle=True` only, which runs whatever code a crafted file names. Here its header is parsed by NumPy and its pickle
-by the allow-listed unpickler of the checkpoints.
+`allow_pickle=True` only, which runs whatever code a crafted file names. Here its header is parsed by NumPy and its
+pickle by the allow-listed unpickler of the checkpoints.
 """
 
 from __future__ import annotations
@@ -113,12 +113,8 @@ def _flatten(path: Path, values: Mapping[Any, Any], parents: tuple[str, ...]) ->
     seen: set[str] = set()
     for name, value in values.items():
         names = (*parents, str(name))
-        items = (
-            _flatten(path, value, names)
-            if isinstance(value, Mapping)
-            else [("/".join(names), _array(path, names, value))]
-        )
-        for key, array in items:
+        nested = isinstance(value, Mapping)
+        for key, array in _flatten(path, value, names) if nested else [("/".join(names), _array(path, names, value))]:
             if key in seen:
                 raise FileError(path, f"key {key!r} occurs twice")
             seen.add(key)

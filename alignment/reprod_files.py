@@ -5,7 +5,7 @@ Run by the Paddle side's Python, because `import reprod_log` imports Paddle; not
 For every step that both sides recorded, `OUT/<step>_<label>.npy` is what `ReprodLogger` saves and `OUT/<step>_diff.log`
 what `ReprodDiffHelper` reports with its default threshold (mean absolute difference of 1e-6). Keys are as users of the
 format have them, without the step: `logits`, `acc_top1`, `loss_0`, `gradient/norm.weight`. Weights and inputs stay in
-the recordings.
+the recordings; booleans are written as uint8 and bfloat16 as float32, since reprod_log can subtract neither.
 
 The reports are there because reviewers ask for them. They decide nothing: reprod_log passes NaN on either side, lets
 shapes broadcast and transposes arrays to fit, averages one large error away, lets integers wrap around, compares
@@ -28,6 +28,7 @@ from alignment.errors import AlignmentError, NothingComparedError
 from alignment.recording import Array, Recording, open_recording
 
 _LEFT_OUT = ("parameter", "input")
+_STAND_INS = {"bool": "uint8", "bfloat16": "float32"}
 
 
 def write_files(sides: Mapping[str, Path], out: Path) -> list[Path]:
@@ -58,8 +59,10 @@ def write_files(sides: Mapping[str, Path], out: Path) -> list[Path]:
     written = []
     for step in steps:
         name = {"bp": "bp_align"}.get(step, step)
-        files = [_save(reprod_log, out / f"{name}_{label}.npy", quantities[label][step]) for label in (first, second)]
-        written += [*files, _report(reprod_log, *files, out / f"{name}_diff.log")]
+        left, right = (
+            _save(reprod_log, out / f"{name}_{label}.npy", quantities[label][step]) for label in (first, second)
+        )
+        written += [left, right, _report(reprod_log, left, right, out / f"{name}_diff.log")]
     return written
 
 
@@ -82,7 +85,7 @@ def _quantities(recording: Recording, step: str) -> Iterator[tuple[str, Array]]:
 def _save(reprod_log: Any, path: Path, arrays: Mapping[str, Array]) -> Path:
     logger = reprod_log.ReprodLogger()
     for key, array in arrays.items():
-        logger.add(key, array.astype("uint8") if array.dtype.kind == "b" else array)
+        logger.add(key, array.astype(_STAND_INS.get(array.dtype.name, array.dtype)))
     logger.save(str(path))
     return path
 

@@ -99,9 +99,7 @@ def _run_sides(
     batch = _batch(pair, settings)
     batch.write(folder / "inputs.safetensors")
     weights = _weights(pair, roles, folder / "weights", settings)
-    launches = [
-        _launch(pair, role, folder, settings, batch, weights[role], len(roles), command) for role in roles
-    ]
+    launches = [_launch(pair, role, folder, settings, batch, weights[role], len(roles), command) for role in roles]
     run_all(launches, progress)
 
 

@@ -22,7 +22,8 @@ _NAIVE = """
 import sys, torch, paddle
 weights = torch.load(sys.argv[1], map_location="cpu")
 linear = ("qkv.weight", "proj.weight", "fc1.weight", "fc2.weight", "fc.weight", "head.weight")
-paddle.save({k: paddle.to_tensor((v.t() if k.endswith(linear) else v).numpy()) for k, v in weights.items()}, sys.argv[2])
+turned = {key: value.t() if key.endswith(linear) else value for key, value in weights.items()}
+paddle.save({key: paddle.to_tensor(value.numpy()) for key, value in turned.items()}, sys.argv[2])
 """
 _MEASURE = """
 import os, resource, subprocess, sys, time

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from skimage import data, transform
 
 MEAN, STD = np.array((0.485, 0.456, 0.406)), np.array((0.229, 0.224, 0.225))
@@ -28,22 +29,23 @@ def main() -> None:
     weights = ("--weights", official, "--candidate-weights", ported)
     run("pit-align", "all", "--model", "pit_b", *weights, "--inputs", images, "--dtype", "both", "--out", FOLDER)
     run("pit-align", "gate", FOLDER / "report.json", "--config", "pit-align.toml")
-    print(f"\nDone in {time.monotonic() - start:.0f} s. {FOLDER}/ holds the report, the recordings and reprod_log's files;")
-    print("logs/README.md explains each.")
+    print(f"\nDone in {time.monotonic() - start:.0f} s. The report, the recordings and reprod_log's files are in")
+    print(f"{FOLDER}/; logs/README.md explains each.")
 
 
-def photographs() -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def photographs() -> npt.NDArray[np.float32]:
     """Four photographs that scikit-image ships, centre-cropped and normalised: (4, 3, 224, 224)."""
     return np.stack([prepare(getattr(data, name)()) for name in PHOTOGRAPHS]).astype(np.float32)
 
 
-def prepare(photograph: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]  # whatever scikit-image gives
+def prepare(photograph: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     """One photograph, (height, width, 3) bytes, as ImageNet models take it: (3, 224, 224)."""
     side = min(photograph.shape[:2])
     top, left = ((length - side) // 2 for length in photograph.shape[:2])
     square = photograph[top : top + side, left : left + side]
     pixels = transform.resize(square, (224, 224), order=3, anti_aliasing=True)
-    return ((pixels - MEAN) / STD).transpose(2, 0, 1)
+    normalised: npt.NDArray[np.float64] = ((pixels - MEAN) / STD).transpose(2, 0, 1)
+    return normalised
 
 
 def run(tool: str, *words: str | Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from porting.checkpoint import dtypes
 from porting.checkpoint.tensor import Array, LazyTensor
 from porting.errors import PlanError
 from porting.names import unknown
@@ -21,11 +22,7 @@ def float_dtype(name: str) -> np.dtype[Any]:
     """
     if name not in FLOATS:
         raise unknown("dtype", name, FLOATS)
-    if name == "bfloat16":
-        import ml_dtypes
-
-        return np.dtype(ml_dtypes.bfloat16)
-    return np.dtype(name)
+    return dtypes.dtype(name)
 
 
 def is_float(dtype: np.dtype[Any]) -> bool:

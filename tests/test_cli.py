@@ -110,7 +110,7 @@ def test_inspect_tells_the_same_content_in_every_format(source: Path, tmp_path: 
 
 def test_inspect_of_an_unknown_model_says_so_and_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "other.npz"
-    np.savez(path, **{"conv1.weight": np.ones((2, 3), np.float32)})
+    write_checkpoint(path, {"conv1.weight": LazyTensor.of(np.ones((2, 3), np.float32))})
     shown = pit_port("inspect", path)
     assert shown.exit_code == 0
     assert "not known: the tensors are not a known model (found 1: conv1.weight)" in shown.stdout

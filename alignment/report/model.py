@@ -20,7 +20,8 @@ WITHIN_TOLERANCE: Verdict = "within tolerance"
 DIVERGENCE: Verdict = "divergence"
 
 SCHEMA_VERSION = 1
-_STRENGTH: dict[Verdict, int] = {DIVERGENCE: 0, WITHIN_TOLERANCE: 1, ROUNDING: 2, SAME_FUNCTION: 3}
+STRENGTH: Mapping[Verdict, int] = {DIVERGENCE: 0, WITHIN_TOLERANCE: 1, ROUNDING: 2, SAME_FUNCTION: 3}
+"""How much each verdict proves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +111,8 @@ def overall(rows: tuple[Row, ...]) -> Verdict:
         return DIVERGENCE
     best: dict[str, Verdict] = {}
     for row in rows:
-        best[row.key] = max(best.get(row.key, row.verdict), row.verdict, key=_STRENGTH.__getitem__)
-    return min(best.values(), key=_STRENGTH.__getitem__)
+        best[row.key] = max(best.get(row.key, row.verdict), row.verdict, key=STRENGTH.__getitem__)
+    return min(best.values(), key=STRENGTH.__getitem__)
 
 
 def write_report(report: Report, path: str | os.PathLike[str]) -> None:

@@ -43,5 +43,5 @@ def test_malformed_patterns_are_refused_when_written(text: str) -> None:
 @given(stage=st.integers(0, 10**6), part=st.sampled_from(["weight", "bias"]), offset=st.integers(0, 9))
 def test_formatting_and_matching_are_inverse(stage: int, part: str, offset: int) -> None:
     pattern = Pattern(f"x.{{stage+{offset}}}.{{part:weight|bias}}")
-    bindings = {"stage": stage, "part": part}
+    bindings: dict[str, int | str] = {"stage": stage, "part": part}
     assert pattern.match(pattern.format(bindings)) == bindings

@@ -1,0 +1,189 @@
+"""A report for people at a terminal: the verdict, why, and one row a quantity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from alignment.gate import GateResult
+from alignment.report.model import (
+    DIVERGENCE,
+    ROUNDING,
+    SAME_FUNCTION,
+    STRENGTH,
+    WITHIN_TOLERANCE,
+    Report,
+    Row,
+    Verdict,
+)
+from porting.names import fold
+
+_STYLES: dict[Verdict, str] = {
+    SAME_FUNCTION: "green",
+    ROUNDING: "green",
+    WITHIN_TOLERANCE: "yellow",
+    DIVERGENCE: "bold red",
+}
+_MANY = 6
+_WORST = 3
+_REASONS = 12
+_PLURALS = {"loss": "losses", "integers": "integer arrays"}
+
+
+def print_report(report: Report, console: Console, *, verbose: bool = False) -> None:
+    """Print a report.
+
+    Args:
+        report: What to show.
+        console: Where; rich finds out about its width and colours, and honours `NO_COLOR`.
+        verbose: Show every row; by default many of a kind are folded into the worst few and one line for the rest.
+            What diverges is never folded away.
+    """
+    for part in _parts(report, verbose):
+        console.print(part)
+
+
+def print_gate(result: GateResult, console: Console) -> None:
+    """Print a gate's outcome: the verdict, then every failure."""
+    if result.passed:
+        console.print(Text.assemble(("PASSED", "bold green"), f"  {result.checked} rows held against thresholds"))
+        return
+    console.print(Text.assemble(("FAILED", "bold red"), f"  {_count(len(result.failures), 'failure')}"))
+    for failure in result.failures[:_REASONS]:
+        console.print(Text(f"  {failure}"))
+    if len(result.failures) > _REASONS:
+        names = fold(failure.key for failure in result.failures[_REASONS:])
+        console.print(Text(f"  and {len(result.failures) - _REASONS} more: {', '.join(names)}"))
+
+
+def headline(report: Report) -> str:
+    """Why the verdict is what it is, in one line."""
+    failures = report.failures
+    if failures:
+        first = min(failures, key=lambda row: (report.steps.index(row.step), row.dtype != "float64"))
+        return f"{len(failures)} of {len(report.rows)} rows diverge, the first is {first.key} ({first.dtype})"
+    if not report.rows:
+        return "nothing was compared"
+    return "; ".join(_because(report.rows))
+
+
+def _because(rows: tuple[Row, ...]) -> Iterator[str]:
+    certified = [row for row in rows if row.dtype == "float64" and row.verdict == SAME_FUNCTION]
+    rounded = [row for row in rows if row.verdict == ROUNDING]
+    tolerated = [row for row in rows if row.verdict == WITHIN_TOLERANCE]
+    if certified:
+        error = max(row.error or 0.0 for row in certified)
+        yield f"float64 agrees in all {len(certified)} quantities, to a relative L2 of {error:.1e} or better"
+    if rounded:
+        margin = max(row.margin or 0.0 for row in rounded)
+        yield f"float32 differs by rounding, at most {margin:.2g} times the measured noise"
+    if tolerated:
+        error = max(row.error or 0.0 for row in tolerated)
+        yield f"{_count(len(tolerated), 'row')} within tolerance, relative L2 up to {error:.1e}, without float64 evidence"
+    if not (certified or rounded or tolerated):
+        yield f"all {len(rows)} rows are exactly equal"
+
+
+def _parts(report: Report, verbose: bool) -> Iterator[RenderableType]:
+    verdict = Text(report.verdict.upper(), style=f"bold {_STYLES[report.verdict]}")
+    yield Text.assemble(f"{report.model}: " if report.model else "", verdict)
+    yield Text(headline(report))
+    for note in report.notes:
+        yield Text(f"note: {note}", style="yellow")
+    for side, environment in report.environments.items():
+        yield Text(f"{side}: {_describe(environment)}", style="dim")
+    if report.rows:
+        yield _table(report, verbose)
+    yield from _reasons(report.failures, verbose)
+
+
+def _describe(environment: object) -> str:
+    if not isinstance(environment, dict):
+        return str(environment)
+    backend = environment.get("backend", "")
+    version = environment.get(backend, "")
+    threads = environment.get("threads")
+    parts = (f"{backend} {version}".strip(), environment.get("device"), threads and _count(int(threads), "thread"))
+    return ", ".join(part for part in parts if part)
+
+
+def _table(report: Report, verbose: bool) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    table.add_column("quantity", overflow="fold", ratio=1, min_width=16)
+    for name in ("mean", "max", "rel. L2", "noise floor", "margin"):
+        table.add_column(Text(name, justify="right"), justify="right", overflow="fold", min_width=6, max_width=7)
+    table.add_column("verdict", min_width=10)
+    for (step, dtype), rows in groupby(report.rows, key=lambda row: (row.step, row.dtype)):
+        table.add_row(Text(f"{step}, {dtype}" if step else dtype, style="bold"))
+        for cells in _lines(list(rows), verbose):
+            table.add_row(*cells)
+    return table
+
+
+def _lines(rows: list[Row], verbose: bool) -> Iterator[tuple[Text, ...]]:
+    for kind, found in groupby(rows, key=lambda row: row.kind):
+        group = list(found)
+        shown = group if verbose or len(group) <= _MANY else _worst(group)
+        for row in shown:
+            name = row.key.removeprefix(f"{row.step}/")
+            yield _cells(f"  {name}", (row.mean, row.max, row.rel_l2, row.floor, row.margin), row.verdict)
+        rest = [row for row in group if row not in shown]
+        if rest:
+            columns = zip(*((row.mean, row.max, row.rel_l2, row.floor, row.margin) for row in rest), strict=True)
+            verdict = min((row.verdict for row in rest), key=STRENGTH.__getitem__)
+            label = f"  {len(rest)} more {_PLURALS.get(kind, kind + 's')}, at most"
+            yield _cells(label, tuple(_largest(column) for column in columns), verdict)
+
+
+def _worst(rows: list[Row]) -> list[Row]:
+    """What diverges, capped, and else the few with the largest margins, in the rows' own order."""
+    failures = sorted((row for row in rows if row.verdict == DIVERGENCE), key=_badness, reverse=True)[:_REASONS]
+    if failures:
+        return [row for row in rows if row in failures]
+    if all(row.max == 0 for row in rows):
+        return []
+    worst = sorted(rows, key=_badness, reverse=True)[:_WORST]
+    return [row for row in rows if row in worst]
+
+
+def _badness(row: Row) -> tuple[bool, float, float]:
+    return (row.max is None, row.margin or 0.0, row.rel_l2 or 0.0)
+
+
+def _largest(values: Iterable[float | None]) -> float | None:
+    return max((value for value in values if value is not None), default=None)
+
+
+def _cells(name: str, numbers: tuple[float | None, ...], verdict: Verdict) -> tuple[Text, ...]:
+    *values, margin = numbers
+    style = _STYLES[verdict]
+    word = Text(verdict.upper() if verdict == DIVERGENCE else verdict, style=style)
+    return (Text(name), *(Text(_number(value)) for value in values), Text(_margin(margin)), word)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else "0" if value == 0 else f"{value:.1e}"
+
+
+def _margin(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if 0.005 <= value < 1000 else _number(value)
+
+
+def _reasons(failures: tuple[Row, ...], verbose: bool) -> Iterator[Text]:
+    shown = failures if verbose else sorted(failures, key=_badness, reverse=True)[:_REASONS]
+    for row in shown:
+        yield Text.assemble((f"{row.key} ({row.dtype}): ", "red"), row.reason)
+    rest = [row for row in failures if row not in shown]
+    if rest:
+        yield Text(f"and {len(rest)} more rows that diverge: {', '.join(fold(row.key for row in rest))}")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

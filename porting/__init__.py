@@ -1,0 +1,1 @@
+"""Moves weights between layouts and file formats, with no framework imported."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from porting.architectures import pit
 from porting.architectures.base import Architecture, Shape, TensorSpec
@@ -10,7 +11,24 @@ from porting.names import unknown
 
 __all__ = ["FAMILIES", "NAMES", "Architecture", "Shape", "TensorSpec", "build", "recognise"]
 
-FAMILIES = {"pit": pit}
+
+class Family(Protocol):
+    """What the module of a family offers."""
+
+    @property
+    def CONFIGS(self) -> Mapping[str, object]:  # noqa: N802 - a module's constant
+        """The published models of the family."""
+
+    def build(
+        self, name: str, *, image_size: int | tuple[int, int] | None = None, num_classes: int | None = None
+    ) -> Architecture:
+        """One of them, at any image size and class count."""
+
+    def recognise(self, shapes: Mapping[str, Shape]) -> Architecture | None:
+        """The one that has these canonical shapes."""
+
+
+FAMILIES: Mapping[str, Family] = {"pit": pit}
 NAMES: tuple[str, ...] = tuple(name for family in FAMILIES.values() for name in family.CONFIGS)
 
 

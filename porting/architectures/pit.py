@@ -49,11 +49,10 @@ class PitConfig:
         return height, width
 
 
-_SMALL_PATCH = {"patch_size": 16, "stride": 8}
 _PLAIN = {
-    "pit_ti": PitConfig(**_SMALL_PATCH, base_dims=(32, 32, 32), depth=(2, 6, 4), heads=(2, 4, 8)),
-    "pit_xs": PitConfig(**_SMALL_PATCH, base_dims=(48, 48, 48), depth=(2, 6, 4), heads=(2, 4, 8)),
-    "pit_s": PitConfig(**_SMALL_PATCH, base_dims=(48, 48, 48), depth=(2, 6, 4), heads=(3, 6, 12)),
+    "pit_ti": PitConfig(patch_size=16, stride=8, base_dims=(32, 32, 32), depth=(2, 6, 4), heads=(2, 4, 8)),
+    "pit_xs": PitConfig(patch_size=16, stride=8, base_dims=(48, 48, 48), depth=(2, 6, 4), heads=(2, 4, 8)),
+    "pit_s": PitConfig(patch_size=16, stride=8, base_dims=(48, 48, 48), depth=(2, 6, 4), heads=(3, 6, 12)),
     "pit_b": PitConfig(patch_size=14, stride=7, base_dims=(64, 64, 64), depth=(3, 6, 4), heads=(4, 8, 16)),
 }
 CONFIGS: Mapping[str, PitConfig] = _PLAIN | {
@@ -121,7 +120,7 @@ def recognise(shapes: Mapping[str, Shape]) -> Architecture | None:
                 replace(
                     config,
                     image_size=(_pixels(config, pos_embed[2]), _pixels(config, pos_embed[3])),
-                    num_classes=shapes.get("head.weight", (0,))[0],
+                    num_classes=shapes.get("head.bias", (0,))[0],
                     in_channels=conv[1],
                 ),
             )

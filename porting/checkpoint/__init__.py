@@ -3,6 +3,7 @@
 from porting.checkpoint.formats import FORMATS, SUFFIXES, Format, format_of
 from porting.checkpoint.reading import Checkpoint, open_checkpoint
 from porting.checkpoint.tensor import LazyTensor
+from porting.checkpoint.writing import Written, write_checkpoint
 
 __all__ = [
     "FORMATS",
@@ -10,6 +11,8 @@ __all__ = [
     "Checkpoint",
     "Format",
     "LazyTensor",
+    "Written",
     "format_of",
     "open_checkpoint",
+    "write_checkpoint",
 ]

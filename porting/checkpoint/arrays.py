@@ -113,7 +113,8 @@ class PickledArray(Described):
             data = _data(self.source, self.data)
             if data.nbytes != expected:
                 raise self.source.error(f"{name} {_wrong_size(shape, stored, expected, data.nbytes)}")
-            return np.ndarray(shape, stored, data, order=order).astype(native, copy=False)
+            array: Array = np.ndarray(shape, stored, data, order=order)
+            return array.astype(native, copy=False)
 
         return LazyTensor(shape, native, load)
 

@@ -8,7 +8,7 @@ back. The same is done here, and `V2` is read as bfloat16; nothing else is store
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import prod
 from typing import Any, Literal, TypeAlias
 
@@ -17,8 +17,10 @@ import numpy as np
 from porting.checkpoint import dtypes
 from porting.checkpoint.arrays import ARRAY_CODES, checked_shape
 from porting.checkpoint.machine import Malformed
+from porting.checkpoint.output import Output
 from porting.checkpoint.source import Source
 from porting.checkpoint.tensor import Array, LazyTensor, Shape
+from porting.checkpoint.zip_writer import ZipWriter
 from porting.checkpoint.zips import Record, read_zip
 
 SUFFIX = ".npy"
@@ -71,3 +73,25 @@ def _loader(record: Record, start: int, shape: Shape, dtype: np.dtype[Any], orde
         return array.astype(dtype.newbyteorder("="), copy=False)
 
     return load
+
+
+WRITTEN: Mapping[str, str] = {name: code for code, name in _CODES.items()}
+"""The dtypes that the format has, and NumPy's code for each."""
+RESERVED: tuple[str, ...] = ()
+
+
+def write(output: Output, tensors: Mapping[str, LazyTensor], metadata: Mapping[str, str]) -> None:
+    """Writes one uncompressed `.npy` a tensor."""
+    archive = ZipWriter(output)
+    for name, tensor in tensors.items():
+        archive.add_tensor(f"{name}{SUFFIX}", name, tensor, _npy_head(tensor))
+    archive.finish()
+
+
+def _npy_head(tensor: LazyTensor) -> bytes:
+    code = WRITTEN[tensor.dtype.name]
+    order = "|" if tensor.dtype.itemsize == 1 or code == "V2" else "<"
+    text = f"{{'descr': '{order}{code}', 'fortran_order': False, 'shape': {tensor.shape}, }}"
+    padding = -(10 + len(text) + 1) % 64
+    header = f"{text}{' ' * padding}\n".encode()
+    return _MAGIC + b"\x01\x00" + len(header).to_bytes(2, "little") + header

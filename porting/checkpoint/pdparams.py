@@ -15,8 +15,10 @@ from math import prod
 import numpy as np
 
 from porting.checkpoint import dtypes
-from porting.checkpoint.arrays import PickledArray, checked_shape
+from porting.checkpoint.arrays import ARRAY_CODES, PickledArray, checked_shape
 from porting.checkpoint.machine import Malformed, PickleMachine, Symbol, Unsafe
+from porting.checkpoint.output import Output
+from porting.checkpoint.pickle_writer import PickleWriter
 from porting.checkpoint.pickles import MAX_DEPTH, plain_symbols, require_end
 from porting.checkpoint.source import Source
 from porting.checkpoint.tensor import Array, Described, LazyTensor
@@ -119,3 +121,59 @@ def _tensors(source: Source, value: object, depth: int, left: list[int]) -> obje
         case list():
             return [_tensors(source, item, depth - 1, left) for item in value]
     return value
+
+
+WRITTEN: Mapping[str, str] = {
+    **{name: code for code, name in ARRAY_CODES.items() if name not in ("uint16", "uint32", "uint64")},
+    "bfloat16": "u2",
+}
+"""The dtypes that Paddle's tensors have, and the code of each in NumPy's files."""
+RESERVED: tuple[str, ...] = (_NAME_TABLE, _SLICE_TABLE)
+_PROTOCOL = 4
+
+
+def write(output: Output, tensors: Mapping[str, LazyTensor], metadata: Mapping[str, str]) -> None:
+    """Writes a flat dict of arrays, without a table of parameter names, which only a model has.
+
+    The globals are those of NumPy 1, which NumPy 2 knows too, so that Paddle 2.6 loads the file as well as Paddle 3.
+    """
+    pickle = PickleWriter(_PROTOCOL)
+    pickle.opcode(b"}(")
+    for name, tensor in tensors.items():
+        pickle.text(name)
+        _write_array_head(pickle, tensor)
+        output.write(pickle.take())
+        output.write_tensor(name, tensor)
+        pickle.opcode(b"tb")
+    pickle.opcode(b"u.")
+    output.write(pickle.take())
+
+
+def _write_array_head(pickle: PickleWriter, tensor: LazyTensor) -> None:
+    """`_reconstruct(ndarray, (0,), b"b")` and its state up to the data."""
+    pickle.global_name("numpy.core.multiarray", "_reconstruct")
+    pickle.global_name("numpy", "ndarray")
+    pickle.integers((0,))
+    pickle.opcode(b"C\x01b\x87R(")
+    pickle.integer(1)
+    pickle.integers(tensor.shape)
+    _write_dtype(pickle, WRITTEN[tensor.dtype.name])
+    pickle.opcode(b"\x89")
+    pickle.bytes_header(tensor.nbytes)
+
+
+def _write_dtype(pickle: PickleWriter, code: str) -> None:
+    """`dtype(code, False, True)` with the state `(3, byte order, None, None, None, -1, -1, 0)`."""
+    if not pickle.once(f"dtype {code}"):
+        return
+    pickle.global_name("numpy", "dtype")
+    pickle.text(code)
+    pickle.opcode(b"\x89\x88\x87R")
+    pickle.remember(f"dtype {code}")
+    pickle.opcode(b"(")
+    pickle.integer(3)
+    pickle.text("|" if code.endswith("1") else "<")
+    pickle.opcode(b"NNN")
+    for value in (-1, -1, 0):
+        pickle.integer(value)
+    pickle.opcode(b"tb")

@@ -17,6 +17,7 @@ import numpy as np
 from porting.checkpoint import dtypes
 from porting.checkpoint.arrays import checked_shape
 from porting.checkpoint.machine import Malformed
+from porting.checkpoint.output import Output
 from porting.checkpoint.source import Source
 from porting.checkpoint.tensor import Array, LazyTensor, Shape
 
@@ -111,3 +112,24 @@ def _tensors(source: Source, base: int, entries: list[_Entry]) -> dict[str, Lazy
 
 def _loader(source: Source, offset: int, nbytes: int, shape: Shape, dtype: np.dtype[Any]) -> Callable[[], Array]:
     return lambda: np.ndarray(shape, dtype, source.array(offset, nbytes))
+
+
+WRITTEN: Mapping[str, str] = {name: code for code, name in _DTYPES.items()}
+"""The dtypes that the format has, and its code for each."""
+RESERVED: tuple[str, ...] = (_METADATA,)
+
+
+def write(output: Output, tensors: Mapping[str, LazyTensor], metadata: Mapping[str, str]) -> None:
+    """Writes the tensors, those of wider dtypes first, which keeps each aligned as the format's own writer does."""
+    ordered = sorted(tensors.items(), key=lambda item: -item[1].dtype.itemsize)
+    header: dict[str, object] = {_METADATA: {"format": "pt", **metadata}}
+    at = 0
+    for name, tensor in ordered:
+        offsets = [at, at + tensor.nbytes]
+        header[name] = {"dtype": WRITTEN[tensor.dtype.name], "shape": tensor.shape, "data_offsets": offsets}
+        at = offsets[1]
+    encoded = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    encoded += b" " * (-len(encoded) % 8)
+    output.write(len(encoded).to_bytes(8, "little") + encoded)
+    for name, tensor in ordered:
+        output.write_tensor(name, tensor)

@@ -5,10 +5,16 @@ An archive `NAME/` with `data.pkl`, a pickle whose tensors refer to storages, an
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from porting.checkpoint.machine import Malformed, PickleMachine
+from porting.checkpoint.output import Output
+from porting.checkpoint.pickle_writer import PickleWriter
 from porting.checkpoint.pickles import require_end
 from porting.checkpoint.source import Source
-from porting.checkpoint.torch_tensors import Storage, storage_of, torch_symbols
+from porting.checkpoint.tensor import LazyTensor, Shape
+from porting.checkpoint.torch_tensors import STORAGES, UNTYPED, Storage, storage_of, torch_symbols
+from porting.checkpoint.zip_writer import ALIGNMENT, ZipWriter
 from porting.checkpoint.zips import Record, read_zip
 
 
@@ -62,3 +68,74 @@ class _Storages:
             storage.big_endian = self._big_endian
             storage.read = record.array
         return known
+
+
+WRITTEN: Mapping[str, str] = {
+    **{dtype: name for name, dtype in STORAGES.items()},
+    **dict.fromkeys(("uint16", "uint32", "uint64"), UNTYPED),
+}
+"""The dtypes of torch's tensors, and the storage class of each; unsigned integers have none of their own."""
+RESERVED: tuple[str, ...] = ()
+_ARCHIVE = "archive"
+
+
+def write(output: Output, tensors: Mapping[str, LazyTensor], metadata: Mapping[str, str]) -> None:
+    """Writes the records in the order of `torch.save`, each tensor in a storage of its own."""
+    archive = ZipWriter(output)
+    archive.add(f"{_ARCHIVE}/data.pkl", _pickle(tensors))
+    archive.add(f"{_ARCHIVE}/.format_version", b"1")
+    archive.add(f"{_ARCHIVE}/.storage_alignment", str(ALIGNMENT).encode())
+    archive.add(f"{_ARCHIVE}/byteorder", b"little")
+    for index, (name, tensor) in enumerate(tensors.items()):
+        archive.add_tensor(f"{_ARCHIVE}/data/{index}", name, tensor)
+    archive.add(f"{_ARCHIVE}/version", b"3\n")
+    archive.add(f"{_ARCHIVE}/.data/serialization_id", archive.identity())
+    archive.finish()
+
+
+def _pickle(tensors: Mapping[str, LazyTensor]) -> bytes:
+    """An OrderedDict of `_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks)`."""
+    pickle = PickleWriter(2)
+    _write_ordered_dict(pickle)
+    pickle.opcode(b"(")
+    for index, (name, tensor) in enumerate(tensors.items()):
+        pickle.text(name)
+        _write_tensor(pickle, str(index), tensor)
+    pickle.opcode(b"u.")
+    return pickle.take()
+
+
+def _write_ordered_dict(pickle: PickleWriter) -> None:
+    pickle.global_name("collections", "OrderedDict")
+    pickle.opcode(b")R")
+
+
+def _write_tensor(pickle: PickleWriter, key: str, tensor: LazyTensor) -> None:
+    storage = WRITTEN[tensor.dtype.name]
+    untyped = storage == UNTYPED
+    pickle.global_name("torch._utils", "_rebuild_tensor_v3" if untyped else "_rebuild_tensor_v2")
+    pickle.opcode(b"((")
+    pickle.text("storage")
+    pickle.global_name(*(UNTYPED.rsplit(".", 1) if untyped else ("torch", storage)))
+    pickle.text(key)
+    pickle.text("cpu")
+    pickle.integer(tensor.nbytes if untyped else tensor.size)
+    pickle.opcode(b"tQ")
+    pickle.integer(0)
+    pickle.integers(tensor.shape)
+    pickle.integers(_packed_strides(tensor.shape))
+    pickle.opcode(b"\x89")
+    _write_ordered_dict(pickle)
+    if untyped:
+        pickle.global_name("torch", tensor.dtype.name)
+    pickle.opcode(b"tR")
+
+
+def _packed_strides(shape: Shape) -> Shape:
+    """Strides of a packed tensor, in elements; an axis without elements counts as one, as in torch."""
+    strides: list[int] = []
+    step = 1
+    for size in reversed(shape):
+        strides.insert(0, step)
+        step *= max(size, 1)
+    return tuple(strides)

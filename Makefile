@@ -1,0 +1,51 @@
+# `make demo` and `make test` need Python 3.10 or later with pip, and nothing else.
+PYTHON ?= python3
+VENV := .venv
+TORCH := 2.13.0
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: help setup demo test lint format bench lock clean
+
+help:  ## Show the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@echo "Setting up $(VENV) (once; PyTorch and PaddlePaddle are large)"
+	@$(PYTHON) -m venv $(VENV) 2>/dev/null || \
+		{ $(PYTHON) -m pip install --quiet --user virtualenv && $(PYTHON) -m virtualenv --quiet $(VENV); }
+	@$(BIN)/pip install --quiet --requirement requirements.lock
+	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+setup: $(VENV)/.ready  ## Create the virtual environment from the lock
+
+demo: setup  ## Port a PiT-B checkpoint and prove that both models are the same function
+	@$(BIN)/python examples/demo.py
+
+test: setup lint  ## Check style and types, then run the tests
+	@$(BIN)/python -m pytest
+
+lint: setup  ## Ruff and mypy
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy --no-error-summary
+
+format: setup  ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: setup  ## Measure the conversion against cp and the twins against each other
+	@$(BIN)/python benchmarks/convert.py
+	@$(BIN)/python benchmarks/twins.py
+
+lock:  ## Resolve requirements.lock again, around the PyTorch named here
+	@rm -rf build/lock && $(PYTHON) -m venv build/lock
+	@build/lock/bin/pip install --quiet torch==$(TORCH) ".[torch,paddle,dev]"
+	@{ echo "# Written by \`make lock\`."; build/lock/bin/pip freeze --all --exclude pip --exclude pit-port \
+		| sed 's/+cpu$$//'; } > requirements.lock
+	@rm -rf build/lock
+
+clean:  ## Remove the environment and what runs wrote
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .hypothesis
+	find logs -mindepth 1 ! -name README.md -delete

@@ -1,0 +1,204 @@
+"""What alignment asks of a framework.
+
+A backend is the only code that knows its framework; steps are written once, against this protocol, so that the two
+sides of a pair cannot drift apart. What a backend must hold to:
+
+- Arrays cross the boundary as NumPy arrays, in and out; what comes out is a copy that later calls leave alone.
+- Names of parameters are the framework's own, as in its state dict; the steps translate them.
+- The model is in evaluation mode. Nothing is random, and with `deterministic` two runs on one machine agree bit by bit.
+- Floating-point data keeps the dtype chosen with `use`, end to end: no silent promotion, no reduced precision such as
+  TF32 unless `tf32` asks for it.
+- Loss functions, metrics and the optimiser are the framework's own (or its ecosystem's): they are under test as well.
+- A parameter that no gradient reached has a gradient of zeros, for that is what it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from alignment.errors import AlignmentError
+
+Array: TypeAlias = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """How a framework is to run.
+
+    Attributes:
+        device: `cpu` or `gpu`.
+        threads: CPU threads; None leaves the framework's default.
+        deterministic: Use deterministic algorithms only.
+        tf32: Allow TensorFloat-32 in float32 products on a GPU.
+        seed: Seed of the framework's generators, for models that draw when they are built.
+    """
+
+    device: str = "cpu"
+    threads: int | None = None
+    deterministic: bool = True
+    tf32: bool = False
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What a forward pass gave.
+
+    Attributes:
+        logits: `(batch, classes)`.
+        stages: Feature map of every stage, `(batch, channels, height, width)` as a rule; none where none was asked for.
+    """
+
+    logits: Array
+    stages: tuple[Array, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AdamW:
+    """Hyper-parameters of the optimiser; the weight decay is decoupled and applies to every parameter."""
+
+    learning_rate: float = 5e-4
+    weight_decay: float = 0.05
+    epsilon: float = 1e-8
+    betas: tuple[float, float] = (0.9, 0.999)
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a recording says about how its framework ran.
+
+    Attributes:
+        versions: Version of the framework and of what else decides numbers.
+        flags: Settings that change numbers.
+        threads: CPU threads in use, None where the framework does not tell.
+    """
+
+    versions: Mapping[str, str]
+    flags: Mapping[str, bool | int | str]
+    threads: int | None
+
+
+class Backend(Protocol):
+    """One framework with one model; the module's docstring has the rules."""
+
+    def describe(self) -> Description:
+        """Versions, settings and threads in use."""
+
+    def build(self, builder: Callable[..., Any], options: Mapping[str, Any]) -> None:
+        """Make the model, put it on the device and in evaluation mode.
+
+        Raises:
+            AlignmentError: The builder returned something else than a model of this framework.
+        """
+
+    def load(self, path: Path) -> None:
+        """Read a weight file with the framework's own loader, strictly.
+
+        Raises:
+            AlignmentError: Names or shapes are not those of the model; every mismatch is listed.
+        """
+
+    def use(self, dtype: str) -> None:
+        """Convert the model, and what it creates while it runs, to `float32` or `float64`."""
+
+    def state(self) -> dict[str, Array]:
+        """Every tensor of the model's state dict."""
+
+    def set_state(self, arrays: Mapping[str, Array]) -> None:
+        """Overwrite tensors of the state dict, converting floating-point values to the dtype in use."""
+
+    def forward(self, images: Array, intermediates: str | None) -> Outputs:
+        """Run the model without gradients.
+
+        Args:
+            images: `(batch, channels, height, width)`, of the dtype in use.
+            intermediates: Method that returns `(logits, [feature maps])`; None calls the model itself.
+
+        Raises:
+            AlignmentError: The model has no such method, or its output is not one tensor.
+        """
+
+    def loss(self, name: str, logits: Array, target: Array) -> Array:
+        """A loss of given logits, averaged over the batch, shape `()`.
+
+        Args:
+            name: `cross_entropy`, `label_smoothing` (0.1) or `soft_target`.
+            logits: `(batch, classes)`, of the dtype in use.
+            target: int64 labels `(batch,)`; for `soft_target`, probabilities `(batch, classes)`.
+        """
+
+    def accuracy(self, scores: Array, labels: Array, k: int) -> float:
+        """Fraction of rows whose label is among the `k` best scores, by the ecosystem's metric function.
+
+        Args:
+            scores: `(batch, classes)`.
+            labels: int64 `(batch,)`.
+            k: At most the number of classes.
+        """
+
+    def top_classes(self, scores: Array, k: int) -> Array:
+        """Classes of the `k` best scores, best first, int64 `(batch, k)`."""
+
+    def backward(self, images: Array, soft_targets: Array) -> Array:
+        """Run the model and the gradient of its `soft_target` loss; returns the loss, shape `()`."""
+
+    def gradients(self) -> dict[str, Array]:
+        """Gradient of every tensor of the state dict from the last `backward`; zeros where none arrived."""
+
+    def input_gradient(self) -> Array:
+        """Gradient of the images from the last `backward`."""
+
+    def start_optimizer(self, recipe: AdamW) -> None:
+        """A fresh optimiser over all parameters."""
+
+    def optimizer_step(self) -> None:
+        """Apply the last gradients."""
+
+
+def check_state(file: Path, found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuse a weight file that is not exactly the model's.
+
+    Args:
+        file: For the message.
+        found: Names and shapes in the file.
+        expected: Names and shapes of the model.
+
+    Raises:
+        AlignmentError: With every mismatch.
+    """
+    details = [f"{name}: missing in the file" for name in expected if name not in found]
+    details += [f"{name}: not in the model" for name in found if name not in expected]
+    details += [
+        f"{name}: shape {found[name]} in the file, {shape} in the model"
+        for name, shape in expected.items()
+        if name in found and tuple(found[name]) != tuple(shape)
+    ]
+    if details:
+        raise AlignmentError(f"{file}: the weights do not fit the model that was built", details)
+
+
+def one_output(logits: object, expected: type) -> None:
+    """Refuse a model whose output is not one tensor.
+
+    Raises:
+        AlignmentError: With what came instead.
+    """
+    if not isinstance(logits, expected):
+        raise AlignmentError(
+            f"the model returned a {type(logits).__name__} in evaluation mode, expected one tensor of logits; "
+            "wrap it in a builder that returns them"
+        )
+
+
+def widen(values: Mapping[str, Array], dtype: str) -> dict[str, Array]:
+    """The arrays with every floating-point one in this dtype."""
+    return {
+        name: array.astype(dtype, copy=False) if np.issubdtype(array.dtype, np.floating) else array
+        for name, array in values.items()
+    }

@@ -1,0 +1,202 @@
+"""PaddlePaddle behind `Backend`."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+import paddle.nn.functional as F  # noqa: N812
+from paddle import Tensor, nn
+
+from alignment.backends.base import AdamW, Array, Description, Outputs, Runtime, check_state, one_output, widen
+from alignment.errors import AlignmentError
+
+_SMOOTHING = 0.1
+
+
+def create(runtime: Runtime) -> PaddleBackend:
+    """The backend, with the process set up as asked.
+
+    Raises:
+        AlignmentError: A GPU is asked for and Paddle sees none.
+    """
+    return PaddleBackend(runtime)
+
+
+class PaddleBackend:
+    """A Paddle model; see `alignment.backends.base.Backend`.
+
+    Args:
+        runtime: Device, threads and determinism; they hold for the whole process. Paddle reads its threads and the
+            switches of its GPU libraries from the environment when it is imported, where `alignment.run` puts them.
+
+    Raises:
+        AlignmentError: A GPU is asked for and Paddle sees none.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._dtype = "float32"
+        self._model: nn.Layer = nn.Identity()
+        self._images: Tensor | None = None
+        self._optimizer: paddle.optimizer.Optimizer | None = None
+        paddle.set_device(_device(runtime.device))
+        paddle.seed(runtime.seed)
+        if runtime.threads is not None:
+            paddle.set_flags({"FLAGS_paddle_num_threads": runtime.threads})
+
+    def describe(self) -> Description:
+        """Versions, settings and threads in use."""
+        versions = {"paddle": paddle.__version__, "numpy": np.__version__, "python": platform.python_version()}
+        if self._runtime.device == "gpu":
+            versions["cuda"] = str(paddle.version.cuda())
+            versions["cudnn"] = str(paddle.version.cudnn())
+            versions["device"] = paddle.device.cuda.get_device_name()
+        flags = {
+            "tf32": os.environ.get("NVIDIA_TF32_OVERRIDE") != "0",
+            "deterministic": os.environ.get("FLAGS_cudnn_deterministic") == "1",  # noqa: SIM112 - Paddle's own spelling
+        }
+        return Description(versions, flags, paddle.get_flags("FLAGS_paddle_num_threads")["FLAGS_paddle_num_threads"])
+
+    def build(self, builder: Callable[..., Any], options: Mapping[str, Any]) -> None:
+        """Make the model, put it on the device and in evaluation mode."""
+        model = builder(**options)
+        if not isinstance(model, nn.Layer):
+            raise AlignmentError(f"the builder returned a {type(model).__name__}, expected a paddle.nn.Layer")
+        model.eval()
+        self._model = model
+
+    def load(self, path: Path) -> None:
+        """Read a `.pdparams` with Paddle's own loader, strictly.
+
+        `paddle.load` executes what a pickle says: only files that the toolkit wrote may come here.
+        """
+        arrays = paddle.load(str(path), return_numpy=True)
+        expected = {name: tuple(tensor.shape) for name, tensor in self._model.state_dict().items()}
+        check_state(path, {name: array.shape for name, array in arrays.items()}, expected)
+        self._model.set_state_dict(widen(arrays, self._dtype))
+
+    def use(self, dtype: str) -> None:
+        """Convert the model, and what it creates while it runs, to `float32` or `float64`."""
+        self._dtype = dtype
+        paddle.set_default_dtype(dtype)
+        self._model.to(dtype=dtype)
+
+    def state(self) -> dict[str, Array]:
+        """Every tensor of the model's state dict."""
+        return {name: _array(tensor) for name, tensor in self._model.state_dict().items()}
+
+    def set_state(self, arrays: Mapping[str, Array]) -> None:
+        """Overwrite tensors of the state dict, converting floating-point values to the dtype in use."""
+        own = self._model.state_dict()
+        for name, array in widen(arrays, self._dtype).items():
+            own[name].set_value(array)
+
+    @paddle.no_grad()
+    def forward(self, images: Array, intermediates: str | None) -> Outputs:
+        """Run the model without gradients."""
+        if intermediates is None:
+            logits, stages = self._model(paddle.to_tensor(images)), []
+        else:
+            method = getattr(self._model, intermediates, None)
+            if method is None:
+                raise AlignmentError(f"the Paddle model has no method {intermediates!r}; see Pair.intermediates")
+            logits, stages = method(paddle.to_tensor(images))
+        one_output(logits, Tensor)
+        return Outputs(_array(logits), tuple(_array(stage) for stage in stages))
+
+    def loss(self, name: str, logits: Array, target: Array) -> Array:
+        """A loss of given logits, averaged over the batch, shape `()`."""
+        return _array(_LOSSES[name](paddle.to_tensor(logits), paddle.to_tensor(target)))
+
+    def accuracy(self, scores: Array, labels: Array, k: int) -> float:
+        """Fraction of rows whose label is among the `k` best scores, by `paddle.metric.accuracy`."""
+        return float(paddle.metric.accuracy(paddle.to_tensor(scores), paddle.to_tensor(labels[:, None]), k=k))
+
+    def top_classes(self, scores: Array, k: int) -> Array:
+        """Classes of the `k` best scores, best first, int64 `(batch, k)`."""
+        return _array(paddle.topk(paddle.to_tensor(scores), k, axis=1)[1])
+
+    def backward(self, images: Array, soft_targets: Array) -> Array:
+        """Run the model and the gradient of its `soft_target` loss; returns the loss, shape `()`."""
+        for parameter in self._model.parameters():
+            parameter.clear_gradient(False)
+        self._images = paddle.to_tensor(images, stop_gradient=False)
+        logits = self._model(self._images)
+        one_output(logits, Tensor)
+        loss = _soft_target(logits, paddle.to_tensor(soft_targets))
+        loss.backward()
+        return _array(loss)
+
+    def gradients(self) -> dict[str, Array]:
+        """Gradient of every tensor of the state dict; zeros where none arrived."""
+        return {name: _gradient(tensor) for name, tensor in self._model.state_dict().items()}
+
+    def input_gradient(self) -> Array:
+        """Gradient of the images from the last `backward`."""
+        if self._images is None:
+            raise RuntimeError("input_gradient comes after backward")
+        return _gradient(self._images)
+
+    def start_optimizer(self, recipe: AdamW) -> None:
+        """A fresh optimiser over all parameters."""
+        self._optimizer = paddle.optimizer.AdamW(
+            learning_rate=recipe.learning_rate,
+            beta1=recipe.betas[0],
+            beta2=recipe.betas[1],
+            epsilon=recipe.epsilon,
+            parameters=self._model.parameters(),
+            weight_decay=recipe.weight_decay,
+        )
+
+    def optimizer_step(self) -> None:
+        """Apply the last gradients."""
+        if self._optimizer is None:
+            raise RuntimeError("optimizer_step comes after start_optimizer")
+        self._optimizer.step()
+
+
+def _soft_target(logits: Tensor, target: Tensor) -> Tensor:
+    return F.cross_entropy(logits, target, soft_label=True)
+
+
+def _label_smoothing(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross entropy with smoothed labels, in the precision of the logits.
+
+    Paddle 3.3's own `label_smoothing` argument smooths in float32 whatever the precision: 4e-8 off in float64.
+    """
+    classes = logits.shape[-1]
+    target = F.one_hot(labels, classes).astype(logits.dtype)
+    return _soft_target(logits, target * (1 - _SMOOTHING) + _SMOOTHING / classes)
+
+
+_LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cross_entropy": F.cross_entropy,
+    "label_smoothing": _label_smoothing,
+    "soft_target": _soft_target,
+}
+
+
+def _array(tensor: Tensor) -> Array:
+    return tensor.detach().numpy().copy()
+
+
+def _gradient(tensor: Tensor) -> Array:
+    gradient = tensor.grad
+    return _array(paddle.zeros_like(tensor) if gradient is None else gradient)
+
+
+def _device(name: str) -> str:
+    if name == "cpu":
+        return "cpu"
+    if not paddle.device.is_compiled_with_cuda() or paddle.device.cuda.device_count() == 0:
+        raise AlignmentError(
+            f"the paddle side is asked to run on a GPU, and PaddlePaddle {paddle.__version__} sees none: "
+            "use --device cpu, or an interpreter with paddlepaddle-gpu (--paddle-python)"
+        )
+    return "gpu:0"

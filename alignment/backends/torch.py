@@ -1,0 +1,206 @@
+"""PyTorch behind `Backend`, with timm's losses and metrics."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from alignment.backends.base import AdamW, Array, Description, Outputs, Runtime, check_state, one_output
+from alignment.errors import AlignmentError
+from reference_torch.compat import prepare_timm
+
+prepare_timm()
+
+import timm  # noqa: E402
+from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy  # noqa: E402
+from timm.utils import accuracy  # noqa: E402
+
+_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+_LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cross_entropy": nn.CrossEntropyLoss(),
+    "label_smoothing": LabelSmoothingCrossEntropy(smoothing=0.1),
+    "soft_target": SoftTargetCrossEntropy(),
+}
+
+
+def create(runtime: Runtime) -> TorchBackend:
+    """The backend, with the process set up as asked.
+
+    Raises:
+        AlignmentError: A GPU is asked for and PyTorch sees none.
+    """
+    return TorchBackend(runtime)
+
+
+class TorchBackend:
+    """A torch model; see `alignment.backends.base.Backend`.
+
+    Args:
+        runtime: Device, threads and determinism; they hold for the whole process.
+
+    Raises:
+        AlignmentError: A GPU is asked for and PyTorch sees none.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._device = _device(runtime.device)
+        self._dtype = torch.float32
+        self._model: nn.Module = nn.Identity()
+        self._images: Tensor | None = None
+        self._optimizer: torch.optim.Optimizer | None = None
+        _configure(runtime)
+
+    def describe(self) -> Description:
+        """Versions, settings and threads in use."""
+        versions = {
+            "torch": torch.__version__,
+            "timm": timm.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        }
+        if self._device.type == "cuda":
+            versions["cuda"] = str(torch.version.cuda)
+            versions["cudnn"] = str(torch.backends.cudnn.version())
+            versions["device"] = torch.cuda.get_device_name(self._device)
+        else:
+            versions["cpu"] = torch.backends.cpu.get_cpu_capability()
+        flags = {"tf32": self._runtime.tf32, "deterministic": torch.are_deterministic_algorithms_enabled()}
+        return Description(versions, flags, torch.get_num_threads())
+
+    def build(self, builder: Callable[..., Any], options: Mapping[str, Any]) -> None:
+        """Make the model, put it on the device and in evaluation mode."""
+        model = builder(**options)
+        if not isinstance(model, nn.Module):
+            raise AlignmentError(f"the builder returned a {type(model).__name__}, expected a torch.nn.Module")
+        self._model = model.to(self._device).eval()
+
+    def load(self, path: Path) -> None:
+        """Read a `.pth` with torch's own loader, tensors only, strictly."""
+        tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        expected = {name: tuple(tensor.shape) for name, tensor in self._model.state_dict().items()}
+        check_state(path, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, expected)
+        self._model.load_state_dict(tensors, strict=True)
+
+    def use(self, dtype: str) -> None:
+        """Convert the model, and what it creates while it runs, to `float32` or `float64`."""
+        self._dtype = _DTYPES[dtype]
+        torch.set_default_dtype(self._dtype)
+        self._model.to(self._dtype)
+
+    def state(self) -> dict[str, Array]:
+        """Every tensor of the model's state dict."""
+        return {name: _array(tensor) for name, tensor in self._model.state_dict().items()}
+
+    def set_state(self, arrays: Mapping[str, Array]) -> None:
+        """Overwrite tensors of the state dict, converting floating-point values to the dtype in use."""
+        own = self._model.state_dict()
+        with torch.no_grad():
+            for name, array in arrays.items():
+                own[name].copy_(torch.tensor(array))
+
+    def forward(self, images: Array, intermediates: str | None) -> Outputs:
+        """Run the model without gradients."""
+        with torch.no_grad():
+            if intermediates is None:
+                logits, stages = self._model(self._tensor(images)), []
+            else:
+                method = getattr(self._model, intermediates, None)
+                if method is None:
+                    raise AlignmentError(f"the torch model has no method {intermediates!r}; see Pair.intermediates")
+                logits, stages = method(self._tensor(images))
+        one_output(logits, Tensor)
+        return Outputs(_array(logits), tuple(_array(stage) for stage in stages))
+
+    def loss(self, name: str, logits: Array, target: Array) -> Array:
+        """A loss of given logits, averaged over the batch, shape `()`."""
+        return _array(_LOSSES[name](self._tensor(logits), self._tensor(target)))
+
+    def accuracy(self, scores: Array, labels: Array, k: int) -> float:
+        """Fraction of rows whose label is among the `k` best scores, by timm's `accuracy` (which gives percent)."""
+        (percent,) = accuracy(self._tensor(scores), self._tensor(labels), topk=(k,))
+        return float(percent) / 100
+
+    def top_classes(self, scores: Array, k: int) -> Array:
+        """Classes of the `k` best scores, best first, int64 `(batch, k)`."""
+        return _array(self._tensor(scores).topk(k, dim=1).indices)
+
+    def backward(self, images: Array, soft_targets: Array) -> Array:
+        """Run the model and the gradient of its `soft_target` loss; returns the loss, shape `()`."""
+        self._model.zero_grad(set_to_none=True)
+        self._images = self._tensor(images).requires_grad_()
+        logits = self._model(self._images)
+        one_output(logits, Tensor)
+        loss = _LOSSES["soft_target"](logits, self._tensor(soft_targets))
+        loss.backward()
+        return _array(loss)
+
+    def gradients(self) -> dict[str, Array]:
+        """Gradient of every tensor of the state dict; zeros where none arrived."""
+        parameters = dict(self._model.named_parameters(remove_duplicate=False))
+        gradients = {name: parameters[name].grad if name in parameters else None for name in self._model.state_dict()}
+        return {
+            name: _array(torch.zeros_like(self._model.state_dict()[name]) if gradient is None else gradient)
+            for name, gradient in gradients.items()
+        }
+
+    def input_gradient(self) -> Array:
+        """Gradient of the images from the last `backward`."""
+        if self._images is None:
+            raise RuntimeError("input_gradient comes after backward")
+        gradient = self._images.grad
+        return _array(torch.zeros_like(self._images) if gradient is None else gradient)
+
+    def start_optimizer(self, recipe: AdamW) -> None:
+        """A fresh optimiser over all parameters."""
+        self._optimizer = torch.optim.AdamW(
+            self._model.parameters(),
+            lr=recipe.learning_rate,
+            betas=recipe.betas,
+            eps=recipe.epsilon,
+            weight_decay=recipe.weight_decay,
+        )
+
+    def optimizer_step(self) -> None:
+        """Apply the last gradients."""
+        if self._optimizer is None:
+            raise RuntimeError("optimizer_step comes after start_optimizer")
+        self._optimizer.step()
+
+    def _tensor(self, array: Array) -> Tensor:
+        return torch.tensor(array, device=self._device)
+
+
+def _array(tensor: Tensor) -> Array:
+    return tensor.detach().cpu().numpy().copy()
+
+
+def _device(name: str) -> torch.device:
+    if name == "cpu":
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise AlignmentError(
+            f"the torch side is asked to run on a GPU, and PyTorch {torch.__version__} sees none: "
+            "use --device cpu, or an interpreter whose PyTorch is built for the GPU (--torch-python)"
+        )
+    return torch.device("cuda", 0)
+
+
+def _configure(runtime: Runtime) -> None:
+    if runtime.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(runtime.deterministic)
+    torch.backends.cudnn.benchmark = not runtime.deterministic
+    torch.backends.cudnn.deterministic = runtime.deterministic
+    torch.backends.cuda.matmul.allow_tf32 = runtime.tf32
+    torch.backends.cudnn.allow_tf32 = runtime.tf32
+    torch.manual_seed(runtime.seed)
+    if runtime.threads is not None:
+        torch.set_num_threads(runtime.threads)

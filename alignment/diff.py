@@ -1,0 +1,145 @@
+"""Two checkpoint files, any formats and layouts, compared tensor by tensor in canonical form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alignment.compare import Measurement, measure
+from alignment.errors import NothingComparedError
+from porting.checkpoint import open_checkpoint
+from porting.checkpoint.tensor import Array, LazyTensor
+from porting.describe import canonical_tensors
+from porting.names import fold
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class TensorDifference:
+    """One tensor that is not bit-equal.
+
+    Attributes:
+        name: Its canonical name, or the name as stored when the model is not known.
+        problem: Why no number could be given: missing, another shape or dtype, not finite; None otherwise.
+        elements: Number of elements, 0 with a problem.
+        differing: How many of them differ.
+        max_abs: Largest absolute difference.
+        rel_l2: L2 norm of the difference over that of the first file's tensor.
+    """
+
+    name: str
+    problem: str | None
+    elements: int = 0
+    differing: int = 0
+    max_abs: float = 0.0
+    rel_l2: float = 0.0
+
+
+@dataclass(frozen=True)
+class CheckpointDiff:
+    """How two checkpoints differ.
+
+    Attributes:
+        first: Path of the first file.
+        second: Path of the second.
+        tensors: Number of tensor names in either.
+        different: The tensors that differ, the worst first.
+    """
+
+    first: Path
+    second: Path
+    tensors: int
+    different: tuple[TensorDifference, ...]
+
+    @property
+    def same(self) -> bool:
+        """Whether every tensor is bit-equal."""
+        return not self.different
+
+    def to_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "first": str(self.first),
+            "second": str(self.second),
+            "same": self.same,
+            "tensors": self.tensors,
+            "different": [asdict(each) for each in self.different],
+        }
+
+    def to_text(self) -> str:
+        """For people: the verdict, then the worst tensors."""
+        if self.same:
+            return f"same: all {self.tensors} tensors are bit-equal"
+        return "\n".join((f"different: {len(self.different)} of {self.tensors} tensors", *self._lines()))
+
+    def _lines(self) -> Iterator[str]:
+        broken: dict[str, list[str]] = {}
+        for each in self.different:
+            if each.problem:
+                broken.setdefault(each.problem, []).append(each.name)
+        for problem, names in broken.items():
+            yield from (f"  {name}: {problem}" for name in fold(names))
+        numbers = [each for each in self.different if not each.problem]
+        for each in numbers[:_SHOWN]:
+            yield (
+                f"  {each.name}: relative L2 {each.rel_l2:.2e}, max {each.max_abs:.2e}, "
+                f"{each.differing:,} of {each.elements:,} elements"
+            )
+        if len(numbers) > _SHOWN:
+            yield f"  and {len(numbers) - _SHOWN} more; --json lists all"
+
+
+def diff(first: str | PathLike[str], second: str | PathLike[str]) -> CheckpointDiff:
+    """Compare two checkpoints bit by bit, one tensor in memory at a time.
+
+    Args:
+        first: The checkpoint to compare with.
+        second: The checkpoint in question. Where both are the same known model their layouts may differ; otherwise
+            tensors are compared under the names as stored.
+
+    Raises:
+        CheckpointError: A file cannot be read as a checkpoint.
+        NothingComparedError: Neither file holds a tensor.
+    """
+    with open_checkpoint(first) as one, open_checkpoint(second) as other:
+        sides = canonical_tensors(one), canonical_tensors(other)
+        names = list(dict.fromkeys((*sides[0], *sides[1])))
+        if not names:
+            raise NothingComparedError(f"{first} and {second} hold no tensors")
+        found = [each for name in names if (each := _difference(name, *sides)) is not None]
+    worst_first = sorted(found, key=lambda each: (each.problem is None, -each.rel_l2))
+    return CheckpointDiff(Path(first), Path(second), len(names), tuple(worst_first))
+
+
+def _difference(
+    name: str, first: Mapping[str, LazyTensor], second: Mapping[str, LazyTensor]
+) -> TensorDifference | None:
+    if name not in second:
+        return TensorDifference(name, "only in the first file")
+    if name not in first:
+        return TensorDifference(name, "only in the second file")
+    one, other = first[name], second[name]
+    if (one.shape, one.dtype) != (other.shape, other.dtype):
+        kinds = f"{one.dtype.name} {one.shape}", f"{other.dtype.name} {other.shape}"
+        return TensorDifference(name, f"{kinds[0]} in the first file, {kinds[1]} in the second")
+    values = one.load(), other.load()
+    if np.array_equal(_bits(values[0]), _bits(values[1])):
+        return None
+    return _measured(name, measure(*values))
+
+
+def _measured(name: str, found: Measurement) -> TensorDifference:
+    if found.problem:
+        return TensorDifference(name, found.problem)
+    return TensorDifference(name, None, found.count, found.differing, found.max_abs, found.rel_l2)
+
+
+def _bits(values: Array) -> Array:
+    """The packed bytes, so that equal NaNs are equal and zeros of different signs are not."""
+    return np.ascontiguousarray(values).reshape(-1).view(np.uint8)

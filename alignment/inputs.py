@@ -1,0 +1,202 @@
+"""What both models are fed with: drawn from a seed or read from a file, and told apart by a digest."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, fields, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from alignment.errors import FileError
+
+Array: TypeAlias = npt.NDArray[Any]
+
+_TARGET_UNITS = 2**20
+_PLANTED_CLASSES = 10
+_PLANTED_RANKS = (0, 0, 0, 0, 1, 4, 5, 9)
+"""How many scores are above the label's in each planted row: half of them none, three quarters fewer than five."""
+PLANTED_TOP1, PLANTED_TOP5 = 0.5, 0.75
+
+
+@dataclass(frozen=True)
+class Planted:
+    """Scores whose accuracies are known beforehand, without ties: `PLANTED_TOP1` and `PLANTED_TOP5`.
+
+    Attributes:
+        scores: `(8, 10)`.
+        labels: int64 `(8,)`.
+    """
+
+    scores: Array
+    labels: Array
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """One batch.
+
+    Attributes:
+        images: `(batch, channels, height, width)`.
+        labels: int64 `(batch,)`.
+        soft_targets: Probabilities `(batch, classes)`, rows sum to one.
+        planted_scores: Scores of the metric's planted rows.
+        planted_labels: Labels of the metric's planted rows.
+    """
+
+    images: Array
+    labels: Array
+    soft_targets: Array
+    planted_scores: Array
+    planted_labels: Array
+
+    @property
+    def planted(self) -> Planted:
+        """The rows whose accuracies are known."""
+        return Planted(self.planted_scores, self.planted_labels)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over names, dtypes, shapes and values."""
+        digest = hashlib.sha256()
+        for field in fields(self):
+            array = getattr(self, field.name)
+            digest.update(f"{field.name}\0{array.dtype.str}\0{array.shape}\0".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return f"sha256:{digest.hexdigest()}"
+
+    def cast(self, dtype: str) -> Inputs:
+        """The same batch with its floating-point arrays in another dtype."""
+        return replace(
+            self,
+            images=self.images.astype(dtype),
+            soft_targets=self.soft_targets.astype(dtype),
+            planted_scores=self.planted_scores.astype(dtype),
+        )
+
+    def write(self, path: Path) -> None:
+        """Write the batch as safetensors."""
+        arrays = {field.name: np.ascontiguousarray(getattr(self, field.name)) for field in fields(self)}
+        path.write_bytes(save(arrays))
+
+    @classmethod
+    def read(cls, path: Path) -> Inputs:
+        """Read what `write` wrote."""
+        return cls(**load_file(path))
+
+
+def draw(shape: tuple[int, int, int], classes: int, *, batch_size: int, seed: int) -> Inputs:
+    """A batch of random images, values of order one, the same for the same arguments on every machine.
+
+    Args:
+        shape: Channels, height and width.
+        classes: Number of classes, two or more.
+        batch_size: Images.
+        seed: Any integer of 0 or more.
+    """
+    generator = np.random.default_rng(seed)
+    images = generator.standard_normal((batch_size, *shape), dtype=np.float32)
+    images += np.float32(0.1) * np.arange(1, shape[0] + 1, dtype=np.float32)[:, None, None]
+    labels = generator.integers(0, classes, batch_size)
+    return complete(images, labels, classes, seed=seed)
+
+
+def complete(images: Array, labels: Array, classes: int, *, seed: int) -> Inputs:
+    """The batch of these images and labels, its soft targets and planted scores drawn from the seed.
+
+    The soft targets are what mixup makes: each label mixed with the next image's, and smoothed. They are multiples of a
+    power of two, so that their rows sum to exactly one in every precision: the gradient of Paddle's cross entropy takes
+    that for granted, torch's does not, and a sum that is 1e-8 off shows in float64.
+
+    Args:
+        images: float32 `(batch, channels, height, width)`.
+        labels: int64 `(batch,)`.
+        classes: Number of classes.
+        seed: Any integer of 0 or more.
+    """
+    generator = np.random.default_rng((seed, 1))
+    hot = np.full((len(labels), classes), 0.1 / classes)
+    hot[np.arange(len(labels)), labels] += 0.9
+    share = generator.uniform(0.2, 0.8, (len(labels), 1))
+    units = np.floor((share * hot + (1 - share) * np.roll(hot, 1, axis=0)) * _TARGET_UNITS)
+    units[np.arange(len(labels)), labels] += _TARGET_UNITS - units.sum(axis=1)
+    scores, planted_labels = _plant(generator)
+    soft_targets = (units / _TARGET_UNITS).astype(np.float32)
+    return Inputs(images, labels.astype(np.int64), soft_targets, scores, planted_labels)
+
+
+def read_images(path: str | PathLike[str], shape: tuple[int, int, int], classes: int, *, seed: int) -> Inputs:
+    """A batch from a file with an array `image`, and `label` where the labels are known.
+
+    Args:
+        path: `.npz` or `.safetensors` with `image` `(batch, channels, height, width)`, floating-point and already
+            normalised, and optionally `label`, integers `(batch,)`; or a `.npy` of the images alone.
+        shape: Channels, height and width that the model takes.
+        classes: Number of classes.
+        seed: Of what the file does not have.
+
+    Raises:
+        FileError: The file cannot be read, or does not hold such arrays.
+    """
+    path = Path(path)
+    arrays = _read_arrays(path)
+    if "image" not in arrays:
+        raise FileError(path, f"no array 'image' in it; found: {', '.join(sorted(arrays)) or 'nothing'}")
+    images = _check_images(path, arrays["image"], shape)
+    if "label" in arrays:
+        labels = _check_labels(path, arrays["label"], len(images), classes)
+    else:
+        labels = np.random.default_rng(seed).integers(0, classes, len(images))
+    return complete(images, labels, classes, seed=seed)
+
+
+def perturb(array: Array, generator: np.random.Generator) -> Array:
+    """A copy with every number moved to one of its two neighbours in float32, at random; zeros stay."""
+    flat = np.array(array, np.float32).reshape(-1)
+    steps = generator.integers(0, 2, flat.size, dtype=np.int8).astype(np.int32) * 2 - 1
+    steps *= flat != 0
+    flat.view(np.int32)[...] += steps
+    return flat.reshape(array.shape)
+
+
+def _plant(generator: np.random.Generator) -> tuple[Array, Array]:
+    rows = len(_PLANTED_RANKS)
+    ordered = np.arange(_PLANTED_CLASSES, 0, -1, dtype=np.float32) / 2
+    classes = np.stack([generator.permutation(_PLANTED_CLASSES) for _ in range(rows)])
+    scores = np.empty((rows, _PLANTED_CLASSES), np.float32)
+    np.put_along_axis(scores, classes, np.broadcast_to(ordered, classes.shape), axis=1)
+    return scores, np.take_along_axis(classes, np.array(_PLANTED_RANKS)[:, None], axis=1)[:, 0].astype(np.int64)
+
+
+def _read_arrays(path: Path) -> dict[str, Array]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        loaded = np.load(path, allow_pickle=False)
+        return {"image": loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
+    except (OSError, ValueError, EOFError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise FileError(path, f"cannot be read as .npz, .npy or .safetensors: {reason}") from None
+
+
+def _check_images(path: Path, images: Array, shape: tuple[int, int, int]) -> Array:
+    if images.ndim != 4 or images.shape[1:] != shape or not len(images):
+        raise FileError(path, f"'image' is {images.shape}, expected (batch, {', '.join(map(str, shape))})")
+    if not np.issubdtype(images.dtype, np.floating):
+        raise FileError(path, f"'image' is {images.dtype}, expected normalised floating-point values")
+    if not np.isfinite(images).all():
+        raise FileError(path, "'image' holds values that are not finite")
+    return np.ascontiguousarray(images, np.float32)
+
+
+def _check_labels(path: Path, labels: Array, batch_size: int, classes: int) -> Array:
+    if labels.shape != (batch_size,) or not np.issubdtype(labels.dtype, np.integer):
+        raise FileError(path, f"'label' is {labels.dtype} {labels.shape}, expected integers ({batch_size},)")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise FileError(path, f"'label' goes from {labels.min()} to {labels.max()}, the model has {classes} classes")
+    return labels

@@ -1,0 +1,160 @@
+"""Workers as processes: started side by side, listened to, and all ended when one fails or the user gives up."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from alignment.errors import AlignmentError
+
+Progress: TypeAlias = "Callable[[str, str, int, int], None]"
+"""Called with the name of the side, what it has done, and how many parts of how many that makes."""
+
+_BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
+_TAIL = 20
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One process to start.
+
+    Attributes:
+        name: What the process is called in messages: `torch`.
+        python: The interpreter.
+        module: A module of this package with a `main`.
+        arguments: Strings for that `main`.
+        log: File for everything that the process writes on standard error.
+        environment: Variables to set, over those of this process; None takes one away.
+    """
+
+    name: str
+    python: str
+    module: str
+    arguments: tuple[str, ...]
+    log: Path
+    environment: Mapping[str, str | None]
+
+
+def run_all(launches: Sequence[Launch], progress: Progress | None = None) -> None:
+    """Run processes at the same time until all are done.
+
+    Whatever ends this early, an error of one process or a Ctrl-C here, ends all of them and what they started. Workers
+    also end by themselves when this process dies.
+
+    Args:
+        launches: What to start.
+        progress: Called as the processes report.
+
+    Raises:
+        AlignmentError: One of them failed; the message has its own, or how it ended and the tail of its log.
+    """
+    events: queue.Queue[tuple[_Process, Mapping[str, Any] | None]] = queue.Queue()
+    with ExitStack() as stack:
+        running = {stack.enter_context(_Process(launch, events)) for launch in launches}
+        while running:
+            process, event = events.get()
+            if event is None:
+                process.finish()
+                running.remove(process)
+            elif event["event"] == "progress":
+                if progress is not None:
+                    progress(process.launch.name, event["what"], event["done"], event["total"])
+            else:
+                process.last = event
+
+
+class _Process:
+    """A started process, ended with everything it started when the context is left."""
+
+    def __init__(self, launch: Launch, events: queue.Queue[tuple[_Process, Mapping[str, Any] | None]]) -> None:
+        self.launch = launch
+        self.last: Mapping[str, Any] = {}
+        self._events = events
+        self._popen = self._start()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def __enter__(self) -> _Process:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._popen.poll() is None:
+            os.killpg(self._popen.pid, signal.SIGKILL)
+        self._popen.wait()
+        for stream in (self._popen.stdin, self._popen.stdout):
+            if stream is not None:
+                stream.close()
+
+    def finish(self) -> None:
+        """Wait for the end of a process that closed its standard output.
+
+        Raises:
+            AlignmentError: It failed.
+        """
+        code = self._popen.wait()
+        if code == 0:
+            return
+        name, event = self.launch.name, self.last.get("event")
+        if event == "error" and self.last["expected"]:
+            raise AlignmentError(f"{name} side: {self.last['summary']}", self.last["details"])
+        what = self.last["summary"] if event == "error" else _ending(code)
+        raise AlignmentError(f"the {name} side failed: {what}; its full log is {self.launch.log}", self._tail())
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        launch = self.launch
+        changed = {**os.environ, **launch.environment}
+        environment = {name: value for name, value in changed.items() if value is not None}
+        with launch.log.open("wb") as log:
+            try:
+                return subprocess.Popen(  # noqa: S603
+                    [launch.python, str(_BOOTSTRAP), launch.module, *launch.arguments],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    env=environment,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise AlignmentError(
+                    f"{launch.name} side: the interpreter {launch.python!r} cannot be started: {error.strerror}"
+                ) from None
+
+    def _listen(self) -> None:
+        assert self._popen.stdout is not None  # noqa: S101
+        for line in self._popen.stdout:
+            event = _parse(line)
+            if event is not None:
+                self._events.put((self, event))
+        self._events.put((self, None))
+
+    def _tail(self) -> list[str]:
+        text = self.launch.log.read_text(encoding="utf-8", errors="replace")
+        return [line for line in text.splitlines() if line.strip()][-_TAIL:]
+
+
+def _parse(line: bytes) -> Mapping[str, Any] | None:
+    """A worker's report, or None for a line that some library wrote before the worker took over standard output."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and "event" in event else None
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"it ended with exit code {code}, before it was done"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    hint = ", perhaps out of memory" if name == "SIGKILL" else ""
+    return f"it was ended by {name}{hint}"

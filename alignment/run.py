@@ -1,0 +1,224 @@
+"""An alignment from end to end: prepare, run both sides at the same time, compare, judge, report."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from alignment import inputs as batches
+from alignment.comparison import compare_paths
+from alignment.errors import AlignmentError, FileError
+from alignment.inputs import Inputs
+from alignment.pair import ROLES, Pair, Role
+from alignment.processes import Launch, Progress, run_all
+from alignment.report.model import Report, write_report
+from alignment.settings import Settings
+from alignment.weights import WeightFile, prepare
+from alignment.worker import Request
+
+REPORT_FILE = "report.json"
+RECORDINGS = "recordings"
+_FOLDERS = (RECORDINGS, "weights", "workers")
+_FILES = (REPORT_FILE, "inputs.safetensors", "*_torch.npy", "*_paddle.npy", "*_diff.log")
+
+
+def align(
+    pair: Pair,
+    out: str | os.PathLike[str],
+    settings: Settings | None = None,
+    *,
+    progress: Progress | None = None,
+    command: str = "",
+) -> Report:
+    """Run both sides of a pair and judge whether they are the same function.
+
+    Args:
+        pair: From `alignment.pairs.build` or `alignment.pair.load_pair`.
+        out: Folder for everything that the run writes; what an earlier run left there is replaced.
+        settings: Steps, precisions, device, weights and so on.
+        progress: Called as the sides report.
+        command: The command line, for manifests and report.
+
+    Returns:
+        The report, which is in `out/report.json` as well. A run that ends early leaves none.
+
+    Raises:
+        AlignmentError: A side could not run.
+        PortingError: The weights cannot be read or do not fit the model.
+    """
+    settings = settings or Settings()
+    with _workspace(Path(out).absolute()) as folder:
+        _run_sides(pair, ROLES, folder, settings, progress, command)
+        report = compare_paths(folder, folder, command=command)
+        problem = _write_reprod_files(pair, folder, settings)
+        report = replace(report, notes=(*report.notes, *problem))
+        write_report(report, folder / REPORT_FILE)
+    return report
+
+
+def record(
+    pair: Pair,
+    role: Role,
+    out: str | os.PathLike[str],
+    settings: Settings | None = None,
+    *,
+    progress: Progress | None = None,
+    command: str = "",
+) -> list[Path]:
+    """Run one side alone, to be compared with the other on another machine.
+
+    Args:
+        pair: What is aligned.
+        role: The side to run; `settings.weights` are its weights.
+        out: Folder for everything that the run writes.
+        settings: Steps, precisions, device, weights and so on.
+        progress: Called as the side reports.
+        command: The command line, for the manifests.
+
+    Returns:
+        The recordings, one a precision.
+
+    Raises:
+        AlignmentError: The side could not run.
+        PortingError: The weights cannot be read or do not fit the model.
+    """
+    settings = settings or Settings()
+    with _workspace(Path(out).absolute()) as folder:
+        _run_sides(pair, (role,), folder, settings, progress, command)
+        return [folder / RECORDINGS / f"{pair.label(role)}-{dtype}" for dtype in settings.dtypes]
+
+
+def _run_sides(
+    pair: Pair, roles: Sequence[Role], folder: Path, settings: Settings, progress: Progress | None, command: str
+) -> None:
+    batch = _batch(pair, settings)
+    batch.write(folder / "inputs.safetensors")
+    weights = _weights(pair, roles, folder / "weights", settings)
+    launches = [_launch(pair, role, folder, settings, batch, weights[role], len(roles), command) for role in roles]
+    run_all(launches, progress)
+
+
+def _batch(pair: Pair, settings: Settings) -> Inputs:
+    classes = pair.architecture.num_classes
+    if settings.inputs is not None:
+        return batches.read_images(settings.inputs, pair.input_shape, classes, seed=settings.seed)
+    return batches.draw(pair.input_shape, classes, batch_size=settings.batch_size, seed=settings.seed)
+
+
+def _weights(pair: Pair, roles: Sequence[Role], folder: Path, settings: Settings) -> dict[Role, WeightFile]:
+    """Each side's weight file; the candidate's is a port of the reference's unless it has its own."""
+    files: dict[Role, WeightFile] = {}
+    source: str | os.PathLike[str] | None = settings.weights
+    for role in roles:
+        if role == "candidate" and settings.candidate_weights is not None:
+            source = settings.candidate_weights
+        files[role] = prepare(pair, role, folder, source=source, seed=settings.seed)
+        source = files[role].path
+    return files
+
+
+def _launch(
+    pair: Pair,
+    role: Role,
+    folder: Path,
+    settings: Settings,
+    batch: Inputs,
+    weights: WeightFile,
+    sides: int,
+    command: str,
+) -> Launch:
+    if pair.origin is None:
+        raise AlignmentError(
+            f"{pair.name}: the workers cannot find this pair; take it from alignment.pairs.build, or declare it in a "
+            "file and take it from alignment.pair.load_pair"
+        )
+    label, framework = pair.label(role), pair.side(role).framework
+    request = Request(
+        target=pair.origin.target,
+        arguments=pair.origin.arguments,
+        role=role,
+        label=label,
+        steps=list(settings.steps),
+        dtypes=list(settings.dtypes),
+        device=settings.device,
+        threads=settings.threads_of(sides),
+        deterministic=settings.deterministic,
+        tf32=settings.tf32,
+        seed=settings.seed,
+        perturbations=settings.perturbations,
+        weights=str(weights.path),
+        weights_digest=weights.digest,
+        inputs=str(folder / "inputs.safetensors"),
+        inputs_digest=batch.digest,
+        folder=str(folder / RECORDINGS),
+        command=command,
+    )
+    path = folder / "workers" / f"{label}.json"
+    request.write(path)
+    return Launch(
+        name=label,
+        python=settings.python(framework),
+        module="alignment.worker",
+        arguments=(str(path),),
+        log=path.with_suffix(".log"),
+        environment=settings.environment(sides),
+    )
+
+
+def _write_reprod_files(pair: Pair, folder: Path, settings: Settings) -> tuple[str, ...]:
+    """Write the official reprod_log files, for those who exchange them; they decide nothing.
+
+    Returns:
+        Why they were not written, or nothing.
+    """
+    frameworks = [pair.side(role).framework for role in ROLES]
+    if "paddle" not in frameworks:
+        return ("no reprod_log files were written: reprod_log needs Paddle, which neither side runs on",)
+    sides = [f"{label}={folder / RECORDINGS / f'{label}-{settings.dtypes[0]}'}" for label in map(pair.label, ROLES)]
+    launch = Launch(
+        name="reprod_log",
+        python=settings.python("paddle"),
+        module="alignment.reprod_files",
+        arguments=("--pair", sides[0], "--pair", sides[1], "--out", str(folder)),
+        log=folder / "workers" / "reprod_log.log",
+        environment={},
+    )
+    try:
+        run_all([launch])
+    except AlignmentError as error:
+        return (f"no reprod_log files were written: {' '.join((error.summary, *error.details[-1:]))}",)
+    return ()
+
+
+@contextmanager
+def _workspace(folder: Path) -> Iterator[Path]:
+    """The folder, emptied of what an earlier run left, and held against a second run at the same time.
+
+    Raises:
+        FileError: It cannot be written, or another run holds it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise FileError(folder, "another run is writing here; wait for it or name another --out") from None
+            _clear(folder)
+            yield folder
+    except OSError as error:
+        raise FileError(folder, f"cannot be written: {error.strerror or error}") from error
+
+
+def _clear(folder: Path) -> None:
+    for pattern in _FILES:
+        for path in folder.glob(pattern):
+            path.unlink()
+    for name in _FOLDERS:
+        shutil.rmtree(folder / name, ignore_errors=True)
+        (folder / name).mkdir()

@@ -1,0 +1,66 @@
+"""What a step is given, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
+
+import numpy as np
+
+from alignment.backends.base import Array, Backend, Outputs
+from alignment.inputs import Inputs
+from alignment.pair import Pair, Side
+from alignment.recording import Entry
+from porting.checkpoint.tensor import LazyTensor
+from porting.convert import translate
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """One array of a step, under the key of the recording."""
+
+    key: str
+    array: Array
+    entry: Entry
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One model with one set of weights, fed with one set of inputs, in one precision.
+
+    Attributes:
+        backend: The framework, its model built.
+        pair: What is aligned.
+        side: The side of the pair that this is.
+        inputs: Images, labels and targets, in the precision of the trial.
+        weights: The state dict that every step starts from.
+        record_parameters: Whether the step `forward` records the weights themselves.
+    """
+
+    backend: Backend
+    pair: Pair
+    side: Side
+    inputs: Inputs
+    weights: Mapping[str, Array]
+    record_parameters: bool = True
+
+    @cached_property
+    def outputs(self) -> Outputs:
+        """Logits and feature maps of the images; computed once, shared by the steps."""
+        self.reset()
+        return self.backend.forward(self.inputs.images, self.pair.intermediates)
+
+    def reset(self) -> None:
+        """Give the model the weights that every step starts from."""
+        self.backend.set_state(self.weights)
+
+    def canonical(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """Arrays of the state dict's names and shapes, named and oriented as in the canonical layout."""
+        lazy = {name: LazyTensor.of(array) for name, array in arrays.items()}
+        translated = translate(lazy, self.pair.architecture, self.side.layout, "canonical")
+        return {name: np.asarray(tensor.load()) for name, tensor in translated.items()}
+
+
+Step: TypeAlias = Callable[[Trial], Iterator[Quantity]]

@@ -1,0 +1,26 @@
+"""Model forward: logits, the feature map of every stage, and the weights themselves.
+
+The weights are compared because outputs cannot tell all of them: a constant added to the K bias of an attention leaves
+every output as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from alignment.recording import Entry
+from alignment.steps.base import Quantity, Trial
+
+_OUTPUT = Entry("output", "forward")
+_PARAMETER = Entry("parameter", "forward")
+
+
+def run(trial: Trial) -> Iterator[Quantity]:
+    """Record `forward/logits`, `forward/stage_<i>` and `forward/parameters/<canonical name>`."""
+    outputs = trial.outputs
+    yield Quantity("forward/logits", outputs.logits, _OUTPUT)
+    for index, stage in enumerate(outputs.stages):
+        yield Quantity(f"forward/stage_{index}", stage, _OUTPUT)
+    if trial.record_parameters:
+        for name, array in trial.canonical(trial.backend.state()).items():
+            yield Quantity(f"forward/parameters/{name}", array, _PARAMETER)

@@ -1,0 +1,22 @@
+"""Loss: cross entropy, label smoothing and soft targets of the model's logits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from alignment.recording import Entry
+from alignment.steps.base import Quantity, Trial
+
+_LOSS = Entry("loss", "loss")
+
+
+def run(trial: Trial) -> Iterator[Quantity]:
+    """Record `loss/cross_entropy`, `loss/label_smoothing` and `loss/soft_target`."""
+    logits, inputs = trial.outputs.logits, trial.inputs
+    targets = {
+        "cross_entropy": inputs.labels,
+        "label_smoothing": inputs.labels,
+        "soft_target": inputs.soft_targets,
+    }
+    for name, target in targets.items():
+        yield Quantity(f"loss/{name}", trial.backend.loss(name, logits, target), _LOSS)

@@ -1,0 +1,91 @@
+"""Python objects named by a string, `module:attribute` or `path/to/file.py:attribute`, imported where needed."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from alignment.errors import AlignmentError
+from porting.names import nearest
+
+
+def split(target: str, default: str = "") -> tuple[str, str]:
+    """Module or file, and attribute, of a target.
+
+    Args:
+        target: `module:attribute` or `path/to/file.py:attribute`.
+        default: The attribute where the target names none.
+
+    Raises:
+        AlignmentError: The target does not have this form.
+    """
+    place, colon, attribute = target.rpartition(":")
+    if not colon:
+        place, attribute = target, default
+    if not place or not attribute.isidentifier():
+        raise AlignmentError(f"{target!r} names no Python object; expected module:name or path/to/file.py:name")
+    return place, attribute
+
+
+def is_file(place: str) -> bool:
+    """Whether the first half of a target is a file, not a module."""
+    return place.endswith(".py")
+
+
+def absolute(target: str, folder: Path) -> str:
+    """The same target with a relative file taken from this folder."""
+    place, attribute = split(target)
+    return f"{folder / place}:{attribute}" if is_file(place) else target
+
+
+def resolve(target: str) -> Any:
+    """Import what a target names.
+
+    Raises:
+        AlignmentError: Nothing of this name is there, or importing it failed.
+    """
+    place, attribute = split(target)
+    module = _load_file(Path(place)) if is_file(place) else _load_module(place)
+    if not hasattr(module, attribute):
+        close = nearest(attribute, vars(module))
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise AlignmentError(f"{place} has no {attribute!r}{hint}")
+    return getattr(module, attribute)
+
+
+def _load_module(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
+            raise
+        raise AlignmentError(
+            f"module {name!r} is not found by {sys.executable}: install it there, or put its folder on PYTHONPATH"
+        ) from error
+
+
+def _load_file(path: Path) -> ModuleType:
+    """The module of a file, run once a process; files beside it can be imported by it, after everything installed."""
+    path = path.absolute()
+    name = f"_alignment_target_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    if not path.is_file():
+        raise AlignmentError(f"{path}: there is no such file")
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise AlignmentError(f"{path}: not a Python file")
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

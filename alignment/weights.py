@@ -1,0 +1,96 @@
+"""The weight files of the two sides: the reference's, and the candidate's port of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+from alignment.backends import FRAMEWORKS
+from alignment.pair import Pair, Role
+from porting.casting import cast
+from porting.checkpoint import Checkpoint, open_checkpoint, write_checkpoint
+from porting.checkpoint.tensor import LazyTensor
+from porting.convert import identify_checkpoint, translate
+from porting.converters import LAYOUTS, specs_in
+from porting.describe import content_digest
+from porting.errors import CheckpointError
+from porting.plan import mismatches
+from porting.synthetic import random_weights
+
+
+@dataclass(frozen=True, slots=True)
+class WeightFile:
+    """One side's weights, in its framework's format and its model's layout, float32.
+
+    Attributes:
+        path: The file.
+        digest: Of the canonical content, equal for equal weights in any layout.
+    """
+
+    path: Path
+    digest: str
+
+
+def prepare(
+    pair: Pair,
+    role: Role,
+    folder: Path,
+    *,
+    source: str | PathLike[str] | None,
+    seed: int,
+) -> WeightFile:
+    """Write one side's weight file through the port that is being proven.
+
+    Args:
+        pair: What is aligned.
+        role: The side to write for.
+        folder: Where the file goes, named after the side.
+        source: A checkpoint in any format and in any layout of the model; None draws random weights.
+        seed: Of the random weights.
+
+    Raises:
+        PortingError: The source cannot be read or is not this model; the file cannot be written.
+    """
+    side = pair.side(role)
+    target = folder / f"{pair.label(role)}{FRAMEWORKS[side.framework].suffix}"
+    if source is None:
+        drawn = {name: LazyTensor.of(array) for name, array in random_weights(pair.architecture, seed).items()}
+        return _write(pair, drawn, "canonical", side.layout, target)
+    with open_checkpoint(source) as checkpoint:
+        layout = find_layout(pair, checkpoint, side.layout)
+        tensors = {name: cast(name, tensor, "float32") for name, tensor in checkpoint.tensors.items()}
+        return _write(pair, tensors, layout, side.layout, target)
+
+
+def find_layout(pair: Pair, checkpoint: Checkpoint, preferred: str) -> str:
+    """The layout in which the checkpoint holds the pair's model.
+
+    Raises:
+        CheckpointError: It holds something else; the message says what, or lists the mismatches.
+    """
+    shapes = {name: tensor.shape for name, tensor in checkpoint.tensors.items()}
+    layouts = [preferred, *(name for name in LAYOUTS[pair.architecture.family] if name != preferred)]
+    problems = {layout: mismatches(specs_in(pair.architecture, layout), shapes) for layout in layouts}
+    best = min(layouts, key=lambda layout: len(problems[layout]))
+    if not problems[best]:
+        return best
+    expected = f"expected {pair.architecture.name} at {_form(pair)}"
+    try:
+        identity = identify_checkpoint(checkpoint)
+    except CheckpointError:
+        summary = f"not the weights of {pair.name} in any layout; {expected}; nearest is layout {best}"
+        raise CheckpointError(checkpoint.path, summary, problems[best]) from None
+    raise CheckpointError(checkpoint.path, f"holds {identity.architecture.name}, {expected}", problems[best])
+
+
+def _form(pair: Pair) -> str:
+    height, width = pair.architecture.image_size
+    return f"{height}x{width} pixels with {pair.architecture.num_classes} classes"
+
+
+def _write(pair: Pair, tensors: Mapping[str, LazyTensor], source: str, layout: str, target: Path) -> WeightFile:
+    digest = content_digest(translate(tensors, pair.architecture, source, "canonical"))
+    write_checkpoint(target, translate(tensors, pair.architecture, source, layout), overwrite=True)
+    return WeightFile(target, digest)

@@ -1,0 +1,155 @@
+"""Layers that PiT is made of, in Paddle: timm's blocks, and torch's initial values instead of Paddle's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import sqrt
+
+import paddle
+import paddle.nn.functional as F  # noqa: N812 (the field's name for it)
+from paddle import Tensor, nn
+from paddle.nn import initializer
+
+
+class Linear(nn.Linear):
+    """`paddle.nn.Linear` that starts where torch's does: weight and bias uniform within 1 / sqrt(fan-in)."""
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        initial = _uniform(in_features)
+        super().__init__(in_features, out_features, weight_attr=initial, bias_attr=initial)
+
+
+class Conv2D(nn.Conv2D):
+    """`paddle.nn.Conv2D` that starts where torch's does: weight and bias uniform within 1 / sqrt(fan-in)."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, padding: int = 0, groups: int = 1
+    ) -> None:
+        initial = _uniform(in_channels // groups * kernel_size**2)
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            groups=groups,
+            weight_attr=initial,
+            bias_attr=initial,
+        )
+
+
+def _uniform(fan_in: int) -> paddle.ParamAttr:
+    """Torch's default: Kaiming uniform with a = sqrt(5), which is this bound, and the same bound for the bias."""
+    bound = 1 / sqrt(fan_in)
+    return paddle.ParamAttr(initializer=initializer.Uniform(-bound, bound))
+
+
+class DropPath(nn.Layer):
+    """Drops the residual branch of whole samples in training (arXiv 1603.09382), and scales up those it keeps.
+
+    Args:
+        rate: Share of samples that lose the branch.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.drop_prob = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Takes and returns `(batch, ...)`; the same tensor in evaluation."""
+        if self.drop_prob == 0.0 or not self.training:
+            return x
+        keep = 1 - self.drop_prob
+        mask = paddle.bernoulli(paddle.full([x.shape[0]] + [1] * (x.ndim - 1), keep, dtype=x.dtype))
+        return x * (mask / keep)
+
+
+class Attention(nn.Layer):
+    """Multi-head self-attention.
+
+    Args:
+        width: Channels.
+        heads: Attention heads.
+        attn_drop: Dropout rate of the attention weights.
+        proj_drop: Dropout rate after the projection.
+    """
+
+    def __init__(self, width: int, heads: int, attn_drop: float = 0.0, proj_drop: float = 0.0) -> None:
+        super().__init__()
+        self.num_heads = heads
+        self.scale = (width // heads) ** -0.5
+        self.qkv = Linear(width, width * 3)
+        self.attn_drop = nn.Dropout(attn_drop)
+        self.proj = Linear(width, width)
+        self.proj_drop = nn.Dropout(proj_drop)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Takes and returns tokens `(batch, tokens, width)`."""
+        batch, tokens, width = x.shape
+        qkv = (
+            self.qkv(x).reshape([batch, tokens, 3, self.num_heads, width // self.num_heads]).transpose([2, 0, 3, 1, 4])
+        )
+        q, k, v = qkv.unbind(0)
+        attn = F.softmax(paddle.matmul(q * self.scale, k, transpose_y=True))
+        x = paddle.matmul(self.attn_drop(attn), v).transpose([0, 2, 1, 3]).reshape([batch, tokens, width])
+        return self.proj_drop(self.proj(x))
+
+
+class Mlp(nn.Layer):
+    """Two layers with an exact (erf) GELU between.
+
+    Args:
+        width: Channels in and out.
+        hidden: Channels between.
+        drop: Dropout rate after each layer.
+    """
+
+    def __init__(self, width: int, hidden: int, drop: float = 0.0) -> None:
+        super().__init__()
+        self.fc1 = Linear(width, hidden)
+        self.act = nn.GELU()
+        self.drop1 = nn.Dropout(drop)
+        self.fc2 = Linear(hidden, width)
+        self.drop2 = nn.Dropout(drop)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Takes and returns `(..., width)`."""
+        return self.drop2(self.fc2(self.drop1(self.act(self.fc1(x)))))
+
+
+class Block(nn.Layer):
+    """A transformer block that norms first.
+
+    Args:
+        width: Channels.
+        heads: Attention heads.
+        mlp_ratio: Width of the MLP over the channels.
+        proj_drop: Dropout rate after each projection.
+        attn_drop: Dropout rate of the attention weights.
+        drop_path: Drop path rate of both branches.
+        norm_layer: Makes a norm over this many channels.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        mlp_ratio: float = 4.0,
+        *,
+        proj_drop: float = 0.0,
+        attn_drop: float = 0.0,
+        drop_path: float = 0.0,
+        norm_layer: Callable[[int], nn.Layer] = nn.LayerNorm,
+    ) -> None:
+        super().__init__()
+        self.norm1 = norm_layer(width)
+        self.attn = Attention(width, heads, attn_drop, proj_drop)
+        self.drop_path1 = DropPath(drop_path)
+        self.norm2 = norm_layer(width)
+        self.mlp = Mlp(width, int(width * mlp_ratio), proj_drop)
+        self.drop_path2 = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Takes and returns tokens `(batch, tokens, width)`."""
+        x = x + self.drop_path1(self.attn(self.norm1(x)))
+        return x + self.drop_path2(self.mlp(self.norm2(x)))

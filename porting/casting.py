@@ -1,0 +1,59 @@
+"""Another floating dtype on the way through, refused where a value would not survive as a number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from porting.checkpoint import dtypes
+from porting.checkpoint.tensor import Array, LazyTensor
+from porting.errors import PlanError
+from porting.names import unknown
+
+FLOATS = ("float64", "float32", "float16", "bfloat16")
+
+
+def float_dtype(name: str) -> np.dtype[Any]:
+    """The NumPy dtype of one of `FLOATS`.
+
+    Raises:
+        UnknownNameError: The name is another.
+    """
+    if name not in FLOATS:
+        raise unknown("dtype", name, FLOATS)
+    return dtypes.dtype(name)
+
+
+def is_float(dtype: np.dtype[Any]) -> bool:
+    """Whether a dtype is one of `FLOATS`; NumPy itself does not count bfloat16 among its own."""
+    return dtype.name in FLOATS
+
+
+def cast(name: str, tensor: LazyTensor, dtype: str) -> LazyTensor:
+    """The tensor in another floating dtype, rounded to nearest; integers and bools stay as they are.
+
+    Args:
+        name: The tensor's name, for the error.
+        tensor: The tensor.
+        dtype: One of `FLOATS`.
+
+    Raises:
+        UnknownNameError: The dtype is not known.
+        PlanError: On loading, when a finite value becomes infinite in the narrower dtype.
+    """
+    wanted = float_dtype(dtype)
+    if not is_float(tensor.dtype) or tensor.dtype == wanted:
+        return tensor
+
+    def load() -> Array:
+        values = tensor.load()
+        with np.errstate(over="ignore"):
+            rounded = values.astype(wanted)
+        lost = np.isinf(rounded) & np.isfinite(values)
+        if lost.any():
+            worst = values[lost].flat[0]
+            raise PlanError(f"{name}: {worst!s} does not fit into {dtype}; give a wider --dtype")
+        return rounded
+
+    return LazyTensor(tensor.shape, wanted, load)

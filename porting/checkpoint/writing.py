@@ -1,0 +1,114 @@
+"""Writes a checkpoint of any format, tensor by tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Protocol
+
+from porting.checkpoint import npz, pdparams, safetensors, torch_zip
+from porting.checkpoint.formats import FORMATS, format_of
+from porting.checkpoint.output import Output, publishing
+from porting.checkpoint.tensor import LazyTensor
+from porting.errors import CheckpointError
+from porting.names import unknown
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file that was written and found to be what was planned.
+
+    Attributes:
+        path: The file.
+        format: One of `FORMATS`.
+        nbytes: Its size.
+        digest: CRC-32 of the whole file as it was read back, `crc32:` and eight hexadecimal digits.
+    """
+
+    path: Path
+    format: str
+    nbytes: int
+    digest: str
+
+
+class _Writer(Protocol):
+    """What a format's module provides."""
+
+    WRITTEN: Mapping[str, str]
+    RESERVED: tuple[str, ...]
+
+    def write(self, output: Output, tensors: Mapping[str, LazyTensor], metadata: Mapping[str, str]) -> None: ...
+
+
+_WRITERS: Mapping[str, _Writer] = {
+    "torch-zip": torch_zip,
+    "pdparams": pdparams,
+    "safetensors": safetensors,
+    "npz": npz,
+}
+
+
+def write_checkpoint(
+    path: str | PathLike[str],
+    tensors: Mapping[str, LazyTensor],
+    *,
+    format: str | None = None,  # noqa: A002
+    overwrite: bool = False,
+    metadata: Mapping[str, str] | None = None,
+    progress: Callable[[str, int], None] | None = None,
+) -> Written:
+    """Writes tensors as a flat state dict.
+
+    Each tensor is read, packed, written, read back and dropped before the next one but two is read. The file appears
+    under its name only when all of it was read back and found to be what was planned; otherwise nothing is left, and
+    what was there is untouched.
+
+    Args:
+        path: The target; its folder has to be there.
+        tensors: What to write, in this order.
+        format: One of `FORMATS`; by default the one that the suffix stands for.
+        overwrite: Whether a file that is there may be replaced.
+        metadata: Texts to store beside the tensors; only safetensors files have a place for them.
+        progress: Called with the name and size in bytes of each tensor.
+
+    Raises:
+        UnknownNameError: The suffix stands for no format, or the format is none that is written.
+        TargetExistsError: The target is there and `overwrite` is false.
+        CheckpointError: The format cannot hold the tensors, or the target cannot be written.
+    """
+    name = format_of(path) if format is None else format
+    if name not in _WRITERS:
+        raise unknown("format", name, _WRITERS)
+    target, writer = Path(fspath(path)), _WRITERS[name]
+    _require_names(target, name, tensors, writer.RESERVED)
+    _require_dtypes(target, name, tensors, writer.WRITTEN)
+    with publishing(target, overwrite=overwrite, progress=progress) as output:
+        writer.write(output, tensors, metadata or {})
+    return Written(target, name, output.position, f"crc32:{output.crc:08x}")
+
+
+def _require_names(path: Path, name: str, tensors: Mapping[str, LazyTensor], reserved: tuple[str, ...]) -> None:
+    if not tensors:
+        raise CheckpointError(path, "there are no tensors to write")
+    for key in tensors:
+        if key in reserved:
+            raise CheckpointError(
+                path, f"{key} is a name that {FORMATS[name].title} files keep for themselves; rename it"
+            )
+        if not key.isprintable() or len(key) > 10_000:
+            raise CheckpointError(path, f"the name {key!a:.100} is too long or has characters that cannot be printed")
+
+
+def _require_dtypes(path: Path, name: str, tensors: Mapping[str, LazyTensor], known: Mapping[str, str]) -> None:
+    refused = {key: tensor.dtype.name for key, tensor in tensors.items() if tensor.dtype.name not in known}
+    if refused:
+        key, dtype = next(iter(refused.items()))
+        more = f" (and {len(refused) - 1} more tensors)" if len(refused) > 1 else ""
+        raise CheckpointError(
+            path,
+            f"{key}{more} is {dtype}, which {FORMATS[name].title} files do not hold; cast it (--dtype) or choose "
+            f"another format; nothing was written. {FORMATS[name].title} files hold {', '.join(known)}",
+            [f"{key}: {value}" for key, value in refused.items()] if len(refused) > 1 else (),
+        )

@@ -1,0 +1,102 @@
+"""What a checkpoint file is, and a digest of what it says, whatever its format and layout."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+from porting.architectures.base import Architecture
+from porting.casting import is_float
+from porting.checkpoint import Checkpoint, open_checkpoint
+from porting.checkpoint.tensor import LazyTensor
+from porting.convert import count_dtypes, identify_checkpoint, translate
+from porting.errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a checkpoint is.
+
+    Attributes:
+        path: The file.
+        format: `"torch-zip"`, `"torch-legacy"`, `"pdparams"`, `"safetensors"` or `"npz"`.
+        envelope: What is wrapped around the tensors, outermost first.
+        notes: What else is in the file.
+        architecture: The model; None when it is not known.
+        layout: The layout; None when the model is not known.
+        problem: Why the model is not known, one line and its details.
+        tensors: Number of tensors.
+        parameters: Number of trainable numbers; of floating numbers when the model is not known.
+        nbytes: Size of the tensors' data.
+        dtypes: Dtype to number of tensors, most first.
+        digest: SHA-256 of the canonical names, dtypes, shapes and values: equal for the same weights in any format and
+            layout. Over the names as stored when the model is not known.
+    """
+
+    path: Path
+    format: str
+    envelope: tuple[str, ...]
+    notes: tuple[str, ...]
+    architecture: Architecture | None
+    layout: str | None
+    problem: tuple[str, ...]
+    tensors: int
+    parameters: int
+    nbytes: int
+    dtypes: Mapping[str, int]
+    digest: str
+
+
+def describe(path: str | PathLike[str]) -> Description:
+    """Say what a checkpoint file is; every tensor is read once, for the digest.
+
+    Raises:
+        CheckpointError: The file cannot be read as a checkpoint.
+    """
+    with open_checkpoint(path) as checkpoint:
+        try:
+            identity = identify_checkpoint(checkpoint)
+            problem: tuple[str, ...] = ()
+        except CheckpointError as error:
+            identity, problem = None, (error.summary.removeprefix(f"{checkpoint.path}: "), *error.details)
+        tensors = canonical_tensors(checkpoint)
+        floating = sum(tensor.size for tensor in tensors.values() if is_float(tensor.dtype))
+        return Description(
+            path=Path(path),
+            format=checkpoint.format,
+            envelope=checkpoint.envelope,
+            notes=checkpoint.notes,
+            architecture=identity.architecture if identity else None,
+            layout=identity.layout if identity else None,
+            problem=problem,
+            tensors=len(checkpoint.tensors),
+            parameters=identity.architecture.parameters if identity else floating,
+            nbytes=sum(tensor.nbytes for tensor in checkpoint.tensors.values()),
+            dtypes=count_dtypes(tensor.dtype for tensor in checkpoint.tensors.values()),
+            digest=content_digest(tensors),
+        )
+
+
+def canonical_tensors(checkpoint: Checkpoint) -> dict[str, LazyTensor]:
+    """A checkpoint's tensors in the canonical layout, or as they are stored when the model is not known."""
+    try:
+        identity = identify_checkpoint(checkpoint)
+    except CheckpointError:
+        return dict(checkpoint.tensors)
+    return translate(checkpoint.tensors, identity.architecture, identity.layout, "canonical")
+
+
+def content_digest(tensors: Mapping[str, LazyTensor]) -> str:
+    """SHA-256 over name, dtype, shape and little-endian values of every tensor, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name}\0{tensor.dtype.name}\0{tensor.shape}\0".encode())
+        values = np.ascontiguousarray(tensor.load())
+        digest.update(values.view(np.uint8).data if values.ndim and values.size else values.tobytes())
+    return f"sha256:{digest.hexdigest()}"

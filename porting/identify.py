@@ -1,0 +1,109 @@
+"""Which model a set of tensors is, and in which layout, from names and shapes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from porting import architectures
+from porting.architectures.base import Architecture
+from porting.checkpoint.tensor import Shape
+from porting.converters import LAYOUTS, specs_in
+from porting.errors import PlanError
+from porting.names import fold, unknown
+from porting.plan import mismatches
+from porting.rules import Table
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A model and the layout that its tensors are in."""
+
+    architecture: Architecture
+    layout: str
+
+    @property
+    def family(self) -> str:
+        """The converter's family."""
+        return self.architecture.family
+
+
+def identify(shapes: Mapping[str, Shape], *, model: str | None = None, layout: str | None = None) -> Identity:
+    """The model and layout that these tensors are, every one of them.
+
+    Args:
+        shapes: Tensor name to shape.
+        model: Only this model is considered; all by default.
+        layout: Only this layout is considered; all by default.
+
+    Raises:
+        PlanError: The tensors are no known model, or nearly one; the details hold every mismatch with the nearest.
+        UnknownNameError: The model or layout is not known.
+    """
+    if model is not None and model not in architectures.NAMES:
+        raise unknown("model", model, architectures.NAMES)
+    known = {name: None for tables in LAYOUTS.values() for name in tables}
+    if layout is not None and layout not in known:
+        raise unknown("layout", layout, known)
+    nearest: tuple[Identity, list[str]] | None = None
+    for candidate in _candidates(shapes, model, layout):
+        problems = _problems(candidate, shapes)
+        if not problems:
+            return candidate
+        if nearest is None or len(problems) < len(nearest[1]):
+            nearest = candidate, problems
+    raise _refusal(shapes, nearest, model, layout)
+
+
+def _candidates(shapes: Mapping[str, Shape], model: str | None, layout: str | None) -> Iterator[Identity]:
+    for family, tables in LAYOUTS.items():
+        for table in tables.values():
+            if layout not in (None, table.layout):
+                continue
+            found = architectures.recognise(family, _canonical_shapes(table, shapes))
+            if found is not None and model in (None, found.name):
+                yield Identity(found, table.layout)
+            elif model is not None and model in architectures.FAMILIES[family].CONFIGS:
+                yield Identity(architectures.build(model), table.layout)
+
+
+def _canonical_shapes(table: Table, shapes: Mapping[str, Shape]) -> dict[str, Shape]:
+    """Shapes under canonical names, as far as single rules give them; enough to tell models apart, no more."""
+    canonical: dict[str, Shape] = {}
+    for name, shape in shapes.items():
+        for rule in table.inverse:
+            bindings = rule.sources[0].match(name) if len(rule.sources) == 1 == len(rule.targets) else None
+            if bindings is not None:
+                flipped = rule.op is not None and len(shape) == 2
+                canonical[rule.targets[0].format(bindings)] = shape[::-1] if flipped else shape
+    return canonical
+
+
+def _refusal(
+    shapes: Mapping[str, Shape], nearest: tuple[Identity, list[str]] | None, model: str | None, layout: str | None
+) -> PlanError:
+    asked = " in ".join(filter(None, (model, f"layout {layout}" if layout else "")))
+    if asked:
+        actual = next((each for each in _candidates(shapes, None, None) if not _problems(each, shapes)), None)
+        if actual is not None:
+            return PlanError(f"the tensors are {actual.architecture.name} in layout {actual.layout}, not {asked}")
+    if nearest is None or not _resembles(nearest[0], shapes):
+        names = fold(shapes)
+        seen = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+        return PlanError(
+            f"the tensors are not {asked or 'a known model'} (found {len(shapes)}: {seen or 'none'}); "
+            "`pit-port list` shows the models and layouts that are known"
+        )
+    identity, problems = nearest
+    count = f"{len(problems)} mismatch{'es' if len(problems) > 1 else ''}"
+    return PlanError(f"looks like {identity.architecture.name} in layout {identity.layout}, with {count}", problems)
+
+
+def _problems(identity: Identity, shapes: Mapping[str, Shape]) -> list[str]:
+    return mismatches(specs_in(identity.architecture, identity.layout), shapes)
+
+
+def _resembles(identity: Identity, shapes: Mapping[str, Shape]) -> bool:
+    """Whether half of the tensors that should be there are, so that listing the others helps."""
+    expected = specs_in(identity.architecture, identity.layout)
+    return 2 * sum(name in shapes for name in expected) >= len(expected)

@@ -1,0 +1,259 @@
+"""The mapping of one set of tensors onto another, settled on names and shapes before a byte moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from porting.architectures.base import TensorSpec
+from porting.checkpoint.tensor import Array, LazyTensor, Shape
+from porting.errors import PlanError
+from porting.names import fold, nearest
+from porting.ops import Fill, Op, ShapeMismatchError, Transpose
+from porting.patterns import Pattern
+from porting.rules import Rule
+
+Group: TypeAlias = "tuple[int, tuple[tuple[str, int | str], ...]]"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The tensor of this name, as it is."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """One of the tensors that an operation gives."""
+
+    op: Op
+    args: tuple[Expression, ...]
+    output: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A tensor of one value."""
+
+    value: int
+    spec: TensorSpec
+
+
+Expression: TypeAlias = "Source | Applied | Filled"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What every target is made of.
+
+    Attributes:
+        outputs: Target name to the expression over source names that fills it.
+        specs: Target name to shape and kind.
+        dropped: Source name to the reason why no target has it.
+    """
+
+    outputs: Mapping[str, Expression]
+    specs: Mapping[str, TensorSpec]
+    dropped: Mapping[str, str] = field(default_factory=dict)
+
+    def then(self, after: Plan) -> Plan:
+        """This plan followed by one over its targets, as a single plan; what the two undo is left out."""
+        outputs = {name: _substitute(expression, self.outputs) for name, expression in after.outputs.items()}
+        lost = {source: reason for middle, reason in after.dropped.items() for source in _sources(self.outputs[middle])}
+        return Plan(outputs, after.specs, {**self.dropped, **lost})
+
+    def apply(self, tensors: Mapping[str, LazyTensor]) -> dict[str, LazyTensor]:
+        """The targets over these sources. Nothing is read until a target's `load` is called.
+
+        Args:
+            tensors: The sources, of the names and shapes that were planned for.
+
+        Raises:
+            PlanError: The parts of one target have different dtypes.
+        """
+        return {name: self._lazy(name, expression, tensors) for name, expression in self.outputs.items()}
+
+    @property
+    def transposed(self) -> tuple[str, ...]:
+        """The targets that are transposed on the way."""
+        return tuple(name for name, expression in self.outputs.items() if _uses(expression, Transpose))
+
+    def _lazy(self, name: str, expression: Expression, tensors: Mapping[str, LazyTensor]) -> LazyTensor:
+        spec = self.specs[name]
+        dtypes = {tensors[source].dtype for source in _sources(expression)}
+        if len(dtypes) > 1:
+            found = ", ".join(f"{source} is {tensors[source].dtype}" for source in _sources(expression))
+            raise PlanError(f"{name}: its parts have different dtypes: {found}; convert the source to one dtype first")
+        dtype = dtypes.pop() if dtypes else np.dtype(np.int64 if spec.kind == "int" else np.float32)
+        return LazyTensor(
+            spec.shape, dtype, lambda: _evaluate(expression, lambda source: tensors[source].load(), dtype)
+        )
+
+
+def plan(
+    rules: Iterable[Rule], sources: Mapping[str, TensorSpec], wanted: Mapping[str, TensorSpec] | None = None
+) -> Plan:
+    """The plan that these rules give: every source used once, every target filled once.
+
+    Args:
+        rules: The mapping.
+        sources: Source name to shape and kind.
+        wanted: Target name to shape and kind; None takes whatever the rules give.
+
+    Raises:
+        PlanError: With one line for every source without a rule or with two, every incomplete group, every target that
+            is filled twice, not at all, unasked or in a wrong shape.
+    """
+    planner = _Planner(tuple(rules), sources)
+    result = planner.run(wanted or {})
+    problems = [*planner.problems]
+    if wanted is not None:
+        problems += mismatches(wanted, {name: spec.shape for name, spec in result.specs.items()})
+    if problems:
+        raise PlanError(
+            f"the tensors do not map onto each other ({_count(problems, 'mismatch', 'mismatches')})", problems
+        )
+    return result
+
+
+def mismatches(expected: Mapping[str, TensorSpec], found: Mapping[str, Shape]) -> list[str]:
+    """Every difference between the tensors that should be there and those that are, one line each, indices folded."""
+    missing = [name for name in expected if name not in found]
+    extra = [name for name in found if name not in expected]
+    wrong: dict[tuple[Shape, Shape], list[str]] = {}
+    for name, shape in found.items():
+        if name in expected and shape != expected[name].shape:
+            wrong.setdefault((shape, expected[name].shape), []).append(name)
+    lines = [f"missing: {name}" for name in fold(missing)]
+    folded_missing = fold(missing)
+    for name in fold(extra):
+        close = nearest(name, folded_missing)
+        lines.append(f"unexpected: {name}" + (f" (did you mean {close[0]}?)" if close else ""))
+    for (shape, wanted), names in wrong.items():
+        lines += [f"wrong shape: {name} is {shape}, expected {wanted}" for name in fold(names)]
+    return lines
+
+
+class _Planner:
+    """Collects what the rules make of the sources, and every problem on the way."""
+
+    def __init__(self, rules: tuple[Rule, ...], sources: Mapping[str, TensorSpec]) -> None:
+        self.rules = rules
+        self.sources = sources
+        self.problems: list[str] = []
+        self.outputs: dict[str, Expression] = {}
+        self.specs: dict[str, TensorSpec] = {}
+        self.dropped: dict[str, str] = {}
+
+    def run(self, wanted: Mapping[str, TensorSpec]) -> Plan:
+        for (index, bound), members in self._groups().items():
+            self._place(self.rules[index], dict(bound), members)
+        for name, spec in wanted.items():
+            if name not in self.outputs:
+                self._fill(name, spec)
+        return Plan(self.outputs, self.specs, self.dropped)
+
+    def _groups(self) -> dict[Group, dict[int, str]]:
+        """Sources that enter one application of one rule together: their place in it to their name."""
+        groups: dict[Group, dict[int, str]] = {}
+        unused: list[str] = []
+        ambiguous: list[str] = []
+        for name in self.sources:
+            found = [
+                (index, place, bindings)
+                for index, rule in enumerate(self.rules)
+                for place, pattern in enumerate(rule.sources)
+                if (bindings := pattern.match(name)) is not None
+            ]
+            if len(found) == 1:
+                index, place, bindings = found[0]
+                groups.setdefault((index, tuple(sorted(bindings.items()))), {})[place] = name
+            else:
+                (ambiguous if found else unused).append(name)
+        self.problems += [f"unexpected: {name}: no rule takes it" for name in fold(unused)]
+        self.problems += [f"two rules take {name}" for name in fold(ambiguous)]
+        return groups
+
+    def _place(self, rule: Rule, bindings: dict[str, int | str], members: dict[int, str]) -> None:
+        names = [pattern.format(bindings) for pattern in rule.sources]
+        missing = [name for place, name in enumerate(names) if place not in members]
+        if missing:
+            self.problems += [f"missing: {name}, to go with {next(iter(members.values()))}" for name in missing]
+            return
+        specs = [self.sources[name] for name in names]
+        try:
+            shapes = rule.op.shapes(*(spec.shape for spec in specs)) if rule.op else (specs[0].shape,)
+        except ShapeMismatchError as error:
+            self.problems.append(f"wrong shape: {', '.join(names)}: {error}")
+            return
+        if not rule.targets:
+            self.dropped[names[0]] = getattr(rule.op, "reason", "")
+        for output, (pattern, shape) in enumerate(zip(rule.targets, shapes, strict=True)):
+            arguments = tuple(Source(name) for name in names)
+            expression = Applied(rule.op, arguments, output) if rule.op else arguments[0]
+            self._emit(pattern, bindings, expression, TensorSpec(shape, specs[0].kind))
+
+    def _emit(self, pattern: Pattern, bindings: dict[str, int | str], expression: Expression, spec: TensorSpec) -> None:
+        name = pattern.format(bindings)
+        if name in self.outputs:
+            self.problems.append(f"filled twice: {name}")
+        self.outputs[name] = expression
+        self.specs[name] = spec
+
+    def _fill(self, name: str, spec: TensorSpec) -> None:
+        for rule in self.rules:
+            if isinstance(rule.op, Fill) and rule.targets[0].match(name) is not None:
+                self.outputs[name] = Filled(rule.op.value, spec)
+                self.specs[name] = spec
+                return
+
+
+def _sources(expression: Expression) -> list[str]:
+    if isinstance(expression, Source):
+        return [expression.name]
+    return [name for each in expression.args for name in _sources(each)] if isinstance(expression, Applied) else []
+
+
+def _uses(expression: Expression, kind: type[Op]) -> bool:
+    return isinstance(expression, Applied) and (
+        isinstance(expression.op, kind) or any(_uses(each, kind) for each in expression.args)
+    )
+
+
+def _substitute(expression: Expression, inner: Mapping[str, Expression]) -> Expression:
+    if isinstance(expression, Source):
+        return inner[expression.name]
+    if isinstance(expression, Filled):
+        return expression
+    return _simplified(
+        Applied(expression.op, tuple(_substitute(each, inner) for each in expression.args), expression.output)
+    )
+
+
+def _simplified(expression: Applied) -> Expression:
+    """The expression, or what went into it where an operation and its inverse meet."""
+    first = expression.args[0] if expression.args else None
+    if not isinstance(first, Applied) or first.op.inverse != expression.op:
+        return expression
+    undone = all(
+        isinstance(each, Applied) and each.op == first.op and each.args == first.args and each.output == place
+        for place, each in enumerate(expression.args)
+    )
+    whole = len(expression.args) == first.op.outputs
+    return first.args[expression.output] if undone and whole else expression
+
+
+def _evaluate(expression: Expression, load: Callable[[str], Array], dtype: np.dtype[Any]) -> Array:
+    if isinstance(expression, Source):
+        return load(expression.name)
+    if isinstance(expression, Filled):
+        return np.full(expression.spec.shape, expression.value, dtype)
+    return expression.op.apply(*(_evaluate(each, load, dtype) for each in expression.args))[expression.output]
+
+
+def _count(things: list[str], one: str, many: str) -> str:
+    return f"{len(things)} {one if len(things) == 1 else many}"

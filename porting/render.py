@@ -1,0 +1,156 @@
+"""The words that `pit-port` prints: reports as text for people and as JSON for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from porting import architectures
+from porting.architectures.base import Architecture
+from porting.convert import ConvertReport
+from porting.converters import LAYOUTS
+from porting.describe import Description
+from porting.names import fold
+
+
+def convert_text(report: ConvertReport) -> str:
+    """A conversion in a few lines, the outcome first."""
+    done = "Would write" if report.digest is None else "Wrote"
+    rows = {
+        "model": _model(report.architecture),
+        "source": f"{report.source} ({report.source_format}, layout {report.source_layout})",
+        "unwrapped": " > ".join(report.envelope),
+        "left behind": "; ".join(report.notes),
+        "tensors": f"{report.tensors}, {report.architecture.parameters:,} parameters, {_size(report.nbytes)}",
+        "transposed": _transposed(report.transposed),
+        "dropped": "; ".join(f"{name} ({reason})" for name, reason in report.dropped.items()),
+        "dtype": _dtypes(report.dtypes) + (f", cast from {_dtypes(report.cast_from)}" if report.cast_from else ""),
+        "verified": f"read back, {report.digest}" if report.digest else "",
+    }
+    return "\n".join((f"{done} {report.target} ({report.target_format}, layout {report.target_layout})", *_rows(rows)))
+
+
+def convert_json(report: ConvertReport) -> dict[str, Any]:
+    """A conversion for programs."""
+    return {
+        "source": str(report.source),
+        "target": str(report.target),
+        "source_format": report.source_format,
+        "target_format": report.target_format,
+        "source_layout": report.source_layout,
+        "target_layout": report.target_layout,
+        **_architecture_json(report.architecture),
+        "envelope": list(report.envelope),
+        "notes": list(report.notes),
+        "tensors": report.tensors,
+        "bytes": report.nbytes,
+        "transposed": list(report.transposed),
+        "dropped": dict(report.dropped),
+        "dtypes": dict(report.dtypes),
+        "cast_from": dict(report.cast_from),
+        "file_digest": report.digest,
+    }
+
+
+def describe_text(description: Description) -> str:
+    """A checkpoint in a few lines."""
+    known = description.architecture
+    rows = {
+        "format": description.format,
+        "unwrapped": " > ".join(description.envelope),
+        "also inside": "; ".join(description.notes),
+        "model": _model(known) if known else f"not known: {'; '.join(description.problem[:4])}",
+        "layout": description.layout or "",
+        "tensors": f"{description.tensors}, {description.parameters:,} parameters, {_size(description.nbytes)}",
+        "dtype": _dtypes(description.dtypes),
+        "content": description.digest,
+    }
+    return "\n".join((str(description.path), *_rows(rows)))
+
+
+def describe_json(description: Description) -> dict[str, Any]:
+    """A checkpoint for programs; the model's fields are null when it is not known."""
+    known = description.architecture
+    return {
+        "path": str(description.path),
+        "format": description.format,
+        "envelope": list(description.envelope),
+        "notes": list(description.notes),
+        **(_architecture_json(known) if known else dict.fromkeys(("family", "model", "image_size", "num_classes"))),
+        "layout": description.layout,
+        "problem": list(description.problem),
+        "tensors": description.tensors,
+        "parameters": description.parameters,
+        "bytes": description.nbytes,
+        "dtypes": dict(description.dtypes),
+        "digest": description.digest,
+    }
+
+
+def list_text() -> str:
+    """The known models and layouts."""
+    lines = ["model                parameters  image  classes  layouts"]
+    for model in list_json():
+        size = "x".join(map(str, model["image_size"]))
+        lines.append(
+            f"{model['model']:<19} {model['parameters']:>11,}  {size}  {model['num_classes']:>5}  "
+            f"{', '.join(layout['layout'] for layout in model['layouts'])}"
+        )
+    lines += ["", "layout       published by"]
+    tables = {table.layout: table.published_by for family in LAYOUTS.values() for table in family.values()}
+    lines += [f"{layout:<12} {published_by}" for layout, published_by in tables.items()]
+    return "\n".join(lines)
+
+
+def list_json() -> list[dict[str, Any]]:
+    """The known models, each with its layouts."""
+    return [
+        {
+            **_architecture_json(architecture),
+            "parameters": architecture.parameters,
+            "layouts": [
+                {"layout": table.layout, "published_by": table.published_by}
+                for table in LAYOUTS[architecture.family].values()
+            ],
+        }
+        for architecture in map(architectures.build, architectures.NAMES)
+    ]
+
+
+def _rows(rows: Mapping[str, str]) -> Iterator[str]:
+    return (f"  {name:<12} {value}" for name, value in rows.items() if value)
+
+
+def _model(architecture: Architecture) -> str:
+    height, width = architecture.image_size
+    heads = f"{architecture.num_classes} classes" if architecture.num_classes else "no head"
+    return f"{architecture.name} at {height}x{width}, {heads}"
+
+
+def _architecture_json(architecture: Architecture) -> dict[str, Any]:
+    return {
+        "family": architecture.family,
+        "model": architecture.name,
+        "image_size": list(architecture.image_size),
+        "num_classes": architecture.num_classes,
+    }
+
+
+def _transposed(names: tuple[str, ...]) -> str:
+    """How many Linear weights were transposed, with the stage and block indices of their names folded away."""
+    kinds = dict.fromkeys(map(_kind, fold(names)))
+    return f"{len(names)} Linear weights ({', '.join(kinds)})" if names else ""
+
+
+def _kind(name: str) -> str:
+    """`transformers.0.blocks.{0..2}.attn.qkv.weight` is an `attn.qkv`."""
+    parts = name.removesuffix(".weight").split(".")
+    return ".".join(part for part in parts[-2:] if not part[0].isdigit() and not part.startswith("{"))
+
+
+def _dtypes(counts: Mapping[str, int]) -> str:
+    return next(iter(counts)) if len(counts) == 1 else ", ".join(f"{name} x{count}" for name, count in counts.items())
+
+
+def _size(nbytes: int) -> str:
+    return f"{nbytes / 1e6:,.1f} MB" if nbytes >= 1e5 else f"{nbytes:,} bytes"

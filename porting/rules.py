@@ -1,0 +1,116 @@
+"""Layouts as data: a table of rules takes the canonical layout to another one, and its inverse takes it back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from porting.ops import Drop, Op, Transpose
+from porting.patterns import Pattern, PatternError
+
+Names: TypeAlias = "str | tuple[str, ...]"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Which tensors become which, and how.
+
+    Args:
+        sources: Patterns of the tensors that go in, in the operation's order.
+        targets: Patterns of the tensors that come out.
+        op: What happens between them; None passes one tensor as it is.
+
+    Raises:
+        PatternError: The operation takes or gives another number of tensors, or a placeholder on one side is missing
+            on the other, so that the rule could not be inverted.
+    """
+
+    sources: tuple[Pattern, ...]
+    targets: tuple[Pattern, ...]
+    op: Op | None = None
+
+    def __post_init__(self) -> None:
+        counts = (self.op.inputs, self.op.outputs) if self.op else (1, 1)
+        if counts != (len(self.sources), len(self.targets)):
+            raise PatternError(f"rule {self}: the operation takes {counts[0]} and gives {counts[1]} tensors")
+        bound = [{slot.name for slot in pattern.slots} for pattern in (*self.sources, *self.targets)]
+        if any(names != bound[0] for names in bound):
+            raise PatternError(
+                f"rule {self}: every pattern must hold the same placeholders, else it cannot be inverted"
+            )
+
+    def __str__(self) -> str:
+        sides = (" + ".join(map(str, side)) or "nothing" for side in (self.sources, self.targets))
+        return " -> ".join(sides) + (f" ({self.op})" if self.op else "")
+
+    @property
+    def inverse(self) -> Rule:
+        """The rule from the targets to the sources."""
+        return Rule(self.targets, self.sources, self.op.inverse if self.op else None)
+
+
+def rule(sources: Names, targets: Names, op: Op | None = None) -> Rule:
+    """A rule from patterns written as strings; `{part:weight|bias}` once is known as `{part}` in the others."""
+    sides = [
+        tuple(Pattern(text) for text in ((side,) if isinstance(side, str) else side)) for side in (sources, targets)
+    ]
+    words = {slot.name: slot.words for side in sides for pattern in side for slot in pattern.slots if slot.words}
+    bound = [tuple(_bind(pattern, words) for pattern in side) for side in sides]
+    return Rule(bound[0], bound[1], op)
+
+
+def same(*names: str) -> tuple[Rule, ...]:
+    """Tensors that the layout keeps under their canonical names."""
+    return tuple(rule(name, name) for name in names)
+
+
+def linear(source: str, target: str) -> tuple[Rule, Rule]:
+    """A Linear whose weight is stored transposed: (out, in) becomes (in, out); the bias stays."""
+    return rule(f"{source}.weight", f"{target}.weight", Transpose()), rule(f"{source}.bias", f"{target}.bias")
+
+
+def affine(source: str, target: str) -> tuple[Rule, ...]:
+    """Weight and bias under another prefix, as they are."""
+    return (rule(f"{source}.{{part:weight|bias}}", f"{target}.{{part}}"),)
+
+
+def drop(source: str, reason: str, fill: int = 0) -> Rule:
+    """A tensor that the layout does not keep; on the way back it is filled."""
+    return rule(source, (), Drop(reason, fill))
+
+
+@dataclass(frozen=True)
+class Table:
+    """A layout: the rules from the canonical one.
+
+    Attributes:
+        layout: Its name on the command line.
+        rules: From canonical names to the layout's.
+        published_by: Whose files have it.
+    """
+
+    layout: str
+    rules: tuple[Rule, ...]
+    published_by: str = ""
+
+    @property
+    def inverse(self) -> tuple[Rule, ...]:
+        """The rules from the layout to the canonical one."""
+        return invert(self.rules)
+
+
+def table(layout: str, *rules: Rule | Iterable[Rule], published_by: str = "") -> Table:
+    """A table from rules and groups of rules."""
+    flat = (each for group in rules for each in ((group,) if isinstance(group, Rule) else group))
+    return Table(layout, tuple(flat), published_by)
+
+
+def invert(rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    """The rules of the way back."""
+    return tuple(each.inverse for each in rules)
+
+
+def _bind(pattern: Pattern, words: dict[str, tuple[str, ...]]) -> Pattern:
+    plain = {slot.name for slot in pattern.slots if not slot.words}
+    return pattern.bind({name: listed for name, listed in words.items() if name in plain})

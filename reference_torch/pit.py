@@ -1,0 +1,317 @@
+"""Pooling-based Vision Transformer (arXiv 2103.16302) in PyTorch: timm's blocks, under the names of naver-ai/pit.
+
+`paddle_impl/pit.py` mirrors this file, so that a diff of the two shows the frameworks' differences only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import partial
+
+import torch
+from timm.layers import trunc_normal_
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+
+LayerNorm = partial(nn.LayerNorm, eps=1e-6)
+
+
+@dataclass(frozen=True)
+class PitConfig:
+    """Hyper-parameters of one published PiT.
+
+    Attributes:
+        patch_size: Kernel of the patch embedding, pixels.
+        stride: Stride of the patch embedding, pixels.
+        base_dims: Width of one attention head in each stage; a stage is `base_dims[i] * heads[i]` wide.
+        depth: Blocks in each stage.
+        heads: Attention heads in each stage.
+        mlp_ratio: Width of the MLP over the width of its stage.
+        distilled: Two class tokens and a second head.
+    """
+
+    patch_size: int
+    stride: int
+    base_dims: tuple[int, ...]
+    depth: tuple[int, ...]
+    heads: tuple[int, ...]
+    mlp_ratio: int = 4
+    distilled: bool = False
+
+
+_PLAIN = {
+    "pit_ti": PitConfig(16, 8, base_dims=(32, 32, 32), depth=(2, 6, 4), heads=(2, 4, 8)),
+    "pit_xs": PitConfig(16, 8, base_dims=(48, 48, 48), depth=(2, 6, 4), heads=(2, 4, 8)),
+    "pit_s": PitConfig(16, 8, base_dims=(48, 48, 48), depth=(2, 6, 4), heads=(3, 6, 12)),
+    "pit_b": PitConfig(14, 7, base_dims=(64, 64, 64), depth=(3, 6, 4), heads=(4, 8, 16)),
+}
+CONFIGS = _PLAIN | {f"{name}_distilled": replace(config, distilled=True) for name, config in _PLAIN.items()}
+"""The eight published variants."""
+
+
+class ConvEmbedding(nn.Module):
+    """Overlapping patches as a feature map.
+
+    Args:
+        in_channels: Channels of the input.
+        width: Channels of the map.
+        patch_size: Kernel of the convolution, pixels.
+        stride: Stride of the convolution, pixels.
+    """
+
+    def __init__(self, in_channels: int, width: int, patch_size: int, stride: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, width, kernel_size=patch_size, stride=stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Embeds images `(batch, channels, height, width)` as `(batch, width, rows, columns)`."""
+        return self.conv(x)
+
+
+class Pooling(nn.Module):
+    """Halves the map by a strided depthwise convolution and widens map and class tokens.
+
+    Args:
+        narrow: Channels of the stage before.
+        wide: Channels of the stage after, a multiple of `narrow`.
+    """
+
+    def __init__(self, narrow: int, wide: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(narrow, wide, kernel_size=3, stride=2, padding=1, groups=narrow)
+        self.fc = nn.Linear(narrow, wide)
+
+    def forward(self, x: Tensor, cls_tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Takes the map `(batch, narrow, rows, columns)` and the class tokens `(batch, tokens, narrow)`."""
+        return self.conv(x), self.fc(cls_tokens)
+
+
+class Transformer(nn.Module):
+    """One stage: the blocks, run over the class tokens and the cells of the feature map.
+
+    Args:
+        width: Channels of the stage.
+        heads: Attention heads.
+        mlp_ratio: Width of the MLP over the width of the stage.
+        drop_rate: Dropout rate after each projection.
+        attn_drop_rate: Dropout rate of the attention weights.
+        drop_path_rates: Drop path rate of each block; their number is the depth.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        mlp_ratio: float,
+        drop_rate: float,
+        attn_drop_rate: float,
+        drop_path_rates: Sequence[float],
+    ) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(
+            *(
+                Block(
+                    width,
+                    heads,
+                    mlp_ratio,
+                    qkv_bias=True,
+                    proj_drop=drop_rate,
+                    attn_drop=attn_drop_rate,
+                    drop_path=drop_path_rate,
+                    norm_layer=LayerNorm,
+                )
+                for drop_path_rate in drop_path_rates
+            )
+        )
+
+    def forward(self, x: Tensor, cls_tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Takes the map `(batch, width, rows, columns)` and the class tokens `(batch, tokens, width)`."""
+        batch, width, rows, columns = x.shape
+        tokens = cls_tokens.shape[1]
+        x = torch.cat((cls_tokens, x.flatten(2).transpose(1, 2)), dim=1)
+        x = self.blocks(x)
+        cls_tokens = x[:, :tokens]
+        x = x[:, tokens:].transpose(1, 2).reshape(batch, width, rows, columns)
+        return x, cls_tokens
+
+
+class PoolingTransformer(nn.Module):
+    """PiT with the parameter names of the official checkpoints.
+
+    A distilled model has two class tokens, a head each: in evaluation it returns the mean of the two heads, in training
+    the pair.
+
+    Args:
+        config: Hyper-parameters.
+        image_size: Height and width of the input, pixels.
+        num_classes: Columns of the head; 0 leaves the head out.
+        in_channels: Channels of the input.
+        drop_rate: Dropout rate of the embedding and after each projection.
+        attn_drop_rate: Dropout rate of the attention weights.
+        drop_path_rate: Drop path rate that the blocks rise to, linearly from 0: `drop_path_rate * block / blocks`.
+
+    Raises:
+        ValueError: The image is smaller than a patch, or the class count is negative.
+    """
+
+    def __init__(
+        self,
+        config: PitConfig,
+        image_size: tuple[int, int] = (224, 224),
+        num_classes: int = 1000,
+        in_channels: int = 3,
+        drop_rate: float = 0.0,
+        attn_drop_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+    ) -> None:
+        super().__init__()
+        rows, columns = _grid(config, image_size)
+        widths = [base * heads for base, heads in zip(config.base_dims, config.heads, strict=True)]
+        rates = _drop_path_rates(config, drop_path_rate)
+        self.distilled = config.distilled
+        self.num_features = widths[-1]
+        self.pos_embed = _embedding(1, widths[0], rows, columns)
+        self.cls_token = _embedding(1, 2 if config.distilled else 1, widths[0])
+        self.patch_embed = ConvEmbedding(in_channels, widths[0], config.patch_size, config.stride)
+        self.pos_drop = nn.Dropout(drop_rate)
+        self.transformers = nn.ModuleList(
+            Transformer(width, heads, config.mlp_ratio, drop_rate, attn_drop_rate, drop_path_rates)
+            for width, heads, drop_path_rates in zip(widths, config.heads, rates, strict=True)
+        )
+        self.pools = nn.ModuleList(Pooling(*pair) for pair in zip(widths, widths[1:], strict=False))
+        self.norm = LayerNorm(widths[-1])
+        self.reset_classifier(num_classes)
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of the parameters that the published recipe exempts from weight decay, beside biases and norms."""
+        return {"pos_embed", "cls_token"}
+
+    def get_classifier(self) -> nn.Module | tuple[nn.Module, nn.Module]:
+        """The head; the pair of heads of a distilled model."""
+        return (self.head, self.head_dist) if self.distilled else self.head
+
+    def reset_classifier(self, num_classes: int) -> None:
+        """Replaces the head, or both heads, by freshly initialised ones.
+
+        Args:
+            num_classes: Columns of the head; 0 leaves the head out.
+
+        Raises:
+            ValueError: The class count is negative.
+        """
+        if num_classes < 0:
+            raise ValueError(f"the class count is {num_classes}, expected 0 (no head) or more")
+        self.num_classes = num_classes
+        self.head = self._new_head(num_classes)
+        if self.distilled:
+            self.head_dist = self._new_head(num_classes)
+
+    def _new_head(self, num_classes: int) -> nn.Module:
+        if num_classes == 0:
+            return nn.Identity()
+        head = nn.Linear(self.num_features, num_classes)
+        head.train(self.training)
+        return head.to(device=self.pos_embed.device, dtype=self.pos_embed.dtype)
+
+    def forward_intermediates(self, x: Tensor) -> tuple[Tensor | tuple[Tensor, Tensor], list[Tensor]]:
+        """What `forward` returns, and the feature map of every stage, `(batch, width, rows, columns)`."""
+        cls_tokens, maps = self._forward_stages(x)
+        return self.forward_head(cls_tokens), maps
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Turns images `(batch, channels, height, width)` into normed class tokens `(batch, tokens, features)`."""
+        cls_tokens, _ = self._forward_stages(x)
+        return cls_tokens
+
+    def _forward_stages(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        x = self.patch_embed(x)
+        self._check_grid(x)
+        x = self.pos_drop(x + self.pos_embed)
+        cls_tokens = self.cls_token.expand(x.shape[0], -1, -1)
+        maps = []
+        for stage, transformer in enumerate(self.transformers):
+            if stage > 0:
+                x, cls_tokens = self.pools[stage - 1](x, cls_tokens)
+            x, cls_tokens = transformer(x, cls_tokens)
+            maps.append(x)
+        return self.norm(cls_tokens), maps
+
+    def _check_grid(self, x: Tensor) -> None:
+        found, expected = tuple(x.shape[2:]), tuple(self.pos_embed.shape[2:])
+        if found != expected:
+            raise ValueError(
+                f"the image gives a map of {found[0]}x{found[1]} patches, the model was created for one of "
+                f"{expected[0]}x{expected[1]}: create it with this image_size"
+            )
+
+    def forward_head(self, cls_tokens: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Turns normed class tokens `(batch, tokens, features)` into logits `(batch, classes)`."""
+        if not self.distilled:
+            return self.head(cls_tokens[:, 0])
+        x, x_dist = self.head(cls_tokens[:, 0]), self.head_dist(cls_tokens[:, 1])
+        return (x, x_dist) if self.training else (x + x_dist) / 2
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Turns images `(batch, channels, height, width)` into logits `(batch, classes)`; see the class for a pair.
+
+        Raises:
+            ValueError: The image has another number of patches than the model was created for.
+        """
+        return self.forward_head(self.forward_features(x))
+
+
+def create(
+    name: str,
+    *,
+    image_size: int | tuple[int, int] = 224,
+    num_classes: int = 1000,
+    in_channels: int = 3,
+    drop_rate: float = 0.0,
+    attn_drop_rate: float = 0.0,
+    drop_path_rate: float = 0.0,
+) -> PoolingTransformer:
+    """A published variant, freshly initialised, in training mode.
+
+    Args:
+        name: One of `CONFIGS`.
+        image_size: Pixels, square or (height, width).
+        num_classes: Columns of the head; 0 leaves the head out.
+        in_channels: Channels of the input.
+        drop_rate: Dropout rate of the embedding and after each projection.
+        attn_drop_rate: Dropout rate of the attention weights.
+        drop_path_rate: Drop path rate that the blocks rise to, linearly from 0.
+
+    Raises:
+        ValueError: No variant has this name, the image is smaller than a patch, or the class count is negative.
+    """
+    if name not in CONFIGS:
+        close = get_close_matches(name, CONFIGS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(CONFIGS)}"
+        raise ValueError(f"unknown model {name!r}; {hint}")
+    if isinstance(image_size, int):
+        image_size = (image_size, image_size)
+    return PoolingTransformer(
+        CONFIGS[name], image_size, num_classes, in_channels, drop_rate, attn_drop_rate, drop_path_rate
+    )
+
+
+def _embedding(*shape: int) -> nn.Parameter:
+    return nn.Parameter(trunc_normal_(torch.empty(shape), std=0.02))
+
+
+def _grid(config: PitConfig, image_size: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of the first stage's feature map."""
+    if min(image_size) < config.patch_size:
+        raise ValueError(f"image size {image_size} is smaller than the patch size {config.patch_size}")
+    height, width = image_size
+    return (height - config.patch_size) // config.stride + 1, (width - config.patch_size) // config.stride + 1
+
+
+def _drop_path_rates(config: PitConfig, drop_path_rate: float) -> list[list[float]]:
+    """Drop path rate of each block, stage by stage."""
+    blocks = sum(config.depth)
+    rates = [drop_path_rate * block / blocks for block in range(blocks)]
+    starts = [sum(config.depth[:stage]) for stage in range(len(config.depth))]
+    return [rates[start : start + depth] for start, depth in zip(starts, config.depth, strict=True)]

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from porting.architectures import NAMES, build
+from porting.checkpoint.tensor import LazyTensor
+from porting.convert import translate
+from porting.converters import LAYOUTS, plan_between, specs_in, table_of
+from porting.errors import PlanError, UnknownNameError
+from porting.identify import identify
+from porting.synthetic import random_weights
+
+PUBLISHED = sorted((Path(__file__).parent / "layouts").glob("*.json"))
+LAYOUT_OF = {"naver": "canonical", "paddlevit": "paddlevit", "timm0.4.12": "timm-legacy"}
+PIT_LAYOUTS = tuple(LAYOUTS["pit"])
+
+
+@pytest.fixture(params=PUBLISHED, ids=lambda path: path.stem)
+def published(request: pytest.FixtureRequest) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(request.param.read_text())
+    return found
+
+
+def test_tables_give_the_published_names_and_shapes(published: dict[str, Any]) -> None:
+    expected = {name: tuple(shape) for name, (shape, _) in published["tensors"].items()}
+    architecture = build(published["model"])
+    found = specs_in(architecture, LAYOUT_OF[published["layout"]])
+    assert {name: spec.shape for name, spec in found.items()} == expected
+    assert architecture.parameters == published["parameters"]
+
+
+def test_published_names_and_shapes_are_identified(published: dict[str, Any]) -> None:
+    identity = identify({name: tuple(shape) for name, (shape, _) in published["tensors"].items()})
+    assert identity.architecture == build(published["model"])
+    assert identity.layout == LAYOUT_OF[published["layout"]]
+
+
+@pytest.mark.parametrize("source", PIT_LAYOUTS)
+@pytest.mark.parametrize("target", PIT_LAYOUTS)
+@pytest.mark.parametrize("name", ["pit_ti", "pit_b_distilled"])
+def test_any_layout_into_any_other_and_back_keeps_every_bit(name: str, source: str, target: str) -> None:
+    architecture = build(name, image_size=64, num_classes=3)
+    weights = random_weights(architecture)
+    canonical = {key: LazyTensor.of(value) for key, value in weights.items()}
+    start = translate(canonical, architecture, "canonical", source)
+    there = translate(start, architecture, source, target)
+    back = translate(there, architecture, target, source)
+    final = translate(back, architecture, source, "canonical")
+    assert list(final) == list(weights)
+    for key, value in weights.items():
+        np.testing.assert_array_equal(final[key].load(), value, err_msg=key)
+
+
+def test_every_linear_is_transposed_for_paddle_the_square_ones_too() -> None:
+    architecture = build("pit_ti_distilled")
+    plan = plan_between(architecture, "canonical", "paddlevit")
+    linears = ("qkv", "proj", "fc1", "fc2", "fc", "head", "head_dist")
+    assert set(plan.transposed) == {
+        name for name in architecture.tensors if name.endswith(".weight") and name.split(".")[-2] in linears
+    }
+    assert architecture.tensors["transformers.0.blocks.0.attn.proj.weight"].shape == (64, 64)
+
+
+def test_pools_move_with_the_layout() -> None:
+    architecture = build("pit_s")
+    assert [name for name in specs_in(architecture, "timm") if "pool.fc.bias" in name] == [
+        "transformers.1.pool.fc.bias",
+        "transformers.2.pool.fc.bias",
+    ]
+    assert [name for name in specs_in(architecture, "timm-legacy") if "pool.fc.bias" in name] == [
+        "transformers.0.pool.fc.bias",
+        "transformers.1.pool.fc.bias",
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("layout", PIT_LAYOUTS)
+def test_every_model_is_identified_in_every_layout_at_any_size(name: str, layout: str) -> None:
+    architecture = build(name, image_size=384, num_classes=17)
+    identity = identify({key: spec.shape for key, spec in specs_in(architecture, layout).items()})
+    assert (identity.architecture, identity.layout) == (architecture, layout)
+
+
+def _shapes(name: str, layout: str = "canonical") -> dict[str, tuple[int, ...]]:
+    return {key: spec.shape for key, spec in specs_in(build(name), layout).items()}
+
+
+def test_a_missing_and_an_extra_tensor_are_both_named() -> None:
+    shapes = _shapes("pit_s")
+    del shapes["norm.bias"]
+    shapes["ema.decay"] = ()
+    shapes["transformers.1.blocks.3.mlp.fc1.bias"] = (7,)
+    with pytest.raises(PlanError) as caught:
+        identify(shapes)
+    assert caught.value.summary == "looks like pit_s in layout canonical, with 3 mismatches"
+    assert caught.value.details == (
+        "missing: norm.bias",
+        "unexpected: ema.decay",
+        "wrong shape: transformers.1.blocks.3.mlp.fc1.bias is (7,), expected (1152,)",
+    )
+
+
+def test_a_wrong_model_or_layout_is_told_what_it_is() -> None:
+    with pytest.raises(PlanError, match="the tensors are pit_s in layout canonical, not pit_b"):
+        identify(_shapes("pit_s"), model="pit_b")
+    with pytest.raises(PlanError, match="the tensors are pit_s in layout timm, not layout paddlevit"):
+        identify(_shapes("pit_s", "timm"), layout="paddlevit")
+
+
+def test_tensors_of_no_known_model_are_refused() -> None:
+    with pytest.raises(PlanError, match=r"the tensors are not a known model \(found 2: conv1\.weight, fc\.bias\)"):
+        identify({"conv1.weight": (64, 3, 7, 7), "fc.bias": (10,)})
+    with pytest.raises(PlanError, match="found 0: none"):
+        identify({})
+
+
+@pytest.mark.parametrize(("model", "layout"), [("pit_tii", None), (None, "timn")])
+def test_unknown_names_are_met_with_the_nearest(model: str | None, layout: str | None) -> None:
+    with pytest.raises(UnknownNameError, match="did you mean"):
+        identify({}, model=model, layout=layout)
+    with pytest.raises(UnknownNameError, match=r"unknown layout of pit 'timn'; did you mean timm\?"):
+        table_of("pit", "timn")
+
+
+def test_translate_refuses_other_tensors() -> None:
+    with pytest.raises(PlanError, match="the tensors are not pit_ti in layout canonical"):
+        translate({}, build("pit_ti"), "canonical", "timm")

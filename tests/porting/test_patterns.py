@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from porting.patterns import Pattern, PatternError
+
+
+def test_placeholders_match_and_format() -> None:
+    pattern = Pattern("transformers.{pool+1}.pool.{kind:conv|fc}.weight")
+    assert pattern.match("transformers.2.pool.fc.weight") == {"pool": 1, "kind": "fc"}
+    assert pattern.format({"pool": 1, "kind": "fc"}) == "transformers.2.pool.fc.weight"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "transformers.0.pool.fc.weight",  # the pool before the first
+        "transformers.01.pool.fc.weight",
+        "transformers.1.pool.norm.weight",
+        "x.transformers.1.pool.fc.weight",
+        "transformers.1.pool.fc.weights",
+        "transformers.1.pool.fc.weight\n",
+        "transformers.-1.pool.fc.weight",
+        "transformers1.pool.fc.weight",
+    ],
+)
+def test_other_names_do_not_match(name: str) -> None:
+    assert Pattern("transformers.{pool+1}.pool.{kind:conv|fc}.weight").match(name) is None
+
+
+def test_dots_are_dots() -> None:
+    assert Pattern("a.b").match("aXb") is None
+
+
+@pytest.mark.parametrize("text", ["{stage", "stage}", "{Stage}", "{}", "{a*}", "{a}.{a}", "{a:}", "{a+}"])
+def test_malformed_patterns_are_refused_when_written(text: str) -> None:
+    with pytest.raises(PatternError, match="pattern"):
+        Pattern(text)
+
+
+@given(stage=st.integers(0, 10**6), part=st.sampled_from(["weight", "bias"]), offset=st.integers(0, 9))
+def test_formatting_and_matching_are_inverse(stage: int, part: str, offset: int) -> None:
+    pattern = Pattern(f"x.{{stage+{offset}}}.{{part:weight|bias}}")
+    bindings: dict[str, int | str] = {"stage": stage, "part": part}
+    assert pattern.match(pattern.format(bindings)) == bindings

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+
+from porting.architectures.base import TensorSpec
+from porting.checkpoint.tensor import LazyTensor
+from porting.errors import PlanError
+from porting.ops import Concat, ShapeMismatchError, Split, Transpose
+from porting.patterns import PatternError
+from porting.plan import Filled, Source, mismatches, plan
+from porting.rules import Rule, affine, drop, invert, linear, rule, same
+
+QKV = rule("b.{i}.qkv.{part:weight|bias}", ("b.{i}.q.{part}", "b.{i}.k.{part}", "b.{i}.v.{part}"), Split(3))
+
+
+def specs(**shapes: tuple[int, ...]) -> dict[str, TensorSpec]:
+    return {name.replace("__", "."): TensorSpec(shape) for name, shape in shapes.items()}
+
+
+def lazy(sources: Mapping[str, TensorSpec]) -> dict[str, LazyTensor]:
+    generator = np.random.default_rng(0)
+    return {name: LazyTensor.of(generator.standard_normal(spec.shape)) for name, spec in sources.items()}
+
+
+def test_split_and_back() -> None:
+    sources = specs(b__0__qkv__weight=(6, 2), b__0__qkv__bias=(6,))
+    there = plan([QKV], sources)
+    back = plan(invert([QKV]), there.specs, sources)
+    tensors = lazy(sources)
+    middle = there.apply(tensors)
+    assert {name: tensor.shape for name, tensor in middle.items()} == {
+        **{f"b.0.{part}.weight": (2, 2) for part in "qkv"},
+        **{f"b.0.{part}.bias": (2,) for part in "qkv"},
+    }
+    np.testing.assert_array_equal(middle["b.0.k.weight"].load(), tensors["b.0.qkv.weight"].load()[2:4])
+    for name, tensor in back.apply(middle).items():
+        np.testing.assert_array_equal(tensor.load(), tensors[name].load())
+
+
+def test_composition_leaves_out_what_is_undone() -> None:
+    rules = [QKV, *linear("fc", "dense"), *same("pos")]
+    sources = specs(b__0__qkv__weight=(6, 2), fc__weight=(3, 4), fc__bias=(3,), pos=(1, 2))
+    there = plan(rules, sources)
+    assert there.transposed == ("dense.weight",)
+    whole = there.then(plan(invert(rules), there.specs, sources))
+    assert whole.outputs == {name: Source(name) for name in sources}
+    assert whole.transposed == ()
+
+
+def test_composition_keeps_what_is_not_undone() -> None:
+    sources = specs(b__0__qkv__weight=(6, 2))
+    there = plan([QKV], sources)
+    turned = plan([rule("b.{i}.{part:q|k|v}.weight", "b.{i}.{part}.weight", Transpose())], there.specs)
+    tensors = lazy(sources)
+    got = there.then(turned).apply(tensors)["b.0.v.weight"].load()
+    np.testing.assert_array_equal(got, tensors["b.0.qkv.weight"].load()[4:].T)
+
+
+def test_dropped_tensors_are_told_and_filled_on_the_way_back() -> None:
+    rules = [*affine("bn", "bn"), drop("{m:bn}.num_batches_tracked", "a counter of no use in evaluation")]
+    sources = {**specs(bn__weight=(2,), bn__bias=(2,)), "bn.num_batches_tracked": TensorSpec((), "int")}
+    there = plan(rules, sources)
+    assert there.dropped == {"bn.num_batches_tracked": "a counter of no use in evaluation"}
+    back = plan(invert(rules), there.specs, sources)
+    assert isinstance(back.outputs["bn.num_batches_tracked"], Filled)
+    counter = back.apply(lazy(there.specs))["bn.num_batches_tracked"]
+    assert (counter.dtype.name, counter.shape, counter.load().item()) == ("int64", (), 0)
+    assert there.then(back).dropped == there.dropped
+
+
+def test_every_mismatch_is_in_one_error() -> None:
+    rules = [QKV, *linear("fc.{i}", "fc.{i}")]
+    sources = specs(
+        b__0__qkv__weight=(7, 2), fc__0__weight=(3, 4, 5), fc__0__bias=(3,), odd__0=(1,), odd__1=(1,), odd__2=(1,)
+    )
+    with pytest.raises(PlanError) as caught:
+        plan(rules, sources, specs(fc__0__bias=(4,), fc__1__bias=(3,)))
+    assert caught.value.summary == "the tensors do not map onto each other (5 mismatches)"
+    assert caught.value.details == (
+        "unexpected: odd.{0..2}: no rule takes it",
+        "wrong shape: b.0.qkv.weight: shape (7, 2) cannot be split into 3 along axis 0",
+        "wrong shape: fc.0.weight: a Linear weight has 2 axes, this tensor has shape (3, 4, 5)",
+        "missing: fc.1.bias",
+        "wrong shape: fc.0.bias is (3,), expected (4,)",
+    )
+
+
+def test_an_incomplete_group_is_an_error() -> None:
+    with pytest.raises(PlanError, match=r"missing: b\.0\.k\.weight, to go with b\.0\.q\.weight"):
+        plan(invert([QKV]), specs(b__0__q__weight=(2, 2), b__0__v__weight=(2, 2)))
+
+
+def test_a_source_used_twice_is_an_error() -> None:
+    with pytest.raises(PlanError, match=r"two rules take a\.weight"):
+        plan([*affine("a", "b"), rule("{m:a}.weight", "{m}.w")], specs(a__weight=(1,)))
+
+
+def test_a_target_filled_twice_is_an_error() -> None:
+    with pytest.raises(PlanError, match=r"filled twice: c"):
+        plan([rule("a", "c"), rule("b", "c")], specs(a=(1,), b=(1,)))
+
+
+def test_parts_of_different_dtypes_are_refused_by_name() -> None:
+    sources = specs(b__0__q__bias=(2,), b__0__k__bias=(2,), b__0__v__bias=(2,))
+    tensors = lazy(sources) | {"b.0.k.bias": LazyTensor.of(np.zeros(2, np.float32))}
+    with pytest.raises(PlanError, match=r"b\.0\.qkv\.bias.*b\.0\.k\.bias is float32"):
+        plan(invert([QKV]), sources).apply(tensors)
+
+
+def test_mismatches_name_the_nearest() -> None:
+    lines = mismatches(specs(norm__weight=(2,)), {"nrom.weight": (2,)})
+    assert lines == ["missing: norm.weight", "unexpected: nrom.weight (did you mean norm.weight?)"]
+
+
+@pytest.mark.parametrize(
+    ("sources", "targets", "op"),
+    [
+        ("a.{i}", "b", None),
+        ("a", "b.{i}", None),
+        ("a.{i}", ("q.{i}", "k.{i}"), Split(3)),
+        (("a", "b"), "c", None),
+        (("q.{i}", "k.{j}"), "c.{i}", Concat(2)),
+    ],
+)
+def test_a_rule_that_cannot_be_inverted_is_refused_when_written(
+    sources: str | tuple[str, ...], targets: str | tuple[str, ...], op: Split | Concat | None
+) -> None:
+    with pytest.raises(PatternError, match="rule"):
+        rule(sources, targets, op)
+
+
+def test_words_are_shared_by_the_patterns_of_a_rule() -> None:
+    assert isinstance(QKV, Rule)
+    assert QKV.inverse.sources[0].match("b.3.q.scale") is None
+    assert QKV.inverse.inverse == QKV
+
+
+@pytest.mark.parametrize(
+    ("op", "shapes"),
+    [(Transpose(), ((2,),)), (Split(2), ((3, 2),)), (Split(2, axis=1), ((2,),)), (Concat(2), ((2, 1), (3, 1)))],
+)
+def test_operations_refuse_shapes_that_they_do_not_fit(
+    op: Transpose | Split | Concat, shapes: tuple[tuple[int, ...], ...]
+) -> None:
+    with pytest.raises(ShapeMismatchError):
+        op.shapes(*shapes)

@@ -1,0 +1,84 @@
+"""The arrows between the top-level folders, and what imports where no framework is installed."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+OWN = {"cli", "alignment", "paddle_impl", "reference_torch", "porting"}
+FRAMEWORKS = {"torch", "timm", "torchvision", "paddle", "mindspore", "reprod_log"}
+MAY_IMPORT = {
+    "cli": {"alignment", "porting"},
+    "alignment": {"porting"},
+    "paddle_impl": set[str](),
+    "reference_torch": set[str](),
+    "porting": set[str](),
+}
+FRAMEWORK_OF = {
+    "alignment/backends/torch.py": {"torch", "timm"},
+    "alignment/backends/paddle.py": {"paddle"},
+    "alignment/reprod_files.py": {"reprod_log"},
+    "reference_torch": {"torch", "timm", "torchvision"},
+    "paddle_impl": {"paddle"},
+}
+
+
+def _modules() -> list[Path]:
+    return [
+        ROOT / "cli.py",
+        *(path for folder in sorted(OWN - {"cli"}) for path in sorted((ROOT / folder).rglob("*.py"))),
+    ]
+
+
+def _imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("path", _modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_follow_the_arrows(path: Path) -> None:
+    relative = path.relative_to(ROOT)
+    home = relative.parts[0].removesuffix(".py")
+    imported = _imports(path)
+    assert imported & OWN <= MAY_IMPORT[home] | {home}
+    allowed = FRAMEWORK_OF.get(str(relative), set()) | FRAMEWORK_OF.get(home, set())
+    assert imported & FRAMEWORKS <= allowed
+
+
+def _importable_without_frameworks() -> list[str]:
+    excluded = ("alignment/backends/", "alignment/reprod_files.py", "reference_torch/", "paddle_impl/")
+    names = []
+    for path in _modules():
+        relative = str(path.relative_to(ROOT))
+        if not relative.startswith(excluded) or relative == "alignment/backends/base.py":
+            names.append(relative.removesuffix(".py").replace("/", ".").removesuffix(".__init__"))
+    return names
+
+
+def test_imports_without_any_framework() -> None:
+    code = (
+        f"import importlib, sys\nfor name in {sorted(FRAMEWORKS)!r}: sys.modules[name] = None\n"
+        f"for name in {_importable_without_frameworks()!r}: importlib.import_module(name)\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, cwd=ROOT)
+
+
+def test_help_loads_neither_numpy_nor_a_framework() -> None:
+    code = (
+        "import sys, cli\n"
+        "for tool in (cli.pit_port, cli.pit_align):\n"
+        "    tool.main(['--help'], standalone_mode=False)\n"
+        "print(sorted({'numpy', 'rich', 'torch', 'paddle'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)
+    assert done.stderr.strip() == "[]"

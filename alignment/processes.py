@@ -7,6 +7,7 @@ import os
 import queue
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -129,12 +130,13 @@ class _Process:
 
     def _start(self) -> subprocess.Popen[bytes]:
         launch = self.launch
+        place = "first" if Path(launch.python).absolute() == Path(sys.executable).absolute() else "last"
         changed = {**os.environ, **launch.environment}
         environment = {name: value for name, value in changed.items() if value is not None}
         with launch.log.open("wb") as log:
             try:
                 return subprocess.Popen(  # noqa: S603
-                    [launch.python, str(_BOOTSTRAP), launch.module, *launch.arguments],
+                    [launch.python, str(_BOOTSTRAP), place, launch.module, *launch.arguments],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,

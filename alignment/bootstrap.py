@@ -1,9 +1,9 @@
 """Runs a module of this package in an interpreter that may not have the package installed.
 
 `alignment.processes` starts it by its path: `python .../alignment/bootstrap.py PLACE MODULE ARGUMENT...`. With `last`
-for the place, the folder that holds this package is searched last, and only if the interpreter has no `alignment` of its
-own, so that nothing in that environment is hidden. With `first`, for the interpreter that runs this package already, it
-is searched first, so that both run the same copy.
+for the place, the folder that holds this package is searched last, and only if the interpreter has no `alignment` of
+its own, so that nothing in that environment is hidden. With `first`, for the interpreter that runs this package
+already, it is searched first, so that both run the same copy.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@
     dtype = "float32"
     max_rel_l2 = 2e-5
 
-Fails closed: a divergence fails whatever the thresholds say, so does a step or precision that is required and missing, a
-threshold that matches nothing, and a number that does not exist. All thresholds that match a row apply to it.
+Fails closed: a divergence fails whatever the thresholds say, so does a step or precision that is required and missing,
+a threshold that matches nothing, and a number that does not exist. All thresholds that match a row apply to it.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ def gate(report: Report, config: GateConfig) -> GateResult:
 
 def _problems(config: GateConfig) -> Iterator[str]:
     if not config.require:
-        yield "require: is empty, so a report that lacks every step would pass; name the steps and precisions it must hold"
+        yield "require: is empty, so a report without any step could pass; name the steps and precisions it must hold"
     for number, threshold in enumerate(config.threshold):
         if not threshold.limits:
             yield f"threshold[{number}]: sets no limit; set one of {', '.join(_LIMITS)}"

@@ -215,11 +215,14 @@ class _Side:
     def _noise(self, key: str, entry: Entry, error: Measurement) -> Noise:
         """The measured float32 noise of a quantity.
 
-        The noise of a training run only grows, so a loss has at least the noise of the losses before it in its step.
+        The noise of a training run only grows, so a loss has at least the noise of the losses before it in its step. A
+        scalar without a recorded spread has no floor to speak of, and may be off by its tolerance.
         """
         entries = {} if self._reference32 is None else self._reference32.manifest.entries
         recorded = entries.get(key, entry)
         noise = noise_floor(error, recorded.spread, recorded.spread_max)
+        if recorded.spread is None and noise.uncertain:
+            noise = noise.at_least(self._tolerances.of(key, entry.kind, "float32").rtol / noise.limit)
         if entry.kind == "loss":
             noise = noise.at_least(self._loss_noise.get(entry.step, 0.0))
             self._loss_noise[entry.step] = noise.relative

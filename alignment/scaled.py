@@ -39,7 +39,8 @@ class ScaledSum:
         shift = max(math.frexp(largest)[1], _SMALLEST_EXPONENT)
         scaled = magnitudes * 2.0**-shift
         exponent += shift
-        total = float(np.dot(scaled, scaled) if self._power == 2 else scaled.sum())
+        # np.dot would start BLAS threads for every block, and wait for them longer than it computes.
+        total = float(np.einsum("i,i->", scaled, scaled) if self._power == 2 else scaled.sum())
         if exponent > self._exponent:
             self._total = math.ldexp(self._total, self._power * (self._exponent - exponent))
             self._exponent = exponent

@@ -84,7 +84,7 @@ def _because(rows: tuple[Row, ...]) -> Iterator[str]:
         yield f"float32 differs by rounding, at most {margin:.2g} times the measured noise"
     if tolerated:
         error = max(row.error or 0.0 for row in tolerated)
-        yield f"{_count(len(tolerated), 'row')} within tolerance, relative L2 up to {error:.1e}, without float64 evidence"
+        yield f"{len(tolerated)} within tolerance, to a relative L2 of {error:.1e}, without float64 evidence"
     if not (certified or rounded or tolerated):
         yield f"all {len(rows)} rows are exactly equal"
 

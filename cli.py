@@ -237,9 +237,7 @@ def _pair_options(command: Command) -> Command:
     for option in reversed(
         (
             click.option("--model", help="A model that `pit-port list` names."),
-            click.option(
-                "--pair", metavar="FILE[:NAME]", help="A pair declared in a Python file instead."
-            ),
+            click.option("--pair", metavar="FILE[:NAME]", help="A pair declared in a Python file instead."),
             click.option("--image-size", type=click.IntRange(min=1), help="Pixels; the published size by default."),
             click.option("--num-classes", type=click.IntRange(min=1), help="Columns of the head."),
             click.option("--weights", type=_FILE, help="Checkpoint in any format and layout; random by default."),

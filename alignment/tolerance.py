@@ -82,7 +82,7 @@ class Noise:
     def limit(self) -> float:
         """How many times the noise an error in L2 norm may be."""
         carriers = max(_ratio(self.l2, self.max_abs) ** 2, 1.0)
-        return ROUNDING_LIMIT * (1 + _FEW_ELEMENTS / carriers**1.5)
+        return ROUNDING_LIMIT * (1 + _FEW_ELEMENTS / math.pow(carriers, 1.5))
 
     @property
     def allowed_max(self) -> float:

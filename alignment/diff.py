@@ -14,7 +14,7 @@ from alignment.compare import Measurement, measure
 from alignment.errors import NothingComparedError
 from porting.checkpoint import open_checkpoint
 from porting.checkpoint.tensor import Array, LazyTensor
-from porting.describe import canonical_tensors
+from porting.describe import canonical
 from porting.names import fold
 
 _SHOWN = 10
@@ -50,12 +50,14 @@ class CheckpointDiff:
         second: Path of the second.
         tensors: Number of tensor names in either.
         different: The tensors that differ, the worst first.
+        left_out: Names of the counters that one of the files does not keep, in its layout.
     """
 
     first: Path
     second: Path
     tensors: int
     different: tuple[TensorDifference, ...]
+    left_out: tuple[str, ...] = ()
 
     @property
     def same(self) -> bool:
@@ -70,13 +72,15 @@ class CheckpointDiff:
             "same": self.same,
             "tensors": self.tensors,
             "different": [asdict(each) for each in self.different],
+            "left_out": list(self.left_out),
         }
 
     def to_text(self) -> str:
         """For people: the verdict, then the worst tensors."""
+        left_out = f" ({len(self.left_out)} counters that one file does not keep left out)" if self.left_out else ""
         if self.same:
-            return f"same: all {self.tensors} tensors are bit-equal"
-        return "\n".join((f"different: {len(self.different)} of {self.tensors} tensors", *self._lines()))
+            return f"same: all {self.tensors} tensors are bit-equal{left_out}"
+        return "\n".join((f"different: {len(self.different)} of {self.tensors} tensors{left_out}", *self._lines()))
 
     def _lines(self) -> Iterator[str]:
         broken: dict[str, list[str]] = {}
@@ -108,13 +112,15 @@ def diff(first: str | PathLike[str], second: str | PathLike[str]) -> CheckpointD
         NothingComparedError: Neither file holds a tensor.
     """
     with open_checkpoint(first) as one, open_checkpoint(second) as other:
-        sides = canonical_tensors(one), canonical_tensors(other)
-        names = list(dict.fromkeys((*sides[0], *sides[1])))
+        sides = canonical(one), canonical(other)
+        names = list(dict.fromkeys((*sides[0].tensors, *sides[1].tensors)))
+        left_out = tuple(name for name in names if name in sides[0].filled | sides[1].filled)
+        names = [name for name in names if name not in left_out]
         if not names:
             raise NothingComparedError(f"{first} and {second} hold no tensors")
-        found = [each for name in names if (each := _difference(name, *sides)) is not None]
+        found = [each for name in names if (each := _difference(name, sides[0].tensors, sides[1].tensors)) is not None]
     worst_first = sorted(found, key=lambda each: (each.problem is None, -each.rel_l2))
-    return CheckpointDiff(Path(first), Path(second), len(names), tuple(worst_first))
+    return CheckpointDiff(Path(first), Path(second), len(names), tuple(worst_first), left_out)
 
 
 def _difference(

@@ -7,9 +7,10 @@ import os
 import queue
 import signal
 import subprocess
+import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -44,38 +45,57 @@ class Launch:
     environment: Mapping[str, str | None]
 
 
-def run_all(launches: Sequence[Launch], progress: Progress | None = None) -> None:
-    """Run processes at the same time until all are done.
+@contextmanager
+def started(launches: Sequence[Launch], progress: Progress | None = None) -> Iterator[Callable[[], None]]:
+    """Processes that run at the same time.
 
-    Whatever ends this early, an error of one process or a Ctrl-C here, ends all of them and what they started. Workers
-    also end by themselves when this process dies.
+    Whatever leaves the context early, an error of one process or a Ctrl-C here, ends all of them and what they started.
+    Workers also end by themselves when this process dies.
 
     Args:
         launches: What to start.
         progress: Called as the processes report.
 
+    Yields:
+        A function that waits until all are done.
+
     Raises:
-        AlignmentError: One of them failed; the message has its own, or how it ended and the tail of its log.
+        AlignmentError: From that function, when one of them failed; the message has its own, or how it ended and the
+            tail of its log. From here, when one cannot be started.
     """
-    events: queue.Queue[tuple[_Process, Mapping[str, Any] | None]] = queue.Queue()
+    events: _Events = queue.Queue()
     with ExitStack() as stack:
         running = {stack.enter_context(_Process(launch, events)) for launch in launches}
-        while running:
-            process, event = events.get()
-            if event is None:
-                process.finish()
-                running.remove(process)
-            elif event["event"] == "progress":
-                if progress is not None:
-                    progress(process.launch.name, event["what"], event["done"], event["total"])
-            else:
-                process.last = event
+        yield lambda: _wait(running, events, progress)
+
+
+def run_all(launches: Sequence[Launch], progress: Progress | None = None) -> None:
+    """Run processes at the same time until all are done; see `started`.
+
+    Raises:
+        AlignmentError: One of them failed or cannot be started.
+    """
+    with started(launches, progress) as wait:
+        wait()
+
+
+def _wait(running: set[_Process], events: _Events, progress: Progress | None) -> None:
+    while running:
+        process, event = events.get()
+        if event is None:
+            process.finish()
+            running.remove(process)
+        elif event["event"] == "progress":
+            if progress is not None:
+                progress(process.launch.name, event["what"], event["done"], event["total"])
+        else:
+            process.last = event
 
 
 class _Process:
     """A started process, ended with everything it started when the context is left."""
 
-    def __init__(self, launch: Launch, events: queue.Queue[tuple[_Process, Mapping[str, Any] | None]]) -> None:
+    def __init__(self, launch: Launch, events: _Events) -> None:
         self.launch = launch
         self.last: Mapping[str, Any] = {}
         self._events = events
@@ -110,12 +130,13 @@ class _Process:
 
     def _start(self) -> subprocess.Popen[bytes]:
         launch = self.launch
+        place = "first" if Path(launch.python).absolute() == Path(sys.executable).absolute() else "last"
         changed = {**os.environ, **launch.environment}
         environment = {name: value for name, value in changed.items() if value is not None}
         with launch.log.open("wb") as log:
             try:
                 return subprocess.Popen(  # noqa: S603
-                    [launch.python, str(_BOOTSTRAP), launch.module, *launch.arguments],
+                    [launch.python, str(_BOOTSTRAP), place, launch.module, *launch.arguments],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,
@@ -138,6 +159,9 @@ class _Process:
     def _tail(self) -> list[str]:
         text = self.launch.log.read_text(encoding="utf-8", errors="replace")
         return [line for line in text.splitlines() if line.strip()][-_TAIL:]
+
+
+_Events: TypeAlias = "queue.Queue[tuple[_Process, Mapping[str, Any] | None]]"
 
 
 def _parse(line: bytes) -> Mapping[str, Any] | None:

@@ -15,7 +15,7 @@ from alignment.comparison import compare_paths
 from alignment.errors import AlignmentError, FileError
 from alignment.inputs import Inputs
 from alignment.pair import ROLES, Pair, Role
-from alignment.processes import Launch, Progress, run_all
+from alignment.processes import Launch, Progress, run_all, started
 from alignment.report.model import Report, write_report
 from alignment.settings import Settings
 from alignment.weights import WeightFile, prepare
@@ -54,9 +54,9 @@ def align(
     settings = settings or Settings()
     with _workspace(Path(out).absolute()) as folder:
         _run_sides(pair, ROLES, folder, settings, progress, command)
-        report = compare_paths(folder, folder, command=command)
-        problem = _write_reprod_files(pair, folder, settings)
-        report = replace(report, notes=(*report.notes, *problem))
+        with _reprod_files(pair, folder, settings) as problems:
+            report = compare_paths(folder, folder, command=command)
+        report = replace(report, notes=(*report.notes, *problems))
         write_report(report, folder / REPORT_FILE)
     return report
 
@@ -170,15 +170,17 @@ def _launch(
     )
 
 
-def _write_reprod_files(pair: Pair, folder: Path, settings: Settings) -> tuple[str, ...]:
-    """Write the official reprod_log files, for those who exchange them; they decide nothing.
+@contextmanager
+def _reprod_files(pair: Pair, folder: Path, settings: Settings) -> Iterator[list[str]]:
+    """Write the official reprod_log files meanwhile, for those who exchange them; they decide nothing.
 
-    Returns:
-        Why they were not written, or nothing.
+    Yields:
+        A list that holds, once the context is left, why they were not written.
     """
-    frameworks = [pair.side(role).framework for role in ROLES]
-    if "paddle" not in frameworks:
-        return ("no reprod_log files were written: reprod_log needs Paddle, which neither side runs on",)
+    problems: list[str] = []
+    if "paddle" not in [pair.side(role).framework for role in ROLES]:
+        yield ["no reprod_log files were written: reprod_log needs Paddle, which neither side runs on"]
+        return
     sides = [f"{label}={folder / RECORDINGS / f'{label}-{settings.dtypes[0]}'}" for label in map(pair.label, ROLES)]
     launch = Launch(
         name="reprod_log",
@@ -188,11 +190,12 @@ def _write_reprod_files(pair: Pair, folder: Path, settings: Settings) -> tuple[s
         log=folder / "workers" / "reprod_log.log",
         environment={},
     )
-    try:
-        run_all([launch])
-    except AlignmentError as error:
-        return (f"no reprod_log files were written: {' '.join((error.summary, *error.details[-1:]))}",)
-    return ()
+    with started([launch]) as wait:
+        yield problems
+        try:
+            wait()
+        except AlignmentError as error:
+            problems.append(f"no reprod_log files were written: {' '.join((error.summary, *error.details[-1:]))}")
 
 
 @contextmanager

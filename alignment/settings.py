@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from alignment.backends import FRAMEWORKS
 from alignment.errors import AlignmentError
 from alignment.steps import STEPS
+from porting.errors import UnknownNameError
 from porting.names import unknown
 
 DTYPES = ("float32", "float64")
@@ -53,12 +54,13 @@ class Settings:
     def __post_init__(self) -> None:
         object.__setattr__(self, "steps", _chosen("step", self.steps, STEPS))
         object.__setattr__(self, "dtypes", _chosen("dtype", self.dtypes, DTYPES))
-        _chosen("device", (self.device,), DEVICES)
+        if self.device not in DEVICES:
+            raise UnknownNameError(f"unknown device {self.device!r}; known: {', '.join(DEVICES)}")
         if self.pythons:
             _chosen("framework", self.pythons, FRAMEWORKS)
-        for name, smallest in (("batch_size", 1), ("seed", 0), ("perturbations", 0)):
-            if getattr(self, name) < smallest:
-                found = getattr(self, name)
+        for name, smallest in (("batch_size", 1), ("seed", 0), ("perturbations", 0), ("threads", 1)):
+            found = getattr(self, name)
+            if found is not None and found < smallest:
                 raise AlignmentError(f"the {name.replace('_', ' ')} is {found}, expected {smallest} or more")
         if self.candidate_weights is not None and self.weights is None:
             raise AlignmentError("the candidate's weights need the reference's to be held against: give --weights")

@@ -42,6 +42,8 @@ class ConvertReport:
         nbytes: Size of their data.
         transposed: Target names of the tensors that were transposed.
         dropped: Source names of the tensors that the target layout does not keep, with the reason.
+        filled: Target names of the tensors that the source layout does not keep.
+        remarks: Target names of the tensors whose values were changed on the way for a reason, with the reason.
         dtypes: Target dtype to number of tensors.
         cast_from: Source dtype to number of tensors that were cast, empty when the dtypes were kept.
         digest: Digest of the target file as it was read back; None when nothing was written.
@@ -60,6 +62,8 @@ class ConvertReport:
     nbytes: int
     transposed: tuple[str, ...]
     dropped: Mapping[str, str]
+    filled: tuple[str, ...]
+    remarks: Mapping[str, str]
     dtypes: Mapping[str, int]
     cast_from: Mapping[str, int]
     digest: str | None
@@ -129,6 +133,8 @@ def convert(
             nbytes=sum(tensor.nbytes for tensor in tensors.values()),
             transposed=plan.transposed,
             dropped=dict(plan.dropped),
+            filled=plan.filled,
+            remarks=plan.remarks(checkpoint.tensors),
             dtypes=count_dtypes(tensor.dtype for tensor in tensors.values()),
             cast_from=count_dtypes(changed),
             digest=written.digest if written else None,

@@ -14,8 +14,10 @@ from porting.architectures.base import Architecture
 from porting.casting import is_float
 from porting.checkpoint import Checkpoint, open_checkpoint
 from porting.checkpoint.tensor import LazyTensor
-from porting.convert import count_dtypes, identify_checkpoint, translate
+from porting.convert import count_dtypes, identify_checkpoint
+from porting.converters import CANONICAL, plan_between
 from porting.errors import CheckpointError
+from porting.identify import Identity
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class Description:
         nbytes: Size of the tensors' data.
         dtypes: Dtype to number of tensors, most first.
         digest: SHA-256 of the canonical names, dtypes, shapes and values: equal for the same weights in any format and
-            layout. Over the names as stored when the model is not known.
+            layout. Counters are left out, since not every layout keeps them. Over the names as stored when the model is
+            not known.
     """
 
     path: Path
@@ -64,7 +67,7 @@ def describe(path: str | PathLike[str]) -> Description:
             problem: tuple[str, ...] = ()
         except CheckpointError as error:
             identity, problem = None, (error.summary.removeprefix(f"{checkpoint.path}: "), *error.details)
-        tensors = canonical_tensors(checkpoint)
+        tensors = canonical(checkpoint).tensors
         floating = sum(tensor.size for tensor in tensors.values() if is_float(tensor.dtype))
         return Description(
             path=Path(path),
@@ -78,17 +81,39 @@ def describe(path: str | PathLike[str]) -> Description:
             parameters=identity.architecture.parameters if identity else floating,
             nbytes=sum(tensor.nbytes for tensor in checkpoint.tensors.values()),
             dtypes=count_dtypes(tensor.dtype for tensor in checkpoint.tensors.values()),
-            digest=content_digest(tensors),
+            digest=content_digest(weights_of(tensors, identity)),
         )
 
 
-def canonical_tensors(checkpoint: Checkpoint) -> dict[str, LazyTensor]:
+@dataclass(frozen=True)
+class Canonical:
+    """A checkpoint's tensors in the canonical layout.
+
+    Attributes:
+        identity: What it is; None when the model is not known, and the tensors are as they are stored.
+        tensors: By name.
+        filled: The names among them that the file does not keep.
+    """
+
+    identity: Identity | None
+    tensors: Mapping[str, LazyTensor]
+    filled: frozenset[str] = frozenset()
+
+
+def canonical(checkpoint: Checkpoint) -> Canonical:
     """A checkpoint's tensors in the canonical layout, or as they are stored when the model is not known."""
     try:
         identity = identify_checkpoint(checkpoint)
     except CheckpointError:
-        return dict(checkpoint.tensors)
-    return translate(checkpoint.tensors, identity.architecture, identity.layout, "canonical")
+        return Canonical(None, checkpoint.tensors)
+    plan = plan_between(identity.architecture, identity.layout, CANONICAL)
+    return Canonical(identity, plan.apply(checkpoint.tensors), frozenset(plan.filled))
+
+
+def weights_of(tensors: Mapping[str, LazyTensor], identity: Identity | None) -> dict[str, LazyTensor]:
+    """The tensors without the counters of a known model."""
+    specs = identity.architecture.tensors if identity else {}
+    return {name: tensor for name, tensor in tensors.items() if name not in specs or specs[name].kind != "int"}
 
 
 def content_digest(tensors: Mapping[str, LazyTensor]) -> str:

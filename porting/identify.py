@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from porting import architectures
@@ -11,6 +12,7 @@ from porting.checkpoint.tensor import Shape
 from porting.converters import LAYOUTS, specs_in
 from porting.errors import PlanError
 from porting.names import fold, unknown
+from porting.ops import ShapeMismatchError
 from porting.plan import mismatches
 from porting.rules import Table
 
@@ -74,8 +76,8 @@ def _canonical_shapes(table: Table, shapes: Mapping[str, Shape]) -> dict[str, Sh
         for rule in table.inverse:
             bindings = rule.sources[0].match(name) if len(rule.sources) == 1 == len(rule.targets) else None
             if bindings is not None:
-                flipped = rule.op is not None and len(shape) == 2
-                canonical[rule.targets[0].format(bindings)] = shape[::-1] if flipped else shape
+                with suppress(ShapeMismatchError):
+                    canonical[rule.targets[0].format(bindings)] = rule.op.shapes(shape)[0] if rule.op else shape
     return canonical
 
 

@@ -1,8 +1,8 @@
 """Tensor names with typed placeholders, that match and format both ways.
 
 `{stage}` stands for an index (`0`, `12`; never `01`), `{stage+1}` for that index plus one, `{part:weight|bias}` for one
-of the listed words, which other patterns of the same rule name as `{part}`. Everything else stands for itself, and a
-pattern matches whole names only.
+of the listed words, which other patterns of the same rule name as `{part}`. A placeholder that appears twice stands for
+the same value twice. Everything else stands for itself, and a pattern matches whole names only.
 """
 
 from __future__ import annotations
@@ -42,15 +42,13 @@ class Pattern:
         text: `"transformers.{stage+1}.pool.fc.{part:weight|bias}"`
 
     Raises:
-        PatternError: A placeholder is malformed or appears twice.
+        PatternError: A placeholder is malformed.
     """
 
     text: str
 
     def __post_init__(self) -> None:
-        names = [slot.name for slot in self.slots]
-        if len(set(names)) != len(names):
-            raise PatternError(f"pattern {self.text!r}: a placeholder appears twice")
+        self.slots  # noqa: B018 - parses them, so that a malformed one is found where it is written
         if re.search(r"[{}]", _PLACEHOLDER.sub("", self.text)):
             raise PatternError(f"pattern {self.text!r}: unbalanced braces")
 
@@ -69,8 +67,10 @@ class Pattern:
             return None
         bindings: dict[str, int | str] = {}
         for slot, text in zip(self.slots, found.groups(), strict=True):
-            bindings[slot.name] = int(text) - slot.offset if text.isdigit() else text
-        return None if any(isinstance(value, int) and value < 0 for value in bindings.values()) else bindings
+            value: int | str = text if slot.words else int(text) - slot.offset
+            if bindings.setdefault(slot.name, value) != value or (isinstance(value, int) and value < 0):
+                return None
+        return bindings
 
     def format(self, bindings: Bindings) -> str:
         """The name that these values give."""

@@ -77,6 +77,24 @@ class Plan:
         """
         return {name: self._lazy(name, expression, tensors) for name, expression in self.outputs.items()}
 
+    def remarks(self, tensors: Mapping[str, LazyTensor]) -> dict[str, str]:
+        """What the operations have to say of these sources' values, by target; reads only what may need it."""
+        found = {}
+        for name, expression in self.outputs.items():
+            if isinstance(expression, Applied) and type(expression.op).remark is not Op.remark:
+                arguments = (
+                    _evaluate(each, lambda source: tensors[source].load(), np.dtype(np.float32))
+                    for each in expression.args
+                )
+                if (remark := expression.op.remark(*arguments)) is not None:
+                    found[name] = remark
+        return found
+
+    @property
+    def filled(self) -> tuple[str, ...]:
+        """The targets that no source has."""
+        return tuple(name for name, expression in self.outputs.items() if isinstance(expression, Filled))
+
     @property
     def transposed(self) -> tuple[str, ...]:
         """The targets that are transposed on the way."""

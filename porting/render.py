@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -23,7 +24,9 @@ def convert_text(report: ConvertReport) -> str:
         "left behind": "; ".join(report.notes),
         "tensors": f"{report.tensors}, {report.architecture.parameters:,} parameters, {_size(report.nbytes)}",
         "transposed": _transposed(report.transposed),
-        "dropped": "; ".join(f"{name} ({reason})" for name, reason in report.dropped.items()),
+        "dropped": _by_reason(report.dropped),
+        "filled": f"{len(report.filled)} tensors that the source does not keep" if report.filled else "",
+        "changed": _by_reason(report.remarks),
         "dtype": _dtypes(report.dtypes) + (f", cast from {_dtypes(report.cast_from)}" if report.cast_from else ""),
         "verified": f"read back, {report.digest}" if report.digest else "",
     }
@@ -46,6 +49,8 @@ def convert_json(report: ConvertReport) -> dict[str, Any]:
         "bytes": report.nbytes,
         "transposed": list(report.transposed),
         "dropped": dict(report.dropped),
+        "filled": list(report.filled),
+        "remarks": dict(report.remarks),
         "dtypes": dict(report.dtypes),
         "cast_from": dict(report.cast_from),
         "file_digest": report.digest,
@@ -140,6 +145,12 @@ def _transposed(names: tuple[str, ...]) -> str:
     """How many Linear weights were transposed, with the stage and block indices of their names folded away."""
     kinds = dict.fromkeys(map(_kind, fold(names)))
     return f"{len(names)} Linear weights ({', '.join(kinds)})" if names else ""
+
+
+def _by_reason(names: Mapping[str, str]) -> str:
+    """How many tensors for each reason."""
+    counts = Counter(names.values())
+    return "; ".join(f"{count} tensor{'s' if count > 1 else ''}: {reason}" for reason, count in counts.items())
 
 
 def _kind(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 from porting.ops import Drop, Op, Transpose
@@ -94,7 +95,7 @@ class Table:
     rules: tuple[Rule, ...]
     published_by: str = ""
 
-    @property
+    @cached_property
     def inverse(self) -> tuple[Rule, ...]:
         """The rules from the layout to the canonical one."""
         return invert(self.rules)

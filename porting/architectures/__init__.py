@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from porting.architectures import pit
+from porting.architectures import deit, pit, regnet
 from porting.architectures.base import Architecture, Shape, TensorSpec
 from porting.names import unknown
 
@@ -28,7 +28,7 @@ class Family(Protocol):
         """The one that has these canonical shapes."""
 
 
-FAMILIES: Mapping[str, Family] = {"pit": pit}
+FAMILIES: Mapping[str, Family] = {"pit": pit, "deit": deit, "regnet": regnet}
 NAMES: tuple[str, ...] = tuple(name for family in FAMILIES.values() for name in family.CONFIGS)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from types import MappingProxyType
@@ -56,3 +56,19 @@ class Architecture:
     def distilled(self) -> bool:
         """Whether the model has a distillation head."""
         return self.name.endswith("_distilled")
+
+
+def affine(name: str, weight: Shape) -> Iterator[tuple[str, Shape]]:
+    """Names and shapes of a weight and its bias, one an output channel."""
+    yield f"{name}.weight", weight
+    yield f"{name}.bias", weight[:1]
+
+
+def transformer_block(prefix: str, width: int, hidden: int) -> Iterator[tuple[str, Shape]]:
+    """Names and shapes of a transformer block with a packed qkv, as timm and its forebears name them."""
+    yield from affine(f"{prefix}.norm1", (width,))
+    yield from affine(f"{prefix}.attn.qkv", (3 * width, width))
+    yield from affine(f"{prefix}.attn.proj", (width, width))
+    yield from affine(f"{prefix}.norm2", (width,))
+    yield from affine(f"{prefix}.mlp.fc1", (hidden, width))
+    yield from affine(f"{prefix}.mlp.fc2", (width, hidden))

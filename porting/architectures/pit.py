@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from porting.architectures.base import Architecture, Shape, TensorSpec
+from porting.architectures.base import Architecture, Shape, TensorSpec, affine, transformer_block
 
 
 @dataclass(frozen=True)
@@ -132,32 +132,18 @@ def _shapes(config: PitConfig) -> Iterator[tuple[str, Shape]]:
     patch = (config.patch_size, config.patch_size)
     yield "pos_embed", (1, width, *config.grid)
     yield "cls_token", (1, 2 if config.distilled else 1, width)
-    yield from _affine("patch_embed.conv", (width, config.in_channels, *patch))
+    yield from affine("patch_embed.conv", (width, config.in_channels, *patch))
     for stage, (depth, width) in enumerate(zip(config.depth, config.widths, strict=True)):
         for block in range(depth):
-            yield from _block(f"transformers.{stage}.blocks.{block}", width, width * config.mlp_ratio)
+            yield from transformer_block(f"transformers.{stage}.blocks.{block}", width, width * config.mlp_ratio)
     for pool, (narrow, wide) in enumerate(zip(config.widths, config.widths[1:], strict=False)):
-        yield from _affine(f"pools.{pool}.conv", (wide, 1, 3, 3))
-        yield from _affine(f"pools.{pool}.fc", (wide, narrow))
+        yield from affine(f"pools.{pool}.conv", (wide, 1, 3, 3))
+        yield from affine(f"pools.{pool}.fc", (wide, narrow))
     last = config.widths[-1]
-    yield from _affine("norm", (last,))
+    yield from affine("norm", (last,))
     if config.num_classes:
         for head in ("head", "head_dist")[: 2 if config.distilled else 1]:
-            yield from _affine(head, (config.num_classes, last))
-
-
-def _block(prefix: str, width: int, hidden: int) -> Iterator[tuple[str, Shape]]:
-    yield from _affine(f"{prefix}.norm1", (width,))
-    yield from _affine(f"{prefix}.attn.qkv", (3 * width, width))
-    yield from _affine(f"{prefix}.attn.proj", (width, width))
-    yield from _affine(f"{prefix}.norm2", (width,))
-    yield from _affine(f"{prefix}.mlp.fc1", (hidden, width))
-    yield from _affine(f"{prefix}.mlp.fc2", (width, hidden))
-
-
-def _affine(name: str, weight: Shape) -> Iterator[tuple[str, Shape]]:
-    yield f"{name}.weight", weight
-    yield f"{name}.bias", weight[:1]
+            yield from affine(head, (config.num_classes, last))
 
 
 def _skeleton(shapes: Mapping[str, Shape]) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -130,8 +130,10 @@ def checked_shape(shape: object) -> Shape:
     """A shape: a tuple of up to 32 sizes that a machine can address; raises `Malformed` otherwise."""
     if not isinstance(shape, tuple) or len(shape) > 32:
         raise Malformed("has a shape that is no tuple of up to 32 sizes")
-    if not all(type(size) is int and 0 <= size < 2**48 for size in shape) or prod(filter(None, shape)) >= 2**56:
-        raise Malformed(f"has the impossible shape {shape!s:.100}")
+    if not all(type(size) is int and 0 <= size < 2**48 for size in shape):
+        raise Malformed("has a shape with other than sizes of 0 or more")
+    if prod(filter(None, shape)) >= 2**56:
+        raise Malformed(f"has the impossible shape {shape}")
     return shape
 
 

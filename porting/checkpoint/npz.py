@@ -21,7 +21,7 @@ from porting.checkpoint.output import Output
 from porting.checkpoint.source import Source
 from porting.checkpoint.tensor import Array, LazyTensor, Shape
 from porting.checkpoint.zip_writer import ZipWriter
-from porting.checkpoint.zips import Record, read_zip
+from porting.checkpoint.zips import Record
 
 SUFFIX = ".npy"
 _Order: TypeAlias = Literal["C", "F"]
@@ -34,9 +34,8 @@ _MAX_HEADER = 10_000
 _CODES = {**ARRAY_CODES, "V2": "bfloat16"}
 
 
-def read(source: Source, records: dict[str, Record] | None = None) -> dict[str, LazyTensor]:
-    """The arrays by name, in the order of the archive's directory."""
-    records = read_zip(source) if records is None else records
+def read(source: Source, records: dict[str, Record]) -> dict[str, LazyTensor]:
+    """The arrays by name; `records` are those of the archive."""
     return {name.removesuffix(SUFFIX): _tensor(source, record) for name, record in records.items()}
 
 

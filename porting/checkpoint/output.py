@@ -132,6 +132,8 @@ class Output:
         try:
             self._write(item)
             self._read_back(item, check[: len(item.block.data)])
+        except OSError as error:
+            self._failure = _cannot_write(self.path, error)
         except BaseException as failure:  # raised by the next call instead, in the thread that can act on it
             self._failure = failure
 
@@ -171,29 +173,29 @@ def publishing(path: Path, *, overwrite: bool, progress: Callable[[str, int], No
     """
     replaced = _check_target(path, overwrite=overwrite)
     draft = path.with_name(f".{path.name[:200]}.{uuid4().hex[:8]}.part")
-    try:
-        with _drafting(path, draft, progress) as output:
-            yield output
-            output.finish()
-            if replaced is not None:
-                _prepare_to_replace(draft, replaced)
-        _publish(draft, path, overwrite=overwrite)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _drafting(path: Path, draft: Path, progress: Callable[[str, int], None] | None) -> Iterator[Output]:
     with contextlib.ExitStack() as stack:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        stack.callback(os.close, descriptor)
-        reader = os.open(draft, os.O_RDONLY | os.O_CLOEXEC)
-        stack.callback(os.close, reader)
+        with _os_errors(path):
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            stack.callback(draft.unlink, missing_ok=True)
+            stack.callback(os.close, descriptor)
+            reader = os.open(draft, os.O_RDONLY | os.O_CLOEXEC)
+            stack.callback(os.close, reader)
         output = Output(path, descriptor, reader, progress)
         stack.callback(output.stop)
         yield output
+        output.finish()
+        with _os_errors(path):
+            if replaced is not None:
+                _prepare_to_replace(descriptor, replaced)
+            _publish(draft, path, overwrite=overwrite)
+
+
+@contextlib.contextmanager
+def _os_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _cannot_write(path, error) from error
 
 
 def _check_target(path: Path, *, overwrite: bool) -> os.stat_result | None:
@@ -216,11 +218,10 @@ def _check_target(path: Path, *, overwrite: bool) -> os.stat_result | None:
     return found
 
 
-def _prepare_to_replace(draft: Path, replaced: os.stat_result) -> None:
+def _prepare_to_replace(draft: int, replaced: os.stat_result) -> None:
     """Gives the draft the permissions of the file that it replaces, and sees it to the disk."""
-    draft.chmod(stat.S_IMODE(replaced.st_mode))
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
+    os.fchmod(draft, stat.S_IMODE(replaced.st_mode))
+    os.fsync(draft)
 
 
 def _publish(draft: Path, path: Path, *, overwrite: bool) -> None:
@@ -253,4 +254,4 @@ _REASONS = {
 
 def _cannot_write(path: Path, error: OSError) -> CheckpointError:
     reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
-    return CheckpointError(path, f"cannot be written: {reason}. Nothing was left under this name that was not there")
+    return CheckpointError(path, f"cannot be written: {reason}. What was there before is untouched")

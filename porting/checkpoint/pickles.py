@@ -100,12 +100,22 @@ _BUILTINS: Mapping[str, Callable[[tuple[object, ...]], object]] = {
 }
 
 
+_FACTORIES = ("int", "float", "str", "bool")
+"""What a defaultdict may be told to make; it is never called."""
+
+
+_FACTORIES = ("int", "float", "str", "bool", "long", "unicode")
+"""What a defaultdict may be told to make, also by its name in Python 2; it is never called."""
+
+
 def plain_symbols(source: Source) -> dict[str, Symbol]:
     """The globals that plain containers, NumPy arrays and the objects left out ask for."""
     calls = {f"{module}.{name}": call for name, call in _BUILTINS.items() for module in ("builtins", "__builtin__")}
     calls |= {"collections.OrderedDict": _pairs, "collections.defaultdict": _default_dict}
     calls |= {name: _inert(name) for name in _INERT}
-    return {name: Symbol(name, call) for name, call in calls.items()} | dict(array_symbols(source))
+    symbols = {name: Symbol(name, call) for name, call in calls.items()}
+    symbols |= {f"{module}.{name}": Symbol(name) for module in ("builtins", "__builtin__") for name in _FACTORIES}
+    return symbols | dict(array_symbols(source))
 
 
 def _inert(name: str) -> Callable[[tuple[object, ...]], object]:
@@ -155,7 +165,7 @@ def _plain(source: Source, value: object, name: str, depth: int, left: list[int]
             return items if isinstance(value, list) else tuple(items)
         case PickledArray() if value.objects is not None:
             if value.shape != () or len(value.objects) != 1:
-                raise source.error(f"{name} is an array of Python objects of shape {value.shape!s:.40}, expected ()")
+                raise source.error(f"{name} is an array of Python objects with axes, expected one object")
             return _plain(source, value.objects[0], name, depth - 1, left)
         case Described():
             return value.tensor(name).load()

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
+from typing import NamedTuple
 
 from porting.checkpoint import npz, pdparams, safetensors, torch_legacy, torch_zip, zips
 from porting.checkpoint.envelope import unwrap
@@ -63,11 +64,12 @@ def open_checkpoint(path: str | PathLike[str]) -> Checkpoint:
 
 
 def _opened(source: Source) -> Checkpoint:
-    name, saved, metadata = _read(source)
-    found = unwrap(saved, source.error)
+    content = _read(source)
+    found = unwrap(content.saved, source.error)
     tensors = {key: leaf.tensor(key) if isinstance(leaf, Described) else leaf for key, leaf in found.tensors.items()}
     _require_plausible(source, tensors)
-    return Checkpoint(Path(source.path), name, tensors, found.envelope, found.notes, metadata, source)
+    notes = (*found.notes, *content.notes)
+    return Checkpoint(Path(source.path), content.format, tensors, found.envelope, notes, content.metadata, source)
 
 
 _MAX_EXPANSION = 2**30
@@ -82,27 +84,37 @@ def _require_plausible(source: Source, tensors: Mapping[str, LazyTensor]) -> Non
         )
 
 
-def _read(source: Source) -> tuple[str, object, Mapping[str, str]]:
-    """Name of the format, what is in the file, and its metadata."""
+class _Content(NamedTuple):
+    """What is in a file, before its envelope is taken off."""
+
+    format: str
+    saved: object
+    metadata: Mapping[str, str] = MappingProxyType({})
+    notes: tuple[str, ...] = ()
+
+
+def _read(source: Source) -> _Content:
     head = source.read(0, min(source.size, 512))
     if head.startswith(zips.SIGNATURES):
         return _read_zip(source)
     if head.startswith(torch_legacy.SIGNATURE):
-        return "torch-legacy", torch_legacy.read(source), {}
+        return _Content("torch-legacy", torch_legacy.read(source))
     if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-        return "pdparams", pdparams.read(source), {}
+        return _Content("pdparams", pdparams.read(source))
     if head[8:9] == b"{":
         tensors, metadata = safetensors.read(source)
-        return "safetensors", tensors, metadata
+        return _Content("safetensors", tensors, metadata)
     raise _no_checkpoint(source, head)
 
 
-def _read_zip(source: Source) -> tuple[str, object, Mapping[str, str]]:
+def _read_zip(source: Source) -> _Content:
     records = zips.read_zip(source)
+    unchecked = any(record.verified and record.size for record in records.values())
+    notes = ("the file was written without checksums, so that damage to it would not be noticed",) if unchecked else ()
     if any(name.endswith("/data.pkl") for name in records):
-        return "torch-zip", torch_zip.read(source, records), {}
+        return _Content("torch-zip", torch_zip.read(source, records), notes=notes)
     if records and all(name.endswith(npz.SUFFIX) for name in records):
-        return "npz", npz.read(source, records), {}
+        return _Content("npz", npz.read(source, records), notes=notes)
     raise source.error("is a zip archive, but neither of torch (NAME/data.pkl) nor of NumPy (*.npy alone)")
 
 

@@ -34,7 +34,7 @@ def read(source: Source) -> object:
         values.append(value)
     magic, protocol, machine, saved, keys = values
     if magic != MAGIC_NUMBER or protocol != _PROTOCOL or not isinstance(machine, dict):
-        raise source.error(f"is a torch file of protocol {protocol!s:.20}, expected {_PROTOCOL}; save it again")
+        raise source.error(f"is no torch file of protocol {_PROTOCOL}, though it starts like one; save it again")
     if not isinstance(keys, list) or len(keys) != len(storages) or not all(key in storages for key in keys):
         raise source.error("lists other storages than its tensors refer to; fetch or save it again")
     _locate(source, [storages[key] for key in keys], at, big_endian=machine.get("little_endian") is False)

@@ -170,19 +170,23 @@ def torch_symbols(source: Source) -> dict[str, Symbol]:
         "torch._utils._rebuild_tensor": rebuild,
         "torch._utils._rebuild_tensor_v2": rebuild,
         "torch._utils._rebuild_tensor_v3": rebuild_untyped,
+        "torch._tensor._rebuild_from_type_v2": _from_type,
         "torch._utils._rebuild_parameter": _parameter,
         "torch._utils._rebuild_parameter_with_state": _parameter,
         "torch.Size": _size,
         "torch.device": lambda arguments: Inert("torch.device"),
         "torch.serialization._get_layout": lambda arguments: Inert("torch.layout"),
     }
-    calls |= dict.fromkeys((*_STORAGE_CLASSES, UNTYPED, *_TORCH_DTYPES))
+    calls |= dict.fromkeys((*_STORAGE_CLASSES, UNTYPED, *_TORCH_DTYPES, *_TENSOR_CLASSES))
     return plain_symbols(source) | {name: Symbol(name, call) for name, call in calls.items()}
 
 
 _TORCH_DTYPES = tuple(
     f"torch.{name}" for name in (*dtypes.DTYPES, "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
 )
+
+
+_TENSOR_CLASSES = ("torch._tensor.Tensor", "torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer")
 
 
 def _math_bits(rest: list[object]) -> str | None:
@@ -197,6 +201,16 @@ def _parameter(arguments: tuple[object, ...]) -> object:
         case (Described() as data, *_):
             return data
     raise Malformed("_rebuild_parameter has other arguments than (tensor, requires_grad, hooks)")
+
+
+def _from_type(arguments: tuple[object, ...]) -> object:
+    """A tensor with attributes of its own, which are left out."""
+    match arguments:
+        case (Symbol(name, rebuild), Symbol(kind), tuple() as inner, _) if (
+            name.startswith("torch._utils._rebuild_tensor") and kind in _TENSOR_CLASSES and rebuild is not None
+        ):
+            return rebuild(inner)
+    raise Malformed("_rebuild_from_type has other arguments than (function, class, arguments, state)")
 
 
 def _size(arguments: tuple[object, ...]) -> object:

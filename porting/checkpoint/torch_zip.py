@@ -15,21 +15,26 @@ from porting.checkpoint.source import Source
 from porting.checkpoint.tensor import LazyTensor, Shape
 from porting.checkpoint.torch_tensors import STORAGES, UNTYPED, Storage, storage_of, torch_symbols
 from porting.checkpoint.zip_writer import ALIGNMENT, ZipWriter
-from porting.checkpoint.zips import Record, read_zip
+from porting.checkpoint.zips import Record
 
 
-def read(source: Source, records: dict[str, Record] | None = None) -> object:
-    """What was saved, its tensors as `Described`."""
-    records = read_zip(source) if records is None else records
+def read(source: Source, records: dict[str, Record]) -> object:
+    """What was saved, its tensors as `Described`; `records` are those of the archive."""
     prefix = _prefix(source, records)
     if f"{prefix}constants.pkl" in records or any(name.startswith(f"{prefix}code/") for name in records):
         raise source.error("is a TorchScript archive; load it with torch.jit.load and save its state_dict()")
     storages = _Storages(records, prefix)
-    # The pickle is read from a copy whose checksum was verified; only tensors need to stay in the file.
-    pickle = Source(source.path, records[f"{prefix}data.pkl"].array().tobytes())
+    record = records[f"{prefix}data.pkl"]
+    if record.size > _MAX_PICKLE:
+        raise source.error(f"describes its tensors in {record.size} bytes, more than any checkpoint needs")
+    # A copy whose checksum was verified: only tensors have to stay in the file.
+    pickle = Source(source.path, record.array().tobytes())
     value, end = PickleMachine(pickle, torch_symbols(pickle), storages.persistent).load()
     require_end(pickle, end)
     return value
+
+
+_MAX_PICKLE = 2**28
 
 
 def _prefix(source: Source, records: dict[str, Record]) -> str:

@@ -12,6 +12,8 @@ from porting.checkpoint.tensor import LazyTensor
 ALIGNMENT = 64
 _STREAMED_UTF8 = 0x808
 _MAX32 = 0xFFFFFFFF
+_LIMIT = _MAX32
+"""Sizes and offsets from here on are written in the 64-bit fields."""
 _LOCAL_SIZE, _EXTRA_SIZE = 30, 4
 
 
@@ -70,7 +72,7 @@ class ZipWriter:
     def _start(self, name: str, size: int) -> int:
         """Writes the local header; returns where it is."""
         offset, encoded = self._output.position, name.encode()
-        wide = struct.pack("<2H2Q", 1, 16, size, size) if size >= _MAX32 else b""
+        wide = struct.pack("<2H2Q", 1, 16, size, size) if size >= _LIMIT else b""
         padding = -(offset + _LOCAL_SIZE + len(encoded) + len(wide) + _EXTRA_SIZE) % ALIGNMENT
         extra = wide + struct.pack("<2s H", b"FB", padding) + b"Z" * padding
         sizes = (_MAX32, _MAX32) if wide else (0, 0)
@@ -79,15 +81,15 @@ class ZipWriter:
         return offset
 
     def _end(self, name: str, offset: int, size: int, crc: int) -> None:
-        self._output.write(struct.pack("<4sL2Q" if size >= _MAX32 else "<4s3L", b"PK\x07\x08", crc, size, size))
+        self._output.write(struct.pack("<4sL2Q" if size >= _LIMIT else "<4s3L", b"PK\x07\x08", crc, size, size))
         self._entries.append(_Entry(name.encode(), offset, size, crc))
 
 
 def _central_header(entry: _Entry) -> bytes:
     values = [entry.size, entry.size, entry.offset]
-    wide = b"".join(struct.pack("<Q", value) for value in values if value >= _MAX32)
+    wide = b"".join(struct.pack("<Q", value) for value in values if value >= _LIMIT)
     extra = struct.pack("<2H", 1, len(wide)) + wide if wide else b""
-    size, stored_size, offset = (min(value, _MAX32) for value in values)
+    size, stored_size, offset = (_MAX32 if value >= _LIMIT else value for value in values)
     lengths = (len(entry.name), len(extra), 0)
     fields = (b"PK\x01\x02", 0, 0, _STREAMED_UTF8, 0, 0, 0, entry.crc, stored_size, size, *lengths, 0, 0, 0, offset)
     return struct.pack("<4s6H3L5H2L", *fields) + entry.name + extra

@@ -24,6 +24,8 @@ _STORED, _DEFLATED = 0, 8
 _ENCRYPTED, _STREAMED = 0x1, 0x8
 _MAX_RATIO = 1100
 """Deflate cannot shrink data more than 1032 times."""
+_MAX_INFLATED = 2**30
+"""Bytes of a compressed record, which has to be held in memory; a stored one may have any size."""
 
 _END = struct.Struct("<4s4H2LH")
 _END64_LOCATOR = struct.Struct("<4sLQL")
@@ -197,6 +199,8 @@ def _require_plain(source: Source, name: str, flags: int, method: int, stored_si
         raise source.error(f"the record {name} is encrypted; save the file without encryption")
     if method not in (_STORED, _DEFLATED):
         raise source.error(f"the record {name} is compressed by method {method}, expected none or deflate")
+    if method == _DEFLATED and size > _MAX_INFLATED:
+        raise source.error(f"the record {name} inflates to {size} bytes; save the file without compression")
     if (size != stored_size) if method == _STORED else (size > stored_size * _MAX_RATIO):
         raise source.error(f"the record {name} declares {size} bytes for {stored_size} stored ones; it is damaged")
 

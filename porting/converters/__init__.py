@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from porting.architectures.base import Architecture, TensorSpec
-from porting.converters import pit
+from porting.converters import deit, pit, regnet
 from porting.names import unknown
 from porting.plan import Plan, plan
 from porting.rules import Table
@@ -13,7 +13,10 @@ from porting.rules import Table
 __all__ = ["CANONICAL", "LAYOUTS", "layout_names", "plan_between", "specs_in", "table_of"]
 
 CANONICAL = "canonical"
-LAYOUTS: Mapping[str, Mapping[str, Table]] = {"pit": {table.layout: table for table in pit.TABLES}}
+LAYOUTS: Mapping[str, Mapping[str, Table]] = {
+    family: {table.layout: table for table in tables}
+    for family, tables in {"pit": pit.TABLES, "deit": deit.TABLES, "regnet": regnet.TABLES}.items()
+}
 """Family to layout name to table."""
 
 

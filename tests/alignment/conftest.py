@@ -1,7 +1,8 @@
-"""Recordings of a small NumPy model, right and wrong, in both precisions."""
+"""Recordings of a small NumPy model, right and wrong, in both precisions; weight files, and a bare interpreter."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -11,6 +12,9 @@ import numpy.typing as npt
 import pytest
 
 from alignment.recording import Entry, Manifest, Recorder, Recording
+from porting.architectures import build
+from porting.checkpoint import LazyTensor, write_checkpoint
+from porting.synthetic import random_weights
 
 Array: TypeAlias = npt.NDArray[Any]
 Quantities: TypeAlias = Mapping[str, tuple[Entry, Any]]
@@ -65,6 +69,27 @@ def run(write: Write) -> Run:
         return recordings
 
     return run
+
+
+@pytest.fixture
+def bare_python(tmp_path: Path) -> str:
+    """An interpreter without any installed package."""
+    script = tmp_path / "bare-python"
+    script.write_text(f'#!/bin/sh\nunset PYTHONPATH\nexec {sys.executable} -S "$@"\n')
+    script.chmod(0o755)
+    return str(script)
+
+
+@pytest.fixture
+def write_random() -> Callable[..., Path]:
+    """Writes random weights of a model in the canonical layout."""
+
+    def write(name: str, path: Path, **form: int) -> Path:
+        weights = random_weights(build(name, **form))
+        write_checkpoint(path, {key: LazyTensor.of(array) for key, array in weights.items()})
+        return path
+
+    return write
 
 
 def _draw(seed: int) -> tuple[dict[str, Array], Array]:

@@ -14,7 +14,15 @@ PARAMETERS = {
     "pit_xs_distilled": 11_003_984,
     "pit_s_distilled": 24_039_056,
     "pit_b_distilled": 74_790_096,
+    "deit_tiny": 5_717_416,
+    "deit_small": 22_050_664,
+    "deit_base": 86_567_656,
+    "deit_tiny_distilled": 5_910_800,
+    "deit_small_distilled": 22_436_432,
+    "deit_base_distilled": 87_338_192,
+    "regnety_160": 83_590_140,
 }
+SIZED = tuple(name for name in NAMES if name != "regnety_160")
 
 
 @pytest.mark.parametrize(("name", "parameters"), PARAMETERS.items())
@@ -26,15 +34,33 @@ def test_all_published_variants_are_known() -> None:
     assert set(NAMES) == set(PARAMETERS)
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("size", [224, 256, 384, (224, 320)])
+@pytest.mark.parametrize(("name", "parameters"), [("deit_base", 86_859_496), ("deit_base_distilled", 87_630_032)])
+def test_published_parameter_counts_at_384(name: str, parameters: int) -> None:
+    assert build(name, image_size=384).parameters == parameters
+
+
+@pytest.mark.parametrize("name", SIZED)
+@pytest.mark.parametrize("size", [224, 256, 384])
 @pytest.mark.parametrize("classes", [1000, 10, 0])
-def test_a_model_is_recognised_by_its_shapes(name: str, size: int | tuple[int, int], classes: int) -> None:
+def test_a_model_is_recognised_by_its_shapes(name: str, size: int, classes: int) -> None:
     architecture = build(name, image_size=size, num_classes=classes)
-    found = recognise("pit", {key: spec.shape for key, spec in architecture.tensors.items()})
+    found = recognise(architecture.family, {key: spec.shape for key, spec in architecture.tensors.items()})
     assert found is not None
     assert (found.name, found.num_classes, found.tensors) == (name, classes, architecture.tensors)
     assert found.image_size == architecture.image_size
+
+
+def test_a_feature_map_need_not_be_square() -> None:
+    architecture = build("pit_ti", image_size=(224, 320))
+    found = recognise("pit", {key: spec.shape for key, spec in architecture.tensors.items()})
+    assert found == architecture
+
+
+def test_regnet_is_recognised_with_its_buffers() -> None:
+    architecture = build("regnety_160", num_classes=10)
+    assert len(architecture.tensors) == 428
+    assert len(architecture.buffers) == 3 * 59
+    assert recognise("regnet", {key: spec.shape for key, spec in architecture.tensors.items()}) == architecture
 
 
 @pytest.mark.parametrize("key", ["pos_embed", "cls_token", "patch_embed.conv.weight"])
@@ -50,5 +76,8 @@ def test_bad_requests_say_what_is_wrong() -> None:
         build("pit_tii")
     with pytest.raises(ValueError, match=r"image size \(8, 8\) is smaller than the patch size 16"):
         build("pit_ti", image_size=8)
-    with pytest.raises(ValueError, match="the class count is -1"):
-        build("pit_ti", num_classes=-1)
+    with pytest.raises(ValueError, match=r"image size \(230, 230\) is no multiple of the patch size 16"):
+        build("deit_base", image_size=230)
+    for name in ("pit_ti", "deit_tiny", "regnety_160"):
+        with pytest.raises(ValueError, match="the class count is -1"):
+            build(name, num_classes=-1)

@@ -1,0 +1,134 @@
+"""DeiT (arXiv 2012.12877, facebookresearch/deit = timm): hyper-parameters, canonical names and shapes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from math import isqrt
+
+from porting.architectures.base import Architecture, Shape, TensorSpec, affine, transformer_block
+
+
+@dataclass(frozen=True)
+class DeitConfig:
+    """Hyper-parameters of one DeiT.
+
+    Attributes:
+        width: Channels of every block.
+        heads: Attention heads.
+        depth: Blocks.
+        patch_size: Side of a patch, pixels.
+        mlp_ratio: Width of the MLP over `width`.
+        image_size: Height and width of the input, pixels.
+        num_classes: Columns of the head; 0 leaves the head out.
+        in_channels: Channels of the input.
+        distilled: A distillation token and a second head.
+    """
+
+    width: int
+    heads: int
+    depth: int = 12
+    patch_size: int = 16
+    mlp_ratio: int = 4
+    image_size: tuple[int, int] = (224, 224)
+    num_classes: int = 1000
+    in_channels: int = 3
+    distilled: bool = False
+
+    @property
+    def tokens(self) -> int:
+        """Class token, distillation token where there is one, and patches."""
+        height, width = self.image_size
+        return (2 if self.distilled else 1) + (height // self.patch_size) * (width // self.patch_size)
+
+
+_PLAIN = {
+    "deit_tiny": DeitConfig(width=192, heads=3),
+    "deit_small": DeitConfig(width=384, heads=6),
+    "deit_base": DeitConfig(width=768, heads=12),
+}
+CONFIGS: Mapping[str, DeitConfig] = _PLAIN | {
+    f"{name}_distilled": replace(config, distilled=True) for name, config in _PLAIN.items()
+}
+"""The published variants at 224 pixels and 1000 classes; those at 384 differ in the position embedding only."""
+
+
+def build(
+    name: str, *, image_size: int | tuple[int, int] | None = None, num_classes: int | None = None
+) -> Architecture:
+    """One of the published variants, at any image size that patches fill and any class count.
+
+    Args:
+        name: A key of `CONFIGS`.
+        image_size: Pixels, square or (height, width); 224 by default.
+        num_classes: Columns of the head, 0 for none; the published 1000 by default.
+
+    Raises:
+        KeyError: The name is none of `CONFIGS`.
+        ValueError: The image is no multiple of the patch, or the class count is negative.
+    """
+    config = CONFIGS[name]
+    if image_size is not None:
+        config = replace(config, image_size=(image_size, image_size) if isinstance(image_size, int) else image_size)
+    if num_classes is not None:
+        config = replace(config, num_classes=num_classes)
+    return architecture(name, config)
+
+
+def architecture(name: str, config: DeitConfig) -> Architecture:
+    """The canonical tensors of a DeiT with these hyper-parameters.
+
+    Raises:
+        ValueError: The image is no multiple of the patch, or the class count is negative.
+    """
+    if any(pixels < config.patch_size or pixels % config.patch_size for pixels in config.image_size):
+        raise ValueError(f"{name}: image size {config.image_size} is no multiple of the patch size {config.patch_size}")
+    if config.num_classes < 0:
+        raise ValueError(f"{name}: the class count is {config.num_classes}, expected 0 (no head) or more")
+    tensors = {key: TensorSpec(shape) for key, shape in _shapes(config)}
+    return Architecture("deit", name, config.image_size, config.num_classes, tensors)
+
+
+def recognise(shapes: Mapping[str, Shape]) -> Architecture | None:
+    """The published variant that has these canonical shapes, at whatever square image size and class count they show.
+
+    Args:
+        shapes: Canonical name to shape.
+
+    Returns:
+        The variant, or None when width or depth are those of none.
+    """
+    patch, pos_embed = shapes.get("patch_embed.proj.weight", ()), shapes.get("pos_embed", ())
+    if (len(patch), len(pos_embed)) != (4, 3):
+        return None
+    distilled = "dist_token" in shapes
+    depth = sum(re.fullmatch(r"blocks\.\d+\.norm1\.weight", name) is not None for name in shapes)
+    side = isqrt(max(pos_embed[1] - (2 if distilled else 1), 0))
+    for name, config in CONFIGS.items():
+        if (config.width, config.depth, config.patch_size) == (patch[0], depth, patch[2]) and side:
+            if config.distilled != distilled:
+                continue
+            found = replace(
+                config,
+                image_size=(side * config.patch_size,) * 2,
+                num_classes=shapes.get("head.bias", (0,))[0],
+                in_channels=patch[1],
+            )
+            return architecture(name, found)
+    return None
+
+
+def _shapes(config: DeitConfig) -> Iterator[tuple[str, Shape]]:
+    width = config.width
+    yield "cls_token", (1, 1, width)
+    yield "pos_embed", (1, config.tokens, width)
+    if config.distilled:
+        yield "dist_token", (1, 1, width)
+    yield from affine("patch_embed.proj", (width, config.in_channels, config.patch_size, config.patch_size))
+    for index in range(config.depth):
+        yield from transformer_block(f"blocks.{index}", width, width * config.mlp_ratio)
+    yield from affine("norm", (width,))
+    if config.num_classes:
+        for head in ("head", "head_dist")[: 2 if config.distilled else 1]:
+            yield from affine(head, (config.num_classes, width))

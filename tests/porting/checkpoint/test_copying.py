@@ -1,0 +1,62 @@
+"""Any strides become packed bytes, block by block, in a fixed amount of memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from porting.checkpoint import copying
+from porting.checkpoint.copying import Packer, copy_strips
+from porting.checkpoint.dtypes import DTYPES, dtype
+
+
+def packed(array: np.ndarray[Any, Any]) -> bytes:
+    packer, parts = Packer(1), []
+    for block in packer.blocks(array):
+        parts.append(bytes(block.data))
+        assert len(parts[-1]) <= copying.BLOCK
+        packer.give_back(block)
+    return b"".join(parts)
+
+
+@given(
+    array=hnp.arrays(
+        np.int16, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=12), elements=st.integers(0, 99)
+    ),
+    data=st.data(),
+    block=st.sampled_from([16, 64, 4096]),
+)
+def test_any_view(
+    array: np.ndarray[Any, Any], data: st.DataObject, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copying, "BLOCK", block)
+    view = array.transpose(data.draw(st.permutations(range(array.ndim))))
+    view = view[tuple(slice(None, None, data.draw(st.sampled_from([1, 2, -1]))) for _ in range(view.ndim))]
+    assert packed(view) == view.tobytes()
+
+
+@pytest.mark.parametrize("name", DTYPES)
+@pytest.mark.parametrize("shape", [(), (0,), (7,), (3, 0), (33, 65), (5, 6, 7)])
+def test_any_dtype(name: str, shape: tuple[int, ...]) -> None:
+    array = np.arange(np.prod(shape, dtype=int)).astype(dtype(name)).reshape(shape)
+    assert packed(array) == array.tobytes()
+    assert packed(array.T) == array.T.tobytes()
+
+
+def test_strips() -> None:
+    source = np.arange(37 * 53.0).reshape(37, 53)
+    target = np.empty((53, 37))
+    copy_strips(source.T, target)
+    assert (target == source.T).all()
+
+
+def test_contiguous_arrays_are_not_copied() -> None:
+    array = np.arange(100)
+    (block,) = Packer(0).blocks(array)
+    assert block.buffer is None
+    assert np.shares_memory(np.frombuffer(block.data, np.uint8), array)

@@ -65,7 +65,7 @@ def test_the_verdict_comes_first_then_why() -> None:
 @pytest.mark.parametrize("width", [80, 100, 200])
 def test_one_row_a_quantity_with_its_numbers(width: int) -> None:
     text = shown(GOOD, width=width)
-    assert max(map(len, text.splitlines())) <= width
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= width
     lines = [line.split() for line in text.splitlines()]
     assert ["logits", "1.0e-14", "1.0e-13", "1.0e-14", "1.0e-14", "0.70", "same", "function"] in lines
     assert ["logits", "1.0e-07", "1.0e-06", "1.0e-07", "1.0e-07", "0.70", "rounding"] in lines
@@ -75,7 +75,7 @@ def test_many_are_folded_into_the_worst_and_a_summary() -> None:
     text = shown(GOOD, width=120)
     assert "gradient/blocks.159.weight" in text
     assert "gradient/blocks.156.weight" not in text
-    assert "157 more gradients, at most" in text
+    assert "157 more gradients" in text
     assert "gradient/blocks.3.weight" in shown(GOOD, width=120, verbose=True)
     assert "more gradients" not in shown(GOOD, verbose=True)
 
@@ -85,7 +85,7 @@ def test_every_failure_is_shown_with_its_reason() -> None:
     text = shown(broken, width=120)
     assert text.startswith("pit_ti: DIVERGENCE\n1 of 101 rows diverge, the first is bp/gradient/head (float32)")
     assert "bp/gradient/head (float32): reason of bp/gradient/head" in text
-    assert "100 more gradients, at most" in text
+    assert "100 more gradients" in text
 
 
 def test_many_failures_are_counted_and_folded() -> None:
@@ -100,8 +100,8 @@ def test_many_failures_are_counted_and_folded() -> None:
 def test_a_long_key_is_never_cut() -> None:
     key = "transformers.2.blocks.3.attn.relative_position_bias_table.weight"
     text = shown(report(row(f"bp/gradient/{key}", "float32", ROUNDING, kind="gradient")), width=80)
-    first, *rest = text[text.index("transformers") :].splitlines()
-    assert first.split()[0] + "".join(line.strip() for line in rest) == key
+    at = [line.strip() for line in text.splitlines()].index(f"gradient/{key}")
+    assert text.splitlines()[at + 1].split() == ["1.0e-07", "1.0e-06", "1.0e-07", "1.0e-07", "0.70", "rounding"]
 
 
 def test_plain_text_without_a_terminal_and_with_no_color(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The pairs that come with the toolkit: every model of `porting.architectures`, PyTorch against Paddle."""
+"""The pairs that come with the toolkit, PyTorch against Paddle."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from alignment.pair import Origin, Pair, Side
 from porting import architectures
 from porting.architectures import Architecture
 from porting.names import unknown
-
-NAMES: tuple[str, ...] = architectures.NAMES
 
 
 def build(
@@ -64,3 +62,6 @@ def _pit(architecture: Architecture) -> tuple[Side, Side]:
 
 
 _SIDES: Mapping[str, Callable[[Architecture], tuple[Side, Side]]] = {"pit": _pit}
+
+NAMES: tuple[str, ...] = tuple(name for family in _SIDES for name in architectures.FAMILIES[family].CONFIGS)
+"""The models that have a pair."""

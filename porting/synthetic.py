@@ -28,9 +28,7 @@ def random_weights(architecture: Architecture, seed: int = 0) -> dict[str, npt.N
     return dict(_draw(architecture, np.random.default_rng(seed)))
 
 
-def _draw(
-    architecture: Architecture, generator: np.random.Generator
-) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
+def _draw(architecture: Architecture, generator: np.random.Generator) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
     for name, spec in architecture.tensors.items():
         values = generator.standard_normal(spec.shape, dtype=np.float32)
         shift, scale = _moments(name, spec)

@@ -165,7 +165,9 @@ def _skeleton(shapes: Mapping[str, Shape]) -> tuple[tuple[int, ...], tuple[int, 
     """Blocks and width of each stage, read off the first LayerNorm of every block."""
     norms = re.compile(r"transformers\.(\d+)\.blocks\.(\d+)\.norm1\.weight")
     blocks = {
-        (int(found[1]), int(found[2])): shape[0] for key, shape in shapes.items() if (found := norms.fullmatch(key)) and shape
+        (int(found[1]), int(found[2])): shape[0]
+        for key, shape in shapes.items()
+        if (found := norms.fullmatch(key)) and shape
     }
     stages = sorted({stage for stage, _ in blocks})
     depth = tuple(max(block for stage, block in blocks if stage == at) + 1 for at in stages)

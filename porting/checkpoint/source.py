@@ -112,8 +112,13 @@ class Source:
 
     def error(self, problem: str, details: Iterable[str] = ()) -> CheckpointError:
         """The error for something wrong with this file."""
-        return CheckpointError(self.path, problem, details)
+        return CheckpointError(self.path, printable(problem), details)
 
     def unsafe(self, problem: str) -> UnsafePickleError:
         """The error for a pickle that asks for more than tensors and plain containers."""
-        return UnsafePickleError(self.path, problem)
+        return UnsafePickleError(self.path, printable(problem))
+
+
+def printable(text: str) -> str:
+    """Text from a file for one line on a terminal: control characters as their escapes."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from alignment.options import pair_of, pair_options, settings_of
 from porting.tool import (
     DIFFERENT,
     FILE,
@@ -27,9 +28,8 @@ from porting.tool import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from alignment.pair import Pair
     from alignment.report.model import Report
-    from alignment.settings import Settings
+    from porting.surgery import Surgery
 
 
 @click.group(cls=Tool, context_settings={"help_option_names": ["-h", "--help"]})
@@ -44,6 +44,19 @@ def pit_port(debug: bool) -> None:
     """
 
 
+_surgery_options = options(
+    click.option(
+        "--image-size", type=click.IntRange(min=1), help="Resize the position embedding for this size, pixels."
+    ),
+    click.option(
+        "--num-classes", type=click.IntRange(min=0), help="Start the head afresh with so many classes; 0 drops it."
+    ),
+    click.option("--drop-head-dist", is_flag=True, help="Make a plain model of a distilled one."),
+    click.option("--head-seed", type=click.IntRange(min=0), help="Seed of a fresh head's weights; 0 by default."),
+)
+"""Changes to the model on its way; none unless asked for."""
+
+
 @pit_port.command()
 @click.argument("source", type=FILE)
 @click.argument("target", type=FILE)
@@ -51,7 +64,9 @@ def pit_port(debug: bool) -> None:
 @click.option("--from", "source_layout", metavar="LAYOUT", help="The source's layout; found out by default.")
 @click.option("--to", "target_layout", metavar="LAYOUT", help="The target's layout; the usual one of its format.")
 @click.option("--dtype", metavar="DTYPE", help="float64, float32, float16 or bfloat16; kept by default.")
+@_surgery_options
 @click.option("--dry-run", is_flag=True, help="Check and report, write nothing.")
+@click.option("--verify", "verifying", is_flag=True, help="Prove the port afterwards, as `pit-port verify` does.")
 @force_option
 @json_option
 def convert(
@@ -62,18 +77,24 @@ def convert(
     target_layout: str | None,
     dtype: str | None,
     dry_run: bool,
+    verifying: bool,
     force: bool,
     as_json: bool,
+    **surgery: Any,
 ) -> None:
     """Port SOURCE into TARGET, whose suffix tells the format: .pth .pt .bin .pdparams .ckpt .safetensors .npz.
 
     \b
     pit-port convert pit_b_820.pth pit_b.pdparams
     pit-port convert pit_b.pdparams pit_b.pth --to timm
+    pit-port convert deit_base.pth deit_base_384.pdparams --image-size 384 --num-classes 10
     """
     from porting import convert as porting_convert
     from porting import render
 
+    change = _surgery(surgery)
+    if verifying and (dry_run or dtype or any(surgery.values())):
+        raise click.UsageError("--verify proves equal weights: leave out --dry-run, --dtype and changes to the model")
     report = porting_convert.convert(
         source,
         target,
@@ -81,10 +102,67 @@ def convert(
         source_layout=source_layout,
         target_layout=target_layout,
         dtype=dtype,
+        surgery=change,
         dry_run=dry_run,
         overwrite=force,
     )
     print_json(render.convert_json(report)) if as_json else click.echo(render.convert_text(report))
+    if verifying:
+        _verify(source, target, None, as_json)
+
+
+@pit_port.command()
+@click.argument("source", type=FILE)
+@click.option("--model", default="auto", help="The model; found out from names and shapes by default.")
+@click.option("--from", "source_layout", metavar="LAYOUT", help="The source's layout; found out by default.")
+@click.option("--to", "target_layout", metavar="LAYOUT", required=True, help="The layout to plan for.")
+@_surgery_options
+@json_option
+def plan(
+    source: Path, model: str, source_layout: str | None, target_layout: str, as_json: bool, **surgery: Any
+) -> None:
+    """Show which tensors of SOURCE become which of another layout, and how, for review; indices folded."""
+    from porting import render
+    from porting.checkpoint import open_checkpoint
+    from porting.convert import plan_port
+
+    named = None if model == "auto" else model
+    with open_checkpoint(source) as checkpoint:
+        port = plan_port(checkpoint, target_layout, model=named, source_layout=source_layout, surgery=_surgery(surgery))
+    print_json(render.plan_json(port)) if as_json else click.echo(render.plan_text(port))
+
+
+@pit_port.command()
+@click.argument("source", type=FILE)
+@click.argument("target", type=FILE)
+@click.option("--out", type=FILE, help="Where the evidence goes; logs/<model>/ by default.")
+@json_option
+def verify(source: Path, target: Path, out: Path | None, as_json: bool) -> None:
+    """Prove that TARGET is the port of SOURCE: equal tensors, and equal outputs of the real models.
+
+    SOURCE runs in torch, TARGET in the framework of its format, in float64 and float32. Exits 1 when they differ.
+    """
+    _verify(source, target, out, as_json)
+
+
+def _verify(source: Path, target: Path, out: Path | None, as_json: bool) -> None:
+    from alignment.report.progress import showing_progress
+    from alignment.verify import verify as verify_port
+
+    with showing_progress() as progress:
+        result = verify_port(source, target, out, progress=progress, command=_command_line())
+    print_json(result.to_json()) if as_json else click.echo(result.to_text())
+    if not result.passed:
+        raise SystemExit(DIFFERENT)
+
+
+def _surgery(asked: dict[str, Any]) -> Surgery:
+    from porting.surgery import Surgery
+
+    size = asked["image_size"]
+    return Surgery(
+        (size, size) if size else None, asked["num_classes"], asked["drop_head_dist"], asked["head_seed"] or 0
+    )
 
 
 @pit_port.command()
@@ -170,58 +248,11 @@ def pit_align(debug: bool) -> None:
     """
 
 
-_pair_options = options(
-    click.option("--model", help="A model that `pit-port list` names."),
-    click.option("--pair", metavar="FILE[:NAME]", help="A pair declared in a Python file instead."),
-    click.option("--image-size", type=click.IntRange(min=1), help="Pixels; the published size by default."),
-    click.option("--num-classes", type=click.IntRange(min=1), help="Columns of the head."),
-    click.option("--weights", type=FILE, help="Checkpoint in any format and layout; random by default."),
-    click.option("--inputs", type=FILE, help="Images (and labels): .npz, .npy or .safetensors; random by default."),
-    click.option("--batch-size", default=4, show_default=True, type=click.IntRange(min=1)),
-    click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0)),
-    click.option("--dtype", default="both", show_default=True, type=click.Choice(["float32", "float64", "both"])),
-    click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "gpu"])),
-    click.option("--threads", type=click.IntRange(min=1), help="CPU threads of each side."),
-    click.option("--allow-tf32", is_flag=True, help="Let a GPU compute float32 in TensorFloat-32."),
-    click.option("--nondeterministic", is_flag=True, help="Allow nondeterministic algorithms."),
-    click.option("--torch-python", metavar="PATH", help="Interpreter of the torch side; this one by default."),
-    click.option("--paddle-python", metavar="PATH", help="Interpreter of the Paddle side; this one by default."),
-    click.option("--out", type=FILE, help="Where to write; logs/<model>/ by default."),
-)
-"""Which two models, with which weights, on what."""
-
-
-def _pair(given: dict[str, Any]) -> Pair:
-    """The pair that the options name; they are taken out of the dict."""
-    from alignment.pair import load_pair
-    from alignment.pairs import build
-
-    model, declaration, size, classes = (given.pop(key) for key in ("model", "pair", "image_size", "num_classes"))
-    if (model is None) == (declaration is None):
-        raise click.UsageError("give either --model or --pair")
-    return load_pair(declaration) if declaration else build(model, image_size=size, num_classes=classes)
-
-
-def _settings(steps: tuple[str, ...], given: dict[str, Any]) -> Settings:
-    from alignment.settings import DTYPES, Settings
-    from alignment.steps import STEPS
-
-    dtype = given.pop("dtype")
-    return Settings(
-        steps=steps or tuple(STEPS),
-        dtypes=DTYPES if dtype == "both" else (dtype,),
-        pythons={name: path for name in ("torch", "paddle") if (path := given.pop(f"{name}_python"))},
-        deterministic=not given.pop("nondeterministic"),
-        tf32=given.pop("allow_tf32"),
-        **given,
-    )
-
-
 def _step_command(name: str, steps: tuple[str, ...], text: str) -> None:
     """Add a command that aligns these steps; none stands for all."""
 
     @pit_align.command(name, help=text)
-    @_pair_options
+    @pair_options
     @click.option("--candidate-weights", type=FILE, help="The port in question; by default --weights is ported afresh.")
     @verbose_option
     @json_option
@@ -229,8 +260,8 @@ def _step_command(name: str, steps: tuple[str, ...], text: str) -> None:
         from alignment.report.progress import showing_progress
         from alignment.run import align
 
-        pair = _pair(given)
-        settings = _settings(steps, given)
+        pair = pair_of(given)
+        settings = settings_of(steps, given)
         with showing_progress() as progress:
             report = align(pair, out or Path("logs") / pair.name, settings, progress=progress, command=_command_line())
         _show(report, as_json, verbose)
@@ -268,7 +299,7 @@ _step_command("all", (), "Align all steps, one process a framework, both at the 
 @pit_align.command()
 @click.argument("step")
 @click.option("--backend", required=True, help="The framework whose side is run: torch or paddle.")
-@_pair_options
+@pair_options
 def record(step: str, backend: str, out: Path | None, **given: Any) -> None:
     """Run one side of STEP (forward, metric, loss, bp, all) alone, to be compared elsewhere.
 
@@ -278,9 +309,9 @@ def record(step: str, backend: str, out: Path | None, **given: Any) -> None:
     from alignment.report.progress import showing_progress
     from alignment.run import record as record_side
 
-    pair = _pair(given)
+    pair = pair_of(given)
     folder = out or Path("logs") / f"{pair.name}-{backend}"
-    settings = _settings(() if step == "all" else (step,), given)
+    settings = settings_of(() if step == "all" else (step,), given)
     with showing_progress() as progress:
         written = record_side(pair, pair.role_of(backend), folder, settings, progress=progress, command=_command_line())
     for path in written:

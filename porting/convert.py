@@ -110,7 +110,7 @@ def convert(
         CheckpointError: The source cannot be read, or the target cannot be written.
         TargetExistsError: The target is there, and `overwrite` was not given.
         PlanError: The surgery does not fit the model.
-        ValueError: The image size or class count is not possible for the model.
+        ImpossibleModelError: The image size or class count is not possible for the model.
         UnknownNameError: A model, layout, dtype or suffix is not known.
     """
     source, target = Path(source), Path(target)

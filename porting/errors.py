@@ -48,6 +48,12 @@ class PlanError(PortingError):
     """Two sets of tensors that do not map onto each other; the details hold every mismatch."""
 
 
+class ImpossibleModelError(PortingError, ValueError):
+    """An image size or class count that a model cannot have. Exits with 2."""
+
+    exit_code = 2
+
+
 class UnknownNameError(PortingError):
     """A model, layout, format or dtype that is not known here; the message names the nearest ones. Exits with 2."""
 

@@ -33,6 +33,11 @@ def fold(names: Iterable[str]) -> list[str]:
     return list(fold_members(names))
 
 
+def without_indices(name: str) -> str:
+    """The name with a `#` for every index: what names that fold together have in common."""
+    return _INDEX.sub("#", name)
+
+
 def fold_members(names: Iterable[str]) -> dict[str, list[str]]:
     """As `fold`, with the names that each folded one stands for."""
     folded = {name: [name] for name in names}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,7 +11,7 @@ from porting.architectures.base import Architecture
 from porting.convert import ConvertReport, Port
 from porting.converters import LAYOUTS
 from porting.describe import Description
-from porting.names import fold, fold_members
+from porting.names import fold, fold_members, without_indices
 
 
 def convert_text(report: ConvertReport) -> str:
@@ -111,12 +110,25 @@ def plan_json(port: Port) -> list[dict[str, Any]]:
     ]
 
 
+def plan_text(port: Port) -> str:
+    """A plan as a table."""
+    rows = [(target or "-", source or "-", what, f"{count:>3}") for target, source, what, count in plan_rows(port)]
+    header = ("target", "source", "operations", "tensors")
+    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(3)]
+    lines = [
+        "  ".join((*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[3]))
+        for row in (header, *rows)
+    ]
+    before = f"{_model(port.identity.architecture)}, layout {port.identity.layout}"
+    return "\n".join((f"{before} -> {_model(port.architecture)}, layout {port.layout}", *lines))
+
+
 def plan_rows(port: Port) -> Iterator[tuple[str, str, str, int]]:
     """A plan for people: target, source and operations with indices folded, and how many tensors that stands for."""
     groups: dict[tuple[str, ...], list[str]] = {}
     plan = port.plan
     for name in plan.outputs:
-        alike = (*plan.operations_of(name), *(re.sub(r"\d+", "#", source) for source in plan.sources_of(name)))
+        alike = (*plan.operations_of(name), *(without_indices(source) for source in plan.sources_of(name)))
         groups.setdefault(alike, []).append(name)
     for names in groups.values():
         for folded, members in fold_members(names).items():

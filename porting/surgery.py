@@ -120,7 +120,7 @@ def operate(architecture: Architecture, surgery: Surgery) -> tuple[Architecture,
 
     Raises:
         PlanError: The model has no distillation head to drop.
-        ValueError: The image size or class count is not possible for the model.
+        ImpossibleModelError: The image size or class count is not possible for the model.
     """
     outputs: dict[str, Expression] = {name: Source(name) for name in architecture.tensors}
     current, dropped = architecture, dict[str, str]()

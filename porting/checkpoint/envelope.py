@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from porting.checkpoint.pickles import Inert
+from porting.checkpoint.source import printable
 from porting.checkpoint.tensor import Described, LazyTensor
 from porting.errors import CheckpointError
 from porting.names import fold
@@ -64,7 +65,7 @@ def unwrap(saved: object, error: Callable[[str], CheckpointError]) -> Unwrapped:
     if others:
         notes.append(f"{', '.join(fold(others))}: left out, not tensors")
     tensors, prefixes = _without_prefixes(tensors)
-    return Unwrapped(tensors, (*envelope, *prefixes), tuple(notes))
+    return Unwrapped(tensors, (*envelope, *prefixes), tuple(map(printable, notes)))
 
 
 def _skipped(key: object, value: object, wrapper: str) -> str:
@@ -82,7 +83,7 @@ def _split(saved: object, error: Callable[[str], CheckpointError]) -> tuple[dict
     for key, value in saved.items():
         if not isinstance(value, Leaf):
             others.append(f"{key!s:.100}")
-        elif isinstance(key, str):
+        elif isinstance(key, str) and key.isprintable():
             tensors[key] = value
         else:
             raise error(f"has a tensor under {key!r:.100}, expected a name; save model.state_dict()")

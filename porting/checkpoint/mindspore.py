@@ -12,7 +12,6 @@ it leaves out tensors without elements.
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -22,6 +21,7 @@ import numpy as np
 
 from porting.checkpoint import dtypes, mindspore_training
 from porting.checkpoint.arrays import checked_shape
+from porting.checkpoint.crc import crc32
 from porting.checkpoint.machine import Malformed
 from porting.checkpoint.output import Output
 from porting.checkpoint.protobuf import Span, field, fields, head, integers, number_field
@@ -88,7 +88,7 @@ def _content_end(source: Source) -> int:
     expected = int.from_bytes(source.view(source.size - _CRC_BYTES, _CRC_BYTES), "big")
     found = 0
     for start in range(0, end, _STEP):
-        found = zlib.crc32(source.array(start, min(_STEP, end - start)).data, found)
+        found = crc32(source.array(start, min(_STEP, end - start)).data, found)
     if found != expected:
         raise Malformed(f"is damaged: its CRC-32 is {found:08x}, the file says {expected:08x}")
     return end
@@ -238,7 +238,7 @@ def write(output: Output, tensors: Mapping[str, LazyTensor], metadata: Mapping[s
         for part in _slices(output, name, tensor):
             start = _value_head(name, tensor, part.nbytes)
             output.write(start)
-            crc = output.write_tensor(name, part, crc=zlib.crc32(start, crc))
+            crc = output.write_tensor(name, part, crc=crc32(memoryview(start), crc))
     output.write(_TRAILER + crc.to_bytes(_CRC_BYTES, "big"))
 
 

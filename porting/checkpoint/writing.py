@@ -90,6 +90,9 @@ def write_checkpoint(
     return Written(target, name, output.position, f"crc32:{output.crc:08x}")
 
 
+_LONGEST_NAME = 1000
+
+
 def _require_names(path: Path, name: str, tensors: Mapping[str, LazyTensor], reserved: tuple[str, ...]) -> None:
     if not tensors:
         raise CheckpointError(path, "there are no tensors to write")
@@ -98,7 +101,7 @@ def _require_names(path: Path, name: str, tensors: Mapping[str, LazyTensor], res
             raise CheckpointError(
                 path, f"{key} is a name that {FORMATS[name].title} files keep for themselves; rename it"
             )
-        if not key.isprintable() or len(key) > 10_000:
+        if not key.isprintable() or len(key) > _LONGEST_NAME:
             raise CheckpointError(path, f"the name {key!a:.100} is too long or has characters that cannot be printed")
 
 

@@ -93,13 +93,43 @@ def test_zip_of_something_else(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def files(write: Any, torch: Any, tmp_path: Path) -> dict[str, Path]:
+def files(write: Any, tmp_path: Path) -> dict[str, Path]:
     """A small file of each format."""
     paths = {name: write(VALUES, name) for name in ("torch-zip", "pdparams", "safetensors", "npz")}
     paths["torch-legacy"] = tmp_path / "legacy.pth"
-    state = {name: torch.from_numpy(np.array(array)) for name, array in VALUES.items()}
-    torch.save(state, paths["torch-legacy"], _use_new_zipfile_serialization=False)
+    paths["torch-legacy"].write_bytes(legacy_file(VALUES))
     return paths
+
+
+STORAGES = {"float32": b"FloatStorage", "int64": b"LongStorage", "float64": b"DoubleStorage"}
+
+
+def legacy_file(values: dict[str, np.ndarray[Any, Any]]) -> bytes:
+    """What torch wrote before 1.6, without torch; `test_frameworks.py` reads what torch itself writes."""
+    sysinfo = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
+    head = b"".join(pickle.dumps(value, 2) for value in (0x1950A86A20F9469CFC6C, 1001, sysinfo))
+    saved = b"\x80\x02}("
+    for key, array in values.items():
+        strides = tuple(stride // array.itemsize for stride in array.strides)
+        saved += text(key) + b"ctorch._utils\n_rebuild_tensor_v2\n((" + text("storage")
+        saved += (
+            b"ctorch\n" + STORAGES[array.dtype.name] + b"\n" + text(key) + text("cpu") + number(array.size) + b"NtQ"
+        )
+        saved += b"K\x00" + numbers(array.shape) + numbers(strides) + b"\x89ccollections\nOrderedDict\n)RtR"
+    storages = b"".join(struct.pack("<q", array.size) + array.tobytes() for array in values.values())
+    return head + saved + b"u." + pickle.dumps(list(values), 2) + storages
+
+
+def text(value: str) -> bytes:
+    return b"X" + struct.pack("<I", len(value)) + value.encode()
+
+
+def number(value: int) -> bytes:
+    return b"\x8a\x08" + struct.pack("<q", value)
+
+
+def numbers(values: tuple[int, ...]) -> bytes:
+    return b"(" + b"".join(map(number, values)) + b"t"
 
 
 @pytest.mark.parametrize("name", ["torch-zip", "torch-legacy", "pdparams", "safetensors", "npz"])
@@ -170,16 +200,9 @@ def rewritten(path: Path, **changed: bytes) -> Path:
 
 def torch_pickle(shape: tuple[int, ...], strides: tuple[int, ...], *, offset: int = 0, numel: int = 6) -> bytes:
     """The pickle of `{"w": a view of storage 0}`."""
-
-    def numbers(values: tuple[int, ...]) -> bytes:
-        return b"(" + b"".join(b"\x8a\x08" + struct.pack("<q", value) for value in values) + b"t"
-
-    return (
-        b"\x80\x02}X\x01\x00\x00\x00wctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\n"
-        b"FloatStorage\n"
-        b"X\x01\x00\x00\x000X\x03\x00\x00\x00cpuJ" + struct.pack("<i", numel) + b"tQ\x8a\x08" + struct.pack("<q", offset)
-        + numbers(shape) + numbers(strides) + b"\x89ccollections\nOrderedDict\n)RtRs."
-    )  # fmt: skip
+    storage = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text("0") + text("cpu") + number(numel) + b"tQ"
+    view = number(offset) + numbers(shape) + numbers(strides) + b"\x89ccollections\nOrderedDict\n)R"
+    return b"\x80\x02}" + text("w") + b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + view + b"tRs."
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,7 @@ def test_a_single_tensor() -> None:
         ),
         ({"model": {"epoch": 3}}, "holds no state dict: its keys are epoch"),
         ({1: W}, "has a tensor under 1, expected a name"),
+        ({"a\nb": W}, r"has a tensor under 'a\\nb', expected a name"),
     ],
 )
 def test_no_state_dict(saved: Any, message: str) -> None:

@@ -146,6 +146,7 @@ def test_all_tensors_of_a_wrong_dtype_are_named(tmp_path: Path) -> None:
         (".safetensors", "__metadata__"),
         (".pth", "a\nb"),
         (".npz", "\ud800"),
+        (".pth", "n" * 1001),
     ],
 )
 def test_names_that_no_file_can_hold(suffix: str, name: str, tmp_path: Path) -> None:
@@ -238,3 +239,8 @@ def test_numpy_writes_bfloat16_the_same_way(tmp_path: Path, read: Any) -> None:
 def test_compressed_npz(tmp_path: Path, arrays: Any, read: Any, same: Any) -> None:
     np.savez_compressed(tmp_path / "a.npz", **arrays("float32"))
     same(read(tmp_path / "a.npz"), arrays("float32"))
+
+
+def test_framing_larger_than_a_block(written_format: str, write: Any, read: Any, same: Any) -> None:
+    values = {f"{index}.{'n' * 990}": np.full(3, index, np.float32) for index in range(2500)}
+    same(read(write(values, written_format)), values)

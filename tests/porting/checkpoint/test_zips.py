@@ -70,6 +70,7 @@ LOCAL, CENTRAL, END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
         (CENTRAL, 42, b"\xf0\xff\xff\x7f", "truncated or damaged"),
         (CENTRAL, 46, b"two", "two records of the name two"),
         (CENTRAL, 46, b"six", "the record six is not what the archive's directory says"),
+        (CENTRAL, 46, b"s\nx", r"the record s\\nx is not what the archive's directory says"),
         (CENTRAL, 28, b"\xff\x7f", "its directory is inconsistent"),
         (LOCAL, 0, b"XXXX", "the record one is not what"),
         (LOCAL, 8, b"\x08\x00", "the record one is not what"),

@@ -22,7 +22,7 @@ def weights(name: str, **size: Any) -> dict[str, torch.Tensor]:
     return {key: torch.from_numpy(array) for key, array in random_weights(architectures.build(name, **size)).items()}
 
 
-def loaded(name: str, **rates: float) -> pit.PoolingTransformer:
+def loaded(name: str, **rates: Any) -> pit.PoolingTransformer:
     with torch.device("meta"):
         model = pit.create(name, **SMALL, **rates)
     model.load_state_dict(weights(name, **SMALL), assign=True)

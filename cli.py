@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.group(cls=Tool, context_settings={"help_option_names": ["-h", "--help"]})
 @tool_options
 def pit_port(debug: bool) -> None:
-    """Move model weights between PyTorch and PaddlePaddle, in any published layout.
+    """Move model weights between PyTorch, PaddlePaddle and MindSpore, in any published layout.
 
     \b
     pit-port convert pit_b.pth pit_b.pdparams
@@ -82,7 +82,7 @@ def convert(
     as_json: bool,
     **surgery: Any,
 ) -> None:
-    """Port SOURCE into TARGET, whose suffix tells the format: .pth .pt .bin .pdparams .safetensors .npz.
+    """Port SOURCE into TARGET, whose suffix tells the format: .pth .pt .bin .pdparams .ckpt .safetensors .npz.
 
     \b
     pit-port convert pit_b_820.pth pit_b.pdparams

@@ -13,7 +13,7 @@ from porting.casting import cast
 from porting.checkpoint import Checkpoint, open_checkpoint, write_checkpoint
 from porting.checkpoint.tensor import LazyTensor
 from porting.convert import identify_checkpoint, translate
-from porting.converters import LAYOUTS, specs_in
+from porting.converters import layouts_of, specs_in
 from porting.describe import content_digest
 from porting.errors import CheckpointError
 from porting.plan import mismatches
@@ -71,7 +71,7 @@ def find_layout(pair: Pair, checkpoint: Checkpoint, preferred: str) -> str:
         CheckpointError: It holds something else; the message says what, or lists the mismatches.
     """
     shapes = {name: tensor.shape for name, tensor in checkpoint.tensors.items()}
-    layouts = [preferred, *(name for name in LAYOUTS[pair.architecture.family] if name != preferred)]
+    layouts = [preferred, *(name for name in layouts_of(pair.architecture) if name != preferred)]
     problems = {layout: mismatches(specs_in(pair.architecture, layout), shapes) for layout in layouts}
     best = min(layouts, key=lambda layout: len(problems[layout]))
     if not problems[best]:

@@ -14,15 +14,17 @@ from porting.architectures.base import Architecture
 from porting.casting import cast
 from porting.checkpoint import Checkpoint, Written, format_of, open_checkpoint, write_checkpoint
 from porting.checkpoint.tensor import LazyTensor
-from porting.converters import inward, outward, plan_between, specs_in
+from porting.converters import inward, outward, plan_between, specs_in, table_of
 from porting.errors import CheckpointError, PlanError, TargetExistsError
 from porting.identify import Identity, identify
 from porting.plan import Plan, mismatches
 from porting.surgery import Surgery, operate
 from porting.synthetic import random_weights
 
-USUAL_LAYOUT: Mapping[str, str] = {"pdparams": "paddlevit"}
+USUAL_LAYOUT: Mapping[str, str] = {"pdparams": "paddlevit", "mindspore": "mindcv"}
 """Target format to the layout that its users expect; canonical for the others."""
+SAFETENSORS_FORMAT: Mapping[str, str] = {"torch": "pt", "paddle": "np", "mindspore": "ms"}
+"""What loaders of a framework want to read in a safetensors file's metadata under `format`: PaddleNLP refuses `pd`."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class ConvertReport:
     Attributes:
         source: Path of the file that was read.
         target: Path of the file that was written.
-        source_format: `"torch-zip"`, `"torch-legacy"`, `"pdparams"`, `"safetensors"` or `"npz"`.
+        source_format: One of `porting.checkpoint.FORMATS`.
         target_format: Likewise.
         source_layout: Layout of the source's tensors.
         target_layout: Layout of the target's tensors.
@@ -125,7 +127,14 @@ def convert(
         written = (
             None
             if dry_run
-            else write_checkpoint(target, tensors, format=target_format, overwrite=overwrite, progress=progress)
+            else write_checkpoint(
+                target,
+                tensors,
+                format=target_format,
+                overwrite=overwrite,
+                metadata=_metadata(port.architecture, layout),
+                progress=progress,
+            )
         )
         return ConvertReport(
             source=source,
@@ -174,7 +183,13 @@ def write_random(
     """
     chosen = layout or USUAL_LAYOUT.get(format_of(target), "canonical")
     weights = {name: LazyTensor.of(values) for name, values in random_weights(architecture, seed).items()}
-    return write_checkpoint(target, translate(weights, architecture, "canonical", chosen), overwrite=overwrite)
+    tensors = translate(weights, architecture, "canonical", chosen)
+    return write_checkpoint(target, tensors, overwrite=overwrite, metadata=_metadata(architecture, chosen))
+
+
+def _metadata(architecture: Architecture, layout: str) -> dict[str, str]:
+    """What a file's metadata tells loaders of its layout's framework."""
+    return {"format": SAFETENSORS_FORMAT[table_of(architecture.family, layout).framework]}
 
 
 @dataclass(frozen=True)

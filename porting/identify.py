@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from porting import architectures
 from porting.architectures.base import Architecture
 from porting.checkpoint.tensor import Shape
-from porting.converters import LAYOUTS, specs_in
+from porting.converters import LAYOUTS, MISTAKES, specs_in, table_of
 from porting.errors import PlanError
 from porting.names import fold, unknown
 from porting.ops import ShapeMismatchError
@@ -39,34 +39,53 @@ def identify(shapes: Mapping[str, Shape], *, model: str | None = None, layout: s
         layout: Only this layout is considered; all by default.
 
     Raises:
-        PlanError: The tensors are no known model, or nearly one; the details hold every mismatch with the nearest.
+        PlanError: The tensors are no known model, or nearly one; the details hold every mismatch with the nearest. Or
+            they are in a layout that files have by mistake, and it was not asked for.
         UnknownNameError: The model or layout is not known.
     """
     if model is not None and model not in architectures.NAMES:
         raise unknown("model", model, architectures.NAMES)
-    known = {name: None for tables in LAYOUTS.values() for name in tables}
+    known = {table.layout: None for _, table in _tables()}
     if layout is not None and layout not in known:
         raise unknown("layout", layout, known)
     nearest: tuple[Identity, list[str]] | None = None
     for candidate in _candidates(shapes, model, layout):
         problems = _problems(candidate, shapes)
         if not problems:
-            return candidate
+            return _intended(candidate, layout)
         if nearest is None or len(problems) < len(nearest[1]):
             nearest = candidate, problems
     raise _refusal(shapes, nearest, model, layout)
 
 
 def _candidates(shapes: Mapping[str, Shape], model: str | None, layout: str | None) -> Iterator[Identity]:
-    for family, tables in LAYOUTS.items():
-        for table in tables.values():
-            if layout not in (None, table.layout):
-                continue
-            found = architectures.recognise(family, _canonical_shapes(table, shapes))
-            if found is not None and model in (None, found.name):
-                yield Identity(found, table.layout)
-            elif model is not None and model in architectures.FAMILIES[family].CONFIGS:
-                yield Identity(architectures.build(model), table.layout)
+    for family, table in _tables():
+        if layout not in (None, table.layout):
+            continue
+        found = architectures.recognise(family, _canonical_shapes(table, shapes))
+        if model is not None and (found is None or found.name != model):
+            found = architectures.build(model) if model in architectures.FAMILIES[family].CONFIGS else None
+        if found is not None and table.refusal(found.name) is None:
+            yield Identity(found, table.layout)
+
+
+def _tables() -> Iterator[tuple[str, Table]]:
+    """Every table that is read, with its family; those of mistakes after all others."""
+    for layouts in (LAYOUTS, MISTAKES):
+        for family, tables in layouts.items():
+            for table in tables.values():
+                yield family, table
+
+
+def _intended(identity: Identity, asked: str | None) -> Identity:
+    """The identity, unless its layout is a mistake that was not asked for."""
+    mistake = table_of(identity.family, identity.layout).mistake
+    if mistake and asked != identity.layout:
+        raise PlanError(
+            f"the tensors are {identity.architecture.name} under {mistake}. "
+            f"Give --from {identity.layout} to read the file all the same"
+        )
+    return identity
 
 
 def _canonical_shapes(table: Table, shapes: Mapping[str, Shape]) -> dict[str, Shape]:

@@ -163,6 +163,7 @@ def list_json() -> list[dict[str, Any]]:
             "layouts": [
                 {"layout": table.layout, "published_by": table.published_by}
                 for table in LAYOUTS[architecture.family].values()
+                if table.refusal(architecture.name) is None
             ],
         }
         for architecture in map(architectures.build, architectures.NAMES)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import TypeAlias
 
@@ -78,6 +79,12 @@ def affine(source: str, target: str) -> tuple[Rule, ...]:
     return (rule(f"{source}.{{part:weight|bias}}", f"{target}.{{part}}"),)
 
 
+def scaled(source: str, target: str) -> Iterator[Rule]:
+    """A norm's weight and bias under MindSpore's names of them, gamma and beta."""
+    yield rule(f"{source}.weight", f"{target}.gamma")
+    yield rule(f"{source}.bias", f"{target}.beta")
+
+
 def drop(source: str, reason: str, fill: int = 0) -> Rule:
     """A tensor that the layout does not keep; on the way back it is filled."""
     return rule(source, (), Drop(reason, fill))
@@ -91,22 +98,39 @@ class Table:
         layout: Its name on the command line.
         rules: From canonical names to the layout's.
         published_by: Whose files have it.
+        framework: The one whose models have these names: `"torch"`, `"paddle"` or `"mindspore"`.
+        without: Patterns of names of models that nobody publishes in it, each with what to tell who asks.
+        mistake: Why no file should have these names; empty for a layout that is as it should be.
     """
 
     layout: str
     rules: tuple[Rule, ...]
     published_by: str = ""
+    framework: str = "torch"
+    without: Mapping[str, str] = field(default_factory=dict)
+    mistake: str = ""
 
     @cached_property
     def inverse(self) -> tuple[Rule, ...]:
         """The rules from the layout to the canonical one."""
         return invert(self.rules)
 
+    def refusal(self, model: str) -> str | None:
+        """Why a model of this name cannot be in the layout; None when it can."""
+        return next((reason for pattern, reason in self.without.items() if fnmatchcase(model, pattern)), None)
 
-def table(layout: str, *rules: Rule | Iterable[Rule], published_by: str = "") -> Table:
+
+def table(
+    layout: str,
+    *rules: Rule | Iterable[Rule],
+    published_by: str = "",
+    framework: str = "torch",
+    without: Mapping[str, str] | None = None,
+    mistake: str = "",
+) -> Table:
     """A table from rules and groups of rules."""
     flat = (each for group in rules for each in ((group,) if isinstance(group, Rule) else group))
-    return Table(layout, tuple(flat), published_by)
+    return Table(layout, tuple(flat), published_by, framework, without or {}, mistake)
 
 
 def invert(rules: Iterable[Rule]) -> tuple[Rule, ...]:

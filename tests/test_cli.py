@@ -20,6 +20,7 @@ from porting.architectures import NAMES, build
 from porting.checkpoint import open_checkpoint, write_checkpoint
 from porting.checkpoint.tensor import LazyTensor
 from porting.convert import write_random
+from porting.converters import plan_between
 
 ROOT = Path(__file__).parents[1]
 SMALL = build("pit_ti", image_size=32, num_classes=3)
@@ -49,8 +50,8 @@ def test_convert_says_what_it_did(source: Path, tmp_path: Path) -> None:
     assert "read back" in lines[-1]
 
 
-@pytest.mark.parametrize("suffix", ["pdparams", "safetensors", "npz", "pt"])
-@pytest.mark.parametrize("layout", ["canonical", "timm", "timm-legacy", "paddlevit"])
+@pytest.mark.parametrize("suffix", ["pdparams", "safetensors", "npz", "pt", "ckpt"])
+@pytest.mark.parametrize("layout", ["canonical", "timm", "timm-legacy", "paddlevit", "mindcv"])
 def test_there_and_back_is_bit_equal(source: Path, tmp_path: Path, suffix: str, layout: str) -> None:
     middle, back = tmp_path / f"middle.{suffix}", tmp_path / "back.pth"
     assert pit_port("convert", source, middle, "--to", layout).exit_code == 0
@@ -58,6 +59,70 @@ def test_there_and_back_is_bit_equal(source: Path, tmp_path: Path, suffix: str, 
     assert back.read_bytes() == source.read_bytes()
     same = pit_port("diff", source, middle)
     assert (same.exit_code, same.stdout) == (0, "same: all 160 tensors are bit-equal\n")
+
+
+def test_mindspore_files_have_the_names_of_mindcv(source: Path, tmp_path: Path) -> None:
+    target, back = tmp_path / "pit_ti.ckpt", tmp_path / "back.pth"
+    done = pit_port("convert", source, target)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[0] == f"Wrote {target} (mindspore, layout mindcv)"
+    assert "208, " in done.stdout
+    assert "transposed" not in done.stdout
+    assert pit_port("convert", target, back).exit_code == 0
+    assert back.read_bytes() == source.read_bytes()
+    first, second = (json.loads(pit_port("inspect", path, "--json").stdout) for path in (source, target))
+    assert (second["format"], second["layout"], second["model"]) == ("mindspore", "mindcv", "pit_ti")
+    assert first["digest"] == second["digest"]
+
+
+def test_a_mindspore_target_that_may_only_be_read_is_replaced(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "pit_ti.ckpt"
+    target.write_bytes(b"old")
+    target.chmod(0o400)
+    assert pit_port("convert", source, target).exit_code == 3
+    assert pit_port("convert", source, target, "--force").exit_code == 0
+    assert pit_port("diff", source, target).exit_code == 0
+
+
+def test_a_distilled_pit_has_no_names_in_mindcv(tmp_path: Path) -> None:
+    source, target = tmp_path / "pit.pth", tmp_path / "pit.ckpt"
+    write_random(build("pit_ti_distilled", image_size=32, num_classes=3), source)
+    done = pit_port("convert", source, target)
+    assert (done.exit_code, done.stdout) == (3, "")
+    assert done.stderr == (
+        "pit-port: pit_ti_distilled has no layout mindcv: MindCV publishes no distilled PiT; "
+        "choose another (--to canonical, timm, timm-legacy, paddlevit)\n"
+    )
+    assert not target.exists()
+    assert pit_port("convert", source, target, "--to", "canonical").exit_code == 0
+    assert pit_port("diff", source, target).exit_code == 0
+
+
+def test_mindcv_weights_under_attribute_paths_are_refused(source: Path, tmp_path: Path) -> None:
+    wrong, right = tmp_path / "wrong.ckpt", tmp_path / "right.ckpt"
+    pit_port("convert", source, right)
+    to_right = plan_between(SMALL, "mindcv-attributes", "mindcv")
+    with open_checkpoint(right) as checkpoint:
+        named = {to_right.sources_of(name)[0]: tensor for name, tensor in checkpoint.tensors.items()}
+        write_checkpoint(wrong, named)
+    done = pit_port("convert", wrong, tmp_path / "new.pth")
+    assert done.exit_code == 3
+    assert done.stderr == (
+        f"pit-port: {wrong}: the tensors are pit_ti under the paths of MindCV's attributes (transformers.1.blocks.0.*) "
+        "where the names of its parameters belong (0.blocks.1.blocks.0.*): MindSpore loads such a file without an "
+        "error and leaves most of the model as it was. Give --from mindcv-attributes to read the file all the same\n"
+    )
+    assert pit_port("convert", wrong, tmp_path / "new.ckpt", "--from", "mindcv-attributes").exit_code == 0
+    assert (tmp_path / "new.ckpt").read_bytes() == right.read_bytes()
+    assert pit_port("convert", source, tmp_path / "no.ckpt", "--to", "mindcv-attributes").exit_code == 2
+
+
+@pytest.mark.parametrize(("layout", "expected"), [("timm", "pt"), ("paddlevit", "np"), ("mindcv", "ms")])
+def test_safetensors_say_whose_they_are(source: Path, tmp_path: Path, layout: str, expected: str) -> None:
+    target = tmp_path / "pit_ti.safetensors"
+    assert pit_port("convert", source, target, "--to", layout).exit_code == 0
+    with open_checkpoint(target) as checkpoint:
+        assert checkpoint.metadata == {"format": expected}
 
 
 def test_a_dry_run_writes_nothing(source: Path, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ FORMATS: Mapping[str, Format] = {
     "pdparams": Format("Paddle", (".pdparams",)),
     "safetensors": Format("safetensors", (".safetensors",)),
     "npz": Format("NumPy .npz", (".npz",)),
+    "mindspore": Format("MindSpore", (".ckpt",)),
 }
 """The formats by name."""
 

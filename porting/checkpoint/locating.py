@@ -50,9 +50,9 @@ def locate(source: str | PathLike[str]) -> Place:
         HubError: The address is malformed, or cannot be fetched.
     """
     if is_remote(source):
-        from porting import hub
+        from porting.hub import fetch
 
-        return hub.fetch(fspath(source))
+        return fetch(fspath(source))
     path = Path(source)
     if path.suffix == _OPTIMIZER:
         weights = path.with_suffix(".pdparams")

@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from porting.checkpoint.copying import BLOCK, Block, Packer
 from porting.checkpoint.crc import crc32
-from porting.checkpoint.tensor import LazyTensor
+from porting.checkpoint.tensor import Array, LazyTensor
 from porting.errors import CheckpointError, TargetExistsError
 
 _BUFFERS = 3
@@ -89,14 +89,7 @@ class Output:
         Returns:
             The CRC-32 of both; 0 when it was not asked for.
         """
-        array = tensor.load()
-        if (array.shape, array.dtype) != (tensor.shape, tensor.dtype):
-            raise CheckpointError(
-                self.path,
-                f"{name} was announced as {tensor.dtype.name} {tensor.shape} and came as {array.dtype.name} "
-                f"{array.shape}; nothing was written",
-            )
-        for block in self._packer.blocks(array):
+        for block in self._packer.blocks(self.load(name, tensor)):
             if crc is not None:
                 crc = crc32(block.data, crc)
             if len(block.data) < _SMALL:
@@ -108,6 +101,17 @@ class Output:
         if self._progress is not None:
             self._progress(name, tensor.nbytes)
         return crc or 0
+
+    def load(self, name: str, tensor: LazyTensor) -> Array:
+        """A tensor's data, found to be of the shape and dtype announced."""
+        array = tensor.load()
+        if (array.shape, array.dtype) != (tensor.shape, tensor.dtype):
+            raise CheckpointError(
+                self.path,
+                f"{name} was announced as {tensor.dtype.name} {tensor.shape} and came as {array.dtype.name} "
+                f"{array.shape}; nothing was written",
+            )
+        return array
 
     def finish(self) -> None:
         """Waits until everything is written and checked; raises what went wrong."""

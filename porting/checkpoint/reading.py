@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import NamedTuple
 
-from porting.checkpoint import npz, pdparams, safetensors, sharded, torch_legacy, torch_zip, zips
+from porting.checkpoint import mindspore, npz, pdparams, safetensors, sharded, torch_legacy, torch_zip, zips
 from porting.checkpoint.envelope import Kind, unwrap
 from porting.checkpoint.locating import Place, averages_beside, locate
 from porting.checkpoint.source import Source
@@ -153,6 +153,9 @@ def _read(source: Source) -> _Content:
     if head[8:9] == b"{":
         tensors, metadata = safetensors.read(source)
         return _Content("safetensors", tensors, metadata)
+    if mindspore.SIGNATURE.match(head):
+        saved, notes = mindspore.read(source)
+        return _Content("mindspore", saved, notes=notes)
     raise _no_checkpoint(source, head)
 
 
@@ -182,6 +185,9 @@ _LOOKALIKES = (
 
 
 def _no_checkpoint(source: Source, head: bytes) -> CheckpointError:
+    if head[:4] in mindspore.ENCRYPTED:
+        mode = mindspore.ENCRYPTED[head[:4]]
+        return source.error(f"is encrypted by MindSpore ({mode}); load it there with its dec_key and save it without")
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     for signature, kind in _LOOKALIKES:
         if start.startswith(signature):
@@ -190,5 +196,5 @@ def _no_checkpoint(source: Source, head: bytes) -> CheckpointError:
         return source.error("is a tar archive; unpack it, or save it with torch 0.1.10 or newer")
     return source.error(
         f"is not a checkpoint: it starts with {head[:8]!r}; "
-        "expected a file of torch, Paddle (.pdparams), safetensors or NumPy (.npz)"
+        "expected a file of torch, Paddle (.pdparams), MindSpore (.ckpt), safetensors or NumPy (.npz)"
     )

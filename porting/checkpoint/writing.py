@@ -8,7 +8,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Protocol
 
-from porting.checkpoint import npz, pdparams, safetensors, torch_zip
+from porting.checkpoint import mindspore, npz, pdparams, safetensors, torch_zip
 from porting.checkpoint.formats import FORMATS, format_of
 from porting.checkpoint.output import Output, publishing
 from porting.checkpoint.tensor import LazyTensor
@@ -47,6 +47,7 @@ _WRITERS: Mapping[str, _Writer] = {
     "pdparams": pdparams,
     "safetensors": safetensors,
     "npz": npz,
+    "mindspore": mindspore,
 }
 
 

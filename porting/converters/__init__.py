@@ -6,11 +6,23 @@ from collections.abc import Mapping
 
 from porting.architectures.base import Architecture, TensorSpec
 from porting.converters import deit, pit, regnet
+from porting.errors import PlanError, UnknownNameError
 from porting.names import unknown
 from porting.plan import Plan, plan
 from porting.rules import Table
 
-__all__ = ["CANONICAL", "LAYOUTS", "inward", "layout_names", "outward", "plan_between", "specs_in", "table_of"]
+__all__ = [
+    "CANONICAL",
+    "LAYOUTS",
+    "MISTAKES",
+    "inward",
+    "layout_names",
+    "layouts_of",
+    "outward",
+    "plan_between",
+    "specs_in",
+    "table_of",
+]
 
 CANONICAL = "canonical"
 LAYOUTS: Mapping[str, Mapping[str, Table]] = {
@@ -18,6 +30,11 @@ LAYOUTS: Mapping[str, Mapping[str, Table]] = {
     for family, tables in {"pit": pit.TABLES, "deit": deit.TABLES, "regnet": regnet.TABLES}.items()
 }
 """Family to layout name to table."""
+MISTAKES: Mapping[str, Mapping[str, Table]] = {
+    family: {table.layout: table for table in tables}
+    for family, tables in {"pit": pit.MISTAKES, "regnet": regnet.MISTAKES}.items()
+}
+"""Likewise, those that files have by mistake: they are read when they are asked for by name, and never written."""
 
 
 def layout_names() -> tuple[str, ...]:
@@ -25,16 +42,27 @@ def layout_names() -> tuple[str, ...]:
     return tuple(dict.fromkeys(layout for tables in LAYOUTS.values() for layout in tables))
 
 
+def layouts_of(architecture: Architecture) -> tuple[str, ...]:
+    """The layouts that a model can be written in."""
+    tables = LAYOUTS[architecture.family].values()
+    return tuple(table.layout for table in tables if table.refusal(architecture.name) is None)
+
+
 def table_of(family: str, layout: str) -> Table:
-    """The table from a family's canonical layout to this one.
+    """The table from a family's canonical layout to this one, mistakes included.
 
     Raises:
         UnknownNameError: The family has no such layout; the nearest is named.
     """
+    mistakes = MISTAKES.get(family, {})
+    if layout in mistakes:
+        return mistakes[layout]
     tables = LAYOUTS[family]
-    if layout not in tables:
-        raise unknown(f"layout of {family}", layout, tables)
-    return tables[layout]
+    if layout in tables:
+        return tables[layout]
+    if layout in layout_names():
+        raise UnknownNameError(f"layout {layout} has no models of the family {family}; known: {', '.join(tables)}")
+    raise unknown(f"layout of {family}", layout, tables)
 
 
 def specs_in(architecture: Architecture, layout: str) -> Mapping[str, TensorSpec]:
@@ -42,16 +70,13 @@ def specs_in(architecture: Architecture, layout: str) -> Mapping[str, TensorSpec
 
     Raises:
         UnknownNameError: The family has no such layout.
+        PlanError: Nobody publishes the model in it.
     """
-    return outward(architecture, layout).specs
+    return _planned(architecture, layout).specs
 
 
 def plan_between(architecture: Architecture, source: str, target: str) -> Plan:
-    """The plan from one layout of a model to another, through the canonical one.
-
-    Raises:
-        UnknownNameError: The family has no such layout.
-    """
+    """The plan from one layout of a model to another, through the canonical one; errors as those of both ways."""
     return inward(architecture, source).then(outward(architecture, target))
 
 
@@ -60,6 +85,7 @@ def inward(architecture: Architecture, layout: str) -> Plan:
 
     Raises:
         UnknownNameError: The family has no such layout.
+        PlanError: Nobody publishes the model in it.
     """
     return plan(table_of(architecture.family, layout).inverse, specs_in(architecture, layout), architecture.tensors)
 
@@ -68,6 +94,19 @@ def outward(architecture: Architecture, layout: str) -> Plan:
     """The plan from the canonical layout of a model to another.
 
     Raises:
-        UnknownNameError: The family has no such layout.
+        UnknownNameError: The family has no such layout, or it is one that files have by mistake.
+        PlanError: Nobody publishes the model in it.
     """
-    return plan(table_of(architecture.family, layout).rules, architecture.tensors)
+    mistake = table_of(architecture.family, layout).mistake
+    if mistake:
+        raise UnknownNameError(f"layout {layout} is only read, since it has {mistake}")
+    return _planned(architecture, layout)
+
+
+def _planned(architecture: Architecture, layout: str) -> Plan:
+    table = table_of(architecture.family, layout)
+    refusal = table.refusal(architecture.name)
+    if refusal is not None:
+        known = ", ".join(layouts_of(architecture))
+        raise PlanError(f"{architecture.name} has no layout {layout}: {refusal}; choose another (--to {known})")
+    return plan(table.rules, architecture.tensors)

@@ -38,6 +38,7 @@ PADDLECLAS = table(
     linear("head", "head"),
     linear("head_dist", "head_dist"),
     published_by="PaddleClas",
+    framework="paddle",
 )
 
 PADDLEVIT = table(
@@ -55,6 +56,7 @@ PADDLEVIT = table(
     linear("head", "classifier"),
     linear("head_dist", "classifier_dist"),
     published_by="PaddleViT",
+    framework="paddle",
 )
 
 TEAM7 = table(
@@ -73,6 +75,7 @@ TEAM7 = table(
     linear("head", "head"),
     linear("head_dist", "head_distill"),
     published_by="Paddle-Team-7",
+    framework="paddle",
 )
 
 TABLES = (CANONICAL, PADDLECLAS, PADDLEVIT, TEAM7)

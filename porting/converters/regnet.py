@@ -1,7 +1,8 @@
 """RegNetY-160's published layouts, each from the canonical one of timm, which is facebook's `regnety_160-a5fe301d.pth`.
 
 The names were read from PaddleViT `image_classification/DeiT/regnet.py` (whose third convolution has a bias that its
-BatchNorm makes useless), torchvision `models/regnet.py` and pycls `pycls/models/{blocks,anynet}.py`.
+BatchNorm makes useless), torchvision `models/regnet.py`, pycls `pycls/models/{blocks,anynet}.py` and MindCV 0.3
+`models/regnet.py`, whose parameters were listed.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from porting.ops import ZeroBias
-from porting.rules import Rule, affine, drop, linear, rule, table
+from porting.rules import Rule, affine, drop, linear, rule, scaled, table
 
 _BLOCK = "s{stage}.b{block}"
 _COUNTER = "a counter that only training with a cumulative average reads"
@@ -70,6 +71,7 @@ PADDLEVIT = table(
     _paddle_norm(f"{_BLOCK}.downsample.bn", f"{_PADDLEVIT}.downsample.bn"),
     linear("head.fc", "head.2"),
     published_by="PaddleViT, hatimwen/paddle_pit, Paddle-Team-7",
+    framework="paddle",
 )
 
 _TORCHVISION = "trunk_output.block{stage}.block{stage}-{block-1}"
@@ -109,4 +111,52 @@ PYCLS = table(
     published_by="pycls",
 )
 
-TABLES = (CANONICAL, PADDLEVIT, TORCHVISION, PYCLS)
+
+def _mindspore_norm(source: str, target: str) -> Iterator[Rule]:
+    """A BatchNorm with MindSpore's names, which counts no batches."""
+    yield from scaled(source, target)
+    yield rule(f"{source}.running_mean", f"{target}.moving_mean")
+    yield rule(f"{source}.running_var", f"{target}.moving_variance")
+    yield drop(f"{source}.num_batches_tracked", _COUNTER)
+
+
+def _mindcv_block(source: str, target: str) -> Iterator[Rule]:
+    """A block, as pycls names its parts."""
+    yield _conv(f"{source}.downsample.conv", f"{target}.proj")
+    yield from _mindspore_norm(f"{source}.downsample.bn", f"{target}.bn")
+    for conv, letter in (("conv1", "a"), ("conv2", "b"), ("conv3", "c")):
+        yield _conv(f"{source}.{conv}.conv", f"{target}.f.{letter}")
+        yield from _mindspore_norm(f"{source}.{conv}.bn", f"{target}.f.{letter}_bn")
+    yield from affine(f"{source}.se.fc1", f"{target}.f.se.conv_reduce")
+    yield from affine(f"{source}.se.fc2", f"{target}.f.se.conv_expand")
+
+
+_MINDCV_ENDS = (
+    _conv("stem.conv", "stem.conv"),
+    *_mindspore_norm("stem.bn", "stem.bn"),
+    *affine("head.fc", "head.fc"),
+)
+
+MINDCV = table(
+    "mindcv",
+    _MINDCV_ENDS,
+    _mindcv_block("s1.b{block}", "0.blocks.{block-1}"),
+    _mindcv_block("s{stage+2}.b{block}", "0.blocks.{stage+1}.blocks.{block-1}"),
+    published_by="MindCV",
+    framework="mindspore",
+)
+"""Names as MindSpore makes them: a CellList leaves its own name out, and what is appended to it later gets the start of
+its first parameter's name as a prefix."""
+
+MINDCV_ATTRIBUTES = table(
+    "mindcv-attributes",
+    _MINDCV_ENDS,
+    _mindcv_block(_BLOCK, "stages.{stage-1}.blocks.{block-1}"),
+    published_by="nobody; made by converters that take attribute paths for names",
+    framework="mindspore",
+    mistake="the paths of MindCV's attributes (stages.1.blocks.0.*) where the names of its parameters belong "
+    "(0.blocks.1.blocks.0.*): MindSpore loads such a file without an error and leaves most of the model as it was",
+)
+
+TABLES = (CANONICAL, PADDLEVIT, TORCHVISION, PYCLS, MINDCV)
+MISTAKES = (MINDCV_ATTRIBUTES,)

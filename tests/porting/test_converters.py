@@ -11,7 +11,7 @@ import pytest
 from porting.architectures import NAMES, Architecture, build
 from porting.checkpoint.tensor import LazyTensor
 from porting.convert import translate
-from porting.converters import LAYOUTS, plan_between, specs_in, table_of
+from porting.converters import MISTAKES, layouts_of, outward, plan_between, specs_in, table_of
 from porting.errors import PlanError, UnknownNameError
 from porting.identify import identify
 from porting.synthetic import random_weights
@@ -21,10 +21,10 @@ LAYOUT_OF = {"naver": "canonical", "timm0.4.12": "timm-legacy"}
 MODELS = {"pit": ("pit_ti", "pit_b_distilled"), "deit": ("deit_tiny_distilled",), "regnet": ("regnety_160",)}
 BETWEEN = [
     (name, source, target)
-    for family, names in MODELS.items()
+    for names in MODELS.values()
     for name in names
-    for source in LAYOUTS[family]
-    for target in LAYOUTS[family]
+    for source in layouts_of(build(name))
+    for target in layouts_of(build(name))
 ]
 
 
@@ -111,7 +111,7 @@ def test_pools_move_with_the_layout() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_model_is_identified_in_every_layout_at_any_size(name: str) -> None:
     architecture = build(name, image_size=224 if name == "regnety_160" else 384, num_classes=17)
-    for layout in LAYOUTS[architecture.family]:
+    for layout in layouts_of(architecture):
         identity = identify({key: spec.shape for key, spec in specs_in(architecture, layout).items()})
         assert (identity.architecture, identity.layout) == (architecture, layout)
 
@@ -135,6 +135,76 @@ def test_counters_that_paddle_does_not_keep_are_dropped_with_a_reason() -> None:
     plan = plan_between(build("regnety_160"), "canonical", "paddlevit")
     assert len(plan.dropped) == 59
     assert all(key.endswith("num_batches_tracked") and "counter" in reason for key, reason in plan.dropped.items())
+
+
+ATTRIBUTES = [("pit_ti", "transformers"), ("pit_b", "transformers"), ("regnety_160", "stages")]
+
+
+@pytest.mark.parametrize(("name", "prefix"), ATTRIBUTES)
+def test_mindcv_files_under_attribute_paths_are_refused_and_say_why(name: str, prefix: str) -> None:
+    shapes = _shapes(name, "mindcv-attributes")
+    assert any(key.startswith(f"{prefix}.1.blocks.0.") for key in shapes)
+    with pytest.raises(PlanError) as caught:
+        identify(shapes)
+    assert caught.value.summary.startswith(
+        f"the tensors are {name} under the paths of MindCV's attributes ({prefix}.1."
+    )
+    assert "leaves most of the model as it was" in caught.value.summary
+    assert caught.value.summary.endswith("Give --from mindcv-attributes to read the file all the same")
+    assert identify(shapes, layout="mindcv-attributes").architecture == build(name)
+    with pytest.raises(PlanError, match=f"{name} in layout mindcv-attributes, not layout mindcv"):
+        identify(shapes, layout="mindcv")
+
+
+@pytest.mark.parametrize("name", ["pit_ti", "regnety_160"])
+def test_what_is_read_from_attribute_paths_is_bit_equal(name: str) -> None:
+    architecture, weights = weights_of(name)
+    attributes = plan_between(architecture, "mindcv-attributes", "mindcv")
+    right = translate(
+        {key: LazyTensor.of(value) for key, value in weights.items()}, architecture, "canonical", "mindcv"
+    )
+    wrong = {source: right[target] for target in right for source in attributes.sources_of(target)}
+    for key, tensor in attributes.apply(wrong).items():
+        np.testing.assert_array_equal(tensor.load(), right[key].load(), err_msg=key)
+
+
+def test_mistakes_are_never_written_nor_listed() -> None:
+    assert set(MISTAKES) == {"pit", "regnet"}
+    for name, _ in ATTRIBUTES:
+        assert "mindcv-attributes" not in layouts_of(build(name))
+        with pytest.raises(UnknownNameError, match="layout mindcv-attributes is only read, since it has the paths of"):
+            outward(build(name), "mindcv-attributes")
+
+
+def test_models_that_nobody_publishes_in_a_layout_are_refused() -> None:
+    architecture = build("pit_s_distilled")
+    assert layouts_of(architecture) == ("canonical", "timm", "timm-legacy", "paddlevit")
+    with pytest.raises(
+        PlanError, match="pit_s_distilled has no layout mindcv: MindCV publishes no distilled PiT; choose"
+    ):
+        plan_between(architecture, "canonical", "mindcv")
+    with pytest.raises(
+        UnknownNameError, match="layout mindcv has no models of the family deit; known: canonical, paddle"
+    ):
+        plan_between(build("deit_tiny"), "canonical", "mindcv")
+
+
+def test_mindcv_splits_qkv_in_q_k_v() -> None:
+    architecture, weights = weights_of("pit_ti")
+    canonical = {key: LazyTensor.of(value) for key, value in weights.items()}
+    mindcv = translate(canonical, architecture, "canonical", "mindcv")
+    assert len(mindcv) == 208
+    for canonical_block, block in (
+        ("transformers.0.blocks.1", "0.blocks.1"),
+        ("transformers.2.blocks.3", "0.blocks.2.blocks.3"),
+    ):
+        for part in ("weight", "bias"):
+            packed = weights[f"{canonical_block}.attn.qkv.{part}"]
+            for third, letter in enumerate("qkv"):
+                width = len(packed) // 3
+                np.testing.assert_array_equal(
+                    mindcv[f"{block}.attn.{letter}.{part}"].load(), packed[third * width : (third + 1) * width]
+                )
 
 
 def _shapes(name: str, layout: str = "canonical") -> dict[str, tuple[int, ...]]:

@@ -23,7 +23,13 @@ settings.register_profile(
 settings.load_profile("checkpoint")
 
 Arrays = dict[str, "np.ndarray[Any, Any]"]
-SUFFIXES = {"torch-zip": ".pth", "pdparams": ".pdparams", "safetensors": ".safetensors", "npz": ".npz"}
+SUFFIXES = {
+    "torch-zip": ".pth",
+    "pdparams": ".pdparams",
+    "safetensors": ".safetensors",
+    "npz": ".npz",
+    "mindspore": ".ckpt",
+}
 
 
 def framework(name: str) -> ModuleType:

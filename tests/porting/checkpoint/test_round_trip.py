@@ -23,6 +23,7 @@ HELD = {
     "pdparams": set(DTYPES) - {"uint16", "uint32", "uint64"},
     "safetensors": set(DTYPES) - {"complex128"},
     "npz": set(DTYPES),
+    "mindspore": set(DTYPES) - {"complex64", "complex128"},
 }
 WRITTEN = tuple(HELD)
 
@@ -185,7 +186,7 @@ def test_tensors_are_aligned(written_format: str, write: Any, arrays: Any) -> No
     path = write(arrays("bool") | {"b": np.arange(3.0), "c": np.arange(5.0, dtype=np.float32)}, written_format)
     data = path.read_bytes()
     for values, width in ((np.arange(3.0), 8), (np.arange(5.0, dtype=np.float32), 4)):
-        assert written_format == "pdparams" or data.index(values.tobytes()) % width == 0
+        assert written_format in ("pdparams", "mindspore") or data.index(values.tobytes()) % width == 0
 
 
 def test_layout_of_a_torch_archive(write: Any) -> None:

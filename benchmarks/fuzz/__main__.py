@@ -114,7 +114,7 @@ def _child(folder: Path, seconds: float | None, inputs: int | None, seed: int, k
     for number, (reader, data) in enumerate(_stream(seed)):
         if (inputs is not None and number >= inputs) or (seconds is not None and time.monotonic() - start > seconds):
             break
-        if number % 500 == 0:
+        if number % 20 == 0:
             to.send(number)
         counts[reader] += 1
         problem = judge.problem(reader, data, writing=number % _WRITING == 0)

@@ -191,7 +191,7 @@ def test_moving_averages_are_another_set_of_weights(path: Path) -> None:
     assert {name: array.tolist() for name, array in found.items()} == {"0.weight": [3, 3], "0.bias": [4, 4]}
     with open_checkpoint(path) as checkpoint:
         assert checkpoint.envelope == ("model_ema",)
-        assert "model: left out, model_ema was read instead" in checkpoint.notes
+        assert "model: left out, model_ema was read instead; --weights model reads it" in checkpoint.notes
 
 
 def test_names_of_training_are_not_written(path: Path) -> None:

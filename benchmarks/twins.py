@@ -18,6 +18,7 @@ from time import sleep
 from typing import Any
 
 import click
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -131,10 +132,15 @@ def _summary(runs: list[tuple[float, float]]) -> dict[str, Any]:
     }
 
 
-def _times_table(results: dict[str, Any]) -> Table:
-    table = Table("", "forward ms", "backward ms", "both ms", "best ms", "x torch", "x plain's speed")
+def _table(*headers: str) -> Table:
+    table = Table(*headers, box=box.SIMPLE)
     for column in table.columns[1:]:
         column.justify = "right"
+    return table
+
+
+def _times_table(results: dict[str, Any]) -> Table:
+    table = _table("ms", "forward", "backward", "both", "best", "x torch", "x plain's speed")
     torch, plain = (results.get(name, {}).get("total") for name in ("torch", "plain"))
     for name, result in results.items():
         milliseconds = (f"{1000 * result[key]:.0f}" for key in ("forward", "backward", "total", "fastest"))
@@ -146,7 +152,7 @@ def _times_table(results: dict[str, Any]) -> Table:
 
 def _profile_table(results: dict[str, Any]) -> Table:
     profiled = {name: result["kinds"] for name, result in results.items() if result["kinds"]}
-    table = Table("ms", *(ENTRANTS[name].title for name in profiled))
+    table = _table("ms", *(ENTRANTS[name].title for name in profiled))
     for kind in sorted({kind for kinds in profiled.values() for kind in kinds}):
         table.add_row(kind, *(f"{1000 * kinds.get(kind, 0):.0f}" for kinds in profiled.values()))
     return table

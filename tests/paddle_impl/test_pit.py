@@ -22,7 +22,7 @@ def is_linear(key: str) -> bool:
     return LINEAR.search(key) is not None
 
 
-def loaded(name: str, **rates: float) -> pit.PoolingTransformer:
+def loaded(name: str, **rates: Any) -> pit.PoolingTransformer:
     model = pit.create(name, **SMALL, **rates)
     arrays = random_weights(architectures.build(name, **SMALL))
     assert model.set_state_dict({k: v.T if is_linear(k) else v for k, v in arrays.items()}) == ([], [])
@@ -106,6 +106,7 @@ def test_drop_rate_is_of_the_embedding_and_the_projections() -> None:
 def test_any_image_size(height: int, width: int) -> None:
     model = pit.create("pit_ti", image_size=(height, width), num_classes=3, in_channels=1)
     model.eval()
+    logits: Any
     logits, maps = model.forward_intermediates(images(2, height, width, channels=1))
     rows, columns = (height - 16) // 8 + 1, (width - 16) // 8 + 1
     assert logits.shape == [2, 3]

@@ -56,7 +56,7 @@ class Worker:
     """A contestant's process.
 
     Raises:
-        click.ClickException: It ended; the message holds the end of what it wrote.
+        click.ClickException: The process ended; what it said is on stderr.
     """
 
     def __init__(self, entrant: Entrant, model: str, batch: int, threads: int) -> None:
@@ -67,7 +67,6 @@ class Worker:
             env=_environment(threads, entrant.mkl),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
             text=True,
         )
         self._read()
@@ -159,7 +158,7 @@ def _profile_table(results: dict[str, Any]) -> Table:
 
 
 @click.command()
-@click.option("--model", default="pit_ti", show_default=True, help="pit_ti, pit_xs, pit_s or pit_b.")
+@click.option("--model", default="pit_ti", show_default=True, type=click.Choice(("pit_ti", "pit_xs", "pit_s", "pit_b")))
 @click.option("--batch-size", default=8, show_default=True, type=click.IntRange(min=1))
 @click.option("--threads", default=2, show_default=True, type=click.IntRange(min=1))
 @click.option("--rounds", default=9, show_default=True, type=click.IntRange(min=1), help="Steps of each, in turn.")

@@ -1,6 +1,6 @@
 """The models in PaddlePaddle: the ports."""
 
-import importlib.util
+from paddle_impl import compat as _compat
 
-if importlib.util.find_spec("paddle") is None:
-    raise ImportError('paddle_impl needs paddle, which is not installed: pip install "pit-port[paddle]"', name="paddle")
+_compat.require_paddle()
+_compat.unlock_mkl()

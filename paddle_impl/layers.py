@@ -6,9 +6,10 @@ from collections.abc import Callable
 from math import sqrt
 
 import paddle
-import paddle.nn.functional as F  # noqa: N812 (the field's name for it)
 from paddle import Tensor, nn
 from paddle.nn import initializer
+
+from paddle_impl.kernels import linear, self_attention
 
 
 class Linear(nn.Linear):
@@ -17,6 +18,10 @@ class Linear(nn.Linear):
     def __init__(self, in_features: int, out_features: int) -> None:
         initial = _uniform(in_features)
         super().__init__(in_features, out_features, weight_attr=initial, bias_attr=initial)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Takes `(..., in)`, returns `(..., out)`."""
+        return linear(x, self.weight, self.bias)
 
 
 class Conv2D(nn.Conv2D):
@@ -77,7 +82,6 @@ class Attention(nn.Layer):
     def __init__(self, width: int, heads: int, attn_drop: float = 0.0, proj_drop: float = 0.0) -> None:
         super().__init__()
         self.num_heads = heads
-        self.scale = (width // heads) ** -0.5
         self.qkv = Linear(width, width * 3)
         self.attn_drop = nn.Dropout(attn_drop)
         self.proj = Linear(width, width)
@@ -85,14 +89,8 @@ class Attention(nn.Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Takes and returns tokens `(batch, tokens, width)`."""
-        batch, tokens, width = x.shape
-        qkv = (
-            self.qkv(x).reshape([batch, tokens, 3, self.num_heads, width // self.num_heads]).transpose([2, 0, 3, 1, 4])
-        )
-        q, k, v = qkv.unbind(0)
-        attn = F.softmax(paddle.matmul(q * self.scale, k, transpose_y=True))
-        x = paddle.matmul(self.attn_drop(attn), v).transpose([0, 2, 1, 3]).reshape([batch, tokens, width])
-        return self.proj_drop(self.proj(x))
+        dropout = self.attn_drop.p if self.training else 0.0
+        return self.proj_drop(self.proj(self_attention(self.qkv(x), self.num_heads, dropout)))
 
 
 class Mlp(nn.Layer):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
+from itertools import pairwise
 
 import paddle
 from paddle import Tensor, nn
@@ -180,7 +181,7 @@ class PoolingTransformer(nn.Layer):
             Transformer(width, heads, config.mlp_ratio, drop_rate, attn_drop_rate, drop_path_rates)
             for width, heads, drop_path_rates in zip(widths, config.heads, rates, strict=True)
         )
-        self.pools = nn.LayerList(Pooling(*pair) for pair in zip(widths, widths[1:], strict=False))
+        self.pools = nn.LayerList(Pooling(*pair) for pair in pairwise(widths))
         self.norm = LayerNorm(widths[-1])
         self.reset_classifier(num_classes)
 

@@ -1,7 +1,7 @@
 """Makes `import timm` work beside a torchvision that was built for another torch.
 
-timm imports torchvision. A torchvision with CUDA operators beside a CPU build of torch cannot load its operator library,
-and then fails to register what that library should have declared. None of the models here calls those operators.
+timm imports torchvision. A torchvision with CUDA operators beside a CPU build of torch cannot load its operator
+library, and then fails to register what that library should have declared. No model here calls those operators.
 """
 
 from __future__ import annotations

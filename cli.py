@@ -6,96 +6,34 @@ progress and logs to stderr. Everything heavy is imported by the command that ne
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from alignment.options import pair_of, pair_options, settings_of
+from porting.tool import (
+    DIFFERENT,
+    FILE,
+    Tool,
+    force_option,
+    json_option,
+    options,
+    print_json,
+    tool_options,
+    verbose_option,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from alignment.pair import Pair
     from alignment.report.model import Report
-    from alignment.settings import Settings
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-DIFFERENT, USAGE, COULD_NOT_RUN, NOTHING_COMPARED = 1, 2, 3, 5
-_FILE = click.Path(path_type=Path)
-
-
-class Tool(click.Group):
-    """A group of commands whose expected failures are one line on stderr and an exit code, never a traceback."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; with `--debug`, let errors through."""
-        if ctx.params.get("debug"):
-            return super().invoke(ctx)
-        try:
-            return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit):
-            raise
-        except (KeyboardInterrupt, click.Abort):
-            self._fail(ctx, "interrupted; nothing was left half-written", COULD_NOT_RUN)
-        except BrokenPipeError:
-            sys.stderr.close()
-            ctx.exit(COULD_NOT_RUN)
-        except Exception as error:
-            code = _exit_code(error)
-            if code is None:
-                raise
-            self._fail(ctx, str(error), code)
-
-    @staticmethod
-    def _fail(ctx: click.Context, message: str, code: int) -> NoReturn:
-        click.echo(f"{ctx.info_name}: {message}", err=True)
-        ctx.exit(code)
-
-
-def _exit_code(error: Exception) -> int | None:
-    """The exit code of an error that users can act on; None for one of our own making."""
-    from alignment.errors import AlignmentError, NothingComparedError
-    from porting.errors import PortingError, UnknownNameError
-
-    if isinstance(error, UnknownNameError):
-        return USAGE
-    if isinstance(error, NothingComparedError):
-        return NOTHING_COMPARED
-    return COULD_NOT_RUN if isinstance(error, (PortingError, AlignmentError, OSError)) else None
-
-
-def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
-    if wanted and not ctx.resilient_parsing:
-        from importlib.metadata import version
-
-        click.echo(f"{ctx.info_name} {version('pit-port')}")
-        ctx.exit()
-
-
-def _tool(command: Command) -> Command:
-    """The options of both tools."""
-    for option in (
-        click.option("--debug", is_flag=True, help="Show the traceback of an error."),
-        click.option("--version", is_flag=True, callback=_version, expose_value=False, is_eager=True, help="Show it."),
-    ):
-        command = option(command)
-    return command
-
-
-def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2))
-
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-verbose_option = click.option("-v", "--verbose", is_flag=True, help="Show every quantity, not only the worst.")
-force_option = click.option("--force", is_flag=True, help="Replace the target if it is there.")
+    from porting.surgery import Surgery
 
 
 @click.group(cls=Tool, context_settings={"help_option_names": ["-h", "--help"]})
-@_tool
+@tool_options
 def pit_port(debug: bool) -> None:
     """Move model weights between PyTorch and PaddlePaddle, in any published layout.
 
@@ -106,14 +44,29 @@ def pit_port(debug: bool) -> None:
     """
 
 
+_surgery_options = options(
+    click.option(
+        "--image-size", type=click.IntRange(min=1), help="Resize the position embedding for this size, pixels."
+    ),
+    click.option(
+        "--num-classes", type=click.IntRange(min=0), help="Start the head afresh with so many classes; 0 drops it."
+    ),
+    click.option("--drop-head-dist", is_flag=True, help="Make a plain model of a distilled one."),
+    click.option("--head-seed", type=click.IntRange(min=0), help="Seed of a fresh head's weights; 0 by default."),
+)
+"""Changes to the model on its way; none unless asked for."""
+
+
 @pit_port.command()
-@click.argument("source", type=_FILE)
-@click.argument("target", type=_FILE)
+@click.argument("source", type=FILE)
+@click.argument("target", type=FILE)
 @click.option("--model", default="auto", help="The model; found out from names and shapes by default.")
 @click.option("--from", "source_layout", metavar="LAYOUT", help="The source's layout; found out by default.")
 @click.option("--to", "target_layout", metavar="LAYOUT", help="The target's layout; the usual one of its format.")
 @click.option("--dtype", metavar="DTYPE", help="float64, float32, float16 or bfloat16; kept by default.")
+@_surgery_options
 @click.option("--dry-run", is_flag=True, help="Check and report, write nothing.")
+@click.option("--verify", "verifying", is_flag=True, help="Prove the port afterwards, as `pit-port verify` does.")
 @force_option
 @json_option
 def convert(
@@ -124,18 +77,24 @@ def convert(
     target_layout: str | None,
     dtype: str | None,
     dry_run: bool,
+    verifying: bool,
     force: bool,
     as_json: bool,
+    **surgery: Any,
 ) -> None:
     """Port SOURCE into TARGET, whose suffix tells the format: .pth .pt .bin .pdparams .safetensors .npz.
 
     \b
     pit-port convert pit_b_820.pth pit_b.pdparams
     pit-port convert pit_b.pdparams pit_b.pth --to timm
+    pit-port convert deit_base.pth deit_base_384.pdparams --image-size 384 --num-classes 10
     """
     from porting import convert as porting_convert
     from porting import render
 
+    change = _surgery(surgery)
+    if verifying and (dry_run or dtype or any(surgery.values())):
+        raise click.UsageError("--verify proves equal weights: leave out --dry-run, --dtype and changes to the model")
     report = porting_convert.convert(
         source,
         target,
@@ -143,14 +102,71 @@ def convert(
         source_layout=source_layout,
         target_layout=target_layout,
         dtype=dtype,
+        surgery=change,
         dry_run=dry_run,
         overwrite=force,
     )
-    _print_json(render.convert_json(report)) if as_json else click.echo(render.convert_text(report))
+    print_json(render.convert_json(report)) if as_json else click.echo(render.convert_text(report))
+    if verifying:
+        _verify(source, target, None, as_json)
 
 
 @pit_port.command()
-@click.argument("file", type=_FILE)
+@click.argument("source", type=FILE)
+@click.option("--model", default="auto", help="The model; found out from names and shapes by default.")
+@click.option("--from", "source_layout", metavar="LAYOUT", help="The source's layout; found out by default.")
+@click.option("--to", "target_layout", metavar="LAYOUT", required=True, help="The layout to plan for.")
+@_surgery_options
+@json_option
+def plan(
+    source: Path, model: str, source_layout: str | None, target_layout: str, as_json: bool, **surgery: Any
+) -> None:
+    """Show which tensors of SOURCE become which of another layout, and how, for review; indices folded."""
+    from porting import render
+    from porting.checkpoint import open_checkpoint
+    from porting.convert import plan_port
+
+    named = None if model == "auto" else model
+    with open_checkpoint(source) as checkpoint:
+        port = plan_port(checkpoint, target_layout, model=named, source_layout=source_layout, surgery=_surgery(surgery))
+    print_json(render.plan_json(port)) if as_json else click.echo(render.plan_text(port))
+
+
+@pit_port.command()
+@click.argument("source", type=FILE)
+@click.argument("target", type=FILE)
+@click.option("--out", type=FILE, help="Where the evidence goes; logs/<model>/ by default.")
+@json_option
+def verify(source: Path, target: Path, out: Path | None, as_json: bool) -> None:
+    """Prove that TARGET is the port of SOURCE: equal tensors, and equal outputs of the real models.
+
+    SOURCE runs in torch, TARGET in the framework of its format, in float64 and float32. Exits 1 when they differ.
+    """
+    _verify(source, target, out, as_json)
+
+
+def _verify(source: Path, target: Path, out: Path | None, as_json: bool) -> None:
+    from alignment.report.progress import showing_progress
+    from alignment.verify import verify as verify_port
+
+    with showing_progress() as progress:
+        result = verify_port(source, target, out, progress=progress, command=_command_line())
+    print_json(result.to_json()) if as_json else click.echo(result.to_text())
+    if not result.passed:
+        raise SystemExit(DIFFERENT)
+
+
+def _surgery(asked: dict[str, Any]) -> Surgery:
+    from porting.surgery import Surgery
+
+    size = asked["image_size"]
+    return Surgery(
+        (size, size) if size else None, asked["num_classes"], asked["drop_head_dist"], asked["head_seed"] or 0
+    )
+
+
+@pit_port.command()
+@click.argument("file", type=FILE)
 @json_option
 def inspect(file: Path, as_json: bool) -> None:
     """Say what checkpoint FILE is: format, model, layout, tensors, and a digest of its content.
@@ -161,12 +177,12 @@ def inspect(file: Path, as_json: bool) -> None:
     from porting.describe import describe
 
     description = describe(file)
-    _print_json(render.describe_json(description)) if as_json else click.echo(render.describe_text(description))
+    print_json(render.describe_json(description)) if as_json else click.echo(render.describe_text(description))
 
 
 @pit_port.command()
-@click.argument("first", type=_FILE)
-@click.argument("second", type=_FILE)
+@click.argument("first", type=FILE)
+@click.argument("second", type=FILE)
 @json_option
 def diff(first: Path, second: Path, as_json: bool) -> None:
     """Compare the weights of two checkpoints, tensor by tensor, in canonical form.
@@ -176,7 +192,7 @@ def diff(first: Path, second: Path, as_json: bool) -> None:
     from alignment.diff import diff as diff_checkpoints
 
     result = diff_checkpoints(first, second)
-    _print_json(result.to_json()) if as_json else click.echo(result.to_text())
+    print_json(result.to_json()) if as_json else click.echo(result.to_text())
     if not result.same:
         raise SystemExit(DIFFERENT)
 
@@ -187,12 +203,12 @@ def list_models(as_json: bool) -> None:
     """List the models and the layouts they can be read and written in."""
     from porting import render
 
-    _print_json(render.list_json()) if as_json else click.echo(render.list_text())
+    print_json(render.list_json()) if as_json else click.echo(render.list_text())
 
 
 @pit_port.command()
 @click.argument("model")
-@click.argument("target", type=_FILE)
+@click.argument("target", type=FILE)
 @click.option("--to", "target_layout", metavar="LAYOUT", help="The target's layout; the usual one of its format.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
 @click.option("--image-size", type=click.IntRange(min=1), help="Pixels; the published size by default.")
@@ -221,7 +237,7 @@ def random(
 
 
 @click.group(cls=Tool, context_settings={"help_option_names": ["-h", "--help"]})
-@_tool
+@tool_options
 def pit_align(debug: bool) -> None:
     """Prove that a model and its port compute the same thing, and gate on it.
 
@@ -232,80 +248,20 @@ def pit_align(debug: bool) -> None:
     """
 
 
-def _pair_options(command: Command) -> Command:
-    """Which two models, with which weights, on what."""
-    for option in reversed(
-        (
-            click.option("--model", help="A model that `pit-port list` names."),
-            click.option("--pair", metavar="FILE[:NAME]", help="A pair declared in a Python file instead."),
-            click.option("--image-size", type=click.IntRange(min=1), help="Pixels; the published size by default."),
-            click.option("--num-classes", type=click.IntRange(min=1), help="Columns of the head."),
-            click.option("--weights", type=_FILE, help="Checkpoint in any format and layout; random by default."),
-            click.option(
-                "--inputs", type=_FILE, help="Images (and labels): .npz, .npy or .safetensors; random by default."
-            ),
-            click.option("--batch-size", default=4, show_default=True, type=click.IntRange(min=1)),
-            click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0)),
-            click.option(
-                "--dtype", default="both", show_default=True, type=click.Choice(["float32", "float64", "both"])
-            ),
-            click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "gpu"])),
-            click.option("--threads", type=click.IntRange(min=1), help="CPU threads of each side."),
-            click.option("--allow-tf32", is_flag=True, help="Let a GPU compute float32 in TensorFloat-32."),
-            click.option("--nondeterministic", is_flag=True, help="Allow nondeterministic algorithms."),
-            click.option("--torch-python", metavar="PATH", help="Interpreter of the torch side; this one by default."),
-            click.option(
-                "--paddle-python", metavar="PATH", help="Interpreter of the Paddle side; this one by default."
-            ),
-            click.option("--out", type=_FILE, help="Where to write; logs/<model>/ by default."),
-        )
-    ):
-        command = option(command)
-    return command
-
-
-def _pair(options: dict[str, Any]) -> Pair:
-    """The pair that the options name; they are taken out of the dict."""
-    from alignment.pair import load_pair
-    from alignment.pairs import build
-
-    model, declaration, size, classes = (options.pop(key) for key in ("model", "pair", "image_size", "num_classes"))
-    if (model is None) == (declaration is None):
-        raise click.UsageError("give either --model or --pair")
-    return load_pair(declaration) if declaration else build(model, image_size=size, num_classes=classes)
-
-
-def _settings(steps: tuple[str, ...], options: dict[str, Any]) -> Settings:
-    from alignment.settings import DTYPES, Settings
-    from alignment.steps import STEPS
-
-    dtype = options.pop("dtype")
-    return Settings(
-        steps=steps or tuple(STEPS),
-        dtypes=DTYPES if dtype == "both" else (dtype,),
-        pythons={name: path for name in ("torch", "paddle") if (path := options.pop(f"{name}_python"))},
-        deterministic=not options.pop("nondeterministic"),
-        tf32=options.pop("allow_tf32"),
-        **options,
-    )
-
-
 def _step_command(name: str, steps: tuple[str, ...], text: str) -> None:
     """Add a command that aligns these steps; none stands for all."""
 
     @pit_align.command(name, help=text)
-    @_pair_options
-    @click.option(
-        "--candidate-weights", type=_FILE, help="The port in question; by default --weights is ported afresh."
-    )
+    @pair_options
+    @click.option("--candidate-weights", type=FILE, help="The port in question; by default --weights is ported afresh.")
     @verbose_option
     @json_option
-    def run(out: Path | None, verbose: bool, as_json: bool, **options: Any) -> None:
+    def run(out: Path | None, verbose: bool, as_json: bool, **given: Any) -> None:
         from alignment.report.progress import showing_progress
         from alignment.run import align
 
-        pair = _pair(options)
-        settings = _settings(steps, options)
+        pair = pair_of(given)
+        settings = settings_of(steps, given)
         with showing_progress() as progress:
             report = align(pair, out or Path("logs") / pair.name, settings, progress=progress, command=_command_line())
         _show(report, as_json, verbose)
@@ -343,8 +299,8 @@ _step_command("all", (), "Align all steps, one process a framework, both at the 
 @pit_align.command()
 @click.argument("step")
 @click.option("--backend", required=True, help="The framework whose side is run: torch or paddle.")
-@_pair_options
-def record(step: str, backend: str, out: Path | None, **options: Any) -> None:
+@pair_options
+def record(step: str, backend: str, out: Path | None, **given: Any) -> None:
     """Run one side of STEP (forward, metric, loss, bp, all) alone, to be compared elsewhere.
 
     \b
@@ -353,9 +309,9 @@ def record(step: str, backend: str, out: Path | None, **options: Any) -> None:
     from alignment.report.progress import showing_progress
     from alignment.run import record as record_side
 
-    pair = _pair(options)
+    pair = pair_of(given)
     folder = out or Path("logs") / f"{pair.name}-{backend}"
-    settings = _settings(() if step == "all" else (step,), options)
+    settings = settings_of(() if step == "all" else (step,), given)
     with showing_progress() as progress:
         written = record_side(pair, pair.role_of(backend), folder, settings, progress=progress, command=_command_line())
     for path in written:
@@ -363,8 +319,8 @@ def record(step: str, backend: str, out: Path | None, **options: Any) -> None:
 
 
 @pit_align.command()
-@click.argument("reference", type=_FILE)
-@click.argument("candidate", type=_FILE)
+@click.argument("reference", type=FILE)
+@click.argument("candidate", type=FILE)
 @click.option(
     "--atol", multiple=True, metavar="[KEY:]VALUE", help="Absolute tolerance, for keys of this pattern or all."
 )
@@ -396,8 +352,8 @@ def compare(
 
 
 @pit_align.command()
-@click.argument("report", type=_FILE)
-@click.option("--config", default="pit-align.toml", show_default=True, type=_FILE, help="The reviewed thresholds.")
+@click.argument("report", type=FILE)
+@click.option("--config", default="pit-align.toml", show_default=True, type=FILE, help="The reviewed thresholds.")
 @json_option
 def gate(report: Path, config: Path, as_json: bool) -> None:
     """Hold REPORT against reviewed thresholds; exit 1 if one is exceeded."""
@@ -409,13 +365,13 @@ def gate(report: Path, config: Path, as_json: bool) -> None:
     from alignment.report.terminal import print_gate
 
     result = hold(read_report(report), load_config(config))
-    _print_json(asdict(result)) if as_json else print_gate(result, _console())
+    print_json(asdict(result)) if as_json else print_gate(result, _console())
     if not result.passed:
         raise SystemExit(DIFFERENT)
 
 
 @pit_align.command("report")
-@click.argument("report", type=_FILE)
+@click.argument("report", type=FILE)
 @verbose_option
 @json_option
 def show_report(report: Path, verbose: bool, as_json: bool) -> None:

@@ -12,7 +12,12 @@ class AlignmentError(Exception):
     Args:
         summary: One line: what was found, where, what was expected and what to do.
         details: Further lines, one a mismatch, shown below the summary.
+
+    Attributes:
+        exit_code: What a command that ends with it exits with: 3, it could not run.
     """
+
+    exit_code = 3
 
     def __init__(self, summary: str, details: Iterable[str] = ()) -> None:
         super().__init__(summary)
@@ -24,7 +29,9 @@ class AlignmentError(Exception):
 
 
 class NothingComparedError(AlignmentError):
-    """Not one quantity was compared, so there is nothing to pass or fail."""
+    """Not one quantity was compared, so there is nothing to pass or fail. Exits with 5."""
+
+    exit_code = 5
 
 
 class RefusedError(AlignmentError):

@@ -12,16 +12,24 @@ from porting.names import unknown
 NAMES: tuple[str, ...] = architectures.NAMES
 
 
-def build(name: str, *, image_size: int | tuple[int, int] | None = None, num_classes: int | None = None) -> Pair:
+def build(
+    name: str,
+    *,
+    image_size: int | tuple[int, int] | None = None,
+    num_classes: int | None = None,
+    candidate: str = "paddle",
+) -> Pair:
     """The pair of a published model, at any image size and class count.
 
     Args:
         name: One of `NAMES`.
         image_size: Pixels, square or (height, width); the published size by default.
         num_classes: Columns of the head; the published count by default.
+        candidate: The framework that the candidate runs in: `paddle`, or `torch` to hold one set of weights against
+            another in the reference model.
 
     Raises:
-        UnknownNameError: No pair has this name; the nearest one is named.
+        UnknownNameError: No pair has this name, or the framework has no such model; the nearest one is named.
         ValueError: The image is smaller than a patch.
         AlignmentError: Fewer than two classes.
     """
@@ -29,12 +37,14 @@ def build(name: str, *, image_size: int | tuple[int, int] | None = None, num_cla
         raise unknown("model", name, NAMES)
     size = tuple(image_size) if isinstance(image_size, list | tuple) else image_size
     architecture = architectures.build(name, image_size=size, num_classes=num_classes)  # type: ignore[arg-type]
-    reference, candidate = _SIDES[architecture.family](architecture)
-    arguments = {"name": name, "image_size": image_size, "num_classes": num_classes}
+    sides = {side.framework: side for side in _SIDES[architecture.family](architecture)}
+    if candidate not in sides:
+        raise unknown("framework", candidate, sides)
+    arguments = {"name": name, "image_size": image_size, "num_classes": num_classes, "candidate": candidate}
     return Pair(
         name=name,
-        reference=reference,
-        candidate=candidate,
+        reference=sides["torch"],
+        candidate=sides[candidate],
         architecture=architecture,
         input_shape=(3, *architecture.image_size),
         origin=Origin("alignment.pairs:build", arguments),

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal, TypeAlias
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
@@ -43,7 +44,7 @@ _CODES = {
     "uint32": "U32",
     "uint64": "U64",
     "float16": "F16",
-    "bfloat16": "BF16",
+    ml_dtypes.bfloat16.__name__: "BF16",  # the import is what teaches NumPy, and so safetensors, this name
     "float32": "F32",
     "float64": "F64",
 }

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 
 from porting.checkpoint import dtypes
+from porting.checkpoint.dtypes import FLOATS, is_float
 from porting.checkpoint.tensor import Array, LazyTensor
 from porting.errors import PlanError
 from porting.names import unknown
-
-FLOATS = ("float64", "float32", "float16", "bfloat16")
 
 
 def float_dtype(name: str) -> np.dtype[Any]:
@@ -23,11 +22,6 @@ def float_dtype(name: str) -> np.dtype[Any]:
     if name not in FLOATS:
         raise unknown("dtype", name, FLOATS)
     return dtypes.dtype(name)
-
-
-def is_float(dtype: np.dtype[Any]) -> bool:
-    """Whether a dtype is one of `FLOATS`; NumPy itself does not count bfloat16 among its own."""
-    return dtype.name in FLOATS
 
 
 def cast(name: str, tensor: LazyTensor, dtype: str) -> LazyTensor:

@@ -14,10 +14,11 @@ from porting.architectures.base import Architecture
 from porting.casting import cast
 from porting.checkpoint import Checkpoint, Written, format_of, open_checkpoint, write_checkpoint
 from porting.checkpoint.tensor import LazyTensor
-from porting.converters import plan_between, specs_in
+from porting.converters import inward, outward, plan_between, specs_in
 from porting.errors import CheckpointError, PlanError, TargetExistsError
 from porting.identify import Identity, identify
-from porting.plan import mismatches
+from porting.plan import Plan, mismatches
+from porting.surgery import Surgery, operate
 from porting.synthetic import random_weights
 
 USUAL_LAYOUT: Mapping[str, str] = {"pdparams": "paddlevit"}
@@ -35,13 +36,15 @@ class ConvertReport:
         target_format: Likewise.
         source_layout: Layout of the source's tensors.
         target_layout: Layout of the target's tensors.
-        architecture: The model.
+        architecture: The model that was written.
+        source_architecture: The model that was read; another one only where surgery was asked for.
         envelope: What was unwrapped around the tensors, outermost first.
         notes: What else was found in the source and left behind.
         tensors: Number of tensors in the target.
         nbytes: Size of their data.
         transposed: Target names of the tensors that were transposed.
         dropped: Source names of the tensors that the target layout does not keep, with the reason.
+        changes: Target names of the tensors that surgery changed, with what was done.
         filled: Target names of the tensors that the source layout does not keep.
         remarks: Target names of the tensors whose values were changed on the way for a reason, with the reason.
         dtypes: Target dtype to number of tensors.
@@ -56,12 +59,14 @@ class ConvertReport:
     source_layout: str
     target_layout: str
     architecture: Architecture
+    source_architecture: Architecture
     envelope: tuple[str, ...]
     notes: tuple[str, ...]
     tensors: int
     nbytes: int
     transposed: tuple[str, ...]
     dropped: Mapping[str, str]
+    changes: Mapping[str, str]
     filled: tuple[str, ...]
     remarks: Mapping[str, str]
     dtypes: Mapping[str, int]
@@ -77,6 +82,7 @@ def convert(
     source_layout: str | None = None,
     target_layout: str | None = None,
     dtype: str | None = None,
+    surgery: Surgery = Surgery(),  # noqa: B008 - immutable
     dry_run: bool = False,
     overwrite: bool = False,
     progress: Callable[[str, int], None] | None = None,
@@ -93,6 +99,7 @@ def convert(
         source_layout: The source's layout; found out by default.
         target_layout: The target's layout; by default the usual one of its format.
         dtype: `"float64"`, `"float32"`, `"float16"` or `"bfloat16"` for every floating tensor; kept by default.
+        surgery: Changes to the model itself; none by default.
         dry_run: Plan only, write nothing.
         overwrite: Replace a target that is there already.
         progress: Called with the name and size in bytes of each tensor that has been written.
@@ -100,7 +107,8 @@ def convert(
     Raises:
         CheckpointError: The source cannot be read, or the target cannot be written.
         TargetExistsError: The target is there, and `overwrite` was not given.
-        PlanError: The source's tensors are not exactly those of a known model and layout.
+        PlanError: The surgery does not fit the model.
+        ImpossibleModelError: The image size or class count is not possible for the model.
         UnknownNameError: A model, layout, dtype or suffix is not known.
     """
     source, target = Path(source), Path(target)
@@ -109,8 +117,8 @@ def convert(
     if target.exists() and not overwrite and not dry_run:
         raise TargetExistsError(target, "is there already; give --force to replace it")
     with open_checkpoint(source) as checkpoint:
-        identity = identify_checkpoint(checkpoint, model=model, layout=source_layout)
-        plan = plan_between(identity.architecture, identity.layout, layout)
+        port = plan_port(checkpoint, layout, model=model, source_layout=source_layout, surgery=surgery)
+        plan, identity = port.plan, port.identity
         planned = plan.apply(checkpoint.tensors)
         tensors = {name: cast(name, tensor, dtype) for name, tensor in planned.items()} if dtype else planned
         changed = [planned[name].dtype for name in tensors if tensors[name].dtype != planned[name].dtype]
@@ -126,13 +134,15 @@ def convert(
             target_format=target_format,
             source_layout=identity.layout,
             target_layout=layout,
-            architecture=identity.architecture,
+            architecture=port.architecture,
+            source_architecture=identity.architecture,
             envelope=checkpoint.envelope,
             notes=checkpoint.notes,
             tensors=len(tensors),
             nbytes=sum(tensor.nbytes for tensor in tensors.values()),
             transposed=plan.transposed,
             dropped=dict(plan.dropped),
+            changes=plan.changes,
             filled=plan.filled,
             remarks=plan.remarks(checkpoint.tensors),
             dtypes=count_dtypes(tensor.dtype for tensor in tensors.values()),
@@ -165,6 +175,38 @@ def write_random(
     chosen = layout or USUAL_LAYOUT.get(format_of(target), "canonical")
     weights = {name: LazyTensor.of(values) for name, values in random_weights(architecture, seed).items()}
     return write_checkpoint(target, translate(weights, architecture, "canonical", chosen), overwrite=overwrite)
+
+
+@dataclass(frozen=True)
+class Port:
+    """How a checkpoint becomes another one, settled before a byte moves.
+
+    Attributes:
+        identity: What the source is.
+        architecture: The model that the target holds.
+        layout: The layout that it gets.
+        plan: Target tensors from source tensors.
+    """
+
+    identity: Identity
+    architecture: Architecture
+    layout: str
+    plan: Plan
+
+
+def plan_port(
+    checkpoint: Checkpoint,
+    layout: str,
+    *,
+    model: str | None = None,
+    source_layout: str | None = None,
+    surgery: Surgery = Surgery(),  # noqa: B008 - immutable
+) -> Port:
+    """Plan the port of an open checkpoint into a layout; arguments and errors as those of `convert`."""
+    identity = identify_checkpoint(checkpoint, model=model, layout=source_layout)
+    architecture, change = operate(identity.architecture, surgery)
+    there = inward(identity.architecture, identity.layout)
+    return Port(identity, architecture, layout, there.then(change).then(outward(architecture, layout)))
 
 
 def identify_checkpoint(checkpoint: Checkpoint, *, model: str | None = None, layout: str | None = None) -> Identity:

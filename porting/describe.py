@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from porting.architectures.base import Architecture
-from porting.casting import is_float
 from porting.checkpoint import Checkpoint, open_checkpoint
+from porting.checkpoint.dtypes import is_float
 from porting.checkpoint.tensor import LazyTensor
 from porting.convert import count_dtypes, identify_checkpoint
 from porting.converters import CANONICAL, plan_between

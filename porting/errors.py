@@ -12,7 +12,12 @@ class PortingError(Exception):
     Args:
         summary: One line: what was found, where, what was expected and what to do.
         details: Further lines, one a mismatch, shown below the summary.
+
+    Attributes:
+        exit_code: What a command that ends with it exits with: 3, it could not run.
     """
+
+    exit_code = 3
 
     def __init__(self, summary: str, details: Iterable[str] = ()) -> None:
         super().__init__(summary)
@@ -43,5 +48,13 @@ class PlanError(PortingError):
     """Two sets of tensors that do not map onto each other; the details hold every mismatch."""
 
 
+class ImpossibleModelError(PortingError, ValueError):
+    """An image size or class count that a model cannot have. Exits with 2."""
+
+    exit_code = 2
+
+
 class UnknownNameError(PortingError):
-    """A model, layout, format or dtype that is not known here; the message names the nearest ones."""
+    """A model, layout, format or dtype that is not known here; the message names the nearest ones. Exits with 2."""
+
+    exit_code = 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
 from porting.errors import UnknownNameError
@@ -30,21 +30,35 @@ def fold(names: Iterable[str]) -> list[str]:
     Two names are folded together when all their indices but one agree, so that what is printed stands for exactly the
     names that were given. Order of first appearance is kept.
     """
-    folded = list(dict.fromkeys(names))
+    return list(fold_members(names))
+
+
+def without_indices(name: str) -> str:
+    """The name with a `#` for every index: what names that fold together have in common."""
+    return _INDEX.sub("#", name)
+
+
+def fold_members(names: Iterable[str]) -> dict[str, list[str]]:
+    """As `fold`, with the names that each folded one stands for."""
+    folded = {name: [name] for name in names}
     positions = max((len(_INDEX.findall(name)) for name in folded), default=0)
     for position in reversed(range(positions)):
         folded = _fold_at(folded, position)
     return folded
 
 
-def _fold_at(names: list[str], position: int) -> list[str]:
-    groups: dict[tuple[str, ...], list[int]] = {}
-    for name in names:
+def _fold_at(names: Mapping[str, list[str]], position: int) -> dict[str, list[str]]:
+    groups: dict[tuple[str, ...], tuple[list[int], list[str]]] = {}
+    for name, members in names.items():
         parts = _split_at(name, position)
-        groups.setdefault(parts[:1] + parts[2:] if len(parts) == 3 else (name,), []).extend(
-            [int(parts[1])] if len(parts) == 3 else []
-        )
-    return [key[0] if len(key) == 1 else f"{key[0]}{_ranges(indices)}{key[1]}" for key, indices in groups.items()]
+        key = (parts[0], parts[2]) if len(parts) == 3 else parts
+        indices, together = groups.setdefault(key, ([], []))
+        indices += [int(parts[1])] if len(parts) == 3 else []
+        together += members
+    return {
+        key[0] if len(key) == 1 else f"{key[0]}{_ranges(indices)}{key[1]}": together
+        for key, (indices, together) in groups.items()
+    }
 
 
 def _split_at(name: str, position: int) -> tuple[str, ...]:

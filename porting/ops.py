@@ -27,8 +27,8 @@ class Op(ABC):
 
     @property
     @abstractmethod
-    def inverse(self) -> Op:
-        """The operation that takes this one back."""
+    def inverse(self) -> Op | None:
+        """The operation that takes this one back; None where nothing does."""
 
     @abstractmethod
     def shapes(self, *shapes: Shape) -> tuple[Shape, ...]:

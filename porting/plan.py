@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -9,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from porting.architectures.base import TensorSpec
+from porting.checkpoint.dtypes import is_float
 from porting.checkpoint.tensor import Array, LazyTensor, Shape
 from porting.errors import PlanError
 from porting.names import fold, nearest
@@ -37,13 +39,43 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """A tensor of one value."""
+    """A tensor of one value, that the source does not have."""
 
     value: int
     spec: TensorSpec
 
+    def make(self, dtype: np.dtype[Any]) -> Array:
+        """The tensor."""
+        return np.full(self.spec.shape, self.value, dtype)
 
-Expression: TypeAlias = "Source | Applied | Filled"
+
+@dataclass(frozen=True, slots=True)
+class Initialised:
+    """A tensor that starts afresh: weights normal, cut off at two standard deviations; biases zero.
+
+    Attributes:
+        spec: Its shape.
+        std: Standard deviation; 0 for zeros.
+        seed: Of the random numbers.
+    """
+
+    spec: TensorSpec
+    std: float
+    seed: int
+
+    def make(self, dtype: np.dtype[Any]) -> Array:
+        """The tensor."""
+        generator = np.random.default_rng(self.seed)
+        values = generator.standard_normal(self.spec.shape)
+        while (beyond := np.abs(values) > 2).any():
+            values[beyond] = generator.standard_normal(np.count_nonzero(beyond))
+        return (values * self.std).astype(dtype)
+
+    def __str__(self) -> str:
+        return f"initialise, normal with standard deviation {self.std}, seed {self.seed}" if self.std else "set to zero"
+
+
+Expression: TypeAlias = "Source | Applied | Filled | Initialised"
 
 
 @dataclass(frozen=True)
@@ -90,6 +122,21 @@ class Plan:
                     found[name] = remark
         return found
 
+    def sources_of(self, target: str) -> tuple[str, ...]:
+        """The sources that a target is made of."""
+        return tuple(_sources(self.outputs[target]))
+
+    def operations_of(self, target: str) -> tuple[str, ...]:
+        """What happens on the way to a target, first to last, in words."""
+        return tuple(_operations(self.outputs[target]))
+
+    @property
+    def changes(self) -> dict[str, str]:
+        """The targets that are another tensor than the source's, with what happened to it."""
+        return {
+            name: " then ".join(what) for name, expression in self.outputs.items() if (what := _changes(expression))
+        }
+
     @property
     def filled(self) -> tuple[str, ...]:
         """The targets that no source has."""
@@ -106,7 +153,7 @@ class Plan:
         if len(dtypes) > 1:
             found = ", ".join(f"{source} is {tensors[source].dtype}" for source in _sources(expression))
             raise PlanError(f"{name}: its parts have different dtypes: {found}; convert the source to one dtype first")
-        dtype = dtypes.pop() if dtypes else np.dtype(np.int64 if spec.kind == "int" else np.float32)
+        dtype = dtypes.pop() if dtypes else np.dtype(np.int64) if spec.kind == "int" else _usual_float(tensors)
         return LazyTensor(
             spec.shape, dtype, lambda: _evaluate(expression, lambda source: tensors[source].load(), dtype)
         )
@@ -230,10 +277,37 @@ class _Planner:
                 return
 
 
+def _usual_float(tensors: Mapping[str, LazyTensor]) -> np.dtype[Any]:
+    """The floating dtype that most of the tensors have."""
+    found = Counter(tensor.dtype for tensor in tensors.values() if is_float(tensor.dtype))
+    return found.most_common(1)[0][0] if found else np.dtype(np.float32)
+
+
 def _sources(expression: Expression) -> list[str]:
     if isinstance(expression, Source):
         return [expression.name]
     return [name for each in expression.args for name in _sources(each)] if isinstance(expression, Applied) else []
+
+
+def _operations(expression: Expression) -> list[str]:
+    match expression:
+        case Source():
+            return []
+        case Applied(op, args):
+            return [*dict.fromkeys(what for each in args for what in _operations(each)), str(op)]
+        case Filled(value):
+            return [f"fill with {value}"]
+    return [str(expression)]
+
+
+def _changes(expression: Expression) -> list[str]:
+    """The operations in it that nothing takes back, innermost first."""
+    if isinstance(expression, Initialised):
+        return [str(expression)]
+    if not isinstance(expression, Applied):
+        return []
+    own = [str(expression.op)] if expression.op.inverse is None else []
+    return [*(what for each in expression.args for what in _changes(each)), *own]
 
 
 def _uses(expression: Expression, kind: type[Op]) -> bool:
@@ -245,7 +319,7 @@ def _uses(expression: Expression, kind: type[Op]) -> bool:
 def _substitute(expression: Expression, inner: Mapping[str, Expression]) -> Expression:
     if isinstance(expression, Source):
         return inner[expression.name]
-    if isinstance(expression, Filled):
+    if not isinstance(expression, Applied):
         return expression
     return _simplified(
         Applied(expression.op, tuple(_substitute(each, inner) for each in expression.args), expression.output)
@@ -268,8 +342,8 @@ def _simplified(expression: Applied) -> Expression:
 def _evaluate(expression: Expression, load: Callable[[str], Array], dtype: np.dtype[Any]) -> Array:
     if isinstance(expression, Source):
         return load(expression.name)
-    if isinstance(expression, Filled):
-        return np.full(expression.spec.shape, expression.value, dtype)
+    if not isinstance(expression, Applied):
+        return expression.make(dtype)
     return expression.op.apply(*(_evaluate(each, load, dtype) for each in expression.args))[expression.output]
 
 

@@ -8,17 +8,17 @@ from typing import Any
 
 from porting import architectures
 from porting.architectures.base import Architecture
-from porting.convert import ConvertReport
+from porting.convert import ConvertReport, Port
 from porting.converters import LAYOUTS
 from porting.describe import Description
-from porting.names import fold
+from porting.names import fold, fold_members, without_indices
 
 
 def convert_text(report: ConvertReport) -> str:
     """A conversion in a few lines, the outcome first."""
     done = "Would write" if report.digest is None else "Wrote"
     rows = {
-        "model": _model(report.architecture),
+        "model": _model(report.architecture) + _before(report),
         "source": f"{report.source} ({report.source_format}, layout {report.source_layout})",
         "unwrapped": " > ".join(report.envelope),
         "left behind": "; ".join(report.notes),
@@ -26,7 +26,8 @@ def convert_text(report: ConvertReport) -> str:
         "transposed": _transposed(report.transposed),
         "dropped": _by_reason(report.dropped),
         "filled": f"{len(report.filled)} tensors that the source does not keep" if report.filled else "",
-        "changed": _by_reason(report.remarks),
+        "folded": _by_reason(report.remarks),
+        "changed": "; ".join(f"{name}: {what}" for name, what in report.changes.items()),
         "dtype": _dtypes(report.dtypes) + (f", cast from {_dtypes(report.cast_from)}" if report.cast_from else ""),
         "verified": f"read back, {report.digest}" if report.digest else "",
     }
@@ -51,6 +52,7 @@ def convert_json(report: ConvertReport) -> dict[str, Any]:
         "dropped": dict(report.dropped),
         "filled": list(report.filled),
         "remarks": dict(report.remarks),
+        "changes": dict(report.changes),
         "dtypes": dict(report.dtypes),
         "cast_from": dict(report.cast_from),
         "file_digest": report.digest,
@@ -92,6 +94,51 @@ def describe_json(description: Description) -> dict[str, Any]:
     }
 
 
+def plan_json(port: Port) -> list[dict[str, Any]]:
+    """A plan for programs: every target tensor, what it is made of and how."""
+    return [
+        {
+            "target": name,
+            "sources": list(port.plan.sources_of(name)),
+            "operations": list(port.plan.operations_of(name)),
+            "shape": list(port.plan.specs[name].shape),
+        }
+        for name in port.plan.outputs
+    ] + [
+        {"target": None, "sources": [name], "operations": [f"drop: {reason}"], "shape": None}
+        for name, reason in port.plan.dropped.items()
+    ]
+
+
+def plan_text(port: Port) -> str:
+    """A plan as a table."""
+    rows = [(target or "-", source or "-", what, f"{count:>3}") for target, source, what, count in plan_rows(port)]
+    header = ("target", "source", "operations", "tensors")
+    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(3)]
+    lines = [
+        "  ".join((*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[3]))
+        for row in (header, *rows)
+    ]
+    before = f"{_model(port.identity.architecture)}, layout {port.identity.layout}"
+    return "\n".join((f"{before} -> {_model(port.architecture)}, layout {port.layout}", *lines))
+
+
+def plan_rows(port: Port) -> Iterator[tuple[str, str, str, int]]:
+    """A plan for people: target, source and operations with indices folded, and how many tensors that stands for."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    plan = port.plan
+    for name in plan.outputs:
+        alike = (*plan.operations_of(name), *(without_indices(source) for source in plan.sources_of(name)))
+        groups.setdefault(alike, []).append(name)
+    for names in groups.values():
+        for folded, members in fold_members(names).items():
+            sources = fold(dict.fromkeys(source for name in members for source in plan.sources_of(name)))
+            yield folded, " + ".join(sources), ", ".join(plan.operations_of(members[0])), len(members)
+    for reason in dict.fromkeys(plan.dropped.values()):
+        for folded, members in fold_members(name for name, why in plan.dropped.items() if why == reason).items():
+            yield "", folded, f"drop: {reason}", len(members)
+
+
 def list_text() -> str:
     """The known models and layouts."""
     lines = ["model                parameters  image  classes  layouts"]
@@ -130,6 +177,11 @@ def _model(architecture: Architecture) -> str:
     height, width = architecture.image_size
     heads = f"{architecture.num_classes} classes" if architecture.num_classes else "no head"
     return f"{architecture.name} at {height}x{width}, {heads}"
+
+
+def _before(report: ConvertReport) -> str:
+    """What the model was before it was changed."""
+    return "" if report.architecture == report.source_architecture else f", from {_model(report.source_architecture)}"
 
 
 def _architecture_json(architecture: Architecture) -> dict[str, Any]:

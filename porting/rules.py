@@ -35,6 +35,8 @@ class Rule:
         counts = (self.op.inputs, self.op.outputs) if self.op else (1, 1)
         if counts != (len(self.sources), len(self.targets)):
             raise PatternError(f"rule {self}: the operation takes {counts[0]} and gives {counts[1]} tensors")
+        if self.op and self.op.inverse is None:
+            raise PatternError(f"rule {self}: the operation has no inverse")
         bound = [{slot.name for slot in pattern.slots} for pattern in (*self.sources, *self.targets)]
         if any(names != bound[0] for names in bound):
             raise PatternError(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import groupby
 
-from rich import box
-from rich.console import Console, RenderableType
-from rich.table import Table
+from rich.console import Console
 from rich.text import Text
 
 from alignment.gate import GateResult
@@ -32,6 +30,10 @@ _STYLES: dict[Verdict, str] = {
 _MANY = 6
 _WORST = 3
 _REASONS = 12
+_COLUMNS = " {:>7}  {:>7}  {:>7}  {:>7}  {:>7}  {}"
+_TITLES = ("mean", "max", "rel. L2", "noise", "margin", "verdict")
+_VERDICT = len(WITHIN_TOLERANCE)
+_NARROWEST = 20
 _PLURALS = {"loss": "losses", "integers": "integer arrays"}
 
 
@@ -44,7 +46,7 @@ def print_report(report: Report, console: Console, *, verbose: bool = False) -> 
         verbose: Show every row; by default many of a kind are folded into the worst few and one line for the rest.
             What diverges is never folded away.
     """
-    for part in _parts(report, verbose):
+    for part in _parts(report, verbose, console.width):
         console.print(part)
 
 
@@ -89,7 +91,7 @@ def _because(rows: tuple[Row, ...]) -> Iterator[str]:
         yield f"all {len(rows)} rows are exactly equal"
 
 
-def _parts(report: Report, verbose: bool) -> Iterator[RenderableType]:
+def _parts(report: Report, verbose: bool, width: int) -> Iterator[Text]:
     verdict = Text(report.verdict.upper(), style=f"bold {_STYLES[report.verdict]}")
     yield Text.assemble(f"{report.model}: " if report.model else "", verdict)
     yield Text(headline(report))
@@ -98,7 +100,8 @@ def _parts(report: Report, verbose: bool) -> Iterator[RenderableType]:
     for side, environment in report.environments.items():
         yield Text(f"{side}: {_describe(environment)}", style="dim")
     if report.rows:
-        yield _table(report, verbose)
+        yield from _table(report, verbose, width)
+        yield Text()
     yield from _reasons(report.failures, verbose)
 
 
@@ -112,32 +115,39 @@ def _describe(environment: object) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _table(report: Report, verbose: bool) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    table.add_column("quantity", overflow="fold", ratio=1, min_width=16)
-    for name in ("mean", "max", "rel. L2", "noise floor", "margin"):
-        table.add_column(Text(name, justify="right"), justify="right", overflow="fold", min_width=6, max_width=7)
-    table.add_column("verdict", min_width=10)
+def _table(report: Report, verbose: bool, width: int) -> Iterator[Text]:
+    """The rows as lines, the numbers in columns; a name too long for its column has a line of its own."""
+    column = max(_NARROWEST, width - len(_COLUMNS.format(*[""] * 6)) - _VERDICT)
+    yield Text()
+    yield Text(f"{'quantity':<{column}}{_COLUMNS.format(*_TITLES)}", style="underline")
     for (step, dtype), rows in groupby(report.rows, key=lambda row: (row.step, row.dtype)):
-        table.add_row(Text(f"{step}, {dtype}" if step else dtype, style="bold"))
-        for cells in _lines(list(rows), verbose):
-            table.add_row(*cells)
-    return table
+        yield Text(f"{step}, {dtype}" if step else dtype, style="bold")
+        for name, numbers, verdict in _lines(list(rows), verbose):
+            if len(name) > column:
+                yield Text(name)
+                name = ""
+            word = verdict.upper() if verdict == DIVERGENCE else verdict
+            yield Text.assemble(f"{name:<{column}}{_COLUMNS.format(*numbers, '')}", (word, _STYLES[verdict]))
 
 
-def _lines(rows: list[Row], verbose: bool) -> Iterator[tuple[Text, ...]]:
+def _lines(rows: list[Row], verbose: bool) -> Iterator[tuple[str, tuple[str, ...], Verdict]]:
     for kind, found in groupby(rows, key=lambda row: row.kind):
         group = list(found)
         shown = group if verbose or len(group) <= _MANY else _worst(group)
         for row in shown:
-            name = row.key.removeprefix(f"{row.step}/")
-            yield _cells(f"  {name}", (row.mean, row.max, row.rel_l2, row.floor, row.margin), row.verdict)
+            yield f"  {row.key.removeprefix(f'{row.step}/')}", _numbers([row]), row.verdict
         rest = [row for row in group if row not in shown]
         if rest:
-            columns = zip(*((row.mean, row.max, row.rel_l2, row.floor, row.margin) for row in rest), strict=True)
             verdict = min((row.verdict for row in rest), key=STRENGTH.__getitem__)
-            label = f"  {len(rest)} more {_PLURALS.get(kind, kind + 's')}, at most"
-            yield _cells(label, tuple(_largest(column) for column in columns), verdict)
+            label = f"  {len(rest)} {'more ' if shown else ''}{_PLURALS.get(kind, kind + 's')}"
+            yield label, _numbers(rest), verdict
+
+
+def _numbers(rows: list[Row]) -> tuple[str, ...]:
+    """The largest of every number over the rows."""
+    fields = zip(*((row.mean, row.max, row.rel_l2, row.floor, row.margin) for row in rows), strict=True)
+    *values, margin = (max((value for value in field if value is not None), default=None) for field in fields)
+    return (*(_number(value) for value in values), _margin(margin))
 
 
 def _worst(rows: list[Row]) -> list[Row]:
@@ -153,17 +163,6 @@ def _worst(rows: list[Row]) -> list[Row]:
 
 def _badness(row: Row) -> tuple[bool, float, float]:
     return (row.max is None, row.margin or 0.0, row.rel_l2 or 0.0)
-
-
-def _largest(values: Iterable[float | None]) -> float | None:
-    return max((value for value in values if value is not None), default=None)
-
-
-def _cells(name: str, numbers: tuple[float | None, ...], verdict: Verdict) -> tuple[Text, ...]:
-    *values, margin = numbers
-    style = _STYLES[verdict]
-    word = Text(verdict.upper() if verdict == DIVERGENCE else verdict, style=style)
-    return (Text(name), *(Text(_number(value)) for value in values), Text(_margin(margin)), word)
 
 
 def _number(value: float | None) -> str:

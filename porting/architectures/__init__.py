@@ -44,7 +44,7 @@ def build(
 
     Raises:
         UnknownNameError: No model has this name; the nearest ones are named.
-        ValueError: The image is smaller than a patch, or the class count is negative.
+        ImpossibleModelError: The image is smaller than a patch, or the class count is negative.
     """
     for family in FAMILIES.values():
         if name in family.CONFIGS:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from math import isqrt
 
 from porting.architectures.base import Architecture, Shape, TensorSpec, affine, transformer_block
+from porting.errors import ImpossibleModelError
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def build(
 
     Raises:
         KeyError: The name is none of `CONFIGS`.
-        ValueError: The image is no multiple of the patch, or the class count is negative.
+        ImpossibleModelError: The image is no multiple of the patch, or the class count is negative.
     """
     config = CONFIGS[name]
     if image_size is not None:
@@ -80,12 +81,14 @@ def architecture(name: str, config: DeitConfig) -> Architecture:
     """The canonical tensors of a DeiT with these hyper-parameters.
 
     Raises:
-        ValueError: The image is no multiple of the patch, or the class count is negative.
+        ImpossibleModelError: The image is no multiple of the patch, or the class count is negative.
     """
     if any(pixels < config.patch_size or pixels % config.patch_size for pixels in config.image_size):
-        raise ValueError(f"{name}: image size {config.image_size} is no multiple of the patch size {config.patch_size}")
+        raise ImpossibleModelError(
+            f"{name}: image size {config.image_size} is no multiple of the patch size {config.patch_size}"
+        )
     if config.num_classes < 0:
-        raise ValueError(f"{name}: the class count is {config.num_classes}, expected 0 (no head) or more")
+        raise ImpossibleModelError(f"{name}: the class count is {config.num_classes}, expected 0 (no head) or more")
     tensors = {key: TensorSpec(shape) for key, shape in _shapes(config)}
     return Architecture("deit", name, config.image_size, config.num_classes, tensors)
 

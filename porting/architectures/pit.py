@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from porting.architectures.base import Architecture, Shape, TensorSpec, affine, transformer_block
+from porting.errors import ImpossibleModelError
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def build(
 
     Raises:
         KeyError: The name is none of `CONFIGS`.
-        ValueError: The image is smaller than a patch, or the class count is negative.
+        ImpossibleModelError: The image is smaller than a patch, or the class count is negative.
     """
     config = CONFIGS[name]
     if image_size is not None:
@@ -87,12 +88,14 @@ def architecture(name: str, config: PitConfig) -> Architecture:
     """The canonical tensors of a PiT with these hyper-parameters.
 
     Raises:
-        ValueError: The image is smaller than a patch, or the class count is negative.
+        ImpossibleModelError: The image is smaller than a patch, or the class count is negative.
     """
     if min(config.image_size) < config.patch_size:
-        raise ValueError(f"{name}: image size {config.image_size} is smaller than the patch size {config.patch_size}")
+        raise ImpossibleModelError(
+            f"{name}: image size {config.image_size} is smaller than the patch size {config.patch_size}"
+        )
     if config.num_classes < 0:
-        raise ValueError(f"{name}: the class count is {config.num_classes}, expected 0 (no head) or more")
+        raise ImpossibleModelError(f"{name}: the class count is {config.num_classes}, expected 0 (no head) or more")
     tensors = {key: TensorSpec(shape) for key, shape in _shapes(config)}
     return Architecture("pit", name, config.image_size, config.num_classes, tensors)
 

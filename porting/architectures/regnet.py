@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from porting.architectures.base import Architecture, Shape, TensorSpec, affine
+from porting.errors import ImpossibleModelError
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def build(
 
     Raises:
         KeyError: The name is none of `CONFIGS`.
-        ValueError: The class count is negative.
+        ImpossibleModelError: The class count is negative.
     """
     config = CONFIGS[name]
     if image_size is not None:
@@ -67,10 +68,10 @@ def architecture(name: str, config: RegnetConfig) -> Architecture:
     """The canonical tensors of a RegNetY with these hyper-parameters.
 
     Raises:
-        ValueError: The class count is negative.
+        ImpossibleModelError: The class count is negative.
     """
     if config.num_classes < 0:
-        raise ValueError(f"{name}: the class count is {config.num_classes}, expected 0 (no head) or more")
+        raise ImpossibleModelError(f"{name}: the class count is {config.num_classes}, expected 0 (no head) or more")
     tensors = {
         key: TensorSpec(shape, "int" if key.endswith("num_batches_tracked") else "float")
         for key, shape in _shapes(config)

@@ -27,6 +27,13 @@ DTYPES = (
     "complex128",
 )
 """Names of the dtypes that tensors have here."""
+FLOATS = ("float64", "float32", "float16", "bfloat16")
+"""Those among them that weights have."""
+
+
+def is_float(dtype: np.dtype[Any]) -> bool:
+    """Whether a dtype is one of `FLOATS`; NumPy itself does not count bfloat16 among its own."""
+    return dtype.name in FLOATS
 
 
 def dtype(name: str) -> np.dtype[Any]:

@@ -16,7 +16,6 @@ import errno
 import os
 import stat
 import threading
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Queue
@@ -27,10 +26,13 @@ import numpy as np
 import numpy.typing as npt
 
 from porting.checkpoint.copying import BLOCK, Block, Packer
+from porting.checkpoint.crc import crc32
 from porting.checkpoint.tensor import LazyTensor
 from porting.errors import CheckpointError, TargetExistsError
 
 _BUFFERS = 3
+_SMALL = 1 << 16
+"""Bytes up to which data is collected before it is handed over."""
 
 
 class _Item(NamedTuple):
@@ -49,7 +51,6 @@ class Output:
         progress: Told the name and size of each tensor that was handed over.
 
     Attributes:
-        position: Number of bytes so far.
         crc: After `finish`, the CRC-32 of the file as read back.
     """
 
@@ -57,8 +58,9 @@ class Output:
         self, path: Path, descriptor: int, reader: int, progress: Callable[[str, int], None] | None = None
     ) -> None:
         self.path = path
-        self.position = 0
         self.crc = 0
+        self._handed_over = 0
+        self._small = bytearray()
         self._descriptor, self._reader = descriptor, reader
         self._progress = progress
         self._packer = Packer(_BUFFERS)
@@ -67,10 +69,14 @@ class Output:
         self._thread = threading.Thread(target=self._work, name="checkpoint-writer", daemon=True)
         self._thread.start()
 
+    @property
+    def position(self) -> int:
+        """Number of bytes so far."""
+        return self._handed_over + len(self._small)
+
     def write(self, data: bytes | bytearray) -> None:
         """Writes what stands between tensors."""
-        if data:
-            self._put(Block(memoryview(bytes(data))), "its framing")
+        self._collect(data)
 
     def write_tensor(self, name: str, tensor: LazyTensor, *, crc: int | None = None) -> int:
         """Writes a tensor's bytes, packed in C order.
@@ -92,14 +98,20 @@ class Output:
             )
         for block in self._packer.blocks(array):
             if crc is not None:
-                crc = zlib.crc32(block.data, crc)
-            self._put(block, name)
+                crc = crc32(block.data, crc)
+            if len(block.data) < _SMALL:
+                self._collect(block.data)
+                self._packer.give_back(block)
+            else:
+                self._hand_over_small()
+                self._put(block, name)
         if self._progress is not None:
             self._progress(name, tensor.nbytes)
         return crc or 0
 
     def finish(self) -> None:
         """Waits until everything is written and checked; raises what went wrong."""
+        self._hand_over_small()
         self.stop()
         self._raise()
         if os.fstat(self._reader).st_size != self.position:
@@ -111,10 +123,21 @@ class Output:
             self._queue.put(None)
             self._thread.join()
 
+    def _collect(self, data: bytes | bytearray | memoryview) -> None:
+        """Takes a little data, to be written with what comes next."""
+        self._small += data
+        if len(self._small) >= _SMALL:
+            self._hand_over_small()
+
+    def _hand_over_small(self) -> None:
+        data, self._small = memoryview(self._small), bytearray()
+        for start in range(0, len(data), BLOCK):
+            self._put(Block(data[start : start + BLOCK]), "small tensors and framing")
+
     def _put(self, block: Block, name: str) -> None:
         self._raise()
-        self._queue.put(_Item(self.position, block, name))
-        self.position += len(block.data)
+        self._queue.put(_Item(self._handed_over, block, name))
+        self._handed_over += len(block.data)
 
     def _raise(self) -> None:
         if self._failure is not None:
@@ -153,7 +176,7 @@ class Output:
                 f"what was read back differs from what was written, in {item.name} (bytes {item.offset} to "
                 f"{item.offset + len(check)}); nothing was left there. Disk or memory is faulty: write to another disk",
             )
-        self.crc = zlib.crc32(check.data, self.crc)
+        self.crc = crc32(check.data, self.crc)
 
 
 @contextlib.contextmanager

@@ -100,10 +100,6 @@ _BUILTINS: Mapping[str, Callable[[tuple[object, ...]], object]] = {
 }
 
 
-_FACTORIES = ("int", "float", "str", "bool")
-"""What a defaultdict may be told to make; it is never called."""
-
-
 _FACTORIES = ("int", "float", "str", "bool", "long", "unicode")
 """What a defaultdict may be told to make, also by its name in Python 2; it is never called."""
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from porting.checkpoint.crc import crc32
 from porting.checkpoint.source import Bytes, Source
 from porting.errors import CheckpointError
 
@@ -74,7 +75,7 @@ class Record:
         if self.method == _DEFLATED:
             data = self._inflated(data)
         if not self.verified:
-            found = zlib.crc32(data.data)
+            found = crc32(data.data)
             if found != self.crc:
                 raise self._damaged(f"its CRC-32 is {found:08x}, the archive says {self.crc:08x}")
             self.verified = True

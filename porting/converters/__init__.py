@@ -10,7 +10,7 @@ from porting.names import unknown
 from porting.plan import Plan, plan
 from porting.rules import Table
 
-__all__ = ["CANONICAL", "LAYOUTS", "layout_names", "plan_between", "specs_in", "table_of"]
+__all__ = ["CANONICAL", "LAYOUTS", "inward", "layout_names", "outward", "plan_between", "specs_in", "table_of"]
 
 CANONICAL = "canonical"
 LAYOUTS: Mapping[str, Mapping[str, Table]] = {
@@ -43,7 +43,7 @@ def specs_in(architecture: Architecture, layout: str) -> Mapping[str, TensorSpec
     Raises:
         UnknownNameError: The family has no such layout.
     """
-    return plan(table_of(architecture.family, layout).rules, architecture.tensors).specs
+    return outward(architecture, layout).specs
 
 
 def plan_between(architecture: Architecture, source: str, target: str) -> Plan:
@@ -52,6 +52,22 @@ def plan_between(architecture: Architecture, source: str, target: str) -> Plan:
     Raises:
         UnknownNameError: The family has no such layout.
     """
-    inward = plan(table_of(architecture.family, source).inverse, specs_in(architecture, source), architecture.tensors)
-    outward = plan(table_of(architecture.family, target).rules, architecture.tensors)
-    return inward.then(outward)
+    return inward(architecture, source).then(outward(architecture, target))
+
+
+def inward(architecture: Architecture, layout: str) -> Plan:
+    """The plan from a layout of a model to the canonical one.
+
+    Raises:
+        UnknownNameError: The family has no such layout.
+    """
+    return plan(table_of(architecture.family, layout).inverse, specs_in(architecture, layout), architecture.tensors)
+
+
+def outward(architecture: Architecture, layout: str) -> Plan:
+    """The plan from the canonical layout of a model to another.
+
+    Raises:
+        UnknownNameError: The family has no such layout.
+    """
+    return plan(table_of(architecture.family, layout).rules, architecture.tensors)

@@ -177,7 +177,8 @@ def torch_pickle(shape: tuple[int, ...], strides: tuple[int, ...], *, offset: in
     return (
         b"\x80\x02}X\x01\x00\x00\x00wctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\n"
         b"FloatStorage\n"
-        b"X\x01\x00\x00\x000X\x03\x00\x00\x00cpuJ" + struct.pack("<i", numel) + b"tQ\x8a\x08" + struct.pack("<q", offset)
+        b"X\x01\x00\x00\x000X\x03\x00\x00\x00cpuJ" + struct.pack("<i", numel) + b"tQ\x8a\x08"
+        + struct.pack("<q", offset)
         + numbers(shape) + numbers(strides) + b"\x89ccollections\nOrderedDict\n)RtRs."
     )  # fmt: skip
 

@@ -237,3 +237,8 @@ def test_numpy_writes_bfloat16_the_same_way(tmp_path: Path, read: Any) -> None:
 def test_compressed_npz(tmp_path: Path, arrays: Any, read: Any, same: Any) -> None:
     np.savez_compressed(tmp_path / "a.npz", **arrays("float32"))
     same(read(tmp_path / "a.npz"), arrays("float32"))
+
+
+def test_framing_larger_than_a_block(written_format: str, write: Any, read: Any, same: Any) -> None:
+    values = {f"{index}.{'n' * 9000}": np.full(3, index, np.float32) for index in range(300)}
+    same(read(write(values, written_format)), values)

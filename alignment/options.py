@@ -1,0 +1,64 @@
+"""The options that say which two models are aligned and how, and what they stand for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from porting.tool import FILE, options
+
+if TYPE_CHECKING:
+    from alignment.pair import Pair
+    from alignment.settings import Settings
+
+pair_options = options(
+    click.option("--model", help="A model that `pit-port list` names."),
+    click.option("--pair", metavar="FILE[:NAME]", help="A pair declared in a Python file instead."),
+    click.option("--image-size", type=click.IntRange(min=1), help="Pixels; the published size by default."),
+    click.option("--num-classes", type=click.IntRange(min=1), help="Columns of the head."),
+    click.option("--weights", type=FILE, help="Checkpoint in any format and layout; random by default."),
+    click.option("--inputs", type=FILE, help="Images (and labels): .npz, .npy or .safetensors; random by default."),
+    click.option("--batch-size", default=4, show_default=True, type=click.IntRange(min=1)),
+    click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0)),
+    click.option("--dtype", default="both", show_default=True, type=click.Choice(["float32", "float64", "both"])),
+    click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "gpu"])),
+    click.option("--threads", type=click.IntRange(min=1), help="CPU threads of each side."),
+    click.option("--allow-tf32", is_flag=True, help="Let a GPU compute float32 in TensorFloat-32."),
+    click.option("--nondeterministic", is_flag=True, help="Allow nondeterministic algorithms."),
+    click.option("--torch-python", metavar="PATH", help="Interpreter of the torch side; this one by default."),
+    click.option("--paddle-python", metavar="PATH", help="Interpreter of the Paddle side; this one by default."),
+    click.option("--out", type=FILE, help="Where to write; logs/<model>/ by default."),
+)
+"""Which two models, with which weights, on what."""
+
+
+def pair_of(given: dict[str, Any]) -> Pair:
+    """The pair that the options name; they are taken out of the dict.
+
+    Raises:
+        UsageError: Neither or both of `--model` and `--pair` are given.
+    """
+    from alignment.pair import load_pair
+    from alignment.pairs import build
+
+    model, declaration, size, classes = (given.pop(key) for key in ("model", "pair", "image_size", "num_classes"))
+    if (model is None) == (declaration is None):
+        raise click.UsageError("give either --model or --pair")
+    return load_pair(declaration) if declaration else build(model, image_size=size, num_classes=classes)
+
+
+def settings_of(steps: tuple[str, ...], given: dict[str, Any]) -> Settings:
+    """The settings that the remaining options stand for; no steps stand for all."""
+    from alignment.settings import DTYPES, Settings
+    from alignment.steps import STEPS
+
+    dtype = given.pop("dtype")
+    return Settings(
+        steps=steps or tuple(STEPS),
+        dtypes=DTYPES if dtype == "both" else (dtype,),
+        pythons={name: path for name in ("torch", "paddle") if (path := given.pop(f"{name}_python"))},
+        deterministic=not given.pop("nondeterministic"),
+        tf32=given.pop("allow_tf32"),
+        **given,
+    )

@@ -1,0 +1,145 @@
+"""What people see: the verdict first, why, a row a quantity, and every failure."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from alignment.gate import Failure, GateResult
+from alignment.report.model import DIVERGENCE, ROUNDING, SAME_FUNCTION, WITHIN_TOLERANCE, Report, Row, Verdict, overall
+from alignment.report.terminal import headline, print_gate, print_report
+
+
+def row(key: str, dtype: str, verdict: Verdict, size: float = 1e-7, kind: str = "output", margin: float = 0.7) -> Row:
+    numbers = {
+        "mean": size,
+        "max": 10 * size,
+        "rel_l2": size,
+        "error": size,
+        "floor": size,
+        "margin": margin,
+        "limit": 4.0,
+    }
+    step = key.split("/")[0]
+    return Row(key=key, step=step, kind=kind, dtype=dtype, verdict=verdict, reason=f"reason of {key}", **numbers)
+
+
+def report(*rows: Row, model: str = "pit_ti") -> Report:
+    steps = tuple(dict.fromkeys(row.step for row in rows))
+    environment = {"backend": "torch", "torch": "2.13.0", "device": "cpu", "threads": "2"}
+    return Report(overall(rows), model, steps, rows, environments={"reference": environment}, notes=("a note",))
+
+
+def shown(result: Report, *, verbose: bool = False, width: int = 80, terminal: bool = False) -> str:
+    console = Console(
+        file=io.StringIO(), width=width, force_terminal=terminal, color_system="truecolor" if terminal else None
+    )
+    print_report(result, console, verbose=verbose)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+GRADIENTS = [
+    row(f"bp/gradient/blocks.{i}.weight", "float32", ROUNDING, 1e-7 * (i + 1), "gradient", 0.01 * i) for i in range(160)
+]
+GOOD = report(
+    row("forward/logits", "float64", SAME_FUNCTION, 1e-14),
+    row("forward/logits", "float32", ROUNDING),
+    *GRADIENTS,
+)
+
+
+def test_the_verdict_comes_first_then_why() -> None:
+    first, second, note, environment = shown(report(*GOOD.rows[:2]), width=160).splitlines()[:4]
+    assert first == "pit_ti: SAME FUNCTION"
+    assert second == (
+        "float64 agrees in all 1 quantities, to a relative L2 of 1.0e-14 or better; "
+        "float32 differs by rounding, at most 0.7 times the measured noise"
+    )
+    assert note == "note: a note"
+    assert environment == "reference: torch 2.13.0, cpu, 2 threads"
+
+
+@pytest.mark.parametrize("width", [80, 100, 200])
+def test_one_row_a_quantity_with_its_numbers(width: int) -> None:
+    text = shown(GOOD, width=width)
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= width
+    lines = [line.split() for line in text.splitlines()]
+    assert ["logits", "1.0e-14", "1.0e-13", "1.0e-14", "1.0e-14", "0.70", "same", "function"] in lines
+    assert ["logits", "1.0e-07", "1.0e-06", "1.0e-07", "1.0e-07", "0.70", "rounding"] in lines
+
+
+def test_many_are_folded_into_the_worst_and_a_summary() -> None:
+    text = shown(GOOD, width=120)
+    assert "gradient/blocks.159.weight" in text
+    assert "gradient/blocks.156.weight" not in text
+    assert "157 more gradients" in text
+    assert "gradient/blocks.3.weight" in shown(GOOD, width=120, verbose=True)
+    assert "more gradients" not in shown(GOOD, verbose=True)
+
+
+def test_every_failure_is_shown_with_its_reason() -> None:
+    broken = report(*GRADIENTS[:100], row("bp/gradient/head", "float32", DIVERGENCE, 1e-3, "gradient", 70.0))
+    text = shown(broken, width=120)
+    assert text.startswith("pit_ti: DIVERGENCE\n1 of 101 rows diverge, the first is bp/gradient/head (float32)")
+    assert "bp/gradient/head (float32): reason of bp/gradient/head" in text
+    assert "100 more gradients" in text
+
+
+def test_many_failures_are_counted_and_folded() -> None:
+    rows = [row(f"bp/gradient/blocks.{i}.weight", "float32", DIVERGENCE, 1e-3, "gradient", 100 + i) for i in range(40)]
+    text = " ".join(shown(report(*rows), width=120).split())
+    assert "bp/gradient/blocks.39.weight (float32): reason" in text
+    assert "and 28 more rows that diverge: bp/gradient/blocks.{0..27}.weight" in text
+    assert text.count("reason of") == 12
+    assert shown(report(*rows), verbose=True).count("reason of") == 40
+
+
+def test_a_long_key_is_never_cut() -> None:
+    key = "transformers.2.blocks.3.attn.relative_position_bias_table.weight"
+    text = shown(report(row(f"bp/gradient/{key}", "float32", ROUNDING, kind="gradient")), width=80)
+    at = [line.strip() for line in text.splitlines()].index(f"gradient/{key}")
+    assert text.splitlines()[at + 1].split() == ["1.0e-07", "1.0e-06", "1.0e-07", "1.0e-07", "0.70", "rounding"]
+
+
+def test_plain_text_without_a_terminal_and_with_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "\x1b" not in shown(GOOD)
+    assert "\x1b[1;32m" in shown(GOOD, terminal=True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "32m" not in shown(GOOD, terminal=True)
+
+
+def test_a_name_with_markup_is_shown_as_it_is() -> None:
+    assert "[red]x[/red]" in shown(report(row("forward/[red]x[/red]", "float32", ROUNDING)))
+
+
+def test_ascii_output_is_enough() -> None:
+    console = Console(file=io.TextIOWrapper(io.BytesIO(), encoding="ascii"), width=80)
+    print_report(GOOD, console)
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([row("a/x", "float32", WITHIN_TOLERANCE)], "1 within tolerance, to a relative L2 of 1.0e-07, without float64"),
+        ([], "nothing was compared"),
+    ],
+)
+def test_the_headline_says_what_the_evidence_is(rows: list[Row], expected: str) -> None:
+    assert headline(report(*rows)).startswith(expected)
+
+
+def test_gate_results() -> None:
+    console = Console(file=io.StringIO(), width=120)
+    print_gate(GateResult(True, (), 12), console)
+    failures = tuple(
+        Failure(f"bp/gradient/blocks.{i}.w", "bp", "float32", "rel_l2", "1", "at most 0.1") for i in range(20)
+    )
+    print_gate(GateResult(False, failures, 12), console)
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert text.startswith("PASSED  12 rows held against thresholds\nFAILED  20 failures\n")
+    assert "bp/gradient/blocks.0.w (float32): rel_l2 is 1, expected at most 0.1" in text
+    assert "and 8 more: bp/gradient/blocks.{12..19}.w" in text

@@ -1,0 +1,167 @@
+"""The gate: what passes, what fails, and what it says of its own configuration."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alignment.errors import FileError, NothingComparedError
+from alignment.gate import Failure, GateConfig, Requirement, Threshold, gate, load_config
+from alignment.report.model import DIVERGENCE, ROUNDING, SAME_FUNCTION, Report, Row
+
+REQUIRE = (Requirement("forward", "float64"),)
+
+
+def row(key: str, dtype: str = "float64", **fields: Any) -> Row:
+    given = {
+        "kind": "output",
+        "mean": 1e-12,
+        "max": 1e-11,
+        "rel_l2": 1e-12,
+        "verdict": SAME_FUNCTION if dtype == "float64" else ROUNDING,
+        "reason": "because",
+        "error": 1e-12,
+        "margin": 0.5,
+        **fields,
+    }
+    return Row(key=key, step=key.split("/")[0], dtype=dtype, **given)
+
+
+def report(*rows: Row, **fields: Any) -> Report:
+    verdict = DIVERGENCE if any(row.verdict == DIVERGENCE for row in rows) else SAME_FUNCTION
+    return Report(verdict, "pit_ti", tuple(dict.fromkeys(row.step for row in rows)), rows, **fields)
+
+
+GOOD = report(row("forward/logits"), row("forward/logits", "float32"), row("bp/gradient/norm.weight", kind="gradient"))
+
+
+def test_a_report_within_all_limits_passes() -> None:
+    config = GateConfig(REQUIRE, (Threshold(key="logits", max_rel_l2=1e-10), Threshold(step="bp", max_margin=1)))
+    result = gate(GOOD, config)
+    assert result.passed
+    assert not result.failures
+    assert result.checked == 3
+
+
+@pytest.mark.parametrize(
+    ("threshold", "what", "found"),
+    [
+        (Threshold(key="forward/logits", dtype="float64", max_mean=1e-13), "mean", "1e-12"),
+        (Threshold(key="logits", dtype="float64", max_abs=1e-13), "max", "1e-11"),
+        (Threshold(step="forward", dtype="float64", max_rel_l2=1e-13), "rel_l2", "1e-12"),
+        (Threshold(key="forward/*", dtype="float64", max_error=0), "error", "1e-12"),
+        (Threshold(key="log*", dtype="float64", device="cpu", max_margin=0.4), "margin", "0.5"),
+    ],
+)
+def test_every_limit_holds(threshold: Threshold, what: str, found: str) -> None:
+    result = gate(GOOD, GateConfig(REQUIRE, (threshold,)))
+    assert not result.passed
+    (failure,) = result.failures
+    assert (failure.key, failure.step, failure.dtype) == ("forward/logits", "forward", "float64")
+    assert (failure.what, failure.found) == (what, found)
+    assert f"forward/logits (float64): {what} is {found}, expected at most" in str(failure)
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
+def test_a_number_that_is_none_fails(value: float | None) -> None:
+    result = gate(report(row("forward/logits", rel_l2=value)), GateConfig(REQUIRE, (Threshold(max_rel_l2=1),)))
+    assert [failure.what for failure in result.failures] == ["rel_l2"]
+
+
+def test_identical_rows_have_no_margin_and_need_none() -> None:
+    identical = row("forward/parameters/w", max=0.0, rel_l2=0.0, margin=None)
+    assert gate(report(identical), GateConfig(REQUIRE, (Threshold(max_margin=1),))).passed
+
+
+def test_a_divergence_fails_whatever_the_thresholds_say() -> None:
+    diverged = report(row("forward/logits", verdict=DIVERGENCE))
+    (failure,) = gate(diverged, GateConfig(REQUIRE)).failures
+    assert (failure.what, failure.found) == ("verdict", "divergence (because)")
+    edited = replace(report(row("forward/logits")), verdict=DIVERGENCE)
+    assert not gate(edited, GateConfig(REQUIRE)).passed
+
+
+@pytest.mark.parametrize(
+    "requirement",
+    [Requirement("loss", "float64"), Requirement("bp", "float32"), Requirement("forward", "float64", key="stage_0")],
+)
+def test_what_is_required_must_be_there(requirement: Requirement) -> None:
+    (failure,) = gate(GOOD, GateConfig((requirement,))).failures
+    assert (failure.what, failure.step) == ("missing", requirement.step)
+
+
+def test_a_required_verdict() -> None:
+    config = GateConfig((Requirement("forward", "float32", verdict=SAME_FUNCTION),))
+    (failure,) = gate(GOOD, config).failures
+    assert failure == Failure("forward/logits", "forward", "float32", "verdict", "rounding", "same function")
+
+
+def test_a_stale_threshold_fails_and_one_for_another_device_does_not_apply() -> None:
+    stale = gate(GOOD, GateConfig(REQUIRE, (Threshold(key="stage_*", max_abs=1),)))
+    assert "no row that this threshold matches" in str(stale.failures[0])
+    assert gate(GOOD, GateConfig(REQUIRE, (Threshold(device="gpu", max_abs=0),))).passed
+    on_gpu = replace(GOOD, device="gpu")
+    assert not gate(on_gpu, GateConfig(REQUIRE, (Threshold(device="gpu", max_abs=0),))).passed
+
+
+def test_an_empty_report_compares_nothing() -> None:
+    with pytest.raises(NothingComparedError, match="the report has no rows"):
+        gate(report(), GateConfig(REQUIRE))
+
+
+def load(tmp_path: Path, text: str) -> GateConfig:
+    path = tmp_path / "pit-align.toml"
+    path.write_text(text)
+    return load_config(path)
+
+
+def test_a_configuration_is_read(tmp_path: Path) -> None:
+    text = 'require = [{step = "forward", dtype = "float64"}]\n[[threshold]]\nkey = "logits"\nmax_margin = 4\n'
+    assert load(tmp_path, text) == GateConfig(REQUIRE, (Threshold(key="logits", max_margin=4.0),))
+
+
+HEAD = 'require = [{step = "forward", dtype = "float64"}]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "field 'require' is missing"),
+        ("require = []", "require: is empty"),
+        (HEAD + "[[thresholds]]\nmax_abs = 1", "thresholds: unknown field; did you mean 'threshold'"),
+        (
+            HEAD + "[[threshold]]\nmax_rel_l3 = 1",
+            r"threshold\[0\].max_rel_l3: unknown field; did you mean 'max_rel_l2'",
+        ),
+        (HEAD + '[[threshold]]\nmax_abs = "1"', r"threshold\[0\].max_abs: expected a number, found '1'"),
+        (HEAD + "[[threshold]]\nmax_abs = true", r"threshold\[0\].max_abs: expected a number, found True"),
+        (HEAD + "[[threshold]]\nmax_abs = nan", r"threshold\[0\].max_abs: nan is no finite number of 0 or more"),
+        (HEAD + "[[threshold]]\nmax_abs = -1.0", r"threshold\[0\].max_abs: -1.0 is no finite number of 0 or more"),
+        (HEAD + '[[threshold]]\nkey = "x"', r"threshold\[0\]: sets no limit; set one of max_mean"),
+        (HEAD + "[threshold]\nmax_abs = 1", "threshold: expected a list, found a table"),
+        (
+            'require = [{step = "forward", dtype = "float64", verdict = "same"}]',
+            r"require\[0\].verdict: 'same' is not known",
+        ),
+        ("require = }", r"not valid TOML: .*line 1"),
+    ],
+)
+def test_a_configuration_that_is_not_valid_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(FileError, match=message) as caught:
+        load(tmp_path, text)
+    assert "pit-align.toml" in str(caught.value)
+
+
+def test_no_configuration(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="cannot be read"):
+        load_config(tmp_path / "none.toml")
+
+
+def test_the_shipped_configuration_is_valid_and_wants_all_four_steps() -> None:
+    config = load_config(Path(__file__).parents[2] / "pit-align.toml")
+    wanted = {(requirement.step, requirement.dtype) for requirement in config.require}
+    assert wanted == {(step, f"float{n}") for step in ("forward", "metric", "loss", "bp") for n in (32, 64)}
+    assert not gate(GOOD, config).passed

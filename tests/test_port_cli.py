@@ -1,0 +1,106 @@
+"""`pit-port plan`, `verify` and changes to the model, as their users run them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+import cli
+from porting.architectures import build
+from porting.checkpoint import open_checkpoint, write_checkpoint
+from porting.checkpoint.tensor import LazyTensor
+from porting.convert import write_random
+
+SMALL = build("pit_ti", image_size=48, num_classes=7)
+
+
+def pit_port(*words: str | Path) -> Result:
+    return CliRunner().invoke(cli.pit_port, [str(word) for word in words], prog_name="pit-port")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "pit_ti.pth"
+    write_random(SMALL, path)
+    return path
+
+
+def test_a_plan_can_be_reviewed(source: Path) -> None:
+    done = pit_port("plan", source, "--to", "paddlevit")
+    assert done.exit_code == 0, done.output
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert rows[1] == ["target", "source", "operations", "tensors"]
+    name = "transformers.1.blocks.{0..5}.attn.proj.weight"
+    assert [name, name, "transpose", "6"] in rows
+    timm = pit_port("plan", source, "--to", "timm").stdout
+    assert "transformers.{1..2}.pool.fc.weight" in timm
+    assert "pools.{0..1}.fc.weight" in timm
+
+
+def test_a_plan_for_programs_names_every_tensor(source: Path) -> None:
+    plan = json.loads(pit_port("plan", source, "--to", "timm", "--num-classes", "3", "--json").stdout)
+    by_target = {row["target"]: row for row in plan if row["target"]}
+    assert len(by_target) == 160
+    assert by_target["transformers.1.pool.fc.bias"]["sources"] == ["pools.0.fc.bias"]
+    assert by_target["head.weight"]["shape"] == [3, 256]
+    assert by_target["head.weight"]["sources"] == []
+    assert [row["sources"] for row in plan if row["target"] is None] == [["head.weight"], ["head.bias"]]
+
+
+def test_changes_to_the_model_are_told(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "large.pdparams"
+    done = pit_port("convert", source, target, "--image-size", "64", "--num-classes", "3")
+    assert done.exit_code == 0, done.output
+    assert "pit_ti at 64x64, 3 classes, from pit_ti at 48x48, 7 classes" in done.stdout
+    assert "pos_embed: resize to 7x7, bicubic" in done.stdout
+    with open_checkpoint(target) as checkpoint:
+        assert checkpoint.tensors["pos_embed"].shape == (1, 64, 7, 7)
+        assert checkpoint.tensors["head.weight"].shape == (256, 3)
+    impossible = pit_port("convert", source, tmp_path / "new.pth", "--image-size", "8")
+    assert impossible.exit_code == 2
+    assert "smaller than the patch size 16" in impossible.stderr
+    assert not (tmp_path / "new.pth").exists()
+
+
+def test_a_port_is_verified_and_a_broken_one_is_not(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    target = tmp_path / "pit_ti.pdparams"
+    done = pit_port("convert", source, target, "--verify")
+    assert done.exit_code == 0, done.output
+    assert f"verified: {target} (in paddle), a port of {source} (in torch)" in done.stdout
+    assert "same function: float64 agrees in all 4 quantities" in done.stdout
+    with open_checkpoint(target) as checkpoint:
+        arrays = {name: np.array(tensor.load()) for name, tensor in checkpoint.tensors.items()}
+    arrays["transformers.0.blocks.0.attn.proj.weight"] = arrays["transformers.0.blocks.0.attn.proj.weight"].T.copy()
+    write_checkpoint(target, {name: LazyTensor.of(array) for name, array in arrays.items()}, overwrite=True)
+    broken = pit_port("verify", source, target, "--json")
+    assert broken.exit_code == 1
+    result = json.loads(broken.stdout)
+    assert (result["passed"], result["verdict"]) == (False, "divergence")
+    assert [each["name"] for each in result["tensors"]["different"]] == ["transformers.0.blocks.0.attn.proj.weight"]
+    assert result["forward"]["forward/logits (float64)"]["verdict"] == "divergence"
+
+
+def test_a_port_within_torch_is_verified_in_torch(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "pit_ti.safetensors"
+    assert pit_port("convert", source, target, "--to", "timm").exit_code == 0
+    done = pit_port("verify", source, target, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert f"verified: {target} (in torch)" in done.stdout
+
+
+def test_verify_refuses_what_cannot_be_equal(source: Path, tmp_path: Path) -> None:
+    asked = pit_port("convert", source, tmp_path / "new.pdparams", "--verify", "--num-classes", "3")
+    assert asked.exit_code == 2
+    assert "--verify proves equal weights" in asked.stderr
+    other = tmp_path / "other.pth"
+    write_random(build("pit_xs", image_size=48, num_classes=7), other)
+    done = pit_port("verify", source, other)
+    assert done.exit_code == 3
+    assert "not a port of it" in done.stderr

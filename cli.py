@@ -6,6 +6,7 @@ progress and logs to stderr. Everything heavy is imported by the command that ne
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,8 @@ def pit_port(debug: bool) -> None:
     pit-port inspect pit_b.pdparams
     pit-port diff pit_b.pth pit_b.pdparams
     """
+    # NumPy only copies here: its linear algebra need not start a thread a core, which takes 20 ms of every command.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 _surgery_options = options(

@@ -39,7 +39,8 @@ class Writer(Protocol):
     WRITTEN: Mapping[str, str]
     RESERVED: tuple[str, ...]
 
-    def write(self, output: Output, tensors: Mapping[str, LazyTensor], metadata: Mapping[str, str]) -> None: ...
+    def write(self, output: Output, tensors: Mapping[str, LazyTensor], metadata: Mapping[str, str]) -> None:
+        """Write the whole file."""
 
 
 _WRITERS: Mapping[str, Writer] = {

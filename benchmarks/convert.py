@@ -1,8 +1,8 @@
 """Times the port of a checkpoint against `cp` and against the script that imports both frameworks.
 
 Every way runs as a process of its own, the ways interleaved, with the source in the page cache and no file under the
-target's name; the table shows the median wall time and resident set of each. Ours includes starting Python, checking the
-source's checksums and reading the target back.
+target's name; the table shows the median wall time and resident set of each. Ours includes starting Python, checking
+the source's checksums and reading the target back.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def measure(folder: Path, model: str, runs: int, all_pairs: bool) -> Results:
         script = folder / "naive.py"
         script.write_text(_NAIVE)
         ways["torch -> paddle"] = ([tool, "convert", str(source)], folder / "ours.pdparams")
-        ways["both frameworks"] = ([sys.executable, str(script), str(source)], folder / "naive.pdparams")
+        ways["both frameworks"] = ([sys.executable, "-W", "ignore", str(script), str(source)], folder / "naive.pdparams")
     samples: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
     for _ in track(range(runs), "Timing", console=Console(stderr=True), transient=True):
         for way, (command, target) in ways.items():

@@ -308,6 +308,8 @@ def _environment(recordings: Mapping[str, Recording]) -> dict[str, str]:
 
 
 def _notes(reference: Mapping[str, Recording], candidate: Mapping[str, Recording], rows: list[Row]) -> Iterator[str]:
+    manifests = [recording.manifest for side in (reference, candidate) for recording in side.values()]
+    yield from dict.fromkeys(note for manifest in manifests for note in manifest.notes)
     if any(row.verdict == WITHIN_TOLERANCE for row in rows):
         yield "some quantities are judged by tolerance only: the reference has no float64 recording of them"
     if "float64" not in candidate and "float64" in reference:

@@ -90,6 +90,7 @@ class Manifest:
         command: The command line that made it.
         python: The interpreter that made it.
         created: ISO 8601 time with its zone.
+        notes: What a reader of the report must know: steps that do not apply, tensors that are not compared.
         entries: What each array is, in the order in which they were recorded. `Recorder.write` fills it.
         format_version: Version of this layout on disk.
     """
@@ -109,6 +110,7 @@ class Manifest:
     command: str = ""
     python: str = ""
     created: str = ""
+    notes: tuple[str, ...] = ()
     entries: Mapping[str, Entry] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 

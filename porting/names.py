@@ -8,6 +8,8 @@ from difflib import get_close_matches
 
 from porting.errors import UnknownNameError
 
+_MAX_INDICES = 6
+"""Indices of a name that are folded; names of real tensors have three."""
 _INDEX = re.compile(r"(?<![^.])\d+(?![^.])")
 
 
@@ -42,7 +44,7 @@ def fold_members(names: Iterable[str]) -> dict[str, list[str]]:
     """As `fold`, with the names that each folded one stands for."""
     folded = {name: [name] for name in names}
     positions = max((len(_INDEX.findall(name)) for name in folded), default=0)
-    for position in reversed(range(positions)):
+    for position in reversed(range(min(positions, _MAX_INDICES))):
         folded = _fold_at(folded, position)
     return folded
 

@@ -5,7 +5,8 @@ Sources: `ndarray.__reduce_ex__` and `ndarray.__setstate__` (NumPy manual), `num
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from codecs import getincrementaldecoder
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal
@@ -156,20 +157,31 @@ def _data(source: Source, data: object) -> Bytes:
         case Span(offset, length):
             return source.array(offset, length)
         case Latin(str() as text):
-            return np.frombuffer(_latin(source, text), np.uint8)
+            return _latin(source, [text.encode()])
         case Latin(Text(offset, length)):
-            try:
-                return np.frombuffer(_latin(source, str(source.view(offset, length), "utf-8")), np.uint8)
-            except UnicodeDecodeError:
-                raise source.error("holds a tensor whose bytes are no UTF-8 text; the file is damaged") from None
+            return _latin(
+                source,
+                (source.view(at, min(_STEP, offset + length - at)) for at in range(offset, offset + length, _STEP)),
+            )
     raise AssertionError(data)
 
 
-def _latin(source: Source, text: str) -> bytes:
+_STEP = 1 << 20
+"""Bytes of a text that are decoded together."""
+
+
+def _latin(source: Source, parts: Iterable[bytes | memoryview]) -> Bytes:
+    """The bytes that a UTF-8 text of one character a byte stands for, decoded a part at a time."""
+    decoder, found = getincrementaldecoder("utf-8")(), bytearray()
     try:
-        return text.encode("latin-1")
+        for part in parts:
+            found += decoder.decode(bytes(part)).encode("latin-1")
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        raise source.error("holds a tensor whose bytes are no UTF-8 text; the file is damaged") from None
     except UnicodeEncodeError:
         raise source.error("holds a tensor whose bytes are no Latin-1 text; the file is damaged") from None
+    return np.frombuffer(found, np.uint8)
 
 
 def array_symbols(source: Source) -> Mapping[str, Symbol]:

@@ -11,17 +11,23 @@ The opcodes are those of protocols 2 to 5 that pickling data uses, as documented
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping, Sized
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from sys import getsizeof
 from typing import Protocol, TypeAlias, runtime_checkable
 
-from porting.checkpoint.source import Source
+from porting.checkpoint.source import Source, shown
 from porting.errors import CheckpointError
 
 LONG = 4096
 """Bytes from which on a string is left in the file."""
-BUDGET = 5_000_000
-"""Opcodes and container items that one pickle may take; a checkpoint of ten thousand tensors takes 300,000."""
+BUDGET = 2**26
+"""Bytes of objects that one file's pickles may make, by the estimates below, besides texts and bytes, which the file
+itself holds. It bounds the time too. A checkpoint of ten thousand tensors takes half of it."""
+_OPCODE, _CONTAINER, _SET, _ITEM, _MEMO, _CALL = 40, 64, 224, 96, 96, 256
+"""What an opcode makes at least, an empty container and a set, an item of a dict or set, a memo's entry, a call."""
+_MAX_KEY = 2**60
+"""Integers beyond it would hash alike, and a dict of many such keys takes minutes."""
 
 
 class Malformed(Exception):  # noqa: N818
@@ -73,6 +79,7 @@ class Buildable(Protocol):
 
 
 _SCALARS = (str, int, float, bytes, type(None))
+_CONTAINERS = (list, tuple, dict, set, frozenset)
 
 
 class PickleMachine:
@@ -101,14 +108,14 @@ class PickleMachine:
             CheckpointError: The pickle is truncated, damaged or beyond `BUDGET`.
             UnsafePickleError: It asks for a global that is not in the table.
         """
-        self._at = offset
+        self._at, self._memo = offset, {}
         handlers = _HANDLERS
         while True:
             self._opcode_at = self._at
             code = self._take(1)[0]
             if code == _STOP:
                 break
-            self._charge(1)
+            self._charge(_OPCODE)
             handler = handlers.get(code)
             if handler is None:
                 raise self._error(f"opcode {bytes([code])!r} is none that a checkpoint needs")
@@ -127,10 +134,10 @@ class PickleMachine:
     def _error(self, problem: str) -> CheckpointError:
         return self._source.error(f"is a damaged pickle: at byte {self._opcode_at}, {problem}; fetch or save it again")
 
-    def _charge(self, count: int) -> None:
-        self._left -= count
+    def _charge(self, nbytes: int) -> None:
+        self._left -= nbytes
         if self._left < 0:
-            raise self._error(f"it has passed {BUDGET} items, more than any checkpoint needs")
+            raise self._error(f"it makes more than {BUDGET >> 20} MiB of objects, more than any checkpoint needs")
 
     def _take(self, length: int) -> memoryview:
         view = self._source.view(self._at, length)
@@ -143,6 +150,10 @@ class PickleMachine:
     def _push(self, value: object) -> None:
         self._stack.append(value)
 
+    def _push_new(self, value: object, nbytes: int = _CONTAINER) -> None:
+        self._charge(nbytes)
+        self._stack.append(value)
+
     def _above_mark(self) -> list[object]:
         items = self._stack
         self._stack = self._outer.pop()
@@ -152,25 +163,27 @@ class PickleMachine:
         length = self._number(size)
         start = self._at
         view = self._take(length)
-        self._push(bytes(view) if length < LONG else Span(start, length))
+        self._push_new(bytes(view) if length < LONG else Span(start, length))
 
     def _text(self, size: int) -> None:
         length = self._number(size)
         start = self._at
         view = self._take(length)
         if length >= LONG:
-            return self._push(Text(start, length))
+            self._push_new(Text(start, length))
+            return
         try:
-            return self._push(str(view, "utf-8"))
+            text = str(view, "utf-8")
         except UnicodeDecodeError:
             raise Malformed("a text is not UTF-8") from None
+        self._push_new(text, getsizeof(text) - length)
 
     def _byte_text(self, size: int) -> None:
         """A `str` of Python 2: bytes, read as Latin-1 like `paddle.load` does, so that names come out as text."""
         length = self._number(size)
         start = self._at
         view = self._take(length)
-        self._push(str(view, "latin-1") if length < LONG else Span(start, length))
+        self._push_new(str(view, "latin-1") if length < LONG else Span(start, length))
 
     def _long(self) -> None:
         self._push(int.from_bytes(self._take(self._number(1)), "little", signed=True))
@@ -184,15 +197,18 @@ class PickleMachine:
         self._source.view(self._at + 8, self._number(8))
 
     def _memoize(self) -> None:
+        self._charge(_MEMO)
         self._memo[len(self._memo)] = self._stack[-1]
 
     def _put(self, size: int) -> None:
+        self._charge(_MEMO)
         self._memo[self._number(size)] = self._stack[-1]
 
     def _get(self, size: int) -> None:
         self._push(self._memo[self._number(size)])
 
     def _mark(self) -> None:
+        self._charge(_CONTAINER)
         self._outer.append(self._stack)
         self._stack = []
 
@@ -205,6 +221,7 @@ class PickleMachine:
     def _tuple(self, count: int) -> None:
         if len(self._stack) < count:
             raise IndexError
+        self._charge(_CONTAINER)
         self._stack[len(self._stack) - count :] = [tuple(self._stack[len(self._stack) - count :])]
 
     def _append(self, items: list[object]) -> None:
@@ -217,9 +234,10 @@ class PickleMachine:
         target = self._stack[-1]
         if not isinstance(target, dict) or len(items) % 2:
             raise Malformed(f"keys are set in {_kind(target)}, expected a dict and pairs")
+        self._charge(_ITEM * (len(items) // 2))
         for key, value in zip(items[::2], items[1::2], strict=True):
-            if _hashable(key) in target:
-                raise Malformed(f"the key {key!r:.100} occurs twice in one dict")
+            if hashable(key) in target:
+                raise Malformed(f"the key {shown(key)} occurs twice in one dict")
             target[key] = value
 
     def _set_item(self) -> None:
@@ -231,7 +249,12 @@ class PickleMachine:
         target = self._stack[-1]
         if not isinstance(target, set):
             raise Malformed(f"items are added to {_kind(target)}, expected a set")
-        target.update(map(_hashable, items))
+        self._charge(_ITEM * len(items))
+        target.update(map(hashable, items))
+
+    def _frozen_set(self) -> None:
+        items = self._above_mark()
+        self._push_new(frozenset(map(hashable, items)), _SET + _ITEM * len(items))
 
     def _global(self) -> None:
         self._push(self._find(self._line(), self._line()))
@@ -267,7 +290,7 @@ class PickleMachine:
             raise Malformed(f"a call has {_kind(arguments)} for its arguments")
         if not isinstance(symbol, Symbol) or symbol.call is None:
             raise Malformed(f"{_kind(symbol)} is called")
-        self._charge(sum(len(item) for item in arguments if isinstance(item, Sized)))
+        self._charge(_CALL + _ITEM * sum(len(item) for item in arguments if isinstance(item, _CONTAINERS)))
         self._push(symbol.call(arguments))
 
     def _build(self) -> None:
@@ -284,10 +307,10 @@ class PickleMachine:
         self._push(self._persistent(self._stack.pop()))
 
 
-def _hashable(key: object) -> object:
-    """A key that hashes without recursion: a scalar, or a tuple of them."""
+def hashable(key: object) -> object:
+    """A key that hashes without recursion, and unlike others: a scalar, or a tuple of them; raises `Malformed`."""
     for item in key if isinstance(key, tuple) else (key,):
-        if not isinstance(item, _SCALARS):
+        if not isinstance(item, _SCALARS) or (isinstance(item, int) and abs(item) >= _MAX_KEY):
             raise Malformed(f"{_kind(item)} is used as a key")
     return key
 
@@ -320,15 +343,15 @@ _HANDLERS: dict[int, _Handler] = {
         b"\x8d": lambda m: m._text(8),
         b"U": lambda m: m._byte_text(1),
         b"T": lambda m: m._byte_text(4),
-        b"]": lambda m: m._push([]),
-        b"}": lambda m: m._push({}),
+        b"]": lambda m: m._push_new([]),
+        b"}": lambda m: m._push_new({}),
         b")": lambda m: m._push(()),
-        b"\x8f": lambda m: m._push(set()),
+        b"\x8f": lambda m: m._push_new(set(), _SET),
         b"(": PickleMachine._mark,
         b"0": PickleMachine._pop,
         b"1": lambda m: m._above_mark() and None,
         b"2": lambda m: m._push(m._stack[-1]),
-        b"t": lambda m: m._push(tuple(m._above_mark())),
+        b"t": lambda m: m._push_new(tuple(m._above_mark())),
         b"\x85": lambda m: m._tuple(1),
         b"\x86": lambda m: m._tuple(2),
         b"\x87": lambda m: m._tuple(3),
@@ -337,7 +360,7 @@ _HANDLERS: dict[int, _Handler] = {
         b"s": PickleMachine._set_item,
         b"u": lambda m: m._update(m._above_mark()),
         b"\x90": PickleMachine._add_items,
-        b"\x91": lambda m: m._push(frozenset(map(_hashable, m._above_mark()))),
+        b"\x91": PickleMachine._frozen_set,
         b"\x94": PickleMachine._memoize,
         b"q": lambda m: m._put(1),
         b"r": lambda m: m._put(4),

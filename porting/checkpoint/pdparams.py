@@ -20,7 +20,7 @@ from porting.checkpoint.machine import Malformed, PickleMachine, Symbol, Unsafe
 from porting.checkpoint.output import Output
 from porting.checkpoint.pickle_writer import PickleWriter
 from porting.checkpoint.pickles import MAX_DEPTH, plain_symbols, require_end
-from porting.checkpoint.source import Source
+from porting.checkpoint.source import Source, brief
 from porting.checkpoint.tensor import Array, Described, LazyTensor
 
 _NAME_TABLE = "StructuredToParameterName@@"
@@ -37,10 +37,7 @@ def read(source: Source) -> object:
     if isinstance(value, dict):
         value = {key: item for key, item in value.items() if key != _NAME_TABLE}
         value = _joined(source, value)
-    return _tensors(source, value, MAX_DEPTH, [_MAX_ITEMS])
-
-
-_MAX_ITEMS = 1_000_000
+    return _Tensors(source).of(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,25 +99,39 @@ def _joined(source: Source, value: Mapping[object, object]) -> dict[object, obje
                 if len(arrays) == len(names) and key not in items:
                     items[key] = _Joined(source, shape, arrays)
                     continue
-        raise source.error(f"{key!s:.100} is stored in slices, and they are not all there; fetch or save it again")
+        raise source.error(f"{brief(key)} is stored in slices, and they are not all there; fetch or save it again")
     return items
 
 
-def _tensors(source: Source, value: object, depth: int, left: list[int]) -> object:
-    """The value with each array, and each pair of a name and an array, as a tensor of Paddle."""
-    left[0] -= 1
-    if depth < 0 or left[0] < 0:
-        raise source.error(f"is nested more than {MAX_DEPTH} deep or holds more than {_MAX_ITEMS} items")
-    match value:
-        case Described():
-            return _PaddleTensor(value)
-        case tuple() as pair if len(pair) == 2 and isinstance(pair[0], str) and isinstance(pair[1], Described):
-            return _PaddleTensor(pair[1])
-        case dict():
-            return {key: _tensors(source, item, depth - 1, left) for key, item in value.items()}
-        case list():
-            return [_tensors(source, item, depth - 1, left) for item in value]
-    return value
+class _Tensors:
+    """Makes a tensor of Paddle of each array, and of each pair of a name and an array, in nested containers.
+
+    What the pickle refers to many times is done once, as often as that may be.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._done: dict[int, object] = {}
+
+    def of(self, value: object, depth: int = MAX_DEPTH) -> object:
+        """The value with its tensors; raises `CheckpointError` when it is nested too deep, or within itself."""
+        if depth < 0:
+            raise self._source.error(f"is nested more than {MAX_DEPTH} deep; save model.state_dict()")
+        match value:
+            case Described():
+                return _PaddleTensor(value)
+            case (str(), Described() as array):
+                return _PaddleTensor(array)
+            case dict() | list():
+                if id(value) not in self._done:
+                    self._done[id(value)] = self._container(value, depth - 1)
+                return self._done[id(value)]
+        return value
+
+    def _container(self, value: dict[object, object] | list[object], depth: int) -> object:
+        if isinstance(value, dict):
+            return {key: self.of(item, depth) for key, item in value.items()}
+        return [self.of(item, depth) for item in value]
 
 
 WRITTEN: Mapping[str, str] = {

@@ -9,8 +9,9 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import NamedTuple
 
-from porting.checkpoint import mindspore, npz, pdparams, safetensors, torch_legacy, torch_zip, zips
-from porting.checkpoint.envelope import unwrap
+from porting.checkpoint import mindspore, npz, pdparams, safetensors, sharded, torch_legacy, torch_zip, zips
+from porting.checkpoint.envelope import Kind, unwrap
+from porting.checkpoint.locating import Place, averages_beside, locate
 from porting.checkpoint.source import Source
 from porting.checkpoint.tensor import Described, LazyTensor
 from porting.errors import CheckpointError
@@ -21,25 +22,29 @@ class Checkpoint:
     """An open checkpoint; close it, or use it in a `with` statement.
 
     Attributes:
-        path: The file.
+        path: The file, or the address that it was fetched from.
         format: One of `FORMATS`.
         tensors: By name, in the order of the file; their data is read when it is asked for.
-        envelope: What was unwrapped, outermost first: keys such as `state_dict`, prefixes such as `module.`.
+        envelope: What was unwrapped, outermost first: the file that was chosen in a folder, the index of shards, keys
+            such as `state_dict`, prefixes such as `module.`.
         notes: What was left out, and why.
         metadata: Texts that a safetensors file carries beside its tensors.
+        weights: `"model"` or `"ema"`; None where the file holds one state dict and does not say whose it is.
     """
 
-    path: Path
+    path: Path | str
     format: str
     tensors: Mapping[str, LazyTensor]
     envelope: tuple[str, ...]
     notes: tuple[str, ...]
     metadata: Mapping[str, str]
-    _source: Source = field(repr=False)
+    weights: Kind | None
+    _sources: tuple[Source, ...] = field(repr=False)
 
     def close(self) -> None:
         """Lets go of the file; its tensors cannot be loaded any more."""
-        self._source.close()
+        for source in self._sources:
+            source.close()
 
     def __enter__(self) -> Checkpoint:
         return self
@@ -48,40 +53,63 @@ class Checkpoint:
         self.close()
 
 
-def open_checkpoint(path: str | PathLike[str]) -> Checkpoint:
+def open_checkpoint(path: str | PathLike[str], *, weights: Kind | None = None, required: bool = True) -> Checkpoint:
     """Opens a file and lists its tensors; nothing in it is executed, and no tensor is read yet.
 
+    Args:
+        path: A file, the index of a sharded checkpoint, a folder with one of them, or `hf://owner/name[/file]`.
+        weights: `"model"` or `"ema"`, where a training checkpoint holds both; by default the average, as timm does.
+        required: Whether it is an error that the weights asked for are not there; otherwise what is there is read.
+
     Raises:
-        CheckpointError: The file cannot be read, is no checkpoint, is damaged, or holds no state dict.
+        CheckpointError: The file cannot be read, is no checkpoint, is damaged, or holds no state dict, or not the one
+            that was asked for.
         UnsafePickleError: It asks for more than tensors and plain containers.
+        HubError: The address is malformed, or cannot be fetched.
     """
-    source = Source.open(Path(path))
+    place = locate(path)
+    sources: list[Source] = []
     try:
-        return _opened(source)
+        return _opened(place, sources, weights, required=required)
     except BaseException:
-        source.close()
+        for source in sources:
+            source.close()
         raise
 
 
-def _opened(source: Source) -> Checkpoint:
-    content = _read(source)
-    found = unwrap(content.saved, source.error)
+def _opened(place: Place, sources: list[Source], weights: Kind | None, *, required: bool) -> Checkpoint:
+    source = _source(place.path, place.name, sources)
+    content = _sharded(place, sources) or _read(source)
+    averages = averages_beside(place.path) if content.format == "pdparams" else ""
+    found = unwrap(content.saved, source.error, weights=weights, required=required, averages=averages)
     tensors = {key: leaf.tensor(key) if isinstance(leaf, Described) else leaf for key, leaf in found.tensors.items()}
-    _require_plausible(source, tensors)
-    notes = (*found.notes, *content.notes)
-    return Checkpoint(Path(source.path), content.format, tensors, found.envelope, notes, content.metadata, source)
+    _require_plausible(source, sources, tensors)
+    return Checkpoint(
+        path=source.path,
+        format=content.format,
+        tensors=tensors,
+        envelope=(*filter(None, (place.chosen,)), *content.envelope, *found.envelope),
+        notes=(*found.notes, *content.notes),
+        metadata=content.metadata,
+        weights=found.weights,
+        _sources=tuple(sources),
+    )
+
+
+def _source(path: Path, name: Path | str, sources: list[Source]) -> Source:
+    source = Source.open(path, name)
+    sources.append(source)
+    return source
 
 
 _MAX_EXPANSION = 2**30
 
 
-def _require_plausible(source: Source, tensors: Mapping[str, LazyTensor]) -> None:
-    """Checks that the tensors do not add up to far more than the file: views can repeat what is stored."""
-    total = sum(tensor.nbytes for tensor in tensors.values())
-    if total > 100 * source.size + _MAX_EXPANSION:
-        raise source.error(
-            f"holds {source.size} bytes that its tensors repeat to {total}; save it without expanded views"
-        )
+def _require_plausible(source: Source, sources: list[Source], tensors: Mapping[str, LazyTensor]) -> None:
+    """Checks that the tensors do not add up to far more than the files: views can repeat what is stored."""
+    total, stored = sum(tensor.nbytes for tensor in tensors.values()), sum(each.size for each in sources)
+    if total > 100 * stored + _MAX_EXPANSION:
+        raise source.error(f"holds {stored} bytes that its tensors repeat to {total}; save it without expanded views")
 
 
 class _Content(NamedTuple):
@@ -91,6 +119,27 @@ class _Content(NamedTuple):
     saved: object
     metadata: Mapping[str, str] = MappingProxyType({})
     notes: tuple[str, ...] = ()
+    envelope: tuple[str, ...] = ()
+
+
+def _sharded(place: Place, sources: list[Source]) -> _Content | None:
+    """What is in the shards of an index; None for a file that is none."""
+    index = sources[0]
+    weight_map = sharded.read_index(index) if sharded.is_json(index.read(0, min(index.size, 512))) else None
+    if weight_map is None:
+        return None
+    contents: dict[str, _Content] = {}
+    for shard in dict.fromkeys(weight_map.values()):
+        path = place.path.with_name(shard)
+        if not path.exists():
+            raise index.error(f"its shard {shard} is missing; fetch it too, into the same folder")
+        contents[shard] = _read(_source(path, f"{index.path} ({shard})", sources))
+    formats = {content.format for content in contents.values()}
+    if len(formats) > 1:
+        raise index.error(f"has shards of different formats: {', '.join(sorted(formats))}")
+    saved = sharded.joined(index, weight_map, {shard: content.saved for shard, content in contents.items()})
+    notes = tuple(dict.fromkeys(note for content in contents.values() for note in content.notes))
+    return _Content(formats.pop(), saved, notes=notes, envelope=(f"{len(contents)} shards",))
 
 
 def _read(source: Source) -> _Content:

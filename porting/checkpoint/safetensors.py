@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from porting.checkpoint import dtypes
+from porting.checkpoint import dtypes, json_text
 from porting.checkpoint.arrays import checked_shape
 from porting.checkpoint.machine import Malformed
 from porting.checkpoint.output import Output
@@ -40,35 +40,23 @@ _DTYPES = {
 _Entry: TypeAlias = tuple[int, int, str, str, Shape]
 """Start, end, name, dtype and shape of a tensor."""
 _METADATA = "__metadata__"
-_MAX_HEADER = 100_000_000
 
 
 def read(source: Source) -> tuple[dict[str, LazyTensor], Mapping[str, str]]:
     """The tensors, in the order of their data, and the metadata."""
     length = int.from_bytes(source.view(0, 8), "little")
-    if length > _MAX_HEADER:
-        raise source.error(f"has a header of {length} bytes, expected {_MAX_HEADER} at most; it is damaged")
+    if length > json_text.MAX_BYTES:
+        raise source.error(f"has a header of {length} bytes, expected {json_text.MAX_BYTES} at most; it is damaged")
+    data = source.read(8, length)
     try:
-        header = json.loads(source.read(8, length), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        header = json_text.parse(data)
+    except Malformed as problem:
+        raise source.error(f"is no safetensors file: its header {problem}; fetch or save it again") from None
+    try:
         metadata, entries = _entries(header)
         return _tensors(source, 8 + length, entries), metadata
     except Malformed as problem:
         raise source.error(f"{problem}; fetch or save it again") from None
-    except (ValueError, RecursionError):
-        raise source.error("is no safetensors file: its header is no JSON; fetch or save it again") from None
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise Malformed(f"names {twice:.100} twice in its header")
-    return found
-
-
-def _refuse_constant(name: str) -> object:
-    raise ValueError(name)
 
 
 def _entries(header: object) -> tuple[Mapping[str, str], list[_Entry]]:
@@ -85,7 +73,7 @@ def _entry(name: str, entry: object) -> _Entry:
     match entry:
         case {"dtype": str() as dtype, "shape": [*sizes], "data_offsets": [int() as start, int() as end]}:
             if dtype not in _DTYPES:
-                raise Malformed(f"holds {name} in the dtype {dtype:.40}, expected one of {', '.join(_DTYPES)}")
+                raise Malformed(f"holds {name:.100} in the dtype {dtype:.40}, expected one of {', '.join(_DTYPES)}")
             try:
                 return start, end, name, dtype, checked_shape(tuple(sizes))
             except Malformed as problem:

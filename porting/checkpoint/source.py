@@ -7,6 +7,7 @@ import mmap
 import stat
 from collections.abc import Iterable
 from pathlib import Path
+from reprlib import Repr
 from types import TracebackType
 from weakref import finalize
 
@@ -36,26 +37,27 @@ class Source:
         self._view = memoryview(buffer)
 
     @classmethod
-    def open(cls, path: Path) -> Source:
-        """Maps a regular file.
+    def open(cls, path: Path, name: Path | str | None = None) -> Source:
+        """Maps a regular file, called by its path or another name.
 
         Raises:
             CheckpointError: There is no such file, it is no regular file, it is empty or may not be read.
         """
+        called = path if name is None else name
         try:
             if not stat.S_ISREG(path.stat().st_mode):
                 kind = "a folder" if path.is_dir() else "no regular file"
-                raise CheckpointError(path, f"is {kind}, expected a checkpoint file")
+                raise CheckpointError(called, f"is {kind}, expected a checkpoint file")
             with path.open("rb") as file:
-                return cls(path, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+                return cls(called, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         except FileNotFoundError:
-            raise CheckpointError(path, "there is no such file; check the path") from None
+            raise CheckpointError(called, "there is no such file; check the path") from None
         except PermissionError:
-            raise CheckpointError(path, "may not be read; check its permissions (chmod u+r)") from None
+            raise CheckpointError(called, "may not be read; check its permissions (chmod u+r)") from None
         except ValueError:
-            raise CheckpointError(path, "is empty (0 bytes), expected a checkpoint; fetch or save it again") from None
+            raise CheckpointError(called, "is empty (0 bytes), expected a checkpoint; fetch or save it again") from None
         except OSError as error:
-            raise CheckpointError(path, f"cannot be read: {error.strerror or error}") from error
+            raise CheckpointError(called, f"cannot be read: {error.strerror or error}") from error
 
     def __enter__(self) -> Source:
         return self
@@ -119,6 +121,25 @@ class Source:
         return UnsafePickleError(self.path, printable(problem))
 
 
+_LONGEST = 1000
+
+
 def printable(text: str) -> str:
-    """Text from a file for one line on a terminal: control characters as their escapes."""
+    """Text from a file for one line on a terminal: control characters as their escapes, and not too long."""
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+_SHORT = Repr()
+_SHORT.maxlevel, _SHORT.maxtuple, _SHORT.maxstring, _SHORT.maxother = 2, 4, 80, 80
+
+
+def shown(value: object) -> str:
+    """A value from a file for an error, without ever spelling out all of it: it may stand for gigabytes."""
+    return _SHORT.repr(value)
+
+
+def brief(key: object) -> str:
+    """A key from a file as a name."""
+    return key[:100] if isinstance(key, str) else shown(key)

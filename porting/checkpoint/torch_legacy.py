@@ -28,9 +28,9 @@ def read(source: Source) -> object:
             raise Malformed(f"the storage {storage.key} is described in two ways")
         return known if view is None else _part(known, view)
 
-    symbols, at, values = torch_symbols(source), 0, []
+    pickles, at, values = PickleMachine(source, torch_symbols(source), persistent), 0, []
     for _ in range(5):
-        value, at = PickleMachine(source, symbols, persistent).load(at)
+        value, at = pickles.load(at)
         values.append(value)
     magic, protocol, machine, saved, keys = values
     if magic != MAGIC_NUMBER or protocol != _PROTOCOL or not isinstance(machine, dict):
@@ -45,7 +45,9 @@ def _locate(source: Source, storages: list[Storage], at: int, *, big_endian: boo
     for storage in storages:
         numel = int.from_bytes(source.view(at, 8), "big" if big_endian else "little", signed=True)
         if numel != storage.numel:
-            raise source.error(f"the storage {storage.key} has {numel} elements, {storage.numel} are expected; damaged")
+            raise source.error(
+                f"the storage {storage.key:.100} has {numel} elements, {storage.numel} are expected; damaged"
+            )
         source.view(at + 8, storage.nbytes)
         storage.big_endian = big_endian
         storage.read = _reader(source, at + 8, storage.nbytes)
@@ -66,7 +68,7 @@ def _part(whole: Storage, view: object) -> Storage:
 
             part.read = read
             return part
-    raise Malformed(f"a part of the storage {whole.key} lies outside of it")
+    raise Malformed(f"a part of the storage {whole.key:.100} lies outside of it")
 
 
 def _reader(source: Source, offset: int, nbytes: int) -> Callable[[], Bytes]:

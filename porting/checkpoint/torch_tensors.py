@@ -106,11 +106,21 @@ class TorchView(Described):
         stored = dtypes.dtype(self.dtype)
 
         def load() -> Array:
-            # The byte order of a legacy file is known only when all of it has been read.
-            order = stored.newbyteorder(">") if self.storage.big_endian else stored
-            return _strided(self.storage.data(), shape, order, start, strides)
+            if 0 in shape:
+                return np.empty(shape, stored)
+            array: Array = np.ndarray(shape, stored, self._data(stored), start, strides)
+            return array
 
         return LazyTensor(shape, stored, load)
+
+    def _data(self, stored: np.dtype[Any]) -> Bytes:
+        """The storage in this machine's byte order. A view may repeat it, and is not copied therefore."""
+        data = self.storage.data()
+        if not self.storage.big_endian:  # for a legacy file known only when all of it has been read
+            return data
+        whole = data[: data.size - data.size % stored.itemsize]
+        swapped: Bytes = whole.view(stored.newbyteorder(">")).astype(stored).view(np.uint8)
+        return swapped
 
     def _within_storage(self) -> tuple[Shape, Shape, int]:
         shape = checked_shape(self.shape)
@@ -125,8 +135,8 @@ class TorchView(Described):
         end = offset + itemsize + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
         if nbytes and end > self.storage.nbytes:
             raise Malformed(
-                f"is a view beyond its storage {self.storage.key}: it ends at byte {end} of {self.storage.nbytes}; "
-                "the file is damaged, fetch or save it again"
+                f"is a view beyond its storage {self.storage.key:.100}: it ends at byte {end} of "
+                f"{self.storage.nbytes}; the file is damaged, fetch or save it again"
             )
         if nbytes > self.storage.nbytes + _EXPANSION:
             raise Malformed(
@@ -140,13 +150,6 @@ def _counts(offset: object, strides: object) -> list[int]:
     """Offset and strides, as far as they are numbers that a storage can have."""
     numbers = (offset, *strides) if isinstance(strides, tuple) else ()
     return [number for number in numbers if isinstance(number, int) and 0 <= number < 2**56]
-
-
-def _strided(data: Bytes, shape: Shape, stored: np.dtype[Any], start: int, strides: Shape) -> Array:
-    if 0 in shape:
-        return np.empty(shape, stored.newbyteorder("="))
-    array: Array = np.ndarray(shape, stored, data, start, strides)
-    return array.astype(stored.newbyteorder("="), copy=False)
 
 
 def torch_symbols(source: Source) -> dict[str, Symbol]:

@@ -63,13 +63,15 @@ class _Storages:
         storage, _ = storage_of(identity)
         known = self._found.setdefault(storage.key, storage)
         if (known.dtype, known.numel) != (storage.dtype, storage.numel):
-            raise Malformed(f"the storage {storage.key} is described in two ways")
+            raise Malformed(f"the storage {storage.key:.100} is described in two ways")
         if known is storage:
             record = self._records.get(f"{self._prefix}data/{storage.key}")
             if record is None:
-                raise Malformed(f"the storage {storage.key} has no record in the archive")
+                raise Malformed(f"the storage {storage.key:.100} has no record in the archive")
             if record.size != storage.nbytes:
-                raise Malformed(f"the storage {storage.key} takes {storage.nbytes} bytes, its record has {record.size}")
+                raise Malformed(
+                    f"the storage {storage.key:.100} takes {storage.nbytes} bytes, its record has {record.size}"
+                )
             storage.big_endian = self._big_endian
             storage.read = record.array
         return known

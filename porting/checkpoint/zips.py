@@ -25,8 +25,10 @@ _STORED, _DEFLATED = 0, 8
 _ENCRYPTED, _STREAMED = 0x1, 0x8
 _MAX_RATIO = 1100
 """Deflate cannot shrink data more than 1032 times."""
-_MAX_INFLATED = 2**30
-"""Bytes of a compressed record, which has to be held in memory; a stored one may have any size."""
+_MAX_INFLATED = 2**26
+"""Bytes beyond eight times its archive that a compressed record may take, since it has to be held in memory; weights
+hardly shrink at all, and a stored record may have any size."""
+_MAX_RECORDS = 100_000
 
 _END = struct.Struct("<4s4H2LH")
 _END64_LOCATOR = struct.Struct("<4sLQL")
@@ -155,6 +157,8 @@ def _find_directory64(source: Source, end: int) -> tuple[_Directory, int]:
 
 def _central_records(source: Source, directory: _Directory) -> Iterator[tuple[int, Record]]:
     at, end = directory.offset, directory.offset + directory.size
+    if directory.records > _MAX_RECORDS:
+        raise source.error(f"has {directory.records} records, more than any checkpoint needs")
     for _ in range(directory.records):
         fields = _CENTRAL.unpack(source.view(at, _CENTRAL.size))
         flags, method, crc, stored_size, size = fields[5], fields[6], fields[9], fields[10], fields[11]
@@ -200,7 +204,7 @@ def _require_plain(source: Source, name: str, flags: int, method: int, stored_si
         raise source.error(f"the record {name} is encrypted; save the file without encryption")
     if method not in (_STORED, _DEFLATED):
         raise source.error(f"the record {name} is compressed by method {method}, expected none or deflate")
-    if method == _DEFLATED and size > _MAX_INFLATED:
+    if method == _DEFLATED and size > 8 * source.size + _MAX_INFLATED:
         raise source.error(f"the record {name} inflates to {size} bytes; save the file without compression")
     if (size != stored_size) if method == _STORED else (size > stored_size * _MAX_RATIO):
         raise source.error(f"the record {name} declares {size} bytes for {stored_size} stored ones; it is damaged")

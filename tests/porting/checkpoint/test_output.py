@@ -134,7 +134,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, number: int, after: int = 3) -> Non
             raise OSError(number, os.strerror(number))
         return real(descriptor, data)
 
-    monkeypatch.setattr(output.os, "write", write)
+    monkeypatch.setattr(os, "write", write)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_write_errors(number: int, message: str, target: Path, monkeypatch: pyte
 
 def test_short_writes_are_continued(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.write
-    monkeypatch.setattr(output.os, "write", lambda descriptor, data: real(descriptor, data[:100_001]))
+    monkeypatch.setattr(os, "write", lambda descriptor, data: real(descriptor, data[:100_001]))
     expected = write_checkpoint(target, TENSORS)
     assert expected.nbytes == target.stat().st_size
 
@@ -165,7 +165,7 @@ def test_what_is_read_back_differs(target: Path, monkeypatch: pytest.MonkeyPatch
             data[5] ^= 1
         return real(descriptor, data)
 
-    monkeypatch.setattr(output.os, "write", write)
+    monkeypatch.setattr(os, "write", write)
     with pytest.raises(CheckpointError, match=r"read back differs from what was written, in w\d .*write to another"):
         write_checkpoint(target, TENSORS)
     assert not target.exists()
@@ -253,7 +253,7 @@ def test_folder_that_may_not_be_written(target: Path, monkeypatch: pytest.Monkey
     def refuse(*_: object, **__: object) -> int:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(output.os, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(CheckpointError, match="cannot be written: the folder may not be written"):
         write_checkpoint(target, TENSORS)
 

@@ -104,17 +104,18 @@ def test_arrays_survive(protocol: int, array: Any) -> None:
 
 def test_the_dict_that_numpy_saves_as_an_array(tmp_path: Path) -> None:
     # What numpy.save makes of a dict, as reprod_log's files are: an array of Python objects without axes.
-    value = {"logits": np.arange(6.0).reshape(2, 3), "nested": {"loss": np.float32(0.5), "text": "x" * 9000}}
+    nested = {"loss": np.float32(0.5), "text": "x" * 9000}
+    value: dict[str, Any] = {"logits": np.arange(6.0).reshape(2, 3), "nested": nested}
     np.save(tmp_path / "a.npy", value, allow_pickle=True)  # type: ignore[arg-type]
     data = (tmp_path / "a.npy").read_bytes()
     found = load(data[data.index(b"\n") + 1 :])
     assert isinstance(found, dict)
-    assert found["logits"].tolist() == value["logits"].tolist()  # type: ignore[union-attr]
+    assert found["logits"].tolist() == value["logits"].tolist()
     assert found["nested"] == value["nested"]
 
 
 def test_harmless_objects_are_left_out() -> None:
-    value = {
+    value: dict[str, Any] = {
         "args": argparse.Namespace(lr=0.1), "path": Path("a"), "state": collections.defaultdict(dict, {1: 2}),
         "counts": collections.defaultdict(int), "names": {"a", "b"}, "frozen": frozenset({1}), "number": 1 + 2j,
         "ordered": collections.OrderedDict(a=1), "epoch": np.int64(3),

@@ -106,7 +106,7 @@ def test_record_that_lies_about_its_inflated_size(archive: Callable[..., Path]) 
 
 
 def test_record_that_inflates_to_too_much(archive: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zips, "_MAX_INFLATED", 50)
+    monkeypatch.setattr(zips, "_MAX_INFLATED", -10_000)
     with pytest.raises(CheckpointError, match="the record one inflates to 100 bytes; save the file without"):
         contents(archive(zipfile.ZIP_DEFLATED))
 

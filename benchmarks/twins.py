@@ -1,0 +1,184 @@
+"""Times the twins: forward and backward of a PiT in torch and in Paddle, on CPU, side by side.
+
+    python benchmarks/twins.py [--model pit_ti] [--batch-size 8] [--threads 2] [--profile] [--json]
+
+Every contestant has a process of its own and they take turns, so that whatever else the machine does meets all alike.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from time import sleep
+from typing import Any
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parent.parent
+REST = 0.3
+"""Seconds between turns: the threads of the one before may spin for 0.2 before they sleep."""
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """Something to time.
+
+    Attributes:
+        worker: The name that the worker knows it by.
+        title: What the table calls it.
+        mkl: `MKL_DEBUG_CPU_TYPE`, by which the MKL in Paddle's wheels picks its kernels: 5 is AVX2, "" its own choice.
+    """
+
+    worker: str
+    title: str
+    mkl: str = ""
+
+
+ENTRANTS = {
+    "torch": Entrant("torch", "torch"),
+    "paddle": Entrant("paddle", "Paddle"),
+    "paddle-static": Entrant("paddle-static", "Paddle static"),
+    "plain": Entrant("plain", "plain"),
+    "plain-static": Entrant("plain-static", "plain static"),
+    "plain-avx2": Entrant("plain", "plain AVX2", mkl="5"),
+}
+
+
+class Worker:
+    """A contestant's process.
+
+    Raises:
+        click.ClickException: The process ended; what it said is on stderr.
+    """
+
+    def __init__(self, entrant: Entrant, model: str, batch: int, threads: int) -> None:
+        self.entrant = entrant
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.twins_worker", entrant.worker, model, str(batch), str(threads)],
+            cwd=ROOT,
+            env=_environment(threads, entrant.mkl),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._read()
+
+    def ask(self, request: str) -> Any:
+        """The answer to `step` or `profile`."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{request}\n")
+        self.process.stdin.flush()
+        return self._read()
+
+    def close(self) -> None:
+        """Ends the process."""
+        self.process.terminate()
+        self.process.wait()
+
+    def _read(self) -> Any:
+        """The next line that is an answer: frameworks print to stdout, too."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith("answer "):
+                return json.loads(line.removeprefix("answer "))
+        raise click.ClickException(f"{self.entrant.title}: its process ended with exit code {self.process.wait()}")
+
+
+def _environment(threads: int, mkl: str) -> dict[str, str]:
+    environment = os.environ | {
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        "FLAGS_paddle_num_threads": str(threads),
+        "OMP_WAIT_POLICY": "passive",
+    }
+    environment.pop("MKL_DEBUG_CPU_TYPE", None)
+    return environment | ({"MKL_DEBUG_CPU_TYPE": mkl} if mkl else {})
+
+
+def measure(names: tuple[str, ...], model: str, batch: int, threads: int, rounds: int, profile: bool) -> dict[str, Any]:
+    """Median seconds of forward, backward and both, and with `profile` seconds per kind of operator."""
+    workers: dict[str, Worker] = {}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+    try:
+        for name in names:
+            workers[name] = Worker(ENTRANTS[name], model, batch, threads)
+        for _ in range(rounds):
+            for name, worker in workers.items():
+                sleep(REST)
+                times[name].append(worker.ask("step"))
+        eager = [name for name in names if "static" not in name] if profile else []
+        profiles = {name: workers[name].ask("profile") for name in eager}
+    finally:
+        for worker in workers.values():
+            worker.close()
+    return {name: _summary(runs) | {"kinds": profiles.get(name, {})} for name, runs in times.items()}
+
+
+def _summary(runs: list[tuple[float, float]]) -> dict[str, Any]:
+    return {
+        "forward": median(forward for forward, _ in runs),
+        "backward": median(backward for _, backward in runs),
+        "total": median(forward + backward for forward, backward in runs),
+        "fastest": min(forward + backward for forward, backward in runs),
+    }
+
+
+def _table(*headers: str) -> Table:
+    table = Table(*headers, box=box.SIMPLE)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    return table
+
+
+def _times_table(results: dict[str, Any]) -> Table:
+    table = _table("ms", "forward", "backward", "both", "best", "x torch", "x plain's speed")
+    torch, plain = (results.get(name, {}).get("total") for name in ("torch", "plain"))
+    for name, result in results.items():
+        milliseconds = (f"{1000 * result[key]:.0f}" for key in ("forward", "backward", "total", "fastest"))
+        slower = f"{result['total'] / torch:.2f}" if torch else "-"
+        faster = f"{plain / result['total']:.2f}" if plain else "-"
+        table.add_row(ENTRANTS[name].title, *milliseconds, slower, faster)
+    return table
+
+
+def _profile_table(results: dict[str, Any]) -> Table:
+    profiled = {name: result["kinds"] for name, result in results.items() if result["kinds"]}
+    table = _table("ms", *(ENTRANTS[name].title for name in profiled))
+    for kind in sorted({kind for kinds in profiled.values() for kind in kinds}):
+        table.add_row(kind, *(f"{1000 * kinds.get(kind, 0):.0f}" for kinds in profiled.values()))
+    return table
+
+
+@click.command()
+@click.option("--model", default="pit_ti", show_default=True, type=click.Choice(("pit_ti", "pit_xs", "pit_s", "pit_b")))
+@click.option("--batch-size", default=8, show_default=True, type=click.IntRange(min=1))
+@click.option("--threads", default=2, show_default=True, type=click.IntRange(min=1))
+@click.option("--rounds", default=9, show_default=True, type=click.IntRange(min=1), help="Steps of each, in turn.")
+@click.option("--only", "names", multiple=True, type=click.Choice(list(ENTRANTS)), help="All by default.")
+@click.option("--profile", is_flag=True, help="Say where the time goes, by kind of operator.")
+@click.option("--json", "as_json", is_flag=True, help="Print seconds as JSON.")
+def main(
+    model: str, batch_size: int, threads: int, rounds: int, names: tuple[str, ...], profile: bool, as_json: bool
+) -> None:
+    """Times forward and backward of a PiT in torch and in Paddle on CPU."""
+    results = measure(names or tuple(ENTRANTS), model, batch_size, threads, rounds, profile)
+    if as_json:
+        print(json.dumps(results, indent=2))
+        return
+    console = Console()
+    console.print(f"{model}, batch {batch_size}, {threads} threads, medians of {rounds} rounds")
+    console.print(_times_table(results))
+    if profile:
+        console.print(_profile_table(results))
+
+
+if __name__ == "__main__":
+    main()

@@ -7,6 +7,9 @@ from porting import architectures
 from porting.architectures import Architecture
 from porting.names import unknown
 
+NAMES = architectures.NAMES
+"""The models that have a pair: all."""
+
 
 def build(
     name: str,
@@ -26,7 +29,7 @@ def build(
 
     Raises:
         UnknownNameError: No pair has this name, or the framework has no such model; the nearest one is named.
-        ValueError: Patches do not fit the image.
+        ImpossibleModelError: Patches do not fit the image.
         AlignmentError: Fewer than two classes.
     """
     if name not in NAMES:

@@ -69,7 +69,8 @@ def measure(folder: Path, model: str, runs: int, all_pairs: bool) -> Results:
         script = folder / "naive.py"
         script.write_text(_NAIVE)
         ways["torch -> paddle"] = ([tool, "convert", str(source)], folder / "ours.pdparams")
-        ways["both frameworks"] = ([sys.executable, "-W", "ignore", str(script), str(source)], folder / "naive.pdparams")
+        naive = [sys.executable, "-W", "ignore", str(script), str(source)]
+        ways["both frameworks"] = (naive, folder / "naive.pdparams")
     samples: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
     for _ in track(range(runs), "Timing", console=Console(stderr=True), transient=True):
         for way, (command, target) in ways.items():

@@ -6,6 +6,7 @@ progress and logs to stderr. Everything heavy is imported by the command that ne
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,23 +14,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alignment.options import pair_of, pair_options, settings_of
-from porting.tool import (
-    DIFFERENT,
-    FILE,
-    Tool,
-    force_option,
-    json_option,
-    options,
-    print_json,
-    tool_options,
-    verbose_option,
-)
+from porting.options import SOURCE, model_options, surgery_of, surgery_options, weights_option
+from porting.tool import DIFFERENT, FILE, Tool, force_option, json_option, print_json, tool_options, verbose_option
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from alignment.report.model import Report
-    from porting.surgery import Surgery
+    from porting.checkpoint.envelope import Kind
 
 
 @click.group(cls=Tool, context_settings={"help_option_names": ["-h", "--help"]})
@@ -42,38 +34,27 @@ def pit_port(debug: bool) -> None:
     pit-port inspect pit_b.pdparams
     pit-port diff pit_b.pth pit_b.pdparams
     """
-
-
-_surgery_options = options(
-    click.option(
-        "--image-size", type=click.IntRange(min=1), help="Resize the position embedding for this size, pixels."
-    ),
-    click.option(
-        "--num-classes", type=click.IntRange(min=0), help="Start the head afresh with so many classes; 0 drops it."
-    ),
-    click.option("--drop-head-dist", is_flag=True, help="Make a plain model of a distilled one."),
-    click.option("--head-seed", type=click.IntRange(min=0), help="Seed of a fresh head's weights; 0 by default."),
-)
-"""Changes to the model on its way; none unless asked for."""
+    # NumPy only copies here: its linear algebra need not start a thread a core, which takes 20 ms of every command.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 @pit_port.command()
-@click.argument("source", type=FILE)
+@click.argument("source", type=SOURCE)
 @click.argument("target", type=FILE)
-@click.option("--model", default="auto", help="The model; found out from names and shapes by default.")
-@click.option("--from", "source_layout", metavar="LAYOUT", help="The source's layout; found out by default.")
+@model_options
 @click.option("--to", "target_layout", metavar="LAYOUT", help="The target's layout; the usual one of its format.")
 @click.option("--dtype", metavar="DTYPE", help="float64, float32, float16 or bfloat16; kept by default.")
-@_surgery_options
+@surgery_options
 @click.option("--dry-run", is_flag=True, help="Check and report, write nothing.")
 @click.option("--verify", "verifying", is_flag=True, help="Prove the port afterwards, as `pit-port verify` does.")
 @force_option
 @json_option
 def convert(
-    source: Path,
+    source: Path | str,
     target: Path,
     model: str,
     source_layout: str | None,
+    weights: Kind | None,
     target_layout: str | None,
     dtype: str | None,
     dry_run: bool,
@@ -88,11 +69,12 @@ def convert(
     pit-port convert pit_b_820.pth pit_b.pdparams
     pit-port convert pit_b.pdparams pit_b.pth --to timm
     pit-port convert deit_base.pth deit_base_384.pdparams --image-size 384 --num-classes 10
+    pit-port convert hf://timm/pit_b_224.in1k pit_b.pdparams
     """
     from porting import convert as porting_convert
     from porting import render
 
-    change = _surgery(surgery)
+    change = surgery_of(surgery)
     if verifying and (dry_run or dtype or any(surgery.values())):
         raise click.UsageError("--verify proves equal weights: leave out --dry-run, --dtype and changes to the model")
     report = porting_convert.convert(
@@ -100,6 +82,7 @@ def convert(
         target,
         model=None if model == "auto" else model,
         source_layout=source_layout,
+        weights=weights,
         target_layout=target_layout,
         dtype=dtype,
         surgery=change,
@@ -108,18 +91,23 @@ def convert(
     )
     print_json(render.convert_json(report)) if as_json else click.echo(render.convert_text(report))
     if verifying:
-        _verify(source, target, None, as_json)
+        _verify(source, target, weights, None, as_json)
 
 
 @pit_port.command()
-@click.argument("source", type=FILE)
-@click.option("--model", default="auto", help="The model; found out from names and shapes by default.")
-@click.option("--from", "source_layout", metavar="LAYOUT", help="The source's layout; found out by default.")
+@click.argument("source", type=SOURCE)
+@model_options
 @click.option("--to", "target_layout", metavar="LAYOUT", required=True, help="The layout to plan for.")
-@_surgery_options
+@surgery_options
 @json_option
 def plan(
-    source: Path, model: str, source_layout: str | None, target_layout: str, as_json: bool, **surgery: Any
+    source: Path | str,
+    model: str,
+    source_layout: str | None,
+    weights: Kind | None,
+    target_layout: str,
+    as_json: bool,
+    **surgery: Any,
 ) -> None:
     """Show which tensors of SOURCE become which of another layout, and how, for review; indices folded."""
     from porting import render
@@ -127,48 +115,43 @@ def plan(
     from porting.convert import plan_port
 
     named = None if model == "auto" else model
-    with open_checkpoint(source) as checkpoint:
-        port = plan_port(checkpoint, target_layout, model=named, source_layout=source_layout, surgery=_surgery(surgery))
+    with open_checkpoint(source, weights=weights) as checkpoint:
+        port = plan_port(
+            checkpoint, target_layout, model=named, source_layout=source_layout, surgery=surgery_of(surgery)
+        )
     print_json(render.plan_json(port)) if as_json else click.echo(render.plan_text(port))
 
 
 @pit_port.command()
-@click.argument("source", type=FILE)
-@click.argument("target", type=FILE)
+@click.argument("source", type=SOURCE)
+@click.argument("target", type=SOURCE)
+@weights_option
 @click.option("--out", type=FILE, help="Where the evidence goes; logs/<model>/ by default.")
 @json_option
-def verify(source: Path, target: Path, out: Path | None, as_json: bool) -> None:
+def verify(source: Path | str, target: Path | str, weights: Kind | None, out: Path | None, as_json: bool) -> None:
     """Prove that TARGET is the port of SOURCE: equal tensors, and equal outputs of the real models.
 
     SOURCE runs in torch, TARGET in the framework of its format, in float64 and float32. Exits 1 when they differ.
     """
-    _verify(source, target, out, as_json)
+    _verify(source, target, weights, out, as_json)
 
 
-def _verify(source: Path, target: Path, out: Path | None, as_json: bool) -> None:
+def _verify(source: Path | str, target: Path | str, weights: Kind | None, out: Path | None, as_json: bool) -> None:
     from alignment.report.progress import showing_progress
     from alignment.verify import verify as verify_port
 
     with showing_progress() as progress:
-        result = verify_port(source, target, out, progress=progress, command=_command_line())
+        result = verify_port(source, target, out, weights=weights, progress=progress, command=_command_line())
     print_json(result.to_json()) if as_json else click.echo(result.to_text())
     if not result.passed:
         raise SystemExit(DIFFERENT)
 
 
-def _surgery(asked: dict[str, Any]) -> Surgery:
-    from porting.surgery import Surgery
-
-    size = asked["image_size"]
-    return Surgery(
-        (size, size) if size else None, asked["num_classes"], asked["drop_head_dist"], asked["head_seed"] or 0
-    )
-
-
 @pit_port.command()
-@click.argument("file", type=FILE)
+@click.argument("file", type=SOURCE)
+@weights_option
 @json_option
-def inspect(file: Path, as_json: bool) -> None:
+def inspect(file: Path | str, weights: Kind | None, as_json: bool) -> None:
     """Say what checkpoint FILE is: format, model, layout, tensors, and a digest of its content.
 
     The digest is the same for the same weights, whatever format and layout they are in.
@@ -176,22 +159,23 @@ def inspect(file: Path, as_json: bool) -> None:
     from porting import render
     from porting.describe import describe
 
-    description = describe(file)
+    description = describe(file, weights=weights)
     print_json(render.describe_json(description)) if as_json else click.echo(render.describe_text(description))
 
 
 @pit_port.command()
-@click.argument("first", type=FILE)
-@click.argument("second", type=FILE)
+@click.argument("first", type=SOURCE)
+@click.argument("second", type=SOURCE)
+@weights_option
 @json_option
-def diff(first: Path, second: Path, as_json: bool) -> None:
+def diff(first: Path | str, second: Path | str, weights: Kind | None, as_json: bool) -> None:
     """Compare the weights of two checkpoints, tensor by tensor, in canonical form.
 
     Exits 0 when every tensor is bit-equal and 1 when one is not, naming the worst.
     """
     from alignment.diff import diff as diff_checkpoints
 
-    result = diff_checkpoints(first, second)
+    result = diff_checkpoints(first, second, weights=weights)
     print_json(result.to_json()) if as_json else click.echo(result.to_text())
     if not result.same:
         raise SystemExit(DIFFERENT)

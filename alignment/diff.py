@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
@@ -12,9 +13,12 @@ import numpy as np
 
 from alignment.compare import Measurement, measure
 from alignment.errors import NothingComparedError
-from porting.checkpoint import open_checkpoint
+from porting.addresses import as_source
+from porting.checkpoint import Checkpoint, open_checkpoint
+from porting.checkpoint.envelope import Kind
 from porting.checkpoint.tensor import Array, LazyTensor
 from porting.describe import canonical
+from porting.errors import CheckpointError
 from porting.names import fold
 
 _SHOWN = 10
@@ -46,15 +50,15 @@ class CheckpointDiff:
     """How two checkpoints differ.
 
     Attributes:
-        first: Path of the first file.
-        second: Path of the second.
+        first: Path or address of the first file.
+        second: Likewise of the second.
         tensors: Number of tensor names in either.
         different: The tensors that differ, the worst first.
         left_out: Names of the counters that one of the files does not keep, in its layout.
     """
 
-    first: Path
-    second: Path
+    first: Path | str
+    second: Path | str
     tensors: int
     different: tuple[TensorDifference, ...]
     left_out: tuple[str, ...] = ()
@@ -99,19 +103,20 @@ class CheckpointDiff:
             yield f"  and {len(numbers) - _SHOWN} more; --json lists all"
 
 
-def diff(first: str | PathLike[str], second: str | PathLike[str]) -> CheckpointDiff:
+def diff(first: str | PathLike[str], second: str | PathLike[str], *, weights: Kind | None = None) -> CheckpointDiff:
     """Compare two checkpoints bit by bit, one tensor in memory at a time.
 
     Args:
         first: The checkpoint to compare with.
         second: The checkpoint in question. Where both are the same known model their layouts may differ; otherwise
             tensors are compared under the names as stored.
+        weights: `"model"` or `"ema"`, where a file holds both; one that holds a single state dict is taken as it is.
 
     Raises:
-        CheckpointError: A file cannot be read as a checkpoint.
+        CheckpointError: A file cannot be read as a checkpoint, or neither holds the weights asked for.
         NothingComparedError: Neither file holds a tensor.
     """
-    with open_checkpoint(first) as one, open_checkpoint(second) as other:
+    with opened(first, second, weights) as (one, other):
         sides = canonical(one), canonical(other)
         names = list(dict.fromkeys((*sides[0].tensors, *sides[1].tensors)))
         left_out = tuple(name for name in names if name in sides[0].filled | sides[1].filled)
@@ -120,7 +125,21 @@ def diff(first: str | PathLike[str], second: str | PathLike[str]) -> CheckpointD
             raise NothingComparedError(f"{first} and {second} hold no tensors")
         found = [each for name in names if (each := _difference(name, sides[0].tensors, sides[1].tensors)) is not None]
     worst_first = sorted(found, key=lambda each: (each.problem is None, -each.rel_l2))
-    return CheckpointDiff(Path(first), Path(second), len(names), tuple(worst_first), left_out)
+    return CheckpointDiff(as_source(first), as_source(second), len(names), tuple(worst_first), left_out)
+
+
+@contextmanager
+def opened(
+    first: str | PathLike[str], second: str | PathLike[str], weights: Kind | None
+) -> Iterator[tuple[Checkpoint, Checkpoint]]:
+    """Both checkpoints, at least one of which holds the weights that are asked for; errors as those of `diff`."""
+    with (
+        open_checkpoint(first, weights=weights, required=False) as one,
+        open_checkpoint(second, weights=weights, required=False) as other,
+    ):
+        if weights is not None and weights not in {side.weights or "model" for side in (one, other)}:
+            raise CheckpointError(one.path, f"holds no {weights} weights (--weights {weights}), nor does {other.path}")
+        yield one, other
 
 
 def _difference(

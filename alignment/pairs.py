@@ -10,6 +10,9 @@ from porting.names import unknown
 NAMES = architectures.NAMES
 """The models that have a pair: all."""
 
+_WITH_RELU = ("regnet",)
+"""The families whose gradients jump."""
+
 
 def build(
     name: str,
@@ -46,6 +49,7 @@ def build(
         candidate=sides[candidate],
         architecture=architecture,
         input_shape=(3, *architecture.image_size),
+        smooth=architecture.family not in _WITH_RELU,
         origin=Origin("alignment.pairs:build", arguments),
     )
 

@@ -61,6 +61,7 @@ class Entry:
         spread: L2 norm of the change of this array when inputs and weights move by one unit in the last place.
             Recorded by the reference in float32 only.
         spread_max: The largest absolute change under the same perturbations.
+        jumps: Whether the quantity jumps where a ReLU switches, so that float32 may be off by single large steps.
     """
 
     kind: Kind
@@ -68,6 +69,7 @@ class Entry:
     scores: str | None = None
     spread: float | None = None
     spread_max: float | None = None
+    jumps: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,7 @@ def _weights(pair: Pair, roles: Sequence[Role], folder: Path, settings: Settings
     for role in roles:
         if role == "candidate" and settings.candidate_weights is not None:
             source = settings.candidate_weights
-        files[role] = prepare(pair, role, folder, source=source, seed=settings.seed)
+        files[role] = prepare(pair, role, folder, source=source, seed=settings.seed, which=settings.which)
         source = files[role].path
     return files
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from alignment.backends import FRAMEWORKS
 from alignment.errors import AlignmentError
 from alignment.steps import STEPS
+from porting.checkpoint.envelope import Kind
 from porting.errors import UnknownNameError
 from porting.names import unknown
 
@@ -28,6 +29,7 @@ class Settings:
         batch_size: Images in the batch, where they are drawn and not read.
         seed: Of images, labels, random weights and perturbations.
         weights: Checkpoint of the reference, in any format and layout; None draws random weights.
+        which: `model` or `ema`, where a training checkpoint holds both; the average by default.
         candidate_weights: Checkpoint of the candidate, where its port is in question too; None ports the reference's.
         inputs: File with the images, see `alignment.inputs.read_images`; None draws them.
         pythons: Framework to the interpreter that has it; this one by default.
@@ -43,6 +45,7 @@ class Settings:
     batch_size: int = 4
     seed: int = 0
     weights: str | os.PathLike[str] | None = None
+    which: Kind | None = None
     candidate_weights: str | os.PathLike[str] | None = None
     inputs: str | os.PathLike[str] | None = None
     pythons: Mapping[str, str] = field(default_factory=dict)

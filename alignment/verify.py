@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from alignment.diff import CheckpointDiff, diff
+from alignment.diff import CheckpointDiff, diff, opened
 from alignment.errors import AlignmentError
 from alignment.pair import Pair
 from alignment.pairs import build
@@ -16,7 +16,7 @@ from alignment.report.model import DIVERGENCE, Report
 from alignment.report.terminal import headline
 from alignment.run import align
 from alignment.settings import Settings
-from porting.checkpoint import open_checkpoint
+from porting.checkpoint.envelope import Kind
 from porting.convert import identify_checkpoint
 
 _FRAMEWORK_OF = {"pdparams": "paddle"}
@@ -75,6 +75,7 @@ def verify(
     out: str | PathLike[str] | None = None,
     settings: Settings | None = None,
     *,
+    weights: Kind | None = None,
     progress: Progress | None = None,
     command: str = "",
 ) -> Verification:
@@ -87,6 +88,7 @@ def verify(
         target: Its port.
         out: Folder for what the run writes; `logs/<model>/` by default.
         settings: Batch, seed, interpreters and so on; steps and weights are set here.
+        weights: `"model"` or `"ema"`, where a file holds both.
         progress: Called as the sides report.
         command: The command line, for the report.
 
@@ -94,15 +96,17 @@ def verify(
         PortingError: A file cannot be read, or is no known model.
         AlignmentError: A side could not run, or the files hold different models.
     """
-    pair, framework = _pair(Path(source), Path(target))
-    compared = diff(source, target)
-    settings = replace(settings or Settings(), steps=("forward",), weights=source, candidate_weights=target)
+    pair, framework = _pair(source, target, weights)
+    compared = diff(source, target, weights=weights)
+    settings = replace(
+        settings or Settings(), steps=("forward",), weights=source, candidate_weights=target, which=weights
+    )
     folder = out or Path("logs") / pair.name
     return Verification(compared, align(pair, folder, settings, progress=progress, command=command), framework)
 
 
-def _pair(source: Path, target: Path) -> tuple[Pair, str]:
-    with open_checkpoint(source) as one, open_checkpoint(target) as other:
+def _pair(source: str | PathLike[str], target: str | PathLike[str], weights: Kind | None) -> tuple[Pair, str]:
+    with opened(source, target, weights) as (one, other):
         models = identify_checkpoint(one).architecture, identify_checkpoint(other).architecture
         framework = _FRAMEWORK_OF.get(other.format, "torch")
     if models[0] != models[1]:

@@ -11,6 +11,7 @@ from alignment.backends import FRAMEWORKS
 from alignment.pair import Pair, Role
 from porting.casting import cast
 from porting.checkpoint import Checkpoint, open_checkpoint, write_checkpoint
+from porting.checkpoint.envelope import Kind
 from porting.checkpoint.tensor import LazyTensor
 from porting.convert import identify_checkpoint, translate
 from porting.converters import layouts_of, specs_in
@@ -40,6 +41,7 @@ def prepare(
     *,
     source: str | PathLike[str] | None,
     seed: int,
+    which: Kind | None = None,
 ) -> WeightFile:
     """Write one side's weight file through the port that is being proven.
 
@@ -49,6 +51,7 @@ def prepare(
         folder: Where the file goes, named after the side.
         source: A checkpoint in any format and in any layout of the model; None draws random weights.
         seed: Of the random weights.
+        which: `"model"` or `"ema"`, where the source holds both.
 
     Raises:
         PortingError: The source cannot be read or is not this model; the file cannot be written.
@@ -58,7 +61,7 @@ def prepare(
     if source is None:
         drawn = {name: LazyTensor.of(array) for name, array in random_weights(pair.architecture, seed).items()}
         return _write(pair, drawn, "canonical", side.layout, target)
-    with open_checkpoint(source) as checkpoint:
+    with open_checkpoint(source, weights=which, required=False) as checkpoint:
         layout = find_layout(pair, checkpoint, side.layout)
         tensors = {name: cast(name, tensor, "float32") for name, tensor in checkpoint.tensors.items()}
         return _write(pair, tensors, layout, side.layout, target)

@@ -52,7 +52,10 @@ class BatchNorm2D(nn.BatchNorm2D):
                 f"a training batch of shape {tuple(x.shape)} has one value a channel, which has no variance: "
                 "take more or larger images"
             )
-        mean = x.mean((0, 2, 3))
-        variance = (x - mean.reshape((channels, 1, 1))).square().sum((0, 2, 3)) / (count - 1)
+        # Summed in float64, as torch does: Paddle's own sum over so many float32 values is off by 1e-6.
+        wide = x.astype("float64")
+        mean = wide.mean((0, 2, 3))
+        variance = (wide - mean.reshape((channels, 1, 1))).square().sum((0, 2, 3)) / (count - 1)
         for running, new in ((self._mean, mean), (self._variance, variance)):
-            running.set_value(running * self._momentum + new * (1 - self._momentum))
+            updated = running.astype("float64") * self._momentum + new * (1 - self._momentum)
+            running.set_value(updated.astype(running.dtype))

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from porting.addresses import as_source
 from porting.architectures.base import Architecture
 from porting.casting import cast
 from porting.checkpoint import Checkpoint, Written, format_of, open_checkpoint, write_checkpoint
+from porting.checkpoint.envelope import Kind
 from porting.checkpoint.tensor import LazyTensor
 from porting.converters import inward, outward, plan_between, specs_in, table_of
 from porting.errors import CheckpointError, PlanError, TargetExistsError
@@ -32,7 +34,7 @@ class ConvertReport:
     """What a conversion did, or would do.
 
     Attributes:
-        source: Path of the file that was read.
+        source: Path of the file that was read, or its address.
         target: Path of the file that was written.
         source_format: One of `porting.checkpoint.FORMATS`.
         target_format: Likewise.
@@ -42,6 +44,7 @@ class ConvertReport:
         source_architecture: The model that was read; another one only where surgery was asked for.
         envelope: What was unwrapped around the tensors, outermost first.
         notes: What else was found in the source and left behind.
+        weights: `"model"` or `"ema"`; None where the source does not say whose weights it holds.
         tensors: Number of tensors in the target.
         nbytes: Size of their data.
         transposed: Target names of the tensors that were transposed.
@@ -54,7 +57,7 @@ class ConvertReport:
         digest: Digest of the target file as it was read back; None when nothing was written.
     """
 
-    source: Path
+    source: Path | str
     target: Path
     source_format: str
     target_format: str
@@ -64,6 +67,7 @@ class ConvertReport:
     source_architecture: Architecture
     envelope: tuple[str, ...]
     notes: tuple[str, ...]
+    weights: Kind | None
     tensors: int
     nbytes: int
     transposed: tuple[str, ...]
@@ -82,6 +86,7 @@ def convert(
     *,
     model: str | None = None,
     source_layout: str | None = None,
+    weights: Kind | None = None,
     target_layout: str | None = None,
     dtype: str | None = None,
     surgery: Surgery = Surgery(),  # noqa: B008 - immutable
@@ -95,10 +100,11 @@ def convert(
     only once it has been read back and found as planned.
 
     Args:
-        source: A checkpoint in any known format; the content tells which.
+        source: A checkpoint in any known format; the content tells which. A path, or `hf://owner/name[/file]`.
         target: The file to write; its suffix tells the format.
         model: A model's name; found out by default.
         source_layout: The source's layout; found out by default.
+        weights: `"model"` or `"ema"`, of a training checkpoint; the average by default, as in `open_checkpoint`.
         target_layout: The target's layout; by default the usual one of its format.
         dtype: `"float64"`, `"float32"`, `"float16"` or `"bfloat16"` for every floating tensor; kept by default.
         surgery: Changes to the model itself; none by default.
@@ -112,13 +118,14 @@ def convert(
         PlanError: The surgery does not fit the model.
         ImpossibleModelError: The image size or class count is not possible for the model.
         UnknownNameError: A model, layout, dtype or suffix is not known.
+        HubError: The source cannot be fetched.
     """
-    source, target = Path(source), Path(target)
+    source, target = as_source(source), Path(target)
     target_format = format_of(target)
     layout = target_layout or USUAL_LAYOUT.get(target_format, "canonical")
     if target.exists() and not overwrite and not dry_run:
         raise TargetExistsError(target, "is there already; give --force to replace it")
-    with open_checkpoint(source) as checkpoint:
+    with open_checkpoint(source, weights=weights) as checkpoint:
         port = plan_port(checkpoint, layout, model=model, source_layout=source_layout, surgery=surgery)
         plan, identity = port.plan, port.identity
         planned = plan.apply(checkpoint.tensors)
@@ -147,6 +154,7 @@ def convert(
             source_architecture=identity.architecture,
             envelope=checkpoint.envelope,
             notes=checkpoint.notes,
+            weights=checkpoint.weights,
             tensors=len(tensors),
             nbytes=sum(tensor.nbytes for tensor in tensors.values()),
             transposed=plan.transposed,

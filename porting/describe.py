@@ -10,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from porting.addresses import as_source
 from porting.architectures.base import Architecture
 from porting.checkpoint import Checkpoint, open_checkpoint
 from porting.checkpoint.dtypes import is_float
+from porting.checkpoint.envelope import Kind
 from porting.checkpoint.tensor import LazyTensor
 from porting.convert import count_dtypes, identify_checkpoint
 from porting.converters import CANONICAL, plan_between
@@ -25,10 +27,11 @@ class Description:
     """What a checkpoint is.
 
     Attributes:
-        path: The file.
+        path: The file, or its address.
         format: `"torch-zip"`, `"torch-legacy"`, `"pdparams"`, `"safetensors"` or `"npz"`.
         envelope: What is wrapped around the tensors, outermost first.
         notes: What else is in the file.
+        weights: `"model"` or `"ema"`; None where the file does not say whose weights it holds.
         architecture: The model; None when it is not known.
         layout: The layout; None when the model is not known.
         problem: Why the model is not known, one line and its details.
@@ -41,10 +44,11 @@ class Description:
             not known.
     """
 
-    path: Path
+    path: Path | str
     format: str
     envelope: tuple[str, ...]
     notes: tuple[str, ...]
+    weights: Kind | None
     architecture: Architecture | None
     layout: str | None
     problem: tuple[str, ...]
@@ -55,13 +59,13 @@ class Description:
     digest: str
 
 
-def describe(path: str | PathLike[str]) -> Description:
-    """Say what a checkpoint file is; every tensor is read once, for the digest.
+def describe(path: str | PathLike[str], *, weights: Kind | None = None) -> Description:
+    """Say what a checkpoint file is; every tensor is read once, for the digest. `weights` as in `open_checkpoint`.
 
     Raises:
         CheckpointError: The file cannot be read as a checkpoint.
     """
-    with open_checkpoint(path) as checkpoint:
+    with open_checkpoint(path, weights=weights) as checkpoint:
         try:
             identity = identify_checkpoint(checkpoint)
             problem: tuple[str, ...] = ()
@@ -70,10 +74,11 @@ def describe(path: str | PathLike[str]) -> Description:
         tensors = canonical(checkpoint).tensors
         floating = sum(tensor.size for tensor in tensors.values() if is_float(tensor.dtype))
         return Description(
-            path=Path(path),
+            path=as_source(path),
             format=checkpoint.format,
             envelope=checkpoint.envelope,
             notes=checkpoint.notes,
+            weights=checkpoint.weights,
             architecture=identity.architecture if identity else None,
             layout=identity.layout if identity else None,
             problem=problem,

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import unquote
 
+from porting.addresses import HUB
 from porting.checkpoint import sharded
-from porting.checkpoint.locating import HUB, INDEX, USUAL, Place, usual
+from porting.checkpoint.locating import INDEX, USUAL, Place, usual
 from porting.checkpoint.source import Source
 from porting.errors import PortingError
 

@@ -7,10 +7,10 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import NamedTuple
 
+from porting.addresses import is_remote
 from porting.checkpoint.formats import SUFFIXES
 from porting.errors import CheckpointError
 
-HUB = "hf://"
 INDEX = ".index.json"
 USUAL = ("model.safetensors", "pytorch_model.bin", f"model.safetensors{INDEX}", f"pytorch_model.bin{INDEX}")
 """What a model's folder holds, in the order in which one is taken; the first two hold the same weights."""
@@ -30,16 +30,6 @@ class Place(NamedTuple):
     path: Path
     name: Path | str
     chosen: str = ""
-
-
-def is_remote(source: str | PathLike[str]) -> bool:
-    """Whether a source is an address, `hf://owner/name`, rather than a path."""
-    return fspath(source).startswith(HUB)
-
-
-def as_source(source: str | PathLike[str]) -> Path | str:
-    """An address as it is, anything else as a path."""
-    return fspath(source) if is_remote(source) else Path(source)
 
 
 def locate(source: str | PathLike[str]) -> Place:

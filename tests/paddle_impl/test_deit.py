@@ -27,7 +27,7 @@ def images(batch: int = 2, height: int = 32, width: int = 48, dtype: str = "floa
 
 @pytest.fixture
 def loaded(published: Callable[..., dict[str, Array]]) -> Callable[..., deit.DistillableTransformer]:
-    def load(name: str, **rates: float) -> deit.DistillableTransformer:
+    def load(name: str, **rates: Any) -> deit.DistillableTransformer:
         model = deit.create(name, **SMALL, **rates)
         assert model.set_state_dict(published(architectures.build(name, **SMALL))) == ([], [])
         return model
@@ -123,7 +123,7 @@ def test_drop_path_rates_are_timms_to_the_last_bit(rate: float) -> None:
 
 
 def test_the_other_rates_reach_the_same_places() -> None:
-    rates = {"drop_rate": 0.1, "attn_drop_rate": 0.2}
+    rates: dict[str, Any] = {"drop_rate": 0.1, "attn_drop_rate": 0.2}
     ours, theirs = deit.create("deit_tiny", **SMALL, **rates), reference.create("deit_tiny", **SMALL, **rates)
     block, expected = ours.encoder.layers[2], theirs.blocks[2]
     assert ours.pos_drop.p == theirs.pos_drop.p == 0.1

@@ -18,9 +18,7 @@ pair_options = options(
     click.option("--pair", metavar="FILE[:NAME]", help="A pair declared in a Python file instead."),
     click.option("--image-size", type=click.IntRange(min=1), help="Pixels; the published size by default."),
     click.option("--num-classes", type=click.IntRange(min=1), help="Columns of the head."),
-    click.option(
-        "--weights", type=SOURCE, metavar="FILE", help="Checkpoint in any format and layout; random by default."
-    ),
+    click.option("--weights", type=SOURCE, metavar="FILE", help="Checkpoint in any format, layout; random by default."),
     click.option("--inputs", type=FILE, help="Images (and labels): .npz, .npy or .safetensors; random by default."),
     click.option("--batch-size", default=4, show_default=True, type=click.IntRange(min=1)),
     click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0)),

@@ -34,6 +34,10 @@ class HubError(PortingError):
         super().__init__(f"{address}: {problem}")
 
 
+class _UnreachableError(HubError):
+    """The hub did not answer, and the file is not in the cache."""
+
+
 @dataclass(frozen=True)
 class Address:
     """A file, or a repository, on the hub.
@@ -102,12 +106,12 @@ class _Client:
 
     def usual_file(self) -> tuple[Address, Path]:
         """The file that users of the repository expect, or the only one that may be a checkpoint."""
-        unreachable: HubError | None = None
+        unreachable: _UnreachableError | None = None
         for name in USUAL:
             try:
                 path = self._try(name, cached_only=unreachable is not None)
-            except HubError as error:
-                unreachable = error
+            except _UnreachableError as error:
+                unreachable = unreachable or error
                 continue
             if path is not None:
                 return self._address.to(name), path
@@ -143,11 +147,9 @@ class _Client:
 
     def _try(self, name: str, *, cached_only: bool = False) -> Path | None:
         """A file; None when the repository has none of the name."""
-        with _progress_on_terminals(self._errors):
-            found = self._asked(
-                name,
-                lambda: self._hub.hf_hub_download(filename=name, local_files_only=cached_only, **self._where()),
-            )
+        found = self._asked(
+            name, lambda: self._hub.hf_hub_download(filename=name, local_files_only=cached_only, **self._where())
+        )
         return None if found is None else Path(str(found))
 
     def _where(self) -> dict[str, Any]:
@@ -157,9 +159,11 @@ class _Client:
         """The answer to a call; None when the hub says that there is no such file."""
         errors = self._errors
         try:
-            return call()
+            with _talking_to_terminals_only(errors):
+                return call()
         except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, ConnectionError):
-            self._fail(f"the hub cannot be reached and the file is not in the cache; {self._by_hand(name)}")
+            problem = f"the hub cannot be reached and the file is not in the cache; {self._by_hand(name)}"
+            raise _UnreachableError(str(self._address), problem) from None
         except errors.EntryNotFoundError:
             return None
         except errors.GatedRepoError:
@@ -185,13 +189,18 @@ class _Client:
 
 
 @contextmanager
-def _progress_on_terminals(utils: Any) -> Iterator[None]:
-    """Progress bars, which go to stderr, only where that is a terminal."""
-    hide = not sys.stderr.isatty() and not utils.are_progress_bars_disabled()
-    if hide:
+def _talking_to_terminals_only(utils: Any) -> Iterator[None]:
+    """Progress bars and the notes on retries, which go to stderr, only where that is a terminal."""
+    if sys.stderr.isatty():
+        yield
+        return
+    hidden, verbosity = utils.are_progress_bars_disabled(), utils.logging.get_verbosity()
+    utils.logging.set_verbosity_error()
+    if not hidden:
         utils.disable_progress_bars()
     try:
         yield
     finally:
-        if hide:
+        utils.logging.set_verbosity(verbosity)
+        if not hidden:
             utils.enable_progress_bars()

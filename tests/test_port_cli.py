@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -104,3 +105,59 @@ def test_verify_refuses_what_cannot_be_equal(source: Path, tmp_path: Path) -> No
     done = pit_port("verify", source, other)
     assert done.exit_code == 3
     assert "not a port of it" in done.stderr
+
+
+@pytest.fixture
+def training(source: Path, tmp_path: Path) -> Path:
+    """What a run of PaddleViT leaves: weights, their average, which differs, and the optimizer's state."""
+    with open_checkpoint(source) as checkpoint:
+        model = {name: np.array(tensor.load()) for name, tensor in checkpoint.tensors.items()}
+    averages = {name: (name, array * np.float32(0.5)) for name, array in model.items()}
+    saved = {"model": model, "model_ema": averages, "optimizer": {"moment": np.zeros(3)}, "epoch": 3}
+    path = tmp_path / "training.pdparams"
+    path.write_bytes(pickle.dumps(saved, 4))
+    return path
+
+
+def test_weights_of_a_training_checkpoint(source: Path, training: Path, tmp_path: Path) -> None:
+    target = tmp_path / "model.pth"
+    done = pit_port("convert", training, target, "--weights", "model", "--json")
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    assert (report["weights"], report["envelope"]) == ("model", ["model"])
+    assert report["notes"][0] == "model_ema: left out, model was read instead; --weights ema reads it"
+    assert "optimizer: left out, state of the optimizer" in report["notes"]
+    assert target.read_bytes() == source.read_bytes()
+    assert pit_port("diff", training, target, "--weights", "model").exit_code == 0
+    assert pit_port("diff", target, training).exit_code == 1
+    planned = pit_port("plan", training, "--to", "timm", "--weights", "ema")
+    assert planned.exit_code == 0, planned.output
+    assert json.loads(pit_port("inspect", training, "--json").stdout)["weights"] == "ema"
+    first = pit_port("inspect", training, "--weights", "model", "--json").stdout
+    assert json.loads(first)["digest"] == json.loads(pit_port("inspect", source, "--json").stdout)["digest"]
+
+
+def test_weights_that_are_not_there(source: Path, tmp_path: Path) -> None:
+    done = pit_port("convert", source, tmp_path / "new.pth", "--weights", "ema")
+    assert done.exit_code == 3
+    assert "holds no ema weights, which --weights ema asks for; there is one state dict alone" in done.stderr
+    done = pit_port("diff", source, source, "--weights", "ema")
+    assert done.exit_code == 3
+    assert "holds no ema weights (--weights ema), nor does" in done.stderr
+
+
+def test_a_port_of_the_model_beside_its_average_is_verified(training: Path, tmp_path: Path) -> None:
+    target = tmp_path / "port.safetensors"
+    assert pit_port("convert", training, target, "--weights", "model").exit_code == 0
+    done = pit_port("verify", training, target, "--weights", "model", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert f"verified: {target} (in torch), a port of {training}" in done.stdout
+
+
+def test_a_folder_is_converted(source: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    assert pit_port("convert", source, folder / "model.safetensors", "--to", "timm").exit_code == 0
+    done = pit_port("convert", folder, tmp_path / "back.pth")
+    assert done.exit_code == 0, done.output
+    assert "unwrapped    model.safetensors" in done.stdout

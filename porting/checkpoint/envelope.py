@@ -73,6 +73,7 @@ STATE: Mapping[str, str] = {
 """What training keeps beside the weights, in words."""
 _MAX_WRAPPERS = 4
 _MAX_NOTES = 50
+_LONGEST_NAME = 1000
 
 
 @dataclass(frozen=True)
@@ -243,7 +244,7 @@ def _split(saved: dict[object, object], error: Callable[[str], CheckpointError])
     for key, value in saved.items():
         if not isinstance(value, Leaf):
             others.append(brief(key))
-        elif isinstance(key, str) and key.isprintable():
+        elif isinstance(key, str) and key.isprintable() and len(key) <= _LONGEST_NAME:
             tensors[key] = value
         else:
             raise error(f"has a tensor under {shown(key)}, expected a name; save model.state_dict()")

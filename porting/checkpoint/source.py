@@ -114,7 +114,7 @@ class Source:
 
     def error(self, problem: str, details: Iterable[str] = ()) -> CheckpointError:
         """The error for something wrong with this file."""
-        return CheckpointError(self.path, printable(problem), details)
+        return CheckpointError(self.path, printable(problem), map(printable, details))
 
     def unsafe(self, problem: str) -> UnsafePickleError:
         """The error for a pickle that asks for more than tensors and plain containers."""

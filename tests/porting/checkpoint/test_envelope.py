@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from porting.checkpoint import LazyTensor
-from porting.checkpoint.envelope import unwrap
+from porting.checkpoint.envelope import Kind, unwrap
 from porting.checkpoint.pickles import Inert
 from porting.errors import CheckpointError
 
@@ -34,6 +34,12 @@ def error(problem: str) -> CheckpointError:
         ({"_orig_mod.module.w": W}, ("_orig_mod.", "module.")),
         ({"state_dict": {"module._orig_mod.w": W}}, ("state_dict", "module.", "_orig_mod.")),
         ({"state_dict": {"model": {"w": W}}}, ("state_dict", "model")),
+        ({"model_state": {"w": V}, "ema_state": {"w": W}, "optimizer_state": {}, "cfg": "a"}, ("ema_state",)),
+        ({"model_state": {"w": W}, "epoch": 3}, ("model_state",)),
+        ({"state_dict": {"model.w": W}, "pytorch-lightning_version": "2"}, ("state_dict", "model.")),
+        ({"state_dict": {"net.module.w": W}}, ("state_dict", "net.", "module.")),
+        ({"model_ema": {"n_averaged": V, "module.w": W}, "model": {"w": V}}, ("model_ema", "module.")),
+        ({"model_ema": {"decay": 0.9}, "model": {"w": W}}, ("model",)),
     ],
 )
 def test_envelopes(saved: dict[str, Any], envelope: tuple[str, ...]) -> None:
@@ -48,21 +54,120 @@ def test_a_prefix_that_not_all_names_have_belongs_to_them() -> None:
     assert found.envelope == ()
 
 
+@pytest.mark.parametrize("saved", [{"model.w": W}, {"state_dict": {"model.w": W, "loss.w": V}}])
+def test_a_network_s_name_that_is_ambiguous_stays(saved: dict[str, Any]) -> None:
+    assert "model.w" in unwrap(saved, error).tensors
+
+
+TRAINING = {
+    "model": {"w": V, "steps": 3},
+    "model_ema": {"w": W, "epochs": 1},
+    "optimizer": {"state": {}, "exp_avg": W},
+    "scaler": {"scale": 1.0},
+    "lr_scheduler": None,
+    "args": Inert("argparse.Namespace"),
+    "epoch": 5,
+    "logit_scale": V,
+}
+LEFT_OUT = (
+    "optimizer: left out, state of the optimizer",
+    "scaler: left out, state of the loss scaler",
+    "lr_scheduler: left out, state of the learning rate schedule",
+    "args: left out, not weights (argparse.Namespace)",
+    "epoch: left out, not weights (int)",
+    "logit_scale: left out, a tensor beside the weights",
+)
+
+
 def test_what_is_left_out_is_told() -> None:
-    saved = {
-        "model": {"w": V, "steps": 3},
-        "model_ema": {"w": W, "epochs": 1},
-        "optimizer": {"state": {}},
-        "args": Inert("argparse.Namespace"),
-        "epoch": 5,
-    }
-    assert unwrap(saved, error).notes == (
-        "model: left out, model_ema was read instead",
-        "optimizer: left out, not weights (dict)",
-        "args: left out, not weights (argparse.Namespace)",
+    found = unwrap(TRAINING, error)
+    assert (found.weights, found.tensors) == ("ema", {"w": W})
+    other = "model: left out, model_ema was read instead; --weights model reads it"
+    assert found.notes == (other, *LEFT_OUT, "epochs: left out, not tensors")
+
+
+@pytest.mark.parametrize(("weights", "tensor", "key"), [("model", V, "model"), ("ema", W, "model_ema")])
+def test_either_weights_can_be_asked_for(weights: Kind, tensor: LazyTensor, key: str) -> None:
+    found = unwrap(TRAINING, error, weights=weights)
+    assert (found.weights, found.tensors, found.envelope) == (weights, {"w": tensor}, (key,))
+
+
+def test_weights_within_others() -> None:
+    saved = {"state_dict": {"model": {"w": V}, "model_ema": {"w": W}}, "epoch": 1}
+    found = unwrap(saved, error, weights="ema")
+    assert (found.tensors, found.envelope) == ({"w": W}, ("state_dict", "model_ema"))
+    assert found.notes == (
+        "state_dict.model: left out, state_dict.model_ema was read instead; --weights model reads it",
         "epoch: left out, not weights (int)",
-        "epochs: left out, not tensors",
     )
+
+
+def test_averages_that_are_the_same_dict_as_the_model() -> None:
+    inner = {"w": W}
+    assert unwrap({"model": inner, "model_ema": inner}, error, weights="model").envelope == ("model",)
+
+
+@pytest.mark.parametrize(
+    ("saved", "weights", "averages", "message"),
+    [
+        ({"w": W}, "ema", "", "holds no ema weights, which --weights ema asks for; there is one state dict alone"),
+        ({"model": {"w": W}}, "ema", "", r"there is model \(model\): leave --weights out to read it"),
+        ({"model_ema": {"w": W}}, "model", "", r"holds no model weights, .* there is model_ema \(ema\)"),
+        ({"w": W}, "ema", "pit-EMA.pdparams", r"or give pit-EMA\.pdparams beside it, which holds the average"),
+    ],
+)
+def test_weights_that_are_not_there(saved: dict[str, Any], weights: Kind, averages: str, message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        unwrap(saved, error, weights=weights, averages=averages)
+    assert unwrap(saved, error, weights=weights, required=False).tensors == {"w": W}
+
+
+def test_a_state_dict_alone_is_the_model_s() -> None:
+    assert unwrap({"w": W}, error, weights="model").weights is None
+
+
+def classy(trunk: dict[str, Any], heads: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "classy_state_dict": {"base_model": {"model": {"trunk": trunk, "heads": heads}}, "optimizer": {}},
+        "type": 1,
+    }
+
+
+BLOCK = {"proj.weight": "proj.0.weight", "bn.bias": "proj.1.bias", "f.a.0.weight": "f.a.0.weight", "f.b.1.bias":
+         "f.b.1.bias", "f.se.excitation.0.bias": "f.se.fc1.bias", "f.se.excitation.2.weight": "f.se.fc2.weight",
+         "f.c.weight": "f.c.0.weight", "f.final_bn.running_mean": "f.c.1.running_mean"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("stem", "block", "heads"),
+    [
+        ("_feature_blocks.conv1.stem.0", "_feature_blocks.res4.block3-10", {"0.clf.0.weight": W}),
+        ("stem.stem.0", "trunk_output.block3.block3-10", {"block4": {"default_head": {"fc.weight": W}}}),
+    ],
+    ids=["vissl", "ClassyVision"],
+)
+def test_trunk_and_heads_get_the_names_of_torchvision(stem: str, block: str, heads: dict[str, Any]) -> None:
+    saved = classy({f"{stem}.weight": V, **{f"{block}.{name}": V for name in BLOCK}}, heads)
+    found = unwrap(saved, error)
+    assert found.envelope == ("classy_state_dict.base_model.model",)
+    names = ["stem.0.weight", *(f"trunk_output.block3.block3-10.{name}" for name in BLOCK.values()), "fc.weight"]
+    assert list(found.tensors) == names
+    assert found.tensors["fc.weight"] is W
+    assert found.notes == ("type: left out, not weights (int)", "optimizer: left out, state of the optimizer")
+
+
+def test_several_heads_keep_their_names() -> None:
+    found = unwrap(classy({"stem.stem.0.weight": W}, {"block4": {"a": {"fc.weight": V}, "b": {"fc.weight": V}}}), error)
+    assert list(found.tensors) == ["stem.0.weight", "a.fc.weight", "b.fc.weight"]
+
+
+def test_dicts_that_hold_themselves() -> None:
+    saved: dict[str, Any] = {"w": W}
+    saved |= {"heads": saved, "trunk": saved, "model": saved, "state_dict": saved}
+    saved["classy_state_dict"] = {"base_model": {"model": saved}}
+    found = unwrap(saved, error)
+    assert found.tensors == {"w": W}
+    assert len(found.notes) <= 51
 
 
 def test_many_entries_are_folded() -> None:
@@ -84,7 +189,8 @@ def test_a_single_tensor() -> None:
             {"encoder": {"w": W}},
             "holds no state dict: its keys are encoder; expected tensors by name, or one of state_dict_ema",
         ),
-        ({"model": {"epoch": 3}}, "holds no state dict: its keys are epoch"),
+        ({"model": {"epoch": 3}}, "holds no state dict: its keys are model"),
+        ({"a" * 2000: W}, "expected a name"),
         ({1: W}, "has a tensor under 1, expected a name"),
         ({"a\nb": W}, r"has a tensor under 'a\\nb', expected a name"),
     ],

@@ -80,6 +80,24 @@ def test_torch_shared_storages(torch: Any, tmp_path: Path) -> None:
         check_torch(torch, tmp_path / "a.pth", state)
 
 
+@pytest.mark.parametrize("zipped", [True, False])
+def test_torch_column_slices_are_read_exactly(torch: Any, zipped: bool, tmp_path: Path) -> None:
+    # Tensor parallelism leaves each weight as some columns of a larger one. Converters that take the storage's first
+    # elements for the tensor, as PaddleNLP's reader did, give a matrix of the right shape and the wrong numbers.
+    whole = torch.arange(48.0).view(4, 12)
+    torch.save({"a": whole[:, :6], "b": whole[:, 6:], "c": whole[:, 1::2]}, tmp_path / "a.pth",
+               _use_new_zipfile_serialization=zipped)  # fmt: skip
+    with open_checkpoint(tmp_path / "a.pth") as checkpoint:
+        write_checkpoint(tmp_path / "b.pdparams", checkpoint.tensors)
+    expected = {"a": whole.numpy()[:, :6], "b": whole.numpy()[:, 6:], "c": whole.numpy()[:, 1::2]}
+    for path in (tmp_path / "a.pth", tmp_path / "b.pdparams"):
+        with open_checkpoint(path) as checkpoint:
+            for name, values in expected.items():
+                found = checkpoint.tensors[name].load()
+                assert found.tolist() == values.tolist(), (path, name)
+                assert found.tolist() != whole.numpy().reshape(-1)[:24].reshape(4, 6).tolist()
+
+
 def test_torch_tensor_with_attributes(torch: Any, tmp_path: Path) -> None:
     tensor = torch.arange(3.0)
     tensor.note = "kept by torch, left out here"

@@ -1,16 +1,16 @@
 """reprod_log's files, anybody's, read without executing anything in them and without importing reprod_log.
 
 `ReprodLogger.save` writes a `.npy` that holds a pickled dict, maybe of dicts, of arrays. NumPy reads it with
-`allow_pickle=True` only, which runs whatever code a crafted file names. Here its header is parsed by NumPy and its
-pickle by the allow-listed unpickler of the checkpoints.
+`allow_pickle=True` only, which runs whatever code a crafted file names. Here its header and its pickle are read by the
+checkpoints' own strict readers.
 """
 
 from __future__ import annotations
 
-import io
 import os
 import re
 from collections.abc import Iterator, Mapping
+from math import prod
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,11 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from alignment.errors import FileError
+from porting.checkpoint import npz
+from porting.checkpoint.machine import Malformed
 from porting.checkpoint.pickles import load_plain
 
 Array: TypeAlias = npt.NDArray[Any]
 
-_MAGIC = b"\x93NUMPY"
+_OBJECTS = "O"
 _SIDES = {
     "reference": ("torch", "pytorch", "ref", "reference"),
     "candidate": ("paddle", "mindspore", "candidate"),
@@ -46,17 +48,19 @@ def read_reprod_log(path: str | os.PathLike[str]) -> dict[str, Array]:
         data = path.read_bytes()
     except OSError as error:
         raise FileError(path, f"cannot be read: {error.strerror}") from None
-    if not data.startswith(_MAGIC):
+    if not data.startswith(npz.MAGIC):
         raise FileError(path, "is no .npy file; expected one that ReprodLogger.save or numpy.save wrote")
-    stream = io.BytesIO(data)
-    shape, dtype = _read_header(path, stream)
-    if not dtype.hasobject:
-        return {path.stem: _read_numeric(path, stream)}
-    if shape != ():
+    try:
+        header = npz.read_header(data[: npz.MAX_HEADER])
+        if header.code != _OBJECTS:
+            return {path.stem: _numeric(data, header)}
+    except Malformed as problem:
+        raise FileError(path, f"is a damaged .npy file: it {problem}") from None
+    if header.shape != ():
         raise FileError(
-            path, f"holds Python objects of shape {shape}, expected the one dict that ReprodLogger.save writes"
+            path, f"holds Python objects of shape {header.shape}, expected the one dict that ReprodLogger.save writes"
         )
-    found = load_plain(data[stream.tell() :], path=path)
+    found = load_plain(data[header.start :], path=path)
     if not isinstance(found, Mapping):
         raise FileError(path, f"holds a {type(found).__name__}, expected the dict that ReprodLogger.save writes")
     return dict(_flatten(path, found, ()))
@@ -90,23 +94,13 @@ def find_diff_logs(directory: str | os.PathLike[str]) -> dict[str, Path]:
     return {_STEPS.get(match["step"], match["step"]): path for match, path in matches if match}
 
 
-def _read_header(path: Path, stream: io.BytesIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    try:
-        version = np.lib.format.read_magic(stream)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(stream)
-    except (ValueError, TypeError, SyntaxError, RecursionError) as error:
-        raise FileError(path, f"is a damaged .npy file: {error}") from None
-    return shape, dtype
-
-
-def _read_numeric(path: Path, stream: io.BytesIO) -> Array:
-    stream.seek(0)
-    try:
-        array: Array = np.load(stream, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise FileError(path, f"is a damaged .npy file: {error}") from None
-    return array
+def _numeric(data: bytes, header: npz.Header) -> Array:
+    dtype = header.dtype()
+    expected, found = prod(header.shape) * dtype.itemsize, len(data) - header.start
+    if found != expected:
+        raise Malformed(f"of shape {header.shape} and dtype {dtype.name} takes {expected} bytes, {found} are there")
+    array: Array = np.ndarray(header.shape, dtype, data, header.start, order=header.order)
+    return array.astype(dtype.newbyteorder("="))
 
 
 def _flatten(path: Path, values: Mapping[Any, Any], parents: tuple[str, ...]) -> Iterator[tuple[str, Array]]:

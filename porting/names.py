@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from itertools import islice
 
 from porting.errors import UnknownNameError
 
+_INDEX_OR_FOLDED = re.compile(r"(?<![^.])(\d+|\{[\d.,]+\})(?![^.])")
 _MAX_INDICES = 6
 """Indices of a name that are folded; names of real tensors have three."""
 _INDEX = re.compile(r"(?<![^.])\d+(?![^.])")
@@ -43,8 +45,8 @@ def without_indices(name: str) -> str:
 def fold_members(names: Iterable[str]) -> dict[str, list[str]]:
     """As `fold`, with the names that each folded one stands for."""
     folded = {name: [name] for name in names}
-    positions = max((len(_INDEX.findall(name)) for name in folded), default=0)
-    for position in reversed(range(min(positions, _MAX_INDICES))):
+    positions = max((sum(1 for _ in islice(_INDEX.finditer(name), _MAX_INDICES)) for name in folded), default=0)
+    for position in reversed(range(positions)):
         folded = _fold_at(folded, position)
     return folded
 
@@ -65,10 +67,9 @@ def _fold_at(names: Mapping[str, list[str]], position: int) -> dict[str, list[st
 
 def _split_at(name: str, position: int) -> tuple[str, ...]:
     """The name before, at and after its index number `position` (counting folded ones); the name alone without one."""
-    indices = list(re.finditer(r"(?<![^.])(\d+|\{[\d.,]+\})(?![^.])", name))
-    if position >= len(indices) or not indices[position][0].isdigit():
+    at = next(islice(_INDEX_OR_FOLDED.finditer(name), position, None), None)
+    if at is None or not at[0].isdigit():
         return (name,)
-    at = indices[position]
     return name[: at.start()], at[0], name[at.end() :]
 
 

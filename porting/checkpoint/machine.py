@@ -21,13 +21,14 @@ from porting.errors import CheckpointError
 
 LONG = 4096
 """Bytes from which on a string is left in the file."""
-BUDGET = 2**26
+BUDGET = 3 * 2**24
 """Bytes of objects that one file's pickles may make, by the estimates below, besides texts and bytes, which the file
-itself holds. It bounds the time too. A checkpoint of ten thousand tensors takes half of it."""
-_OPCODE, _CONTAINER, _SET, _ITEM, _MEMO, _CALL = 40, 64, 224, 96, 96, 256
-"""What an opcode makes at least, an empty container and a set, an item of a dict or set, a memo's entry, a call."""
-_MAX_KEY = 2**60
-"""Integers beyond it would hash alike, and a dict of many such keys takes minutes."""
+itself holds. It bounds the time too. A checkpoint of ten thousand tensors takes two thirds of it."""
+_OPCODE, _NUMBER, _CONTAINER, _SET, _ITEM, _MEMO, _CALL = 40, 24, 64, 224, 96, 96, 256
+"""Bytes for an opcode at least, and for a number, a container, a set, an item of a dict or set, an entry of the memo,
+and a call."""
+_MAX_KEY = 2**61 - 1
+"""Integers from here on hash like smaller ones, and a dict of many that hash alike takes minutes."""
 
 
 class Malformed(Exception):  # noqa: N818
@@ -109,17 +110,20 @@ class PickleMachine:
             UnsafePickleError: It asks for a global that is not in the table.
         """
         self._at, self._memo = offset, {}
-        handlers = _HANDLERS
+        handlers, data, end = _HANDLERS, self._source.view(0, self._source.size), self._source.size
         while True:
-            self._opcode_at = self._at
-            code = self._take(1)[0]
+            self._opcode_at = at = self._at
+            code = data[at] if at < end else self._take(1)[0]
+            self._at = at + 1
             if code == _STOP:
                 break
-            self._charge(_OPCODE)
+            self._left -= _OPCODE
             handler = handlers.get(code)
             if handler is None:
                 raise self._error(f"opcode {bytes([code])!r} is none that a checkpoint needs")
             try:
+                if self._left < 0:
+                    self._charge(0)
                 handler(self)
             except (IndexError, KeyError):
                 raise self._error(f"opcode {bytes([code])!r} finds nothing to work on") from None
@@ -137,7 +141,7 @@ class PickleMachine:
     def _charge(self, nbytes: int) -> None:
         self._left -= nbytes
         if self._left < 0:
-            raise self._error(f"it makes more than {BUDGET >> 20} MiB of objects, more than any checkpoint needs")
+            raise Malformed(f"it makes more than {BUDGET >> 20} MiB of objects, more than any checkpoint needs")
 
     def _take(self, length: int) -> memoryview:
         view = self._source.view(self._at, length)
@@ -330,10 +334,10 @@ _HANDLERS: dict[int, _Handler] = {
         b"\x88": lambda m: m._push(True),
         b"\x89": lambda m: m._push(False),
         b"K": lambda m: m._push(m._number(1)),
-        b"M": lambda m: m._push(m._number(2)),
-        b"J": lambda m: m._push(struct.unpack("<i", m._take(4))[0]),
+        b"M": lambda m: m._push_new(m._number(2), _NUMBER),
+        b"J": lambda m: m._push_new(struct.unpack("<i", m._take(4))[0], _NUMBER),
         b"\x8a": PickleMachine._long,
-        b"G": lambda m: m._push(struct.unpack(">d", m._take(8))[0]),
+        b"G": lambda m: m._push_new(struct.unpack(">d", m._take(8))[0], _NUMBER),
         b"C": lambda m: m._bytes(1),
         b"B": lambda m: m._bytes(4),
         b"\x8e": lambda m: m._bytes(8),

@@ -60,7 +60,8 @@ _TRAILER = b"crc_num"
 _CRC_BYTES = 10
 _MAX_DIMS = 32
 _MAX_VALUES = 20_000
-"""What so few bytes can make of so many entries stays small; the models that are known have a few hundred."""
+"""So many values take little memory and time, and no model has more tensors."""
+_MAX_TEXT = 10_000
 _STEP = 1 << 23
 """Bytes of the file that the CRC-32 looks at together."""
 
@@ -218,6 +219,8 @@ def _span(number: int, value: int | Span, expected: str, numbers: set[int]) -> S
 
 
 def _string(source: Source, span: Span) -> str:
+    if span.length > _MAX_TEXT:
+        raise Malformed(f"has a text of {span.length} bytes at byte {span.start}, where a name is expected")
     try:
         return str(source.view(span.start, span.length), "utf-8")
     except UnicodeDecodeError:

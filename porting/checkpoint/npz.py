@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from math import prod
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -24,13 +24,13 @@ from porting.checkpoint.zip_writer import ZipWriter
 from porting.checkpoint.zips import Record
 
 SUFFIX = ".npy"
-_Order: TypeAlias = Literal["C", "F"]
-_MAGIC = b"\x93NUMPY"
+MAGIC = b"\x93NUMPY"
 _HEADER = re.compile(
-    rb"\s*\{\s*'descr':\s*'([<>|=])([A-Za-z]\d+)',\s*'fortran_order':\s*(True|False),\s*"
+    rb"\s*\{\s*'descr':\s*'([<>|=])([A-Za-z]\d*)',\s*'fortran_order':\s*(True|False),\s*"
     rb"'shape':\s*\(((?:\d+L?(?:,\s*\d+L?)*,?)?)\),?\s*\}\s*"
 )
-_MAX_HEADER = 10_000
+MAX_HEADER = 10_000
+"""Bytes of a header."""
 _CODES = {**ARRAY_CODES, "V2": "bfloat16"}
 
 
@@ -41,17 +41,45 @@ def read(source: Source, records: dict[str, Record]) -> dict[str, LazyTensor]:
 
 def _tensor(source: Source, record: Record) -> LazyTensor:
     try:
-        start, shape, dtype, order = _parse(record.head(_MAX_HEADER))
-        if record.size - start != prod(shape) * dtype.itemsize:
-            raise Malformed(f"of shape {shape} and dtype {dtype.name} takes other than {record.size - start} bytes")
+        header = read_header(record.head(MAX_HEADER))
+        dtype = header.dtype()
+        if record.size - header.start != prod(header.shape) * dtype.itemsize:
+            raise Malformed(
+                f"of shape {header.shape} and dtype {dtype.name} takes other than {record.size - header.start} bytes"
+            )
     except Malformed as problem:
         raise source.error(f"the record {record.name} {problem}; fetch or save it again") from None
-    return LazyTensor(shape, dtype.newbyteorder("="), _loader(record, start, shape, dtype, order))
+    return LazyTensor(header.shape, dtype.newbyteorder("="), _loader(record, header, dtype))
 
 
-def _parse(head: bytes) -> tuple[int, Shape, np.dtype[Any], _Order]:
-    """Where the data starts, shape, dtype in its byte order, and the order of the axes."""
-    if head[:6] != _MAGIC or head[6:8] not in (b"\x01\x00", b"\x02\x00"):
+class Header(NamedTuple):
+    """What a `.npy` file says about its array.
+
+    Attributes:
+        start: Where the data starts.
+        code: NumPy's code of the dtype, such as `f4`.
+        big_endian: Byte order of the elements.
+        order: Of the axes.
+        shape: The array's shape.
+    """
+
+    start: int
+    code: str
+    big_endian: bool
+    order: Literal["C", "F"]
+    shape: Shape
+
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype, in its byte order; raises `Malformed` when no tensor has it."""
+        if self.code not in _CODES:
+            raise Malformed(f"is an array of dtype {self.code!r:.40}, expected one of {', '.join(_CODES)}")
+        dtype = dtypes.dtype(_CODES[self.code])
+        return dtype.newbyteorder(">") if self.big_endian else dtype
+
+
+def read_header(head: bytes) -> Header:
+    """Reads the header of a `.npy` file from its first `MAX_HEADER` bytes; raises `Malformed`."""
+    if head[:6] != MAGIC or head[6:8] not in (b"\x01\x00", b"\x02\x00"):
         raise Malformed("is no .npy file of version 1.0 or 2.0")
     width = 2 if head[6] == 1 else 4
     start = 8 + width + int.from_bytes(head[8 : 8 + width], "little")
@@ -59,16 +87,13 @@ def _parse(head: bytes) -> tuple[int, Shape, np.dtype[Any], _Order]:
     if found is None or len(head) < start:
         raise Malformed("has a header of another form than {'descr': .., 'fortran_order': .., 'shape': ..}")
     order, code, fortran, sizes = (group.decode() for group in found.groups())
-    if code not in _CODES:
-        raise Malformed(f"is an array of dtype {code!r}, expected one of {', '.join(_CODES)}")
     shape = checked_shape(tuple(int(size[:18]) for size in re.findall(r"\d+", sizes)))
-    dtype = dtypes.dtype(_CODES[code])
-    return start, shape, dtype.newbyteorder(">") if order == ">" else dtype, "F" if fortran == "True" else "C"
+    return Header(start, code, order == ">", "F" if fortran == "True" else "C", shape)
 
 
-def _loader(record: Record, start: int, shape: Shape, dtype: np.dtype[Any], order: _Order) -> Callable[[], Array]:
+def _loader(record: Record, header: Header, dtype: np.dtype[Any]) -> Callable[[], Array]:
     def load() -> Array:
-        array: Array = np.ndarray(shape, dtype, record.array(), start, order=order)
+        array: Array = np.ndarray(header.shape, dtype, record.array(), header.start, order=header.order)
         return array.astype(dtype.newbyteorder("="), copy=False)
 
     return load
@@ -93,4 +118,4 @@ def _npy_head(tensor: LazyTensor) -> bytes:
     text = f"{{'descr': '{order}{code}', 'fortran_order': False, 'shape': {tensor.shape}, }}"
     padding = -(10 + len(text) + 1) % 64
     header = f"{text}{' ' * padding}\n".encode()
-    return _MAGIC + b"\x01\x00" + len(header).to_bytes(2, "little") + header
+    return MAGIC + b"\x01\x00" + len(header).to_bytes(2, "little") + header

@@ -135,7 +135,7 @@ def load_plain(data: bytes, *, path: Path | str) -> object:
     source = Source(path, data)
     value, end = PickleMachine(source, plain_symbols(source)).load()
     require_end(source, end)
-    return _Plain(source).of(value)
+    return _plain(source, value, "the array", MAX_DEPTH, [_MAX_ITEMS])
 
 
 def require_end(source: Source, end: int) -> None:
@@ -144,38 +144,29 @@ def require_end(source: Source, end: int) -> None:
         raise source.error(f"has {source.size - end} bytes after its end at byte {end}; fetch or save it again")
 
 
-class _Plain:
-    """Makes plain values of what the machine gave; what the pickle refers to many times is done once."""
+_MAX_ITEMS = 100_000
 
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._done: dict[int, object] = {}
 
-    def of(self, value: object, name: str = "the array", depth: int = MAX_DEPTH) -> object:
-        """The value; raises `CheckpointError` when it is nested too deep, or within itself."""
-        if depth < 0:
-            raise self._source.error(f"is nested more than {MAX_DEPTH} deep at {name:.100}")
-        if id(value) not in self._done:
-            self._done[id(value)] = self._made(value, name, depth - 1)
-        return self._done[id(value)]
-
-    def _made(self, value: object, name: str, depth: int) -> object:
-        match value:
-            case dict():
-                return {key: self.of(item, brief(key), depth) for key, item in value.items()}
-            case list():
-                return [self.of(item, name, depth) for item in value]
-            case tuple():
-                return tuple([self.of(item, name, depth) for item in value])
-            case PickledArray() if value.objects is not None:
-                if value.shape != () or len(value.objects) != 1:
-                    raise self._source.error(f"{name} is an array of Python objects with axes, expected one object")
-                return self.of(value.objects[0], name, depth)
-            case Described():
-                return value.tensor(name).load()
-            case PickledScalar():
-                return value.array.tensor(name).load()[()]
-        return _text_or_bytes(self._source, value)
+def _plain(source: Source, value: object, name: str, depth: int, left: list[int]) -> object:
+    """The value with its arrays read. What it refers to many times is counted, and made, as many times."""
+    left[0] -= 1
+    if depth < 0 or left[0] < 0:
+        raise source.error(f"is nested more than {MAX_DEPTH} deep or holds more than {_MAX_ITEMS} items at {name:.100}")
+    match value:
+        case dict():
+            return {key: _plain(source, item, brief(key), depth - 1, left) for key, item in value.items()}
+        case list() | tuple():
+            items = [_plain(source, item, name, depth - 1, left) for item in value]
+            return items if isinstance(value, list) else tuple(items)
+        case PickledArray() if value.objects is not None:
+            if value.shape != () or len(value.objects) != 1:
+                raise source.error(f"{name} is an array of Python objects with axes, expected one object")
+            return _plain(source, value.objects[0], name, depth - 1, left)
+        case Described():
+            return value.tensor(name).load()
+        case PickledScalar():
+            return value.array.tensor(name).load()[()]
+    return _text_or_bytes(source, value)
 
 
 def _text_or_bytes(source: Source, value: object) -> object:

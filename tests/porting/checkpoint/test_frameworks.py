@@ -82,8 +82,8 @@ def test_torch_shared_storages(torch: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("zipped", [True, False])
 def test_torch_column_slices_are_read_exactly(torch: Any, zipped: bool, tmp_path: Path) -> None:
-    # Tensor parallelism leaves each weight as some columns of a larger one. Converters that take the storage's first
-    # elements for the tensor, as PaddleNLP's reader did, give a matrix of the right shape and the wrong numbers.
+    # Tensor parallelism leaves each weight as some columns of a larger one, PaddleNLP's way of slicing. A converter
+    # that takes the storage's first elements for the tensor gives a matrix of the right shape and the wrong numbers.
     whole = torch.arange(48.0).view(4, 12)
     torch.save({"a": whole[:, :6], "b": whole[:, 6:], "c": whole[:, 1::2]}, tmp_path / "a.pth",
                _use_new_zipfile_serialization=zipped)  # fmt: skip

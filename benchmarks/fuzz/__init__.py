@@ -1,0 +1,1 @@
+"""Damaged and hostile files for every reader: `python -m benchmarks.fuzz`, or `make fuzz`."""

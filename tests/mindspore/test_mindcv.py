@@ -63,7 +63,7 @@ def test_ported_weights_are_all_loaded_and_answer_as_in_torch(
             np.testing.assert_array_equal(canonical[key].load(), values, err_msg=key)
     use_exact_gelu(mindspore, net)
     found = answer(mindspore, net, recorder["images"](name))[:, : recorder["KEPT"]]
-    np.testing.assert_allclose(found, recorded[name], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found, recorded[name], rtol=1e-5, atol=1e-5)
 
 
 def test_mindcv_itself_has_the_gelu_of_tanh(

@@ -3,12 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 TORCH := 2.13.0
 BIN := $(VENV)/bin
+MINDSPORE := .venv-mindspore
+FUZZ_SECONDS ?= 300
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help setup demo test lint format bench lock clean
+.PHONY: help setup demo test test-mindspore fuzz lint format bench lock lock-mindspore clean
 
 help:  ## Show the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@echo "Setting up $(VENV) (once; PyTorch and PaddlePaddle are large)"
@@ -26,6 +28,19 @@ demo: setup  ## Port a PiT-B checkpoint and prove that both models are the same 
 test: setup lint  ## Check style and types, then run the tests
 	@$(BIN)/python -m pytest
 
+$(MINDSPORE)/.ready: requirements-mindspore.lock
+	@echo "Setting up $(MINDSPORE) (once; MindSpore is large)"
+	@$(PYTHON) -m venv $(MINDSPORE) 2>/dev/null || \
+		{ $(PYTHON) -m pip install --quiet --user virtualenv && $(PYTHON) -m virtualenv --quiet $(MINDSPORE); }
+	@$(MINDSPORE)/bin/pip install --quiet --requirement requirements-mindspore.lock
+	@touch $@
+
+test-mindspore: $(MINDSPORE)/.ready  ## Run the tests that need MindSpore and MindCV, in an environment of their own
+	@$(MINDSPORE)/bin/python -m pytest tests/mindspore
+
+fuzz: setup  ## Damaged and hostile files for every reader, for FUZZ_SECONDS
+	@$(BIN)/python -m benchmarks.fuzz --seconds $(FUZZ_SECONDS)
+
 lint: setup  ## Ruff and mypy
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
@@ -41,11 +56,18 @@ bench: setup  ## Measure the conversion against cp and the twins against each ot
 
 lock:  ## Resolve requirements.lock again, around the PyTorch named here
 	@rm -rf build/lock && $(PYTHON) -m venv build/lock
-	@build/lock/bin/pip install --quiet torch==$(TORCH) ".[torch,paddle,dev]"
+	@build/lock/bin/pip install --quiet torch==$(TORCH) ".[torch,paddle,hub,dev]"
 	@{ echo "# Written by \`make lock\`."; build/lock/bin/pip freeze --all --exclude pip --exclude pit-port \
 		| sed 's/+cpu$$//'; } > requirements.lock
 	@rm -rf build/lock
 
+lock-mindspore:  ## Resolve requirements-mindspore.lock again
+	@rm -rf build/lock && $(PYTHON) -m venv build/lock
+	@build/lock/bin/pip install --quiet mindspore==2.10.0 mindcv==0.3.0 "numpy<2" "pytest>=8" .
+	@{ echo "# Written by \`make lock-mindspore\`."; \
+		build/lock/bin/pip freeze --all --exclude pip --exclude pit-port; } > requirements-mindspore.lock
+	@rm -rf build/lock
+
 clean:  ## Remove the environment and what runs wrote
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(MINDSPORE) build dist *.egg-info .mypy_cache .ruff_cache .hypothesis
 	find logs -mindepth 1 ! -name README.md -delete

@@ -6,6 +6,7 @@ progress and logs to stderr. Everything heavy is imported by the command that ne
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,8 @@ def pit_port(debug: bool) -> None:
     pit-port inspect pit_b.pdparams
     pit-port diff pit_b.pth pit_b.pdparams
     """
+    # NumPy only copies here: its linear algebra need not start a thread a core, which takes 20 ms of every command.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 @pit_port.command()
@@ -274,6 +277,7 @@ _step_command("forward", ("forward",), "Align the logits, every stage and the pa
 _step_command("metric", ("metric",), "Align top-1 and top-5 accuracy, and the classes that each side predicts.")
 _step_command("loss", ("loss",), "Align cross entropy, label smoothing and soft-target cross entropy.")
 _step_command("bp", ("bp",), "Align the gradients of every parameter and the input, and the losses of the next steps.")
+_step_command("batchnorm", ("batchnorm",), "Align one step in training mode, and the running statistics after it.")
 _step_command("all", (), "Align all steps, one process a framework, both at the same time.")
 
 
@@ -282,7 +286,7 @@ _step_command("all", (), "Align all steps, one process a framework, both at the 
 @click.option("--backend", required=True, help="The framework whose side is run: torch or paddle.")
 @pair_options
 def record(step: str, backend: str, out: Path | None, **given: Any) -> None:
-    """Run one side of STEP (forward, metric, loss, bp, all) alone, to be compared elsewhere.
+    """Run one side of STEP (forward, metric, loss, bp, batchnorm, all) alone, to be compared elsewhere.
 
     \b
     pit-align record forward --backend torch --model pit_ti --device gpu --out torch-side

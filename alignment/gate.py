@@ -117,7 +117,8 @@ class Failure:
     allowed: str
 
     def __str__(self) -> str:
-        return f"{self.key} ({self.dtype}): {self.what} is {self.found}, expected {self.allowed}"
+        found = f"missing: {self.found}" if self.what == "missing" else f"{self.what} is {self.found}"
+        return f"{self.key} ({self.dtype}): {found}, expected {self.allowed}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ from alignment.tolerance import (
 Array: TypeAlias = npt.NDArray[Any]
 
 DTYPES = ("float64", "float32")
+_MOST = 0.9
 _EXACT = {"parameter": "parameters", "input": "inputs"}
 
 
@@ -154,6 +155,8 @@ class _Side:
         self._reference64, self._reference32 = reference.get("float64"), reference.get("float32")
         self._tolerances, self._squeeze = tolerances, squeeze
         self._loss_noise: dict[str, float] = {}
+        self._pass_noise: dict[str, float] = {}
+        self._errors: dict[str, Measurement] = {}
         self._ties: dict[str, tuple[int, int]] = {}
 
     def rows(self) -> Iterator[Row]:
@@ -210,7 +213,9 @@ class _Side:
             return None
         if key not in self._reference64 or key not in self._reference32:
             return None
-        return measure(self._reference64[key], self._reference32[key], mixed=True)
+        if key not in self._errors:
+            self._errors[key] = measure(self._reference64[key], self._reference32[key], mixed=True)
+        return self._errors[key]
 
     def _noise(self, key: str, entry: Entry, error: Measurement) -> Noise:
         """The measured float32 noise of a quantity.
@@ -221,12 +226,29 @@ class _Side:
         entries = {} if self._reference32 is None else self._reference32.manifest.entries
         recorded = entries.get(key, entry)
         noise = noise_floor(error, recorded.spread, recorded.spread_max)
+        if recorded.jumps:
+            noise = noise.jumping(self._noise_of_pass(entry.step))
         if recorded.spread is None and noise.uncertain:
             noise = noise.at_least(self._tolerances.of(key, entry.kind, "float32").rtol / noise.limit)
         if entry.kind == "loss":
             noise = noise.at_least(self._loss_noise.get(entry.step, 0.0))
             self._loss_noise[entry.step] = noise.relative
         return noise
+
+    def _noise_of_pass(self, step: str) -> float:
+        """The relative noise that most of a step's jumping quantities stay below."""
+        if step not in self._pass_noise and self._reference32 is not None:
+            entries = self._reference32.manifest.entries
+            errors = {
+                key: self._reference_error(key) for key, entry in entries.items() if entry.step == step and entry.jumps
+            }
+            floors = [
+                noise_floor(error, entries[key].spread, entries[key].spread_max).relative
+                for key, error in errors.items()
+                if error is not None and error.problem is None
+            ]
+            self._pass_noise[step] = float(np.quantile(floors, _MOST)) if floors else 0.0
+        return self._pass_noise.get(step, 0.0)
 
     def _judge_ranking(self, key: str, entry: Entry, measured: Measurement) -> Judgement:
         reference, candidate = self._reference[key], self._fitted(key)
@@ -308,6 +330,8 @@ def _environment(recordings: Mapping[str, Recording]) -> dict[str, str]:
 
 
 def _notes(reference: Mapping[str, Recording], candidate: Mapping[str, Recording], rows: list[Row]) -> Iterator[str]:
+    manifests = [recording.manifest for side in (reference, candidate) for recording in side.values()]
+    yield from dict.fromkeys(note for manifest in manifests for note in manifest.notes)
     if any(row.verdict == WITHIN_TOLERANCE for row in rows):
         yield "some quantities are judged by tolerance only: the reference has no float64 recording of them"
     if "float64" not in candidate and "float64" in reference:

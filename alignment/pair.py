@@ -67,6 +67,8 @@ class Pair:
         input_shape: Channels, height and width of one image.
         intermediates: Method of both models that returns `(logits, [feature maps])`; None where a model has none, and
             the logits alone are compared.
+        smooth: Whether the models' gradients are continuous. Those of a ReLU jump: a unit within rounding of zero is on
+            in one framework and off in the other, which float32 gradients are then given room for.
         origin: Where the pair was declared; `load_pair` and `alignment.pairs.build` fill it.
     """
 
@@ -76,6 +78,7 @@ class Pair:
     architecture: Architecture
     input_shape: tuple[int, int, int]
     intermediates: str | None = "forward_intermediates"
+    smooth: bool = True
     origin: Origin | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:

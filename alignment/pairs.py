@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 from alignment.pair import Origin, Pair, Side
 from porting import architectures
 from porting.architectures import Architecture
 from porting.names import unknown
+
+NAMES = architectures.NAMES
+"""The models that have a pair: all."""
+
+_WITH_RELU = ("regnet",)
+"""The families whose gradients jump."""
 
 
 def build(
@@ -28,14 +32,14 @@ def build(
 
     Raises:
         UnknownNameError: No pair has this name, or the framework has no such model; the nearest one is named.
-        ValueError: The image is smaller than a patch.
+        ImpossibleModelError: Patches do not fit the image.
         AlignmentError: Fewer than two classes.
     """
     if name not in NAMES:
         raise unknown("model", name, NAMES)
     size = tuple(image_size) if isinstance(image_size, list | tuple) else image_size
     architecture = architectures.build(name, image_size=size, num_classes=num_classes)  # type: ignore[arg-type]
-    sides = {side.framework: side for side in _SIDES[architecture.family](architecture)}
+    sides = _sides(architecture)
     if candidate not in sides:
         raise unknown("framework", candidate, sides)
     arguments = {"name": name, "image_size": image_size, "num_classes": num_classes, "candidate": candidate}
@@ -45,23 +49,20 @@ def build(
         candidate=sides[candidate],
         architecture=architecture,
         input_shape=(3, *architecture.image_size),
+        smooth=architecture.family not in _WITH_RELU,
         origin=Origin("alignment.pairs:build", arguments),
     )
 
 
-def _pit(architecture: Architecture) -> tuple[Side, Side]:
+def _sides(architecture: Architecture) -> dict[str, Side]:
+    """Each framework's model; a family's module and layouts have the same names in all of them."""
+    family = architecture.family
     options = {
         "name": architecture.name,
         "image_size": architecture.image_size,
         "num_classes": architecture.num_classes,
     }
-    return (
-        Side("torch", "reference_torch.pit:create", "canonical", options),
-        Side("paddle", "paddle_impl.pit:create", "paddlevit", options),
-    )
-
-
-_SIDES: Mapping[str, Callable[[Architecture], tuple[Side, Side]]] = {"pit": _pit}
-
-NAMES: tuple[str, ...] = tuple(name for family in _SIDES for name in architectures.FAMILIES[family].CONFIGS)
-"""The models that have a pair."""
+    return {
+        "torch": Side("torch", f"reference_torch.{family}:create", "canonical", options),
+        "paddle": Side("paddle", f"paddle_impl.{family}:create", "paddlevit", options),
+    }

@@ -61,6 +61,7 @@ class Entry:
         spread: L2 norm of the change of this array when inputs and weights move by one unit in the last place.
             Recorded by the reference in float32 only.
         spread_max: The largest absolute change under the same perturbations.
+        jumps: Whether the quantity jumps where a ReLU switches, so that float32 may be off by single large steps.
     """
 
     kind: Kind
@@ -68,6 +69,7 @@ class Entry:
     scores: str | None = None
     spread: float | None = None
     spread_max: float | None = None
+    jumps: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ class Manifest:
         command: The command line that made it.
         python: The interpreter that made it.
         created: ISO 8601 time with its zone.
+        notes: What a reader of the report must know: steps that do not apply, tensors that are not compared.
         entries: What each array is, in the order in which they were recorded. `Recorder.write` fills it.
         format_version: Version of this layout on disk.
     """
@@ -109,6 +112,7 @@ class Manifest:
     command: str = ""
     python: str = ""
     created: str = ""
+    notes: tuple[str, ...] = ()
     entries: Mapping[str, Entry] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 

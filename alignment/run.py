@@ -12,12 +12,13 @@ from pathlib import Path
 
 from alignment import inputs as batches
 from alignment.comparison import compare_paths
-from alignment.errors import AlignmentError, FileError
+from alignment.errors import AlignmentError, FileError, NothingComparedError
 from alignment.inputs import Inputs
 from alignment.pair import ROLES, Pair, Role
 from alignment.processes import Launch, Progress, run_all, started
 from alignment.report.model import Report, write_report
 from alignment.settings import Settings
+from alignment.steps import hindrances
 from alignment.weights import WeightFile, prepare
 from alignment.worker import Request
 
@@ -48,10 +49,11 @@ def align(
         The report, which is in `out/report.json` as well. A run that ends early leaves none.
 
     Raises:
-        AlignmentError: A side could not run.
+        AlignmentError: A side could not run, or no step applies to the pair.
         PortingError: The weights cannot be read or do not fit the model.
     """
     settings = settings or Settings()
+    _applicable(pair, settings.steps)
     with _workspace(Path(out).absolute()) as folder:
         _run_sides(pair, ROLES, folder, settings, progress, command)
         with _reprod_files(pair, folder, settings) as problems:
@@ -88,6 +90,7 @@ def record(
         PortingError: The weights cannot be read or do not fit the model.
     """
     settings = settings or Settings()
+    _applicable(pair, settings.steps)
     with _workspace(Path(out).absolute()) as folder:
         _run_sides(pair, (role,), folder, settings, progress, command)
         return [folder / RECORDINGS / f"{pair.label(role)}-{dtype}" for dtype in settings.dtypes]
@@ -138,12 +141,13 @@ def _launch(
             "file and take it from alignment.pair.load_pair"
         )
     label, framework = pair.label(role), pair.side(role).framework
+    steps, notes = _applicable(pair, settings.steps)
     request = Request(
         target=pair.origin.target,
         arguments=pair.origin.arguments,
         role=role,
         label=label,
-        steps=list(settings.steps),
+        steps=steps,
         dtypes=list(settings.dtypes),
         device=settings.device,
         threads=settings.threads_of(sides),
@@ -157,6 +161,7 @@ def _launch(
         inputs_digest=batch.digest,
         folder=str(folder / RECORDINGS),
         command=command,
+        notes=notes,
     )
     path = folder / "workers" / f"{label}.json"
     request.write(path)
@@ -168,6 +173,26 @@ def _launch(
         log=path.with_suffix(".log"),
         environment=settings.environment(sides),
     )
+
+
+def _applicable(pair: Pair, steps: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The steps that apply to a pair, and what a reader of the report must know of what is not compared.
+
+    Raises:
+        NothingComparedError: None applies; the reasons are named.
+    """
+    hindered = hindrances(steps, pair)
+    notes = [f"the step {step} does not apply: {reason}" for step, reason in hindered.items()]
+    remaining = [step for step in steps if step not in hindered]
+    if not remaining:
+        raise NothingComparedError(f"nothing to compare: {'; '.join(notes)}")
+    if counters := pair.architecture.counters:
+        kind = counters[0].rpartition(".")[2]
+        notes.append(
+            f"{len(counters)} counters ({kind}) are not compared: they take no part in the function, and not every "
+            "layout keeps them"
+        )
+    return remaining, notes
 
 
 @contextmanager

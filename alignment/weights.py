@@ -27,7 +27,7 @@ class WeightFile:
 
     Attributes:
         path: The file.
-        digest: Of the canonical content, equal for equal weights in any layout.
+        digest: Of the canonical content but for counters, equal for equal weights in any layout.
     """
 
     path: Path
@@ -94,6 +94,7 @@ def _form(pair: Pair) -> str:
 
 
 def _write(pair: Pair, tensors: Mapping[str, LazyTensor], source: str, layout: str, target: Path) -> WeightFile:
-    digest = content_digest(translate(tensors, pair.architecture, source, "canonical"))
+    canonical = translate(tensors, pair.architecture, source, "canonical")
+    digest = content_digest({name: canonical[name] for name in canonical if name not in pair.architecture.counters})
     write_checkpoint(target, translate(tensors, pair.architecture, source, layout), overwrite=True)
     return WeightFile(target, digest)

@@ -29,7 +29,7 @@ from alignment.recording import Manifest, Recorder
 from alignment.steps import STEPS, Trial
 from porting.errors import PortingError
 
-PROTOCOL = 1
+PROTOCOL = 2
 _NOISY_KINDS = ("output", "gradient", "loss")
 
 
@@ -56,6 +56,7 @@ class Request:
         inputs_digest: The digest that the batch must have.
         folder: Where the recordings go, as `<label>-<dtype>`.
         command: The command line, for the manifests.
+        notes: What the reader of a report must know, for the manifests.
         protocol: Version of this exchange.
     """
 
@@ -77,6 +78,7 @@ class Request:
     inputs_digest: str
     folder: str
     command: str = ""
+    notes: list[str] = field(default_factory=list)
     protocol: int = field(default=PROTOCOL)
 
     def write(self, path: Path) -> None:
@@ -216,6 +218,7 @@ def _manifest(job: _Job, dtype: str) -> Manifest:
         command=request.command,
         python=sys.executable,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        notes=tuple(request.notes),
     )
 
 

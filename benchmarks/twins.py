@@ -18,6 +18,7 @@ from time import sleep
 from typing import Any
 
 import click
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -55,7 +56,7 @@ class Worker:
     """A contestant's process.
 
     Raises:
-        click.ClickException: It ended; the message holds the end of what it wrote.
+        click.ClickException: The process ended; what it said is on stderr.
     """
 
     def __init__(self, entrant: Entrant, model: str, batch: int, threads: int) -> None:
@@ -66,7 +67,6 @@ class Worker:
             env=_environment(threads, entrant.mkl),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
             text=True,
         )
         self._read()
@@ -131,10 +131,15 @@ def _summary(runs: list[tuple[float, float]]) -> dict[str, Any]:
     }
 
 
-def _times_table(results: dict[str, Any]) -> Table:
-    table = Table("", "forward ms", "backward ms", "both ms", "best ms", "x torch", "x plain's speed")
+def _table(*headers: str) -> Table:
+    table = Table(*headers, box=box.SIMPLE)
     for column in table.columns[1:]:
         column.justify = "right"
+    return table
+
+
+def _times_table(results: dict[str, Any]) -> Table:
+    table = _table("ms", "forward", "backward", "both", "best", "x torch", "x plain's speed")
     torch, plain = (results.get(name, {}).get("total") for name in ("torch", "plain"))
     for name, result in results.items():
         milliseconds = (f"{1000 * result[key]:.0f}" for key in ("forward", "backward", "total", "fastest"))
@@ -146,14 +151,14 @@ def _times_table(results: dict[str, Any]) -> Table:
 
 def _profile_table(results: dict[str, Any]) -> Table:
     profiled = {name: result["kinds"] for name, result in results.items() if result["kinds"]}
-    table = Table("ms", *(ENTRANTS[name].title for name in profiled))
+    table = _table("ms", *(ENTRANTS[name].title for name in profiled))
     for kind in sorted({kind for kinds in profiled.values() for kind in kinds}):
         table.add_row(kind, *(f"{1000 * kinds.get(kind, 0):.0f}" for kinds in profiled.values()))
     return table
 
 
 @click.command()
-@click.option("--model", default="pit_ti", show_default=True, help="pit_ti, pit_xs, pit_s or pit_b.")
+@click.option("--model", default="pit_ti", show_default=True, type=click.Choice(("pit_ti", "pit_xs", "pit_s", "pit_b")))
 @click.option("--batch-size", default=8, show_default=True, type=click.IntRange(min=1))
 @click.option("--threads", default=2, show_default=True, type=click.IntRange(min=1))
 @click.option("--rounds", default=9, show_default=True, type=click.IntRange(min=1), help="Steps of each, in turn.")

@@ -1,10 +1,12 @@
-"""Layers that PiT is made of, in Paddle: timm's blocks, and torch's initial values instead of Paddle's."""
+"""Layers that the models are made of, in Paddle: timm's blocks, and torch's initial values instead of Paddle's."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import sqrt
+from typing import Any, ClassVar
 
+import numpy as np
 import paddle
 from paddle import Tensor, nn
 from paddle.nn import initializer
@@ -28,7 +30,15 @@ class Conv2D(nn.Conv2D):
     """`paddle.nn.Conv2D` that starts where torch's does: weight and bias uniform within 1 / sqrt(fan-in)."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, padding: int = 0, groups: int = 1
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        padding: int = 0,
+        groups: int = 1,
+        *,
+        bias: bool = True,
     ) -> None:
         initial = _uniform(in_channels // groups * kernel_size**2)
         super().__init__(
@@ -39,7 +49,7 @@ class Conv2D(nn.Conv2D):
             padding,
             groups=groups,
             weight_attr=initial,
-            bias_attr=initial,
+            bias_attr=initial if bias else False,
         )
 
 
@@ -47,6 +57,35 @@ def _uniform(fan_in: int) -> paddle.ParamAttr:
     """Torch's default: Kaiming uniform with a = sqrt(5), which is this bound, and the same bound for the bias."""
     bound = 1 / sqrt(fan_in)
     return paddle.ParamAttr(initializer=initializer.Uniform(-bound, bound))
+
+
+class Renamed(nn.Layer):
+    """Mixin of a layer that keeps some of its own under the names of a published layout.
+
+    The code goes on using the attribute's own name; the state dict has the published one.
+
+    Attributes:
+        published: Attribute to its name in the state dict.
+    """
+
+    published: ClassVar[Mapping[str, str]] = {}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(self.published.get(name, name), value)
+
+    def __getattr__(self, name: str) -> Any:
+        return super().__getattr__(self.published.get(name, name))
+
+
+def drop_path_rates(rate: float, blocks: int) -> list[float]:
+    """The rates of so many blocks in a row, linearly from 0 to `rate`: bit by bit those of timm.
+
+    timm takes them from `torch.linspace` in float32, which counts up to the middle, then down from the end, and rounds
+    once. A rate that is 1e-9 off scales a whole branch by that much, which float64 would show.
+    """
+    last, step = max(blocks - 1, 1), float(np.float32(rate) / np.float32(max(blocks - 1, 1)))
+    rates = [step * i if i < blocks // 2 else float(np.float32(rate)) - step * (last - i) for i in range(blocks)]
+    return [float(np.float32(each)) for each in rates] if blocks > 1 else [0.0] * blocks
 
 
 class DropPath(nn.Layer):
@@ -126,6 +165,7 @@ class Block(nn.Layer):
         attn_drop: Dropout rate of the attention weights.
         drop_path: Drop path rate of both branches.
         norm_layer: Makes a norm over this many channels.
+        attn_layer: Makes the attention: `Attention`, or a subclass of it.
     """
 
     def __init__(
@@ -138,10 +178,11 @@ class Block(nn.Layer):
         attn_drop: float = 0.0,
         drop_path: float = 0.0,
         norm_layer: Callable[[int], nn.Layer] = nn.LayerNorm,
+        attn_layer: Callable[[int, int, float, float], nn.Layer] = Attention,
     ) -> None:
         super().__init__()
         self.norm1 = norm_layer(width)
-        self.attn = Attention(width, heads, attn_drop, proj_drop)
+        self.attn = attn_layer(width, heads, attn_drop, proj_drop)
         self.drop_path1 = DropPath(drop_path)
         self.norm2 = norm_layer(width)
         self.mlp = Mlp(width, int(width * mlp_ratio), proj_drop)

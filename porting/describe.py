@@ -28,7 +28,7 @@ class Description:
 
     Attributes:
         path: The file, or its address.
-        format: `"torch-zip"`, `"torch-legacy"`, `"pdparams"`, `"safetensors"` or `"npz"`.
+        format: One of `porting.checkpoint.FORMATS`.
         envelope: What is wrapped around the tensors, outermost first.
         notes: What else is in the file.
         weights: `"model"` or `"ema"`; None where the file does not say whose weights it holds.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import partial
 from itertools import pairwise
 
@@ -15,6 +14,9 @@ import torch
 from timm.layers import trunc_normal_
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
+
+from reference_torch.heads import TokenClassifier
+from reference_torch.variants import config_of, size_of
 
 LayerNorm = partial(nn.LayerNorm, eps=1e-6)
 
@@ -138,7 +140,7 @@ class Transformer(nn.Module):
         return x, cls_tokens
 
 
-class PoolingTransformer(nn.Module):
+class PoolingTransformer(TokenClassifier):
     """PiT with the parameter names of the official checkpoints.
 
     A distilled model has two class tokens, a head each: in evaluation it returns the mean of the two heads, in training
@@ -189,33 +191,6 @@ class PoolingTransformer(nn.Module):
         """Names of the parameters that the published recipe exempts from weight decay, beside biases and norms."""
         return {"pos_embed", "cls_token"}
 
-    def get_classifier(self) -> nn.Module | tuple[nn.Module, nn.Module]:
-        """The head; the pair of heads of a distilled model."""
-        return (self.head, self.head_dist) if self.distilled else self.head
-
-    def reset_classifier(self, num_classes: int) -> None:
-        """Replaces the head, or both heads, by freshly initialised ones.
-
-        Args:
-            num_classes: Columns of the head; 0 leaves the head out.
-
-        Raises:
-            ValueError: The class count is negative.
-        """
-        if num_classes < 0:
-            raise ValueError(f"the class count is {num_classes}, expected 0 (no head) or more")
-        self.num_classes = num_classes
-        self.head = self._new_head(num_classes)
-        if self.distilled:
-            self.head_dist = self._new_head(num_classes)
-
-    def _new_head(self, num_classes: int) -> nn.Module:
-        if num_classes == 0:
-            return nn.Identity()
-        head = nn.Linear(self.num_features, num_classes)
-        head.train(self.training)
-        return head.to(device=self.pos_embed.device, dtype=self.pos_embed.dtype)
-
     def forward_intermediates(self, x: Tensor) -> tuple[Tensor | tuple[Tensor, Tensor], list[Tensor]]:
         """What `forward` returns, and the feature map of every stage, `(batch, width, rows, columns)`."""
         cls_tokens, maps = self._forward_stages(x)
@@ -246,13 +221,6 @@ class PoolingTransformer(nn.Module):
                 f"the image gives a map of {found[0]}x{found[1]} patches, the model was created for one of "
                 f"{expected[0]}x{expected[1]}: create it with this image_size"
             )
-
-    def forward_head(self, cls_tokens: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """Turns normed class tokens `(batch, tokens, features)` into logits `(batch, classes)`."""
-        if not self.distilled:
-            return self.head(cls_tokens[:, 0])
-        x, x_dist = self.head(cls_tokens[:, 0]), self.head_dist(cls_tokens[:, 1])
-        return (x, x_dist) if self.training else (x + x_dist) / 2
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Turns images `(batch, channels, height, width)` into logits `(batch, classes)`; see the class for a pair.
@@ -287,14 +255,14 @@ def create(
     Raises:
         ValueError: No variant has this name, the image is smaller than a patch, or the class count is negative.
     """
-    if name not in CONFIGS:
-        close = get_close_matches(name, CONFIGS, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(CONFIGS)}"
-        raise ValueError(f"unknown model {name!r}; {hint}")
-    if isinstance(image_size, int):
-        image_size = (image_size, image_size)
     return PoolingTransformer(
-        CONFIGS[name], image_size, num_classes, in_channels, drop_rate, attn_drop_rate, drop_path_rate
+        config_of(name, CONFIGS),
+        size_of(image_size),
+        num_classes,
+        in_channels,
+        drop_rate,
+        attn_drop_rate,
+        drop_path_rate,
     )
 
 

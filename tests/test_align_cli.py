@@ -130,6 +130,11 @@ def _untransposed(weights: Weights) -> None:
     weights[name] = weights[name].T.copy()
 
 
+def _untransposed_deit(weights: Weights) -> None:
+    name = "blocks.3.attn.proj.weight"
+    weights[name] = weights[name].T.copy()
+
+
 def _key_bias(weights: Weights) -> None:
     bias = weights["transformers.0.blocks.1.attn.qkv.bias"]
     bias[len(bias) // 3 : 2 * len(bias) // 3] += 1
@@ -145,6 +150,7 @@ def _swapped_heads(weights: Weights) -> None:
     ("model", "break_it", "broken", "sound"),
     [
         ("pit_ti", _untransposed, ["parameters/transformers.1.blocks.3.attn.proj.weight", "logits"], ["stage_0"]),
+        ("deit_tiny", _untransposed_deit, ["parameters/blocks.3.attn.proj.weight", "stage_3", "logits"], ["stage_2"]),
         ("pit_ti", _key_bias, ["parameters/transformers.0.blocks.1.attn.qkv.bias"], ["logits", "stage_0", "stage_2"]),
         ("pit_ti_distilled", _swapped_heads, ["parameters/head.weight", "logits"], ["stage_0", "stage_2"]),
     ],
@@ -190,6 +196,12 @@ def test_words_that_are_not_known_exit_2(tmp_path: Path, words: list[str], messa
     assert done.exit_code == 2, done.output
     assert message in done.stderr
     assert not (tmp_path / "out" / "report.json").exists()
+
+
+def test_a_step_that_does_not_apply_exits_5(tmp_path: Path) -> None:
+    done = pit_align("batchnorm", "--model", "deit_tiny", *SMALL, "--out", tmp_path / "out")
+    assert done.exit_code == 5, done.output
+    assert "the step batchnorm does not apply: deit_tiny has no running statistics" in done.stderr
 
 
 def test_a_missing_framework_names_the_extra(tmp_path: Path) -> None:

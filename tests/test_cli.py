@@ -90,12 +90,14 @@ def test_a_distilled_pit_has_no_names_in_mindcv(tmp_path: Path) -> None:
     done = pit_port("convert", source, target)
     assert (done.exit_code, done.stdout) == (3, "")
     assert done.stderr == (
-        "pit-port: pit_ti_distilled has no layout mindcv: MindCV publishes no distilled PiT; "
-        "choose another (--to canonical, timm, timm-legacy, paddlevit)\n"
+        "pit-port: pit_ti_distilled has no layout mindcv: MindCV publishes no distilled PiT "
+        "(--drop-head-dist makes a plain one); choose another (--to canonical, timm, timm-legacy, paddlevit)\n"
     )
     assert not target.exists()
     assert pit_port("convert", source, target, "--to", "canonical").exit_code == 0
     assert pit_port("diff", source, target).exit_code == 0
+    assert pit_port("convert", source, target, "--force", "--drop-head-dist").exit_code == 0
+    assert json.loads(pit_port("inspect", target, "--json").stdout)["layout"] == "mindcv"
 
 
 def test_mindcv_weights_under_attribute_paths_are_refused(source: Path, tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ sides of a pair cannot drift apart. What a backend must hold to:
 
 - Arrays cross the boundary as NumPy arrays, in and out; what comes out is a copy that later calls leave alone.
 - Names of parameters are the framework's own, as in its state dict; the steps translate them.
-- The model is in evaluation mode. Nothing is random, and with `deterministic` two runs on one machine agree bit by bit.
+- The model is in evaluation mode, but where a step calls `train`. Nothing is random, and with `deterministic` two runs
+  on one machine agree bit by bit.
 - Floating-point data keeps the dtype chosen with `use`, end to end: no silent promotion, no reduced precision such as
   TF32 unless `tf32` asks for it.
 - Loss functions, metrics and the optimiser are the framework's own (or its ecosystem's): they are under test as well.
@@ -112,6 +113,9 @@ class Backend(Protocol):
 
     def set_state(self, arrays: Mapping[str, Array]) -> None:
         """Overwrite tensors of the state dict, converting floating-point values to the dtype in use."""
+
+    def train(self, training: bool) -> None:
+        """Put the model in training mode, or back in evaluation mode."""
 
     def forward(self, images: Array, intermediates: str | None) -> Outputs:
         """Run the model without gradients.

@@ -97,6 +97,10 @@ class PaddleBackend:
         for name, array in widen(arrays, self._dtype).items():
             own[name].set_value(array)
 
+    def train(self, training: bool) -> None:
+        """Put the model in training mode, or back in evaluation mode."""
+        self._model.train() if training else self._model.eval()
+
     @paddle.no_grad()
     def forward(self, images: Array, intermediates: str | None) -> Outputs:
         """Run the model without gradients."""

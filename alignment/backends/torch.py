@@ -106,6 +106,10 @@ class TorchBackend:
             for name, array in arrays.items():
                 own[name].copy_(torch.tensor(array))
 
+    def train(self, training: bool) -> None:
+        """Put the model in training mode, or back in evaluation mode."""
+        self._model.train(training)
+
     def forward(self, images: Array, intermediates: str | None) -> Outputs:
         """Run the model without gradients."""
         with torch.no_grad():

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from alignment.steps import backward, forward, loss, metric
+from alignment.pair import Pair
+from alignment.steps import backward, batchnorm, forward, loss, metric
 from alignment.steps.base import Quantity, Step, Trial
 
-__all__ = ["STEPS", "Quantity", "Step", "Trial"]
+__all__ = ["STEPS", "Quantity", "Step", "Trial", "hindrances"]
 
 STEPS: Mapping[str, Step] = {
     "forward": forward.run,
     "metric": metric.run,
     "loss": loss.run,
     "bp": backward.run,
+    "batchnorm": batchnorm.run,
 }
 """Steps by the name they have on the command line, in the order in which `all` runs them."""
+
+_HINDRANCES: Mapping[str, Callable[[Pair], str | None]] = {"batchnorm": batchnorm.hindrance}
+
+
+def hindrances(steps: Iterable[str], pair: Pair) -> dict[str, str]:
+    """The steps among these that do not apply to a pair, with the reason."""
+    found = {step: _HINDRANCES[step](pair) for step in steps if step in _HINDRANCES}
+    return {step: reason for step, reason in found.items() if reason is not None}

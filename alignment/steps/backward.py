@@ -13,7 +13,6 @@ from alignment.recording import Entry
 from alignment.steps.base import Quantity, Trial
 
 _LOSS = Entry("loss", "bp")
-_GRADIENT = Entry("gradient", "bp")
 _UPDATES = 2
 
 
@@ -23,13 +22,14 @@ def run(trial: Trial) -> Iterator[Quantity]:
     The later losses are those of the same batch after one and two updates.
     """
     backend, images, targets = trial.backend, trial.inputs.images, trial.inputs.soft_targets
+    kind = Entry("gradient", "bp", jumps=not trial.pair.smooth)
     trial.reset()
     backend.start_optimizer(AdamW())
     yield Quantity("bp/loss_0", backend.backward(images, targets), _LOSS)
-    yield Quantity("bp/gradient/input", backend.input_gradient(), _GRADIENT)
+    yield Quantity("bp/gradient/input", backend.input_gradient(), kind)
     for name, gradient in trial.canonical(backend.gradients()).items():
         if name not in trial.pair.architecture.buffers:
-            yield Quantity(f"bp/gradient/{name}", gradient, _GRADIENT)
+            yield Quantity(f"bp/gradient/{name}", gradient, kind)
     for update in range(1, _UPDATES):
         backend.optimizer_step()
         yield Quantity(f"bp/loss_{update}", backend.backward(images, targets), _LOSS)

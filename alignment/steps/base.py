@@ -57,10 +57,16 @@ class Trial:
         self.backend.set_state(self.weights)
 
     def canonical(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
-        """Arrays of the state dict's names and shapes, named and oriented as in the canonical layout."""
+        """Arrays of the state dict's names and shapes, named and oriented as in the canonical layout.
+
+        Counters are left out: a layout that does not keep them has nothing to compare, and none takes part in the
+        function.
+        """
         lazy = {name: LazyTensor.of(array) for name, array in arrays.items()}
-        translated = translate(lazy, self.pair.architecture, self.side.layout, "canonical")
-        return {name: np.asarray(tensor.load()) for name, tensor in translated.items()}
+        architecture = self.pair.architecture
+        translated = translate(lazy, architecture, self.side.layout, "canonical")
+        kept = {name: tensor for name, tensor in translated.items() if name not in architecture.counters}
+        return {name: np.asarray(tensor.load()) for name, tensor in kept.items()}
 
 
 Step: TypeAlias = Callable[[Trial], Iterator[Quantity]]

@@ -53,6 +53,16 @@ class Architecture:
         return sum(prod(spec.shape) for name, spec in self.tensors.items() if name not in self.buffers)
 
     @property
+    def counters(self) -> tuple[str, ...]:
+        """The integers among the buffers: they take no part in the function, and not every layout keeps them."""
+        return tuple(name for name, spec in self.tensors.items() if spec.kind == "int")
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """The buffers that training updates and evaluation reads: running means and variances."""
+        return tuple(name for name in self.tensors if name in self.buffers and name not in self.counters)
+
+    @property
     def distilled(self) -> bool:
         """Whether the model has a distillation head."""
         return self.name.endswith("_distilled")

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from porting.checkpoint.tensor import Array
 
-BLOCK = 1 << 21
-"""Bytes in a block: it stays in the cache between being copied, checked and written."""
+BLOCK = 1 << 22
+"""Bytes in a block: it stays in the cache between being copied, written and read back."""
 _STRIP = 8
 """Source rows in a strip."""
 _WORDS = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}

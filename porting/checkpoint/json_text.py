@@ -14,12 +14,17 @@ _MAX_BRACKETS, _MAX_COLONS = 2**17, 2**18
 NO_JSON = "is no JSON"
 
 
-def parse(data: bytes) -> object:
-    """The value; raises `Malformed` where it is no JSON, has a key twice or nests too deep."""
+def require_modest(data: bytes) -> None:
+    """Checks that a text cannot fill the memory; raises `Malformed`."""
     if len(data) > MAX_BYTES:
-        raise Malformed(f"takes {len(data)} bytes, more than any checkpoint needs")
+        raise Malformed(f"takes {len(data)} bytes, expected {MAX_BYTES} at most")
     if data.count(b"[") + data.count(b"{") > _MAX_BRACKETS or data.count(b":") > _MAX_COLONS:
         raise Malformed("has more brackets or colons than any checkpoint needs")
+
+
+def parse(data: bytes) -> object:
+    """The value; raises `Malformed` where it is no JSON, too large, has a key twice or nests too deep."""
+    require_modest(data)
     try:
         return json.loads(data, object_pairs_hook=_unique, parse_constant=_refused)
     except (ValueError, RecursionError):

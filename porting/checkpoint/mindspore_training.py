@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeAlias
 
+from porting.checkpoint.source import brief, printable
 from porting.checkpoint.tensor import LazyTensor
 
 STATE = (
@@ -25,6 +26,7 @@ SLOTS = (
 AVERAGES = "ema"
 """The moving average of each weight, likewise."""
 
+_MAX_NOTES = 50
 _Items: TypeAlias = "Mapping[str, LazyTensor | str]"
 
 
@@ -45,7 +47,9 @@ def sorted_out(items: _Items) -> tuple[Mapping[str, object], tuple[str, ...]]:
         notes.append(f"{', '.join(dict.fromkeys(slots))}: left out, state of the optimizer ({len(slots)} tensors)")
     weights = {name: tensor for name, tensor in tensors.items() if not kinds[name]}
     averages = {name.partition(".")[2]: tensors[name] for name, kind in kinds.items() if kind == AVERAGES}
-    return {"model": weights, "model_ema": averages} if averages else weights, tuple(notes)
+    if len(notes) > _MAX_NOTES:
+        notes[_MAX_NOTES:] = [f"{len(notes) - _MAX_NOTES} more entries: left out"]
+    return {"model": weights, "model_ema": averages} if averages else weights, tuple(map(printable, notes))
 
 
 def _kind(name: str, tensors: Mapping[str, LazyTensor]) -> str:
@@ -57,6 +61,6 @@ def _kind(name: str, tensors: Mapping[str, LazyTensor]) -> str:
 
 def _told(name: str, item: LazyTensor | str) -> str:
     if isinstance(item, str):
-        return f"{name:.100}: left out, a text ({item!r:.100})"
+        return f"{brief(name)}: left out, a text ({item!r:.100})"
     value = str(item.load().item()) if item.size == 1 else f"{item.size} numbers"
-    return f"{name:.100}: left out, not weights ({value})"
+    return f"{name}: left out, not weights ({value})"

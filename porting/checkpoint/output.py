@@ -174,13 +174,21 @@ class Output:
         done = 0
         while count := os.preadv(self._reader, [check[done:].data], item.offset + done):
             done += count
-        if done != len(check) or not np.array_equal(check, np.frombuffer(item.block.data, np.uint8)):
+        if done != len(check) or not _equal(check, np.frombuffer(item.block.data, np.uint8)):
             raise CheckpointError(
                 self.path,
                 f"what was read back differs from what was written, in {item.name} (bytes {item.offset} to "
                 f"{item.offset + len(check)}); nothing was left there. Disk or memory is faulty: write to another disk",
             )
         self.crc = crc32(check.data, self.crc)
+
+
+def _equal(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> bool:
+    """Whether bytes are equal, compared as words: an eighth of the intermediate results."""
+    words = len(one) // 8 * 8
+    return np.array_equal(one[:words].view(np.uint64), other[:words].view(np.uint64)) and np.array_equal(
+        one[words:], other[words:]
+    )
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from porting.checkpoint.machine import Malformed
 from porting.checkpoint.output import Output
 from porting.checkpoint.source import Source
 from porting.checkpoint.tensor import Array, LazyTensor, Shape
+from porting.errors import CheckpointError
 
 _DTYPES = {
     "BOOL": "bool",
@@ -118,6 +119,12 @@ def write(output: Output, tensors: Mapping[str, LazyTensor], metadata: Mapping[s
         at = offsets[1]
     encoded = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     encoded += b" " * (-len(encoded) % 8)
+    try:
+        json_text.require_modest(encoded)
+    except Malformed as problem:
+        raise CheckpointError(
+            output.path, f"the header for {len(tensors)} tensors {problem}; choose another format"
+        ) from None
     output.write(len(encoded).to_bytes(8, "little") + encoded)
     for name, tensor in ordered:
         output.write_tensor(name, tensor)

@@ -33,22 +33,34 @@ class Written:
     digest: str
 
 
-class _Writer(Protocol):
+class Writer(Protocol):
     """What a format's module provides."""
 
     WRITTEN: Mapping[str, str]
     RESERVED: tuple[str, ...]
 
-    def write(self, output: Output, tensors: Mapping[str, LazyTensor], metadata: Mapping[str, str]) -> None: ...
+    def write(self, output: Output, tensors: Mapping[str, LazyTensor], metadata: Mapping[str, str]) -> None:
+        """Write the whole file."""
 
 
-_WRITERS: Mapping[str, _Writer] = {
+_WRITERS: Mapping[str, Writer] = {
     "torch-zip": torch_zip,
     "pdparams": pdparams,
     "safetensors": safetensors,
     "npz": npz,
     "mindspore": mindspore,
 }
+
+
+def writer_of(name: str) -> Writer:
+    """The writer of a format.
+
+    Raises:
+        UnknownNameError: The format is none that is written.
+    """
+    if name not in _WRITERS:
+        raise unknown("format", name, _WRITERS)
+    return _WRITERS[name]
 
 
 def write_checkpoint(
@@ -80,9 +92,7 @@ def write_checkpoint(
         CheckpointError: The format cannot hold the tensors, or the target cannot be written.
     """
     name = format_of(path) if format is None else format
-    if name not in _WRITERS:
-        raise unknown("format", name, _WRITERS)
-    target, writer = Path(fspath(path)), _WRITERS[name]
+    target, writer = Path(fspath(path)), writer_of(name)
     _require_names(target, name, tensors, writer.RESERVED)
     _require_dtypes(target, name, tensors, writer.WRITTEN)
     with publishing(target, overwrite=overwrite, progress=progress) as output:

@@ -92,7 +92,7 @@ def _mindcv_block(source: str, target: str) -> Iterator[Rule]:
 
 
 _MINDCV_ENDS = (*_EMBEDDINGS, *scaled("norm", "norm"), *affine("head", "head"))
-_NO_DISTILLED = {"*_distilled": "MindCV publishes no distilled PiT"}
+_NO_DISTILLED = {"*_distilled": "MindCV publishes no distilled PiT (--drop-head-dist makes a plain one)"}
 
 MINDCV = table(
     "mindcv",

@@ -207,3 +207,45 @@ def test_arrays_of_unknown_kind() -> None:
     assert [failure.key for failure in report.failures] == ["data/labels"]
     assert report.steps == ("forward", "data")
     assert judge_arrays(arrays, arrays, step="compare").steps == ("compare",)
+
+
+def relu_gradients(write: Write, jumps: bool, change: Callable[[Array], Array]) -> Report:
+    """Twenty gradients of a pass: most are noisy since some unit switched, the last one is not; `change` is made to it.
+
+    The candidate is the reference but for that change.
+    """
+    draw = np.random.default_rng(0)
+    exact = {f"bp/gradient/{index}": draw.standard_normal(1000) for index in range(20)}
+    quiet = "bp/gradient/19"
+    rough = {key: value + (0 if key == quiet else 1e-4) * draw.standard_normal(1000) for key, value in exact.items()}
+    entry = Entry("gradient", "bp", jumps=jumps)
+
+    def recordings(role: str, changes: dict[str, Array]) -> dict[str, Recording]:
+        arrays = {"float64": exact, "float32": rough | changes}
+        return {
+            dtype: write({key: (entry, value.astype(dtype)) for key, value in values.items()}, role=role, dtype=dtype)
+            for dtype, values in arrays.items()
+        }
+
+    return judge(recordings("reference", {}), recordings("candidate", {quiet: change(rough[quiet])}))
+
+
+def switched(values: Array) -> Array:
+    """One element off by what a unit that switches does."""
+    return values + 0.01 * (np.arange(len(values)) == 7)
+
+
+def test_a_unit_that_switches_is_rounding_where_gradients_jump(write: Write) -> None:
+    assert relu_gradients(write, True, switched).verdict == SAME_FUNCTION
+    strict = relu_gradients(write, False, switched)
+    assert [(failure.key, failure.dtype) for failure in strict.failures] == [("bp/gradient/19", "float32")]
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [lambda values: 0 * values, lambda values: 1.01 * values, lambda values: values[::-1]],
+    ids=["lost", "1 % off", "reversed"],
+)
+def test_a_wrong_gradient_is_a_divergence_even_where_it_jumps(write: Write, mistake: Callable[[Array], Array]) -> None:
+    report = relu_gradients(write, True, mistake)
+    assert [(failure.key, failure.dtype) for failure in report.failures] == [("bp/gradient/19", "float32")]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from alignment.comparison import compare_paths
-from alignment.errors import AlignmentError, FileError, RefusedError
+from alignment.errors import AlignmentError, FileError, NothingComparedError, RefusedError
 from alignment.inputs import Inputs
 from alignment.pair import Pair, load_pair
 from alignment.recording import open_recording
@@ -16,6 +16,7 @@ from alignment.run import align, record
 from alignment.settings import Settings
 from porting.checkpoint import LazyTensor, open_checkpoint, write_checkpoint
 from porting.errors import PortingError
+from porting.synthetic import random_weights
 
 PAIRS = Path(__file__).with_name("wrong_pairs.py")
 FORWARD = Settings(steps=("forward",), batch_size=2, threads=1)
@@ -41,7 +42,7 @@ def report(healthy: Path) -> Report:
 def test_a_correct_pair_is_the_same_function_and_rounding(report: Report) -> None:
     assert report.verdict == "same function"
     assert not report.failures
-    assert report.notes == ()
+    assert report.notes == ("the step batchnorm does not apply: pit_ti_distilled has no running statistics",)
     floats = [row for row in report.rows if row.kind in ("output", "gradient", "loss")]
     assert {row.verdict for row in floats if row.dtype == "float64"} == {"same function"}
     assert {row.verdict for row in floats if row.dtype == "float32"} == {"rounding"}
@@ -61,6 +62,39 @@ def test_every_quantity_of_every_step_is_there(report: Report) -> None:
         | {f"bp/gradient/{name}" for name in names}
     )
     assert report.steps == ("forward", "metric", "loss", "bp")
+
+
+def test_a_model_with_running_statistics(tmp_path: Path) -> None:
+    regnet = load_pair(f"{PAIRS.with_name('regnet_pairs.py')}:RIGHT")
+    settings = Settings(steps=("forward", "batchnorm"), batch_size=4, threads=1)
+    report = align(regnet, tmp_path, settings)
+    architecture = regnet.architecture
+    assert report.verdict == "same function"
+    assert report.notes == (
+        f"{len(architecture.counters)} counters (num_batches_tracked) are not compared: they take no part in the "
+        "function, and not every layout keeps them",
+    )
+    norms = {name.rpartition(".")[0] for name in architecture.statistics}
+    trained = {f"batchnorm/running/{name}" for name in architecture.statistics} | {"batchnorm/logits"}
+    gradients = {f"batchnorm/gradient/{name}.{part}" for name in norms for part in ("weight", "bias")}
+    gradients.add("batchnorm/gradient/input")
+    keys = {dtype: {row.key for row in report.rows if row.dtype == dtype} for dtype in ("float32", "float64")}
+    assert {key for key in keys["float32"] if key.startswith("batchnorm/")} == trained
+    assert {key for key in keys["float64"] if key.startswith("batchnorm/")} == trained | gradients
+    assert {key for key in keys["float32"] if key.startswith("forward/parameters/")} == {
+        f"forward/parameters/{name}" for name in architecture.tensors if name not in architecture.counters
+    }
+    with open_recording(tmp_path / "recordings" / "torch-float64") as recording:
+        before = random_weights(architecture, settings.seed)
+        for name in architecture.statistics:
+            assert np.abs(recording[f"batchnorm/running/{name}"] - before[name]).max() > 0, name
+
+
+def test_a_step_that_does_not_apply_leaves_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text("old")
+    with pytest.raises(NothingComparedError, match="batchnorm does not apply: pit_ti_distilled has no running stat"):
+        align(pair("RIGHT"), tmp_path, Settings(steps=("batchnorm",)))
+    assert (tmp_path / "report.json").read_text() == "old"
 
 
 def test_the_planted_accuracies_are_the_known_ones(healthy: Path) -> None:

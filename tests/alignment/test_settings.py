@@ -14,7 +14,7 @@ def test_steps_and_precisions_run_in_their_own_order() -> None:
     settings = Settings(steps=("bp", "forward"), dtypes=("float64", "float32"))
     assert settings.steps == ("forward", "bp")
     assert settings.dtypes == ("float32", "float64")
-    assert Settings().steps == ("forward", "metric", "loss", "bp")
+    assert Settings().steps == ("forward", "metric", "loss", "bp", "batchnorm")
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,14 @@ def test_tolerances_add_up_and_see_single_elements() -> None:
     assert tolerate(measured, Tolerance(1e-5)).verdict == DIVERGENCE
 
 
+def test_noise_that_jumps_is_at_least_that_of_its_pass() -> None:
+    quiet, loud = Noise(1e-6, 1e-7, 1.0), Noise(1e-2, 1e-4, 1.0)
+    assert quiet.jumping(1e-3) == Noise(1e-3, 5e-4, 1.0)
+    assert quiet.jumping(1e-3).limit == pytest.approx(11.5)
+    assert quiet.jumping(1e-3).allowed_max == pytest.approx(quiet.jumping(1e-3).limit * 1e-3)
+    assert loud.jumping(1e-3).l2 == loud.l2
+
+
 def test_zero_tolerance_is_equality() -> None:
     assert tolerate(measure(np.ones(3), np.ones(3)), Tolerance(0)).verdict != DIVERGENCE
     assert tolerate(measure(np.ones(3), np.nextafter(np.ones(3), 2)), Tolerance(0)).verdict == DIVERGENCE

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from alignment import pairs
+from alignment.pair import load_pair
 from alignment.weights import prepare
 from porting.checkpoint import open_checkpoint
 from porting.convert import convert
@@ -36,6 +37,15 @@ def test_a_candidate_recorded_alone_draws_the_same_weights(tmp_path: Path) -> No
     paddle = prepare(PAIR, "candidate", tmp_path, source=None, seed=3)
     other = prepare(PAIR, "candidate", tmp_path, source=None, seed=4)
     assert torch.digest == paddle.digest != other.digest
+
+
+def test_counters_that_a_layout_does_not_keep_leave_the_digest_alone(tmp_path: Path) -> None:
+    regnet = load_pair(f"{Path(__file__).with_name('regnet_pairs.py')}:RIGHT")
+    reference = prepare(regnet, "reference", tmp_path, source=None, seed=0)
+    candidate = prepare(regnet, "candidate", tmp_path, source=reference.path, seed=0)
+    again = prepare(regnet, "reference", tmp_path, source=candidate.path, seed=0)
+    assert reference.digest == candidate.digest == again.digest
+    assert int(read(again.path)["stem.bn.num_batches_tracked"]) == 0
 
 
 @pytest.mark.parametrize("layout", ["timm", "timm-legacy", "paddlevit"])

@@ -45,6 +45,15 @@ def with_swapped_heads(**options: Any) -> Any:
     return model
 
 
+def of_old_timm(**options: Any) -> Any:
+    """The reference with timm 1.0.24's heads: both read the class token."""
+    from reference_torch.pit import create as create_reference
+
+    model: Any = create_reference(**options)
+    model.forward_head = lambda tokens: (model.head(tokens[:, 0]) + model.head_dist(tokens[:, 0])) / 2
+    return model
+
+
 def with_square_projection(**options: Any) -> Any:
     """A square projection that is applied as it is stored in torch."""
     import paddle
@@ -88,6 +97,10 @@ def that_is_no_model(**_: Any) -> Any:
 
 EPSILON = _wrong("with_wide_epsilon")
 GELU = _wrong("with_tanh_gelu")
+OLD_TIMM = replace(
+    RIGHT,
+    reference=replace(RIGHT.reference, build="wrong_pairs.py:of_old_timm", options=dict(RIGHT.reference.options)),
+)
 HEADS = _wrong("with_swapped_heads")
 PROJECTION = _wrong("with_square_projection")
 K_BIAS = _wrong("with_shifted_k_bias")

@@ -106,6 +106,7 @@ def test_drop_rate_is_of_the_embedding_and_the_projections() -> None:
 def test_any_image_size(height: int, width: int) -> None:
     model = pit.create("pit_ti", image_size=(height, width), num_classes=3, in_channels=1)
     model.eval()
+    logits: Any
     logits, maps = model.forward_intermediates(images(2, height, width, channels=1))
     rows, columns = (height - 16) // 8 + 1, (width - 16) // 8 + 1
     assert isinstance(logits, paddle.Tensor)

@@ -60,6 +60,8 @@ def test_regnet_is_recognised_with_its_buffers() -> None:
     architecture = build("regnety_160", num_classes=10)
     assert len(architecture.tensors) == 428
     assert len(architecture.buffers) == 3 * 59
+    assert (len(architecture.counters), len(architecture.statistics)) == (59, 2 * 59)
+    assert {*architecture.counters, *architecture.statistics} == architecture.buffers
     assert recognise("regnet", {key: spec.shape for key, spec in architecture.tensors.items()}) == architecture
 
 

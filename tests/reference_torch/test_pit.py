@@ -123,6 +123,7 @@ def test_drop_rate_is_of_the_embedding_and_the_projections() -> None:
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (57, 57), (40, 90)])
 def test_any_image_size(height: int, width: int) -> None:
     model = pit.create("pit_ti", image_size=(height, width), num_classes=3, in_channels=1).eval()
+    logits: Any
     logits, maps = model.forward_intermediates(images(2, height, width, channels=1))
     rows, columns = (height - 16) // 8 + 1, (width - 16) // 8 + 1
     assert logits.shape == (2, 3)

@@ -192,6 +192,20 @@ def test_moving_averages_are_another_set_of_weights(path: Path) -> None:
     with open_checkpoint(path) as checkpoint:
         assert checkpoint.envelope == ("model_ema",)
         assert "model: left out, model_ema was read instead; --weights model reads it" in checkpoint.notes
+    with open_checkpoint(path, weights="model") as checkpoint:
+        assert checkpoint.tensors["0.bias"].load().tolist() == [2, 2]
+
+
+def test_texts_from_a_file_are_few_and_printable(path: Path) -> None:
+    weights = of_array("0.weight", np.ones(2, np.float32))
+    texts = [text(f"\x1b[2J{index}", "\x1b[31mred\n") for index in range(60)]
+    path.write_bytes(sealed(weights + b"".join(texts)))
+    notes = notes_of(path)
+    assert notes[0] == r"\x1b[2J0: left out, a text ('\x1b[31mred\n')"
+    assert (len(notes), notes[-1]) == (51, "10 more entries: left out")
+    path.write_bytes(of_array("a\nb", np.ones(2, np.float32)))
+    with pytest.raises(CheckpointError, match=r"has a tensor under 'a\\nb', expected a name"):
+        open_checkpoint(path)
 
 
 def test_names_of_training_are_not_written(path: Path) -> None:

@@ -1,0 +1,59 @@
+"""Batch normalisation in training: logits in training mode, the running statistics after it, and its gradients.
+
+Evaluation reads the running statistics and never shows how they came about. Frameworks disagree there: Paddle's
+momentum is one minus torch's, and its running variance takes up the biased variance of a batch, torch's the unbiased
+one. Gradients in training mode flow through the batch's own statistics, which those of the step `bp` do not.
+
+The gradients are recorded in float64 only. A ReLU whose input is within rounding of zero switches a whole path on or
+off, so that float32 gradients of two correct models can differ by far more than any noise measured beforehand.
+
+The models must draw nothing: their dropout and drop path rates are zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from alignment.pair import Pair
+from alignment.recording import Entry
+from alignment.steps.base import Quantity, Trial
+
+_OUTPUT = Entry("output", "batchnorm")
+_GRADIENT = Entry("gradient", "batchnorm")
+
+
+def hindrance(pair: Pair) -> str | None:
+    """Why the step does not apply to a pair; None where it does."""
+    return None if pair.architecture.statistics else f"{pair.name} has no running statistics"
+
+
+def run(trial: Trial) -> Iterator[Quantity]:
+    """Record what one training batch gives, and what it leaves in a model with running statistics.
+
+    That is `batchnorm/logits`, `batchnorm/running/<canonical name>`, and in float64 the gradients of the soft-target
+    loss with regard to the input, `batchnorm/gradient/input`, and to the scale and shift of every norm.
+    """
+    backend, images = trial.backend, trial.inputs.images
+    trial.reset()
+    backend.train(True)
+    try:
+        yield Quantity("batchnorm/logits", backend.forward(images, None).logits, _OUTPUT)
+        state = trial.canonical(backend.state())
+        for name in trial.pair.architecture.statistics:
+            yield Quantity(f"batchnorm/running/{name}", state[name], _OUTPUT)
+        if images.dtype == np.float64:
+            backend.backward(images, trial.inputs.soft_targets)
+            yield from _gradients(trial)
+    finally:
+        backend.train(False)
+
+
+def _gradients(trial: Trial) -> Iterator[Quantity]:
+    statistics = trial.pair.architecture.statistics
+    norms = {name.rpartition(".")[0] for name in statistics}
+    yield Quantity("batchnorm/gradient/input", trial.backend.input_gradient(), _GRADIENT)
+    for name, gradient in trial.canonical(trial.backend.gradients()).items():
+        if name not in statistics and name.rpartition(".")[0] in norms:
+            yield Quantity(f"batchnorm/gradient/{name}", gradient, _GRADIENT)

@@ -26,7 +26,7 @@ def parse(data: bytes) -> object:
     """The value; raises `Malformed` where it is no JSON, too large, has a key twice or nests too deep."""
     require_modest(data)
     try:
-        return json.loads(data, object_pairs_hook=_unique, parse_constant=_refused)
+        return json.loads(str(data, "utf-8"), object_pairs_hook=_unique, parse_constant=_refused)
     except (ValueError, RecursionError):
         raise Malformed(NO_JSON) from None
 

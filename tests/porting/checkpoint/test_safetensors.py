@@ -49,6 +49,7 @@ SAFETENSORS: dict[str, tuple[object, str]] = {
     "NaN": (b'{"a": NaN}', "its header is no JSON"),
     "nested": (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "its header is no JSON"),
     "not UTF-8": (b'{"\xff": 1}', "its header is no JSON"),
+    "UTF-16": ('{"a":{"dtype":"F32","shape":[6],"data_offsets":[0,24]}}'.encode("utf-16-le"), "its header is no JSON"),
     "duplicate": (b'{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,12]},"a":{"dtype":"F32","shape":[3],'
                   b'"data_offsets":[12,24]}}', "its header names a twice"),
     "metadata": ({"__metadata__": {"a": 1}, "b": entry(0, 24, [6])}, "has metadata other than texts"),

@@ -122,8 +122,8 @@ def write(output: Output, tensors: Mapping[str, LazyTensor], metadata: Mapping[s
     if len(encoded) > json_text.MAX_BYTES:
         raise CheckpointError(
             output.path,
-            f"the names of its {len(tensors)} tensors take {len(encoded)} bytes, expected {json_text.MAX_BYTES} at most; "
-            "choose another format",
+            f"the names of its {len(tensors)} tensors take {len(encoded)} bytes, "
+            f"expected {json_text.MAX_BYTES} at most; choose another format",
         )
     output.write(len(encoded).to_bytes(8, "little") + encoded)
     for name, tensor in ordered:

@@ -223,7 +223,7 @@ def mindspore() -> Iterator[bytes]:
 
 def indices() -> Iterator[bytes]:
     """Indices of shards that lead elsewhere, recur, or are enormous."""
-    for shard in (
+    shards: tuple[object, ...] = (
         "../a.safetensors",
         "/etc/passwd",
         "..",
@@ -237,7 +237,8 @@ def indices() -> Iterator[bytes]:
         None,
         3,
         [],
-    ):
+    )
+    for shard in shards:
         yield corpus.index({"blocks.0.w": shard, "scale": "b.safetensors"})
     yield corpus.index({f"k{n}": f"{n}.safetensors" for n in range(40_000)})
     yield corpus.index({f"k{n}": "a.safetensors" for n in range(40_000)})

@@ -41,7 +41,8 @@ class View:
     """A tensor of torch: a view of an array that stands for its storage."""
 
     def __init__(self, storage: Any, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> None:
-        self.storage, self.arguments = storage, (offset, shape, strides, False, OrderedDict())
+        self.storage = storage
+        self.arguments: tuple[Any, ...] = (offset, shape, strides, False, OrderedDict())
 
     def __reduce__(self) -> tuple[Any, ...]:
         return sys.modules["torch._utils"]._rebuild_tensor_v2, (Storage(self.storage), *self.arguments)
@@ -63,8 +64,8 @@ class Storage:
         self.array, self.kind = array, kind or _STORAGES[array.dtype.str[1:]]
 
 
-class TorchPickler(pickle._Pickler):  # type: ignore[misc]  # the one in C would not take the stand-ins
-    """Pickles as `torch.save` does; collects the storages by key."""
+class TorchPickler(pickle._Pickler):
+    """Pickles as `torch.save` does; collects the storages by key. The pickler in C would not take the stand-ins."""
 
     def __init__(self, file: io.BytesIO, protocol: int, legacy: bool) -> None:
         super().__init__(file, protocol)

@@ -58,7 +58,7 @@ def lie(random: Random, data: bytearray, others: list[bytes]) -> bytearray:
     now = int.from_bytes(data[at : at + width], "little")
     value = random.choice((*_NUMBERS, now + 1, now - 1, now * 2, len(data), len(data) - at, -1))
     order = random.choice(("little", "little", "little", "big"))
-    data[at : at + width] = (value % 2 ** (8 * width)).to_bytes(width, order)  # type: ignore[arg-type]
+    data[at : at + width] = (value % 2 ** (8 * width)).to_bytes(width, order)
     return data
 
 

@@ -20,6 +20,7 @@ from porting.checkpoint.machine import Malformed
 from porting.checkpoint.output import Output
 from porting.checkpoint.source import Source
 from porting.checkpoint.tensor import Array, LazyTensor, Shape
+from porting.errors import CheckpointError
 
 _DTYPES = {
     "BOOL": "bool",
@@ -118,6 +119,12 @@ def write(output: Output, tensors: Mapping[str, LazyTensor], metadata: Mapping[s
         at = offsets[1]
     encoded = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     encoded += b" " * (-len(encoded) % 8)
+    if len(encoded) > json_text.MAX_BYTES:
+        raise CheckpointError(
+            output.path,
+            f"the names of its {len(tensors)} tensors take {len(encoded)} bytes, "
+            f"expected {json_text.MAX_BYTES} at most; choose another format",
+        )
     output.write(len(encoded).to_bytes(8, "little") + encoded)
     for name, tensor in ordered:
         output.write_tensor(name, tensor)

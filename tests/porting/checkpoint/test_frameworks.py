@@ -137,7 +137,7 @@ def test_torch_training_checkpoint(torch: Any, tmp_path: Path) -> None:
         check_torch(torch, tmp_path / "a.pth", model.state_dict())
         with open_checkpoint(tmp_path / "a.pth") as checkpoint:
             assert checkpoint.envelope == ("model",)
-            assert checkpoint.notes[0] == "optimizer: left out, not weights (dict)"
+            assert checkpoint.notes[0] == "optimizer: left out, state of the optimizer"
             assert "args: left out, not weights (argparse.Namespace)" in checkpoint.notes
 
 

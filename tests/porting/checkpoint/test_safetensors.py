@@ -50,7 +50,7 @@ SAFETENSORS: dict[str, tuple[object, str]] = {
     "nested": (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "its header is no JSON"),
     "not UTF-8": (b'{"\xff": 1}', "its header is no JSON"),
     "duplicate": (b'{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,12]},"a":{"dtype":"F32","shape":[3],'
-                  b'"data_offsets":[12,24]}}', "names a twice in its header"),
+                  b'"data_offsets":[12,24]}}', "its header names a twice"),
     "metadata": ({"__metadata__": {"a": 1}, "b": entry(0, 24, [6])}, "has metadata other than texts"),
     "no tensors": ({"__metadata__": {}}, "has 24 bytes after its last tensor"),
 }  # fmt: skip

@@ -4,9 +4,10 @@ VENV := .venv
 TORCH := 2.13.0
 BIN := $(VENV)/bin
 MINDSPORE := .venv-mindspore
+FUZZ_SECONDS ?= 300
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help setup demo test test-mindspore lint format bench lock lock-mindspore clean
+.PHONY: help setup demo test test-mindspore fuzz lint format bench lock lock-mindspore clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -37,6 +38,9 @@ $(MINDSPORE)/.ready: requirements-mindspore.lock
 test-mindspore: $(MINDSPORE)/.ready  ## Run the tests that need MindSpore and MindCV, in an environment of their own
 	@$(MINDSPORE)/bin/python -m pytest tests/mindspore
 
+fuzz: setup  ## Damaged and hostile files for every reader, for FUZZ_SECONDS
+	@$(BIN)/python -m benchmarks.fuzz --seconds $(FUZZ_SECONDS)
+
 lint: setup  ## Ruff and mypy
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
@@ -52,7 +56,7 @@ bench: setup  ## Measure the conversion against cp and the twins against each ot
 
 lock:  ## Resolve requirements.lock again, around the PyTorch named here
 	@rm -rf build/lock && $(PYTHON) -m venv build/lock
-	@build/lock/bin/pip install --quiet torch==$(TORCH) ".[torch,paddle,dev]"
+	@build/lock/bin/pip install --quiet torch==$(TORCH) ".[torch,paddle,hub,dev]"
 	@{ echo "# Written by \`make lock\`."; build/lock/bin/pip freeze --all --exclude pip --exclude pit-port \
 		| sed 's/+cpu$$//'; } > requirements.lock
 	@rm -rf build/lock

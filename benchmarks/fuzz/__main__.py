@@ -73,8 +73,6 @@ def main(seconds: float, inputs: int | None, seed: int, keep: Path, as_json: boo
             f"{sum(outcome.inputs.values()):,} inputs in {outcome.seconds:.0f} s; the slowest took "
             f"{outcome.slowest:.2f} s, the largest {outcome.peak / 2**20:.0f} MiB beyond its size"
         )
-    for problem in outcome.problems:
-        click.echo(problem, err=True)
     raise SystemExit(1 if outcome.problems else 0)
 
 
@@ -100,6 +98,7 @@ def run(seconds: float | None, inputs: int | None, seed: int, keep: Path) -> Out
         child.kill()
         child.join()
         kept = _keep(keep, "process", Path(folder, "input").read_bytes())
+        click.echo(f"{reason}: {kept}", err=True)
         return Outcome({}, 0.0, 0.0, 0, [f"{reason}: {kept}"])
 
 
@@ -114,12 +113,13 @@ def _child(folder: Path, seconds: float | None, inputs: int | None, seed: int, k
     for number, (reader, data) in enumerate(_stream(seed)):
         if (inputs is not None and number >= inputs) or (seconds is not None and time.monotonic() - start > seconds):
             break
-        if number % 500 == 0:
+        if number % 20 == 0:
             to.send(number)
         counts[reader] += 1
         problem = judge.problem(reader, data, writing=number % _WRITING == 0)
         if problem and len(outcome.problems) < 20:
             outcome.problems.append(f"{reader}: {problem}: {_keep(keep, reader, data)}")
+            click.echo(outcome.problems[-1], err=True)
     outcome.inputs, outcome.seconds = dict(sorted(counts.items())), time.monotonic() - start
     outcome.slowest, outcome.peak = judge.slowest, judge.peak
     to.send(outcome)

@@ -6,16 +6,25 @@ import json
 
 from porting.checkpoint.machine import Malformed
 
-MAX_BYTES = 2**21
-"""Bytes of a text: a checkpoint of ten thousand tensors takes half of it, and parsed it takes 25 times as much. The
-safetensors package's own limit of 100 MB would let a file of nothing but brackets take 2.5 GB."""
+MAX_BYTES = 2**22
+"""Bytes of a text: a checkpoint of ten thousand tensors takes a quarter of it. The safetensors package's own limit of
+100 MB would let a file of nothing but brackets take 2.5 GB once it is parsed."""
+_MAX_BRACKETS, _MAX_COLONS = 2**17, 2**18
+"""What takes most memory for a byte of text; ten thousand tensors have a quarter of them."""
 NO_JSON = "is no JSON"
 
 
-def parse(data: bytes) -> object:
-    """The value; raises `Malformed` where it is no JSON, has a key twice or nests too deep."""
+def require_modest(data: bytes) -> None:
+    """Checks that a text cannot fill the memory; raises `Malformed`."""
     if len(data) > MAX_BYTES:
-        raise Malformed(f"is described in {len(data)} bytes of JSON, more than any checkpoint needs")
+        raise Malformed(f"takes {len(data)} bytes, expected {MAX_BYTES} at most")
+    if data.count(b"[") + data.count(b"{") > _MAX_BRACKETS or data.count(b":") > _MAX_COLONS:
+        raise Malformed("has more brackets or colons than any checkpoint needs")
+
+
+def parse(data: bytes) -> object:
+    """The value; raises `Malformed` where it is no JSON, too large, has a key twice or nests too deep."""
+    require_modest(data)
     try:
         return json.loads(data, object_pairs_hook=_unique, parse_constant=_refused)
     except (ValueError, RecursionError):

@@ -119,12 +119,12 @@ def write(output: Output, tensors: Mapping[str, LazyTensor], metadata: Mapping[s
         at = offsets[1]
     encoded = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     encoded += b" " * (-len(encoded) % 8)
-    if len(encoded) > json_text.MAX_BYTES:
+    try:
+        json_text.require_modest(encoded)
+    except Malformed as problem:
         raise CheckpointError(
-            output.path,
-            f"the names of its {len(tensors)} tensors take {len(encoded)} bytes, "
-            f"expected {json_text.MAX_BYTES} at most; choose another format",
-        )
+            output.path, f"the header for {len(tensors)} tensors {problem}; choose another format"
+        ) from None
     output.write(len(encoded).to_bytes(8, "little") + encoded)
     for name, tensor in ordered:
         output.write_tensor(name, tensor)

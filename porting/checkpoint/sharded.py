@@ -29,10 +29,11 @@ def read_index(source: Source) -> dict[str, str] | None:
     Raises:
         CheckpointError: A shard is named by a path, or nothing is in the index.
     """
-    if source.size > json_text.MAX_BYTES:
+    data = source.read(0, min(source.size, json_text.MAX_BYTES))
+    if len(data) < source.size or f'"{_WEIGHT_MAP}"'.encode() not in data:
         return None
     try:
-        index = json_text.parse(source.read(0, source.size))
+        index = json_text.parse(data)
         weight_map = index.get(_WEIGHT_MAP) if isinstance(index, dict) else None
         return None if weight_map is None else _shards(weight_map)
     except Malformed as problem:

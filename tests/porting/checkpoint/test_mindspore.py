@@ -358,3 +358,9 @@ def test_text_files_that_start_with_line_breaks_are_not_taken_for_it(path: Path)
         path.write_bytes(content)
         with pytest.raises(CheckpointError, match=r"is not a checkpoint|is a web page"):
             open_checkpoint(path)
+
+
+def test_a_name_with_a_brace_where_safetensors_have_theirs(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "a.ckpt", {"abcd{e": LazyTensor.of(np.ones(2, np.float32))})
+    with open_checkpoint(tmp_path / "a.ckpt") as checkpoint:
+        assert list(checkpoint.tensors) == ["abcd{e"]

@@ -26,7 +26,7 @@ demo: setup  ## Port a PiT-B checkpoint and prove that both models are the same 
 	@$(BIN)/python examples/demo.py
 
 test: setup lint  ## Check style and types, then run the tests
-	@$(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
 
 $(MINDSPORE)/.ready: requirements-mindspore.lock
 	@echo "Setting up $(MINDSPORE) (once; MindSpore is large)"

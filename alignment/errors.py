@@ -5,27 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from os import PathLike
 
+from porting.errors import ExpectedError
 
-class AlignmentError(Exception):
-    """An alignment that could not be carried out, for a reason that the user can act on.
 
-    Args:
-        summary: One line: what was found, where, what was expected and what to do.
-        details: Further lines, one a mismatch, shown below the summary.
-
-    Attributes:
-        exit_code: What a command that ends with it exits with: 3, it could not run.
-    """
-
-    exit_code = 3
-
-    def __init__(self, summary: str, details: Iterable[str] = ()) -> None:
-        super().__init__(summary)
-        self.summary = summary
-        self.details = tuple(details)
-
-    def __str__(self) -> str:
-        return "\n  ".join((self.summary, *self.details))
+class AlignmentError(ExpectedError):
+    """An alignment that could not be carried out."""
 
 
 class NothingComparedError(AlignmentError):

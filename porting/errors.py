@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from os import PathLike
 
 
-class PortingError(Exception):
-    """Something about a checkpoint or a port that the user can act on.
+class ExpectedError(Exception):
+    """Something that the user can act on.
 
     Args:
         summary: One line: what was found, where, what was expected and what to do.
@@ -26,6 +26,10 @@ class PortingError(Exception):
 
     def __str__(self) -> str:
         return "\n  ".join((self.summary, *self.details))
+
+
+class PortingError(ExpectedError):
+    """Something about a checkpoint or a port."""
 
 
 class CheckpointError(PortingError):

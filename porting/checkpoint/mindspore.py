@@ -31,7 +31,8 @@ from porting.checkpoint.tensor import Array, LazyTensor, Shape
 SIGNATURE = re.compile(
     rb"\n(?:[\x0b-\x7f]|[\x80-\xff]{1,9}[\x01-\x7f])\n(?:[\x01-\x7f]|[\x80-\xff]{1,4}[\x01-\x7f])[^\n]"
 )
-"""A value, which takes 11 bytes at least, that starts with a tag, which no line break starts."""
+"""A value, which takes 11 bytes at least, that starts with a tag, which no line break starts. The fourth byte is never
+zero, as it is in every safetensors file whose header is below 16 MiB."""
 ENCRYPTED: Mapping[bytes, str] = {
     b"\xd8\x5e\x3a\x7f": "AES-GCM",
     b"\xd9\x5e\x3a\x7f": "AES-CBC",

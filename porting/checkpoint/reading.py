@@ -150,13 +150,12 @@ def _read(source: Source) -> _Content:
         return _Content("torch-legacy", torch_legacy.read(source))
     if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return _Content("pdparams", pdparams.read(source))
-    # A header's length has zeros in its upper half; what else has a brace there is a name in a file of MindSpore.
-    if head[8:9] == b"{" and (head[4:8] == bytes(4) or not mindspore.SIGNATURE.match(head)):
-        tensors, metadata = safetensors.read(source)
-        return _Content("safetensors", tensors, metadata)
     if mindspore.SIGNATURE.match(head):
         saved, notes = mindspore.read(source)
         return _Content("mindspore", saved, notes=notes)
+    if head[8:9] == b"{":
+        tensors, metadata = safetensors.read(source)
+        return _Content("safetensors", tensors, metadata)
     raise _no_checkpoint(source, head)
 
 

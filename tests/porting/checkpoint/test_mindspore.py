@@ -346,6 +346,13 @@ def test_a_target_that_may_only_be_read_as_mindspore_leaves_it_is_replaced(path:
     assert os.access(path, os.R_OK)
 
 
+@pytest.mark.parametrize("length", range(1, 200, 7))
+def test_a_name_with_a_brace_is_not_taken_for_safetensors(length: int, path: Path) -> None:
+    for name in ("abc{", "abcd{", "ab{", "a{", "{" * length):
+        array = np.ones(length, np.float32)
+        assert read_bytes(path, of_array(name, array))[name].tolist() == array.tolist()
+
+
 def test_text_files_that_start_with_line_breaks_are_not_taken_for_it(path: Path) -> None:
     for content in (b"\n\n\n\n\n\n\n\n\n\n\n\n\n", b"\n\nhello\n\n", b"\n<html>", b"\n,\n"):
         path.write_bytes(content)

@@ -191,10 +191,11 @@ def test_drafts_are_hidden_beside_the_target(target: Path) -> None:
 
 
 SCRIPT = """
-import sys, time
+import signal, sys, time
 import numpy as np
 from porting.checkpoint import LazyTensor, write_checkpoint
 from porting.errors import CheckpointError
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a process started in the background ignores it
 def slow(name, nbytes):
     print(name, flush=True)
     time.sleep(0.05)

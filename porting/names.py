@@ -9,10 +9,10 @@ from itertools import islice
 
 from porting.errors import UnknownNameError
 
-_INDEX_OR_FOLDED = re.compile(r"(?<![^.])(\d+|\{[\d.,]+\})(?![^.])")
+_INDEX_OR_FOLDED = re.compile(r"(?<![^.])(\d{1,9}|\{[\d.,]+\})(?![^.])")
 _MAX_INDICES = 6
 """Indices of a name that are folded; names of real tensors have three."""
-_INDEX = re.compile(r"(?<![^.])\d+(?![^.])")
+_INDEX = re.compile(r"(?<![^.])\d{1,9}(?![^.])")
 
 
 def nearest(name: str, known: Iterable[str], count: int = 1) -> list[str]:

@@ -31,7 +31,7 @@ class _Slot:
 
     @property
     def regex(self) -> str:
-        return "|".join(map(re.escape, self.words)) if self.words else r"0|[1-9]\d*"
+        return "|".join(map(re.escape, self.words)) if self.words else r"0|[1-9]\d{0,8}"
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,7 @@ def _shapes(config: PitConfig) -> Iterator[tuple[str, Shape]]:
 
 def _skeleton(shapes: Mapping[str, Shape]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Blocks and width of each stage, read off the first LayerNorm of every block."""
-    norms = re.compile(r"transformers\.(\d+)\.blocks\.(\d+)\.norm1\.weight")
+    norms = re.compile(r"transformers\.(\d{1,9})\.blocks\.(\d{1,9})\.norm1\.weight")
     blocks = {
         (int(found[1]), int(found[2])): shape[0]
         for key, shape in shapes.items()

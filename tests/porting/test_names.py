@@ -44,6 +44,11 @@ def test_folded_names_stand_for_exactly_those_given(parts: list[tuple[int, int, 
     assert set().union(*folded) == names
 
 
+def test_a_number_of_thousands_of_digits_is_no_index() -> None:
+    names = [f"blocks.{'1' * 5000}.w", f"blocks.{'1' * 5001}.w", "blocks.3.w"]
+    assert fold(names) == names
+
+
 def test_nearest_names_are_offered() -> None:
     assert nearest("pit_bb", ["pit_b", "pit_ti"]) == ["pit_b"]
     assert str(unknown("model", "pit_bb", ["pit_b", "pit_ti"])) == "unknown model 'pit_bb'; did you mean pit_b?"

@@ -23,6 +23,7 @@ def test_placeholders_match_and_format() -> None:
         "transformers.1.pool.fc.weights",
         "transformers.1.pool.fc.weight\n",
         "transformers.-1.pool.fc.weight",
+        f"transformers.{'1' * 5000}.pool.fc.weight",
         "transformers1.pool.fc.weight",
     ],
 )

@@ -56,7 +56,7 @@ bench: setup  ## Measure the conversion against cp and the twins against each ot
 
 lock:  ## Resolve requirements.lock again, around the PyTorch named here
 	@rm -rf build/lock && $(PYTHON) -m venv build/lock
-	@build/lock/bin/pip install --quiet torch==$(TORCH) ".[torch,paddle,hub,dev]"
+	@build/lock/bin/pip install --quiet torch==$(TORCH) ".[torch,paddle,hub,train,dev]"
 	@{ echo "# Written by \`make lock\`."; build/lock/bin/pip freeze --all --exclude pip --exclude pit-port \
 		| sed 's/+cpu$$//'; } > requirements.lock
 	@rm -rf build/lock

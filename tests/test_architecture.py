@@ -10,14 +10,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-OWN = {"cli", "alignment", "paddle_impl", "reference_torch", "porting"}
+OWN = {"cli", "alignment", "paddle_impl", "reference_torch", "recipe", "porting"}
 FRAMEWORKS = {"torch", "timm", "torchvision", "paddle", "mindspore", "reprod_log"}
 MAY_IMPORT = {
-    "cli": {"alignment", "porting"},
+    "cli": {"alignment", "paddle_impl", "porting", "recipe"},
     "alignment": {"porting"},
     "alignment/backends/torch.py": {"reference_torch"},  # for `compat`, which makes timm importable
     "paddle_impl": set[str](),
+    "paddle_impl/training": {"porting", "recipe"},
     "reference_torch": set[str](),
+    "reference_torch/training": {"porting", "recipe"},
+    "recipe": {"porting"},
     "porting": set[str](),
 }
 FRAMEWORK_OF = {
@@ -51,9 +54,10 @@ def test_imports_follow_the_arrows(path: Path) -> None:
     relative = path.relative_to(ROOT)
     home = relative.parts[0].removesuffix(".py")
     imported = _imports(path)
-    assert imported & OWN <= MAY_IMPORT[home] | MAY_IMPORT.get(str(relative), set()) | {home}
-    allowed = FRAMEWORK_OF.get(str(relative), set()) | FRAMEWORK_OF.get(home, set())
-    assert imported & FRAMEWORKS <= allowed
+    allowed = {name for folder in (str(relative), *map(str, relative.parents)) for name in MAY_IMPORT.get(folder, ())}
+    assert imported & OWN <= allowed | MAY_IMPORT[home] | {home}
+    frameworks = FRAMEWORK_OF.get(str(relative), set()) | FRAMEWORK_OF.get(home, set())
+    assert imported & FRAMEWORKS <= frameworks
 
 
 def _importable_without_frameworks() -> list[str]:

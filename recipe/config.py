@@ -1,0 +1,242 @@
+"""The configuration of a training run, typed; `recipe.loading` reads it from YAML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What is trained.
+
+    Attributes:
+        name: A model of `paddle_impl`, such as `pit_b_distilled`.
+        image_size: Pixels, square.
+        num_classes: Columns of the head.
+        drop_rate: Dropout rate of the embedding and after each projection.
+        attn_drop_rate: Dropout rate of the attention weights.
+        drop_path_rate: Drop path rate that the blocks rise to.
+        weights: Checkpoint to start from, of any format and layout; none starts afresh. Position embeddings are resized
+            and heads of another class count are drawn anew, which is reported.
+    """
+
+    name: str = "pit_b"
+    image_size: int = 224
+    num_classes: int = 1000
+    drop_rate: float = 0.0
+    attn_drop_rate: float = 0.0
+    drop_path_rate: float = 0.1
+    weights: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Where images come from, and how they are brought to the model.
+
+    Attributes:
+        path: Folder of the data set.
+        format: `folder` (a folder a class), `list` (`train_list.txt`, `val_list.txt`), or `auto`.
+        train: Folder or list of the training images, below `path`; by default the usual name of its format.
+        validation: Likewise for evaluation.
+        batch_size: Images a device and micro-batch.
+        workers: Processes that read and augment; 0 does it in the training process.
+        crop: Share of the evaluation image's side that the centre crop keeps.
+        interpolation: `bicubic` or `bilinear`, for evaluation and for training crops.
+        mean: Of each channel, subtracted after scaling to [0, 1].
+        std: Of each channel, divided by.
+        corrupt: What to do with an image that cannot be read: `report` it, count it and take another in its place, or
+            `raise`.
+    """
+
+    path: str = "data/imagenet"
+    format: str = "auto"
+    train: str | None = None
+    validation: str | None = None
+    batch_size: int = 128
+    workers: int = 8
+    crop: float = 0.9
+    interpolation: str = "bicubic"
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    corrupt: str = "report"
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """Of single training images, in the order of timm's `create_transform`.
+
+    Attributes:
+        scale: Share of the area that a random crop covers.
+        ratio: Width over height of a random crop.
+        flip: Probability of a horizontal flip.
+        auto: RandAugment in timm's notation (`rand-m9-mstd0.5-inc1`); none leaves it out.
+        color_jitter: Strength of colour jitter; only where `auto` is none.
+        erasing: Probability that a rectangle is erased.
+        erasing_mode: `pixel` (normal noise a pixel), `rand` (one colour) or `const` (black).
+        erasing_count: Most rectangles an image.
+        repeats: Times that an image is seen in one epoch, each augmented anew; that many times fewer images are seen.
+    """
+
+    scale: tuple[float, float] = (0.08, 1.0)
+    ratio: tuple[float, float] = (0.75, 4 / 3)
+    flip: float = 0.5
+    auto: str | None = "rand-m9-mstd0.5-inc1"
+    color_jitter: float = 0.3
+    erasing: float = 0.25
+    erasing_mode: str = "pixel"
+    erasing_count: int = 1
+    repeats: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Mixing:
+    """Of the images of a batch, as timm's `Mixup` in batch mode does it.
+
+    Attributes:
+        mixup: Alpha of mixup's beta distribution; 0 turns it off.
+        cutmix: Alpha of cutmix's beta distribution; 0 turns it off.
+        probability: Of mixing a batch at all.
+        switch: Of cutmix, where both are on.
+    """
+
+    mixup: float = 0.8
+    cutmix: float = 1.0
+    probability: float = 1.0
+    switch: float = 0.5
+
+    @property
+    def active(self) -> bool:
+        """Whether a batch may be mixed."""
+        return (self.mixup > 0 or self.cutmix > 0) and self.probability > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Optimizer:
+    """AdamW, with decoupled weight decay.
+
+    Attributes:
+        learning_rate: For `base_batch` images an update.
+        base_batch: Batch that the rate is meant for; the rate is scaled in proportion to the global batch (devices,
+            accumulation and batch size). 0 takes the rate as it is.
+        weight_decay: Of the parameters that decay.
+        decay_all: Whether biases, norms, tokens and position embeddings decay as well, which timm exempts.
+        betas: Of the moments.
+        epsilon: Added to the root of the second moment.
+        clip: Most that the norm of all gradients may be; none leaves them.
+    """
+
+    learning_rate: float = 5e-4
+    base_batch: int = 512
+    weight_decay: float = 0.05
+    decay_all: bool = False
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
+    clip: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The rate over the epochs: timm's cosine as the DeiT recipe drives it, constant within an epoch.
+
+    Attributes:
+        epochs: Of warm-up and cosine together.
+        warmup_epochs: First epochs, in which the rate rises linearly.
+        warmup_rate: Rate of the first epoch.
+        minimum_rate: Rate that the cosine ends at.
+        cooldown_epochs: Further epochs at the minimum.
+        deit_quirk: The DeiT recipe steps its scheduler after an epoch with that epoch's number, so that the first two
+            epochs both run at the rate of the first.
+    """
+
+    epochs: int = 300
+    warmup_epochs: int = 5
+    warmup_rate: float = 1e-6
+    minimum_rate: float = 1e-5
+    cooldown_epochs: int = 10
+    deit_quirk: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Cross entropy against soft targets.
+
+    Attributes:
+        smoothing: Label smoothing, with or without mixing.
+    """
+
+    smoothing: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Ema:
+    """Exponential moving average of the weights.
+
+    Attributes:
+        decay: Share that the average keeps at each update; 0 turns it off.
+    """
+
+    decay: float = 0.99996
+
+
+@dataclass(frozen=True, slots=True)
+class Distillation:
+    """From a teacher, as DeiT does it.
+
+    Attributes:
+        kind: `none`, `hard` (the teacher's decision is a label) or `soft` (Kullback-Leibler divergence).
+        teacher: A model of `paddle_impl`.
+        weights: The teacher's checkpoint, of any format and layout.
+        alpha: Share of the distillation loss.
+        temperature: Of the soft targets.
+    """
+
+    kind: str = "none"
+    teacher: str = "regnety_160"
+    weights: str | None = None
+    alpha: float = 0.5
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How the run is carried out.
+
+    Attributes:
+        output: Folder of checkpoints, log and curves.
+        seed: Of everything random.
+        accumulation: Micro-batches an update.
+        precision: `float32`, `float64` (CPU), or the mixed `float16` and `bfloat16` (GPU).
+        device: `auto`, `cpu` or `gpu`.
+        save_every: Epochs between checkpoints that are kept beside the latest and the best; 0 keeps none.
+        save_updates: Updates between saves of the latest checkpoint within an epoch; 0 saves at its end only.
+        validate_every: Epochs between evaluations.
+        log_every: Updates between lines of the log.
+        tracker: `none`, `visualdl` or `tensorboard`.
+    """
+
+    output: str = "logs/train"
+    seed: int = 0
+    accumulation: int = 1
+    precision: str = "float32"
+    device: str = "auto"
+    save_every: int = 0
+    save_updates: int = 0
+    validate_every: int = 1
+    log_every: int = 50
+    tracker: str = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole training run; the sections' classes say what each setting means."""
+
+    model: Model = field(default_factory=Model)
+    data: Data = field(default_factory=Data)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    mixing: Mixing = field(default_factory=Mixing)
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    schedule: Schedule = field(default_factory=Schedule)
+    loss: Loss = field(default_factory=Loss)
+    ema: Ema = field(default_factory=Ema)
+    distillation: Distillation = field(default_factory=Distillation)
+    run: Run = field(default_factory=Run)

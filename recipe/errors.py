@@ -1,0 +1,19 @@
+"""The errors of training: what was found, where, what was expected, what to do."""
+
+from __future__ import annotations
+
+from porting.errors import ExpectedError
+
+
+class TrainingError(ExpectedError):
+    """A run that cannot go on, or cannot start."""
+
+
+class ConfigError(TrainingError):
+    """A configuration that cannot be understood or carried out. Exits with 2."""
+
+    exit_code = 2
+
+
+class DataError(TrainingError):
+    """Images, or lists of them, that are not as announced; the summary names the path."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alignment.options import pair_of, pair_options, settings_of
+from alignment.options import pair_of, pair_options, python_options, pythons_of, settings_of
 from porting.options import SOURCE, model_options, surgery_of, surgery_options, weights_option
 from porting.tool import DIFFERENT, FILE, Tool, force_option, json_option, print_json, tool_options, verbose_option
 
@@ -47,6 +47,7 @@ def pit_port(debug: bool) -> None:
 @surgery_options
 @click.option("--dry-run", is_flag=True, help="Check and report, write nothing.")
 @click.option("--verify", "verifying", is_flag=True, help="Prove the port afterwards, as `pit-port verify` does.")
+@python_options
 @force_option
 @json_option
 def convert(
@@ -74,6 +75,7 @@ def convert(
     from porting import convert as porting_convert
     from porting import render
 
+    pythons = {f"{name}_python": surgery.pop(f"{name}_python") for name in ("torch", "paddle", "mindspore")}
     change = surgery_of(surgery)
     if verifying and (dry_run or dtype or any(surgery.values())):
         raise click.UsageError("--verify proves equal weights: leave out --dry-run, --dtype and changes to the model")
@@ -91,7 +93,7 @@ def convert(
     )
     print_json(render.convert_json(report)) if as_json else click.echo(render.convert_text(report))
     if verifying:
-        _verify(source, target, weights, None, as_json)
+        _verify(source, target, weights, None, as_json, pythons)
 
 
 @pit_port.command()
@@ -127,21 +129,37 @@ def plan(
 @click.argument("target", type=SOURCE)
 @weights_option
 @click.option("--out", type=FILE, help="Where the evidence goes; logs/<model>/ by default.")
+@python_options
 @json_option
-def verify(source: Path | str, target: Path | str, weights: Kind | None, out: Path | None, as_json: bool) -> None:
+def verify(
+    source: Path | str, target: Path | str, weights: Kind | None, out: Path | None, as_json: bool, **given: Any
+) -> None:
     """Prove that TARGET is the port of SOURCE: equal tensors, and equal outputs of the real models.
 
     SOURCE runs in torch, TARGET in the framework of its format, in float64 and float32. Exits 1 when they differ.
+
+    \b
+    pit-port verify pit_b.pth pit_b.pdparams
+    pit-port verify pit_b.pth pit_b.ckpt --mindspore-python .venv-mindspore/bin/python
     """
-    _verify(source, target, weights, out, as_json)
+    _verify(source, target, weights, out, as_json, given)
 
 
-def _verify(source: Path | str, target: Path | str, weights: Kind | None, out: Path | None, as_json: bool) -> None:
+def _verify(
+    source: Path | str,
+    target: Path | str,
+    weights: Kind | None,
+    out: Path | None,
+    as_json: bool,
+    pythons: dict[str, Any],
+) -> None:
     from alignment.report.progress import showing_progress
+    from alignment.settings import Settings
     from alignment.verify import verify as verify_port
 
+    settings = Settings(pythons=pythons_of(pythons))
     with showing_progress() as progress:
-        result = verify_port(source, target, out, weights=weights, progress=progress, command=_command_line())
+        result = verify_port(source, target, out, settings, weights=weights, progress=progress, command=_command_line())
     print_json(result.to_json()) if as_json else click.echo(result.to_text())
     if not result.passed:
         raise SystemExit(DIFFERENT)
@@ -283,7 +301,7 @@ _step_command("all", (), "Align all steps, one process a framework, both at the 
 
 @pit_align.command()
 @click.argument("step")
-@click.option("--backend", required=True, help="The framework whose side is run: torch or paddle.")
+@click.option("--backend", required=True, help="The framework whose side is run: torch, paddle, mindspore.")
 @pair_options
 def record(step: str, backend: str, out: Path | None, **given: Any) -> None:
     """Run one side of STEP (forward, metric, loss, bp, batchnorm, all) alone, to be compared elsewhere.

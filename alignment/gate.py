@@ -60,6 +60,7 @@ class Threshold:
         key: The key, as in a shell, with its step or without: `bp/gradient/*`, `logits`.
         dtype: The precision, as in a shell.
         device: The candidate's device, as in a shell; a threshold for another device than the report's does not apply.
+        model: The model, as in a shell; a threshold for another model than the report's does not apply.
         max_mean: Of `mean`.
         max_abs: Of `max`.
         max_rel_l2: Of `rel_l2`.
@@ -71,6 +72,7 @@ class Threshold:
     key: str = "*"
     dtype: str = "*"
     device: str = "*"
+    model: str = "*"
     max_mean: float | None = None
     max_abs: float | None = None
     max_rel_l2: float | None = None
@@ -211,7 +213,7 @@ def _require(report: Report, requirement: Requirement) -> Iterator[Failure]:
 
 
 def _matching(report: Report, threshold: Threshold) -> list[Row]:
-    if not fnmatchcase(report.device, threshold.device):
+    if not _meant(report, threshold):
         return []
     return [
         row
@@ -222,12 +224,16 @@ def _matching(report: Report, threshold: Threshold) -> list[Row]:
     ]
 
 
+def _meant(report: Report, threshold: Threshold) -> bool:
+    return fnmatchcase(report.device, threshold.device) and fnmatchcase(report.model, threshold.model)
+
+
 def _key_matches(row: Row, pattern: str) -> bool:
     return fnmatchcase(row.key, pattern) or fnmatchcase(row.key.removeprefix(f"{row.step}/"), pattern)
 
 
 def _apply(report: Report, threshold: Threshold, rows: list[Row]) -> Iterator[Failure]:
-    if not rows and fnmatchcase(report.device, threshold.device):
+    if not rows and _meant(report, threshold):
         where = (threshold.key, threshold.step, threshold.dtype)
         yield Failure(*where, "missing", "no row that this threshold matches", "one; correct or remove the threshold")
     for row in rows:

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from alignment.pair import Pair
     from alignment.settings import Settings
 
+python_options = options(
+    click.option("--torch-python", metavar="PATH", envvar="PIT_TORCH_PYTHON", help="Interpreter of the torch side."),
+    click.option("--paddle-python", metavar="PATH", envvar="PIT_PADDLE_PYTHON", help="Of the Paddle side."),
+    click.option("--mindspore-python", metavar="PATH", envvar="PIT_MINDSPORE_PYTHON", help="Of the MindSpore side."),
+)
+"""Which interpreters have the frameworks; the one that runs this by default."""
 pair_options = options(
     click.option("--model", help="A model that `pit-port list` names."),
     click.option("--pair", metavar="FILE[:NAME]", help="A pair declared in a Python file instead."),
@@ -27,8 +33,14 @@ pair_options = options(
     click.option("--threads", type=click.IntRange(min=1), help="CPU threads of each side."),
     click.option("--allow-tf32", is_flag=True, help="Let a GPU compute float32 in TensorFloat-32."),
     click.option("--nondeterministic", is_flag=True, help="Allow nondeterministic algorithms."),
-    click.option("--torch-python", metavar="PATH", help="Interpreter of the torch side; this one by default."),
-    click.option("--paddle-python", metavar="PATH", help="Interpreter of the Paddle side; this one by default."),
+    click.option(
+        "--candidate",
+        default="paddle",
+        show_default=True,
+        type=click.Choice(["paddle", "mindspore", "torch"]),
+        help="The framework that --model's port runs in.",
+    ),
+    python_options,
     click.option("--out", type=FILE, help="Where to write; logs/<model>/ by default."),
 )
 """Which two models, with which weights, on what."""
@@ -44,9 +56,14 @@ def pair_of(given: dict[str, Any]) -> Pair:
     from alignment.pairs import build
 
     model, declaration, size, classes = (given.pop(key) for key in ("model", "pair", "image_size", "num_classes"))
+    candidate = given.pop("candidate")
     if (model is None) == (declaration is None):
         raise click.UsageError("give either --model or --pair")
-    return load_pair(declaration) if declaration else build(model, image_size=size, num_classes=classes)
+    return (
+        load_pair(declaration)
+        if declaration
+        else build(model, image_size=size, num_classes=classes, candidate=candidate)
+    )
 
 
 def settings_of(steps: tuple[str, ...], given: dict[str, Any]) -> Settings:
@@ -58,8 +75,14 @@ def settings_of(steps: tuple[str, ...], given: dict[str, Any]) -> Settings:
     return Settings(
         steps=steps or tuple(STEPS),
         dtypes=DTYPES if dtype == "both" else (dtype,),
-        pythons={name: path for name in ("torch", "paddle") if (path := given.pop(f"{name}_python"))},
+        pythons=pythons_of(given),
         deterministic=not given.pop("nondeterministic"),
         tf32=given.pop("allow_tf32"),
         **given,
     )
+
+
+def pythons_of(given: dict[str, Any]) -> dict[str, str]:
+    """Framework to interpreter, for those that are named; they are taken out of the dict."""
+    named = {name: given.pop(f"{name}_python") for name in ("torch", "paddle", "mindspore")}
+    return {name: path for name, path in named.items() if path}

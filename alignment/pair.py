@@ -23,17 +23,19 @@ class Side:
     """One of the two models.
 
     Attributes:
-        framework: A name in `alignment.backends.FRAMEWORKS`: `torch`, `paddle`.
+        framework: A name in `alignment.backends.FRAMEWORKS`: `torch`, `paddle`, `mindspore`.
         build: What makes the model, as `module:function` or `path/to/file.py:function`; it is imported and called, with
             `options` as keyword arguments, in the process of its framework only.
         layout: The layout of the model's state dict, as `porting.convert.translate` knows it.
         options: Keyword arguments of the builder.
+        remark: What the reader of a report must know of the model; empty for nothing.
     """
 
     framework: str
     build: str
     layout: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    remark: str = ""
 
     def __post_init__(self) -> None:
         if self.framework not in FRAMEWORKS:

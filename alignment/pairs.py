@@ -1,10 +1,11 @@
-"""The pairs that come with the toolkit, PyTorch against Paddle."""
+"""The pairs that come with the toolkit: PyTorch against Paddle, and against MindCV's models in MindSpore."""
 
 from __future__ import annotations
 
 from alignment.pair import Origin, Pair, Side
 from porting import architectures
 from porting.architectures import Architecture
+from porting.converters import layouts_of
 from porting.names import unknown
 
 NAMES = architectures.NAMES
@@ -12,6 +13,11 @@ NAMES = architectures.NAMES
 
 _WITH_RELU = ("regnet",)
 """The families whose gradients jump."""
+
+_MINDCV_GELU = (
+    "MindCV's PiT approximates GELU by tanh, which the published weights were not trained with; "
+    "here it has the exact one"
+)
 
 
 def build(
@@ -27,8 +33,8 @@ def build(
         name: One of `NAMES`.
         image_size: Pixels, square or (height, width); the published size by default.
         num_classes: Columns of the head; the published count by default.
-        candidate: The framework that the candidate runs in: `paddle`, or `torch` to hold one set of weights against
-            another in the reference model.
+        candidate: The framework that the candidate runs in: `paddle`; `mindspore`, where MindCV has the model; or
+            `torch`, to hold one set of weights against another in the reference model.
 
     Raises:
         UnknownNameError: No pair has this name, or the framework has no such model; the nearest one is named.
@@ -62,7 +68,11 @@ def _sides(architecture: Architecture) -> dict[str, Side]:
         "image_size": architecture.image_size,
         "num_classes": architecture.num_classes,
     }
-    return {
+    sides = {
         "torch": Side("torch", f"reference_torch.{family}:create", "canonical", options),
         "paddle": Side("paddle", f"paddle_impl.{family}:create", "paddlevit", options),
     }
+    if "mindcv" in layouts_of(architecture):
+        remark = _MINDCV_GELU if family == "pit" else ""
+        sides["mindspore"] = Side("mindspore", "alignment.backends.mindcv:create", "mindcv", options, remark)
+    return sides

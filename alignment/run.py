@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from alignment import inputs as batches
+from alignment.backends import FRAMEWORKS
 from alignment.comparison import compare_paths
 from alignment.errors import AlignmentError, FileError, NothingComparedError
 from alignment.inputs import Inputs
@@ -140,15 +141,21 @@ def _launch(
             f"{pair.name}: the workers cannot find this pair; take it from alignment.pairs.build, or declare it in a "
             "file and take it from alignment.pair.load_pair"
         )
-    label, framework = pair.label(role), pair.side(role).framework
+    label, framework, remark = pair.label(role), pair.side(role).framework, pair.side(role).remark
     steps, notes = _applicable(pair, settings.steps)
+    dtypes = [dtype for dtype in settings.dtypes if dtype in FRAMEWORKS[framework].dtypes]
+    if not dtypes:
+        known = ", ".join(FRAMEWORKS[framework].dtypes)
+        raise AlignmentError(f"the {framework} side runs in {known} only: leave out --dtype {settings.dtypes[0]}")
+    if dtypes != list(settings.dtypes):
+        notes.append(f"the {framework} side runs in {', '.join(dtypes)} only, and is held against the other's float64")
     request = Request(
         target=pair.origin.target,
         arguments=pair.origin.arguments,
         role=role,
         label=label,
         steps=steps,
-        dtypes=list(settings.dtypes),
+        dtypes=dtypes,
         device=settings.device,
         threads=settings.threads_of(sides),
         deterministic=settings.deterministic,
@@ -161,7 +168,7 @@ def _launch(
         inputs_digest=batch.digest,
         folder=str(folder / RECORDINGS),
         command=command,
-        notes=notes,
+        notes=[*notes, remark] if remark else notes,
     )
     path = folder / "workers" / f"{label}.json"
     request.write(path)

@@ -19,7 +19,7 @@ from alignment.settings import Settings
 from porting.checkpoint.envelope import Kind
 from porting.convert import identify_checkpoint
 
-_FRAMEWORK_OF = {"pdparams": "paddle"}
+_FRAMEWORK_OF = {"pdparams": "paddle", "mindspore": "mindspore"}
 """Format of the port to the framework that runs it; torch runs the others."""
 
 

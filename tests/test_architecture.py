@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 OWN = {"cli", "alignment", "paddle_impl", "reference_torch", "recipe", "porting"}
-FRAMEWORKS = {"torch", "timm", "torchvision", "paddle", "mindspore", "reprod_log"}
+FRAMEWORKS = {"torch", "timm", "torchvision", "paddle", "mindspore", "mindcv", "reprod_log"}
 MAY_IMPORT = {
     "cli": {"alignment", "paddle_impl", "porting", "recipe"},
     "alignment": {"porting"},
@@ -26,6 +26,8 @@ MAY_IMPORT = {
 FRAMEWORK_OF = {
     "alignment/backends/torch.py": {"torch", "timm"},
     "alignment/backends/paddle.py": {"paddle"},
+    "alignment/backends/mindspore.py": {"mindspore"},
+    "alignment/backends/mindcv.py": {"mindspore", "mindcv"},
     "alignment/reprod_files.py": {"reprod_log"},
     "reference_torch": {"torch", "timm", "torchvision"},
     "paddle_impl": {"paddle"},

@@ -24,6 +24,7 @@ class Framework:
         extra: The extra of this toolkit that brings it.
         module: The module with its `create(runtime) -> Backend`.
         suffix: Suffix of the weight files that it loads by itself.
+        dtypes: Precisions that it can run whole models in, on CPU.
     """
 
     title: str
@@ -31,11 +32,15 @@ class Framework:
     extra: str
     module: str
     suffix: str
+    dtypes: tuple[str, ...] = ("float32", "float64")
 
 
 FRAMEWORKS: Mapping[str, Framework] = {
     "torch": Framework("PyTorch", "torch", "torch", "alignment.backends.torch", ".pth"),
     "paddle": Framework("PaddlePaddle", "paddle", "paddle", "alignment.backends.paddle", ".pdparams"),
+    "mindspore": Framework(
+        "MindSpore", "mindspore", "mindspore", "alignment.backends.mindspore", ".ckpt", dtypes=("float32",)
+    ),
 }
 
 

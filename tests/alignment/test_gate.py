@@ -107,6 +107,11 @@ def test_a_stale_threshold_fails_and_one_for_another_device_does_not_apply() -> 
     assert not gate(on_gpu, GateConfig(REQUIRE, (Threshold(device="gpu", max_abs=0),))).passed
 
 
+def test_a_threshold_for_another_model_does_not_apply() -> None:
+    assert gate(GOOD, GateConfig(REQUIRE, (Threshold(model="another_*", max_abs=0),))).passed
+    assert not gate(GOOD, GateConfig(REQUIRE, (Threshold(model=GOOD.model[:2] + "*", max_abs=0),))).passed
+
+
 def test_an_empty_report_compares_nothing() -> None:
     with pytest.raises(NothingComparedError, match="the report has no rows"):
         gate(report(), GateConfig(REQUIRE))

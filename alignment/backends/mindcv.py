@@ -1,0 +1,82 @@
+"""MindCV's models as candidates: what makes them, and lets their stages be seen.
+
+MindCV's PiT approximates GELU by tanh, which the published weights were not trained with. The builder puts the exact
+one in its place unless it is asked for the model as it is shipped.
+"""
+
+from __future__ import annotations
+
+import warnings
+from types import MethodType
+from typing import Any
+
+from mindspore import Parameter, Tensor, nn, ops
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # MindCV warns of optional packages that it does without
+    from mindcv import create_model
+
+_NAMES = {"regnety_160": "regnet_y_16gf"}
+_SIZE = (224, 224)
+
+
+def create(
+    name: str,
+    *,
+    image_size: tuple[int, int] = _SIZE,
+    num_classes: int = 1000,
+    exact_gelu: bool = True,
+) -> nn.Cell:
+    """A model of MindCV's, freshly initialised.
+
+    Args:
+        name: `pit_ti`, `pit_xs`, `pit_s`, `pit_b` or `regnety_160`.
+        image_size: Height and width, pixels. MindCV builds PiT for 224; the position embedding is changed for others.
+        num_classes: Columns of the head.
+        exact_gelu: Use GELU by the error function, as the published weights do.
+    """
+    model = create_model(_NAMES.get(name, name), num_classes=num_classes)
+    if name.startswith("pit"):
+        _resize(model, image_size)
+        model.forward_intermediates = MethodType(_pit_intermediates, model)
+    else:
+        model.forward_intermediates = MethodType(_regnet_intermediates, model)
+    if exact_gelu:
+        _use_exact_gelu(model)
+    return model
+
+
+def _resize(model: nn.Cell, image_size: tuple[int, int]) -> None:
+    if tuple(image_size) == _SIZE:
+        return
+    _, width, rows, _ = model.pos_embed.shape
+    patch = model.patch_size
+    stride = (_SIZE[0] - patch) // (rows - 1)
+    grid = [(pixels - patch) // stride + 1 for pixels in image_size]
+    model.pos_embed = Parameter(ops.zeros((1, width, *grid), model.pos_embed.dtype), name="pos_embed")
+
+
+def _use_exact_gelu(model: nn.Cell) -> None:
+    for _, cell in model.cells_and_names():
+        if isinstance(getattr(cell, "act", None), nn.GELU):
+            cell.act = nn.GELU(approximate=False)
+
+
+def _pit_intermediates(model: Any, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Logits, and the feature map of every stage, `(batch, width, rows, columns)`."""
+    x = model.pos_drop(model.patch_embed(x) + model.pos_embed)
+    cls_tokens = ops.tile(model.cls_token, (x.shape[0], 1, 1))
+    maps = []
+    for stage, transformer in enumerate(model.transformers):
+        if stage > 0:
+            x, cls_tokens = model.pools[stage - 1](x, cls_tokens)
+        x, cls_tokens = transformer(x, cls_tokens)
+        maps.append(x)
+    return model.forward_head(model.norm(cls_tokens)), maps
+
+
+def _regnet_intermediates(model: Any, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Logits, and the feature map of every stage, `(batch, width, rows, columns)`."""
+    x = model.stem(x)
+    maps = [x := stage(x) for stage in model.stages]
+    return model.forward_head(x), maps

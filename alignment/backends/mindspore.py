@@ -1,0 +1,204 @@
+"""MindSpore behind `Backend`, in PyNative mode.
+
+It runs in float32 only: MindSpore has no float64 convolution on CPU. It has to have an environment of its own, since
+MindSpore 2.10 needs NumPy 1.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import mindspore
+import numpy as np
+from mindspore import Tensor, nn, ops, train
+from mindspore.experimental import optim
+
+from alignment.backends.base import AdamW, Array, Description, Outputs, Runtime, check_state, one_output, widen
+from alignment.errors import AlignmentError
+
+_SMOOTHING = 0.1
+
+
+def create(runtime: Runtime) -> MindSporeBackend:
+    """The backend, with the process set up as asked.
+
+    Raises:
+        AlignmentError: A GPU is asked for and MindSpore has none.
+    """
+    return MindSporeBackend(runtime)
+
+
+class MindSporeBackend:
+    """A MindSpore model; see `alignment.backends.base.Backend`.
+
+    Args:
+        runtime: Device and determinism; they hold for the whole process.
+
+    Raises:
+        AlignmentError: A GPU is asked for and MindSpore has none.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._model: nn.Cell = nn.Identity()
+        self._gradients: dict[str, Tensor] = {}
+        self._input_gradient: Tensor | None = None
+        self._optimizer: Any = None
+        mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
+        mindspore.set_device(_device(runtime.device))
+        mindspore.set_seed(runtime.seed)
+        with contextlib.suppress(AttributeError):  # memory that the system's cache would give up is no shortage
+            mindspore.train.serialization._get_available_memory = lambda: None
+
+    def describe(self) -> Description:
+        """Versions and settings in use; MindSpore does not tell its threads."""
+        versions = {
+            "mindspore": mindspore.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        }
+        return Description(versions, {"deterministic": self._runtime.deterministic}, None)
+
+    def build(self, builder: Callable[..., Any], options: Mapping[str, Any]) -> None:
+        """Make the model, and put it in evaluation mode."""
+        model = builder(**options)
+        if not isinstance(model, nn.Cell):
+            raise AlignmentError(f"the builder returned a {type(model).__name__}, expected a mindspore.nn.Cell")
+        self._model = model.set_train(False)
+
+    def load(self, path: Path) -> None:
+        """Read a `.ckpt` with MindSpore's own loader, its checksum checked, strictly."""
+        loaded = mindspore.load_checkpoint(str(path), crc_check=True)
+        expected = {parameter.name: tuple(parameter.shape) for parameter in self._model.get_parameters()}
+        check_state(path, {name: tuple(parameter.shape) for name, parameter in loaded.items()}, expected)
+        left, unused = mindspore.load_param_into_net(self._model, loaded, strict_load=True)
+        if left or unused:
+            raise AlignmentError(f"{path}: MindSpore did not load every parameter", [*left, *unused])
+
+    def use(self, dtype: str) -> None:
+        """Accept `float32`.
+
+        Raises:
+            AlignmentError: Another precision is asked for.
+        """
+        if dtype != "float32":
+            raise AlignmentError(f"MindSpore runs in float32 only: it has no convolution in {dtype} on CPU")
+
+    def state(self) -> dict[str, Array]:
+        """Every parameter, running statistics included."""
+        return {parameter.name: _array(parameter) for parameter in self._model.get_parameters()}
+
+    def set_state(self, arrays: Mapping[str, Array]) -> None:
+        """Overwrite parameters."""
+        own = {parameter.name: parameter for parameter in self._model.get_parameters()}
+        for name, array in widen(arrays, "float32").items():
+            own[name].set_data(Tensor(array))
+
+    def train(self, training: bool) -> None:
+        """Put the model in training mode, or back in evaluation mode."""
+        self._model.set_train(training)
+
+    def forward(self, images: Array, intermediates: str | None) -> Outputs:
+        """Run the model without gradients."""
+        if intermediates is None:
+            logits, stages = self._model(Tensor(images)), []
+        else:
+            method = getattr(self._model, intermediates, None)
+            if method is None:
+                raise AlignmentError(f"the MindSpore model has no method {intermediates!r}; see Pair.intermediates")
+            logits, stages = method(Tensor(images))
+        one_output(logits, Tensor)
+        return Outputs(_array(logits), tuple(_array(stage) for stage in stages))
+
+    def loss(self, name: str, logits: Array, target: Array) -> Array:
+        """A loss of given logits, averaged over the batch, shape `()`."""
+        return _array(_LOSSES[name](Tensor(logits), _target(target)))
+
+    def accuracy(self, scores: Array, labels: Array, k: int) -> float:
+        """Fraction of rows whose label is among the `k` best scores, by MindSpore's own metric."""
+        metric = train.TopKCategoricalAccuracy(k)
+        metric.update(Tensor(scores), Tensor(labels.astype(np.int32)))
+        return float(metric.eval())
+
+    def top_classes(self, scores: Array, k: int) -> Array:
+        """Classes of the `k` best scores, best first, int64 `(batch, k)`."""
+        return _array(ops.topk(Tensor(scores), k, dim=1)[1]).astype(np.int64)
+
+    def backward(self, images: Array, soft_targets: Array) -> Array:
+        """Run the model and the gradient of its `soft_target` loss; returns the loss, shape `()`."""
+        targets, weights = Tensor(soft_targets), self._model.trainable_params()
+
+        def loss_of(batch: Tensor) -> Tensor:
+            logits = self._model(batch)
+            one_output(logits, Tensor)
+            return ops.cross_entropy(logits, targets)
+
+        loss, (of_input, of_weights) = mindspore.value_and_grad(loss_of, 0, weights)(Tensor(images))
+        self._input_gradient = of_input
+        names = [parameter.name for parameter in weights]
+        self._gradients = dict(zip(names, of_weights, strict=True))
+        return _array(loss)
+
+    def gradients(self) -> dict[str, Array]:
+        """Gradient of every parameter; zeros where none arrived."""
+        return {
+            parameter.name: _array(self._gradients[parameter.name])
+            if parameter.name in self._gradients
+            else np.zeros(parameter.shape, np.float32)
+            for parameter in self._model.get_parameters()
+        }
+
+    def input_gradient(self) -> Array:
+        """Gradient of the images from the last `backward`."""
+        if self._input_gradient is None:
+            raise RuntimeError("input_gradient comes after backward")
+        return _array(self._input_gradient)
+
+    def start_optimizer(self, recipe: AdamW) -> None:
+        """A fresh optimiser over all parameters; `nn.AdamWeightDecay` would leave the bias correction out."""
+        self._optimizer = optim.AdamW(
+            self._model.trainable_params(),
+            lr=recipe.learning_rate,
+            betas=recipe.betas,
+            eps=recipe.epsilon,
+            weight_decay=recipe.weight_decay,
+        )
+
+    def optimizer_step(self) -> None:
+        """Apply the last gradients."""
+        if self._optimizer is None:
+            raise RuntimeError("optimizer_step comes after start_optimizer")
+        self._optimizer(tuple(self._gradients.values()))
+
+
+def _target(target: Array) -> Tensor:
+    return Tensor(target.astype(np.int32) if np.issubdtype(target.dtype, np.integer) else target)
+
+
+def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    return ops.cross_entropy(logits, target)
+
+
+def _label_smoothing(logits: Tensor, target: Tensor) -> Tensor:
+    return ops.cross_entropy(logits, target, label_smoothing=_SMOOTHING)
+
+
+_LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cross_entropy": _cross_entropy,
+    "label_smoothing": _label_smoothing,
+    "soft_target": _cross_entropy,
+}
+
+
+def _array(tensor: Tensor) -> Array:
+    return np.array(tensor.asnumpy())
+
+
+def _device(name: str) -> str:
+    if name == "cpu":
+        return "CPU"
+    raise AlignmentError("the mindspore side runs on CPU only here: use --device cpu, and record the other side alone")

@@ -1,0 +1,98 @@
+"""MindSpore as the candidate's side, run from here by the interpreter that has it: CI names it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import cli
+from alignment.backends import FRAMEWORKS
+from alignment.errors import AlignmentError
+from alignment.pairs import build as build_pair
+from alignment.run import align
+from alignment.settings import Settings
+from porting.architectures import build
+from porting.convert import convert, write_random
+from porting.errors import UnknownNameError
+
+PYTHON = os.environ.get("PIT_MINDSPORE_PYTHON", "")
+needs_mindspore = pytest.mark.skipif(
+    not PYTHON, reason="PIT_MINDSPORE_PYTHON names no interpreter with MindSpore; .ci/run sets it"
+)
+SMALL = ("--image-size", "64", "--num-classes", "7", "--batch-size", "2")
+AS_SHIPPED = """
+from dataclasses import replace
+from alignment.pairs import build
+_pair = build("pit_ti", image_size=64, num_classes=7, candidate="mindspore")
+_candidate = replace(_pair.candidate, options={**_pair.candidate.options, "exact_gelu": False}, remark="")
+PAIR = replace(_pair, name="mindcv_as_shipped", candidate=_candidate)
+"""
+
+
+def run(command: str, *words: str | Path) -> Result:
+    tool = cli.pit_port if command == "pit-port" else cli.pit_align
+    return CliRunner().invoke(tool, [str(word) for word in words], prog_name=command)
+
+
+@needs_mindspore
+@pytest.mark.parametrize("model", ["pit_ti", "pit_xs"])
+def test_a_ckpt_is_verified_in_mindspore(model: str, tmp_path: Path) -> None:
+    source, target = tmp_path / "a.pth", tmp_path / "a.ckpt"
+    write_random(build(model, image_size=64, num_classes=7), source)
+    convert(source, target)
+    done = run("pit-port", "verify", source, target, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert f"verified: {target} (in mindspore), a port of {source} (in torch)" in done.stdout
+    assert "rounding: float32 differs by rounding" in done.stdout
+    assert "the exact one" in (tmp_path / "out" / "report.json").read_text()
+
+
+@needs_mindspore
+def test_mindcv_computes_the_same_with_the_exact_gelu_in_every_step(tmp_path: Path) -> None:
+    done = run("pit-align", "all", "--model", "pit_ti", *SMALL, "--candidate", "mindspore", "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["verdict"] == "rounding"
+    assert set(report["steps"]) == {"forward", "metric", "loss", "bp"}
+    assert {row["dtype"] for row in report["rows"]} == {"float32"}
+    assert sum(row["kind"] == "gradient" for row in report["rows"]) == 161
+
+
+@needs_mindspore
+def test_mindcv_as_shipped_diverges(tmp_path: Path) -> None:
+    declared = tmp_path / "shipped.py"
+    declared.write_text(AS_SHIPPED)
+    done = run("pit-align", "forward", "--pair", declared, "--batch-size", "2", "--out", tmp_path / "out")
+    assert done.exit_code == 1, done.output
+    rows = json.loads((tmp_path / "out" / "report.json").read_text())["rows"]
+    verdicts = {row["key"]: row["verdict"] for row in rows if row["kind"] == "output"}
+    assert verdicts["forward/logits"] == verdicts["forward/stage_0"] == "divergence"
+
+
+def test_only_models_of_mindcv_have_a_side_there() -> None:
+    assert build_pair("regnety_160", candidate="mindspore").candidate.layout == "mindcv"
+    for model in ("pit_ti_distilled", "deit_tiny"):
+        with pytest.raises(UnknownNameError, match="unknown framework 'mindspore'"):
+            build_pair(model, candidate="mindspore")
+
+
+def test_a_precision_that_mindspore_lacks_is_refused(tmp_path: Path) -> None:
+    assert FRAMEWORKS["mindspore"].dtypes == ("float32",)
+    with pytest.raises(AlignmentError, match=r"the mindspore side runs in float32 only"):
+        align(build_pair("pit_ti", candidate="mindspore"), tmp_path, Settings(dtypes=("float64",)))
+
+
+def test_an_interpreter_without_mindspore_names_the_extra_and_the_option(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="torch is not installed here; `make test` has it")
+    done = run(
+        *("pit-align", "forward", "--model", "pit_ti", *SMALL, "--candidate", "mindspore"),
+        *("--mindspore-python", sys.executable, "--out", tmp_path),
+    )
+    assert done.exit_code == 3
+    assert "pit-port[mindspore]" in done.stderr
+    assert "--mindspore-python" in done.stderr

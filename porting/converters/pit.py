@@ -92,7 +92,10 @@ def _mindcv_block(source: str, target: str) -> Iterator[Rule]:
 
 
 _MINDCV_ENDS = (*_EMBEDDINGS, *scaled("norm", "norm"), *affine("head", "head"))
-_NO_DISTILLED = {"*_distilled": "MindCV publishes no distilled PiT (--drop-head-dist makes a plain one)"}
+_ABSENT = {
+    "*_distilled": "MindCV publishes no distilled PiT (--drop-head-dist makes a plain one)",
+    "pit_micro": "MindCV has no such PiT",
+}
 
 MINDCV = table(
     "mindcv",
@@ -103,7 +106,7 @@ MINDCV = table(
     affine("pools.{pool}.fc", "{pool}.fc"),
     published_by="MindCV",
     framework="mindspore",
-    without=_NO_DISTILLED,
+    without=_ABSENT,
 )
 """Names as MindSpore makes them: a CellList leaves its own name out, and what is appended to it later gets the start of
 its first parameter's name as a prefix."""
@@ -116,7 +119,7 @@ MINDCV_ATTRIBUTES = table(
     affine("pools.{pool}.fc", "pools.{pool}.fc"),
     published_by="nobody; made by converters that take attribute paths for names",
     framework="mindspore",
-    without=_NO_DISTILLED,
+    without=_ABSENT,
     mistake="the paths of MindCV's attributes (transformers.1.blocks.0.*) where the names of its parameters belong "
     "(0.blocks.1.blocks.0.*): MindSpore loads such a file without an error and leaves most of the model as it was",
 )

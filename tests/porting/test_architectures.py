@@ -30,8 +30,9 @@ def test_published_parameter_counts(name: str, parameters: int) -> None:
     assert build(name).parameters == parameters
 
 
-def test_all_published_variants_are_known() -> None:
-    assert set(NAMES) == set(PARAMETERS)
+def test_all_published_variants_are_known_and_one_that_is_for_tests() -> None:
+    assert set(NAMES) == {*PARAMETERS, "pit_micro", "pit_micro_distilled"}
+    assert build("pit_micro").parameters == 225_442
 
 
 @pytest.mark.parametrize(("name", "parameters"), [("deit_base", 86_859_496), ("deit_base_distilled", 87_630_032)])

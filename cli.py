@@ -1,4 +1,4 @@
-"""The commands `pit-port` and `pit-align`: words in, calls out, exit codes.
+"""The commands `pit-port` and `pit-align` (whose own are in `alignment.commands`): words in, calls out, exit codes.
 
 0 aligned or done, 1 diverged or different, 2 usage, 3 could not run, 5 nothing was compared. Data goes to stdout,
 progress and logs to stderr. Everything heavy is imported by the command that needs it, so `--help` loads no framework.
@@ -7,21 +7,20 @@ progress and logs to stderr. Everything heavy is imported by the command that ne
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from alignment.options import pair_of, pair_options, python_options, pythons_of, settings_of
+from alignment.commands import pit_align
+from alignment.options import python_options, pythons_of
 from porting.options import SOURCE, model_options, surgery_of, surgery_options, weights_option
-from porting.tool import DIFFERENT, FILE, Tool, force_option, json_option, print_json, tool_options, verbose_option
+from porting.tool import DIFFERENT, FILE, Tool, command_line, force_option, json_option, print_json, tool_options
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from alignment.report.model import Report
     from porting.checkpoint.envelope import Kind
+
+__all__ = ["pit_align", "pit_port"]
 
 
 @click.group(cls=Tool, context_settings={"help_option_names": ["-h", "--help"]})
@@ -159,7 +158,7 @@ def _verify(
 
     settings = Settings(pythons=pythons_of(pythons))
     with showing_progress() as progress:
-        result = verify_port(source, target, out, settings, weights=weights, progress=progress, command=_command_line())
+        result = verify_port(source, target, out, settings, weights=weights, progress=progress, command=command_line())
     print_json(result.to_json()) if as_json else click.echo(result.to_text())
     if not result.passed:
         raise SystemExit(DIFFERENT)
@@ -236,149 +235,3 @@ def random(
     architecture = build(model, image_size=image_size, num_classes=num_classes)
     written = write_random(architecture, target, layout=target_layout, seed=seed, overwrite=force)
     click.echo(f"{target}: {architecture.name}, {written.nbytes:,} bytes, random weights of seed {seed}")
-
-
-@click.group(cls=Tool, context_settings={"help_option_names": ["-h", "--help"]})
-@tool_options
-def pit_align(debug: bool) -> None:
-    """Prove that a model and its port compute the same thing, and gate on it.
-
-    \b
-    pit-align all --model pit_ti --dtype both
-    pit-align all --model pit_b --weights pit_b.pth --candidate-weights pit_b.pdparams
-    pit-align gate logs/pit_ti/report.json --config pit-align.toml
-    """
-
-
-def _step_command(name: str, steps: tuple[str, ...], text: str) -> None:
-    """Add a command that aligns these steps; none stands for all."""
-
-    @pit_align.command(name, help=text)
-    @pair_options
-    @click.option("--candidate-weights", type=FILE, help="The port in question; by default --weights is ported afresh.")
-    @verbose_option
-    @json_option
-    def run(out: Path | None, verbose: bool, as_json: bool, **given: Any) -> None:
-        from alignment.report.progress import showing_progress
-        from alignment.run import align
-
-        pair = pair_of(given)
-        settings = settings_of(steps, given)
-        with showing_progress() as progress:
-            report = align(pair, out or Path("logs") / pair.name, settings, progress=progress, command=_command_line())
-        _show(report, as_json, verbose)
-
-
-def _command_line() -> str:
-    import shlex
-
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-
-
-def _show(report: Report, as_json: bool, verbose: bool) -> None:
-    """Print a report, and exit 1 on a divergence."""
-    from alignment.report.model import DIVERGENCE, dumps
-    from alignment.report.terminal import print_report
-
-    click.echo(dumps(report)) if as_json else print_report(report, _console(), verbose=verbose)
-    if report.verdict == DIVERGENCE:
-        raise SystemExit(DIFFERENT)
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console()
-
-
-_step_command("forward", ("forward",), "Align the logits, every stage and the parameters.")
-_step_command("metric", ("metric",), "Align top-1 and top-5 accuracy, and the classes that each side predicts.")
-_step_command("loss", ("loss",), "Align cross entropy, label smoothing and soft-target cross entropy.")
-_step_command("bp", ("bp",), "Align the gradients of every parameter and the input, and the losses of the next steps.")
-_step_command("batchnorm", ("batchnorm",), "Align one step in training mode, and the running statistics after it.")
-_step_command("all", (), "Align all steps, one process a framework, both at the same time.")
-
-
-@pit_align.command()
-@click.argument("step")
-@click.option("--backend", required=True, help="The framework whose side is run: torch, paddle, mindspore.")
-@pair_options
-def record(step: str, backend: str, out: Path | None, **given: Any) -> None:
-    """Run one side of STEP (forward, metric, loss, bp, batchnorm, all) alone, to be compared elsewhere.
-
-    \b
-    pit-align record forward --backend torch --model pit_ti --device gpu --out torch-side
-    """
-    from alignment.report.progress import showing_progress
-    from alignment.run import record as record_side
-
-    pair = pair_of(given)
-    folder = out or Path("logs") / f"{pair.name}-{backend}"
-    settings = settings_of(() if step == "all" else (step,), given)
-    with showing_progress() as progress:
-        written = record_side(pair, pair.role_of(backend), folder, settings, progress=progress, command=_command_line())
-    for path in written:
-        click.echo(path)
-
-
-@pit_align.command()
-@click.argument("reference", type=FILE)
-@click.argument("candidate", type=FILE)
-@click.option(
-    "--atol", multiple=True, metavar="[KEY:]VALUE", help="Absolute tolerance, for keys of this pattern or all."
-)
-@click.option("--rtol", multiple=True, metavar="[KEY:]VALUE", help="Relative tolerance, likewise.")
-@click.option("--squeeze", is_flag=True, help="Let shapes differ by axes of length one.")
-@verbose_option
-@json_option
-def compare(
-    reference: Path,
-    candidate: Path,
-    atol: tuple[str, ...],
-    rtol: tuple[str, ...],
-    squeeze: bool,
-    verbose: bool,
-    as_json: bool,
-) -> None:
-    """Compare two recordings, or two .npy files of anybody's reprod_log.
-
-    \b
-    pit-align compare forward_torch.npy forward_paddle.npy --atol 1e-5
-    pit-align compare torch-side paddle-side
-    """
-    from alignment.comparison import compare_paths
-    from alignment.tolerance import Tolerances
-
-    tolerances = Tolerances.parse(atol, rtol)
-    report = compare_paths(reference, candidate, tolerances=tolerances, squeeze=squeeze, command=_command_line())
-    _show(report, as_json, verbose)
-
-
-@pit_align.command()
-@click.argument("report", type=FILE)
-@click.option("--config", default="pit-align.toml", show_default=True, type=FILE, help="The reviewed thresholds.")
-@json_option
-def gate(report: Path, config: Path, as_json: bool) -> None:
-    """Hold REPORT against reviewed thresholds; exit 1 if one is exceeded."""
-    from dataclasses import asdict
-
-    from alignment.gate import gate as hold
-    from alignment.gate import load_config
-    from alignment.report.model import read_report
-    from alignment.report.terminal import print_gate
-
-    result = hold(read_report(report), load_config(config))
-    print_json(asdict(result)) if as_json else print_gate(result, _console())
-    if not result.passed:
-        raise SystemExit(DIFFERENT)
-
-
-@pit_align.command("report")
-@click.argument("report", type=FILE)
-@verbose_option
-@json_option
-def show_report(report: Path, verbose: bool, as_json: bool) -> None:
-    """Show a REPORT again; exit 1 if it says divergence."""
-    from alignment.report.model import read_report
-
-    _show(read_report(report), as_json, verbose)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -76,6 +77,11 @@ tool_options = options(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 force_option = click.option("--force", is_flag=True, help="Replace the target if it is there.")
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="Show every quantity, not only the worst.")
+
+
+def command_line() -> str:
+    """The words that this program was started with, for reports."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def print_json(value: Any) -> None:

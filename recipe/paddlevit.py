@@ -1,0 +1,355 @@
+"""PaddleViT's configuration files, for PiT and DeiT, in the words of `recipe.config`.
+
+Its files name few settings; the others come from the preset `paddlevit`, which holds the defaults of its `config.py`.
+What it does by mistake (see the preset) is not imitated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import Any
+
+from porting import architectures
+from porting.names import nearest
+from recipe.errors import ConfigError
+from recipe.yaml_text import Setting, read_settings
+
+PRESET = "paddlevit"
+"""The shipped configuration that stands for the defaults of PaddleViT's `config.py`."""
+_SECTIONS = ("AMP", "AUG", "BASE", "DATA", "EVAL", "MODEL", "SAVE", "SEED", "TAG", "TRAIN")
+_RAND_AUGMENT = "rand-m9-mstd0.5-inc1"
+
+_DIRECT = {
+    "DATA.BATCH_SIZE": "data.batch_size",
+    "DATA.DATA_PATH": "data.path",
+    "DATA.IMAGE_SIZE": "model.image_size",
+    "DATA.CROP_PCT": "data.crop",
+    "DATA.NUM_WORKERS": "data.workers",
+    "DATA.IMAGENET_MEAN": "data.mean",
+    "DATA.IMAGENET_STD": "data.std",
+    "MODEL.NUM_CLASSES": "model.num_classes",
+    "MODEL.DROPOUT": "model.drop_rate",
+    "MODEL.ATTENTION_DROPOUT": "model.attn_drop_rate",
+    "MODEL.DROP_PATH": "model.drop_path_rate",
+    "MODEL.DROPPATH": "model.drop_path_rate",
+    "TRAIN.NUM_EPOCHS": "schedule.epochs",
+    "TRAIN.WARMUP_EPOCHS": "schedule.warmup_epochs",
+    "TRAIN.WARMUP_START_LR": "schedule.warmup_rate",
+    "TRAIN.END_LR": "schedule.minimum_rate",
+    "TRAIN.COOLDOWN_EPOCHS": "schedule.cooldown_epochs",
+    "TRAIN.WEIGHT_DECAY": "optimizer.weight_decay",
+    "TRAIN.BASE_LR": "optimizer.learning_rate",
+    "TRAIN.OPTIMIZER.EPS": "optimizer.epsilon",
+    "TRAIN.OPTIMIZER.BETAS": "optimizer.betas",
+    "TRAIN.ACCUM_ITER": "run.accumulation",
+    "TRAIN.MIXUP_ALPHA": "mixing.mixup",
+    "TRAIN.CUTMIX_ALPHA": "mixing.cutmix",
+    "TRAIN.MIXUP_PROB": "mixing.probability",
+    "TRAIN.MIXUP_SWITCH_PROB": "mixing.switch",
+    "TRAIN.SMOOTHING": "loss.smoothing",
+    "TRAIN.COLOR_JITTER": "augmentation.color_jitter",
+    "TRAIN.RANDOM_ERASE_PROB": "augmentation.erasing",
+    "TRAIN.RANDOM_ERASE_MODE": "augmentation.erasing_mode",
+    "TRAIN.RANDOM_ERASE_COUNT": "augmentation.erasing_count",
+    "TRAIN.DISTILLATION_TYPE": "distillation.kind",
+    "TRAIN.DISTILLATION_ALPHA": "distillation.alpha",
+    "TRAIN.DISTILLATION_TAU": "distillation.temperature",
+    "SAVE": "run.output",
+    "SEED": "run.seed",
+    "SAVE_FREQ": "run.save_every",
+    "VALIDATE_FREQ": "run.validate_every",
+    "REPORT_FREQ": "run.log_every",
+}
+"""Its keys that mean what a setting of ours means."""
+_ONLY: Mapping[str, tuple[Any, ...]] = {
+    "DATA.DATASET": ("imagenet2012",),
+    "DATA.IMAGE_CHANNELS": (3,),
+    "MODEL.TYPE": ("PiT", "DeiT"),
+    "TRAIN.CUTMIX_MINMAX": (None,),
+    "TRAIN.MIXUP_MODE": ("batch",),
+    "TRAIN.RANDOM_ERASE_SPLIT": (False,),
+    "TRAIN.LR_SCHEDULER.NAME": ("warmupcosine",),
+    "TRAIN.OPTIMIZER.NAME": ("AdamW",),
+}
+"""Its keys that have no setting here, with the values that this toolkit carries out."""
+IDLE = {
+    "BASE": "the files that it names are merged in",
+    "TAG": "runs are told apart by run.output",
+    "NGPUS": "devices are chosen by paddle.distributed.launch",
+    "LOCAL_RANK": "devices are chosen by paddle.distributed.launch",
+    "DATA.BATCH_SIZE_EVAL": "evaluation takes data.batch_size",
+    "MODEL.RESUME_EMA": "a checkpoint holds its average",
+    "TRAIN.LAST_EPOCH": "a checkpoint knows its epoch",
+    "TRAIN.MODEL_EMA_FORCE_CPU": "the average stays with the model",
+    "TRAIN.LR_SCHEDULER.MILESTONES": "the cosine has none",
+    "TRAIN.LR_SCHEDULER.DECAY_EPOCHS": "the cosine has none",
+    "TRAIN.LR_SCHEDULER.DECAY_RATE": "the cosine has none",
+    "TRAIN.OPTIMIZER.MOMENTUM": "AdamW has betas",
+}
+"""Its keys that change nothing here, and why."""
+_ARCHITECTURE = {
+    "PATCH_SIZE": "patch_size",
+    "STRIDE": "stride",
+    "BASE_DIMS": "base_dims",
+    "DEPTH": "depth",
+    "HEADS": "heads",
+    "NUM_HEADS": "heads",
+    "EMBED_DIM": "width",
+    "MLP_RATIO": "mlp_ratio",
+    "IN_CHANNELS": "in_channels",
+}
+"""Its hyper-parameters, below MODEL or MODEL.TRANS, which must be those of the model of that name."""
+
+
+@dataclass(frozen=True)
+class Translation:
+    """A file of PaddleViT in our words.
+
+    Attributes:
+        settings: By dotted name.
+        evaluate: Whether the file asks for evaluation only.
+        resume: The checkpoint to go on from, if it names one.
+        notes: What it says that changes nothing here, and why.
+    """
+
+    settings: Mapping[str, Setting]
+    evaluate: bool = False
+    resume: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def recognises(settings: Iterable[str]) -> bool:
+    """Whether settings of these names are a file of PaddleViT."""
+    return any(name.split(".")[0] in _SECTIONS for name in settings)
+
+
+def read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Setting]:
+    """The settings of a file of PaddleViT over those of the files that its `BASE` names.
+
+    Raises:
+        ConfigError: A file cannot be read, or is its own base.
+    """
+    if path.resolve() in seen:
+        raise ConfigError(f"{path}: is its own BASE")
+    own = read_settings(path)
+    merged: dict[str, Setting] = {}
+    bases = own["BASE"].value if "BASE" in own else []
+    for base in [bases] if isinstance(bases, str) else bases or []:
+        if base:
+            merged.update(read(path.parent / str(base), (*seen, path.resolve())))
+    return {**merged, **own}
+
+
+def translate(settings: Mapping[str, Setting]) -> Translation:
+    """Settings of PaddleViT in our words.
+
+    Raises:
+        ConfigError: A key is unknown, a model is none of ours, or a value is one that is not carried out here; all of
+            them are named, with file and line.
+    """
+    worker = _Translator(settings)
+    for name in settings:
+        worker.take(name)
+    worker.settle()
+    if worker.problems:
+        raise ConfigError("this file of PaddleViT cannot be carried out", worker.problems)
+    return Translation(worker.out, worker.evaluate, worker.resume, tuple(worker.notes))
+
+
+@dataclass
+class _Translator:
+    given: Mapping[str, Setting]
+    out: dict[str, Setting] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    evaluate: bool = False
+    resume: str | None = None
+
+    def take(self, name: str) -> None:
+        setting = self.given[name]
+        value, where = setting.value, setting.where
+        special = _SPECIAL.get(name)
+        if special is not None:
+            special(self, setting)
+        elif name in _DIRECT:
+            self.out[_DIRECT[name]] = setting
+        elif name in IDLE:
+            if value not in (None, "", [""], []):
+                self.notes.append(f"{where}: {name} changes nothing here: {IDLE[name]}")
+        elif name in _ONLY:
+            self._only(name, setting)
+        elif self._hyper_parameter(name) is None and name != "MODEL.TRANS.QKV_BIAS":
+            close = nearest(name, known_keys())
+            hint = f"; did you mean {close[0]}?" if close else ""
+            self.problems.append(f"{where}: unknown key of PaddleViT {name}{hint}")
+
+    def settle(self) -> None:
+        """What follows from several keys at once."""
+        self._check_model()
+        self._augmentation()
+        self._distillation()
+
+    def _only(self, name: str, setting: Setting) -> None:
+        if setting.value not in _ONLY[name]:
+            known = " or ".join(repr(each) for each in _ONLY[name])
+            self.problems.append(
+                f"{setting.where}: {name} is {setting.value!r}, which is not carried out here; only {known}"
+            )
+
+    def _hyper_parameter(self, name: str) -> str | None:
+        section, _, key = name.rpartition(".")
+        return _ARCHITECTURE.get(key) if section in ("MODEL", "MODEL.TRANS") else None
+
+    def _check_model(self) -> None:
+        named = self.out.get("model.name")
+        if named is None:
+            return
+        if named.value not in architectures.NAMES:
+            close = nearest(str(named.value), architectures.NAMES)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            self.problems.append(f"{named.where}: MODEL.NAME stands for no model here: {named.value}{hint}")
+            return
+        family = architectures.build(named.value).family
+        config = architectures.FAMILIES[family].CONFIGS[named.value]
+        for name, setting in self.given.items():
+            attribute = self._hyper_parameter(name)
+            if attribute is None:
+                continue
+            expected = getattr(config, attribute, None)
+            found = tuple(setting.value) if isinstance(setting.value, list) else setting.value
+            if found != expected:
+                self.problems.append(f"{setting.where}: {name} is {setting.value}, but {named.value} has {expected}")
+        if family == "deit" and "model.drop_path_rate" not in self.out:
+            self.out["model.drop_path_rate"] = Setting(0.0, f"{named.where} (PaddleViT's DeiT has no drop path)")
+
+    def _augmentation(self) -> None:
+        rand, auto = self.given.get("TRAIN.RAND_AUGMENT"), self.given.get("TRAIN.AUTO_AUGMENT")
+        if rand is None and auto is None:
+            return
+        where = (rand or auto or Setting(None, "")).where
+        if auto is not None and auto.value and not (rand is not None and rand.value):
+            self.notes.append(f"{auto.where}: TRAIN.AUTO_AUGMENT is carried out as {_RAND_AUGMENT}")
+        wanted = any(each is not None and each.value for each in (rand, auto))
+        self.out["augmentation.auto"] = Setting(self._policy() if wanted else None, where)
+
+    def _policy(self) -> str:
+        layers = self.given.get("TRAIN.RAND_AUGMENT_LAYERS", Setting(2, "")).value
+        magnitude = self.given.get("TRAIN.RAND_AUGMENT_MAGNITUDE", Setting(9, "")).value
+        return _RAND_AUGMENT if (layers, magnitude) == (2, 9) else f"rand-m{magnitude}-n{layers}-mstd0.5-inc1"
+
+    def _distillation(self) -> None:
+        """Its `config.py` distils hard unless told otherwise, which means something to a distilled model only."""
+        named = self.out.get("model.name")
+        distilled = named is not None and str(named.value).endswith("_distilled")
+        if not distilled:
+            kind = self.out.pop("distillation.kind", None)
+            if kind is not None and kind.value != "none":
+                self.notes.append(
+                    f"{kind.where}: TRAIN.DISTILLATION_TYPE changes nothing for a model without second head"
+                )
+        elif named is not None:
+            self.out.setdefault("distillation.kind", Setting("hard", f"{named.where} (PaddleViT's default)"))
+            self.out.setdefault("distillation.weights", Setting("./regnety_160.pdparams", "PaddleViT's default"))
+
+
+def _name(worker: _Translator, setting: Setting) -> None:
+    distil = worker.given.get("MODEL.DISTILL")
+    name = _model_name(str(setting.value))
+    if distil is not None and distil.value and not name.endswith("_distilled") and not name.startswith("regnet"):
+        name = f"{name}_distilled"
+    worker.out["model.name"] = Setting(name, setting.where)
+
+
+def _model_name(name: str) -> str:
+    """Our name for one of its models: `pit_b_distill` and `deit_base_distilled_patch16_384` have others here."""
+    parts = [part for part in name.lower().split("_") if part not in ("patch16", "224", "384")]
+    return "_".join("distilled" if part == "distill" else part for part in parts)
+
+
+def _distill_flag(worker: _Translator, setting: Setting) -> None:
+    if not isinstance(setting.value, bool):
+        worker.problems.append(f"{setting.where}: MODEL.DISTILL is {setting.value!r}, expected true or false")
+
+
+def _pretrained(worker: _Translator, setting: Setting) -> None:
+    if setting.value:
+        worker.out["model.weights"] = Setting(with_suffix(str(setting.value)), setting.where)
+
+
+def _resume(worker: _Translator, setting: Setting) -> None:
+    worker.resume = with_suffix(str(setting.value)) if setting.value else None
+
+
+def _evaluate(worker: _Translator, setting: Setting) -> None:
+    worker.evaluate = bool(setting.value)
+
+
+def _teacher(worker: _Translator, setting: Setting) -> None:
+    if setting.value:
+        worker.out["distillation.weights"] = Setting(with_suffix(str(setting.value)), setting.where)
+
+
+def _amp(worker: _Translator, setting: Setting) -> None:
+    worker.out["run.precision"] = Setting("float16" if setting.value else "float32", setting.where)
+
+
+def _clip(worker: _Translator, setting: Setting) -> None:
+    worker.out["optimizer.clip"] = Setting(setting.value or None, setting.where)
+
+
+def _ema(worker: _Translator, setting: Setting) -> None:
+    decay = worker.given.get("TRAIN.MODEL_EMA_DECAY")
+    if not setting.value:
+        worker.out["ema.decay"] = Setting(0.0, setting.where)
+    elif decay is not None:
+        worker.out["ema.decay"] = decay
+
+
+def _ema_decay(worker: _Translator, setting: Setting) -> None:
+    if "TRAIN.MODEL_EMA" not in worker.given:
+        worker.out["ema.decay"] = setting
+
+
+def _scaled(worker: _Translator, setting: Setting) -> None:
+    worker.out["optimizer.base_batch"] = Setting(setting.value or 0, setting.where)
+    if setting.value:
+        worker.notes.append(
+            f"{setting.where}: TRAIN.LINEAR_SCALED_LR scales the learning rate only; PaddleViT scales the first and "
+            "the last rate too"
+        )
+
+
+def _nothing(worker: _Translator, setting: Setting) -> None:
+    """Taken up by `_Translator.settle`."""
+
+
+_SPECIAL: Mapping[str, Callable[[_Translator, Setting], None]] = {
+    "MODEL.NAME": _name,
+    "MODEL.DISTILL": _distill_flag,
+    "MODEL.PRETRAINED": _pretrained,
+    "MODEL.RESUME": _resume,
+    "EVAL": _evaluate,
+    "AMP": _amp,
+    "TRAIN.TEACHER_MODEL": _teacher,
+    "TRAIN.TEACHER_MODEL_PATH": _teacher,
+    "TRAIN.GRAD_CLIP": _clip,
+    "TRAIN.MODEL_EMA": _ema,
+    "TRAIN.MODEL_EMA_DECAY": _ema_decay,
+    "TRAIN.LINEAR_SCALED_LR": _scaled,
+    "TRAIN.RAND_AUGMENT": _nothing,
+    "TRAIN.AUTO_AUGMENT": _nothing,
+    "TRAIN.RAND_AUGMENT_LAYERS": _nothing,
+    "TRAIN.RAND_AUGMENT_MAGNITUDE": _nothing,
+}
+
+
+def known_keys() -> tuple[str, ...]:
+    """Every key of PaddleViT that is understood, those of the architecture apart."""
+    return (*_DIRECT, *_ONLY, *IDLE, *_SPECIAL)
+
+
+def with_suffix(path: str) -> str:
+    """Its checkpoints are named without their suffix."""
+    return path if PurePath(path).suffix == ".pdparams" or Path(path).is_file() else f"{path}.pdparams"

@@ -1,0 +1,201 @@
+"""What a configuration may say: ranges, names, and settings that exclude each other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from porting import architectures
+from porting.errors import ExpectedError
+from porting.names import nearest
+from recipe.config import Config
+from recipe.errors import ConfigError
+
+PRECISIONS = ("float32", "float64", "float16", "bfloat16")
+DEVICES = ("auto", "cpu", "gpu")
+_CHOICES = {
+    "data.format": ("auto", "folder", "list"),
+    "data.interpolation": ("bicubic", "bilinear"),
+    "data.corrupt": ("report", "raise"),
+    "augmentation.erasing_mode": ("pixel", "rand", "const"),
+    "distillation.kind": ("none", "hard", "soft"),
+    "run.precision": PRECISIONS,
+    "run.device": DEVICES,
+    "run.tracker": ("none", "visualdl", "tensorboard"),
+}
+_PROBABILITIES = (
+    "augmentation.flip",
+    "augmentation.erasing",
+    "mixing.probability",
+    "mixing.switch",
+    "distillation.alpha",
+)
+_BELOW_ONE = ("model.drop_rate", "model.attn_drop_rate", "model.drop_path_rate", "loss.smoothing", "ema.decay")
+_AT_LEAST = {
+    "model.num_classes": 1,
+    "data.batch_size": 1,
+    "data.workers": 0,
+    "augmentation.color_jitter": 0,
+    "augmentation.erasing_count": 1,
+    "augmentation.repeats": 1,
+    "mixing.mixup": 0,
+    "mixing.cutmix": 0,
+    "optimizer.base_batch": 0,
+    "optimizer.weight_decay": 0,
+    "schedule.epochs": 1,
+    "schedule.warmup_epochs": 0,
+    "schedule.warmup_rate": 0,
+    "schedule.minimum_rate": 0,
+    "schedule.cooldown_epochs": 0,
+    "run.accumulation": 1,
+    "run.save_every": 0,
+    "run.save_updates": 0,
+    "run.validate_every": 1,
+    "run.log_every": 1,
+}
+_ABOVE_ZERO = ("optimizer.learning_rate", "optimizer.epsilon", "optimizer.clip", "distillation.temperature")
+_RAND_AUGMENT = re.compile(r"rand(-(m\d+(\.\d+)?|n\d+|p\d*\.?\d+|mstd\d*\.?\d+|mmax\d+|inc[01]|t[a-z]+))*")
+
+
+def validate(config: Config) -> None:
+    """Check everything that can be checked without looking at data, weights or devices.
+
+    Raises:
+        ConfigError: Settings are out of range or exclude each other; every one is named.
+    """
+    problems = list(_problems(config))
+    if len(problems) == 1:
+        raise ConfigError(problems[0])
+    if problems:
+        raise ConfigError(f"the configuration cannot be carried out, for {len(problems)} reasons", problems)
+
+
+def _problems(config: Config) -> Iterator[str]:
+    yield from _ranges(config)
+    yield from _choices(config)
+    yield from _model(config)
+    yield from _data(config)
+    yield from _schedule(config)
+    yield from _distillation(config)
+    yield from _precision(config)
+
+
+def _get(config: Config, name: str) -> object:
+    section, _, field = name.partition(".")
+    return getattr(getattr(config, section), field)
+
+
+def _ranges(config: Config) -> Iterator[str]:
+    for name, least in _AT_LEAST.items():
+        value = _get(config, name)
+        if isinstance(value, int | float) and value < least:
+            yield f"{name} is {value}, expected {least} or more"
+    for name in _ABOVE_ZERO:
+        value = _get(config, name)
+        if isinstance(value, int | float) and value <= 0:
+            yield f"{name} is {value}, expected more than 0"
+    for name in _PROBABILITIES:
+        value = _get(config, name)
+        if isinstance(value, int | float) and not 0 <= value <= 1:
+            yield f"{name} is {value}, expected 0 to 1"
+    for name in _BELOW_ONE:
+        value = _get(config, name)
+        if isinstance(value, int | float) and not 0 <= value < 1:
+            yield f"{name} is {value}, expected 0 or more, below 1"
+    if not all(0 <= beta < 1 for beta in config.optimizer.betas):
+        yield f"optimizer.betas are {_list(config.optimizer.betas)}, expected 0 or more, below 1"
+
+
+def _choices(config: Config) -> Iterator[str]:
+    for name, known in _CHOICES.items():
+        value = str(_get(config, name))
+        if value not in known:
+            yield f"{name} is {value!r}, expected {', '.join(known[:-1])} or {known[-1]}{_hint(value, known)}"
+
+
+def _model(config: Config) -> Iterator[str]:
+    model = config.model
+    if model.name not in architectures.NAMES:
+        yield f"model.name {model.name!r} is no known model{_nearest_model(model.name)}"
+        return
+    try:
+        family = architectures.build(
+            model.name, image_size=model.image_size, num_classes=max(model.num_classes, 0)
+        ).family
+    except ExpectedError as error:
+        yield f"model.image_size: {error.summary}"
+        return
+    if family == "regnet" and model.attn_drop_rate:
+        yield f"model.attn_drop_rate is {model.attn_drop_rate}, but {model.name} has no attention; set it to 0"
+
+
+def _data(config: Config) -> Iterator[str]:
+    data, augmentation = config.data, config.augmentation
+    if not 0 < data.crop <= 1:
+        yield f"data.crop is {data.crop}, expected more than 0, at most 1"
+    if not all(each > 0 for each in data.std):
+        yield f"data.std is {_list(data.std)}, expected more than 0 for each channel"
+    low, high = augmentation.scale
+    if not 0 < low <= high <= 1:
+        yield f"augmentation.scale is {_list(augmentation.scale)}, expected shares of the area, the smaller first"
+    low, high = augmentation.ratio
+    if not 0 < low <= high:
+        yield f"augmentation.ratio is {_list(augmentation.ratio)}, expected ratios above 0, the smaller first"
+    if augmentation.auto is not None and not _RAND_AUGMENT.fullmatch(augmentation.auto):
+        yield (
+            f"augmentation.auto is {augmentation.auto!r}, expected RandAugment in timm's notation "
+            "(rand-m9-mstd0.5-inc1) or null"
+        )
+
+
+def _schedule(config: Config) -> Iterator[str]:
+    schedule = config.schedule
+    if schedule.warmup_epochs > schedule.epochs:
+        yield f"schedule.warmup_epochs is {schedule.warmup_epochs}, more than the {schedule.epochs} epochs there are"
+
+
+def _distillation(config: Config) -> Iterator[str]:
+    distillation = config.distillation
+    if distillation.kind == "none":
+        return
+    if distillation.weights is None:
+        yield (
+            f"distillation.kind is {distillation.kind}, but distillation.weights is null: "
+            "a teacher needs a checkpoint; give one, or set the kind to none"
+        )
+    if distillation.teacher not in architectures.NAMES:
+        yield f"distillation.teacher {distillation.teacher!r} is no known model{_nearest_model(distillation.teacher)}"
+    if config.model.name in architectures.NAMES and not config.model.name.endswith("_distilled"):
+        yield (
+            f"distillation.kind is {distillation.kind}, but {config.model.name} has no distillation head: "
+            f"train {_distilled(config.model.name)}, or set the kind to none"
+        )
+
+
+def _distilled(name: str) -> str:
+    wanted = f"{name}_distilled"
+    return wanted if wanted in architectures.NAMES else "a distilled model"
+
+
+def _precision(config: Config) -> Iterator[str]:
+    run = config.run
+    if run.device == "cpu" and run.precision in ("float16", "bfloat16"):
+        yield (
+            f"run.precision {run.precision} needs a GPU and run.device is cpu, where Paddle has no mixed precision: "
+            "use float32"
+        )
+    if run.device == "gpu" and run.precision == "float64":
+        yield "run.precision float64 is meant for checks on the CPU and run.device is gpu: use run.device=cpu"
+
+
+def _hint(value: str, known: tuple[str, ...]) -> str:
+    close = nearest(value, known)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _nearest_model(name: str) -> str:
+    return _hint(name, architectures.NAMES) or f"; known: {', '.join(architectures.NAMES)}"
+
+
+def _list(values: tuple[float, ...]) -> str:
+    return f"[{', '.join(map(str, values))}]"

@@ -1,0 +1,86 @@
+"""YAML with the line of every setting, so that an error can say where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from recipe.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A value that somebody gave.
+
+    Attributes:
+        value: As YAML reads it.
+        where: `file:line`, or the override that it comes from.
+    """
+
+    value: Any
+    where: str
+
+
+def read_settings(path: Path) -> dict[str, Setting]:
+    """The settings of a YAML file by dotted name; whatever is no mapping is a value.
+
+    Raises:
+        ConfigError: The file cannot be read, is no YAML or no mapping, or gives a key twice.
+    """
+    try:
+        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
+        loader.name = str(path)
+        try:
+            node = loader.get_single_node()
+            return {} if node is None else dict(_settings(loader, node, path, ""))
+        finally:
+            loader.dispose()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(_refusal(path, error)) from None
+    except RecursionError:
+        raise ConfigError(f"{path}: is nested too deeply for a configuration") from None
+
+
+def read_value(text: str) -> Any:
+    """The value that YAML makes of a piece of text.
+
+    Raises:
+        ConfigError: It is no YAML.
+    """
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"{text!r} is no YAML value; quote what holds special characters") from None
+
+
+def write_mapping(values: Mapping[str, Any]) -> str:
+    """A mapping as YAML text, in its order, lists in one line."""
+    return str(yaml.safe_dump(dict(values), sort_keys=False, default_flow_style=None, allow_unicode=True, width=120))
+
+
+def _settings(loader: Any, node: Any, path: Path, prefix: str) -> Iterator[tuple[str, Setting]]:
+    if not isinstance(node, yaml.MappingNode):
+        raise ConfigError(f"{path}:{node.start_mark.line + 1}: expected a mapping of sections")
+    seen: set[str] = set()
+    for key_node, value_node in node.value:
+        key, where = str(key_node.value), f"{path}:{key_node.start_mark.line + 1}"
+        name = f"{prefix}{key}"
+        if key in seen:
+            raise ConfigError(f"{where}: {name} is given twice in the file; keep one")
+        seen.add(key)
+        if isinstance(value_node, yaml.MappingNode) and value_node.value:
+            yield from _settings(loader, value_node, path, f"{name}.")
+        else:
+            yield name, Setting(loader.construct_object(value_node, deep=True), where)
+
+
+def _refusal(path: Path, error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    line = f":{mark.line + 1}" if mark is not None else ""
+    return f"{path}{line}: is no YAML: {getattr(error, 'problem', None) or 'unreadable'}"

@@ -61,7 +61,18 @@ def read_value(text: str) -> Any:
 
 def write_mapping(values: Mapping[str, Any]) -> str:
     """A mapping as YAML text, in its order, lists in one line."""
-    return str(yaml.safe_dump(dict(values), sort_keys=False, default_flow_style=None, allow_unicode=True, width=120))
+    return str(yaml.dump(dict(values), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
+
+
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc]  # yaml is untyped
+    """Mappings in lines, lists in one."""
+
+    def represent_list(self, data: Any) -> Any:
+        """A list within brackets."""
+        return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True)
+
+
+_Dumper.add_representer(list, _Dumper.represent_list)
 
 
 def _settings(loader: Any, node: Any, path: Path, prefix: str) -> Iterator[tuple[str, Setting]]:

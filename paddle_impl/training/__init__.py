@@ -1,0 +1,1 @@
+"""Training of the models: the recipe of `recipe.config` carried out in Paddle."""

@@ -1,0 +1,41 @@
+"""Exponential moving average of a model, by the formula of timm's `ModelEmaV2`."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import paddle
+from paddle import nn
+
+
+class Ema:
+    """A copy of a model that follows it slowly.
+
+    It starts from the weights that the model has when this is made, so that weights have to be loaded before.
+
+    Args:
+        model: What is followed: every tensor of its state dict, running statistics included.
+        decay: Share that the average keeps at each update.
+
+    Attributes:
+        model: The average, in evaluation mode, without gradients.
+    """
+
+    def __init__(self, model: nn.Layer, decay: float) -> None:
+        self.decay = decay
+        self._source = model
+        self.model = deepcopy(model)
+        self.model.eval()
+        for parameter in self.model.parameters():
+            parameter.stop_gradient = True
+            parameter.clear_gradient(False)
+
+    @paddle.no_grad()
+    def update(self) -> None:
+        """Take up the model's weights; call it once an update, not once a micro-batch."""
+        for average, value in zip(self.model.state_dict().values(), self._source.state_dict().values(), strict=True):
+            if average.is_floating_point():
+                average.scale_(self.decay)
+                average.add_(value * (1 - self.decay))
+            else:
+                average.set_value(value)

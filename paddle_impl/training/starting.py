@@ -1,0 +1,102 @@
+"""What a run starts from: the model with its first weights, and the teacher with its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from paddle_impl import deit, pit, regnet
+from recipe.config import Config, Model
+from recipe.draws import Seeded
+from recipe.weights import Weights, open_teacher, open_weights, teacher_of
+
+LAYOUT = "paddlevit"
+"""The layout of the models' state dicts."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """A model and what it took to make it.
+
+    Attributes:
+        model: In training mode.
+        notes: What was read, and what was changed on the way, one line each; empty for a fresh model.
+        fresh: Names of the tensors that were drawn and not read.
+    """
+
+    model: nn.Layer
+    notes: tuple[str, ...] = ()
+    fresh: tuple[str, ...] = ()
+
+
+def create_model(config: Model) -> nn.Layer:
+    """A model with initial weights from the framework's generator, in training mode.
+
+    Raises:
+        ValueError: There is no such model, or not of this size.
+    """
+    options: dict[str, Any] = {
+        "image_size": config.image_size,
+        "num_classes": config.num_classes,
+        "drop_rate": config.drop_rate,
+        "drop_path_rate": config.drop_path_rate,
+    }
+    if config.name in regnet.CONFIGS:
+        return regnet.create(config.name, **options)
+    family = deit if config.name in deit.CONFIGS else pit
+    return family.create(config.name, attn_drop_rate=config.attn_drop_rate, **options)
+
+
+def start(config: Config) -> Start:
+    """The model of a configuration, with the weights that it names, in the precision that it names.
+
+    Initial weights are the same for the same seed, whatever was drawn before. A checkpoint of another image size has
+    its position embedding resized; of another class count, its heads are left out and those of the model stay as they
+    were drawn. Both are told in the notes.
+
+    Raises:
+        TrainingError: The checkpoint holds another model.
+        CheckpointError: It cannot be read, or holds no model.
+        HubError: It cannot be fetched.
+    """
+    paddle.seed(Seeded(config.run.seed).word("initial"))
+    model = _to_precision(create_model(config.model), config)
+    if config.model.weights is None:
+        return Start(model, fresh=tuple(model.state_dict()))
+    with open_weights(config.model.weights, config.model, LAYOUT) as weights:
+        _load(model, weights)
+        return Start(model, weights.notes, weights.fresh)
+
+
+def load_teacher(config: Config) -> nn.Layer | None:
+    """The teacher of a configuration, in evaluation mode and without gradients; None without distillation.
+
+    Raises:
+        TrainingError: Its checkpoint is not named, holds another model, or has other classes than the model.
+        CheckpointError: It cannot be read, or holds no model.
+        HubError: It cannot be fetched.
+    """
+    if config.distillation.kind == "none":
+        return None
+    teacher = _to_precision(create_model(teacher_of(config)), config)
+    with open_teacher(config, LAYOUT) as weights:
+        _load(teacher, weights)
+    teacher.eval()
+    for parameter in teacher.parameters():
+        parameter.stop_gradient = True
+    return teacher
+
+
+def _load(model: nn.Layer, weights: Weights) -> None:
+    own = model.state_dict()
+    for name, tensor in weights.tensors.items():
+        own[name].set_value(np.asarray(tensor.load()).astype(own[name].numpy().dtype))
+
+
+def _to_precision(model: nn.Layer, config: Config) -> nn.Layer:
+    """Mixed precisions keep their parameters in float32."""
+    return model.to(dtype="float64") if config.run.precision == "float64" else model

@@ -1,0 +1,108 @@
+"""The weights that a run starts from, and its teacher's: checkpoints of any format and layout, fitted to a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from porting import architectures
+from porting.addresses import as_source
+from porting.checkpoint import Checkpoint, LazyTensor, open_checkpoint
+from porting.convert import Port, plan_port
+from porting.converters import specs_in
+from porting.names import fold
+from porting.surgery import Surgery
+from recipe.config import Config, Model
+from recipe.errors import TrainingError
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The tensors of a checkpoint, as a model takes them.
+
+    Attributes:
+        tensors: By name in the model's layout; they can be loaded while the checkpoint is open.
+        fresh: Names of the tensors that the checkpoint cannot give: they stay as the model drew them.
+        notes: What was read and what was changed on the way, one line each.
+    """
+
+    tensors: Mapping[str, LazyTensor]
+    fresh: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@contextmanager
+def open_weights(source: str, model: Model, layout: str) -> Iterator[Weights]:
+    """Open a checkpoint for a model.
+
+    A position embedding of another image size is resized; heads of another class count are left out.
+
+    Args:
+        source: A path, or an address on the hub.
+        model: Name, image size and class count.
+        layout: The layout of the model's state dict.
+
+    Raises:
+        TrainingError: The checkpoint holds another model.
+        CheckpointError: It cannot be read, or holds no model.
+        HubError: It cannot be fetched.
+    """
+    with open_checkpoint(as_source(source)) as checkpoint:
+        port = _planned(checkpoint, model, layout)
+        wanted = architectures.build(model.name, image_size=model.image_size, num_classes=model.num_classes)
+        fresh = tuple(name for name in specs_in(wanted, layout) if name not in port.plan.specs)
+        yield Weights(port.plan.apply(checkpoint.tensors), fresh, tuple(_notes(checkpoint, port, fresh)))
+
+
+@contextmanager
+def open_teacher(config: Config, layout: str) -> Iterator[Weights]:
+    """Open the checkpoint of a configuration's teacher.
+
+    Raises:
+        TrainingError: It is not named, holds another model, or has other classes than the model that is trained.
+        CheckpointError: It cannot be read, or holds no model.
+        HubError: It cannot be fetched.
+    """
+    source = config.distillation.weights
+    if source is None:
+        raise TrainingError("a teacher needs a checkpoint: give distillation.weights")
+    with open_weights(source, teacher_of(config), layout) as weights:
+        if weights.fresh:
+            raise TrainingError(
+                f"{source}: the teacher has not the {config.model.num_classes} classes of the model: "
+                "give one that was trained on them, or set distillation.kind=none"
+            )
+        yield weights
+
+
+def teacher_of(config: Config) -> Model:
+    """The teacher as a model: of the student's image size and classes, without dropout."""
+    size, classes = config.model.image_size, config.model.num_classes
+    return Model(config.distillation.teacher, size, classes, drop_path_rate=0.0)
+
+
+def _planned(checkpoint: Checkpoint, model: Model, layout: str) -> Port:
+    """The way into the model's layout, without heads where their class count differs."""
+    port = plan_port(checkpoint, layout)
+    found = port.identity.architecture
+    if found.name != model.name:
+        drop = "; pit-port convert --drop-head-dist makes one of it" if found.name == f"{model.name}_distilled" else ""
+        raise TrainingError(f"{checkpoint.path}: holds {found.name}, expected {model.name}{drop}")
+    surgery = Surgery(image_size=(model.image_size, model.image_size))
+    if found.num_classes not in (model.num_classes, 0):
+        surgery = replace(surgery, num_classes=0)
+    return plan_port(checkpoint, layout, model=found.name, source_layout=port.identity.layout, surgery=surgery)
+
+
+def _notes(checkpoint: Checkpoint, port: Port, fresh: tuple[str, ...]) -> Iterator[str]:
+    found = port.identity.architecture
+    average = ", the average of a training run" if checkpoint.weights == "ema" else ""
+    unwrapped = f", unwrapped from {' / '.join(checkpoint.envelope)}" if checkpoint.envelope else ""
+    yield f"{checkpoint.path}: {found.name} in layout {port.identity.layout}{average}{unwrapped}"
+    yield from (f"{name}: {change}" for name, change in port.plan.changes.items())
+    if fresh:
+        had = f"{found.num_classes} classes" if found.num_classes else "no head"
+        yield f"{', '.join(fold(fresh))}: drawn anew, since the checkpoint has {had}"
+    yield from (f"{name}: {remark}" for name, remark in port.plan.remarks(checkpoint.tensors).items())
+    yield from checkpoint.notes

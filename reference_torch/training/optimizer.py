@@ -1,0 +1,38 @@
+"""timm's AdamW over timm's parameter groups, and timm's clipping."""
+
+from __future__ import annotations
+
+from timm.optim import create_optimizer_v2
+from timm.utils.clip_grad import dispatch_clip_grad
+from torch import nn
+from torch.optim import Optimizer
+
+from recipe import config
+
+
+def create_optimizer(model: nn.Module, recipe: config.Optimizer, rate: float) -> Optimizer:
+    """The optimizer that timm's factory makes.
+
+    Where everything is to decay, the parameters are handed over without the model, whose list of exempt names timm
+    would respect.
+
+    Args:
+        model: Its trainable parameters are updated.
+        recipe: Decay and moments.
+        rate: The learning rate that the warm-up ends at.
+    """
+    parameters = [each for each in model.parameters() if each.requires_grad]
+    return create_optimizer_v2(
+        parameters if recipe.decay_all else model,
+        opt="adamw",
+        lr=rate,
+        weight_decay=recipe.weight_decay,
+        eps=recipe.epsilon,
+        betas=recipe.betas,
+    )
+
+
+def clip_gradients(model: nn.Module, recipe: config.Optimizer) -> None:
+    """Scales the gradients down where their norm exceeds the limit, if there is one."""
+    if recipe.clip is not None:
+        dispatch_clip_grad(model.parameters(), recipe.clip, mode="norm")

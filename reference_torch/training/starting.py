@@ -1,0 +1,100 @@
+"""What a run starts from: the model with its first weights, and the teacher with its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from recipe.config import Config, Model
+from recipe.draws import Seeded
+from recipe.weights import Weights, open_teacher, open_weights, teacher_of
+from reference_torch import deit, pit, regnet
+
+LAYOUT = "canonical"
+"""The layout of the models' state dicts."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """A model and what it took to make it.
+
+    Attributes:
+        model: In training mode.
+        notes: What was read, and what was changed on the way, one line each; empty for a fresh model.
+        fresh: Names of the tensors that were drawn and not read.
+    """
+
+    model: nn.Module
+    notes: tuple[str, ...] = ()
+    fresh: tuple[str, ...] = ()
+
+
+def create_model(config: Model) -> nn.Module:
+    """A model with initial weights from the framework's generator, in training mode.
+
+    Raises:
+        ValueError: There is no such model, or not of this size.
+    """
+    options: dict[str, Any] = {
+        "image_size": config.image_size,
+        "num_classes": config.num_classes,
+        "drop_rate": config.drop_rate,
+        "drop_path_rate": config.drop_path_rate,
+    }
+    if config.name in regnet.CONFIGS:
+        return regnet.create(config.name, **options)
+    family = deit if config.name in deit.CONFIGS else pit
+    return family.create(config.name, attn_drop_rate=config.attn_drop_rate, **options)
+
+
+def start(config: Config) -> Start:
+    """The model of a configuration, with the weights that it names, in the precision that it names.
+
+    Initial weights are the same for the same seed, whatever was drawn before. A checkpoint of another image size has
+    its position embedding resized; of another class count, its heads are left out and those of the model stay as they
+    were drawn. Both are told in the notes.
+
+    Raises:
+        TrainingError: The checkpoint holds another model.
+        CheckpointError: It cannot be read, or holds no model.
+        HubError: It cannot be fetched.
+    """
+    torch.manual_seed(Seeded(config.run.seed).word("initial"))
+    model = _to_precision(create_model(config.model), config)
+    if config.model.weights is None:
+        return Start(model, fresh=tuple(model.state_dict()))
+    with open_weights(config.model.weights, config.model, LAYOUT) as weights:
+        _load(model, weights)
+        return Start(model, weights.notes, weights.fresh)
+
+
+def load_teacher(config: Config) -> nn.Module | None:
+    """The teacher of a configuration, in evaluation mode and without gradients; None without distillation.
+
+    Raises:
+        TrainingError: Its checkpoint is not named, holds another model, or has other classes than the model.
+        CheckpointError: It cannot be read, or holds no model.
+        HubError: It cannot be fetched.
+    """
+    if config.distillation.kind == "none":
+        return None
+    teacher = _to_precision(create_model(teacher_of(config)), config)
+    with open_teacher(config, LAYOUT) as weights:
+        _load(teacher, weights)
+    return teacher.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def _load(model: nn.Module, weights: Weights) -> None:
+    own = model.state_dict()
+    for name, tensor in weights.tensors.items():
+        own[name].copy_(torch.from_numpy(np.array(tensor.load(), own[name].numpy().dtype)))
+
+
+def _to_precision(model: nn.Module, config: Config) -> nn.Module:
+    """Mixed precisions keep their parameters in float32."""
+    return model.double() if config.run.precision == "float64" else model

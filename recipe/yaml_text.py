@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from recipe.errors import ConfigError
+
+try:
+    import yaml
+except ImportError:
+    raise ImportError('configurations need PyYAML: pip install "pit-port[train]"', name="yaml") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,81 @@
+"""The rate curve: timm's scheduler, as the DeiT recipe drives it, at every update."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from timm.scheduler import create_scheduler_v2
+
+from paddle_impl.training.schedule import CosineSchedule
+from recipe.config import Schedule
+
+UPDATES = 4
+
+
+def _timms(config: Schedule, peak: float) -> Iterator[float]:
+    """The rate of every update, with timm's factory; the quirk is DeiT's `lr_scheduler.step(epoch)` after an epoch."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=peak)
+    scheduler, epochs = create_scheduler_v2(
+        optimizer,
+        sched="cosine",
+        num_epochs=config.epochs,
+        warmup_epochs=config.warmup_epochs,
+        warmup_lr=config.warmup_rate,
+        min_lr=config.minimum_rate,
+        cooldown_epochs=config.cooldown_epochs,
+    )
+    for epoch in range(epochs):
+        for _ in range(UPDATES):
+            yield optimizer.param_groups[0]["lr"]
+        scheduler.step(epoch if config.deit_quirk else epoch + 1)
+
+
+@pytest.mark.parametrize("quirk", [True, False])
+@pytest.mark.parametrize(
+    "config",
+    [
+        Schedule(300, 5, 1e-6, 1e-5, 10),
+        Schedule(300, 10, 1e-6, 1e-5, 10),
+        Schedule(300, 20, 5e-7, 5e-6, 10),
+        Schedule(30, 5, 1e-6, 5e-6, 0),
+        Schedule(600, 10, 0.0, 1e-5, 0),
+        Schedule(7, 0, 1e-6, 0.0, 3),
+        Schedule(4, 4, 1e-6, 1e-5, 2),
+        Schedule(1, 1, 1e-6, 1e-5, 1),
+    ],
+)
+@pytest.mark.parametrize("peak", [5e-4, 1e-3 / 3, 5e-6])
+def test_the_rate_is_timms_at_every_update(config: Schedule, quirk: bool, peak: float) -> None:
+    config = Schedule(
+        config.epochs, config.warmup_epochs, config.warmup_rate, config.minimum_rate, config.cooldown_epochs, quirk
+    )
+    ours = CosineSchedule(config, peak)
+    found = [ours.rate(epoch, update) for epoch in range(ours.epochs) for update in range(UPDATES)]
+    assert found == list(_timms(config, peak))
+
+
+def test_the_first_two_epochs_of_deit_run_at_the_warm_up_rate() -> None:
+    ours = CosineSchedule(Schedule(deit_quirk=True), 5e-4)
+    assert ours.rate(0) == ours.rate(1) == 1e-6 < ours.rate(2)
+    plain = CosineSchedule(Schedule(deit_quirk=False), 5e-4)
+    assert plain.rate(0) == 1e-6 < plain.rate(1)
+
+
+@pytest.mark.parametrize("quirk", [True, False])
+def test_the_warm_up_does_not_jump_and_the_last_epoch_does_not_run_at_zero(quirk: bool) -> None:
+    ours = CosineSchedule(Schedule(300, 5, 1e-6, 1e-5, 10, quirk), 5e-4)
+    rates = [ours.rate(epoch) for epoch in range(ours.epochs)]
+    top = rates.index(max(rates))
+    assert rates[: top + 1] == sorted(rates[: top + 1])
+    assert rates[top:] == sorted(rates[top:], reverse=True)
+    assert len(rates) == 310
+    assert rates[-9:] == [1e-5] * 9
+    assert max(rates) < 5e-4
+
+
+def test_the_schedule_knows_no_history() -> None:
+    ours = CosineSchedule(Schedule(), 5e-4)
+    late = ours.rate(250)
+    assert [ours.rate(epoch) for epoch in (3, 250, 0)][1] == late

@@ -69,7 +69,7 @@ class Augmentation:
         scale: Share of the area that a random crop covers.
         ratio: Width over height of a random crop.
         flip: Probability of a horizontal flip.
-        auto: RandAugment in timm's notation (`rand-m9-mstd0.5-inc1`); none leaves it out.
+        auto: RandAugment (`rand-m9-mstd0.5-inc1`) or AutoAugment (`original`) in timm's notation; none leaves it out.
         color_jitter: Strength of colour jitter; only where `auto` is none.
         erasing: Probability that a rectangle is erased.
         erasing_mode: `pixel` (normal noise a pixel), `rand` (one colour) or `const` (black).

@@ -225,14 +225,16 @@ class _Translator:
             self.out["model.drop_path_rate"] = Setting(0.0, f"{named.where} (PaddleViT's DeiT has no drop path)")
 
     def _augmentation(self) -> None:
+        """RandAugment where both policies are asked for; colour jitter where neither is."""
         rand, auto = self.given.get("TRAIN.RAND_AUGMENT"), self.given.get("TRAIN.AUTO_AUGMENT")
         if rand is None and auto is None:
             return
-        where = (rand or auto or Setting(None, "")).where
-        if auto is not None and auto.value and not (rand is not None and rand.value):
-            self.notes.append(f"{auto.where}: TRAIN.AUTO_AUGMENT is carried out as {_RAND_AUGMENT}")
-        wanted = any(each is not None and each.value for each in (rand, auto))
-        self.out["augmentation.auto"] = Setting(self._policy() if wanted else None, where)
+        if rand is not None and rand.value:
+            self.out["augmentation.auto"] = Setting(self._policy(), rand.where)
+        elif auto is not None and auto.value:
+            self.out["augmentation.auto"] = Setting("original", auto.where)
+        else:
+            self.out["augmentation.auto"] = Setting(None, (rand or auto or Setting(None, "")).where)
 
     def _policy(self) -> str:
         layers = self.given.get("TRAIN.RAND_AUGMENT_LAYERS", Setting(2, "")).value

@@ -54,7 +54,11 @@ _AT_LEAST = {
     "run.log_every": 1,
 }
 _ABOVE_ZERO = ("optimizer.learning_rate", "optimizer.epsilon", "optimizer.clip", "distillation.temperature")
-_RAND_AUGMENT = re.compile(r"rand(-(m\d+(\.\d+)?|n\d+|p\d*\.?\d+|mstd\d*\.?\d+|mmax\d+|inc[01]|t[a-z]+))*")
+_NUMBER = r"\d+(\.\d+)?"
+_POLICY = re.compile(
+    rf"rand(-(m{_NUMBER}|n\d+|p{_NUMBER}|mstd{_NUMBER}|mmax\d+|inc[01]|t[a-z0-9]+))*|(original|v0)r?(-mstd{_NUMBER})?"
+    rf"|3a(-mstd{_NUMBER})?"
+)
 
 
 def validate(config: Config) -> None:
@@ -141,10 +145,10 @@ def _data(config: Config) -> Iterator[str]:
     low, high = augmentation.ratio
     if not 0 < low <= high:
         yield f"augmentation.ratio is {_list(augmentation.ratio)}, expected ratios above 0, the smaller first"
-    if augmentation.auto is not None and not _RAND_AUGMENT.fullmatch(augmentation.auto):
+    if augmentation.auto is not None and not _POLICY.fullmatch(augmentation.auto):
         yield (
-            f"augmentation.auto is {augmentation.auto!r}, expected RandAugment in timm's notation "
-            "(rand-m9-mstd0.5-inc1) or null"
+            f"augmentation.auto is {augmentation.auto!r}, expected RandAugment or AutoAugment in timm's notation "
+            "(rand-m9-mstd0.5-inc1, original) or null"
         )
 
 

@@ -1,8 +1,9 @@
-"""Weights for the ports, and both sides of a pair in float64 with the same ones."""
+"""Weights for the ports, both sides of a pair in float64 with the same ones, and configurations of small models."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,10 +12,12 @@ import paddle
 import pytest
 import torch
 
-from porting.architectures import Architecture
+from porting.architectures import Architecture, build
 from porting.checkpoint.tensor import LazyTensor
-from porting.convert import translate
+from porting.convert import translate, write_random
 from porting.synthetic import random_weights
+from recipe.config import Config
+from recipe.loading import load
 from reference_torch.compat import prepare_timm
 
 prepare_timm()
@@ -47,6 +50,31 @@ def load_twins() -> Callable[..., None]:
 def assert_same_function() -> Callable[..., None]:
     """Holds outputs, intermediates and every gradient of a port against the reference's, in float64."""
     return _assert_same_function
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Writes a checkpoint of random weights, each once a session."""
+    folder = tmp_path_factory.mktemp("weights")
+
+    def write(model: str = "pit_ti", image_size: int = 32, classes: int = 10, suffix: str = "safetensors") -> Path:
+        path = folder / f"{model}-{image_size}-{classes}.{suffix}"
+        if not path.exists():
+            write_random(build(model, image_size=image_size, num_classes=classes), path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def small() -> Callable[..., Config]:
+    """A configuration of a PiT of 32 pixels and ten classes, in float64."""
+
+    def make(*overrides: str, base: str = "pit_ti_224") -> Config:
+        fixed = ("model.image_size=32", "model.num_classes=10", "run.precision=float64", "data.batch_size=4")
+        return load(base, (*fixed, *overrides))
+
+    return make
 
 
 def _published(architecture: Architecture) -> dict[str, Array]:

@@ -62,6 +62,7 @@ def test_fine_tuning_at_384_is_that_of_deit(model: str) -> None:
         ("deit_small_224", {"data.crop": 0.875, "optimizer.decay_all": False, "optimizer.clip": None}),
         ("hatimwen", {"optimizer.clip": 5.0, "schedule.warmup_epochs": 20, "schedule.warmup_rate": 5e-7}),
         ("pit_ti_224_hatimwen", {"schedule.cooldown_epochs": 10, "model.drop_path_rate": 0.0, "augmentation.flip": 0}),
+        ("hatimwen", {"augmentation.auto": "original", "augmentation.scale": (0.05, 1.0), "optimizer.decay_all": True}),
         ("pit_ti_224_mindcv", {"optimizer.learning_rate": 2e-3, "schedule.epochs": 500, "optimizer.base_batch": 0}),
         ("pit_xs_224_mindcv", {"optimizer.learning_rate": 1e-3, "schedule.epochs": 600, "ema.decay": 0.0}),
         ("pit_s_224_mindcv", {"optimizer.learning_rate": 2e-3, "augmentation.repeats": 1, "data.crop": 0.875}),

@@ -104,6 +104,21 @@ def test_every_group_of_keys_is_translated(tmp_path: Path) -> None:
     assert any("BATCH_SIZE_EVAL" in note for note in notes)
 
 
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ("RAND_AUGMENT: true, AUTO_AUGMENT: true", "rand-m9-mstd0.5-inc1"),
+        ("AUTO_AUGMENT: true", "original"),
+        ("RAND_AUGMENT: false, AUTO_AUGMENT: true", "original"),
+        ("RAND_AUGMENT: false, AUTO_AUGMENT: false", None),
+        ("RAND_AUGMENT: false", None),
+        ("COLOR_JITTER: 0.4", "rand-m9-mstd0.5-inc1"),
+    ],
+)
+def test_its_policies_of_augmentation(keys: str, expected: str | None, tmp_path: Path) -> None:
+    assert load(_file(tmp_path, f"TRAIN: {{{keys}}}\n")).augmentation.auto == expected
+
+
 def test_what_belongs_to_the_command_is_translated_too(tmp_path: Path) -> None:
     translation = translate(read(_file(tmp_path, "EVAL: true\nMODEL: {NAME: pit_ti, RESUME: ./last}\n")))
     assert (translation.evaluate, translation.resume) == (True, "./last.pdparams")

@@ -29,7 +29,7 @@ from recipe.validation import validate
         ("augmentation.erasing=1.5", "augmentation.erasing is 1.5, expected 0 to 1"),
         ("augmentation.scale=[0.5, 0.1]", "augmentation.scale is [0.5, 0.1]"),
         ("augmentation.ratio=[0, 1]", "augmentation.ratio is [0.0, 1.0]"),
-        ("augmentation.auto=original", "augmentation.auto is 'original', expected RandAugment"),
+        ("augmentation.auto=originals", "augmentation.auto is 'originals', expected RandAugment or AutoAugment"),
         ("augmentation.auto=rand-q3", "augmentation.auto is 'rand-q3'"),
         ("augmentation.repeats=0", "augmentation.repeats is 0"),
         ("mixing.mixup=-1", "mixing.mixup is -1.0, expected 0 or more"),
@@ -70,8 +70,10 @@ def test_all_impossible_settings_are_told_at_once() -> None:
     assert "3 reasons" in caught.value.summary
 
 
-@pytest.mark.parametrize("notation", ["rand-m9-mstd0.5-inc1", "rand", "rand-n3-p0.7-m7.5-mmax12", "rand-m9-tweights"])
-def test_the_notations_of_rand_augment_are_known(notation: str) -> None:
+@pytest.mark.parametrize(
+    "notation", ["rand-m9-mstd0.5-inc1", "rand", "rand-n3-p0.7-m7.5-mmax12", "rand-t3aw", "original", "v0r-mstd0.5"]
+)
+def test_the_notations_of_policies_are_known(notation: str) -> None:
     assert load("deit", [f"augmentation.auto={notation}"]).augmentation.auto == notation
 
 

@@ -7,6 +7,7 @@ import math
 import re
 import types
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -73,6 +74,12 @@ def apply(base: Config, settings: Mapping[str, Setting]) -> tuple[Config, list[s
     return dataclasses.replace(base, **changed), problems
 
 
+def takes_text(name: str) -> bool:
+    """Whether a setting of this name is a text."""
+    hint = fields().get(name)
+    return hint is str or str in get_args(hint)
+
+
 def _unknown(name: str, value: object) -> Iterator[str]:
     section, _, field = name.partition(".")
     if section in sections():
@@ -120,8 +127,10 @@ def _number(value: Any) -> float:
     """A finite number; YAML 1.1 takes `5e-4`, which has no point, for text."""
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         value = float(value)
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        with suppress(OverflowError):
+            if math.isfinite(number := float(value)):
+                return number
     raise _WrongTypeError
 
 

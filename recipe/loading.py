@@ -137,8 +137,19 @@ def _overrides(overrides: Iterable[str]) -> Mapping[str, Setting]:
         name, equals, value = text.partition("=")
         if not equals or not name.strip():
             raise ConfigError(f"{text!r} is no override, expected section.setting=value")
-        settings[name.strip()] = Setting(read_value(value), text)
+        settings[name.strip()] = Setting(_value(name.strip(), value), text)
     return settings
+
+
+def _value(name: str, text: str) -> Any:
+    """What YAML makes of it; a path stays what it is, also where YAML would see a number, a date or a mapping."""
+    if not fields.takes_text(name):
+        return read_value(text)
+    try:
+        value = read_value(text)
+    except ConfigError:
+        return text
+    return value if value is None or isinstance(value, str) else text
 
 
 def _refused(summary: str, problems: list[str]) -> ConfigError:

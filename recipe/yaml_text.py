@@ -48,6 +48,8 @@ def read_settings(path: Path) -> dict[str, Setting]:
         raise ConfigError(_refusal(path, error)) from None
     except RecursionError:
         raise ConfigError(f"{path}: is nested too deeply for a configuration") from None
+    except ValueError as error:  # of YAML's own dates and numbers
+        raise ConfigError(f"{path}: holds a value that is none: {error}") from None
 
 
 def read_value(text: str) -> Any:
@@ -58,8 +60,8 @@ def read_value(text: str) -> Any:
     """
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigError(f"{text!r} is no YAML value; quote what holds special characters") from None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise ConfigError(f"{text[:60]!r} is no YAML value; quote what holds special characters") from None
 
 
 def write_mapping(values: Mapping[str, Any]) -> str:

@@ -105,6 +105,15 @@ def test_overrides_come_last_and_hold_any_value() -> None:
     assert config.augmentation.scale == (0.3, 1.0)
 
 
+@pytest.mark.parametrize("path", ["2026", "2026-01-01", "a: b", "[", "on", "{x}", "with blanks = and signs", "1e5"])
+def test_paths_on_the_command_line_are_taken_as_they_are(path: str) -> None:
+    assert load("deit", [f"data.path={path}"]).data.path == path
+
+
+def test_quotes_on_the_command_line_are_yamls() -> None:
+    assert load("deit", ["data.path='a # b'", "data.train=null"]).data.path == "a # b"
+
+
 def test_a_file_extends_a_preset_or_a_file_beside_it(tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text("extends: mindcv\nschedule: {epochs: 9, warmup_epochs: 2}\n")
     config = load(_file(tmp_path, "extends: base.yaml\nschedule: {warmup_epochs: 3}\n"))
@@ -132,9 +141,13 @@ def test_unknown_settings_are_refused_with_line_and_nearest_name(tmp_path: Path)
         ("optimizer.betas=[0.9]", "expected a list of 2 numbers"),
         ("optimizer.clip=[]", "expected a number or null"),
         ("model.name=null", "model.name is null, expected a text"),
+        ("data.path=", "data.path is null, expected a text"),
         ("data={path: x}", "data is {'path': 'x'}, expected a mapping"),
         ("optimizer.clip", "'optimizer.clip' is no override, expected section.setting=value"),
-        ("data.path=[", "is no YAML value"),
+        ("optimizer.betas=[", "is no YAML value"),
+        ("run.seed=2026-99-99", "is no YAML value"),
+        (f"optimizer.learning_rate=1{'0' * 400}", "expected a number"),
+        ("schedule.epochs=.inf", "expected a whole number"),
     ],
 )
 def test_values_of_a_wrong_type_are_refused(override: str, message: str) -> None:
@@ -150,6 +163,7 @@ def test_values_of_a_wrong_type_are_refused(override: str, message: str) -> None
         ("extends: run.yaml\n", "extends itself"),
         ("extends: dait\n", "run.yaml:1: extends dait: there is no such file"),
         ("extends: [deit]\n", "expected the name of a configuration"),
+        ("run: {output: 2026-99-99}\n", "holds a value that is none"),
         ("model: 3\n", "run.yaml:1: model is 3, expected a mapping of settings"),
         ("run: {output: !!python/object/apply:os.getcwd []}\n", "could not determine a constructor"),
         ("a: " + "[" * 5000, "is nested too deeply"),

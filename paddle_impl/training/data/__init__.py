@@ -1,0 +1,1 @@
+"""Training and evaluation batches, as NumPy arrays. Nothing here imports Paddle: worker processes start fast."""

@@ -89,6 +89,9 @@ class Follower(Protocol):
     def evaluated(self, entry: Mapping[str, Any], update: int) -> None:
         """An evaluation is done, after so many updates of its epoch."""
 
+    def unreadable(self, epoch: int, update: int, problems: Mapping[str, str]) -> None:
+        """Images turned out to be unreadable."""
+
 
 @dataclass(frozen=True)
 class Tape:
@@ -146,6 +149,7 @@ class Engine:
         self._world, self._precision = world or World(), precision or Precision()
         self._about = about or {}
         self._losses: list[float | Tensor] = []
+        self._reported: set[str] = set()
         self._trained = [each for each in parts.model.parameters() if not each.stop_gradient]
 
     def run(self, progress: Progress) -> Progress:
@@ -272,6 +276,15 @@ class Engine:
         self._save(((epoch_name(epoch + 1),) if keeps else ()) + ((BEST,) if is_best else ()))
         for entry in entries:
             self._follower.evaluated(entry, self.parts.training.updates)
+        self._report_unreadable(epoch)
+
+    def _report_unreadable(self, epoch: int) -> None:
+        """Tells of images that could not be read, each once, whichever rank met it."""
+        problems = {path: why for rank in self._world.gather(dict(self.parts.corrupt())) for path, why in rank.items()}
+        new = {path: why for path, why in problems.items() if path not in self._reported}
+        self._reported |= new.keys()
+        if new:
+            self._follower.unreadable(epoch, self.parts.training.updates, new)
 
     def _evaluate(self, epoch: int) -> list[dict[str, Any]] | None:
         """Entries of the model and of its average; None where a rank was asked to stop."""

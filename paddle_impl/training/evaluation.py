@@ -28,6 +28,7 @@ class Evaluation:
         top5: Share of them whose label is among the `k` highest.
         k: 5, or the class count where there are fewer.
         loss: Mean cross entropy with the labels, unsmoothed.
+        unreadable: Images of the set that could not be read, and count nowhere.
     """
 
     images: int
@@ -35,6 +36,7 @@ class Evaluation:
     top5: float
     k: int
     loss: float
+    unreadable: int = 0
 
 
 def evaluate_model(
@@ -77,18 +79,18 @@ def evaluate_model(
             sums += _sums(logits.astype("float64").numpy(), labels)
             classes = logits.shape[1]
             seen(len(labels))
-    *sums_of_all, ranks_left = world.total([*sums, float(left)])
+    *sums_of_all, there, ranks_left = world.total([*sums, float(source.count), float(left)])
     if ranks_left:
         return None
-    return _evaluation(*sums_of_all, classes=max(world.gather(classes)))
+    return _evaluation(*sums_of_all, there=there, classes=max(world.gather(classes)))
 
 
-def _evaluation(images: float, top1: float, top5: float, loss: float, *, classes: int) -> Evaluation:
+def _evaluation(images: float, top1: float, top5: float, loss: float, *, there: float, classes: int) -> Evaluation:
     if not images:
-        raise DataError("there is no image to evaluate on; name a set with data.validation")
+        raise DataError(f"of {int(there)} images to evaluate on, none can be read; check data.validation")
     if not np.isfinite(loss):
         raise TrainingError(f"the model's logits are not finite on {int(images)} images: its loss there is {loss}")
-    return Evaluation(int(images), top1 / images, top5 / images, min(_TOP, classes), loss / images)
+    return Evaluation(int(images), top1 / images, top5 / images, min(_TOP, classes), loss / images, int(there - images))
 
 
 def _sums(logits: Array, labels: Array) -> Array:

@@ -12,11 +12,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from paddle_impl.training.engine import Updated
-from paddle_impl.training.log import Log
+from paddle_impl.training.log import LOG, Log
 from paddle_impl.training.tracking import Tracker
 
 _REDRAWN = 0.5
 """Seconds between two looks at the loss for the bar, each of which makes a GPU wait."""
+_SHOWN = 5
+"""Unreadable images that are named on the terminal."""
 _MEMORY = 0.95
 """Of the mean duration of an update, from which the remaining time is told."""
 
@@ -31,6 +33,9 @@ class Silent:
         """Nothing is shown."""
 
     def evaluated(self, entry: Mapping[str, Any], update: int) -> None:
+        """Nothing is shown."""
+
+    def unreadable(self, epoch: int, update: int, problems: Mapping[str, str]) -> None:
         """Nothing is shown."""
 
     def told(self, text: str) -> None:
@@ -108,7 +113,15 @@ class Following:
         self.told(
             f"epoch {entry['epoch'] + 1}/{self._epochs}: {entry['weights']} top-1 {100 * entry['top1']:.2f} %, "
             f"top-{entry['k']} {100 * entry['top5']:.2f} %, loss {entry['loss']:.4f} on {entry['images']} images"
+            + (f" ({entry['unreadable']} more cannot be read)" if entry["unreadable"] else "")
         )
+
+    def unreadable(self, epoch: int, update: int, problems: Mapping[str, str]) -> None:
+        """Logs all of them, shows their number and the first few."""
+        self._log.write("unreadable", epoch=epoch, update=update, count=len(problems), problems=problems)
+        first = [f"  {path}: {why}" for path, why in list(problems.items())[:_SHOWN]]
+        more = [f"  and {len(problems) - _SHOWN} more, in {LOG}"] if len(problems) > _SHOWN else []
+        self.told("\n".join([f"{len(problems)} images cannot be read:", *first, *more]))
 
     def _move(self, update: Updated, eta: float) -> None:
         assert self._bar is not None  # noqa: S101 (the caller has asked)
@@ -121,6 +134,7 @@ class Following:
             total=update.updates,
             completed=update.update,
             description=self._window.text(float(update.loss), update.rate, eta),
+            refresh=True,
         )
 
     def _write(self, update: Updated, loss: float, eta: float) -> None:

@@ -19,7 +19,9 @@ Loss: TypeAlias = Callable[[Any, Tensor, Tensor], Tensor]
 class TrainSource(Protocol):
     """The training images."""
 
-    updates: int
+    @property
+    def updates(self) -> int:
+        """Updates of an epoch."""
 
     def epoch(self, epoch: int, start_update: int = 0) -> Iterable[tuple[MicroBatch, ...]]:
         """The updates of an epoch from one on: this rank's micro-batches of each."""
@@ -27,6 +29,10 @@ class TrainSource(Protocol):
 
 class EvalSource(Protocol):
     """The images to evaluate on: each once, over all ranks."""
+
+    @property
+    def count(self) -> int:
+        """Images of this rank; those that cannot be read are in no batch."""
 
     def __iter__(self) -> Iterator[tuple[Array, Array, Array]]:
         """Batches of images, labels `(batch,)`, int64, and the images' numbers `(batch,)`, int64; maybe none."""
@@ -89,6 +95,8 @@ class Parts:
         validation: The images to evaluate on; None evaluates nothing.
         fingerprint: Of the training images' names and labels and their order; empty where it is unknown.
         notes: What is worth telling at the start: what was resized, drawn anew, left out.
+        corrupt: Images that could not be read so far on this rank, and why.
+        close: Ends what the parts have started.
     """
 
     model: nn.Layer
@@ -100,3 +108,5 @@ class Parts:
     validation: EvalSource | None
     fingerprint: str = ""
     notes: tuple[str, ...] = ()
+    corrupt: Callable[[], Mapping[str, str]] = dict
+    close: Callable[[], None] = lambda: None

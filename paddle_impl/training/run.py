@@ -92,30 +92,32 @@ def train(
     world, precision = _prepared(config)
     start = checkpoint_to_resume(resume, output)
     randomness = tape.randomness if tape is not None else Seeded(config.run.seed)
-    with Stop() as stop, Store(output, writes=world.leads) as store:
+    with ExitStack() as stack:
+        stop, store = stack.enter_context(Stop()), stack.enter_context(Store(output, writes=world.leads))
         paddle.seed(Seeded(config.run.seed).word("initial"))
         parts = (assemble or _assemble)(config, world, precision, randomness)
+        stack.callback(parts.close)
         progress, said = _started(config, parts, world, precision, start)
         world.share(parts.model.state_dict().values())
-        with _following(config, world, progress, console) as follower:
-            for note in parts.notes:
-                follower.told(note)
-            engine = Engine(
-                parts,
-                _timetable(config),
-                store,
-                follower,
-                stop,
-                seed=config.run.seed,
-                world=world,
-                precision=precision,
-                tape=tape,
-                about=said,
-            )
-            progress = engine.run(progress)
-            stopped = (stop.requested or "SIGTERM") if engine.stopped else None
-            if world.leads:
-                _told_end(follower, output, stopped)
+        follower = stack.enter_context(_following(config, world, progress, console))
+        for note in parts.notes:
+            follower.told(note)
+        engine = Engine(
+            parts,
+            _timetable(config),
+            store,
+            follower,
+            stop,
+            seed=config.run.seed,
+            world=world,
+            precision=precision,
+            tape=tape,
+            about=said,
+        )
+        progress = engine.run(progress)
+        stopped = (stop.requested or "SIGTERM") if engine.stopped else None
+        if world.leads:
+            _told_end(follower, output, stopped)
     return Result(progress.epoch, progress.best, progress.history, output / LATEST, stopped)
 
 

@@ -81,7 +81,7 @@ class Validation:
 
     def __init__(self, world: World, randomness: Randomness, count: int) -> None:
         self.numbers = np.arange(count)[world.rank :: world.size]
-        self.randomness = randomness
+        self.randomness, self.count = randomness, len(self.numbers)
 
     def __iter__(self) -> Iterator[tuple[Array, Array, Array]]:
         for start in range(0, len(self.numbers), 128):

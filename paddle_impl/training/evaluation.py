@@ -79,7 +79,7 @@ def evaluate_model(
             sums += _sums(logits.astype("float64").numpy(), labels)
             classes = logits.shape[1]
             seen(len(labels))
-    *sums_of_all, there, ranks_left = world.total([*sums, float(source.count), float(left)])
+    *sums_of_all, there, ranks_left = world.total([*sums, float(source.count), float(left)]).tolist()
     if ranks_left:
         return None
     return _evaluation(*sums_of_all, there=there, classes=max(world.gather(classes)))

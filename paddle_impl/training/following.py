@@ -59,6 +59,7 @@ class Following:
         self._task: TaskID | None = None
         self._window = _Window()
         self._duration: float | None = None
+        self._counted = 0
         self._shown = 0.0
         self._evaluated: dict[str, int] = {}
 
@@ -87,9 +88,7 @@ class Following:
     def updated(self, update: Updated) -> None:
         """Moves the bar; writes a line where one is due."""
         self._window.add(update)
-        old = self._duration
-        self._duration = update.batch_cost if old is None else _MEMORY * old + (1 - _MEMORY) * update.batch_cost
-        eta = self._duration * (update.updates * (self._epochs - update.epoch) - update.update)
+        eta = self._typical(update.batch_cost) * (update.updates * (self._epochs - update.epoch) - update.update)
         if self._bar is not None and (update.mean_loss is not None or time.monotonic() > self._shown + _REDRAWN):
             self._shown = time.monotonic()
             self._move(update, eta)
@@ -97,8 +96,16 @@ class Following:
             self._write(update, update.mean_loss, eta)
             self._window = _Window()
 
+    def _typical(self, batch_cost: float) -> float:
+        """Seconds of an update, mostly of the last ones; the first, in which everything starts, counts while alone."""
+        old, self._duration = self._duration, batch_cost
+        if self._counted > 1 and old is not None:
+            self._duration = _MEMORY * old + (1 - _MEMORY) * batch_cost
+        self._counted += 1
+        return self._duration
+
     def evaluating(self, weights: str, images: int) -> None:
-        """Moves a bar of its own."""
+        """Tells how far an evaluation is."""
         self._evaluated[weights] = self._evaluated.get(weights, 0) + images
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, description=f"evaluating the {weights}, {self._evaluated[weights]} images")

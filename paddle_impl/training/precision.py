@@ -73,9 +73,25 @@ class Precision:
         if self.scaler is None:
             optimizer.step()
         else:
-            self.scaler.step(optimizer)
+            self.scaler.step(_Skippable(optimizer))
             self.scaler.update()
         optimizer.clear_grad()
+
+
+class _Skippable:
+    """An optimizer that a scaler leaves alone when gradients overflowed.
+
+    Paddle's scaler steps one that has `_set_auxiliary_var` even then, for its kernel to do nothing: what a step does
+    beside the kernel, such as the decay, would be done all the same.
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self._optimizer = optimizer
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_set_auxiliary_var":
+            raise AttributeError(name)
+        return getattr(self._optimizer, name)
 
 
 def _refusal(name: str, device: str) -> str:

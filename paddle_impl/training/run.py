@@ -98,7 +98,8 @@ def train(
         parts = (assemble or _assemble)(config, world, precision, randomness)
         stack.callback(parts.close)
         progress, said = _started(config, parts, world, precision, start)
-        world.share(parts.model.state_dict().values())
+        for model in (parts.model, *(() if parts.average is None else (parts.average.model,))):
+            world.share(model.state_dict().values())
         follower = stack.enter_context(_following(config, world, progress, console))
         for note in parts.notes:
             follower.told(note)
@@ -175,11 +176,17 @@ def _started(
     config: Config, parts: Parts, world: World, precision: Precision, start: Path | None
 ) -> tuple[Progress, dict[str, Tree]]:
     """Where the run is, and what its checkpoints say of it."""
-    if start is None:
-        return Progress(), about(config, world, parts.fingerprint)
-    with Nested(start) as checkpoint:
-        said = continued(checkpoint, config, world, parts.fingerprint)
-        return restore(checkpoint, parts, precision), said
+    progress, said = Progress(), about(config, world, parts.fingerprint)
+    if start is not None:
+        with Nested(start) as checkpoint:
+            said = continued(checkpoint, config, world, parts.fingerprint)
+            progress = restore(checkpoint, parts, precision)
+    places = world.gather((progress.epoch, progress.update))
+    if len(set(places)) > 1:
+        raise TrainingError(
+            f"the ranks go on from different places {places}; the checkpoint has to be in a folder that all of them see"
+        )
+    return progress, said
 
 
 def _timetable(config: Config) -> Timetable:

@@ -5,7 +5,9 @@ from typing import Any
 import paddle
 import pytest
 
+from paddle_impl.training.optimizer import AdamW
 from paddle_impl.training.precision import Precision, device_of
+from recipe.config import Optimizer
 from recipe.errors import ConfigError
 
 
@@ -55,6 +57,32 @@ class _Recorded:
             return self
 
         return call
+
+
+class _Overflowed:
+    """A scaler after gradients overflowed; `step` decides as Paddle 3.3's."""
+
+    def step(self, optimizer: Any) -> None:
+        """Leaves the decision to optimizers that say they take it."""
+        if hasattr(optimizer, "_set_auxiliary_var"):
+            optimizer._set_auxiliary_var("found_inf", True)
+            optimizer.step()
+
+    def update(self) -> None:
+        """Nothing."""
+
+
+def test_gradients_that_overflow_leave_the_weights_alone_decay_included() -> None:
+    model = paddle.nn.Linear(2, 2)
+    optimizer = AdamW(model, Optimizer(weight_decay=0.5), 0.1)
+    before = model.weight.numpy()
+    model(paddle.ones([1, 2])).sum().backward()
+    Precision("float32", "float16", _Overflowed()).step(optimizer)
+    assert (model.weight.numpy() == before).all()
+    assert model.weight.grad is None or not model.weight.grad.numpy().any()
+    model(paddle.ones([1, 2])).sum().backward()
+    Precision().step(optimizer)
+    assert (model.weight.numpy() != before).all()
 
 
 def test_a_step_with_a_scaler_steps_through_it_and_updates_it_once() -> None:

@@ -192,7 +192,9 @@ def _equal(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> bool:
 
 
 @contextlib.contextmanager
-def publishing(path: Path, *, overwrite: bool, progress: Callable[[str, int], None] | None = None) -> Iterator[Output]:
+def publishing(
+    path: Path, *, overwrite: bool, durable: bool = False, progress: Callable[[str, int], None] | None = None
+) -> Iterator[Output]:
     """An output that appears under its name when the block ends without an error, complete and checked.
 
     Until then it is a hidden file beside the target, which is removed if anything goes wrong, an interrupt included.
@@ -200,6 +202,7 @@ def publishing(path: Path, *, overwrite: bool, progress: Callable[[str, int], No
     Args:
         path: The target.
         overwrite: Whether a file that is there may be replaced.
+        durable: Flush a new file to the disk too, as one that replaces another always is, and the folder's entry.
         progress: As for `Output`.
 
     Raises:
@@ -222,7 +225,11 @@ def publishing(path: Path, *, overwrite: bool, progress: Callable[[str, int], No
         with _os_errors(path):
             if replaced is not None:
                 _prepare_to_replace(descriptor, replaced)
+            elif durable:
+                os.fsync(descriptor)
             _publish(draft, path, overwrite=overwrite)
+            if durable:
+                _flush_folder(path.parent)
 
 
 @contextlib.contextmanager
@@ -257,6 +264,14 @@ def _prepare_to_replace(draft: int, replaced: os.stat_result) -> None:
     """Gives the draft the permissions of the file that it replaces, and sees it to the disk."""
     os.fchmod(draft, stat.S_IMODE(replaced.st_mode))
     os.fsync(draft)
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _publish(draft: Path, path: Path, *, overwrite: bool) -> None:

@@ -41,10 +41,16 @@ def read(source: Source) -> object:
 
 
 @dataclass(frozen=True, slots=True)
-class _PaddleTensor(Described):
-    """An array that Paddle reads as a tensor: uint16 are the bits of bfloat16."""
+class PaddleTensor(Described):
+    """An array that Paddle reads as a tensor: uint16 are the bits of bfloat16.
+
+    Attributes:
+        array: As the file describes it.
+        parameter: Paddle's own name of the parameter, such as `linear_0.w_0`, where the file tells it.
+    """
 
     array: Described
+    parameter: str | None = None
 
     def tensor(self, name: str) -> LazyTensor:
         """The tensor, once its description is found possible."""
@@ -119,9 +125,9 @@ class _Tensors:
             raise self._source.error(f"is nested more than {MAX_DEPTH} deep; save model.state_dict()")
         match value:
             case Described():
-                return _PaddleTensor(value)
-            case (str(), Described() as array):
-                return _PaddleTensor(array)
+                return PaddleTensor(value)
+            case (str() as parameter, Described() as array):
+                return PaddleTensor(array, parameter)
             case dict() | list():
                 if id(value) not in self._done:
                     self._done[id(value)] = self._container(value, depth - 1)
@@ -152,7 +158,7 @@ def write(output: Output, tensors: Mapping[str, LazyTensor], metadata: Mapping[s
     pickle.opcode(b"}(")
     for name, tensor in tensors.items():
         pickle.text(name)
-        _write_array_head(pickle, tensor)
+        write_array_head(pickle, tensor)
         output.write(pickle.take())
         output.write_tensor(name, tensor)
         pickle.opcode(b"tb")
@@ -160,8 +166,8 @@ def write(output: Output, tensors: Mapping[str, LazyTensor], metadata: Mapping[s
     output.write(pickle.take())
 
 
-def _write_array_head(pickle: PickleWriter, tensor: LazyTensor) -> None:
-    """`_reconstruct(ndarray, (0,), b"b")` and its state up to the data."""
+def write_array_head(pickle: PickleWriter, tensor: LazyTensor) -> None:
+    """Pushes `_reconstruct(ndarray, (0,), b"b")` and its state up to the data; `tb` follows the data."""
     pickle.global_name("numpy.core.multiarray", "_reconstruct")
     pickle.global_name("numpy", "ndarray")
     pickle.integers((0,))

@@ -1,0 +1,109 @@
+"""The parts of a run, made from its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import blake2b
+from pathlib import Path
+
+from paddle import nn
+
+from paddle_impl.training.data.loader import EvalLoader, TrainLoader
+from paddle_impl.training.ema import Ema
+from paddle_impl.training.losses import RecipeLoss
+from paddle_impl.training.optimizer import AdamW
+from paddle_impl.training.parallel import World
+from paddle_impl.training.precision import Precision
+from paddle_impl.training.protocols import EvalSource, Parts
+from paddle_impl.training.schedule import CosineSchedule
+from paddle_impl.training.starting import load_teacher, start
+from porting.names import fold
+from recipe.config import Config
+from recipe.draws import Randomness
+from recipe.errors import ConfigError
+from recipe.rates import peak_rate
+from recipe.samples import Samples, check, find
+
+
+def assemble(config: Config, world: World, precision: Precision, randomness: Randomness) -> Parts:
+    """The parts that a configuration names, for one of the ranks.
+
+    Args:
+        config: The whole configuration.
+        world: The ranks; the learning rate grows with their number.
+        precision: Its dtype is that of the configuration's weights.
+        randomness: Of order, augmentation and mixing.
+
+    Raises:
+        DataError: The images cannot be used.
+        TrainingError: A checkpoint to start from, or the teacher's, is of another model.
+        CheckpointError: It cannot be read.
+    """
+    images, held_out, remarks = _samples(config)
+    begun = start(config)
+    schedule = CosineSchedule(config.schedule, peak_rate(config, world.size))
+    training = TrainLoader(config, images, randomness, world.size, world.rank)
+    loaders: list[TrainLoader | EvalLoader] = [training]
+    validation = None
+    if held_out is not None:
+        validation = EvalLoader(config, held_out, world.size, world.rank)
+        loaders.append(validation)
+    return Parts(
+        model=begun.model,
+        loss=RecipeLoss(config, load_teacher(config)),
+        optimizer=AdamW(begun.model, config.optimizer, schedule.rate(0, 0)),
+        schedule=schedule,
+        average=Ema(begun.model, config.ema.decay) if config.ema.decay else None,
+        training=training,
+        validation=validation,
+        fingerprint=fingerprint(images, Path(config.data.path)),
+        notes=(*begun.notes, *remarks),
+        corrupt=lambda: {path: why for loader in loaders for path, why in loader.corrupt.problems.items()},
+        close=lambda: _close(loaders),
+    )
+
+
+def assemble_evaluation(config: Config, world: World, precision: Precision) -> tuple[nn.Layer, EvalSource]:
+    """The model with the weights that a configuration names, and its validation images.
+
+    Raises:
+        ConfigError: It names no weights, or some that leave the head as it was drawn.
+        DataError: The images cannot be used.
+        TrainingError: The checkpoint is of another model.
+        CheckpointError: It cannot be read.
+    """
+    if config.model.weights is None:
+        raise ConfigError("an evaluation needs weights: set model.weights to a checkpoint")
+    held_out = find(config.data, "validation")
+    check(held_out, config.model.num_classes)
+    begun = start(config)
+    if begun.fresh:
+        raise ConfigError(
+            f"{config.model.weights}: has no {', '.join(fold(begun.fresh))} for {config.model.num_classes} classes, "
+            "and random ones would be evaluated; set model.num_classes to the checkpoint's, or fine-tune first"
+        )
+    return begun.model, EvalLoader(config, held_out, world.size, world.rank)
+
+
+def fingerprint(samples: Samples, root: Path) -> str:
+    """A digest of the images' names below the data set's folder, their labels, and their order."""
+    digest = blake2b(digest_size=16)
+    for name in samples.names:
+        digest.update(name.removeprefix(str(root)).encode(errors="surrogateescape") + b"\0")
+    digest.update(samples.labels.tobytes())
+    return digest.hexdigest()
+
+
+def _samples(config: Config) -> tuple[Samples, Samples | None, tuple[str, ...]]:
+    """Images to train on, images to evaluate on if any epoch is evaluated, and what is unusual about them."""
+    images = find(config.data, "train")
+    remarks = check(images, config.model.num_classes)
+    if not config.run.validate_every:
+        return images, None, remarks
+    held_out = find(config.data, "validation")
+    return images, held_out, (*remarks, *check(held_out, config.model.num_classes, images))
+
+
+def _close(loaders: Iterable[TrainLoader | EvalLoader]) -> None:
+    for loader in loaders:
+        loader.close()

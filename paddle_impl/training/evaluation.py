@@ -1,0 +1,121 @@
+"""Top-1, top-5 and loss over exactly the images there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from paddle_impl.training.parallel import World
+from paddle_impl.training.precision import Precision
+from paddle_impl.training.protocols import Array, EvalSource
+from recipe.errors import DataError, TrainingError
+
+_TOP = 5
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model does on a set of images.
+
+    Attributes:
+        images: How many were counted.
+        top1: Share of them whose label has the highest logit.
+        top5: Share of them whose label is among the `k` highest.
+        k: 5, or the class count where there are fewer.
+        loss: Mean cross entropy with the labels, unsmoothed.
+        unreadable: Images of the set that could not be read, and count nowhere.
+    """
+
+    images: int
+    top1: float
+    top5: float
+    k: int
+    loss: float
+    unreadable: int = 0
+
+
+def evaluate_model(
+    model: nn.Layer,
+    source: EvalSource,
+    world: World | None = None,
+    precision: Precision | None = None,
+    *,
+    seen: Callable[[int], None] = lambda count: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Evaluation | None:
+    """Evaluates a model, in evaluation mode, and leaves it in the mode that it was in.
+
+    Sums are taken in float64, on the CPU, and over the ranks only at the end, so that ranks may have
+    different numbers of images, or none. Of equal logits the first counts as the higher.
+
+    Args:
+        model: Returns logits `(batch, classes)`.
+        source: The images of this rank.
+        world: The ranks that share the images; alone by default.
+        precision: What to compute in; float32 by default.
+        seen: Told the number of images of each batch.
+        stopped: Asked before each batch whether to leave.
+
+    Returns:
+        The evaluation of all ranks' images, the same on each; None where one of them left before the end.
+
+    Raises:
+        DataError: There are no images, or a label is none of the model's classes.
+        TrainingError: A logit is not finite.
+    """
+    world, precision = world or World(), precision or Precision()
+    sums, classes, left = np.zeros(4), 0, False
+    with _evaluating(model):
+        for images, labels, _ in source:
+            if left := stopped():
+                break
+            with precision.context():
+                logits = model(paddle.to_tensor(images).astype(precision.parameters))
+            sums += _sums(logits.astype("float64").numpy(), labels)
+            classes = logits.shape[1]
+            seen(len(labels))
+    *sums_of_all, there, ranks_left = world.total([*sums, float(source.count), float(left)]).tolist()
+    if ranks_left:
+        return None
+    return _evaluation(*sums_of_all, there=there, classes=max(world.gather(classes)))
+
+
+def _evaluation(images: float, top1: float, top5: float, loss: float, *, there: float, classes: int) -> Evaluation:
+    if not images:
+        raise DataError(f"of {int(there)} images to evaluate on, none can be read; check data.validation")
+    if not np.isfinite(loss):
+        raise TrainingError(f"the model's logits are not finite on {int(images)} images: its loss there is {loss}")
+    return Evaluation(int(images), top1 / images, top5 / images, min(_TOP, classes), loss / images, int(there - images))
+
+
+def _sums(logits: Array, labels: Array) -> Array:
+    """Images, correct ones, those with the label among the first few, and the loss, added up."""
+    if len(labels) and not 0 <= labels.min() <= labels.max() < logits.shape[1]:
+        raise DataError(
+            f"labels go from {labels.min()} to {labels.max()}, the model has {logits.shape[1]} classes; "
+            "set model.num_classes to the set's"
+        )
+    own = np.take_along_axis(logits, labels[:, None], 1)
+    before = np.arange(logits.shape[1]) < labels[:, None]
+    rank = ((logits > own) | ((logits == own) & before)).sum(1)
+    highest = logits.max(1, initial=-np.inf)
+    with np.errstate(invalid="ignore"):  # logits that are not finite show in the sum, where they are an error
+        loss = np.log(np.exp(logits - highest[:, None]).sum(1)) + highest - own[:, 0]
+    return np.array([len(labels), (rank < 1).sum(), (rank < _TOP).sum(), loss.sum()], np.float64)
+
+
+@contextmanager
+def _evaluating(model: nn.Layer) -> Iterator[None]:
+    training = model.training
+    model.eval()
+    try:
+        with paddle.no_grad():
+            yield
+    finally:
+        if training:
+            model.train()

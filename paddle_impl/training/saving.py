@@ -1,0 +1,117 @@
+"""The checkpoints of a run: `latest`, `best` and those of every so many epochs, none of which is ever seen torn."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+from uuid import uuid4
+
+from porting.checkpoint.nested import Tree, write_nested
+from recipe.errors import TrainingError
+
+LATEST, BEST = "latest.pdparams", "best.pdparams"
+
+
+def epoch_name(epoch: int) -> str:
+    """The name of a checkpoint that is kept, after so many epochs."""
+    return f"epoch_{epoch:04d}.pdparams"
+
+
+class Store:
+    """The folder that one run writes to; a context that holds it against a second one.
+
+    Args:
+        folder: Made where it is not there.
+        writes: Whether this process is the one that writes; the others do nothing.
+    """
+
+    def __init__(self, folder: Path, *, writes: bool = True) -> None:
+        self.folder = folder
+        self._writes = writes
+        self._lock: IO[str] | None = None
+
+    def __enter__(self) -> Store:
+        if self._writes:
+            self._take()
+            for draft in self.folder.glob(".*.pdparams.*.part"):  # of a run that was killed while it wrote
+                draft.unlink(missing_ok=True)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
+    def _take(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.folder / ".lock").open("w")
+        except OSError as error:
+            raise TrainingError(f"{self.folder}: cannot be written ({error.strerror}); set run.output") from error
+        try:
+            # A record lock is the process's own: those that read images do not keep it when this one is killed.
+            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            raise TrainingError(f"{self.folder}: another run is writing there; set run.output") from None
+
+    def save(self, tree: Mapping[str, Tree], also: Sequence[str] = ()) -> None:
+        """Writes a checkpoint under `latest` and further names.
+
+        `latest` comes last: a run that is killed in between goes on from the one before and writes the others again.
+
+        Args:
+            tree: What `state.capture` made.
+            also: Names of files to write as well.
+
+        Raises:
+            CheckpointError: The folder cannot be written.
+        """
+        if not self._writes:
+            return
+        first, *others = [*also, LATEST]
+        write_nested(self.folder / first, tree)
+        for name in others:
+            self._publish_again(self.folder / first, self.folder / name)
+
+    def _publish_again(self, written: Path, path: Path) -> None:
+        """Puts a file that is there under another name: it is never changed, only replaced, so a link will do."""
+        draft = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
+        try:
+            os.link(written, draft)
+        except OSError:  # a file system without links
+            shutil.copyfile(written, draft)
+            with draft.open("rb") as file:
+                os.fsync(file.fileno())
+        draft.replace(path)
+
+
+def checkpoint_to_resume(resume: str | os.PathLike[str] | None, output: Path) -> Path | None:
+    """The checkpoint that a run goes on from.
+
+    Args:
+        resume: A checkpoint, a folder with a `latest` one, `auto` for that of the output where there is one, or None to
+            start afresh.
+        output: The run's folder.
+
+    Raises:
+        TrainingError: There is none, or the output holds a run that starting afresh would overwrite.
+    """
+    latest = output / LATEST
+    if resume is None:
+        if latest.exists():
+            raise TrainingError(
+                f"{output}: holds a run, which a new one would overwrite; resume it, or choose another run.output"
+            )
+        return None
+    if str(resume) == "auto":
+        return latest if latest.exists() else None
+    path = Path(resume)
+    path = path / LATEST if path.is_dir() else path
+    if not path.exists():
+        raise TrainingError(f"{path}: there is no checkpoint to resume; check the path")
+    return path

@@ -1,0 +1,198 @@
+"""What a checkpoint holds, and how a run goes on from one.
+
+The keys are PaddleViT's (`model`, `model_ema`, `optimizer`, `epoch`, `lr_scheduler`, `amp_grad_scaler`), so that its
+tools and `pit-port` read the weights, and what bit-for-bit resumption needs beside them. There is no generator state:
+whatever is random in a run is a function of its seed, epoch, update and micro-batch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import paddle
+
+from paddle_impl.training.precision import Precision
+from paddle_impl.training.protocols import Array, Parts
+from porting.checkpoint.nested import Nested, Tree, arrays
+from porting.checkpoint.tensor import LazyTensor
+from recipe.errors import TrainingError
+
+_COUNTER = re.compile(r"_\d+$")
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best evaluation so far.
+
+    Attributes:
+        epoch: Counted from 0.
+        top1: Share of the images.
+        weights: Whose it is: `model` or `ema`.
+    """
+
+    epoch: int
+    top1: float
+    weights: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come.
+
+    Attributes:
+        epoch: The epoch that is to go on, counted from 0; the number of epochs in one that has ended.
+        update: The update of that epoch that is next; as many as there are when its evaluation is next.
+        loss: Sum of the losses since the last line of the log.
+        losses: Their number.
+        rate: Of the last update.
+        best: None until there is an evaluation.
+        history: All evaluations, as the log has them.
+    """
+
+    epoch: int = 0
+    update: int = 0
+    loss: float = 0.0
+    losses: int = 0
+    rate: float = 0.0
+    best: Best | None = None
+    history: tuple[dict[str, Any], ...] = ()
+
+
+def capture(parts: Parts, precision: Precision, progress: Progress, about: Mapping[str, Tree]) -> dict[str, Tree]:
+    """The state of a run between two updates.
+
+    Args:
+        parts: The run.
+        precision: Holds the loss scaler.
+        progress: How far it has come.
+        about: What else to store: configuration, seed, provenance.
+    """
+    scaler = {} if precision.scaler is None else precision.scaler.state_dict()
+    tree: dict[str, Tree] = {"model": _lazy(_numpy(parts.model.state_dict()))}
+    if parts.average is not None:
+        tree["model_ema"] = _lazy(_numpy(parts.average.model.state_dict()))
+    tree["optimizer"] = _lazy(_numpy(parts.optimizer.named_state()))
+    tree["epoch"] = progress.epoch
+    tree["lr_scheduler"] = {"last_epoch": progress.epoch, "last_lr": progress.rate}
+    tree["amp_grad_scaler"] = {key: _plain(value) for key, value in scaler.items()}
+    tree["progress"] = _plain(asdict(progress))
+    return tree | dict(about)
+
+
+def restore(checkpoint: Nested, parts: Parts, precision: Precision) -> Progress:
+    """Brings a run to where a checkpoint was written.
+
+    Args:
+        checkpoint: One of ours, or PaddleViT's combined one.
+        parts: The run, freshly made.
+        precision: Its loss scaler is restored.
+
+    Returns:
+        How far the run had come.
+
+    Raises:
+        TrainingError: The checkpoint is none of a run, or of another model.
+    """
+    tree = checkpoint.tree
+    if not isinstance(tree.get("model"), dict) or "optimizer" not in tree:
+        raise TrainingError(
+            f"{checkpoint.path}: holds no state of a run, which needs model and optimizer; "
+            "to start from its weights, give it as model.weights"
+        )
+    own = parts.model.state_dict()
+    parts.model.set_state_dict(_matching(checkpoint, "model", own))
+    if parts.average is not None:
+        average = parts.average.model
+        average.set_state_dict(_matching(checkpoint, "model_ema", average.state_dict()))
+    parts.optimizer.set_named_state(_optimizer_of(checkpoint))
+    _restore_scaler(precision, tree.get("amp_grad_scaler"))
+    return _progress_of(checkpoint)
+
+
+def _optimizer_of(checkpoint: Nested) -> dict[str, Array]:
+    """The optimizer's tensors under our names, whoever wrote them."""
+    saved = arrays(checkpoint.tree["optimizer"])
+    if all("/" in name for name in saved):
+        return saved
+    names = {theirs: name for name, theirs in checkpoint.parameters.get("model", {}).items()}
+    if not names:
+        raise TrainingError(
+            f"{checkpoint.path}: does not tell whose the optimizer's tensors are; "
+            "give it as model.weights to start a run from its weights"
+        )
+    return {_named(checkpoint, key, names): array for key, array in saved.items()}
+
+
+def _named(checkpoint: Nested, key: str, names: Mapping[str, str]) -> str:
+    """Our name of what Paddle calls `linear_7.w_0_moment1_0`: parameter, kind and a counter of the process's.
+
+    Raises:
+        TrainingError: It belongs to none of the parameters.
+    """
+    bare = _COUNTER.sub("", key)
+    for at in range(len(bare) - 1, 0, -1):
+        if bare[at] == "_" and bare[:at] in names:
+            return f"{bare[at + 1 :]}/{names[bare[:at]]}"
+    raise TrainingError(f"{checkpoint.path}: its optimizer's {key} belongs to no parameter of its model")
+
+
+def _progress_of(checkpoint: Nested) -> Progress:
+    tree = checkpoint.tree
+    saved: Any = tree.get("progress")
+    if isinstance(saved, dict):
+        best = Best(**saved["best"]) if saved["best"] is not None else None
+        return Progress(**{**saved, "best": best, "history": tuple(saved["history"])})
+    if isinstance(tree.get("epoch"), int):
+        return Progress(int(tree["epoch"]))  # type: ignore[arg-type]
+    raise TrainingError(f"{checkpoint.path}: does not tell how far its run had come (epoch)")
+
+
+def _restore_scaler(precision: Precision, saved: Tree) -> None:
+    if precision.scaler is None or not isinstance(saved, Mapping) or not saved:
+        return
+    state = {key: value.load() if isinstance(value, LazyTensor) else value for key, value in saved.items()}
+    if isinstance(state.get("scale"), float):
+        state["scale"] = np.array([state["scale"]], np.float32)
+    precision.scaler.load_state_dict(state)
+
+
+def _matching(checkpoint: Nested, key: str, own: Mapping[str, Any]) -> dict[str, Any]:
+    """The tensors of a state dict, found to be those of the model, all of them."""
+    saved = arrays(checkpoint.tree.get(key))
+    problems = [f"{name}: not in the checkpoint" for name in own if name not in saved]
+    problems += [f"{name}: not in the model" for name in saved if name not in own]
+    for name in own.keys() & saved.keys():
+        expected = tuple(own[name].shape), str(own[name].dtype).removeprefix("paddle.")
+        found = saved[name].shape, saved[name].dtype.name
+        if found != expected:
+            problems.append(
+                f"{name}: {found[1]} {found[0]} in the checkpoint, {expected[1]} {expected[0]} in the model"
+            )
+    if problems:
+        raise TrainingError(
+            f"{checkpoint.path}: its {key} is not this run's model; take the configuration that wrote it", problems
+        )
+    return {name: paddle.to_tensor(array) for name, array in saved.items()}
+
+
+def _numpy(state: Mapping[str, Any]) -> dict[str, Array]:
+    return {name: tensor.numpy() for name, tensor in state.items()}
+
+
+def _lazy(state: Mapping[str, Array]) -> dict[str, Tree]:
+    return {name: LazyTensor.of(array) for name, array in state.items()}
+
+
+def _plain(value: Any) -> Tree:
+    """Numbers, texts and containers of them; arrays of one number become it."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "numpy"):
+        value = value.numpy()
+    return value.item() if isinstance(value, np.ndarray | np.generic) else value

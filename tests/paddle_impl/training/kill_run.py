@@ -1,0 +1,59 @@
+"""Carries out the tiny run, killed by SIGKILL at random moments and resumed each time.
+
+Run as `python kill_run.py KILLS SEED` in the folder for its output; prints how many attempts were killed, and how many
+of these while a checkpoint was being written. Paddle is imported once, and nothing is computed with it before a fork.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+SETTINGS = '{"data": {"train": "330", "validation": "100"}, "run": {"save_updates": 1}}'
+
+
+def _tiny_run() -> ModuleType:
+    spec = spec_from_file_location("tiny_run", Path(__file__).with_name("tiny_run.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _attempt(tiny_run: ModuleType, patience: float | None) -> int:
+    """The exit code of a child that carries on with the run; -9 when it was killed."""
+    child = os.fork()
+    if child == 0:
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, 2)
+        os._exit(tiny_run.main(SETTINGS))
+    if patience is not None:
+        time.sleep(patience)
+        os.kill(child, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _drafts() -> int:
+    return len(list(Path("run").glob(".*.part")))
+
+
+def main(kills: int, seed: int) -> None:
+    """Kills that often, then lets the run end."""
+    tiny_run, draw, killed, torn = _tiny_run(), random.Random(seed), 0, 0
+    sys.argv = ["tiny_run.py"]
+    for _ in range(kills):
+        killed += _attempt(tiny_run, draw.uniform(0.02, 0.2)) == -signal.SIGKILL
+        torn += _drafts() > 0
+    assert _attempt(tiny_run, None) == 0
+    print(killed, torn)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

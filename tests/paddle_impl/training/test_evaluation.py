@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import paddle
+import pytest
+import torch
+from paddle import Tensor, nn
+from timm.utils import accuracy
+
+from paddle_impl.training.evaluation import Evaluation, evaluate_model
+from paddle_impl.training.parallel import World
+from recipe.errors import DataError, TrainingError
+
+
+class _Given(nn.Layer):
+    """Takes its logits for images, so that tests choose them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Returns what it is given."""
+        assert not self.training
+        return x
+
+
+class _Batches:
+    def __init__(self, logits: Any, labels: Any, size: int = 7) -> None:
+        self.logits, self.labels = np.asarray(logits, np.float32), np.asarray(labels, np.int64)
+        self.size, self.count = size, len(self.labels)
+
+    def __iter__(self) -> Iterator[tuple[Any, Any, Any]]:
+        for at in range(0, len(self.labels), self.size):
+            part = slice(at, at + self.size)
+            yield self.logits[part], self.labels[part], np.arange(len(self.labels))[part]
+
+
+def _evaluated(logits: Any, labels: Any) -> Evaluation:
+    found = evaluate_model(_Given(), _Batches(logits, labels))
+    assert found is not None
+    return found
+
+
+def test_accuracy_and_loss_are_those_of_timm_and_torch() -> None:
+    draw = np.random.default_rng(0)
+    logits, labels = draw.normal(size=(103, 11)).astype(np.float32), draw.integers(0, 11, 103)
+    found = _evaluated(logits, labels)
+    top1, top5 = accuracy(torch.from_numpy(logits), torch.from_numpy(labels), topk=(1, 5))
+    loss = torch.nn.functional.cross_entropy(torch.from_numpy(logits).double(), torch.from_numpy(labels))
+    assert (found.images, found.k) == (103, 5)
+    assert found.top1 == pytest.approx(float(top1) / 100, abs=1e-6)
+    assert found.top5 == pytest.approx(float(top5) / 100, abs=1e-6)
+    assert found.loss == pytest.approx(float(loss), abs=1e-12)
+
+
+def test_every_image_counts_once_whatever_the_batch_size() -> None:
+    draw = np.random.default_rng(0)
+    logits, labels = draw.normal(size=(1003, 3)), draw.integers(0, 3, 1003)
+    found = {size: evaluate_model(_Given(), _Batches(logits, labels, size)) for size in (1, 64, 1003)}
+    assert all(each is not None and each.images == 1003 for each in found.values())
+    assert len({each.top1 for each in found.values() if each is not None}) == 1
+
+
+def test_below_five_classes_the_top_5_are_all_of_them() -> None:
+    found = _evaluated(np.eye(3), [0, 1, 1])
+    assert (found.k, found.top1, found.top5) == (3, 2 / 3, 1.0)
+
+
+def test_of_equal_logits_the_first_counts_as_the_higher() -> None:
+    assert _evaluated(np.zeros((10, 10)), range(10)).top1 == 0.1
+    assert _evaluated(np.zeros((10, 10)), range(10)).top5 == 0.5
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_logits_that_are_not_finite_are_an_error_and_not_correct(value: float) -> None:
+    with pytest.raises(TrainingError, match="logits are not finite on 2 images"):
+        _evaluated([[value, 0.0], [0.0, 1.0]], [0, 1])
+
+
+def test_no_images_are_an_error() -> None:
+    with pytest.raises(DataError, match="of 0 images to evaluate on, none can be read"):
+        evaluate_model(_Given(), _Batches(np.zeros((0, 3)), []))
+
+
+@pytest.mark.parametrize("label", [-1, 3])
+def test_a_label_that_the_model_does_not_have_is_an_error(label: int) -> None:
+    with pytest.raises(DataError, match=r"labels go from .* the model has 3 classes"):
+        _evaluated(np.zeros((2, 3)), [0, label])
+
+
+def test_images_that_cannot_be_read_are_counted_apart() -> None:
+    batches = _Batches(np.eye(3), range(3))
+    batches.count = 5
+    found = evaluate_model(_Given(), batches)
+    assert found is not None
+    assert (found.images, found.unreadable, found.top1) == (3, 2, 1.0)
+
+
+def test_the_model_stays_in_training_mode() -> None:
+    model = _Given()
+    model.train()
+    evaluate_model(model, _Batches(np.eye(3), range(3)))
+    assert model.training
+    model.eval()
+    evaluate_model(model, _Batches(np.eye(3), range(3)))
+    assert not model.training
+
+
+def test_an_evaluation_that_is_asked_to_stop_has_no_result() -> None:
+    seen: list[int] = []
+    batches = _Batches(np.eye(3), range(3), 1)
+    assert evaluate_model(_Given(), batches, seen=seen.append, stopped=lambda: len(seen) == 2) is None
+    assert seen == [1, 1]
+
+
+def test_a_single_process_has_a_barrier_that_does_nothing() -> None:
+    """Paddle's own barrier raises outside of a group of processes, which a published port dies of."""
+    World().barrier()
+    assert World().gather("one") == ["one"]
+    tensor = paddle.ones([2])
+    World().share([tensor])
+    assert World().total([1.0, 2.0]).tolist() == [1.0, 2.0]

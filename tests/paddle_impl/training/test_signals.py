@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from paddle_impl.training.signals import Stop, exit_code
+
+
+def _send(number: int) -> None:
+    os.kill(os.getpid(), number)
+    time.sleep(0)
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_a_signal_is_noted_and_the_old_handlers_come_back(name: str, code: int) -> None:
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    with Stop() as stop:
+        assert not stop.requested
+        _send(getattr(signal, name))
+        assert stop.requested == name
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+    assert exit_code(stop.requested) == code
+    assert exit_code(None) == 0
+
+
+def test_a_second_interrupt_is_one_at_once() -> None:
+    with Stop():
+        _send(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            _send(signal.SIGINT)
+
+
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 7), (signal.SIGTERM, -signal.SIGTERM)])
+def test_a_forked_process_outlives_an_interrupt_and_ends_at_sigterm(number: int, expected: int) -> None:
+    with Stop() as stop:
+        child = os.fork()
+        if child == 0:
+            _send(number)
+            os._exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == expected
+        assert stop.requested is None

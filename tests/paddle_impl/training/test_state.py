@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import paddle
+import pytest
+
+from paddle_impl.training.parallel import World
+from paddle_impl.training.precision import Precision
+from paddle_impl.training.protocols import Parts
+from paddle_impl.training.run import Result
+from paddle_impl.training.state import Best, Progress, capture, restore
+from porting.checkpoint import open_checkpoint
+from porting.checkpoint.nested import Nested, write_nested
+from recipe.draws import Seeded
+from recipe.errors import TrainingError
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def parts(tiny_run: ModuleType) -> Callable[[], Parts]:
+    """Freshly made parts of the tiny run."""
+    return lambda: tiny_run.assemble(tiny_run.config_of(), World(), Precision(), Seeded(0))
+
+
+def _step(parts: Parts) -> None:
+    paddle.seed(0)
+    parts.optimizer.set_lr(1e-2)
+    parts.model(paddle.ones([2, 3, 8, 8])).square().sum().backward()
+    parts.optimizer.step()
+    parts.optimizer.clear_grad()
+    assert parts.average is not None
+    parts.average.update()
+
+
+def _tensors(parts: Parts) -> dict[str, bytes]:
+    assert parts.average is not None
+    states = {
+        "model": parts.model.state_dict(),
+        "ema": parts.average.model.state_dict(),
+        "optimizer": parts.optimizer.named_state(),
+    }
+    return {
+        f"{kind}/{name}": tensor.numpy().tobytes() for kind, state in states.items() for name, tensor in state.items()
+    }
+
+
+@pytest.mark.parametrize("steps", [0, 2])
+def test_parts_made_later_get_everything_under_names_that_do_not_depend_on_the_process(
+    parts: Callable[[], Parts], tmp_path: Path, steps: int
+) -> None:
+    first = parts()
+    for _ in range(steps):
+        _step(first)
+    progress = Progress(3, 5, 1.25, 2, 1e-3, Best(2, 0.5, "ema"), ({"epoch": 2, "top1": 0.5},))
+    write_nested(tmp_path / "state.pdparams", capture(first, Precision(), progress, {"config": {}}))
+    second = parts()
+    _step(second)
+    with Nested(tmp_path / "state.pdparams") as checkpoint:
+        assert restore(checkpoint, second, Precision()) == progress
+    if steps:
+        assert _tensors(second) == _tensors(first)
+        _step(first)
+        _step(second)
+        assert _tensors(second) == _tensors(first)
+
+
+def test_our_checkpoints_are_read_by_paddle_and_by_the_porting_tool(run_tiny: Run, tmp_path: Path) -> None:
+    run_tiny()
+    path = tmp_path / "run" / "latest.pdparams"
+    saved = paddle.load(str(path), return_numpy=True)
+    assert saved["epoch"] == 3
+    assert saved["config"]["run"]["seed"] == 0
+    for kind, key in (("model", "model"), ("ema", "model_ema")):
+        with open_checkpoint(path, weights=kind) as checkpoint:  # type: ignore[arg-type]
+            assert checkpoint.envelope == (key,)
+            assert {name: tensor.load().tobytes() for name, tensor in checkpoint.tensors.items()} == {
+                name: array.tobytes() for name, array in saved[key].items()
+            }
+
+
+def test_a_checkpoint_says_where_it_comes_from_and_nothing_of_the_machine(run_tiny: Run, tmp_path: Path) -> None:
+    run_tiny()
+    with Nested(tmp_path / "run" / "latest.pdparams") as checkpoint:
+        tree: Any = checkpoint.tree
+    assert {"python", "paddlepaddle", "numpy"} <= set(tree["provenance"][0]["versions"])
+    assert tree["provenance"][0]["command"]
+    said = json.dumps({key: tree[key] for key in ("provenance", "global_batch", "progress")})
+    assert socket.gethostname() not in said
+    assert str(Path.home()) + "/" not in said
+
+
+_PADDLE_VIT = """
+import sys, paddle, numpy as np
+paddle.set_device("cpu")
+paddle.nn.Linear(1, 1)  # so that Paddle's counters differ
+from importlib.util import module_from_spec, spec_from_file_location
+spec = spec_from_file_location("tiny_run", sys.argv[1])
+tiny_run = module_from_spec(spec); sys.modules["tiny_run"] = tiny_run; spec.loader.exec_module(tiny_run)
+paddle.seed(7)
+model = tiny_run.Net()
+scheduler = paddle.optimizer.lr.CosineAnnealingDecay(1e-2, 10)
+optimizer = paddle.optimizer.AdamW(scheduler, parameters=model.parameters())
+for _ in range(2):
+    model(paddle.ones([2, 3, 8, 8])).square().sum().backward()
+    optimizer.step(); optimizer.clear_grad()
+saved = {"model": model.state_dict(), "model_ema": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 2,
+         "lr_scheduler": scheduler.state_dict(), "amp_grad_scaler": None}
+paddle.save(saved, sys.argv[2])
+paddle.save(model.state_dict(), sys.argv[3])
+"""
+
+
+@pytest.fixture(scope="module")
+def paddle_vit(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A combined checkpoint as PaddleViT saves them, from another process, and flat weights."""
+    folder = tmp_path_factory.mktemp("paddlevit")
+    combined, flat = folder / "combined.pdparams", folder / "flat.pdparams"
+    program = str(Path(__file__).with_name("tiny_run.py"))
+    command = [sys.executable, "-W", "ignore", "-c", _PADDLE_VIT, program, str(combined), str(flat)]
+    subprocess.run(command, check=True, capture_output=True)
+    return combined, flat
+
+
+def test_a_combined_checkpoint_of_paddlevit_is_gone_on_from(
+    parts: Callable[[], Parts], paddle_vit: tuple[Path, Path]
+) -> None:
+    own = parts()
+    with Nested(paddle_vit[0]) as checkpoint:
+        assert restore(checkpoint, own, Precision()) == Progress(epoch=2)
+    saved = paddle.load(str(paddle_vit[0]), return_numpy=True)
+    for name, tensor in own.model.state_dict().items():
+        array = saved["model"][name]
+        np.testing.assert_array_equal(tensor.numpy(), array[1] if isinstance(array, tuple) else array)
+    state = own.optimizer.named_state()
+    moments = {key: array for key, array in saved["optimizer"].items() if "moment" in key}
+    assert len(state) == 4 * 4
+    assert sorted(float(np.abs(tensor.numpy()).sum()) for name, tensor in state.items() if "moment" in name) == sorted(
+        float(np.abs(array).sum()) for array in moments.values()
+    )
+    assert all(float(tensor.numpy()[0]) == pytest.approx(0.9**3) for name, tensor in state.items() if "beta1" in name)
+
+
+def test_a_run_goes_on_from_paddlevits_checkpoint(run_tiny: Run, paddle_vit: tuple[Path, Path]) -> None:
+    result = run_tiny(resume=paddle_vit[0])
+    assert [entry["epoch"] for entry in result.history] == [2, 2]
+
+
+def test_flat_weights_are_no_state_of_a_run(parts: Callable[[], Parts], paddle_vit: tuple[Path, Path]) -> None:
+    with (
+        Nested(paddle_vit[1]) as checkpoint,
+        pytest.raises(TrainingError, match=r"to start from its weights, give it as model\.weights"),
+    ):
+        restore(checkpoint, parts(), Precision())
+
+
+def test_a_checkpoint_of_another_model_is_refused_with_every_difference(
+    parts: Callable[[], Parts], tmp_path: Path
+) -> None:
+    one = parts()
+    tree: Any = deepcopy(dict(capture(one, Precision(), Progress(), {})))
+    tree["model"]["head.extra"] = tree["model"].pop("head.bias")
+    tree["model"]["head.weight"] = tree["model"]["hidden.bias"]
+    write_nested(tmp_path / "other.pdparams", tree)
+    with Nested(tmp_path / "other.pdparams") as checkpoint, pytest.raises(TrainingError) as caught:
+        restore(checkpoint, one, Precision())
+    assert caught.value.details == (
+        "head.bias: not in the checkpoint",
+        "head.extra: not in the model",
+        "head.weight: float32 (16,) in the checkpoint, float32 (16, 3) in the model",
+    )
+
+
+class _Scaler:
+    """Has the state of Paddle's, which is empty on a CPU."""
+
+    def __init__(self) -> None:
+        self.state: dict[str, Any] = {
+            "scale": np.array([1024.0], np.float32),
+            "incr_ratio": 2.0,
+            "incr_count": 3,
+            "use_dynamic_loss_scaling": True,
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """As Paddle's."""
+        return self.state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """As Paddle's."""
+        self.state = state
+
+
+def test_the_loss_scaler_is_saved_and_restored(parts: Callable[[], Parts], tmp_path: Path) -> None:
+    first, second = _Scaler(), _Scaler()
+    second.state = {}
+    half = Precision("float32", "float16", first)
+    write_nested(tmp_path / "state.pdparams", capture(parts(), half, Progress(), {}))
+    with Nested(tmp_path / "state.pdparams") as checkpoint:
+        restore(checkpoint, parts(), Precision("float32", "float16", second))
+    assert second.state == first.state
+    assert second.state["scale"].dtype == np.float32

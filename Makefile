@@ -52,7 +52,7 @@ format: setup  ## Format the code
 
 bench: setup  ## Measure the conversion against cp and the twins against each other
 	@$(BIN)/python benchmarks/convert.py
-	@$(BIN)/python benchmarks/twins.py
+	@$(BIN)/python -m benchmarks.twins
 
 lock:  ## Resolve requirements.lock again, around the PyTorch named here
 	@rm -rf build/lock && $(PYTHON) -m venv build/lock

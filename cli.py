@@ -1,4 +1,4 @@
-"""The commands `pit-port` and `pit-align` (whose own are in `alignment.commands`): words in, calls out, exit codes.
+"""The commands `pit-port`, `pit-align` (in `alignment.commands`) and `pit-train`: words in, calls out, exit codes.
 
 0 aligned or done, 1 diverged or different, 2 usage, 3 could not run, 5 nothing was compared. Data goes to stdout,
 progress and logs to stderr. Everything heavy is imported by the command that needs it, so `--help` loads no framework.
@@ -16,11 +16,12 @@ from alignment.commands import pit_align
 from alignment.options import python_options, pythons_of
 from porting.options import SOURCE, model_options, surgery_of, surgery_options, weights_option
 from porting.tool import DIFFERENT, FILE, Tool, command_line, force_option, json_option, print_json, tool_options
+from recipe.options import TrainTool, config_of, config_option, overrides_argument, split_words
 
 if TYPE_CHECKING:
     from porting.checkpoint.envelope import Kind
 
-__all__ = ["pit_align", "pit_port"]
+__all__ = ["pit_align", "pit_port", "pit_train"]
 
 
 @click.group(cls=Tool, context_settings={"help_option_names": ["-h", "--help"]})
@@ -235,3 +236,97 @@ def random(
     architecture = build(model, image_size=image_size, num_classes=num_classes)
     written = write_random(architecture, target, layout=target_layout, seed=seed, overwrite=force)
     click.echo(f"{target}: {architecture.name}, {written.nbytes:,} bytes, random weights of seed {seed}")
+
+
+@click.group(cls=TrainTool, context_settings={"help_option_names": ["-h", "--help"]})
+@tool_options
+def pit_train(debug: bool) -> None:
+    """Train, evaluate and use the models in Paddle, by the published recipes.
+
+    \b
+    pit-train train --config pit_b_224 data.path=/data/imagenet run.output=logs/pit_b
+    pit-train eval --config pit_b_224 data.path=/data/imagenet model.weights=pit_b.pth
+    pit-train predict --weights pit_b.pth photograph.jpg
+    python -m paddle.distributed.launch --gpus 0,1,2,3 "$(which pit-train)" train --config pit_b_224
+    """
+
+
+@pit_train.command()
+@config_option()
+@click.option("--resume", metavar="FILE|FOLDER|auto", help="Go on from a checkpoint, or from a run's folder.")
+@click.option("--dry-run", is_flag=True, help="Print the whole configuration as YAML, and train nothing.")
+@overrides_argument
+def train(source: str, resume: str | None, dry_run: bool, overrides: tuple[str, ...]) -> None:
+    """Train a model; SIGTERM saves and leaves, and --resume goes on bit by bit.
+
+    \b
+    pit-train train --config pit_ti_224 data.path=/data/imagenet
+    pit-train train --config pit_b_distilled_224 distillation.weights=regnety_160.pth distillation.kind=hard
+    pit-train train --config pit_b_224 model.weights=pit_b.pth model.num_classes=10 data.path=flowers
+    """
+    config = config_of(source, overrides)
+    if dry_run:
+        from recipe.loading import dump
+
+        click.echo(dump(config), nl=False)
+        return
+    from paddle_impl.training.run import train as train_run
+
+    raise SystemExit(train_run(config, resume=resume).exit_code)
+
+
+@pit_train.command("eval")
+@config_option()
+@json_option
+@overrides_argument
+def evaluate(source: str, as_json: bool, overrides: tuple[str, ...]) -> None:
+    """Evaluate model.weights on the validation images, each counted once.
+
+    \b
+    pit-train eval --config pit_b_224 model.weights=pit_b.pdparams data.path=/data/imagenet
+    """
+    from dataclasses import asdict
+
+    from paddle_impl.training.run import evaluate as evaluate_run
+
+    found = evaluate_run(config_of(source, overrides))
+    if as_json:
+        print_json(asdict(found))
+    else:
+        click.echo(
+            f"top-1 {found.top1:.2%}  top-{found.k} {found.top5:.2%}  loss {found.loss:.4f}  {found.images} images"
+        )
+
+
+@pit_train.command()
+@click.option("--weights", type=SOURCE, required=True, help="A checkpoint of any format and layout.")
+@config_option(required=False)
+@click.option("--classes", type=FILE, help="Names of the classes, one a line; those beside the weights by default.")
+@click.option("--top", default=5, show_default=True, type=click.IntRange(min=1), help="Classes to name of each image.")
+@json_option
+@click.argument("words", nargs=-1, required=True, metavar="IMAGE|FOLDER... [SECTION.KEY=VALUE]...")
+def predict(
+    weights: Path | str,
+    source: str | None,
+    classes: Path | None,
+    top: int,
+    as_json: bool,
+    words: tuple[str, ...],
+) -> None:
+    """Classify images, or all images below folders.
+
+    \b
+    pit-train predict --weights pit_b.pth photograph.jpg --top 3
+    pit-train predict --weights logs/train/best.pdparams photographs/ --json
+    """
+    from paddle_impl.training.predicting import Predictor, config_for, find_images, report
+    from recipe.classes import read_classes
+    from recipe.loading import override
+
+    images, overrides = split_words(words)
+    config = config_of(source, overrides) if source else override(config_for(weights), overrides)
+    predictor = Predictor(config, weights, read_classes(classes) if classes else None)
+    for note in predictor.notes:
+        click.echo(note, err=True)
+    for line in report(predictor(find_images(images), top), as_json=as_json):
+        click.echo(line)

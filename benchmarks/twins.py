@@ -1,6 +1,6 @@
 """Times the twins: forward and backward of a PiT in torch and in Paddle, on CPU, side by side.
 
-    python benchmarks/twins.py [--model pit_ti] [--batch-size 8] [--threads 2] [--profile] [--json]
+    python -m benchmarks.twins [--model pit_ti] [--batch-size 8] [--threads 2] [--profile] [--json]
 
 Every contestant has a process of its own and they take turns, so that whatever else the machine does meets all alike.
 """
@@ -8,11 +8,7 @@ Every contestant has a process of its own and they take turns, so that whatever 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from time import sleep
 from typing import Any
@@ -22,9 +18,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-ROOT = Path(__file__).resolve().parent.parent
-REST = 0.3
-"""Seconds between turns: the threads of the one before may spin for 0.2 before they sleep."""
+from benchmarks.contestants import REST, Worker
 
 
 @dataclass(frozen=True)
@@ -52,64 +46,15 @@ ENTRANTS = {
 }
 
 
-class Worker:
-    """A contestant's process.
-
-    Raises:
-        click.ClickException: The process ended; what it said is on stderr.
-    """
-
-    def __init__(self, entrant: Entrant, model: str, batch: int, threads: int) -> None:
-        self.entrant = entrant
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.twins_worker", entrant.worker, model, str(batch), str(threads)],
-            cwd=ROOT,
-            env=_environment(threads, entrant.mkl),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self._read()
-
-    def ask(self, request: str) -> Any:
-        """The answer to `step` or `profile`."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{request}\n")
-        self.process.stdin.flush()
-        return self._read()
-
-    def close(self) -> None:
-        """Ends the process."""
-        self.process.terminate()
-        self.process.wait()
-
-    def _read(self) -> Any:
-        """The next line that is an answer: frameworks print to stdout, too."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if line.startswith("answer "):
-                return json.loads(line.removeprefix("answer "))
-        raise click.ClickException(f"{self.entrant.title}: its process ended with exit code {self.process.wait()}")
-
-
-def _environment(threads: int, mkl: str) -> dict[str, str]:
-    environment = os.environ | {
-        "OMP_NUM_THREADS": str(threads),
-        "MKL_NUM_THREADS": str(threads),
-        "FLAGS_paddle_num_threads": str(threads),
-        "OMP_WAIT_POLICY": "passive",
-    }
-    environment.pop("MKL_DEBUG_CPU_TYPE", None)
-    return environment | ({"MKL_DEBUG_CPU_TYPE": mkl} if mkl else {})
-
-
 def measure(names: tuple[str, ...], model: str, batch: int, threads: int, rounds: int, profile: bool) -> dict[str, Any]:
     """Median seconds of forward, backward and both, and with `profile` seconds per kind of operator."""
     workers: dict[str, Worker] = {}
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     try:
         for name in names:
-            workers[name] = Worker(ENTRANTS[name], model, batch, threads)
+            entrant = ENTRANTS[name]
+            words = (entrant.worker, model, batch, threads)
+            workers[name] = Worker(entrant.title, "benchmarks.twins_worker", words, threads, entrant.mkl)
         for _ in range(rounds):
             for name, worker in workers.items():
                 sleep(REST)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections import defaultdict
@@ -11,6 +10,8 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+
+from benchmarks.contestants import serve
 
 KINDS = {
     "fused attention": "scaled_dot_product",
@@ -142,14 +143,7 @@ def main() -> None:
     contestant = _build(name, model, batch, threads)
     for _ in range(2):
         contestant.times()
-    _answer("ready")
-    for line in sys.stdin:
-        _answer(contestant.times() if line.strip() == "step" else _kinds(contestant.operators()))
-
-
-def _answer(value: Any) -> None:
-    """Marks the line, for frameworks print to stdout too."""
-    print(f"answer {json.dumps(value)}", flush=True)
+    serve(lambda request: contestant.times() if request == "step" else _kinds(contestant.operators()))
 
 
 if __name__ == "__main__":

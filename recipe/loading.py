@@ -42,11 +42,20 @@ def load(
     """
     settings = _collect(locate(source), (), note or (lambda line: None))
     settings.update(_overrides(overrides))
-    config, problems = fields.apply(Config(), settings)
-    if problems:
-        raise _refused(f"{source}: {_count(problems)} cannot be understood", problems)
-    validate(config)
-    return config
+    return _applied(Config(), settings, f"{source}: ")
+
+
+def override(config: Config, overrides: Iterable[str]) -> Config:
+    """A configuration with some settings changed, and checked again.
+
+    Args:
+        config: Where the others come from.
+        overrides: `section.setting=value` each, the value as in YAML.
+
+    Raises:
+        ConfigError: Settings are unknown, of a wrong type or out of range; all of them are named.
+    """
+    return _applied(config, _overrides(overrides), "")
 
 
 def dump(config: Config) -> str:
@@ -150,6 +159,14 @@ def _value(name: str, text: str) -> Any:
     except ConfigError:
         return text
     return value if value is None or isinstance(value, str) else text
+
+
+def _applied(base: Config, settings: Mapping[str, Setting], where: str) -> Config:
+    config, problems = fields.apply(base, settings)
+    if problems:
+        raise _refused(f"{where}{_count(problems)} cannot be understood", problems)
+    validate(config)
+    return config
 
 
 def _refused(summary: str, problems: list[str]) -> ConfigError:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import torch
 from timm.optim import create_optimizer_v2
 from timm.utils.clip_grad import dispatch_clip_grad
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from recipe import config
@@ -36,3 +37,9 @@ def clip_gradients(model: nn.Module, recipe: config.Optimizer) -> None:
     """Scales the gradients down where their norm exceeds the limit, if there is one."""
     if recipe.clip is not None:
         dispatch_clip_grad(model.parameters(), recipe.clip, mode="norm")
+
+
+@torch.no_grad()
+def gradient_norm(model: nn.Module) -> Tensor:
+    """The common norm of all gradients, shape `()`."""
+    return torch.nn.utils.get_total_norm([each.grad for each in model.parameters() if each.grad is not None])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from timm.utils import ModelEmaV2
@@ -13,9 +15,22 @@ from torch.optim import Optimizer
 from recipe.config import Config
 from recipe.rates import peak_rate
 from reference_torch.training.losses import RecipeLoss
-from reference_torch.training.optimizer import clip_gradients, create_optimizer
+from reference_torch.training.optimizer import clip_gradients, create_optimizer, gradient_norm
 from reference_torch.training.schedule import EpochSchedule
 from reference_torch.training.starting import load_teacher, start
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """What an update was.
+
+    Attributes:
+        losses: Of each micro-batch, shape `()`.
+        gradient_norm: Of all gradients before they were clipped, shape `()`.
+    """
+
+    losses: tuple[Tensor, ...]
+    gradient_norm: Tensor
 
 
 @dataclass(frozen=True)
@@ -40,26 +55,43 @@ class Recipe:
     ema: ModelEmaV2 | None
     notes: tuple[str, ...] = ()
 
-    def update(self, micro_batches: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
+    def update(
+        self,
+        micro_batches: Sequence[tuple[Tensor, Tensor]],
+        *,
+        before: Callable[[int], None] = lambda micro: None,
+        context: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        scaler: torch.amp.GradScaler | None = None,
+    ) -> Updated:
         """One update: the gradient averaged over micro-batches, clipped, stepped along, and averaged into the EMA.
 
         Args:
             micro_batches: Images `(batch, channels, height, width)` and targets of each, on the model's device.
-
-        Returns:
-            The loss of each micro-batch, shape `()`.
+            before: Called with the number of each micro-batch before its forward pass, to set up what is random.
+            context: Entered around forward pass and loss: autocast, where it is wanted.
+            scaler: Scales the loss of half precision.
         """
         losses = []
         self.optimizer.zero_grad(set_to_none=True)
-        for images, targets in micro_batches:
-            loss = self.loss(self.model(images), images, targets)
-            (loss / len(micro_batches)).backward()
+        for micro, (images, targets) in enumerate(micro_batches):
+            before(micro)
+            with context():
+                loss = self.loss(self.model(images), images, targets)
+            share = loss / len(micro_batches)
+            (share if scaler is None else scaler.scale(share)).backward()
             losses.append(loss.detach())
+        if scaler is not None:
+            scaler.unscale_(self.optimizer)
+        norm = gradient_norm(self.model)
         clip_gradients(self.model, self.config.optimizer)
-        self.optimizer.step()
+        if scaler is None:
+            self.optimizer.step()
+        else:
+            scaler.step(self.optimizer)
+            scaler.update()
         if self.ema is not None:
             self.ema.update(self.model)
-        return losses
+        return Updated(tuple(losses), norm)
 
 
 def prepare(config: Config, *, world: int = 1, device: str | torch.device = "cpu") -> Recipe:

@@ -65,7 +65,7 @@ def _theirs(config: Config, labels: bool) -> tuple[list[float], Any, Any]:
     for epoch in range(EPOCHS):
         for _ in range(UPDATES):
             tensors = [(torch.from_numpy(images), torch.from_numpy(targets)) for images, targets in next(batches)]
-            losses += [float(each) for each in recipe.update(tensors)]
+            losses += [float(each) for each in recipe.update(tensors).losses]
         recipe.schedule.finish_epoch(epoch)
     return losses, recipe.model, recipe.ema.module if recipe.ema else None
 

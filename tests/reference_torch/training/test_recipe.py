@@ -73,8 +73,8 @@ def test_the_quirk_delays_the_rate_by_an_epoch(quirk: bool, expected: list[float
 def test_accumulation_averages_the_micro_batches() -> None:
     whole, parts = _recipe("model.drop_path_rate=0"), _recipe("model.drop_path_rate=0")
     images, labels = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)), torch.arange(4)
-    [loss] = whole.update([(images, labels)])
-    losses = parts.update([(images[:2], labels[:2]), (images[2:], labels[2:])])
+    [loss] = whole.update([(images, labels)]).losses
+    losses = parts.update([(images[:2], labels[:2]), (images[2:], labels[2:])]).losses
     assert float(sum(losses) / 2) == pytest.approx(float(loss), rel=1e-5)
     for ours, theirs in zip(parts.model.parameters(), whole.model.parameters(), strict=True):
         assert ours.grad is not None

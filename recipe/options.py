@@ -1,0 +1,77 @@
+"""The words of `pit-train`: overrides, PaddleViT's options, and the configuration that they stand for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from porting.tool import Tool
+
+if TYPE_CHECKING:
+    from recipe.config import Config
+
+_OVERRIDE = re.compile(r"[a-z_]+\.[a-z_0-9]+=.*", re.DOTALL)
+
+
+class TrainTool(Tool):
+    """A group that understands PaddleViT's documented command lines too: `pit-train -cfg FILE -data_path D -eval`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the words; PaddleViT's become ours first."""
+        from recipe.errors import ConfigError
+        from recipe.paddlevit_options import is_option, translate_arguments
+
+        if args and is_option(args[0]):
+            try:
+                args = _command(translate_arguments(args))
+            except ConfigError as error:
+                raise click.UsageError(str(error), ctx) from None
+        return super().parse_args(ctx, args)
+
+
+def _command(said: Any) -> list[str]:
+    if said.config is None:
+        raise click.UsageError("-cfg names no configuration file")
+    for note in said.notes:
+        click.echo(note, err=True)
+    resume = ["--resume", said.resume] if said.resume and not said.evaluate else []
+    return ["eval" if said.evaluate else "train", "--config", said.config, *resume, *said.overrides]
+
+
+def config_option(required: bool = True) -> Callable[[Any], Any]:
+    """`--config`."""
+    return click.option(
+        "--config",
+        "source",
+        required=required,
+        metavar="FILE|NAME",
+        help="A YAML file, PaddleViT's included, or a shipped configuration such as pit_b_224.",
+    )
+
+
+overrides_argument = click.argument("overrides", nargs=-1, metavar="[SECTION.KEY=VALUE]...")
+"""Settings that come last."""
+
+
+def config_of(source: str, overrides: Sequence[str]) -> Config:
+    """The configuration; what a PaddleViT file says without meaning here goes to standard error."""
+    from recipe.loading import load
+
+    return load(source, overrides, note=lambda line: click.echo(line, err=True))
+
+
+def split_words(words: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Images and folders, and the overrides among them.
+
+    Raises:
+        UsageError: There is no image.
+    """
+    overrides = [word for word in words if _OVERRIDE.fullmatch(word) and not Path(word).exists()]
+    images = [Path(word) for word in words if word not in overrides]
+    if not images:
+        raise click.UsageError("name images or folders of images to classify")
+    return images, overrides

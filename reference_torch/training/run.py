@@ -1,0 +1,180 @@
+"""The whole run in torch: data, updates and evaluation, driven by the same configuration as `pit-train`.
+
+It keeps no checkpoints: it is there to be compared with, not to be trained with for weeks.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from timm.utils import accuracy
+from torch import Tensor, nn
+
+from recipe.config import Config
+from recipe.draws import Randomness, Seeded
+from recipe.errors import ConfigError
+from recipe.samples import find
+from reference_torch.training.data import EvalLoader, TrainLoader
+from reference_torch.training.random import inject
+from reference_torch.training.recipe import Recipe, prepare
+
+_HALF = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+_TOP = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One update.
+
+    Attributes:
+        epoch: From 0.
+        update: Of the epoch, from 0.
+        loss: Mean over its micro-batches.
+        rate: It was done at.
+        gradient_norm: Before clipping.
+        images: In it.
+        seconds: It took, reading included.
+    """
+
+    epoch: int
+    update: int
+    loss: float
+    rate: float
+    gradient_norm: float
+    images: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a model does on a set of images.
+
+    Attributes:
+        images: How many were counted.
+        top1: Share of them whose label has the highest logit.
+        top5: Share of them whose label is among the `k` highest.
+        k: 5, or the class count where there are fewer.
+        loss: Mean cross entropy with the labels.
+    """
+
+    images: int
+    top1: float
+    top5: float
+    k: int
+    loss: float
+
+
+class Run:
+    """A run of a configuration.
+
+    Args:
+        config: All of it.
+        device: `cpu` or `cuda`.
+        tape: Randomness for data, augmentation and the model's layers; None takes the seed's for the data, and torch's
+            own generator, seeded for each micro-batch, for the layers.
+
+    Attributes:
+        recipe: Model, optimizer, schedule, loss and average.
+        training: The training images.
+        validation: The images to evaluate on.
+
+    Raises:
+        ConfigError: The precision needs another device.
+        DataError: Images are not as announced.
+        TrainingError: A checkpoint holds another model.
+    """
+
+    def __init__(self, config: Config, device: str = "cpu", tape: Randomness | None = None) -> None:
+        half = _HALF.get(config.run.precision)
+        if half is not None and device == "cpu":
+            raise ConfigError(f"run.precision={config.run.precision} is mixed precision, which is for GPUs")
+        self.config, self.device = config, device
+        self._tape, self._seeded = tape, Seeded(config.run.seed)
+        self.recipe: Recipe = prepare(config, device=device)
+        self.training = TrainLoader(config, find(config.data, "train"), tape or self._seeded)
+        self.validation = EvalLoader(config, find(config.data, "validation"))
+        self._scaler = torch.amp.GradScaler(device) if half is torch.float16 else None
+        self._half = half
+
+    def epoch(self, epoch: int) -> Iterator[Step]:
+        """Trains an epoch; the rate of the next is set at its end.
+
+        Yields:
+            Each update, when it is done.
+        """
+        recipe = self.recipe
+        recipe.model.train()
+        began = time.perf_counter()
+        for update, micro_batches in enumerate(self.training.epoch(epoch)):
+            pairs = [(self._floating(images), self._targets(targets)) for images, targets in micro_batches]
+            rate = recipe.schedule.rate
+            done = recipe.update(
+                pairs, before=self._randomiser(epoch, update), context=self._context, scaler=self._scaler
+            )
+            loss = float(torch.stack(done.losses).double().mean())
+            now = time.perf_counter()
+            images = sum(len(each) for each, _ in pairs)
+            yield Step(epoch, update, loss, rate, float(done.gradient_norm), images, now - began)
+            began = now
+        recipe.schedule.finish_epoch(epoch)
+
+    @torch.no_grad()
+    def evaluate(self, weights: str = "model") -> Evaluation:
+        """Top-1, top-5 and loss over the validation images.
+
+        Args:
+            weights: `model` or `ema`.
+        """
+        model: nn.Module = self.recipe.model
+        if weights == "ema" and self.recipe.ema is not None:
+            model = self.recipe.ema.module
+        sums, k = np.zeros(4), min(_TOP, self.config.model.num_classes)
+        with _evaluating(model):
+            for images, labels, _ in self.validation:
+                with self._context():
+                    logits = model(self._floating(images)).double()
+                target = torch.as_tensor(labels, device=self.device)
+                shares = [float(each) / 100 for each in accuracy(logits, target, topk=(1, k))]
+                loss = float(nn.functional.cross_entropy(logits, target))
+                sums += np.array([1, *shares, loss]) * len(labels)
+        count = sums[0]
+        return Evaluation(int(count), sums[1] / count, sums[2] / count, k, sums[3] / count)
+
+    def _floating(self, images: Any) -> Tensor:
+        dtype = torch.float64 if self.config.run.precision == "float64" else torch.float32
+        return torch.as_tensor(images).to(self.device, dtype, non_blocking=True)
+
+    def _targets(self, targets: Any) -> Tensor:
+        tensor = torch.as_tensor(targets)
+        return self._floating(tensor) if tensor.is_floating_point() else tensor.to(self.device)
+
+    def _context(self) -> AbstractContextManager[Any]:
+        return nullcontext() if self._half is None else torch.autocast(self.device, self._half)
+
+    def _randomiser(self, epoch: int, update: int) -> Callable[[int], None]:
+        """What sets up the randomness of a micro-batch's layers."""
+
+        def randomise(micro: int) -> None:
+            place = ("model", epoch, update, micro)
+            if self._tape is None:
+                torch.manual_seed(self._seeded.word(*place))
+            else:
+                inject(self.recipe.model, self._tape, *place)
+
+        return randomise
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)

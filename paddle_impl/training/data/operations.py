@@ -1,0 +1,151 @@
+"""The image operations of RandAugment and AutoAugment, and what a level from 0 to 10 means to each; timm's meanings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
+
+from recipe.draws import Draws
+
+TOP = 10.0
+"""Level that operations are described for; a higher one is possible."""
+_ROTATION = 30.0
+_SHEAR = 0.3
+_TRANSLATION = 0.45
+_BRIGHTEST_ADDED = 110
+_SOLARIZE_BELOW = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """What operations that move pixels need.
+
+    Attributes:
+        fill: Colour of what comes into the picture.
+        resample: How pixels are interpolated.
+    """
+
+    fill: tuple[int, ...]
+    resample: Image.Resampling
+
+
+Operation: TypeAlias = Callable[[Image.Image, float, Draws, Canvas], Image.Image]
+"""Takes an RGB image and a level; draws what timm draws after the level, which is at most a sign."""
+
+
+def _signed(value: float, draws: Draws) -> float:
+    return -value if draws.random() > 0.5 else value
+
+
+def _moved(image: Image.Image, matrix: tuple[float, ...], canvas: Canvas) -> Image.Image:
+    return image.transform(
+        image.size, Image.Transform.AFFINE, matrix, resample=canvas.resample, fillcolor=canvas.fill
+    )
+
+
+def _auto_contrast(image: Image.Image, level: float, draws: Draws, canvas: Canvas) -> Image.Image:
+    return ImageOps.autocontrast(image)
+
+
+def _equalize(image: Image.Image, level: float, draws: Draws, canvas: Canvas) -> Image.Image:
+    return ImageOps.equalize(image)
+
+
+def _invert(image: Image.Image, level: float, draws: Draws, canvas: Canvas) -> Image.Image:
+    return ImageOps.invert(image)
+
+
+def _rotate(image: Image.Image, level: float, draws: Draws, canvas: Canvas) -> Image.Image:
+    degrees = _signed(level / TOP * _ROTATION, draws)
+    return image.rotate(degrees, resample=canvas.resample, fillcolor=canvas.fill)
+
+
+def _shear_x(image: Image.Image, level: float, draws: Draws, canvas: Canvas) -> Image.Image:
+    return _moved(image, (1, _signed(level / TOP * _SHEAR, draws), 0, 0, 1, 0), canvas)
+
+
+def _shear_y(image: Image.Image, level: float, draws: Draws, canvas: Canvas) -> Image.Image:
+    return _moved(image, (1, 0, 0, _signed(level / TOP * _SHEAR, draws), 1, 0), canvas)
+
+
+def _translate_x(image: Image.Image, level: float, draws: Draws, canvas: Canvas) -> Image.Image:
+    return _moved(image, (1, 0, _signed(level / TOP * _TRANSLATION, draws) * image.width, 0, 1, 0), canvas)
+
+
+def _translate_y(image: Image.Image, level: float, draws: Draws, canvas: Canvas) -> Image.Image:
+    return _moved(image, (1, 0, 0, 0, 1, _signed(level / TOP * _TRANSLATION, draws) * image.height), canvas)
+
+
+def _posterized(bits: Callable[[float], int]) -> Operation:
+    def posterize(image: Image.Image, level: float, draws: Draws, canvas: Canvas) -> Image.Image:
+        kept = bits(level)
+        return image if kept >= 8 else ImageOps.posterize(image, kept)
+
+    return posterize
+
+
+def _solarized(threshold: Callable[[float], int]) -> Operation:
+    def solarize(image: Image.Image, level: float, draws: Draws, canvas: Canvas) -> Image.Image:
+        return ImageOps.solarize(image, threshold(level))
+
+    return solarize
+
+
+def _solarize_add(image: Image.Image, level: float, draws: Draws, canvas: Canvas) -> Image.Image:
+    added = min(128, int(level / TOP * _BRIGHTEST_ADDED))
+    table = [min(255, value + added) if value < _SOLARIZE_BELOW else value for value in range(256)]
+    return image.point(table * len(image.getbands()))
+
+
+def _enhanced(enhancer: Callable[[Image.Image], ImageEnhance._Enhance], *, both_ways: bool) -> Operation:
+    """Enhancement by .1 to 1.9; or, both ways, away from 1, which leaves the image as it is, the more the higher."""
+
+    def enhance(image: Image.Image, level: float, draws: Draws, canvas: Canvas) -> Image.Image:
+        factor = max(0.1, 1.0 + _signed(level / TOP * 0.9, draws)) if both_ways else level / TOP * 1.8 + 0.1
+        return enhancer(image).enhance(factor)
+
+    return enhance
+
+
+def _between(low: float, high: float, level: float) -> float:
+    return max(low, min(high, low + (high - low) * (level / TOP)))
+
+
+def _desaturate(image: Image.Image, level: float, draws: Draws, canvas: Canvas) -> Image.Image:
+    return ImageEnhance.Color(image).enhance(min(1.0, max(0.0, 1.0 - _between(0.5, 1.0, level))))
+
+
+def _gaussian_blur(image: Image.Image, level: float, draws: Draws, canvas: Canvas) -> Image.Image:
+    return image.filter(ImageFilter.GaussianBlur(radius=_between(0.1, 2.0, level)))
+
+
+OPERATIONS: dict[str, Operation] = {
+    "AutoContrast": _auto_contrast,
+    "Equalize": _equalize,
+    "Invert": _invert,
+    "Rotate": _rotate,
+    "Posterize": _posterized(lambda level: int(level / TOP * 4)),
+    "PosterizeIncreasing": _posterized(lambda level: 4 - int(level / TOP * 4)),
+    "PosterizeOriginal": _posterized(lambda level: int(level / TOP * 4) + 4),
+    "Solarize": _solarized(lambda level: min(256, int(level / TOP * 256))),
+    "SolarizeIncreasing": _solarized(lambda level: 256 - min(256, int(level / TOP * 256))),
+    "SolarizeAdd": _solarize_add,
+    "Color": _enhanced(ImageEnhance.Color, both_ways=False),
+    "ColorIncreasing": _enhanced(ImageEnhance.Color, both_ways=True),
+    "Contrast": _enhanced(ImageEnhance.Contrast, both_ways=False),
+    "ContrastIncreasing": _enhanced(ImageEnhance.Contrast, both_ways=True),
+    "Brightness": _enhanced(ImageEnhance.Brightness, both_ways=False),
+    "BrightnessIncreasing": _enhanced(ImageEnhance.Brightness, both_ways=True),
+    "Sharpness": _enhanced(ImageEnhance.Sharpness, both_ways=False),
+    "SharpnessIncreasing": _enhanced(ImageEnhance.Sharpness, both_ways=True),
+    "ShearX": _shear_x,
+    "ShearY": _shear_y,
+    "TranslateXRel": _translate_x,
+    "TranslateYRel": _translate_y,
+    "Desaturate": _desaturate,
+    "GaussianBlur": _gaussian_blur,
+}
+"""By timm's names."""

@@ -1,0 +1,60 @@
+"""Image files as RGB pictures."""
+
+from __future__ import annotations
+
+import warnings
+from os import PathLike, fspath
+
+from PIL import Image
+
+from recipe.errors import DataError
+
+MAX_PIXELS = 89_478_485
+"""Most that an image may have, Pillow's own limit: a quarter of a GiB in RGB. ImageNet's largest has 60 million."""
+
+
+class ImageError(DataError):
+    """An image that cannot be read.
+
+    Args:
+        path: Of the image.
+        problem: What is wrong with it.
+    """
+
+    def __init__(self, path: str | PathLike[str], problem: str) -> None:
+        super().__init__(f"{fspath(path)}: {problem}")
+        self.path = fspath(path)
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[type[ImageError], tuple[str, str]]:
+        return type(self), (self.path, self.problem)
+
+
+def read_image(path: str | PathLike[str]) -> Image.Image:
+    """Decodes an image file as 8-bit RGB.
+
+    As timm does it: orientation tags are ignored, transparency is dropped, grey and palettes become RGB.
+
+    Args:
+        path: A file of any format that Pillow reads.
+
+    Raises:
+        ImageError: It is missing, not an image, damaged, truncated, or has more than `MAX_PIXELS`.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # notes on odd but readable files, and on sizes that are refused here
+            with Image.open(path) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise ImageError(path, f"has {image.width} x {image.height} pixels, more than {MAX_PIXELS}")
+                return image.convert("RGB")
+    except (ImageError, MemoryError):
+        raise
+    except FileNotFoundError as error:
+        raise ImageError(path, "no such file") from error
+    except Exception as error:  # a decoder fed with damaged bytes may raise anything
+        raise ImageError(path, f"cannot be read as an image: {_short(error)}") from error
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).splitlines()[0][:200]}" if str(error) else type(error).__name__

@@ -33,7 +33,7 @@ class Canvas:
 
 
 Operation: TypeAlias = Callable[[Image.Image, float, Draws, Canvas], Image.Image]
-"""Takes an RGB image and a level; draws what timm draws after the level, which is at most a sign."""
+"""Takes an RGB image and a level; draws what timm draws after the level, which is at most a sign or a radius."""
 
 
 def _signed(value: float, draws: Draws) -> float:
@@ -118,6 +118,11 @@ def _desaturate(image: Image.Image, level: float, draws: Draws, canvas: Canvas) 
     return ImageEnhance.Color(image).enhance(min(1.0, max(0.0, 1.0 - _between(0.5, 1.0, level))))
 
 
+def _gaussian_blur_up_to(image: Image.Image, level: float, draws: Draws, canvas: Canvas) -> Image.Image:
+    radius = draws.uniform(0.1, 2.0 * _between(0.0, 1.0, level))
+    return image.filter(ImageFilter.GaussianBlur(radius=float(radius)))
+
+
 def _gaussian_blur(image: Image.Image, level: float, draws: Draws, canvas: Canvas) -> Image.Image:
     return image.filter(ImageFilter.GaussianBlur(radius=_between(0.1, 2.0, level)))
 
@@ -147,5 +152,6 @@ OPERATIONS: dict[str, Operation] = {
     "TranslateYRel": _translate_y,
     "Desaturate": _desaturate,
     "GaussianBlur": _gaussian_blur,
+    "GaussianBlurRand": _gaussian_blur_up_to,
 }
 """By timm's names."""

@@ -106,5 +106,9 @@ AUTO = {
     "originalr": _pairs(_posterizing(_ORIGINAL)),
     "v0": _pairs(_V0),
     "v0r": _pairs(_posterizing(_V0)),
+    "3a": [[("Solarize", 1.0, 5.0)], [("Desaturate", 1.0, 10.0)], [("GaussianBlurRand", 1.0, 10.0)]],
 }
-"""AutoAugment's pairs for ImageNet (arXiv 1805.09501): operation, its probability, its level; one pair an image."""
+"""AutoAugment for ImageNet (arXiv 1805.09501): one row is done to an image, each operation with its probability and level.
+
+`3a` is the three augmentations of DeiT III (arXiv 2204.07118).
+"""

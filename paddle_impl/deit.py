@@ -16,7 +16,7 @@ from paddle.nn.initializer import Constant, Initializer, Normal, TruncatedNormal
 
 from paddle_impl import layers
 from paddle_impl.heads import TokenClassifier
-from paddle_impl.layers import Conv2D, Renamed, drop_path_rates
+from paddle_impl.layers import Conv2D, Dropout, Renamed, drop_path_rates
 from paddle_impl.variants import check_patches, config_of, size_of
 
 LayerNorm = partial(nn.LayerNorm, epsilon=1e-6)
@@ -161,7 +161,7 @@ class DistillableTransformer(Renamed, TokenClassifier):
         self.cls_token = _embedding(Normal(std=1e-6), 1, width)
         if config.distilled:
             self.dist_token = _embedding(TruncatedNormal(std=0.02), 1, width)
-        self.pos_drop = nn.Dropout(drop_rate)
+        self.pos_drop = Dropout(drop_rate)
         self.encoder = Encoder(config, drop_rate, attn_drop_rate, drop_path_rates(drop_path_rate, config.depth))
         self.reset_classifier(num_classes)
         _initialise(self)

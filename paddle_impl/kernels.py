@@ -7,6 +7,9 @@ takes a tenth less, but in Paddle 3.3 a second backward through one (`retain_gra
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import paddle
 import paddle.nn.functional as F  # noqa: N812 (the name that Paddle's users know)
 from paddle import Tensor
@@ -33,24 +36,28 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return paddle.matmul(x, weight) + paddle.matmul(ones, bias.unsqueeze(0))
 
 
-def self_attention(qkv: Tensor, heads: int, dropout: float = 0.0) -> Tensor:
+def self_attention(
+    qkv: Tensor, heads: int, dropout: float = 0.0, drops: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
     """Softmax attention of every head, scaled by 1 / sqrt(head width).
 
     Args:
         qkv: Queries, keys and values, `(batch, tokens, 3 * width)`, each of them split into heads.
         heads: Number of heads.
         dropout: Dropout rate of the attention weights; 0 in evaluation.
+        drops: Does the dropout instead, of all attention weights at once, `(batch, heads, tokens, tokens)`.
 
     Returns:
         `(batch, tokens, width)`.
     """
     width = qkv.shape[-1] // 3 // heads
-    if not _eager_on_cpu():
+    if drops is not None or not _eager_on_cpu():
         q, k, v = qkv.reshape((0, 0, 3, heads, width)).transpose((2, 0, 3, 1, 4)).unbind(0)
-        return _attend(q, k, v, dropout).transpose((0, 2, 1, 3)).flatten(2)
+        return _attend(q, k, v, drops or partial(F.dropout, p=dropout)).transpose((0, 2, 1, 3)).flatten(2)
     batch, tokens, _ = qkv.shape
     chunks = _chunks(_swap(qkv.reshape((batch, tokens, 3 * heads, width))))
-    output = paddle.stack([_attend(q, k, v, dropout) for q, k, v in chunks])
+    drop = partial(F.dropout, p=dropout)
+    output = paddle.stack([_attend(q, k, v, drop) for q, k, v in chunks])
     return _swap(output.reshape((batch, heads, tokens, width))).flatten(2)
 
 
@@ -58,10 +65,10 @@ def _eager_on_cpu() -> bool:
     return paddle.in_dynamic_mode() and not in_sot_simulation_mode() and paddle.get_device() == "cpu"
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, dropout: float) -> Tensor:
+def _attend(q: Tensor, k: Tensor, v: Tensor, drop: Callable[[Tensor], Tensor]) -> Tensor:
     """Takes and returns `(..., tokens, width)`."""
     weights = F.softmax(paddle.matmul(q * q.shape[-1] ** -0.5, k, transpose_y=True))
-    return paddle.matmul(F.dropout(weights, dropout), v)
+    return paddle.matmul(drop(weights), v)
 
 
 def _swap(x: Tensor) -> Tensor:

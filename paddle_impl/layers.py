@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from math import sqrt
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import paddle
 from paddle import Tensor, nn
 from paddle.nn import initializer
@@ -88,12 +89,43 @@ def drop_path_rates(rate: float, blocks: int) -> list[float]:
     return [float(np.float32(each)) for each in rates] if blocks > 1 else [0.0] * blocks
 
 
+Uniform: TypeAlias = Callable[[tuple[int, ...]], npt.NDArray[np.float64]]
+"""Draws numbers of this shape, uniform in [0, 1)."""
+
+
+def _mask(draw: Uniform, x: Tensor, shape: tuple[int, ...], rate: float) -> Tensor:
+    """Zero or 1 / (1 - rate) for each entry of `shape`, in the type of `x`."""
+    kept = np.asarray(draw(shape) < 1 - rate, np.float64) / (1 - rate)
+    return paddle.to_tensor(kept, place=x.place).astype(x.dtype)
+
+
+class Dropout(nn.Dropout):
+    """`paddle.nn.Dropout` that can be handed its draws.
+
+    Attributes:
+        draw: Where a mask is drawn from, once a call; none leaves it to Paddle's generator.
+    """
+
+    draw: Uniform | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Takes and returns a tensor of any shape; the same tensor in evaluation."""
+        if self.draw is None or self.p == 0 or not self.training:
+            return super().forward(x)
+        return x * _mask(self.draw, x, tuple(x.shape), self.p)
+
+
 class DropPath(nn.Layer):
     """Drops the residual branch of whole samples in training (arXiv 1603.09382), and scales up those it keeps.
 
     Args:
         rate: Share of samples that lose the branch.
+
+    Attributes:
+        draw: Where a mask is drawn from, once a call; none leaves it to Paddle's generator.
     """
+
+    draw: Uniform | None = None
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -103,6 +135,8 @@ class DropPath(nn.Layer):
         """Takes and returns `(batch, ...)`; the same tensor in evaluation."""
         if self.drop_prob == 0.0 or not self.training:
             return x
+        if self.draw is not None:
+            return x * _mask(self.draw, x, (x.shape[0],) + (1,) * (x.ndim - 1), self.drop_prob)
         keep = 1 - self.drop_prob
         mask = paddle.bernoulli(paddle.full([x.shape[0]] + [1] * (x.ndim - 1), keep, dtype=x.dtype))
         return x * (mask / keep)
@@ -122,14 +156,15 @@ class Attention(nn.Layer):
         super().__init__()
         self.num_heads = heads
         self.qkv = Linear(width, width * 3)
-        self.attn_drop = nn.Dropout(attn_drop)
+        self.attn_drop = Dropout(attn_drop)
         self.proj = Linear(width, width)
-        self.proj_drop = nn.Dropout(proj_drop)
+        self.proj_drop = Dropout(proj_drop)
 
     def forward(self, x: Tensor) -> Tensor:
         """Takes and returns tokens `(batch, tokens, width)`."""
+        drops = self.attn_drop if self.attn_drop.draw is not None else None
         dropout = self.attn_drop.p if self.training else 0.0
-        return self.proj_drop(self.proj(self_attention(self.qkv(x), self.num_heads, dropout)))
+        return self.proj_drop(self.proj(self_attention(self.qkv(x), self.num_heads, dropout, drops)))
 
 
 class Mlp(nn.Layer):
@@ -145,9 +180,9 @@ class Mlp(nn.Layer):
         super().__init__()
         self.fc1 = Linear(width, hidden)
         self.act = nn.GELU()
-        self.drop1 = nn.Dropout(drop)
+        self.drop1 = Dropout(drop)
         self.fc2 = Linear(hidden, width)
-        self.drop2 = nn.Dropout(drop)
+        self.drop2 = Dropout(drop)
 
     def forward(self, x: Tensor) -> Tensor:
         """Takes and returns `(..., width)`."""

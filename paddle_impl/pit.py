@@ -15,7 +15,7 @@ from paddle import Tensor, nn
 from paddle.nn.initializer import TruncatedNormal
 
 from paddle_impl.heads import TokenClassifier
-from paddle_impl.layers import Block, Conv2D, Linear
+from paddle_impl.layers import Block, Conv2D, Dropout, Linear
 from paddle_impl.variants import config_of, size_of
 
 LayerNorm = partial(nn.LayerNorm, epsilon=1e-6)
@@ -178,7 +178,7 @@ class PoolingTransformer(TokenClassifier):
         self.pos_embed = _embedding(1, widths[0], rows, columns)
         self.cls_token = _embedding(1, 2 if config.distilled else 1, widths[0])
         self.patch_embed = ConvEmbedding(in_channels, widths[0], config.patch_size, config.stride)
-        self.pos_drop = nn.Dropout(drop_rate)
+        self.pos_drop = Dropout(drop_rate)
         self.transformers = nn.LayerList(
             Transformer(width, heads, config.mlp_ratio, drop_rate, attn_drop_rate, drop_path_rates)
             for width, heads, drop_path_rates in zip(widths, config.heads, rates, strict=True)

@@ -15,7 +15,7 @@ import paddle.nn.functional as F  # noqa: N812 (the name that Paddle's users kno
 from paddle import Tensor, nn
 from paddle.nn.initializer import Constant, Normal
 
-from paddle_impl.layers import Conv2D, DropPath, Linear, drop_path_rates
+from paddle_impl.layers import Conv2D, Dropout, DropPath, Linear, drop_path_rates
 from paddle_impl.norms import BatchNorm2D
 from paddle_impl.variants import check_classes, config_of
 
@@ -218,7 +218,7 @@ class RegNet(nn.Layer):
             Stage(narrow, wide, config, rates[end - depth : end])
             for narrow, wide, depth, end in zip(before, config.widths, config.depth, ends, strict=True)
         )
-        self.head = nn.Sequential(GlobalPooling(), nn.Dropout(drop_rate), nn.Identity())
+        self.head = nn.Sequential(GlobalPooling(), Dropout(drop_rate), nn.Identity())
         self.reset_classifier(num_classes)
         _initialise(self)
 

@@ -138,9 +138,7 @@ class TrainLoader(_Loader):
         """
         split = self._split
         order = self._order(split.count, self._repeats, self._randomness, epoch)
-        places = [
-            (update, micro) for update in range(start_update, split.updates) for micro in split.micro_batches()
-        ]
+        places = [(update, micro) for update in range(start_update, split.updates) for micro in split.micro_batches()]
         ahead = (self._items(order, epoch, split.positions(*place)) for place in places)
         update: list[tuple[Any, Any]] = []
         for place, (images, failures) in zip(places, self._feed.batches(ahead), strict=True):
@@ -190,9 +188,7 @@ class EvalLoader(_Loader):
         corrupt: Images that could not be read so far; they are left out of the batches.
     """
 
-    def __init__(
-        self, config: Config, samples: Samples, world: int = 1, rank: int = 0, *, prepare: Prepare
-    ) -> None:
+    def __init__(self, config: Config, samples: Samples, world: int = 1, rank: int = 0, *, prepare: Prepare) -> None:
         super().__init__(config, samples, prepare)
         self._share = range(rank, len(samples), world)
 

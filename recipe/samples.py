@@ -191,8 +191,8 @@ def check(samples: Samples, num_classes: int, trained: Samples | None = None) ->
     beyond = samples.labels >= num_classes
     if samples.classes and len(samples.classes) != num_classes:
         raise DataError(
-            f"{samples.root}: has {len(samples.classes)} folders of classes, model.num_classes is {num_classes}; labels "
-            "are the folders in order, so that both must agree"
+            f"{samples.root}: has {len(samples.classes)} folders of classes, model.num_classes is {num_classes}; "
+            "labels are the folders in order, so that both must agree"
         )
     if beyond.any():
         first = int(np.argmax(beyond))

@@ -22,7 +22,7 @@ from reference_torch.training.random import drawing_from
 
 
 def train_transform(config: Config) -> Any:
-    """timm's training transform, from an RGB picture to a tensor `(3, size, size)`."""
+    """The training transform of timm, from an RGB picture to a tensor `(3, size, size)`."""
     given, data = config.augmentation, config.data
     return create_transform(
         config.model.image_size,
@@ -42,7 +42,7 @@ def train_transform(config: Config) -> Any:
 
 
 def eval_transform(config: Config) -> Any:
-    """timm's evaluation transform, from an RGB picture to a tensor `(3, size, size)`."""
+    """The evaluation transform of timm, from an RGB picture to a tensor `(3, size, size)`."""
     data = config.data
     return create_transform(
         config.model.image_size,
@@ -137,9 +137,9 @@ class Mixing:
 
 
 def sampler_order(count: int, repeats: int, randomness: Randomness, epoch: int) -> Indices:
-    """The order in which timm's sampler of repeated augmentation shows the images to a single rank; one repeat shuffles.
+    """The order in which timm's sampler of repeated augmentation shows the images to a single rank.
 
-    Without its rounding of the epoch to a multiple of 256.
+    One repeat is a shuffle. Without the sampler's rounding of the epoch to a multiple of 256.
     """
     sampler = RepeatAugSampler(range(count), num_replicas=1, rank=0, num_repeats=repeats, selected_round=0)
     with drawing_from(randomness.stream("order", epoch)):
@@ -160,9 +160,7 @@ class TrainLoader(batches.TrainLoader):
         DataError: The set has fewer images than an update takes.
     """
 
-    def __init__(
-        self, config: Config, samples: Samples, randomness: Randomness, world: int = 1, rank: int = 0
-    ) -> None:
+    def __init__(self, config: Config, samples: Samples, randomness: Randomness, world: int = 1, rank: int = 0) -> None:
         prepare, mix = Augmented(config, randomness), Mixing.of(config) or _tensors
         super().__init__(config, samples, randomness, world, rank, prepare=prepare, mix=mix, order=sampler_order)
 

@@ -122,7 +122,7 @@ def drawing_from(draws: Draws) -> Iterator[None]:
     face, tensors = PythonFace(draws), TorchFace(draws)
     numpy = _Instead(np, random=NumpyFace(draws))
     drawing = _Instead(torch, rand=tensors.rand, randperm=tensors.randperm, empty=tensors.empty)
-    faces = [
+    faces: list[tuple[Any, dict[str, Any]]] = [
         (timm.data.auto_augment, {"random": face, "np": numpy}),
         (timm.data.mixup, {"np": numpy}),
         (timm.data.random_erasing, {"random": face, "torch": drawing}),

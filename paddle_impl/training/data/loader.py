@@ -61,9 +61,7 @@ class TrainLoader(batches.TrainLoader):
         DataError: The set has fewer images than an update takes.
     """
 
-    def __init__(
-        self, config: Config, samples: Samples, randomness: Randomness, world: int = 1, rank: int = 0
-    ) -> None:
+    def __init__(self, config: Config, samples: Samples, randomness: Randomness, world: int = 1, rank: int = 0) -> None:
         prepare = Augmented(TrainTransform.of(config), randomness)
         super().__init__(config, samples, randomness, world, rank, prepare=prepare, mix=Mixing.of(config))
 

@@ -41,9 +41,7 @@ def _signed(value: float, draws: Draws) -> float:
 
 
 def _moved(image: Image.Image, matrix: tuple[float, ...], canvas: Canvas) -> Image.Image:
-    return image.transform(
-        image.size, Image.Transform.AFFINE, matrix, resample=canvas.resample, fillcolor=canvas.fill
-    )
+    return image.transform(image.size, Image.Transform.AFFINE, matrix, resample=canvas.resample, fillcolor=canvas.fill)
 
 
 def _auto_contrast(image: Image.Image, level: float, draws: Draws, canvas: Canvas) -> Image.Image:

@@ -127,7 +127,9 @@ def _rand(notation: str, parts: Sequence[str]) -> RandAugment:
     total = sum(operations.values())
     weights = tuple(weight / total for weight in operations.values()) if total else None
     if weights is not None and given["n"] > len(weights):
-        raise ConfigError(f"augmentation.auto {notation!r}: {int(given['n'])} different ones of {len(weights)} operations")
+        raise ConfigError(
+            f"augmentation.auto {notation!r}: {int(given['n'])} different ones of {len(weights)} operations"
+        )
     return RandAugment(tuple(replace(step, name=name) for name in operations), int(given["n"]), weights)
 
 

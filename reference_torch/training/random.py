@@ -16,6 +16,7 @@ import timm.data.random_erasing
 import timm.data.transforms
 import torch
 import torchvision.transforms.transforms
+from PIL import Image, ImageOps
 from timm.layers import DropPath
 from torch import Tensor, nn
 
@@ -113,17 +114,23 @@ class _Instead:
         return getattr(self._module, name)
 
 
+def _posterize(image: Image.Image, bits: int) -> Image.Image:
+    """Keeps no bit where timm asks for none, at level 10; that raises from Pillow 13 on."""
+    return ImageOps.posterize(image, bits) if bits > 0 else image.point([0] * (256 * len(image.getbands())))
+
+
 @contextmanager
 def drawing_from(draws: Draws) -> Iterator[None]:
     """Lets timm's augmentation, mixup, erasing and sampler, and torchvision's transforms, draw from a stream.
 
-    Their module-level names `random`, `np` and `torch` are replaced for as long, in this process: not for threads.
+    Their module-level names `random`, `np` and `torch` are replaced for as long, in this process: not for threads. So
+    is Pillow's `posterize`, which timm calls with zero bits.
     """
     face, tensors = PythonFace(draws), TorchFace(draws)
     numpy = _Instead(np, random=NumpyFace(draws))
     drawing = _Instead(torch, rand=tensors.rand, randperm=tensors.randperm, empty=tensors.empty)
     faces: list[tuple[Any, dict[str, Any]]] = [
-        (timm.data.auto_augment, {"random": face, "np": numpy}),
+        (timm.data.auto_augment, {"random": face, "np": numpy, "ImageOps": _Instead(ImageOps, posterize=_posterize)}),
         (timm.data.mixup, {"np": numpy}),
         (timm.data.random_erasing, {"random": face, "torch": drawing}),
         (timm.data.transforms, {"random": face}),

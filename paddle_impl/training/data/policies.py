@@ -108,7 +108,7 @@ AUTO = {
     "v0r": _pairs(_posterizing(_V0)),
     "3a": [[("Solarize", 1.0, 5.0)], [("Desaturate", 1.0, 10.0)], [("GaussianBlurRand", 1.0, 10.0)]],
 }
-"""AutoAugment for ImageNet (arXiv 1805.09501): a row is done to an image, each operation with a probability and a level.
+"""AutoAugment for ImageNet (arXiv 1805.09501): each row is done to an image, with probabilities and levels.
 
 `3a` is the three augmentations of DeiT III (arXiv 2204.07118).
 """

@@ -115,7 +115,7 @@ class _Instead:
 
 
 def _posterize(image: Image.Image, bits: int) -> Image.Image:
-    """Keeps no bit where timm asks for none, at level 10; that raises from Pillow 13 on."""
+    """Keeps no bit where timm asks for none, at level 10; recent Pillow refuses that, older made it black."""
     return ImageOps.posterize(image, bits) if bits > 0 else image.point([0] * (256 * len(image.getbands())))
 
 

@@ -80,7 +80,7 @@ def _translate_y(image: Image.Image, level: float, draws: Draws, canvas: Canvas)
 def _posterized(bits: Callable[[float], int]) -> Operation:
     def posterize(image: Image.Image, level: float, draws: Draws, canvas: Canvas) -> Image.Image:
         kept = bits(level)
-        if kept < 1:  # black, as Pillow made it before version 13, which raises; a level of 10 asks for it
+        if kept < 1:  # black, as Pillow made it before it refused; level 10 asks for it
             return image.point([0] * (256 * len(image.getbands())))
         return image if kept >= 8 else ImageOps.posterize(image, kept)
 

@@ -85,5 +85,5 @@ def test_crops_are_timms(shape: tuple[int, int], ratio: tuple[float, float]) -> 
 def test_unknown_interpolation(config: Config) -> None:
     config = replace(config, data=replace(config.data, interpolation="lanczos"))
     for transform in (TrainTransform, EvalTransform):
-        with pytest.raises(ConfigError, match="data.interpolation is 'lanczos'; known: bicubic, bilinear"):
+        with pytest.raises(ConfigError, match=r"data\.interpolation is 'lanczos'; known: bicubic, bilinear"):
             transform.of(config)

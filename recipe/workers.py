@@ -141,7 +141,7 @@ class _Pool:
 
     def batches(self, batches: Iterable[Sequence[Item]]) -> Iterator[tuple[Images, list[Failure]]]:
         while self._asked:  # of those who stopped taking batches
-            self._asked.popleft().answer()
+            self._asked.popleft().receive()
         coming, free = iter(batches), deque(range(self._slots))
         filling: deque[tuple[int, int, int]] = deque()
         while True:
@@ -183,14 +183,18 @@ class _Worker:
             raise self._died() from None
 
     def answer(self) -> list[Failure]:
-        try:
-            failures, problem = self.connection.recv()
-        except (EOFError, OSError):
-            raise self._died() from None
+        failures, problem = self.receive()
         if problem:
             lines = problem.splitlines()
             raise DataError(f"an image could not be prepared: {lines[-1]}", lines)
-        return failures  # type: ignore[no-any-return]  # what came through the pipe
+        return failures
+
+    def receive(self) -> tuple[list[Failure], str]:
+        try:
+            answer: tuple[list[Failure], str] = self.connection.recv()
+        except (EOFError, OSError):
+            raise self._died() from None
+        return answer
 
     def _died(self) -> DataError:
         self.process.join(_PATIENCE)

@@ -8,7 +8,7 @@ from PIL import Image
 from timm.data import auto_augment as timm_augment
 
 from paddle_impl.training.data.operations import OPERATIONS, Canvas
-from paddle_impl.training.data.randaugment import Step, parse
+from paddle_impl.training.data.randaugment import RandAugment, Step, parse
 from recipe.draws import Seeded
 from recipe.errors import ConfigError
 from reference_torch.training.random import drawing_from
@@ -69,6 +69,8 @@ def test_every_policy_is_timms(photographs: list[Image.Image], notation: str) ->
 @pytest.mark.parametrize("name", list(timm_augment._RAND_TRANSFORMS + timm_augment._RAND_INCREASING_TRANSFORMS))
 def test_operations_of_randaugment_are_all_there(name: str) -> None:
     plain, increasing = parse("rand-m9"), parse("rand-m9-inc1")
+    assert isinstance(plain, RandAugment)
+    assert isinstance(increasing, RandAugment)
     assert {step.name for step in (*plain.steps, *increasing.steps)} >= {name}
 
 

@@ -1,0 +1,152 @@
+"""Folders and lists of images, and what is wrong with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recipe.config import Data
+from recipe.errors import DataError
+from recipe.samples import Sample, Samples, check, find, read_folder, read_list
+
+
+def _touch(root: Path, *names: str) -> None:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def _names(samples: Samples) -> list[str]:
+    return [str(sample.path.relative_to(samples.root)) for sample in samples]
+
+
+def test_a_folder_a_class_in_sorted_order(tmp_path: Path) -> None:
+    _touch(tmp_path, "b/2.JPEG", "b/1.png", "a/deep/er/x.jpg", "a/z.webp", "c10/x.jpg", "c9/x.jpg")
+    _touch(tmp_path, "a/notes.txt", "a/._x.jpg", ".cache/x.jpg", "readme.jpg")
+    samples = read_folder(tmp_path)
+    assert samples.classes == ("a", "b", "c10", "c9")
+    assert _names(samples) == ["a/deep/er/x.jpg", "a/z.webp", "b/1.png", "b/2.JPEG", "c10/x.jpg", "c9/x.jpg"]
+    assert samples.labels.tolist() == [0, 0, 1, 1, 2, 3]
+    assert samples[2] == Sample(tmp_path / "b/1.png", 1)
+    assert len(samples[1:3]) == 2
+
+
+def test_a_folder_that_is_linked(tmp_path: Path) -> None:
+    _touch(tmp_path / "elsewhere", "x.jpg")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "linked").symlink_to(tmp_path / "elsewhere")
+    assert _names(read_folder(tmp_path / "set")) == ["linked/x.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (None, r"set: no such folder of images"),
+        ((), r"set: has no folder, but images are read from a folder a class"),
+        (("x.jpg",), r"set: has no folder"),
+        (("a/x.jpg", "b/notes.txt", "c/d/.x.jpg"), r"set: no image \(.*\) in the folders of classes b, c$"),
+    ],
+)
+def test_folders_that_hold_no_set(tmp_path: Path, names: tuple[str, ...] | None, message: str) -> None:
+    if names is not None:
+        (tmp_path / "set").mkdir()
+        _touch(tmp_path / "set", *names)
+    with pytest.raises(DataError, match=message):
+        read_folder(tmp_path / "set")
+
+
+def test_a_list_of_images(tmp_path: Path) -> None:
+    path = tmp_path / "train_list.txt"
+    path.write_text("\ufefftrain/n01/a b.JPEG 3\n\ntrain/n02/c.JPEG\t \n".replace("\t ", " 0") + "/abs/x.jpg 12\r\n")
+    samples = read_list(path)
+    assert [str(sample.path) for sample in samples] == [
+        str(tmp_path / "train/n01/a b.JPEG"),
+        str(tmp_path / "train/n02/c.JPEG"),
+        "/abs/x.jpg",
+    ]
+    assert samples.labels.tolist() == [3, 0, 12]
+    assert samples.classes == ()
+
+
+def test_lines_of_another_form_are_all_named(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_text("a.jpg 1\nb.jpg\nc.jpg -1\n 5\nd.jpg 1.5\ne.jpg ٣\n" + "f.jpg x\n" * 10)
+    with pytest.raises(DataError) as caught:
+        read_list(path)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == f"{path}:2: expected `relative/path label`, found 'b.jpg'"
+    assert [line.split(":")[1] for line in lines[:-1]] == ["2", "3", "4", "5", "6", "7"]
+    assert lines[-1].strip() == "and 9 more lines"
+
+
+@pytest.mark.parametrize(("content", "message"), [(b"\n \n", "is empty"), (b"\xff\xfe 1", "cannot be read as a list")])
+def test_lists_that_hold_nothing(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "list.txt"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read_list(path)
+
+
+def test_missing_lists(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="No such file"):
+        read_list(tmp_path / "list.txt")
+
+
+def test_sets_are_found_where_they_usually_are(tmp_path: Path) -> None:
+    _touch(tmp_path, "train/a/1.jpg", "val/a/2.jpg", "mine/a/3.jpg")
+    assert _names(find(Data(path=str(tmp_path)), "train")) == ["a/1.jpg"]
+    assert _names(find(Data(path=str(tmp_path)), "validation")) == ["a/2.jpg"]
+    assert _names(find(Data(path=str(tmp_path), validation="mine"), "validation")) == ["a/3.jpg"]
+    (tmp_path / "train_list.txt").write_text("train/a/1.jpg 7\n")
+    assert find(Data(path=str(tmp_path)), "train").labels.tolist() == [7]
+    assert find(Data(path=str(tmp_path), format="folder"), "train").labels.tolist() == [0]
+    (tmp_path / "few.txt").write_text("train/a/1.jpg 2\n")
+    few = find(Data(path=str(tmp_path), train="few.txt"), "train")
+    assert (few.labels.tolist(), few.names) == ([2], (str(tmp_path / "train/a/1.jpg"),))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"path": "gone"}, r"gone: no such folder \(data\.path\)"),
+        ({}, r"no images to use for validation; looked for val_list\.txt, val, validation \(data\.format is auto\)"),
+        ({"format": "list"}, r"looked for val_list\.txt \(data\.format is list\)"),
+        ({"validation": "mine"}, r"looked for mine \(data\.format is auto\)"),
+    ],
+)
+def test_sets_that_are_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: dict[str, Any], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=message):
+        find(Data(**{"path": str(tmp_path), **data}), "validation")
+
+
+def _labelled(labels: list[int], classes: tuple[str, ...] = ()) -> Samples:
+    return Samples.of([Sample(Path(f"{at}.jpg"), label) for at, label in enumerate(labels)], classes, Path("set"))
+
+
+def test_classes_must_be_those_of_the_head_and_of_training() -> None:
+    assert check(_labelled([0, 1, 1], ("a", "b")), 2) == ()
+    with pytest.raises(DataError, match=r"set: has 2 folders of classes, model\.num_classes is 1000"):
+        check(_labelled([0, 1], ("a", "b")), 1000)
+    with pytest.raises(DataError, match=r"set: 2 labels are not below model\.num_classes=3; the first is 3, of 1\.jpg"):
+        check(_labelled([0, 3, 7]), 3)
+    with pytest.raises(DataError) as caught:
+        check(_labelled([0, 1], ("a", "b")), 2, _labelled([0, 1], ("a", "c")))
+    assert caught.value.details == ("only here: b", "only there: c")
+
+
+def test_classes_without_an_image_are_told_but_possible() -> None:
+    (note,) = check(_labelled([0, 3, 5]), 12)
+    assert note == "set: no image of 9 of 12 labels: 1, 2, 4, 6, 7, 8 and 3 more"
+
+
+def test_samples_at_hand() -> None:
+    samples = Samples.of([Sample(Path("a.jpg"), 1)], ["x", "y"])
+    assert (list(samples), samples.classes) == ([Sample(Path("a.jpg"), 1)], ("x", "y"))
+    assert samples.labels.dtype == np.int64

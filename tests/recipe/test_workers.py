@@ -1,0 +1,101 @@
+"""Worker processes: that they end with the trainer, and what is said when they fail."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recipe.errors import DataError
+from recipe.workers import Feed, Item
+
+ROOT = Path(__file__).parents[2]
+SHAPE = (4, 3, 2, 2)
+ITEMS = [Item("x", ()) for _ in range(4)]
+
+
+@pytest.fixture
+def feed() -> Iterator[Feed]:
+    broken: Any = int  # fails on an item with an error that is not about an image
+    with closing(Feed(broken, SHAPE, 2)) as made:
+        yield made
+
+
+def test_an_error_in_a_worker_arrives_with_its_trace(feed: Feed) -> None:
+    with pytest.raises(DataError, match=r"an image could not be prepared: TypeError: int\(\) argument") as caught:
+        next(feed.batches([ITEMS]))
+    assert any("recipe/workers.py" in line for line in caught.value.details)
+
+
+def test_a_worker_that_is_killed_is_named(feed: Feed) -> None:
+    process = feed._started()._workers[0].process
+    os.kill(process.pid, signal.SIGKILL)
+    with pytest.raises(DataError, match=rf"pid {process.pid}\) was killed by SIGKILL; memory may be short") as caught:
+        for _ in feed.batches([ITEMS] * 10):
+            pass
+    assert "data.workers" in caught.value.summary
+
+
+def test_closing_ends_the_workers(feed: Feed) -> None:
+    processes = [worker.process for worker in feed._started()._workers]
+    feed.close()
+    assert all(process.exitcode == 0 for process in processes)
+    assert feed._started()._workers, "and they start again"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_to_the_group_are_the_trainers_business(feed: Feed, number: signal.Signals) -> None:
+    with pytest.raises(DataError):
+        next(feed.batches([ITEMS]))  # they are up
+    for worker in feed._started()._workers:
+        os.kill(worker.process.pid, number)
+    with pytest.raises(DataError, match="could not be prepared"):
+        next(feed.batches([ITEMS]))
+
+
+def test_batches_are_prepared_by_hand_without_workers() -> None:
+    feed = Feed(lambda item: np.full(SHAPE[1:], float(item.path), np.float32), SHAPE, 0)
+    batches = [[Item("1", ()), Item("2", ())], [Item("3", ())]]
+    found = [images[:, 0, 0, 0].tolist() for images, _ in feed.batches(batches)]
+    assert found == [[1, 2], [3]]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_workers_end_with_a_trainer_that_is_killed() -> None:
+    code = """
+        import time
+        from recipe.workers import Feed, Item
+        feed = Feed(int, (4, 3, 2, 2), 2)
+        try:
+            next(feed.batches([[Item("x", ())] * 4]))
+        except Exception:
+            print(*(worker.process.pid for worker in feed._started()._workers), flush=True)
+        time.sleep(60)
+    """
+    program = [sys.executable, "-c", textwrap.dedent(code)]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True, cwd=ROOT) as trainer:
+        assert trainer.stdout is not None
+        workers = [int(pid) for pid in trainer.stdout.readline().split()]
+        trainer.kill()
+    deadline = time.monotonic() + 5
+    while any(_runs(pid) for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert len(workers) == 2
+    assert not any(_runs(pid) for pid in workers)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False

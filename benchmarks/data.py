@@ -28,13 +28,13 @@ from recipe.draws import Seeded
 from recipe.samples import Samples, read_folder
 
 _PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
-_COPIES = 160
+_COPIES = 800
 _SIZE = (500, 375)
 
 
 @click.command()
 @click.option("--workers", default="0,1,2,3,4", show_default=True, help="Numbers of worker processes.")
-@click.option("--batches", default=8, show_default=True, help="Batches that are timed, after two that are not.")
+@click.option("--batches", default=30, show_default=True, help="Batches that are timed, after ten that are not.")
 @click.option("--runs", default=3, show_default=True, help="Runs of each loader, interleaved; the median counts.")
 @click.option("--json", "target", type=click.Path(path_type=Path), help="Write the figures here.")
 def main(workers: str, batches: int, runs: int, target: Path | None) -> None:
@@ -78,7 +78,7 @@ def _rate(
     batches: int,
 ) -> float:
     iterator, close = make(samples, workers)
-    for _ in range(2):
+    for _ in range(10):
         next(iterator)
     start = time.perf_counter()
     for _ in range(batches):
@@ -98,10 +98,12 @@ def _theirs(samples: Samples, workers: int) -> tuple[Iterator[Any], Callable[[],
 
     compat.prepare_timm()
     import torch
-    from timm.data import ImageDataset, Mixup
+    from timm.data import ImageDataset, Mixup, auto_augment
 
     from reference_torch.training.data import train_transform
+    from reference_torch.training.random import IMAGE_OPERATIONS
 
+    auto_augment.ImageOps = IMAGE_OPERATIONS
     torch.set_num_threads(1)
     dataset = ImageDataset(str(samples.root), transform=train_transform(_configured(workers)))
     loader = torch.utils.data.DataLoader(

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import click
 import skimage.data
@@ -28,33 +28,40 @@ from recipe.draws import Seeded
 from recipe.samples import Samples, read_folder
 
 _PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
-_COPIES = 160
+_COPIES = 800
 _SIZE = (500, 375)
+_BATCH = 64
+Loader: TypeAlias = Callable[[Samples, int], tuple[Iterator[Any], Callable[[], None]]]
 
 
 @click.command()
 @click.option("--workers", default="0,1,2,3,4", show_default=True, help="Numbers of worker processes.")
-@click.option("--batches", default=8, show_default=True, help="Batches that are timed, after two that are not.")
+@click.option("--batches", default=30, show_default=True, help="Batches that are timed, after ten that are not.")
 @click.option("--runs", default=3, show_default=True, help="Runs of each loader, interleaved; the median counts.")
 @click.option("--json", "target", type=click.Path(path_type=Path), help="Write the figures here.")
 def main(workers: str, batches: int, runs: int, target: Path | None) -> None:
-    """Prints images per second."""
+    """Prints images per second, and the processor time an image that is taken from the training process."""
     counts = [int(count) for count in workers.split(",")]
     loaders = {"this project": _ours, "timm and torch's DataLoader": _theirs}
+    found: dict[tuple[str, int], list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         samples = _photographs(Path(folder))
-        rates: dict[tuple[str, int], list[float]] = {}
         for _ in range(runs):
             for name, loader in loaders.items():
                 for count in counts:
-                    rates.setdefault((name, count), []).append(_rate(loader, samples, count, batches))
-    table = Table("workers", *loaders, title=f"images/s, {os.cpu_count()} processors")
+                    found.setdefault((name, count), []).append(_measure(loader, samples, count, batches))
+    table = Table("workers", *loaders, title=f"images/s (ms of the training process), {os.cpu_count()} processors")
     for count in counts:
-        table.add_row(str(count), *(f"{statistics.median(rates[name, count]):.0f}" for name in loaders))
+        table.add_row(str(count), *(_median(found[name, count]) for name in loaders))
     Console().print(table)
     if target:
-        found = [{"loader": name, "workers": count, "rates": values} for (name, count), values in rates.items()]
-        target.write_text(json.dumps(found, indent=2))
+        rows = [{"loader": name, "workers": count, "runs": runs} for (name, count), runs in found.items()]
+        target.write_text(json.dumps(rows, indent=2))
+
+
+def _median(runs: list[tuple[float, float]]) -> str:
+    rate, taken = (statistics.median(values) for values in zip(*runs, strict=True))
+    return f"{rate:.0f} ({taken:.2f})"
 
 
 def _photographs(folder: Path) -> Samples:
@@ -67,25 +74,21 @@ def _photographs(folder: Path) -> Samples:
 
 
 def _configured(workers: int) -> Config:
-    config = Config(data=Data(batch_size=64, workers=workers))
+    config = Config(data=Data(batch_size=_BATCH, workers=workers))
     return replace(config, model=replace(config.model, num_classes=len(_PHOTOGRAPHS)))
 
 
-def _rate(
-    make: Callable[[Samples, int], tuple[Iterator[Any], Callable[[], None]]],
-    samples: Samples,
-    workers: int,
-    batches: int,
-) -> float:
+def _measure(make: Loader, samples: Samples, workers: int, batches: int) -> tuple[float, float]:
+    """Images a second, and milliseconds an image of this process's processor time."""
     iterator, close = make(samples, workers)
-    for _ in range(2):
+    for _ in range(10):
         next(iterator)
-    start = time.perf_counter()
+    start, busy = time.perf_counter(), time.process_time()
     for _ in range(batches):
         next(iterator)
-    taken = time.perf_counter() - start
+    taken, busy = time.perf_counter() - start, time.process_time() - busy
     close()
-    return batches * 64 / taken
+    return batches * _BATCH / taken, 1000 * busy / (batches * _BATCH)
 
 
 def _ours(samples: Samples, workers: int) -> tuple[Iterator[Any], Callable[[], None]]:
@@ -98,14 +101,16 @@ def _theirs(samples: Samples, workers: int) -> tuple[Iterator[Any], Callable[[],
 
     compat.prepare_timm()
     import torch
-    from timm.data import ImageDataset, Mixup
+    from timm.data import ImageDataset, Mixup, auto_augment
 
     from reference_torch.training.data import train_transform
+    from reference_torch.training.random import IMAGE_OPERATIONS
 
+    auto_augment.ImageOps = IMAGE_OPERATIONS
     torch.set_num_threads(1)
     dataset = ImageDataset(str(samples.root), transform=train_transform(_configured(workers)))
     loader = torch.utils.data.DataLoader(
-        dataset, 64, shuffle=True, num_workers=workers, drop_last=True, persistent_workers=workers > 0
+        dataset, _BATCH, shuffle=True, num_workers=workers, drop_last=True, persistent_workers=workers > 0
     )
     mixup = Mixup(0.8, 1.0, num_classes=len(_PHOTOGRAPHS))
     return (mixup(*batch) for _ in range(1000) for batch in loader), lambda: None

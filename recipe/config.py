@@ -69,10 +69,11 @@ class Augmentation:
         scale: Share of the area that a random crop covers.
         ratio: Width over height of a random crop.
         flip: Probability of a horizontal flip.
-        auto: RandAugment (`rand-m9-mstd0.5-inc1`) or AutoAugment (`original`) in timm's notation; none leaves it out.
+        auto: RandAugment or AutoAugment in timm's notation (`rand-m9-mstd0.5-inc1`, `original-mstd0.5`); none leaves
+            it out.
         color_jitter: Strength of colour jitter; only where `auto` is none.
         erasing: Probability that a rectangle is erased.
-        erasing_mode: `pixel` (normal noise a pixel), `rand` (one colour) or `const` (black).
+        erasing_mode: `pixel` (normal noise a pixel), `rand` (one colour) or `const` (`Data.mean`, zero to the model).
         erasing_count: Most rectangles an image.
         repeats: Times that an image is seen in one epoch, each augmented anew; that many times fewer images are seen.
     """

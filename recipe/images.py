@@ -47,7 +47,8 @@ def read_image(path: str | PathLike[str]) -> Image.Image:
             with Image.open(path) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise ImageError(path, f"has {image.width} x {image.height} pixels, more than {MAX_PIXELS}")
-                picture: Image.Image = image.convert("RGB")
+                image.load()
+                picture: Image.Image = image if image.mode == "RGB" else image.convert("RGB")
                 return picture
     except (ImageError, MemoryError):
         raise

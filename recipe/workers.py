@@ -100,8 +100,9 @@ class Feed:
             TrainingError: A worker died or failed, or other batches were asked for meanwhile.
         """
         if self._workers == 0:
+            whole = np.empty(self._shape, np.float32)
             for items in batches:
-                images = np.empty((len(items), *self._shape[1:]), np.float32)
+                images = whole[: len(items)]
                 yield images, _fill(self._prepare, images, items)
             return
         self._turn += 1

@@ -115,8 +115,11 @@ class _Instead:
 
 
 def _posterize(image: Image.Image, bits: int) -> Image.Image:
-    """Keeps no bit where timm asks for none, at level 10; recent Pillow refuses that, older made it black."""
     return ImageOps.posterize(image, bits) if bits > 0 else image.point([0] * (256 * len(image.getbands())))
+
+
+IMAGE_OPERATIONS = _Instead(ImageOps, posterize=_posterize)
+"""`PIL.ImageOps`, but black where timm keeps no bit, at level 10: older Pillow did so, recent one raises."""
 
 
 @contextmanager
@@ -124,13 +127,13 @@ def drawing_from(draws: Draws) -> Iterator[None]:
     """Lets timm's augmentation, mixup, erasing and sampler, and torchvision's transforms, draw from a stream.
 
     Their module-level names `random`, `np` and `torch` are replaced for as long, in this process: not for threads. So
-    is Pillow's `posterize`, which timm calls with zero bits.
+    is `ImageOps`, by `IMAGE_OPERATIONS`.
     """
     face, tensors = PythonFace(draws), TorchFace(draws)
     numpy = _Instead(np, random=NumpyFace(draws))
     drawing = _Instead(torch, rand=tensors.rand, randperm=tensors.randperm, empty=tensors.empty)
     faces: list[tuple[Any, dict[str, Any]]] = [
-        (timm.data.auto_augment, {"random": face, "np": numpy, "ImageOps": _Instead(ImageOps, posterize=_posterize)}),
+        (timm.data.auto_augment, {"random": face, "np": numpy, "ImageOps": IMAGE_OPERATIONS}),
         (timm.data.mixup, {"np": numpy}),
         (timm.data.random_erasing, {"random": face, "torch": drawing}),
         (timm.data.transforms, {"random": face}),

@@ -10,6 +10,7 @@ import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +56,33 @@ def test_closing_ends_the_workers(feed: Feed) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_to_the_group_are_the_trainers_business(feed: Feed, number: signal.Signals) -> None:
-    with pytest.raises(DataError):
-        next(feed.batches([ITEMS]))  # they are up
+    def ask_each() -> None:
+        for _ in range(2):
+            with pytest.raises(DataError, match="could not be prepared"):
+                next(feed.batches([ITEMS]))
+
+    ask_each()
     for worker in feed._started()._workers:
         os.kill(worker.process.pid, number)
-    with pytest.raises(DataError, match="could not be prepared"):
-        next(feed.batches([ITEMS]))
+    ask_each()
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_large_batches_come_in_order_and_nobody_waits_for_room_in_a_pipe(workers: int) -> None:
+    prepare: Any = attrgetter("key")  # which is what the "image" consists of
+    batches = [[Item("a rather long path of an image" * 4, (batch, row)) for row in range(3000)] for batch in range(7)]
+    with closing(Feed(prepare, (3000, 1, 1, 2), workers)) as feed:
+        found = [(images.reshape(-1, 2).tolist(), failures) for images, failures in feed.batches(batches)]
+    assert found == [([[float(part) for part in item.key] for item in batch], []) for batch in batches]
+
+
+@pytest.mark.parametrize("size", [1, 3, 9, 30])
+def test_batches_of_any_size_are_shared_out(size: int) -> None:
+    prepare: Any = attrgetter("key")
+    batches = [[Item("x", (batch, row)) for row in range(size - batch % 2)] for batch in range(11)]
+    with closing(Feed(prepare, (size, 1, 1, 2), 2)) as feed:
+        found = [images.reshape(-1, 2).tolist() for images, _ in feed.batches(batches)]
+    assert found == [[list(item.key) for item in batch] for batch in batches]
 
 
 def test_batches_are_prepared_by_hand_without_workers() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +20,7 @@ from recipe.errors import DataError, TrainingError
 from recipe.samples import Samples
 from reference_torch.training import data as torch_data
 
+ROOT = Path(__file__).parents[3]
 SEED = Seeded(3)
 
 
@@ -48,6 +51,12 @@ def test_training_batches_are_timms(config: Config, samples: Samples, repeats: i
     assert ours.updates == theirs.updates == 3
     for epoch in range(2):
         _assert_equal(ours.epoch(epoch), theirs.epoch(epoch))
+
+
+def test_worker_processes_do_not_import_paddle() -> None:
+    code = "import sys, paddle_impl.training.data.loader; print(sorted({'paddle', 'torch'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
 
 
 def test_types_of_a_batch(config: Config, samples: Samples) -> None:

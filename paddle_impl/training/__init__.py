@@ -1,1 +1,1 @@
-"""Training in Paddle: the recipe of DeiT, carried out on the models beside it."""
+"""Training of the models: the recipe of `recipe.config` carried out in Paddle."""

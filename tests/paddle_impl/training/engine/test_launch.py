@@ -2,28 +2,33 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
 from paddle_impl.training.log import read_log
+from paddle_impl.training.run import train
 from porting.checkpoint.nested import Nested, arrays
 
 _PROGRAM = str(Path(__file__).with_name("tiny_run.py"))
 _LAUNCH = ("-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--log_dir", "workers")
 
+_SETTINGS: dict[str, dict[str, Any]] = {
+    "data": {"train": "163"},
+    "schedule": {"epochs": 1, "warmup_epochs": 0},
+    "run": {"precision": "float64"},
+}
+
 
 def _run(folder: Path, *words: str, accumulation: int) -> Path:
     folder.mkdir()
-    settings = {
-        "data": {"train": "163"},
-        "schedule": {"epochs": 1, "warmup_epochs": 0},
-        "run": {"precision": "float64", "accumulation": accumulation},
-    }
+    settings = {**_SETTINGS, "run": {**_SETTINGS["run"], "accumulation": accumulation}}
     own = {name: value for name, value in os.environ.items() if not name.startswith(("PADDLE_", "FLAGS_"))}
     command = [sys.executable, *words, _PROGRAM, json.dumps(settings)]
     done = subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, timeout=120)
@@ -68,6 +73,20 @@ def test_evaluation_on_two_workers_counts_each_image_once(one_and_two: tuple[Pat
     for mine, theirs in zip(one, two, strict=True):
         assert (mine["top1"], mine["top5"]) == (theirs["top1"], theirs["top5"])
         assert abs(mine["loss"] - theirs["loss"]) < 1e-10
+
+
+def test_a_run_of_two_workers_goes_on_on_one(
+    one_and_two: tuple[Path, Path], tiny_run: ModuleType, tmp_path: Path
+) -> None:
+    ends = []
+    for folder in one_and_two:
+        output = str(shutil.copytree(folder, tmp_path / folder.parent.name))
+        settings = {**_SETTINGS, "schedule": {**_SETTINGS["schedule"], "cooldown_epochs": 1}}
+        run = {**_SETTINGS["run"], "output": output, "accumulation": 2}
+        result = train(tiny_run.config_of(**settings | {"run": run}), resume="auto", assemble=tiny_run.assemble)
+        assert result.epochs == 2
+        ends.append(_latest(Path(output)))
+    assert max(float(np.abs(ends[0][name] - ends[1][name]).max()) for name in ends[0].keys() - {"progress"}) < 1e-10
 
 
 def test_only_the_first_of_two_workers_writes(one_and_two: tuple[Path, Path]) -> None:

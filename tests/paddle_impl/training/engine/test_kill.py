@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from paddle_impl.training.log import read_log
+
 _PROGRAM = Path(__file__).with_name("kill_run.py")
 
 
@@ -21,4 +23,6 @@ def test_a_run_killed_twenty_times_ends_with_the_bytes_of_an_undisturbed_one(tmp
     for name in ("latest.pdparams", "best.pdparams", "epoch_0002.pdparams"):
         undisturbed, resumed = (tmp_path / each / "run" / name for each in ("undisturbed", "killed"))
         assert undisturbed.read_bytes() == resumed.read_bytes(), name
+    log = read_log(tmp_path / "killed" / "run" / "log.jsonl")
+    assert len({(entry["epoch"], entry["update"]) for entry in log if entry["event"] == "start"}) > 3
     assert not list((tmp_path / "killed" / "run").glob(".*.part"))

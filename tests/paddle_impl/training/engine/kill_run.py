@@ -15,7 +15,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
-SETTINGS = '{"data": {"train": "330", "validation": "100"}, "run": {"save_updates": 1}}'
+SETTINGS = '{"data": {"train": "490", "validation": "100"}, "run": {"save_updates": 1}}'
 
 
 def _tiny_run() -> ModuleType:
@@ -28,16 +28,22 @@ def _tiny_run() -> ModuleType:
 
 
 def _attempt(tiny_run: ModuleType, patience: float | None) -> int:
-    """The exit code of a child that carries on with the run; -9 when it was killed."""
-    child = os.fork()
+    """The exit code of a child that carries on with the run; -9 when it was killed, so long after it had got going."""
+    before, child = _log_time(), os.fork()
     if child == 0:
-        devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, 2)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         os._exit(tiny_run.main(SETTINGS))
     if patience is not None:
+        while _log_time() == before:
+            time.sleep(0.001)
         time.sleep(patience)
         os.kill(child, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _log_time() -> int:
+    log = Path("run/log.jsonl")
+    return log.stat().st_mtime_ns if log.exists() else 0
 
 
 def _drafts() -> int:
@@ -49,7 +55,7 @@ def main(kills: int, seed: int) -> None:
     tiny_run, draw, killed, torn = _tiny_run(), random.Random(seed), 0, 0
     sys.argv = ["tiny_run.py"]
     for _ in range(kills):
-        killed += _attempt(tiny_run, draw.uniform(0.02, 0.2)) == -signal.SIGKILL
+        killed += _attempt(tiny_run, draw.uniform(0, 0.12)) == -signal.SIGKILL
         torn += _drafts() > 0
     assert _attempt(tiny_run, None) == 0
     print(killed, torn)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from recipe.errors import DataError
 
+CLASSES = "classes.txt"
+"""Beside a checkpoint: the names of its classes, which a training run writes."""
 _IMAGENET = 1000
 
 

@@ -56,6 +56,7 @@ def assemble(config: Config, world: World, precision: Precision, randomness: Ran
         average=Ema(begun.model, config.ema.decay) if config.ema.decay else None,
         training=training,
         validation=validation,
+        classes=images.classes,
         fingerprint=fingerprint(images, Path(config.data.path)),
         notes=(*begun.notes, *remarks),
         corrupt=lambda: {path: why for loader in loaders for path, why in loader.corrupt.problems.items()},

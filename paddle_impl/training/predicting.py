@@ -21,14 +21,12 @@ from paddle_impl.training.starting import start
 from porting.addresses import as_source
 from porting.checkpoint import open_checkpoint
 from porting.convert import identify_checkpoint
-from recipe.classes import ClassName, named, read_classes
+from recipe.classes import CLASSES, ClassName, named, read_classes
 from recipe.config import Config, Data, Model
 from recipe.errors import DataError
 from recipe.images import ImageError, read_image
 from recipe.samples import SUFFIXES
 
-CLASSES = "classes.txt"
-"""Beside a checkpoint: the names of its classes, which a training run writes."""
 _CROPS = {"pit": 0.9, "deit": 0.875, "regnet": 0.875}
 _FINE_TUNED = 384
 _BATCH = 32

@@ -93,6 +93,7 @@ class Parts:
         average: Of the weights; None keeps none.
         training: The training images.
         validation: The images to evaluate on; None evaluates nothing.
+        classes: Names of the classes by label; empty where none are known.
         fingerprint: Of the training images' names and labels and their order; empty where it is unknown.
         notes: What is worth telling at the start: what was resized, drawn anew, left out.
         corrupt: Images that could not be read so far on this rank, and why.
@@ -106,6 +107,7 @@ class Parts:
     average: Average | None
     training: TrainSource
     validation: EvalSource | None
+    classes: tuple[str, ...] = ()
     fingerprint: str = ""
     notes: tuple[str, ...] = ()
     corrupt: Callable[[], Mapping[str, str]] = dict

@@ -26,6 +26,7 @@ from paddle_impl.training.signals import Stop, exit_code
 from paddle_impl.training.state import Best, Progress, restore
 from paddle_impl.training.tracking import Tracker
 from porting.checkpoint.nested import Nested, Tree
+from recipe.classes import CLASSES
 from recipe.config import Config
 from recipe.draws import Randomness, Seeded
 from recipe.errors import TrainingError
@@ -100,6 +101,8 @@ def train(
         progress, said = _started(config, parts, world, precision, start)
         for model in (parts.model, *(() if parts.average is None else (parts.average.model,))):
             world.share(model.state_dict().values())
+        if world.leads and parts.classes:
+            (output / CLASSES).write_text("".join(f"{name}\n" for name in parts.classes), encoding="utf-8")
         follower = stack.enter_context(_following(config, world, progress, console))
         for note in parts.notes:
             follower.told(note)

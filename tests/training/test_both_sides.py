@@ -47,7 +47,7 @@ EVERYTHING = (
 )
 """Everything that a recipe may turn on: 26 updates an epoch."""
 UPDATES = 26 * EPOCHS
-BRIEFLY = ("schedule.epochs=1", "schedule.warmup_epochs=0", "data.batch_size=21")
+BRIEFLY = ("schedule.epochs=1", "schedule.warmup_epochs=0", "data.batch_size=14")
 
 
 class Course(NamedTuple):
@@ -135,7 +135,7 @@ def test_both_sides_take_the_same_course(some_digits: Path, tmp_path: Path, mode
         )
     config = configured(some_digits, tmp_path, model, *more)
     torch, paddle = in_torch(config), in_paddle(config)
-    assert len(torch.losses) == len(paddle.losses) == (10 if more else UPDATES)
+    assert len(torch.losses) == len(paddle.losses) == (15 if more else UPDATES)
     assert torch.rates == paddle.rates
     assert max(abs(one - other) for one, other in zip(torch.losses, paddle.losses, strict=True)) < 1e-9
     for ours, theirs in ((paddle.model, torch.model), (paddle.average, torch.average)):

@@ -140,9 +140,10 @@ class Run:
                 with self._context():
                     logits = model(self._floating(images)).double()
                 target = torch.as_tensor(labels, device=self.device)
-                shares = [float(each) / 100 for each in accuracy(logits, target, topk=(1, k))]
-                loss = float(nn.functional.cross_entropy(logits, target))
-                sums += np.array([1, *shares, loss]) * len(labels)
+                # timm's percentages are float32, the counts behind them exact
+                hits = [round(float(each) * len(labels) / 100) for each in accuracy(logits, target, topk=(1, k))]
+                loss = float(nn.functional.cross_entropy(logits, target, reduction="sum"))
+                sums += np.array([len(labels), *hits, loss])
         count = sums[0]
         return Evaluation(int(count), sums[1] / count, sums[2] / count, k, sums[3] / count)
 

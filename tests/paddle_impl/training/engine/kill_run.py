@@ -28,23 +28,29 @@ def _tiny_run() -> ModuleType:
     return module
 
 
-def _attempt(tiny_run: ModuleType, patience: float | None) -> int:
-    """The exit code of a child that carries on with the run; -9 when it was killed, so long after it had got going."""
-    before, child = _log_time(), os.fork()
+def _attempt(tiny_run: ModuleType, draw: random.Random | None) -> int:
+    """The exit code of a child that carries on with the run; -9 when it was killed, at random after some saves."""
+    seen, child = _latest(), os.fork()
     if child == 0:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         os._exit(tiny_run.main(SETTINGS))
-    if patience is not None:
-        while _log_time() == before:
-            time.sleep(0.001)
-        time.sleep(patience)
-        os.kill(child, signal.SIGKILL)
+    if draw is None:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    for _ in range(draw.randrange(6)):
+        while _latest() == seen:
+            if os.waitpid(child, os.WNOHANG)[0]:
+                return 0
+            time.sleep(0.0005)
+        seen = _latest()
+    time.sleep(draw.uniform(0, 0.03))
+    os.kill(child, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def _log_time() -> int:
-    log = Path("run/log.jsonl")
-    return log.stat().st_mtime_ns if log.exists() else 0
+def _latest() -> int:
+    """Tells one checkpoint from the next."""
+    latest = Path("run/latest.pdparams")
+    return latest.stat().st_mtime_ns if latest.exists() else 0
 
 
 def _drafts() -> int:
@@ -57,7 +63,7 @@ def _carried_out(tiny_run: ModuleType, folder: Path, kills: int, draw: random.Ra
     os.chdir(folder)
     killed, torn = 0, 0
     for _ in range(kills):
-        killed += _attempt(tiny_run, draw.uniform(0, 0.08)) == -signal.SIGKILL
+        killed += _attempt(tiny_run, draw) == -signal.SIGKILL
         torn += _drafts() > 0
     assert _attempt(tiny_run, None) == 0
     return killed, torn

@@ -72,10 +72,10 @@ def capture(parts: Parts, precision: Precision, progress: Progress, about: Mappi
         about: What else to store: configuration, seed, provenance.
     """
     scaler = {} if precision.scaler is None else precision.scaler.state_dict()
-    tree: dict[str, Tree] = {"model": _lazy(_numpy(parts.model.state_dict()))}
+    tree: dict[str, Tree] = {"model": _lazy(parts.model.state_dict())}
     if parts.average is not None:
-        tree["model_ema"] = _lazy(_numpy(parts.average.model.state_dict()))
-    tree["optimizer"] = _lazy(_numpy(parts.optimizer.named_state()))
+        tree["model_ema"] = _lazy(parts.average.model.state_dict())
+    tree["optimizer"] = _lazy(parts.optimizer.named_state())
     tree["epoch"] = progress.epoch
     tree["lr_scheduler"] = {"last_epoch": progress.epoch, "last_lr": progress.rate}
     tree["amp_grad_scaler"] = {key: _plain(value) for key, value in scaler.items()}
@@ -166,7 +166,7 @@ def _matching(checkpoint: Nested, key: str, own: Mapping[str, Any]) -> dict[str,
     problems = [f"{name}: not in the checkpoint" for name in own if name not in saved]
     problems += [f"{name}: not in the model" for name in saved if name not in own]
     for name in own.keys() & saved.keys():
-        expected = tuple(own[name].shape), str(own[name].dtype).removeprefix("paddle.")
+        expected = tuple(own[name].shape), _dtype(own[name])
         found = saved[name].shape, saved[name].dtype.name
         if found != expected:
             problems.append(
@@ -179,12 +179,15 @@ def _matching(checkpoint: Nested, key: str, own: Mapping[str, Any]) -> dict[str,
     return {name: paddle.to_tensor(array) for name, array in saved.items()}
 
 
-def _numpy(state: Mapping[str, Any]) -> dict[str, Array]:
-    return {name: tensor.numpy() for name, tensor in state.items()}
+def _lazy(state: Mapping[str, Any]) -> dict[str, Tree]:
+    """Tensors that come from the device one by one, as they are written."""
+    return {
+        name: LazyTensor(tuple(tensor.shape), np.dtype(_dtype(tensor)), tensor.numpy) for name, tensor in state.items()
+    }
 
 
-def _lazy(state: Mapping[str, Array]) -> dict[str, Tree]:
-    return {name: LazyTensor.of(array) for name, array in state.items()}
+def _dtype(tensor: Any) -> str:
+    return str(tensor.dtype).removeprefix("paddle.")
 
 
 def _plain(value: Any) -> Tree:

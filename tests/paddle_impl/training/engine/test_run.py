@@ -13,10 +13,13 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from paddle_impl.training.engine import Tape
+from paddle_impl.training.injection import inject
 from paddle_impl.training.log import LOG, read_log
 from paddle_impl.training.run import Result, evaluate, train
 from porting.checkpoint import open_checkpoint
 from recipe.config import Config
+from recipe.draws import Seeded
 from recipe.errors import ConfigError, DataError, TrainingError
 
 _IMAGES, _HELD_OUT, _CLASSES = 9, 4, 3
@@ -156,3 +159,14 @@ def test_an_evaluation_without_weights_or_with_a_head_as_drawn_is_refused(
 def test_a_second_run_does_not_overwrite_the_first(trained: tuple[Config, Result, str]) -> None:
     with pytest.raises(TrainingError, match="holds a run, which a new one would overwrite"):
         _train(trained[0])
+
+
+def test_a_tape_replaces_the_frameworks_generator(pictures: Path, tmp_path: Path) -> None:
+    def run(name: str, seed: int) -> tuple[dict[str, Any], ...]:
+        config = _config(pictures, tmp_path / name, model={"drop_rate": 0.3}, schedule={"epochs": 1})
+        tape = Tape(Seeded(seed), inject)
+        return train(config, tape=tape, console=Console(file=io.StringIO())).history
+
+    first = run("first", 7)
+    assert first == run("second", 7)
+    assert first != run("other", 8)

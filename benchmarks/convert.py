@@ -26,6 +26,10 @@ weights = torch.load(sys.argv[1], map_location="cpu")
 turned = {key: value.t() if value.ndim == 2 else value for key, value in weights.items()}
 paddle.save({key: paddle.to_tensor(value.numpy()) for key, value in turned.items()}, sys.argv[2])
 """
+_LEGACY = """
+import sys, torch
+torch.save(torch.load(sys.argv[1], map_location="cpu"), sys.argv[2], _use_new_zipfile_serialization=False)
+"""
 _MEASURE = """
 import resource, subprocess, sys, time
 start = time.perf_counter()
@@ -83,7 +87,7 @@ def measure(folder: Path, model: str, runs: int, all_pairs: bool) -> Results:
 
 
 def _pairs(tool: str, source: Path) -> dict[str, tuple[list[str], Path]]:
-    """Every format into every other; a format that does not hold the model is left out, and said."""
+    """Every format into every other, torch's from before 1.6 too; one that does not hold the model is left out."""
     files = {"torch": source}
     for name, suffix in _SUFFIXES.items():
         target = source.with_name(f"from.{suffix}")
@@ -93,10 +97,13 @@ def _pairs(tool: str, source: Path) -> dict[str, tuple[list[str], Path]]:
             click.echo(f"{name} does not hold this model", err=True)
         else:
             files[name] = target
+    targets = {name: _SUFFIXES[name] for name in files}
+    files["legacy torch"] = source.with_name("legacy.pth")
+    _quietly([sys.executable, "-W", "ignore", "-c", _LEGACY, str(source), str(files["legacy torch"])])
     return {
-        f"{one} -> {other}": ([tool, "convert", str(files[one])], source.with_name(f"to-{one}.{_SUFFIXES[other]}"))
-        for one in files
-        for other in files
+        f"{one} -> {other}": ([tool, "convert", str(path)], source.with_name(f"to-{one}.{suffix}"))
+        for one, path in files.items()
+        for other, suffix in targets.items()
     }
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -22,10 +23,16 @@ _HELD_OUT = 5
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-def main(folder: Path) -> None:
+@click.option(
+    "--arrays", type=click.Path(path_type=Path), help="Write the held-out images as `pit-align --inputs` too."
+)
+def main(folder: Path, arrays: Path | None) -> None:
     """Write the digits below FOLDER."""
     written = write(folder)
     click.echo(f"{folder}: {written['train']} images to train on, {written['val']} held out")
+    if arrays is not None:
+        images, labels = prepared(folder / "val")
+        np.savez(arrays, image=images, label=labels)
 
 
 def write(folder: Path) -> Counter[str]:
@@ -41,6 +48,17 @@ def write(folder: Path) -> Counter[str]:
         image = np.rint(pixels * (255 / _BRIGHTEST)).astype(np.uint8)
         Image.fromarray(image).save(place / f"{number:04}.png")
     return written
+
+
+def prepared(split: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """A split as `pit_micro_digits` evaluates it: images `(images, 3, 32, 32)` and labels `(images,)`."""
+    from paddle_impl.training.data.transforms import EvalTransform
+    from recipe.images import read_image
+    from recipe.loading import load
+    from recipe.samples import read_folder
+
+    samples, prepare = read_folder(split), EvalTransform.of(load("pit_micro_digits"))
+    return np.stack([prepare(read_image(sample.path)) for sample in samples]), samples.labels
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ progress and logs to stderr. Everything heavy is imported by the command that ne
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -249,6 +250,8 @@ def pit_train(debug: bool) -> None:
     pit-train predict --weights pit_b.pth photograph.jpg
     python -m paddle.distributed.launch --gpus 0,1,2,3 "$(which pit-train)" train --config pit_b_224
     """
+    # Paddle warns at every start that a compiler cache is missing, which matters to those who build extensions only.
+    warnings.filterwarnings("ignore", message="No ccache found")
 
 
 @pit_train.command()

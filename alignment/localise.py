@@ -184,20 +184,35 @@ class Localiser:
         """What the reference's module made of it."""
         return self._recorded(call, "output")
 
-    def rerun(self, call: Call) -> tuple[Isolated, dict[str, Array]]:
-        """Run a module alone once more; also what goes through its children."""
+    def rerun(self, call: Call) -> tuple[Isolated, dict[str, Array], dict[str, Array]]:
+        """Run a module alone once more, its guilty children replaced.
+
+        Returns:
+            The result; what went through the modules in it, by path within the module; and what goes through them in
+            the reference, under the same names.
+        """
         seen: dict[str, Array] = {}
+        recorded: dict[str, Array] = {}
         path = call[0]
 
         def visit(tap: Tap, array: Array) -> None:
-            seen[str(tap)[len(path) :].lstrip(".") if path else str(tap)] = array
+            if tap.what in ("input", "output"):
+                name = str(tap)[len(path) :].lstrip(".") if path else str(tap)
+                seen[name] = array
+                if tap.path in self._paths:
+                    right = self._recorded_one((tap.path, tap.call), tap.what, tap.index)
+                    if right is not None:
+                        recorded[name] = right
 
         if self._mode == "train":
             self._trial.backend.set_state(self._weights)
         self._trial.backend.train(self._mode == "train")
         try:
             gradients = self._gradients_of(call)
-            return self._taps.isolate(path, call[1], self.inputs_of(call), gradients, visit=visit), seen
+            guilty = [other for other in self.guilty if _inside(other[0], path)]
+            replaced = self._replacing(_outermost(guilty))
+            result = self._taps.isolate(path, call[1], self.inputs_of(call), gradients, replaced, visit)
+            return result, seen, recorded
         finally:
             self._trial.backend.train(False)
 
@@ -213,12 +228,14 @@ class Localiser:
                 found[f"found/input gradient {index}"] = np.zeros_like(expected) if gradient is None else gradient
         trial, inside = self._trial, self._held[call[0]]
         if self._taps.gradients:
-            gradients = trial.canonical(trial.backend.gradients())
-            found |= self._both("gradient", "gradient of", {name: gradients[name] for name in gradients if name in inside})
+            wanted = inside - trial.pair.architecture.buffers
+            found |= self._both("gradient", "gradient of", trial.canonical(trial.backend.gradients(), wanted))
+            for index, gradient in enumerate(self._gradients_of(call)):
+                if gradient is not None:
+                    found[f"given/output gradient {index}"] = gradient
         if self._mode == "train":
-            state = trial.canonical(trial.backend.state())
             names = [name for name in self._statistics if name in inside]
-            found |= self._both("statistic", "running statistic", {name: state[name] for name in names})
+            found |= self._both("statistic", "running statistic", trial.canonical(trial.backend.state(), names))
             for name in names:
                 before = self._reference.get(f"eval/parameter/{name}", self._dtype)
                 if before is not None:
@@ -321,16 +338,14 @@ class Localiser:
         inside = self._held[call[0]]
         if not inside or any(other[0] == call[0] and other[1] != call[1] for other in self.end_to_end):
             return
-        own = self._trial.canonical(self._trial.backend.gradients())
-        buffers = self._trial.pair.architecture.buffers
-        judged = self._judged("gradient", {name: own[name] for name in own if name in inside and name not in buffers})
+        own = self._trial.canonical(self._trial.backend.gradients(), inside - self._trial.pair.architecture.buffers)
+        judged = self._judged("gradient", own)
         seen.backward.update({f"gradient of {name}": each for name, each in judged.items()})
 
     def _judge_own_statistics(self, seen: Seen, call: Call) -> None:
         names = [name for name in self._statistics if name in self._held[call[0]]]
         if names:
-            state = self._trial.canonical(self._trial.backend.state())
-            judged = self._judged("output", {name: state[name] for name in names})
+            judged = self._judged("output", self._trial.canonical(self._trial.backend.state(), names))
             seen.forward.update({f"running statistic {name}": each for name, each in judged.items()})
 
     def _charge(self, call: Call) -> None:
@@ -368,8 +383,7 @@ class Localiser:
 
     def _fails_with_right_children(self, call: Call, children: Sequence[Call]) -> bool:
         """Whether a module differs with what these children return put right."""
-        first = {path: min(number for other, number in children if other == path) for path, _ in children}
-        replaced = {(path, number - first[path]): self.outputs_of((path, number)) for path, number in children}
+        replaced = self._replacing(children)
         try:
             result = self._taps.isolate(call[0], call[1], self.inputs_of(call), replaced=replaced)
         except Exception:  # a child whose outputs have another form than the reference's
@@ -379,6 +393,11 @@ class Localiser:
             if judged is not None and judged.verdict == DIVERGENCE:
                 return True
         return False
+
+    def _replacing(self, calls: Sequence[Call]) -> dict[Call, list[Array]]:
+        """What calls are made to return, counted within the run of a module that holds them all."""
+        first = {path: min(number for other, number in calls if other == path) for path, _ in calls}
+        return {(path, number - first[path]): self.outputs_of((path, number)) for path, number in calls}
 
     def _status(self, call: Call, seen: Seen) -> tuple[Status, str]:
         alone = self.isolated.get(call)

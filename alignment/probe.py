@@ -215,7 +215,7 @@ class _Search:
         calls = {(finding.candidate): finding for finding in localiser.findings()}
         for call in localiser.guilty:
             finding = calls[call[0]]
-            result, children = localiser.rerun(call) if self._hypotheses else (None, {})
+            result, children, recorded = localiser.rerun(call) if self._hypotheses else (None, {}, {})
             reference = self._seen.modules[finding.path]
             yield Case(
                 finding,
@@ -228,6 +228,7 @@ class _Search:
                 parameters=self._parameters_under(finding.path),
                 inputs=tuple(localiser.inputs_of(call)),
                 children=children,
+                reference_children=recorded,
                 extra=localiser.extra(call, result),
             )
 

@@ -54,9 +54,7 @@ def bisect(
         return Bisection.read(result)
 
 
-def _launches(
-    pair: Pair, folder: Path, settings: Settings, what: str, result: Path, command: str
-) -> list[Launch]:
+def _launches(pair: Pair, folder: Path, settings: Settings, what: str, result: Path, command: str) -> list[Launch]:
     batch = batch_of(pair, settings)
     batch.write(folder / "inputs.safetensors")
     weights = weights_of(pair, ("reference", "candidate"), folder / "weights", settings)

@@ -91,9 +91,7 @@ def _canonical_names(pair: Pair, role: Role) -> set[str]:
     return {source for name in plan.outputs if name not in counters for source in plan.sources_of(name)}
 
 
-def _by_parameters(
-    reference: Mapping[str, frozenset[str]], candidate: Mapping[str, frozenset[str]]
-) -> dict[str, str]:
+def _by_parameters(reference: Mapping[str, frozenset[str]], candidate: Mapping[str, frozenset[str]]) -> dict[str, str]:
     """Modules of equal holdings; of several around the same ones the innermost go together, then the next."""
     around: dict[frozenset[str], list[str]] = defaultdict(list)
     for path, names in reference.items():
@@ -104,14 +102,14 @@ def _by_parameters(
         inner[names].append(path)
     for names, paths in inner.items():
         if names:
-            outwards = (sorted(each, key=lambda path: -path.count(".") if path else 1) for each in (paths, around[names]))
+            outwards = (
+                sorted(each, key=lambda path: -path.count(".") if path else 1) for each in (paths, around[names])
+            )
             found.update(zip(*outwards, strict=False))
     return found
 
 
-def _corrected(
-    matched: Mapping[str, str], known: Mapping[str, str | None], candidate: Iterable[str]
-) -> dict[str, str]:
+def _corrected(matched: Mapping[str, str], known: Mapping[str, str | None], candidate: Iterable[str]) -> dict[str, str]:
     """The matches without those that the pair denies, and with those that it declares."""
     declared = {path: twin for path, twin in known.items() if twin is not None}
     kept = {

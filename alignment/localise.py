@@ -132,7 +132,9 @@ class Localiser:
     @property
     def diverges(self) -> bool:
         """Whether anything differs end to end."""
-        judged = [each for seen in self.end_to_end.values() for each in (*seen.forward.values(), *seen.backward.values())]
+        judged = [
+            each for seen in self.end_to_end.values() for each in (*seen.forward.values(), *seen.backward.values())
+        ]
         judged += [*self.gradients.values(), *self.statistics.values(), *([self.loss] if self.loss else [])]
         return any(each.verdict == DIVERGENCE for each in judged)
 
@@ -358,9 +360,7 @@ class Localiser:
             self.absolved[call] = f"does something else than the reference's, and {right or 'the model'} is right"
             return
         below = [other for other in self.isolated if other != call and _inside(other[0], call[0])]
-        blamed = [
-            other for other in below if other not in self.absolved and self._fails(other, forward=bool(failed))
-        ]
+        blamed = [other for other in below if other not in self.absolved and self._fails(other, forward=bool(failed))]
         if not blamed:
             self.guilty[call] = "no module in it differs" if below else "it has no modules that could be compared"
             return

@@ -136,12 +136,13 @@ class Job:
         return replace(self.trial("float32"), inputs=inputs, weights=weights, record_parameters=False)
 
 
-def run(request: Request, report: Callable[[Mapping[str, Any]], None]) -> None:
+def run(request: Request, report: Callable[[Mapping[str, Any]], None], job: Job | None = None) -> None:
     """Carry out a request.
 
     Args:
         request: What to do.
         report: Called with `{"event": "progress", ...}` after each part of the work.
+        job: The request with its model in memory; by default it is built and loaded.
 
     Raises:
         AlignmentError: The framework, the pair, the weights or the inputs are not what the request says.
@@ -155,7 +156,7 @@ def run(request: Request, report: Callable[[Mapping[str, Any]], None]) -> None:
         done += 1
         report({"event": "progress", "what": what, "done": done, "total": total})
 
-    job = prepare(request)
+    job = prepare(request) if job is None else job
     advance("model built, weights loaded")
     for dtype in request.dtypes:
         job.backend.use(dtype)

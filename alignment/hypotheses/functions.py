@@ -66,7 +66,9 @@ def _accuracies(path: str, case: Case, scores: Array, labels: Array) -> Iterator
     right = float(np.mean(ranks < k))
     for other in (1, 2, 3, 4, 5, 6, 10):
         if other != k:
-            yield predict("another k", f"it is the accuracy of the best {other}, not {k}", float(np.mean(ranks < other)))
+            yield predict(
+                "another k", f"it is the accuracy of the best {other}, not {k}", float(np.mean(ranks < other))
+            )
     yield predict("percent", "it is in percent, not a fraction", right * 100)
     yield predict("error rate", "it is the error rate, not the accuracy", 1 - right)
     for shift in (-1, 1):
@@ -91,9 +93,7 @@ def _rankings(case: Case) -> Iterator[Prediction]:
     yield Prediction("labels shifted", "the classes are counted from 1", place, [expected + 1])
 
 
-def _values(
-    case: Case, name: str, logits: Array, right: Array, each: Array
-) -> Iterator[tuple[str, str, float]]:
+def _values(case: Case, name: str, logits: Array, right: Array, each: Array) -> Iterator[tuple[str, str, float]]:
     classes = logits.shape[1]
     hot = np.eye(classes)[case.extra["labels"]]
 
@@ -113,7 +113,11 @@ def _values(
         moved = np.roll(hot, 1, axis=1)
         yield "labels shifted", "the labels are off by one", entropy(moved)
     if name == "soft_target":
-        yield "hard targets", "it takes the best class of the targets for a label", entropy(np.eye(classes)[right.argmax(1)])
+        yield (
+            "hard targets",
+            "it takes the best class of the targets for a label",
+            entropy(np.eye(classes)[right.argmax(1)]),
+        )
         inner = np.sum(np.where(right > 0, right * np.log(np.where(right > 0, right, 1)), 0), axis=1)
         yield "divergence for entropy", "it is the Kullback-Leibler divergence", float((each + inner).mean())
         yield "log targets", "targets are taken for logarithms, so that it vanishes", 0.0

@@ -157,7 +157,9 @@ def linear(case: Case) -> Iterator[Prediction]:
         yield Prediction("bias subtracted", "its bias is taken off", _place(case, "bias"), [product - bias])
     for name in ("relu", "gelu erf", "gelu tanh", "silu"):
         says = f"an activation, {name}, follows it"
-        yield Prediction("extra activation", says, _place(case, "forward"), [arithmetic.ACTIVATIONS[name](product + shift)])
+        yield Prediction(
+            "extra activation", says, _place(case, "forward"), [arithmetic.ACTIVATIONS[name](product + shift)]
+        )
 
 
 def convolution(case: Case) -> Iterator[Prediction]:
@@ -197,7 +199,9 @@ def convolution(case: Case) -> Iterator[Prediction]:
         if (each, each) != stride:
             says = f"its stride is {each}, not {stride[0]}"
             yield Prediction("stride", says, _place(case, "stride"), run(stride=(each, each)))
-    yield Prediction("stride phase", "its windows start one pixel later", _place(case, "padding"), _late(run, x, padding))
+    yield Prediction(
+        "stride phase", "its windows start one pixel later", _place(case, "padding"), _late(run, x, padding)
+    )
 
 
 def _late(run: Callable[..., list[Array]], x: Array, padding: tuple[int, int]) -> list[Array]:

@@ -120,7 +120,10 @@ def express(target: Array, terms: Mapping[str, Array]) -> Sum | None:
     for used in _choices(matrix, goal):
         factors = np.linalg.lstsq(matrix[:, used], goal, rcond=None)[0]
         whole = sum(
-            (factor * np.broadcast_to(columns[names[at]], target.shape) for at, factor in zip(used, factors, strict=True)),
+            (
+                factor * np.broadcast_to(columns[names[at]], target.shape)
+                for at, factor in zip(used, factors, strict=True)
+            ),
             np.zeros(target.shape),
         )
         if np.linalg.norm(whole - target) <= _tolerance(target) * np.linalg.norm(target):

@@ -134,9 +134,7 @@ def _block(_: PaddleBackend, layer: Any, kind: str) -> None:
         if kind == "norms exchanged":
             y = x + layer.attn(layer.norm2(x))
             return y + layer.mlp(layer.norm1(y))
-        m = layer.mlp(x if kind == "second norm of input" else y if kind == "second norm skipped" else layer.norm2(y))
-        if kind == "second norm of input":
-            m = layer.mlp(layer.norm2(x))
+        m = layer.mlp(y if kind == "second norm skipped" else layer.norm2(x if kind == "second norm of input" else y))
         return m if kind == "second residual lost" else y + (2 * m if kind == "branch doubled" else m)
 
     layer.forward = forward

@@ -63,6 +63,20 @@ def gradients(case: Case) -> Iterator[Prediction]:
         says = "gradient flows through the shortcut only"
         yield Prediction("branch detached", says, place, [given], right[:1], found[:1])
     yield from _frozen_norm(case)
+    yield from _detached_attention(case)
+
+
+def _detached_attention(case: Case) -> Iterator[Prediction]:
+    """Attention weights through which no gradient flows: queries and keys get none."""
+    name = next((name.removeprefix("expected/") for name in case.extra if name.endswith("qkv.weight")), None)
+    if name is None:
+        return
+    right, found = case.extra[f"expected/{name}"], case.extra[f"found/{name}"]
+    predicted = right.copy()
+    predicted[: 2 * len(right) // 3] = 0
+    place = f"{case.finding.candidate}: detach or no_grad around the softmax"
+    says = "no gradient arrives at queries and keys"
+    yield Prediction("gradient lost", says, place, [predicted], [right], [found])
 
 
 def _frozen_norm(case: Case) -> Iterator[Prediction]:

@@ -96,7 +96,7 @@ def _by_parameters(reference: Mapping[str, frozenset[str]], candidate: Mapping[s
     around: dict[frozenset[str], list[str]] = defaultdict(list)
     for path, names in reference.items():
         around[names].append(path)
-    found = {}
+    found: dict[str, str] = {}
     inner: dict[frozenset[str], list[str]] = defaultdict(list)
     for path, names in candidate.items():
         inner[names].append(path)

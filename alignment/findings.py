@@ -57,7 +57,7 @@ class Finding:
         path: Its name in the reference.
         candidate: Its name in the candidate.
         mode: `eval` or `train`.
-        pass_: `forward` or `backward`.
+        direction: `forward` or `backward`.
         evidence: What differs.
         causes: The known mistakes that explain it, the best first; empty where none does or none was tried.
         tried: How many hypotheses were tried.
@@ -67,7 +67,7 @@ class Finding:
     path: str
     candidate: str
     mode: str
-    pass_: str
+    direction: str
     evidence: tuple[Evidence, ...]
     causes: tuple[Cause, ...] = ()
     tried: int = 0

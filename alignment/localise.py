@@ -48,7 +48,7 @@ class Reference:
         """An array in the precision of the candidate; None where the reference has none."""
         recording = self.float64 if dtype == "float64" else self.float32
         key = self.aliases.get(f"{dtype} {key}", key)
-        return recording[key] if key in recording else None
+        return recording.get(key)
 
     def judge(self, key: str, kind: str, found: Array, dtype: str) -> Judgement | None:
         """The verdict on what the candidate has for a key; None where the reference has nothing there."""
@@ -218,7 +218,7 @@ class Localiser:
         finally:
             self._trial.backend.train(False)
 
-    def extra(self, call: Call, result: Isolated | None) -> dict[str, Array]:
+    def beside(self, call: Call, result: Isolated | None) -> dict[str, Array]:
         """What hypotheses about gradients and statistics need of a module that was just run again."""
         if result is None:
             return {}
@@ -257,14 +257,14 @@ class Localiser:
         for call, reason in self.guilty.items():
             seen = self.isolated[call]
             failed = _failures(seen.forward)
-            pass_ = "forward" if failed else "backward"
+            direction = "forward" if failed else "backward"
             evidence = [
                 Evidence(f"{what}, given the reference's input and weights", each.error, each.reason)
                 for what, each in (failed or seen.failures).items()
             ]
             evidence.append(Evidence("blame", None, reason))
             path, candidate = self._paths[call[0]], call[0]
-            yield Finding("module", path, candidate, self._mode, pass_, tuple(evidence))
+            yield Finding("module", path, candidate, self._mode, direction, tuple(evidence))
 
     def rows(self) -> Iterator[ModuleRow]:
         """Every call of every module that both sides have, in the order of execution."""

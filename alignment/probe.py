@@ -169,8 +169,10 @@ class _Search:
             if localiser.diverges:
                 diverges |= localiser.model_diverges
                 localiser.run_isolated(right)
-                seen = {(finding.path, finding.pass_) for finding in findings}
-                new = [case for case in self._modules(localiser) if (case.finding.path, case.finding.pass_) not in seen]
+                seen = {(finding.path, finding.direction) for finding in findings}
+                new = [
+                    case for case in self._modules(localiser) if (case.finding.path, case.finding.direction) not in seen
+                ]
                 findings += [self._explained(case) for case in new]
             rows += localiser.rows()
         findings += [self._explained(case) for case in self._functions(right)]
@@ -229,7 +231,7 @@ class _Search:
                 inputs=tuple(localiser.inputs_of(call)),
                 children=children,
                 reference_children=recorded,
-                extra=localiser.extra(call, result),
+                extra=localiser.beside(call, result),
             )
 
     def _parameters_under(self, path: str) -> dict[str, Array]:
@@ -280,8 +282,8 @@ class _Search:
             evidence = tuple(
                 Evidence(f"{what}, given the reference's logits", each.error, each.reason) for what, each in failed
             )
-            pass_ = "forward" if failed[0][0] == "loss" else "backward"
-            finding = Finding("function", "bp/soft_target", "bp/soft_target", "eval", pass_, evidence)
+            direction = "forward" if failed[0][0] == "loss" else "backward"
+            finding = Finding("function", "bp/soft_target", "bp/soft_target", "eval", direction, evidence)
             case = self._function_case(finding, value, loss, logits)
             yield replace(case, extra={**case.extra, "expected_gradient": expected, "found_gradient": gradient})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ CORRECT = (
 """The correct pairs that are run often, with their image sizes."""
 _QUICK_SEEDS, _SEEDS = 1, 25
 _BISECTED = 5
-"""Every so manieth correct pair is bisected as well."""
+"""The seeds that this divides have their correct pairs bisected as well."""
 
 
 def pair_of(name: str, image_size: int = _SMALL) -> Pair:
@@ -68,7 +68,7 @@ class Plan:
 
     faults: tuple[Fault, ...] = FAULTS
     seeds: int = _SEEDS
-    settings: Settings = Settings()
+    settings: Settings = field(default_factory=Settings)
 
     @classmethod
     def quick(cls, settings: Settings) -> Plan:
@@ -145,7 +145,9 @@ def _run_correct(folder: Path, plan: Plan, progress: Progress | None) -> None:
 def _settings(plan: Plan, pair: Pair, seed: int, threads: int) -> Settings:
     steps = tuple(step for step in plan.settings.steps if step not in hindrances((step,), pair))
     batch = (2, 3, 4)[seed % 3]
-    return replace(plan.settings, steps=steps, batch_size=batch, seed=seed, threads=threads, dtypes=("float32", "float64"))
+    return replace(
+        plan.settings, steps=steps, batch_size=batch, seed=seed, threads=threads, dtypes=("float32", "float64")
+    )
 
 
 def _prepare(pair: Pair, folder: Path, settings: Settings) -> dict[str, str]:

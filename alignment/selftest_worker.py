@@ -21,11 +21,11 @@ import numpy as np
 
 from alignment.backends.base import Array
 from alignment.errors import AlignmentError
-from alignment.fields import encode
 from alignment.faults import FAULTS, Fault
 from alignment.faults import files as file_faults
 from alignment.faults import functions as function_faults
 from alignment.faults import weights as weight_faults
+from alignment.fields import encode
 from alignment.findings import Bisection
 from alignment.judge import judge, judge_arrays
 from alignment.probe import Seen, localise, record
@@ -77,7 +77,9 @@ def correct_side(requests: list[Request], results: Path, tell: Tell, *, keep: bo
             runs = len({(row.step, row.dtype) for row in report.rows})
             accused = [f"{row.key} ({row.dtype}): {row.reason}" for row in report.failures]
         if recorded(request).is_dir():
-            found = localise(prepare(replace(request, dtypes=["float64"])), Seen.read(recorded(request)), hypotheses=False)
+            found = localise(
+                prepare(replace(request, dtypes=["float64"])), Seen.read(recorded(request)), hypotheses=False
+            )
             runs += 1
             accused += [f"bisect: {finding.path}" for finding in found.findings]
             accused += ["bisect: diverges"] if found.diverges and not found.findings else []
@@ -201,9 +203,7 @@ def allclose_check(reference: Mapping[str, Array], candidate: Mapping[str, Array
         return True
 
 
-def _official(
-    step: str, request: Request, folder: Path, stack: ExitStack
-) -> tuple[dict[str, Array], dict[str, Array]]:
+def _official(step: str, request: Request, folder: Path, stack: ExitStack) -> tuple[dict[str, Array], dict[str, Array]]:
     """What the official float32 files of a step hold, on both sides."""
     paths = _recordings(request) / "torch-float32", folder / f"{request.label}-float32"
     sides = [stack.enter_context(open_recording(path)) for path in paths]

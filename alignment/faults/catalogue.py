@@ -90,7 +90,9 @@ WEIGHTS = (
     _weight("the key's bias off by 1, which no output shows", "key shifted", f"{_A0}.attn.qkv.bias", "k bias", by=1.0),
     _weight("k before q in a weight", "thirds", f"{_A0}.attn.qkv.weight", "q/k/v order", order=(1, 0, 2)),
     _weight("v before k in a bias", "thirds", f"{_A1}.attn.qkv.bias", "q/k/v order", order=(0, 2, 1)),
-    _weight("heads before q, k and v in a weight", "heads first", f"{_A1}.attn.qkv.weight", "head split order", heads=4),
+    _weight(
+        "heads before q, k and v in a weight", "heads first", f"{_A1}.attn.qkv.weight", "head split order", heads=4
+    ),
     Fault(
         *("two norms exchanged", "forward", "weights", "swapped", f"{_A0}.norm1.weight", "holds another"),
         arguments={"other": f"{_A0}.norm2.weight"},
@@ -132,13 +134,24 @@ WEIGHTS = (
 BACKWARD = (
     _module("no gradient through an MLP", "detach", f"{_A1}.mlp", "gradient lost", step="bp", what="output"),
     _module("a frozen bias", "detach", f"{_A0}.mlp.fc1", "gradient lost", step="bp", what="bias"),
-    _module("a frozen norm", "detach", "norm", "gradient lost", step="bp", quick=True, what="weight"),
+    _module("a frozen weight", "detach", "head", "gradient lost", step="bp", quick=True, what="weight"),
     _module("no gradient through a shortcut", "block", _A0, "shortcut detached", step="bp", kind_="shortcut detached"),
     _module("no gradient through a softmax", "attention", f"{_A0}.attn", "gradient lost", step="bp", detach=True),
     _module("a gradient doubled", "gradient", f"{_A1}.attn", "gradient scaled", step="bp", factor=2.0),
     _module("a gradient off by 1e-6", "gradient", f"{_A1}.mlp.act", "gradient scaled", step="bp", factor=1 + 1e-6),
-    Fault("the training loss summed", "bp", "module", "soft target", "", "reduction", {"kind_": "sum"}, ("bp/soft_target",)),
-    Fault("hard targets in training", "bp", "module", "soft target", "", "hard", {"kind_": "hard"}, ("bp/soft_target",)),
+    Fault(
+        "the training loss summed",
+        "bp",
+        "module",
+        "soft target",
+        "",
+        "reduction",
+        {"kind_": "sum"},
+        ("bp/soft_target",),
+    ),
+    Fault(
+        "hard targets in training", "bp", "module", "soft target", "", "hard", {"kind_": "hard"}, ("bp/soft_target",)
+    ),
     Fault(
         *("half the gradient of the loss", "bp", "module", "soft target", "", "gradient scaled"),
         arguments={"kind_": "half gradient"},

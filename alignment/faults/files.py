@@ -10,13 +10,13 @@ from alignment.backends.base import Array
 
 
 def _with(array: Array, value: float) -> Array:
-    changed = array.copy()
+    changed: Array = array.copy()
     changed.reshape(-1)[0] = value
     return changed
 
 
 def _element(array: Array) -> Array:
-    changed = array.copy()
+    changed: Array = array.copy()
     changed.reshape(-1)[array.size // 2] += 1e-2
     return changed
 

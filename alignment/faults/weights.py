@@ -18,19 +18,22 @@ def _exchanged(array: Array, first: int = 0, second: int = 1, axis: int = 0) -> 
 
 def _thirds(array: Array, order: tuple[int, int, int]) -> Array:
     parts = np.split(array, 3)
-    return np.concatenate([parts[which] for which in order])
+    result: Array = np.concatenate([parts[which] for which in order])
+    return result
 
 
 def _heads_first(array: Array, heads: int) -> Array:
-    return array.reshape(3, heads, -1, *array.shape[1:]).swapaxes(0, 1).reshape(array.shape)
+    mixed: Array = array.reshape(3, heads, -1, *array.shape[1:]).swapaxes(0, 1).reshape(array.shape)
+    return mixed
 
 
 def _key_shifted(array: Array, by: float) -> Array:
-    return array + np.repeat(np.array([0, by, 0], array.dtype), len(array) // 3)
+    shifted: Array = array + np.repeat(np.array([0, by, 0], array.dtype), len(array) // 3)
+    return shifted
 
 
 def _one_element(array: Array, by: float) -> Array:
-    changed = array.copy()
+    changed: Array = array.copy()
     changed.reshape(-1)[array.size // 2] += array.dtype.type(by)
     return changed
 

@@ -40,7 +40,7 @@ class _Attention:
     ) -> list[Array]:
         """What it gives with the knobs as they are set."""
         given, heads = self.case.parameters, heads or self.heads
-        batch, tokens, channels = self.x.shape
+        batch, tokens, _ = self.x.shape
         qkv = self.x @ given["qkv.weight"].T
         if "qkv.bias" in given:
             qkv = qkv + qkv_bias * given["qkv.bias"]
@@ -61,16 +61,18 @@ class _Attention:
     def _split(self, qkv: Array, heads: int, split: str) -> Array:
         batch, tokens, _ = qkv.shape
         if split == "h3d":
-            return qkv.reshape(batch, tokens, heads, 3, -1).transpose(3, 0, 2, 1, 4)
-        if split == "3dh":
-            return qkv.reshape(batch, tokens, 3, -1, heads).transpose(2, 0, 4, 1, 3)
-        return qkv.reshape(batch, tokens, 3, heads, -1).transpose(2, 0, 3, 1, 4)
+            parts: Array = qkv.reshape(batch, tokens, heads, 3, -1).transpose(3, 0, 2, 1, 4)
+        elif split == "3dh":
+            parts = qkv.reshape(batch, tokens, 3, -1, heads).transpose(2, 0, 4, 1, 3)
+        else:
+            parts = qkv.reshape(batch, tokens, 3, heads, -1).transpose(2, 0, 3, 1, 4)
+        return parts
 
 
 def attention(case: Case) -> Iterator[Prediction]:
     """All of them, on a module that is built like timm's."""
     usable = all(name in case.parameters for name in _NEEDED) and "num_heads" in case.settings
-    if not usable or len(case.inputs) != 1 or case.inputs[0].ndim != 3 or case.finding.pass_ != "forward":
+    if not usable or len(case.inputs) != 1 or case.inputs[0].ndim != 3 or case.finding.direction != "forward":
         return
     model = _Attention(case)
     yield from _scales(model)

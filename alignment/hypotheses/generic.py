@@ -40,7 +40,7 @@ def outputs(case: Case) -> Iterator[Prediction]:
 
 def gradients(case: Case) -> Iterator[Prediction]:
     """Gradients that are lost, scaled, or lack the shortcut's, where the way forward is right."""
-    if case.finding.pass_ != "backward":
+    if case.finding.direction != "backward":
         return
     names = [name.removeprefix("expected/") for name in case.extra if name.startswith("expected/")]
     differing = [name for name in names if _differs(case.extra[f"expected/{name}"], case.extra[f"found/{name}"])]

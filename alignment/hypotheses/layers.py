@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from alignment.backends.base import Array
 from alignment.hypotheses import arithmetic
 from alignment.hypotheses.base import Case, Prediction, distance, limit_of
 
+Run: TypeAlias = Callable[..., list[Array]]
 _EPSILONS = (1e-5, 1e-6, 1e-3, 1e-12, 1e-8, 1e-7, 1e-4, 0.0)
 _ACTIVATIONS = ("GELU", "ReLU", "SiLU", "Swish", "Sigmoid", "Tanh", "Hardswish", "Hardsigmoid", "LeakyReLU", "ReLU6")
 
@@ -59,7 +61,7 @@ def batch_norm(case: Case) -> Iterator[Prediction]:
     if "BatchNorm" not in case.kind or statistics[0] is None or case.finding.mode != "eval":
         return
     x, expected, weight, bias = _single(case)
-    running: tuple[Array, Array] = statistics[0], statistics[1]  # type: ignore[assignment]
+    running: tuple[Array, Array] = (statistics[0], np.asarray(statistics[1]))
     right = float(case.settings.get("eps", 1e-5))
 
     def norm(eps: float, mean: Array, variance: Array, scaled: bool = True, shifted: bool = True) -> Array:
@@ -174,8 +176,13 @@ def convolution(case: Case) -> Iterator[Prediction]:
 
     def run(**changed: object) -> list[Array]:
         given = {"weight": weight, "bias": bias, "stride": stride, "padding": padding, "groups": groups}
-        return [arithmetic.convolve(x, **{**given, "dilation": dilation, **changed})]  # type: ignore[arg-type]
+        return [arithmetic.convolve(x, **{**given, "dilation": dilation, **changed})]
 
+    yield from _kernels(case, run, weight, bias)
+    yield from _windows(case, run, stride, padding)
+
+
+def _kernels(case: Case, run: Run, weight: Array, bias: Array | None) -> Iterator[Prediction]:
     if bias is not None:
         yield Prediction("bias lost", "its bias is not added", _place(case, "bias"), run(bias=None))
         yield Prediction("bias doubled", "its bias is added twice", _place(case, "bias"), run(bias=2 * bias))
@@ -187,6 +194,10 @@ def convolution(case: Case) -> Iterator[Prediction]:
     if weight.shape[1] == 3:
         says = "the input channels are in reverse order"
         yield Prediction("channel order", says, _place(case, "weight"), run(weight=weight[:, ::-1]))
+
+
+def _windows(case: Case, run: Run, stride: tuple[int, int], padding: tuple[int, int]) -> Iterator[Prediction]:
+    x, weight = case.inputs[0], case.parameters["weight"]
     for other in ((0, 0), (1, 1), (2, 2), (3, 3)):
         if other != padding and _fits(x, weight, other):
             says = f"its padding is {other[0]}, not {padding[0]}"
@@ -204,7 +215,7 @@ def convolution(case: Case) -> Iterator[Prediction]:
     )
 
 
-def _late(run: Callable[..., list[Array]], x: Array, padding: tuple[int, int]) -> list[Array]:
+def _late(run: Run, x: Array, padding: tuple[int, int]) -> list[Array]:
     """The same convolution over the image moved by a pixel; empty where there is no room."""
     if padding == (0, 0) or min(x.shape[2:]) < 2:
         return []

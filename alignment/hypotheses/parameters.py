@@ -131,7 +131,7 @@ def value(case: Case) -> Iterator[Prediction]:
     shift = float(np.mean(found.astype(np.float64) - right))
     says = f"{shift:.3g} is added to every element"
     yield Prediction("shifted", says, loading, [right + right.dtype.type(shift)])
-    scale = float(np.vdot(right, found) / max(np.vdot(right, right), 1e-300))
+    scale = float(np.vdot(right, found)) / max(float(np.vdot(right, right)), 1e-300)
     yield Prediction("scaled", f"it is multiplied by {scale:.6g}", loading, [right * right.dtype.type(scale)])
     for dtype in (np.float16, ml_dtypes.bfloat16):
         rounded = right.astype(dtype).astype(right.dtype)

@@ -40,7 +40,7 @@ class Sum:
 
 def wiring(case: Case) -> Iterator[Prediction]:
     """The first tensor that differs, as a sum of others on both sides."""
-    if case.finding.pass_ != "forward" or not case.children:
+    if case.finding.direction != "forward" or not case.children:
         return
     found = _first_difference(case)
     if found is None:
@@ -158,32 +158,41 @@ def _derived(shape: tuple[int, ...], terms: Mapping[str, Array]) -> dict[str, Ar
 
 
 def _forms(name: str, array: Array, shape: tuple[int, ...]) -> Iterator[tuple[str, Array]]:
+    """An array, and what can be made of it to get a shape: its number of axes and those of the shape decide."""
     yield name, array
-    if array.ndim == 3 and len(shape) == 2:
-        for token in (0, 1, 2, array.shape[1] - 1):
+    if array.shape == shape:
+        yield from _same_shape(name, array)
+    elif (array.ndim, len(shape)) == (3, 2):
+        for token in sorted({0, 1, 2, array.shape[1] - 1}):
             if token < array.shape[1]:
                 yield f"{name}[:, {token}]", array[:, token]
         yield f"the mean over tokens of {name}", array.mean(1)
-    if array.ndim == 3 and len(shape) == 3 and array.shape != shape and array.shape[1] > shape[1]:
+    elif (array.ndim, len(shape)) == (3, 3) and array.shape[1] > shape[1]:
         yield f"{name}[:, :{shape[1]}]", array[:, : shape[1]]
         yield f"{name}[:, -{shape[1]}:]", array[:, -shape[1] :]
-    if array.ndim == 3 and len(shape) == 4 and array.shape[1] >= shape[2] * shape[3] and array.shape[2] == shape[1]:
+    elif (array.ndim, len(shape)) == (3, 4):
         yield from _maps(name, array, shape)
-    if array.ndim == 4 and len(shape) == 4 and array.shape[2] == array.shape[3] and array.shape == shape:
-        yield f"{name} with rows and columns exchanged", array.swapaxes(2, 3)
-    if array.ndim == 4 and len(shape) == 2:
+    elif (array.ndim, len(shape)) == (4, 2):
         yield f"the mean over the map of {name}", array.mean((2, 3))
         yield f"the largest over the map of {name}", array.max((2, 3))
-    if array.ndim == 3 and array.shape == shape and 1 < shape[1] <= 3:
+    elif (array.ndim, len(shape)) == (4, 4) and array.shape[2] == array.shape[3]:
+        yield f"{name} with rows and columns exchanged", array.swapaxes(2, 3)
+
+
+def _same_shape(name: str, array: Array) -> Iterator[tuple[str, Array]]:
+    if array.ndim == 4 and array.shape[2] == array.shape[3]:
+        yield f"{name} with rows and columns exchanged", array.swapaxes(2, 3)
+    if array.ndim == 3 and 1 < array.shape[1] <= 3:
         yield f"{name}[:, ::-1]", array[:, ::-1]
-    if array.shape == shape and array.ndim > 2:
+    if array.ndim > 2 and array.size <= _SAMPLES:
         for activation in ("relu", "gelu erf", "gelu tanh", "silu"):
-            if array.size <= _SAMPLES:
-                yield f"{activation} of {name}", ACTIVATIONS[activation](array)
+            yield f"{activation} of {name}", ACTIVATIONS[activation](array)
 
 
 def _maps(name: str, array: Array, shape: tuple[int, ...]) -> Iterator[tuple[str, Array]]:
     batch, width, rows, columns = shape
+    if array.shape[1] < rows * columns or array.shape[2] != width:
+        return
     extra = array.shape[1] - rows * columns
     for words, part in ((f"[:, {extra}:]", array[:, extra:]), (f"[:, :{rows * columns}]", array[:, : rows * columns])):
         grid = part.reshape(batch, rows, columns, width)

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.text import Text
 
-from alignment.findings import Bisection, Finding, ModuleRow
+from alignment.findings import Bisection, Finding, ModuleRow, Status
 from porting.names import fold
 
 _STYLES = {"agrees": "green", "inherits": "yellow", "children": "yellow", "guilty": "bold red", "not compared": "dim"}
 _MANY = 40
-_WORDS = {
+_WORDS: dict[Status, str] = {
     "agrees": "agree",
     "inherits": "differ because of what they are given, and are right by themselves",
     "children": "differ because of modules in them",
@@ -60,7 +60,7 @@ def _finding(number: int, finding: Finding, diagnosed: bool) -> Iterator[Text]:
     name = finding.path or "the model itself"
     where = "" if finding.candidate == finding.path else f", {finding.candidate} in the candidate"
     mode = "" if finding.mode == "eval" else ", in training mode"
-    yield Text.assemble(f"{number}. {finding.kind} ", (name, "bold red"), f"{where}{mode}, {finding.pass_}")
+    yield Text.assemble(f"{number}. {finding.kind} ", (name, "bold red"), f"{where}{mode}, {finding.direction}")
     for evidence in finding.evidence[:4]:
         yield Text(f"   {evidence.what}: {evidence.reason}", style="dim" if evidence.error is None else "")
     for cause in finding.causes[:1]:

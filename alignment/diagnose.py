@@ -35,6 +35,7 @@ def _cause(case: Case, prediction: Prediction, before: float) -> Cause | None:
     found = case.found if prediction.found is None else prediction.found
     before = before if prediction.before is None else distance(expected, found)
     after = distance(prediction.arrays, found)
-    if not after <= limit_of(case) or not after <= before / 4:
+    smallest = 0.0 if case.finding.kind == "parameter" else limit_of(case) / 100
+    if before <= smallest or not after <= limit_of(case) or not after <= before / 4:
         return None
     return Cause(prediction.name, prediction.says, prediction.look_at, before, after)

@@ -1,6 +1,6 @@
 """The commands of `pit-align` that look for what is wrong, and for what this toolkit would miss.
 
-Like `cli`, which adds them, this loads nothing heavy before a command runs.
+Like `alignment.commands`, which adds them, this loads nothing heavy before a command runs.
 """
 
 from __future__ import annotations

@@ -69,8 +69,8 @@ def _correct(result: Selftest) -> Iterator[Text]:
     margin = max(each.margin for each in result.correct)
     models = sorted({each.model for each in result.correct})
     yield Text(
-        f"{result.runs} correct runs of {len(result.correct)} pairs ({', '.join(models)}): {len(result.accused)} accused; "
-        f"the largest float32 error is {margin:.2g} times the noise floor"
+        f"{result.runs} correct runs of {len(result.correct)} pairs ({', '.join(models)}): "
+        f"{len(result.accused)} accused; the largest float32 error is {margin:.2g} times the noise floor"
     )
     for each in result.accused:
         yield Text(f"{each.name}: {'; '.join(each.accused[:3])}", style="bold red")

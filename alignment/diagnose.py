@@ -7,13 +7,15 @@ part in it, so that one set of hypotheses serves them all.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 
 from alignment.findings import Cause, Finding
 from alignment.hypotheses import HYPOTHESES
 from alignment.hypotheses.base import Case, Prediction, distance, limit_of
 
-MOST = 3
+_MOST = 3
 
 
 def explain(case: Case) -> Finding:
@@ -27,7 +29,22 @@ def explain(case: Case) -> Finding:
             if cause is not None:
                 causes.append(cause)
     causes.sort(key=lambda cause: cause.after > limit_of(case) / 100)
-    return replace(case.finding, causes=tuple(causes[:MOST]), tried=tried)
+    return replace(case.finding, causes=tuple(causes), tried=tried)
+
+
+def agree(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings with their likeliest causes first, and the least likely left out.
+
+    An accuracy can be wrong in the same way for many reasons. One mistake that explains all functions that are wrong is
+    likelier than one for each.
+    """
+    findings = list(findings)
+    shared = Counter(name for each in findings if each.kind == "function" for name in {c.name for c in each.causes})
+
+    def ordered(finding: Finding) -> tuple[Cause, ...]:
+        return tuple(sorted(finding.causes, key=lambda cause: -shared[cause.name])[:_MOST])
+
+    return [replace(each, causes=ordered(each)) for each in findings]
 
 
 def _cause(case: Case, prediction: Prediction, before: float) -> Cause | None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from alignment.backends.base import Array, Module, Tap, Taps
 from alignment.counterparts import Counterparts, match
-from alignment.diagnose import explain
+from alignment.diagnose import agree, explain
 from alignment.fields import encode
 from alignment.findings import Bisection, Evidence, Finding, ModuleRow
 from alignment.functions import function_quantities, loss_gradient
@@ -184,7 +184,7 @@ class _Search:
             sides=(trial.pair.reference.framework, trial.side.framework),
             dtype=dtype,
             diverges=diverges or bool(findings),
-            findings=tuple(findings),
+            findings=tuple(agree(findings)),
             modules=tuple(rows),
             reference_only=self._counterparts.reference_only,
             candidate_only=self._counterparts.candidate_only,

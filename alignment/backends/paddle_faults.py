@@ -165,13 +165,21 @@ def _model(_: PaddleBackend, model: Any, kind: str) -> None:
 
 
 def _embedding(model: Any, kind: str) -> None:
-    """Positions that are not added, or turned: what comes to the dropout after them is changed."""
+    """Positions that are not added, or turned."""
 
-    def before(_: Any, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        x = given[0] - model.pos_embed
-        return (x if kind == "positions lost" else x + model.pos_embed.transpose((0, 1, 3, 2)),)
+    def forward_stages(x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        x = model.patch_embed(x)
+        x = model.pos_drop(x if kind == "positions lost" else x + model.pos_embed.transpose((0, 1, 3, 2)))
+        cls_tokens = model.cls_token.expand((x.shape[0], -1, -1))
+        maps = []
+        for stage, transformer in enumerate(model.transformers):
+            if stage > 0:
+                x, cls_tokens = model.pools[stage - 1](x, cls_tokens)
+            x, cls_tokens = transformer(x, cls_tokens)
+            maps.append(x)
+        return model.norm(cls_tokens), maps
 
-    model.pos_drop.register_forward_pre_hook(before)
+    model._forward_stages = forward_stages
 
 
 def _stage(_: PaddleBackend, layer: Any, kind: str) -> None:

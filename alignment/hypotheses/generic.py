@@ -8,6 +8,7 @@ import numpy as np
 
 from alignment.backends.base import Array
 from alignment.hypotheses.base import Case, Prediction
+from alignment.hypotheses.wiring import express
 
 
 def outputs(case: Case) -> Iterator[Prediction]:
@@ -62,8 +63,28 @@ def gradients(case: Case) -> Iterator[Prediction]:
         yield Prediction("shortcut detached", says, place, [right[0] - given], right[:1], found[:1])
         says = "gradient flows through the shortcut only"
         yield Prediction("branch detached", says, place, [given], right[:1], found[:1])
+    yield from _lost_ways(case)
     yield from _frozen_norm(case)
     yield from _detached_attention(case)
+
+
+def _lost_ways(case: Case) -> Iterator[Prediction]:
+    """A gradient of the input that is the sum of fewer ways than it should be."""
+    names = ("expected/input gradient 0", "found/input gradient 0")
+    if any(name not in case.extra for name in names):
+        return
+    right, found = (case.extra[name] for name in names)
+    terms = {
+        name.partition("/")[2]: array
+        for name, array in case.extra.items()
+        if name.startswith(("within/", "given/")) and array.shape == right.shape
+    }
+    theirs, ours = express(right, terms), express(found, terms)
+    if theirs is None or ours is None or set(theirs.terms) <= set(ours.terms):
+        return
+    says = f"the gradient of its input is {ours}, not {theirs}"
+    place = f"{case.finding.candidate}: stop_gradient, detach or no_grad in its {case.candidate_kind}"
+    yield Prediction("way detached", says, place, [ours.array], [right], [found])
 
 
 def _detached_attention(case: Case) -> Iterator[Prediction]:

@@ -17,6 +17,7 @@ from alignment.hypotheses.arithmetic import ACTIVATIONS
 from alignment.hypotheses.base import Case, Prediction
 
 _MOST_TERMS = 4
+_FOLLOWING = ("relu", "gelu erf", "gelu tanh", "silu")
 _SMALL = 1e-9
 _SAMPLES = 20_000
 
@@ -58,6 +59,8 @@ def wiring(case: Case) -> Iterator[Prediction]:
 def _name(right: Sum | None, wrong: Sum, case: Case) -> str:
     if right is None:
         return "wired otherwise"
+    lost: set[str]
+    added: set[str]
     lost, added = [set(a.terms) - set(b.terms) for a, b in ((right, wrong), (wrong, right))]
     if not lost and not added:
         return "weighted otherwise"
@@ -67,6 +70,8 @@ def _name(right: Sum | None, wrong: Sum, case: Case) -> str:
         if all(name in case.parameters for name in lost):
             return f"{sorted(lost)[0]} not added"
         return "part lost"
+    if any(name.startswith(tuple(f"{activation} of " for activation in _FOLLOWING)) for name in added):
+        return "extra activation"
     if any("[:, " in name or "joined" in name for name in (*lost, *added)):
         return "token order"
     if added and not lost:
@@ -185,7 +190,7 @@ def _same_shape(name: str, array: Array) -> Iterator[tuple[str, Array]]:
     if array.ndim == 3 and 1 < array.shape[1] <= 3:
         yield f"{name}[:, ::-1]", array[:, ::-1]
     if array.ndim > 2 and array.size <= _SAMPLES:
-        for activation in ("relu", "gelu erf", "gelu tanh", "silu"):
+        for activation in _FOLLOWING:
             yield f"{activation} of {name}", ACTIVATIONS[activation](array)
 
 
@@ -223,6 +228,9 @@ def _heads(tokens: Mapping[str, Array], batch: int, width: int) -> Iterator[tupl
         if array.shape[2] == width and array.shape[0] in (1, batch)
     }
     yield from fitting.items()
+    for name, array in fitting.items():
+        if array.shape[1] == 2:
+            yield f"{name}[:, ::-1]", array[:, ::-1]
     for name, array in fitting.items():
         for other, second in fitting.items():
             if name != other:

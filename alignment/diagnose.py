@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 
 from alignment.findings import Cause, Finding
@@ -16,6 +17,8 @@ from alignment.hypotheses import HYPOTHESES
 from alignment.hypotheses.base import Case, Prediction, distance, limit_of
 
 _MOST = 3
+_DO_NOT_APPLY = (ArithmeticError, LookupError, TypeError, ValueError)
+"""What a hypothesis may raise of a module that is built otherwise than it knows: then it explains nothing."""
 
 
 def explain(case: Case) -> Finding:
@@ -23,11 +26,12 @@ def explain(case: Case) -> Finding:
     before = distance(case.expected, case.found)
     causes, tried = [], 0
     for hypotheses in HYPOTHESES[case.finding.kind]:
-        for prediction in hypotheses(case):
-            tried += 1
-            cause = _cause(case, prediction, before)
-            if cause is not None:
-                causes.append(cause)
+        with suppress(*_DO_NOT_APPLY):
+            for prediction in hypotheses(case):
+                tried += 1
+                cause = _cause(case, prediction, before)
+                if cause is not None:
+                    causes.append(cause)
     causes.sort(key=lambda cause: cause.after > limit_of(case) / 100)
     return replace(case.finding, causes=tuple(causes), tried=tried)
 

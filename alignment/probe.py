@@ -19,14 +19,16 @@ import numpy as np
 from alignment.backends.base import Array, Module, Tap, Taps
 from alignment.counterparts import Counterparts, match
 from alignment.diagnose import agree, explain
+from alignment.evidence import Reference, reference_weights, tap_key
 from alignment.fields import encode
 from alignment.findings import Bisection, Evidence, Finding, ModuleRow
 from alignment.functions import function_quantities, loss_gradient
 from alignment.hypotheses.base import Case
-from alignment.localise import Localiser, Reference, reference_weights, tap_key
+from alignment.localise import Localiser
 from alignment.pair import Pair
 from alignment.recording import Entry, Kind, Recorder, open_recording
 from alignment.report.model import DIVERGENCE
+from alignment.reruns import Rerun
 from alignment.steps.base import Trial
 from alignment.worker import Job, Request, manifest_of, prepare, serve
 
@@ -213,11 +215,11 @@ class _Search:
             yield Case(finding, (right,), (array,), parameters=everything)
 
     def _modules(self, localiser: Localiser) -> Iterator[Case]:
-        candidate = self._taps.modules
+        candidate, rerun = self._taps.modules, Rerun(localiser)
         calls = {(finding.candidate): finding for finding in localiser.findings()}
         for call in localiser.guilty:
             finding = calls[call[0]]
-            result, children, recorded = localiser.rerun(call) if self._hypotheses else (None, {}, {})
+            result, children, recorded = rerun.run(call) if self._hypotheses else (None, {}, {})
             reference = self._seen.modules[finding.path]
             yield Case(
                 finding,
@@ -231,7 +233,7 @@ class _Search:
                 inputs=tuple(localiser.inputs_of(call)),
                 children=children,
                 reference_children=recorded,
-                extra=localiser.beside(call, result),
+                extra=rerun.beside(call, result),
             )
 
     def _parameters_under(self, path: str) -> dict[str, Array]:

@@ -196,7 +196,7 @@ def _same_shape(name: str, array: Array) -> Iterator[tuple[str, Array]]:
 
 def _maps(name: str, array: Array, shape: tuple[int, ...]) -> Iterator[tuple[str, Array]]:
     batch, width, rows, columns = shape
-    if array.shape[1] < rows * columns or array.shape[2] != width:
+    if array.shape[0] != batch or array.shape[1] < rows * columns or array.shape[2] != width:
         return
     extra = array.shape[1] - rows * columns
     for words, part in ((f"[:, {extra}:]", array[:, extra:]), (f"[:, :{rows * columns}]", array[:, : rows * columns])):
@@ -273,7 +273,8 @@ def _words(name: str) -> str:
     if name.startswith("output"):
         return f"its {name}"
     path, _, rest = name.partition(":")
-    _, what, index = rest.split("/")
+    call, what, index = rest.split("/")
+    path += f" (call {int(call) + 1})" if call != "0" else ""
     if what == "input":
         return f"what {path} gets"
     return path if index == "0" else f"{path} ({index})"

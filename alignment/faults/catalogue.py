@@ -35,7 +35,7 @@ LAYERS = (
     _module("ReLU for GELU", "activation", _ACTS[5], "relu", kind_="relu"),
     _module("SiLU for GELU", "activation", _ACTS[2], "silu", kind_="silu"),
     _module("no activation in an MLP", "mlp", f"{_A1}.mlp", "wired otherwise", kind_="no activation"),
-    _module("an activation after an MLP", "mlp", f"{_A0}.mlp", "wired otherwise", kind_="activation twice"),
+    _module("an activation after an MLP", "mlp", f"{_A0}.mlp", "wired|extra activation", kind_="activation twice"),
     _module("a square weight applied transposed", "linear", f"{_A0}.attn.proj", "not transposed", kind_="transposed"),
     _module("a lost bias of an MLP", "linear", f"{_A1}.mlp.fc2", "bias lost", quick=True, kind_="no bias"),
     _module("a lost bias of qkv", "linear", f"{_A0}.attn.qkv", "bias lost", kind_="no bias"),

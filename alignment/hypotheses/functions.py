@@ -65,7 +65,7 @@ def _accuracies(path: str, case: Case, scores: Array, labels: Array) -> Iterator
 
     right = float(np.mean(ranks < k))
     for other in (1, 2, 3, 4, 5, 6, 10):
-        if other != k:
+        if other != k and other < scores.shape[1]:
             yield predict(
                 "another k", f"it is the accuracy of the best {other}, not {k}", float(np.mean(ranks < other))
             )

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alignment.options import pair_of, pair_options, settings_of
+from alignment.evidence_commands import bisect, diagnose, selftest
+from alignment.options import candidate_weights_option, pair_of, pair_options, settings_of
 from porting.tool import DIFFERENT, FILE, Tool, command_line, json_option, print_json, tool_options, verbose_option
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def _step_command(name: str, steps: tuple[str, ...], text: str) -> None:
 
     @pit_align.command(name, help=text)
     @pair_options
-    @click.option("--candidate-weights", type=FILE, help="The port in question; by default --weights is ported afresh.")
+    @candidate_weights_option
     @verbose_option
     @json_option
     def run(out: Path | None, verbose: bool, as_json: bool, **given: Any) -> None:
@@ -72,6 +73,8 @@ _step_command("loss", ("loss",), "Align cross entropy, label smoothing and soft-
 _step_command("bp", ("bp",), "Align the gradients of every parameter and the input, and the losses of the next steps.")
 _step_command("batchnorm", ("batchnorm",), "Align one step in training mode, and the running statistics after it.")
 _step_command("all", (), "Align all steps, one process a framework, both at the same time.")
+for _command in (bisect, diagnose, selftest):
+    pit_align.add_command(_command)
 
 
 @pit_align.command()

@@ -44,6 +44,9 @@ pair_options = options(
     click.option("--out", type=FILE, help="Where to write; logs/<model>/ by default."),
 )
 """Which two models, with which weights, on what."""
+candidate_weights_option = click.option(
+    "--candidate-weights", type=FILE, help="The port in question; by default --weights is ported afresh."
+)
 
 
 def pair_of(given: dict[str, Any]) -> Pair:

@@ -71,6 +71,8 @@ class Pair:
             the logits alone are compared.
         smooth: Whether the models' gradients are continuous. Those of a ReLU jump: a unit within rounding of zero is on
             in one framework and off in the other, which float32 gradients are then given room for.
+        paths: What `alignment.counterparts` cannot know of the modules: path in the candidate to path in the reference;
+            or a pattern, as in a shell, of paths in the candidate that have none there, to None.
         origin: Where the pair was declared; `load_pair` and `alignment.pairs.build` fill it.
     """
 
@@ -81,9 +83,11 @@ class Pair:
     input_shape: tuple[int, int, int]
     intermediates: str | None = "forward_intermediates"
     smooth: bool = True
+    paths: Mapping[str, str | None] = field(default_factory=dict, compare=False)
     origin: Origin | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "paths", MappingProxyType(dict(self.paths)))
         if not self.name or {"/", "\0"} & set(self.name) or self.name.startswith("."):
             raise AlignmentError(f"{self.name!r} cannot name a pair: it names a folder under logs/")
         if len(self.input_shape) != 3 or min(self.input_shape) < 1:

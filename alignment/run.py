@@ -55,7 +55,7 @@ def align(
     """
     settings = settings or Settings()
     _applicable(pair, settings.steps)
-    with _workspace(Path(out).absolute()) as folder:
+    with workspace(Path(out).absolute()) as folder:
         _run_sides(pair, ROLES, folder, settings, progress, command)
         with _reprod_files(pair, folder, settings) as problems:
             report = compare_paths(folder, folder, command=command)
@@ -92,7 +92,7 @@ def record(
     """
     settings = settings or Settings()
     _applicable(pair, settings.steps)
-    with _workspace(Path(out).absolute()) as folder:
+    with workspace(Path(out).absolute()) as folder:
         _run_sides(pair, (role,), folder, settings, progress, command)
         return [folder / RECORDINGS / f"{pair.label(role)}-{dtype}" for dtype in settings.dtypes]
 
@@ -100,21 +100,22 @@ def record(
 def _run_sides(
     pair: Pair, roles: Sequence[Role], folder: Path, settings: Settings, progress: Progress | None, command: str
 ) -> None:
-    batch = _batch(pair, settings)
+    batch = batch_of(pair, settings)
     batch.write(folder / "inputs.safetensors")
-    weights = _weights(pair, roles, folder / "weights", settings)
-    launches = [_launch(pair, role, folder, settings, batch, weights[role], len(roles), command) for role in roles]
+    weights = weights_of(pair, roles, folder / "weights", settings)
+    launches = [launch_of(pair, role, folder, settings, batch, weights[role], len(roles), command) for role in roles]
     run_all(launches, progress)
 
 
-def _batch(pair: Pair, settings: Settings) -> Inputs:
+def batch_of(pair: Pair, settings: Settings) -> Inputs:
+    """What both sides are fed with."""
     classes = pair.architecture.num_classes
     if settings.inputs is not None:
         return batches.read_images(settings.inputs, pair.input_shape, classes, seed=settings.seed)
     return batches.draw(pair.input_shape, classes, batch_size=settings.batch_size, seed=settings.seed)
 
 
-def _weights(pair: Pair, roles: Sequence[Role], folder: Path, settings: Settings) -> dict[Role, WeightFile]:
+def weights_of(pair: Pair, roles: Sequence[Role], folder: Path, settings: Settings) -> dict[Role, WeightFile]:
     """Each side's weight file; the candidate's is a port of the reference's unless it has its own."""
     files: dict[Role, WeightFile] = {}
     source: str | os.PathLike[str] | None = settings.weights
@@ -126,7 +127,7 @@ def _weights(pair: Pair, roles: Sequence[Role], folder: Path, settings: Settings
     return files
 
 
-def _launch(
+def launch_of(
     pair: Pair,
     role: Role,
     folder: Path,
@@ -135,7 +136,27 @@ def _launch(
     weights: WeightFile,
     sides: int,
     command: str,
+    *,
+    module: str = "alignment.worker",
+    arguments: tuple[str, ...] = (),
 ) -> Launch:
+    """The process of one side.
+
+    Args:
+        pair: What is aligned.
+        role: The side.
+        folder: Where the run writes.
+        settings: How to run.
+        batch: The inputs, which `folder/inputs.safetensors` holds.
+        weights: The side's weights.
+        sides: How many run at the same time.
+        command: The command line, for the manifests.
+        module: What runs; it is given the path of the request.
+        arguments: What it is given beside.
+
+    Raises:
+        AlignmentError: A worker could not find the pair, or runs in none of the precisions.
+    """
     if pair.origin is None:
         raise AlignmentError(
             f"{pair.name}: the workers cannot find this pair; take it from alignment.pairs.build, or declare it in a "
@@ -175,8 +196,8 @@ def _launch(
     return Launch(
         name=label,
         python=settings.python(framework),
-        module="alignment.worker",
-        arguments=(str(path),),
+        module=module,
+        arguments=(str(path), *arguments),
         log=path.with_suffix(".log"),
         environment=settings.environment(sides),
     )
@@ -231,7 +252,7 @@ def _reprod_files(pair: Pair, folder: Path, settings: Settings) -> Iterator[list
 
 
 @contextmanager
-def _workspace(folder: Path) -> Iterator[Path]:
+def workspace(folder: Path) -> Iterator[Path]:
     """The folder, emptied of what an earlier run left, and held against a second run at the same time.
 
     Raises:

@@ -102,8 +102,16 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
-    """A request with its model in memory."""
+class Job:
+    """A request with its model in memory.
+
+    Attributes:
+        request: What to do.
+        pair: What is aligned.
+        backend: The framework, its model built and loaded.
+        inputs: The batch, float32.
+        weights: The state dict.
+    """
 
     request: Request
     pair: Pair
@@ -112,6 +120,7 @@ class _Job:
     weights: Mapping[str, Array]
 
     def trial(self, dtype: str) -> Trial:
+        """The model and its inputs in a precision that the backend uses already."""
         side = self.pair.side(self.request.role)
         record = dtype == self.request.dtypes[0]
         return Trial(self.backend, self.pair, side, self.inputs.cast(dtype), self.weights, record)
@@ -127,12 +136,13 @@ class _Job:
         return replace(self.trial("float32"), inputs=inputs, weights=weights, record_parameters=False)
 
 
-def run(request: Request, report: Callable[[Mapping[str, Any]], None]) -> None:
+def run(request: Request, report: Callable[[Mapping[str, Any]], None], job: Job | None = None) -> None:
     """Carry out a request.
 
     Args:
         request: What to do.
         report: Called with `{"event": "progress", ...}` after each part of the work.
+        job: The request with its model in memory; by default it is built and loaded.
 
     Raises:
         AlignmentError: The framework, the pair, the weights or the inputs are not what the request says.
@@ -146,7 +156,7 @@ def run(request: Request, report: Callable[[Mapping[str, Any]], None]) -> None:
         done += 1
         report({"event": "progress", "what": what, "done": done, "total": total})
 
-    job = _prepare(request)
+    job = prepare(request) if job is None else job
     advance("model built, weights loaded")
     for dtype in request.dtypes:
         job.backend.use(dtype)
@@ -158,10 +168,16 @@ def run(request: Request, report: Callable[[Mapping[str, Any]], None]) -> None:
             advance(f"{step} {dtype}")
         if _repeats(request, dtype):
             _measure_noise(job, recorder, advance)
-        recorder.write(Path(request.folder) / f"{request.label}-{dtype}", _manifest(job, dtype)).close()
+        recorder.write(Path(request.folder) / f"{request.label}-{dtype}", manifest_of(job, dtype)).close()
 
 
-def _prepare(request: Request) -> _Job:
+def prepare(request: Request) -> Job:
+    """Build and load the model that is asked for.
+
+    Raises:
+        AlignmentError: The framework, the pair, the weights or the inputs are not what the request says.
+        PortingError: The weights' layout does not fit.
+    """
     pair = locate(Origin(request.target, request.arguments))
     side = pair.side(request.role)
     inputs = Inputs.read(Path(request.inputs))
@@ -169,16 +185,17 @@ def _prepare(request: Request) -> _Job:
         raise RefusedError(f"{request.inputs}: the inputs are not those of this run (digest {inputs.digest})")
     runtime = Runtime(request.device, request.threads, request.deterministic, request.tf32, request.seed)
     backend = backends.create(side.framework, runtime)
+    backend.use("float32")
     backend.build(targets.resolve(side.build), side.options)
     backend.load(Path(request.weights))
-    return _Job(request, pair, backend, inputs, backend.state())
+    return Job(request, pair, backend, inputs, backend.state())
 
 
 def _repeats(request: Request, dtype: str) -> int:
     return request.perturbations if request.role == "reference" and dtype == "float32" else 0
 
 
-def _measure_noise(job: _Job, recorder: Recorder, advance: Callable[[str], None]) -> None:
+def _measure_noise(job: Job, recorder: Recorder, advance: Callable[[str], None]) -> None:
     """Note for every floating-point result how far one-ulp changes of inputs and weights move it, at most."""
     spreads: dict[str, tuple[float, float]] = {}
     for number in range(job.request.perturbations):
@@ -200,7 +217,8 @@ def _change(before: Array, after: Array) -> tuple[float, float]:
     return float(np.linalg.norm(difference)), float(np.abs(difference).max(initial=0))
 
 
-def _manifest(job: _Job, dtype: str) -> Manifest:
+def manifest_of(job: Job, dtype: str) -> Manifest:
+    """What a recording of the job says of how it was made."""
     request, description = job.request, job.backend.describe()
     return Manifest(
         backend=job.pair.side(request.role).framework,
@@ -224,10 +242,15 @@ def _manifest(job: _Job, dtype: str) -> Manifest:
 
 def main(arguments: list[str]) -> int:
     """Carry out the request in the file that is named, reporting on standard output; returns the exit code."""
+    return serve(lambda report: run(Request.read(Path(arguments[0])), report))
+
+
+def serve(work: Callable[[Callable[[Mapping[str, Any]], None]], None]) -> int:
+    """Do the work of a worker's process, which reports on standard output; returns the exit code."""
     report = _claim_stdout()
     _die_with_parent()
     try:
-        run(Request.read(Path(arguments[0])), report)
+        work(report)
     except (AlignmentError, PortingError) as error:
         report({"event": "error", "expected": True, "summary": error.summary, "details": list(error.details)})
     except Exception as error:

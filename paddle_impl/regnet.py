@@ -42,8 +42,11 @@ class RegnetConfig:
     se_ratio: int = 4
 
 
-CONFIGS = {"regnety_160": RegnetConfig(widths=(224, 448, 1232, 3024), depth=(2, 4, 11, 1), group_width=112)}
-"""The teacher."""
+CONFIGS = {
+    "regnety_160": RegnetConfig(widths=(224, 448, 1232, 3024), depth=(2, 4, 11, 1), group_width=112),
+    "regnety_002": RegnetConfig(widths=(24, 56, 152, 368), depth=(1, 1, 4, 7), group_width=8),
+}
+"""The teacher, and the smallest one, for tests."""
 
 
 class BiasedConv2D(Conv2D):

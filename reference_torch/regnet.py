@@ -10,8 +10,8 @@ from torch import Tensor
 
 from reference_torch.variants import check_classes, config_of
 
-CONFIGS = {"regnety_160": regnet.model_cfgs["regnety_160"]}
-"""The teacher; timm's own hyper-parameters."""
+CONFIGS = {name: regnet.model_cfgs[name] for name in ("regnety_160", "regnety_002")}
+"""The teacher, and the smallest one, for tests; timm's own hyper-parameters."""
 
 
 class RegNet(regnet.RegNet):

@@ -26,6 +26,7 @@ MAY_IMPORT = {
 FRAMEWORK_OF = {
     "alignment/backends/torch.py": {"torch", "timm"},
     "alignment/backends/paddle.py": {"paddle"},
+    "alignment/backends/paddle_faults.py": {"paddle"},
     "alignment/backends/mindspore.py": {"mindspore"},
     "alignment/backends/mindcv.py": {"mindspore", "mindcv"},
     "alignment/reprod_files.py": {"reprod_log"},

@@ -15,8 +15,9 @@ sides of a pair cannot drift apart. What a backend must hold to:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -83,6 +84,103 @@ class Description:
     versions: Mapping[str, str]
     flags: Mapping[str, bool | int | str]
     threads: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One module of a model, as its framework has it.
+
+    Attributes:
+        kind: Name of its class.
+        parameters: Names in the model's state dict of the tensors that it holds itself, its children's left out.
+        settings: Its plain attributes, without the underscore that they may start with: `eps`, `epsilon`, `stride`.
+    """
+
+    kind: str
+    parameters: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Tap:
+    """One tensor that goes into a module or comes out of it.
+
+    Attributes:
+        path: The module; empty for the model itself.
+        call: How many calls of the module came before this one.
+        what: `input`, `output`, or the gradient of the loss with regard to one: `input_gradient`, `output_gradient`.
+        index: Which of the tensors that go in or come out.
+    """
+
+    path: str
+    call: int
+    what: str
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.call}/{self.what}/{self.index}"
+
+
+@dataclass(frozen=True, slots=True)
+class Isolated:
+    """What one module made of given inputs.
+
+    Attributes:
+        outputs: What came out.
+        input_gradients: Of the inputs, from the output gradients that were given; None where none arrived.
+    """
+
+    outputs: tuple[Array, ...]
+    input_gradients: tuple[Array | None, ...]
+
+
+Visit: TypeAlias = Callable[[Tap, Array], None]
+Replaced: TypeAlias = Mapping[tuple[str, int], Sequence[Array]]
+
+
+class Taps(Protocol):
+    """What can be seen of the modules of a model while it runs."""
+
+    @property
+    def gradients(self) -> bool:
+        """Whether gradients can be watched."""
+
+    @property
+    def modules(self) -> Mapping[str, Module]:
+        """Every module by its path; that of the model itself is empty."""
+
+    def watch(self, visit: Visit, replaced: Replaced | None = None) -> AbstractContextManager[None]:
+        """Show everything that goes through the modules while the context is open.
+
+        A gradient is that of this use of a tensor alone, not of all that is made of it elsewhere.
+
+        Args:
+            visit: Called with every floating-point tensor, in the order in which they appear.
+            replaced: What calls of modules, `(path, call)`, are made to return.
+        """
+
+    def isolate(
+        self,
+        path: str,
+        call: int,
+        inputs: Sequence[Array],
+        output_gradients: Sequence[Array | None] = (),
+        replaced: Replaced | None = None,
+        visit: Visit | None = None,
+    ) -> Isolated:
+        """Run one module alone; `Backend.gradients` has those of its parameters afterwards.
+
+        Args:
+            path: The module.
+            call: The call, watched before, whose other arguments it gets.
+            inputs: What takes the place of the tensors of that call.
+            output_gradients: Gradients to send back through it; none leaves its gradients alone.
+            replaced: As for `watch`; calls are counted within this run.
+            visit: As for `watch`.
+
+        Raises:
+            AlignmentError: The call was not watched, or takes another number of tensors.
+        """
 
 
 class Backend(Protocol):
@@ -157,6 +255,9 @@ class Backend(Protocol):
 
     def input_gradient(self) -> Array:
         """Gradient of the images from the last `backward`."""
+
+    def taps(self) -> Taps:
+        """The modules of the model that was built."""
 
     def start_optimizer(self, recipe: AdamW) -> None:
         """A fresh optimiser over all parameters."""

@@ -18,6 +18,7 @@ from mindspore import Tensor, nn, ops, train
 from mindspore.experimental import optim
 
 from alignment.backends.base import AdamW, Array, Description, Outputs, Runtime, check_state, one_output, widen
+from alignment.backends.hooks import HookedTaps, Primitives
 from alignment.errors import AlignmentError
 
 _SMOOTHING = 0.1
@@ -157,6 +158,26 @@ class MindSporeBackend:
         if self._input_gradient is None:
             raise RuntimeError("input_gradient comes after backward")
         return _array(self._input_gradient)
+
+    def taps(self) -> HookedTaps:
+        """The cells of the model that was built; their gradients cannot be watched."""
+        return HookedTaps(
+            Primitives(
+                modules=list(self._model.cells_and_names()),
+                common=frozenset(vars(nn.Cell())),
+                state_names=lambda _, cell: tuple(parameter.name for parameter in cell.get_parameters(expand=False)),
+                before=lambda cell, hook: cell.register_forward_pre_hook(hook),
+                after=lambda cell, hook: cell.register_forward_hook(hook),
+                is_float=lambda value: isinstance(value, Tensor) and value.is_floating_point(),
+                array=_array,
+                tensor=lambda array, _: Tensor(array),
+                alias=lambda tensor: tensor,
+                on_gradient=lambda tensor, visit: None,
+                backward=None,
+                gradient=lambda tensor: None,
+                clear=lambda: None,
+            )
+        )
 
     def start_optimizer(self, recipe: AdamW) -> None:
         """A fresh optimiser over all parameters; `nn.AdamWeightDecay` would leave the bias correction out."""

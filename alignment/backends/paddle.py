@@ -14,6 +14,7 @@ import paddle.nn.functional as F  # noqa: N812
 from paddle import Tensor, nn
 
 from alignment.backends.base import AdamW, Array, Description, Outputs, Runtime, check_state, one_output, widen
+from alignment.backends.hooks import HookedTaps, Primitives
 from alignment.errors import AlignmentError
 
 _SMOOTHING = 0.1
@@ -128,8 +129,7 @@ class PaddleBackend:
 
     def backward(self, images: Array, soft_targets: Array) -> Array:
         """Run the model and the gradient of its `soft_target` loss; returns the loss, shape `()`."""
-        for parameter in self._model.parameters():
-            parameter.clear_gradient(False)
+        self._clear()
         self._images = paddle.to_tensor(images, stop_gradient=False)
         logits = self._model(self._images)
         one_output(logits, Tensor)
@@ -146,6 +146,31 @@ class PaddleBackend:
         if self._images is None:
             raise RuntimeError("input_gradient comes after backward")
         return _gradient(self._images)
+
+    def taps(self) -> HookedTaps:
+        """The modules of the model that was built."""
+        names = tuple(self._model.state_dict())
+        return HookedTaps(
+            Primitives(
+                modules=list(self._model.named_sublayers(include_self=True)),
+                common=frozenset(vars(nn.Layer())),
+                state_names=lambda path, _: tuple(name for name in names if name.rpartition(".")[0] == path),
+                before=lambda layer, hook: layer.register_forward_pre_hook(hook),
+                after=lambda layer, hook: layer.register_forward_post_hook(hook),
+                is_float=lambda value: isinstance(value, Tensor) and value.is_floating_point(),
+                array=_array,
+                tensor=lambda array, wanted: paddle.to_tensor(array, stop_gradient=not wanted),
+                alias=lambda tensor: tensor.clone(),
+                on_gradient=lambda tensor, visit: None if tensor.stop_gradient else tensor.register_hook(visit),
+                backward=lambda tensors, gradients: paddle.autograd.backward(list(tensors), list(gradients)),
+                gradient=lambda tensor: None if tensor.grad is None else _array(tensor.grad),
+                clear=self._clear,
+            )
+        )
+
+    def _clear(self) -> None:
+        for parameter in self._model.parameters():
+            parameter.clear_gradient(False)
 
     def start_optimizer(self, recipe: AdamW) -> None:
         """A fresh optimiser over all parameters."""

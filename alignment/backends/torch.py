@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from alignment.backends.base import AdamW, Array, Description, Outputs, Runtime, check_state, one_output
+from alignment.backends.hooks import HookedTaps, Primitives
 from alignment.errors import AlignmentError
 from reference_torch.compat import prepare_timm
 
@@ -161,6 +162,27 @@ class TorchBackend:
             raise RuntimeError("input_gradient comes after backward")
         gradient = self._images.grad
         return _array(torch.zeros_like(self._images) if gradient is None else gradient)
+
+    def taps(self) -> HookedTaps:
+        """The modules of the model that was built."""
+        names = tuple(self._model.state_dict())
+        return HookedTaps(
+            Primitives(
+                modules=list(self._model.named_modules()),
+                common=frozenset(vars(nn.Module())),
+                state_names=lambda path, _: tuple(name for name in names if name.rpartition(".")[0] == path),
+                before=lambda module, hook: module.register_forward_pre_hook(hook),
+                after=lambda module, hook: module.register_forward_hook(hook),
+                is_float=lambda value: isinstance(value, Tensor) and value.is_floating_point(),
+                array=_array,
+                tensor=lambda array, wanted: self._tensor(array).requires_grad_(wanted),
+                alias=lambda tensor: tensor.clone(),
+                on_gradient=lambda tensor, visit: tensor.register_hook(visit) if tensor.requires_grad else None,
+                backward=torch.autograd.backward,
+                gradient=lambda tensor: None if tensor.grad is None else _array(tensor.grad),
+                clear=lambda: self._model.zero_grad(set_to_none=True),
+            )
+        )
 
     def start_optimizer(self, recipe: AdamW) -> None:
         """A fresh optimiser over all parameters."""

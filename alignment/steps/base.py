@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
@@ -14,7 +14,8 @@ from alignment.inputs import Inputs
 from alignment.pair import Pair, Side
 from alignment.recording import Entry
 from porting.checkpoint.tensor import LazyTensor
-from porting.convert import translate
+from porting.converters import inward
+from porting.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +57,27 @@ class Trial:
         """Give the model the weights that every step starts from."""
         self.backend.set_state(self.weights)
 
-    def canonical(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    @cached_property
+    def _plan(self) -> Plan:
+        return inward(self.pair.architecture, self.side.layout)
+
+    def canonical(self, arrays: Mapping[str, Array], only: Container[str] | None = None) -> dict[str, Array]:
         """Arrays of the state dict's names and shapes, named and oriented as in the canonical layout.
 
         Counters are left out: a layout that does not keep them has nothing to compare, and none takes part in the
         function.
+
+        Args:
+            arrays: All of the state dict.
+            only: The canonical names that are wanted; all by default.
         """
         lazy = {name: LazyTensor.of(array) for name, array in arrays.items()}
         architecture = self.pair.architecture
-        translated = translate(lazy, architecture, self.side.layout, "canonical")
-        kept = {name: tensor for name, tensor in translated.items() if name not in architecture.counters}
+        kept = {
+            name: tensor
+            for name, tensor in self._plan.apply(lazy).items()
+            if name not in architecture.counters and (only is None or name in only)
+        }
         return {name: np.asarray(tensor.load()) for name, tensor in kept.items()}
 
 

@@ -298,7 +298,7 @@ def test_on_a_gpu_the_pair_aligns_without_tf32(tmp_path: Path) -> None:
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
-    from alignment.run import _workspace
+    from alignment.run import workspace
 
-    with _workspace(tmp_path), pytest.raises(FileError, match="another run is writing here"), _workspace(tmp_path):
+    with workspace(tmp_path), pytest.raises(FileError, match="another run is writing here"), workspace(tmp_path):
         pass

@@ -37,6 +37,12 @@ def with_tanh_gelu(**options: Any) -> Any:
     return model
 
 
+def with_two_mistakes(**options: Any) -> Any:
+    model = with_tanh_gelu(**options)
+    model.norm._epsilon = 1e-5
+    return model
+
+
 def with_swapped_heads(**options: Any) -> Any:
     """Each head reads the other one's token."""
     model = create(**options)
@@ -97,6 +103,7 @@ def that_is_no_model(**_: Any) -> Any:
 
 EPSILON = _wrong("with_wide_epsilon")
 GELU = _wrong("with_tanh_gelu")
+TWO_MISTAKES = _wrong("with_two_mistakes")
 OLD_TIMM = replace(
     RIGHT,
     reference=replace(RIGHT.reference, build="wrong_pairs.py:of_old_timm", options=dict(RIGHT.reference.options)),

@@ -1,0 +1,238 @@
+"""Taps by forward hooks, which PyTorch, Paddle and MindSpore all have, in one form."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from alignment.backends.base import Array, Isolated, Module, Replaced, Tap, Visit
+from alignment.errors import AlignmentError
+
+_PLAIN = (bool, int, float, str)
+
+
+@dataclass(frozen=True)
+class Primitives:
+    """What the hooks need of a framework; a tensor is the framework's own.
+
+    Attributes:
+        modules: Path and module, for the model itself and everything in it.
+        common: Names of the attributes that every module has.
+        state_names: Names in the state dict of the tensors that a module at a path holds itself.
+        before: Registers a hook `(module, arguments) -> arguments`; what it returns has `remove`.
+        after: Registers a hook `(module, arguments, output) -> output`.
+        is_float: Whether a value is a floating-point tensor.
+        array: The values of a tensor, copied.
+        tensor: A tensor of these values, which gradients are wanted for or not.
+        alias: The same tensor, for autograd to tell apart.
+        on_gradient: Has a function called with the gradient of a tensor; does nothing where none will come.
+        backward: Sends gradients back from tensors; None where they cannot be watched.
+        gradient: The gradient that arrived at a tensor, or None.
+        clear: Forgets the gradients of all parameters.
+    """
+
+    modules: Iterable[tuple[str, Any]]
+    common: Collection[str]
+    state_names: Callable[[str, Any], tuple[str, ...]]
+    before: Callable[[Any, Callable[..., Any]], Any]
+    after: Callable[[Any, Callable[..., Any]], Any]
+    is_float: Callable[[Any], bool]
+    array: Callable[[Any], Array]
+    tensor: Callable[[Array, bool], Any]
+    alias: Callable[[Any], Any]
+    on_gradient: Callable[[Any, Callable[[Any], None]], None]
+    backward: Callable[[Sequence[Any], Sequence[Any]], None] | None
+    gradient: Callable[[Any], Array | None]
+    clear: Callable[[], None]
+
+
+class HookedTaps:
+    """See `alignment.backends.base.Taps`.
+
+    Args:
+        primitives: The framework with the model.
+    """
+
+    def __init__(self, primitives: Primitives) -> None:
+        self._framework = primitives
+        self._modules = dict(primitives.modules)
+        self._arguments: dict[tuple[str, int], tuple[Any, ...]] = {}
+
+    @property
+    def gradients(self) -> bool:
+        """Whether gradients can be watched."""
+        return self._framework.backward is not None
+
+    @property
+    def modules(self) -> Mapping[str, Module]:
+        """Every module by its path; that of the model itself is empty."""
+        names, common = self._framework.state_names, self._framework.common
+        return {
+            path: Module(type(module).__name__, names(path, module), _settings(module, common))
+            for path, module in self._modules.items()
+        }
+
+    @contextmanager
+    def watch(self, visit: Visit, replaced: Replaced | None = None) -> Iterator[None]:
+        """Show everything that goes through the modules while the context is open."""
+        with self._hooked(self._modules, visit, replaced or {}, self._arguments):
+            yield
+
+    def isolate(
+        self,
+        path: str,
+        call: int,
+        inputs: Sequence[Array],
+        output_gradients: Sequence[Array | None] = (),
+        replaced: Replaced | None = None,
+        visit: Visit | None = None,
+    ) -> Isolated:
+        """Run one module alone; `Backend.gradients` has those of its parameters afterwards."""
+        framework = self._framework
+        tensors = [framework.tensor(array, bool(output_gradients)) for array in inputs]
+        arguments = self._filled(path, call, tensors)
+        framework.clear()
+        within = {name: module for name, module in self._modules.items() if name != path and _inside(name, path)}
+        with self._hooked(within if visit or replaced else {}, visit or _ignore, replaced or {}, {}):
+            outputs = list(self._tensors(self._modules[path](*arguments)))
+        pairs = [(out, array) for out, array in zip(outputs, output_gradients, strict=False) if array is not None]
+        if pairs and framework.backward is not None:
+            framework.backward([out for out, _ in pairs], [framework.tensor(array, False) for _, array in pairs])
+        found = tuple(framework.gradient(tensor) if pairs else None for tensor in tensors)
+        return Isolated(tuple(framework.array(out) for out in outputs), found)
+
+    @contextmanager
+    def _hooked(
+        self,
+        modules: Mapping[str, Any],
+        visit: Visit,
+        replaced: Replaced,
+        arguments: dict[tuple[str, int], tuple[Any, ...]],
+    ) -> Iterator[None]:
+        watcher = _Watcher(self._framework, visit, replaced, arguments)
+        handles = []
+        try:
+            for path, module in modules.items():
+                handles.append(self._framework.before(module, partial(watcher.enter, path)))
+                handles.append(self._framework.after(module, partial(watcher.leave, path)))
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _filled(self, path: str, call: int, tensors: list[Any]) -> tuple[Any, ...]:
+        if (path, call) not in self._arguments:
+            raise AlignmentError(f"the candidate's {path or 'model'} was not called, so it cannot be run alone")
+        arguments, left = self._arguments[path, call], list(tensors)
+        expected = len(list(_leaves(arguments, _is_hole)))
+        if expected != len(tensors):
+            raise AlignmentError(
+                f"the candidate's {path or 'model'} takes {expected} tensors, {len(tensors)} were recorded"
+            )
+        filled = _map(arguments, _is_hole, lambda _: left.pop(0))
+        return tuple(filled)
+
+    def _tensors(self, value: Any) -> Iterator[Any]:
+        return _leaves(value, self._framework.is_float)
+
+
+class _Watcher:
+    """The two hooks of every module, with what they count."""
+
+    def __init__(
+        self,
+        framework: Primitives,
+        visit: Visit,
+        replaced: Replaced,
+        arguments: dict[tuple[str, int], tuple[Any, ...]],
+    ) -> None:
+        self._framework, self._visit, self._replaced, self._arguments = framework, visit, replaced, arguments
+        self._calls: Counter[str] = Counter()
+        self._open: dict[str, list[int]] = {}
+
+    def enter(self, path: str, _: Any, arguments: Any) -> Any:
+        call = self._calls[path]
+        self._calls[path] += 1
+        self._open.setdefault(path, []).append(call)
+        given = tuple(arguments) if isinstance(arguments, tuple | list) else (arguments,)
+        self._arguments[path, call] = _map(given, self._framework.is_float, lambda _: _HOLE)
+        return self._shown(given, path, call, "input")
+
+    def leave(self, path: str, _: Any, __: Any, output: Any) -> Any:
+        call = self._open[path].pop()
+        if (path, call) in self._replaced:
+            left = list(self._replaced[path, call])
+            output = _map(output, self._framework.is_float, lambda _: self._framework.tensor(left.pop(0), True))
+        return self._shown(output, path, call, "output")
+
+    def _shown(self, value: Any, path: str, call: int, what: str) -> Any:
+        counted = iter(range(len(list(_leaves(value, self._framework.is_float)))))
+
+        def show(tensor: Any) -> Any:
+            index = next(counted)
+            alias = self._framework.alias(tensor)
+            self._visit(Tap(path, call, what, index), self._framework.array(tensor))
+            of_gradient = Tap(path, call, f"{what}_gradient", index)
+
+            def arrived(gradient: Any) -> None:
+                self._visit(of_gradient, self._framework.array(gradient))
+
+            self._framework.on_gradient(alias, arrived)
+            return alias
+
+        return _map(value, self._framework.is_float, show)
+
+
+class _Hole:
+    """Where a tensor goes in the arguments of a call."""
+
+
+_HOLE = _Hole()
+
+
+def _is_hole(value: Any) -> bool:
+    return value is _HOLE
+
+
+def _map(value: Any, wanted: Callable[[Any], bool], change: Callable[[Any], Any]) -> Any:
+    """A value with the wanted leaves of its tuples, lists and dicts changed, in order."""
+    if wanted(value):
+        return change(value)
+    if isinstance(value, tuple | list):
+        return type(value)(_map(each, wanted, change) for each in value)
+    if isinstance(value, dict):
+        return {key: _map(each, wanted, change) for key, each in value.items()}
+    return value
+
+
+def _leaves(value: Any, wanted: Callable[[Any], bool]) -> Iterator[Any]:
+    if wanted(value):
+        yield value
+    elif isinstance(value, tuple | list):
+        for each in value:
+            yield from _leaves(each, wanted)
+    elif isinstance(value, dict):
+        yield from _leaves(list(value.values()), wanted)
+
+
+def _settings(module: Any, common: Collection[str]) -> dict[str, Any]:
+    found = {}
+    for name, value in vars(module).items():
+        plain = isinstance(value, _PLAIN) or (
+            isinstance(value, tuple | list) and value and all(isinstance(each, _PLAIN) for each in value)
+        )
+        if plain and name not in common:
+            found[name.strip("_")] = list(value) if isinstance(value, tuple) else value
+    return found
+
+
+def _inside(path: str, parent: str) -> bool:
+    return not parent or path.startswith(f"{parent}.")
+
+
+def _ignore(_: Tap, __: Array) -> None:
+    pass

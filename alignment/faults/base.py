@@ -1,0 +1,44 @@
+"""A fault as data: what is put into a correct candidate, and what the toolkit should say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+Place: TypeAlias = Literal["module", "weights", "function", "files"]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One mistake in an otherwise correct candidate.
+
+    Attributes:
+        name: What it is, in words; unique.
+        step: The step that must see it, or `files` for what is wrong in a recording.
+        place: Where it is put: into a `module` (see `alignment.backends.paddle_faults`), the `weights`
+            (`alignment.faults.weights`), a `function` of the backend (`alignment.faults.functions`) or the `files`.
+        kind: Name of the injector there.
+        path: The module, weight, function or key, as the candidate has it.
+        arguments: What the injector takes.
+        guilty: What must be named, by the reference's names, no more and no less; `path` by default.
+        cause: Short name of the cause that must be found.
+        model: A key of `alignment.selftest.MODELS`.
+        quick: Whether the quick self-test has it.
+    """
+
+    name: str
+    step: str
+    place: Place
+    kind: str
+    path: str
+    cause: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    guilty: tuple[str, ...] = ()
+    model: str = "pit_micro_distilled"
+    quick: bool = False
+
+    @property
+    def expected(self) -> tuple[str, ...]:
+        """What must be named."""
+        return self.guilty or (self.path,)

@@ -1,0 +1,44 @@
+"""The functions around a model, losses and metrics, each fed with the reference's logits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from alignment.backends.base import Array, Backend, Outputs, Tap, Taps
+from alignment.inputs import Inputs
+from alignment.steps import STEPS
+from alignment.steps.base import Quantity, Trial
+
+FUNCTION_STEPS = ("loss", "metric")
+_GIVEN = ("metric/logits",)
+
+
+def function_quantities(trial: Trial, logits: Array) -> Iterator[Quantity]:
+    """What the loss and metric steps record where the model gives these logits."""
+    given = replace(trial, backend=trial.backend)
+    given.__dict__["outputs"] = Outputs(logits, ())  # in the place of what the cached property would compute
+    for step in FUNCTION_STEPS:
+        for quantity in STEPS[step](given):
+            if quantity.key not in _GIVEN:
+                yield quantity
+
+
+def loss_gradient(backend: Backend, taps: Taps, inputs: Inputs, logits: Array) -> tuple[Array, Array | None]:
+    """The loss that training uses, of these logits, and its gradient with regard to them."""
+    found: list[Array] = []
+
+    def visit(tap: Tap, array: Array) -> None:
+        if tap.path == "" and tap.what == "output_gradient":
+            found.append(array)
+
+    with taps.watch(visit, {("", 0): [logits]}):
+        loss = backend.backward(inputs.images, inputs.soft_targets)
+    return loss, found[0] if found else None
+
+
+def arrays_of(quantities: Iterator[Quantity]) -> Mapping[str, Array]:
+    """The arrays of quantities by key."""
+    return {quantity.key: np.asarray(quantity.array) for quantity in quantities}

@@ -1,0 +1,27 @@
+"""Known mistakes, by the kind of finding that they explain.
+
+A module here holds those of one place. To teach the toolkit another one, write a generator of `Prediction`s and add it
+to the tuple of its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from alignment.hypotheses.attention import attention
+from alignment.hypotheses.base import Hypotheses
+from alignment.hypotheses.functions import FUNCTION_HYPOTHESES
+from alignment.hypotheses.generic import GENERIC_HYPOTHESES
+from alignment.hypotheses.layers import LAYER_HYPOTHESES
+from alignment.hypotheses.parameters import PARAMETER_HYPOTHESES
+from alignment.hypotheses.wiring import wiring
+
+__all__ = ["HYPOTHESES"]
+
+HYPOTHESES: Mapping[str, tuple[Hypotheses, ...]] = {
+    "module": (*LAYER_HYPOTHESES, attention, wiring, *GENERIC_HYPOTHESES),
+    "parameter": PARAMETER_HYPOTHESES,
+    "statistic": (),
+    "function": FUNCTION_HYPOTHESES,
+}
+"""The more telling ones first: of several that explain a finding, the first is the cause that is named."""

@@ -1,0 +1,102 @@
+"""The layers of a network in NumPy, as hypotheses need them: small, and in the precision of their inputs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import numpy as np
+
+from alignment.backends.base import Array
+
+_erf = np.vectorize(math.erf, otypes=[np.float64])
+
+
+def gelu(x: Array) -> Array:
+    """By the error function."""
+    result: Array = x * 0.5 * (1 + _erf(x / math.sqrt(2)))
+    return result
+
+
+def gelu_tanh(x: Array) -> Array:
+    """By the hyperbolic tangent."""
+    result: Array = 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    return result
+
+
+def sigmoid(x: Array) -> Array:
+    """The logistic function."""
+    result: Array = 1 / (1 + np.exp(-x))
+    return result
+
+
+def gelu_sigmoid(x: Array) -> Array:
+    """By the logistic function."""
+    return x * sigmoid(1.702 * x)
+
+
+def silu(x: Array) -> Array:
+    """Also called swish."""
+    return x * sigmoid(x)
+
+
+def relu(x: Array) -> Array:
+    """The positive part."""
+    result: Array = np.maximum(x, 0)
+    return result
+
+
+def _leaky(x: Array, slope: float) -> Array:
+    result: Array = np.where(x > 0, x, slope * x)
+    return result
+
+
+def _hard_sigmoid(x: Array) -> Array:
+    result: Array = np.clip(x / 6 + 0.5, 0, 1)
+    return result
+
+
+ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
+    "gelu erf": gelu,
+    "gelu tanh": gelu_tanh,
+    "gelu sigmoid": gelu_sigmoid,
+    "relu": relu,
+    "silu": silu,
+    "sigmoid": sigmoid,
+    "tanh": np.tanh,
+    "hard sigmoid": _hard_sigmoid,
+    "hard swish": lambda x: x * _hard_sigmoid(x),
+    "leaky relu": partial(_leaky, slope=0.01),
+    "relu6": lambda x: np.clip(x, 0, 6),
+    "no activation": lambda x: x,
+}
+
+
+def softmax(x: Array, axis: int = -1) -> Array:
+    """Along an axis."""
+    shifted = np.exp(x - x.max(axis, keepdims=True))
+    result: Array = shifted / shifted.sum(axis, keepdims=True)
+    return result
+
+
+def convolve(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    groups: int = 1,
+    dilation: tuple[int, int] = (1, 1),
+    mode: str = "constant",
+) -> Array:
+    """A convolution of `(batch, in, rows, columns)` by `(out, in / groups, rows, columns)`."""
+    x = np.pad(x, ((0, 0), (0, 0), *((each, each) for each in padding)), mode=mode)  # type: ignore[call-overload]
+    reach = [(size - 1) * apart + 1 for size, apart in zip(weight.shape[2:], dilation, strict=True)]
+    windows = np.lib.stride_tricks.sliding_window_view(x, reach, axis=(2, 3))
+    windows = windows[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
+    batch, channels, rows, columns = windows.shape[:4]
+    inputs = windows.reshape(batch, groups, channels // groups, rows, columns, *windows.shape[4:])
+    weights = weight.reshape(groups, len(weight) // groups, *weight.shape[1:])
+    result: Array = np.einsum("bgcrsij,gocij->bgors", inputs, weights, optimize=True).reshape(batch, -1, rows, columns)
+    return result if bias is None else result + bias[:, None, None]

@@ -1,0 +1,281 @@
+"""Mistakes between modules: what each of them is given, and how a module puts together what comes out of them.
+
+Most of what happens between modules is linear: tensors are added, scaled, cut out and joined. So the first thing that
+differs, the input of a module within or the output, is written as a sum of what was there before it, on both sides;
+two different sums name the mistake.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from alignment.backends.base import Array
+from alignment.hypotheses.arithmetic import ACTIVATIONS
+from alignment.hypotheses.base import Case, Prediction
+
+_MOST_TERMS = 4
+_FOLLOWING = ("relu", "gelu erf", "gelu tanh", "silu")
+_SMALL = 1e-9
+_SAMPLES = 20_000
+
+
+@dataclass(frozen=True)
+class Sum:
+    """A tensor as a sum of others.
+
+    Attributes:
+        terms: What is summed, by name, with its factor.
+        array: The sum.
+    """
+
+    terms: Mapping[str, float]
+    array: Array
+
+    def __str__(self) -> str:
+        words = [name if abs(factor - 1) < _SMALL else f"{factor:.6g} {name}" for name, factor in self.terms.items()]
+        return " + ".join(words) or "nothing"
+
+
+def wiring(case: Case) -> Iterator[Prediction]:
+    """The first tensor that differs, as a sum of others on both sides."""
+    if case.finding.direction != "forward" or not case.children:
+        return
+    found = _first_difference(case)
+    if found is None:
+        return
+    name, right, wrong = found
+    theirs = express(right, _terms(case, case.reference_children, name))
+    ours = express(wrong, _terms(case, case.children, name))
+    if ours is None:
+        return
+    says = f"{_words(name)} is {ours}" + (f", not {theirs}" if theirs is not None else "")
+    place = f"{case.finding.candidate or 'the model'}: forward of its {case.candidate_kind}"
+    yield Prediction(_name(theirs, ours, case), says, place, [ours.array], [right], [wrong])
+
+
+def _name(right: Sum | None, wrong: Sum, case: Case) -> str:
+    if right is None:
+        return "wired otherwise"
+    lost: set[str]
+    added: set[str]
+    lost, added = [set(a.terms) - set(b.terms) for a, b in ((right, wrong), (wrong, right))]
+    if not lost and not added:
+        return "weighted otherwise"
+    if lost and not added:
+        if any(name.startswith("what it gets") for name in lost):
+            return "residual lost"
+        if all(name in case.parameters for name in lost):
+            return f"{sorted(lost)[0]} not added"
+        return "part lost"
+    if any(name.startswith(tuple(f"{activation} of " for activation in _FOLLOWING)) for name in added):
+        return "extra activation"
+    if any("[:, " in name or "joined" in name for name in (*lost, *added)):
+        return "token order"
+    if added and not lost:
+        return "part added"
+    return "wired otherwise"
+
+
+def _first_difference(case: Case) -> tuple[str, Array, Array] | None:
+    for name, array in case.children.items():
+        right = case.reference_children.get(name)
+        if "/input/" in name and right is not None and _near(name, case.children) and _differ(right, array):
+            return name, right, array
+    for index, (right, array) in enumerate(zip(case.expected, case.found, strict=False)):
+        if right.shape == array.shape and _differ(right, array):
+            return f"output {index}", right, array
+    return None
+
+
+def _terms(case: Case, children: Mapping[str, Array], until: str) -> dict[str, Array]:
+    """Everything that was there before a tensor: what the module got, its own tensors, what came out of modules."""
+    found = {
+        "what it gets" + (f" ({index})" if len(case.inputs) > 1 else ""): array
+        for index, array in enumerate(case.inputs)
+    }
+    found |= {name: array for name, array in case.parameters.items() if "." not in name}
+    for name, array in children.items():
+        if name == until:
+            break
+        if "/output/" in name and _near(name, children):
+            found[_words(name)] = array
+    return found
+
+
+def _near(name: str, children: Mapping[str, Array]) -> bool:
+    """Whether a module is within no other one that was watched."""
+    path = name.split(":")[0]
+    return not any(path.startswith(f"{other.split(':')[0]}.") for other in children)
+
+
+def express(target: Array, terms: Mapping[str, Array]) -> Sum | None:
+    """A tensor as a sum of few others, or of what is made of them; None where it is none."""
+    columns = {name: array for name, array in _derived(target.shape, terms).items() if np.isfinite(array).all()}
+    columns = _distinct(columns)
+    if not columns or not target.size:
+        return None
+    names = list(columns)
+    chosen = _rows(target.size)
+    matrix = np.stack([np.broadcast_to(columns[name], target.shape).reshape(-1)[chosen] for name in names], axis=1)
+    matrix = matrix.astype(np.float64)
+    goal = target.reshape(-1)[chosen].astype(np.float64)
+    for used in _choices(matrix, goal):
+        factors = np.linalg.lstsq(matrix[:, used], goal, rcond=None)[0]
+        whole = sum(
+            (
+                factor * np.broadcast_to(columns[names[at]], target.shape)
+                for at, factor in zip(used, factors, strict=True)
+            ),
+            np.zeros(target.shape),
+        )
+        if np.linalg.norm(whole - target) <= _tolerance(target) * np.linalg.norm(target):
+            kept = {names[at]: float(factor) for at, factor in zip(used, factors, strict=True) if abs(factor) > _SMALL}
+            return Sum(kept, whole)
+    return None
+
+
+def _choices(matrix: Array, goal: Array) -> Iterator[list[int]]:
+    """Sets of columns to try: one, then more, each time adding the one that explains most of what is left."""
+    used: list[int] = []
+    left = goal
+    norms = np.maximum(np.linalg.norm(matrix, axis=0), 1e-300)
+    for _ in range(min(_MOST_TERMS, matrix.shape[1])):
+        scores = np.abs(left @ matrix) / norms
+        scores[used] = -1
+        used.append(int(scores.argmax()))
+        yield list(used)
+        left = goal - matrix[:, used] @ np.linalg.lstsq(matrix[:, used], goal, rcond=None)[0]
+    if matrix.shape[1] <= 3 * _MOST_TERMS:
+        yield list(range(matrix.shape[1]))
+
+
+def _derived(shape: tuple[int, ...], terms: Mapping[str, Array]) -> dict[str, Array]:
+    """The terms of a shape, and what can be made of the others by cutting out, joining, turning and activating."""
+    found: dict[str, Array] = {}
+    for name, array in (*terms.items(), *_joined(terms).items()):
+        for derived, changed in _forms(name, array, shape):
+            if _broadcasts(changed.shape, shape):
+                found.setdefault(derived, changed)
+    return found
+
+
+def _forms(name: str, array: Array, shape: tuple[int, ...]) -> Iterator[tuple[str, Array]]:
+    """An array, and what can be made of it to get a shape: its number of axes and those of the shape decide."""
+    yield name, array
+    if array.shape == shape:
+        yield from _same_shape(name, array)
+    elif (array.ndim, len(shape)) == (3, 2):
+        for token in sorted({0, 1, 2, array.shape[1] - 1}):
+            if token < array.shape[1]:
+                yield f"{name}[:, {token}]", array[:, token]
+        yield f"the mean over tokens of {name}", array.mean(1)
+    elif (array.ndim, len(shape)) == (3, 3) and array.shape[1] > shape[1]:
+        yield f"{name}[:, :{shape[1]}]", array[:, : shape[1]]
+        yield f"{name}[:, -{shape[1]}:]", array[:, -shape[1] :]
+    elif (array.ndim, len(shape)) == (3, 4):
+        yield from _maps(name, array, shape)
+    elif (array.ndim, len(shape)) == (4, 2):
+        yield f"the mean over the map of {name}", array.mean((2, 3))
+        yield f"the largest over the map of {name}", array.max((2, 3))
+    elif (array.ndim, len(shape)) == (4, 4) and array.shape[2] == array.shape[3]:
+        yield f"{name} with rows and columns exchanged", array.swapaxes(2, 3)
+
+
+def _same_shape(name: str, array: Array) -> Iterator[tuple[str, Array]]:
+    if array.ndim == 4 and array.shape[2] == array.shape[3]:
+        yield f"{name} with rows and columns exchanged", array.swapaxes(2, 3)
+    if array.ndim == 3 and 1 < array.shape[1] <= 3:
+        yield f"{name}[:, ::-1]", array[:, ::-1]
+    if array.ndim > 2 and array.size <= _SAMPLES:
+        for activation in _FOLLOWING:
+            yield f"{activation} of {name}", ACTIVATIONS[activation](array)
+
+
+def _maps(name: str, array: Array, shape: tuple[int, ...]) -> Iterator[tuple[str, Array]]:
+    batch, width, rows, columns = shape
+    if array.shape[0] != batch or array.shape[1] < rows * columns or array.shape[2] != width:
+        return
+    extra = array.shape[1] - rows * columns
+    for words, part in ((f"[:, {extra}:]", array[:, extra:]), (f"[:, :{rows * columns}]", array[:, : rows * columns])):
+        grid = part.reshape(batch, rows, columns, width)
+        yield f"{name}{words} as a map", grid.transpose(0, 3, 1, 2)
+        if rows == columns:
+            yield f"{name}{words} as a map with rows and columns exchanged", grid.transpose(0, 3, 2, 1)
+
+
+def _joined(terms: Mapping[str, Array]) -> dict[str, Array]:
+    """Class tokens and a map, joined to a sequence in the ways that there are."""
+    maps = {name: array for name, array in terms.items() if array.ndim == 4}
+    tokens = {name: array for name, array in terms.items() if array.ndim == 3 and array.shape[1] <= 2}
+    found = {}
+    for name, array in maps.items():
+        rows = array.reshape(*array.shape[:2], -1).swapaxes(1, 2)
+        columns = array.swapaxes(2, 3).reshape(*array.shape[:2], -1).swapaxes(1, 2)
+        for before, heads in _heads(tokens, len(array), array.shape[1]):
+            for words, body in (("", rows), (" by columns", columns)):
+                found[f"{before} and {name}{words}, joined"] = np.concatenate((heads, body), axis=1)
+                found[f"{name}{words} and {before}, joined"] = np.concatenate((body, heads), axis=1)
+    return found
+
+
+def _heads(tokens: Mapping[str, Array], batch: int, width: int) -> Iterator[tuple[str, Array]]:
+    fitting = {
+        name: np.broadcast_to(array, (batch, *array.shape[1:]))
+        for name, array in tokens.items()
+        if array.shape[2] == width and array.shape[0] in (1, batch)
+    }
+    yield from fitting.items()
+    for name, array in fitting.items():
+        if array.shape[1] == 2:
+            yield f"{name}[:, ::-1]", array[:, ::-1]
+    for name, array in fitting.items():
+        for other, second in fitting.items():
+            if name != other:
+                yield f"{name}, {other}", np.concatenate((array, second), axis=1)
+
+
+def _distinct(columns: Mapping[str, Array]) -> dict[str, Array]:
+    """Each array under its first name: a dropout that is off gives what it gets."""
+    found: dict[str, Array] = {}
+    digests: set[tuple[tuple[int, ...], bytes]] = set()
+    for name, array in columns.items():
+        digest = (array.shape, hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).digest())
+        if digest not in digests:
+            digests.add(digest)
+            found[name] = array
+    return found
+
+
+def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    return len(shape) == len(target) and all(a in (1, b) for a, b in zip(shape, target, strict=True))
+
+
+def _rows(size: int) -> Array:
+    if size <= _SAMPLES:
+        return np.arange(size)
+    return np.random.default_rng(0).choice(size, _SAMPLES, replace=False)
+
+
+def _differ(right: Array, found: Array) -> bool:
+    if right.shape != found.shape:
+        return False
+    return bool(np.linalg.norm(right - found) > _tolerance(right) * np.linalg.norm(right))
+
+
+def _tolerance(array: Array) -> float:
+    return 2e-5 if array.dtype == np.float32 else 1e-9
+
+
+def _words(name: str) -> str:
+    if name.startswith("output"):
+        return f"its {name}"
+    path, _, rest = name.partition(":")
+    call, what, index = rest.split("/")
+    path += f" (call {int(call) + 1})" if call != "0" else ""
+    if what == "input":
+        return f"what {path} gets"
+    return path if index == "0" else f"{path} ({index})"

@@ -1,0 +1,90 @@
+"""A bisection for people at a terminal: what is to blame, why, and what became of the rest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.text import Text
+
+from alignment.findings import Bisection, Finding, ModuleRow, Status
+from porting.names import fold
+
+_STYLES = {"agrees": "green", "inherits": "yellow", "children": "yellow", "guilty": "bold red", "not compared": "dim"}
+_MANY = 40
+_WORDS: dict[Status, str] = {
+    "agrees": "agree",
+    "inherits": "differ because of what they are given, and are right by themselves",
+    "children": "differ because of modules in them",
+    "guilty": "differ by themselves",
+    "not compared": "could not be compared",
+}
+
+
+def print_bisection(bisection: Bisection, console: Console, *, verbose: bool = False) -> None:
+    """Print a bisection.
+
+    Args:
+        bisection: What to show.
+        console: Where.
+        verbose: Show every module, not only those that are to blame.
+    """
+    for part in _parts(bisection, verbose):
+        console.print(part)
+
+
+def _parts(bisection: Bisection, verbose: bool) -> Iterator[Text]:
+    style = "bold red" if bisection.diverges else "bold green"
+    word = "DIVERGES" if bisection.diverges else "NOTHING DIVERGES"
+    yield Text.assemble(
+        f"{bisection.model}: ", (word, style), f"  ({bisection.dtype}, {' against '.join(bisection.sides)})"
+    )
+    counts = Counter(row.status for row in bisection.modules)
+    yield Text(
+        "; ".join(f"{counts[status]} calls of modules {words}" for status, words in _WORDS.items() if counts[status])
+    )
+    for note in bisection.notes:
+        yield Text(f"note: {note}", style="yellow")
+    for number, finding in enumerate(bisection.findings, 1):
+        yield Text()
+        yield from _finding(number, finding, bisection.hypotheses)
+    if verbose:
+        yield Text()
+        yield from map(_row, bisection.modules)
+    else:
+        yield from _uncompared(bisection)
+
+
+def _finding(number: int, finding: Finding, diagnosed: bool) -> Iterator[Text]:
+    name = finding.path or "the model itself"
+    where = "" if finding.candidate == finding.path else f", {finding.candidate} in the candidate"
+    mode = "" if finding.mode == "eval" else ", in training mode"
+    yield Text.assemble(f"{number}. {finding.kind} ", (name, "bold red"), f"{where}{mode}, {finding.direction}")
+    for evidence in finding.evidence[:4]:
+        yield Text(f"   {evidence.what}: {evidence.reason}", style="dim" if evidence.error is None else "")
+    for cause in finding.causes[:1]:
+        yield Text.assemble("   cause: ", (cause.says, "bold"))
+        yield Text(f"   with this mistake the difference goes from {cause.before:.1e} to {cause.after:.1e}")
+        yield Text(f"   look at {cause.look_at}")
+    for cause in finding.causes[1:]:
+        yield Text(f"   or: {cause.says} ({cause.after:.1e})", style="dim")
+    if diagnosed and not finding.causes:
+        yield Text(f"   none of {finding.tried} known mistakes explains it", style="yellow")
+
+
+def _row(row: ModuleRow) -> Text:
+    numbers = "".join(f"{'-' if value is None else f'{value:.1e}':>9}" for value in (row.end_to_end, row.isolated))
+    name = (
+        (row.path or "the model") + (f" #{row.call}" if row.call else "") + (" (train)" if row.mode == "train" else "")
+    )
+    return Text.assemble(f"{name:<{_MANY}}{numbers}  ", (row.status, _STYLES[row.status]), f"  {row.reason}")
+
+
+def _uncompared(bisection: Bisection) -> Iterator[Text]:
+    rows = [row for row in bisection.modules if row.status == "not compared"]
+    if rows:
+        yield Text(f"not compared: {', '.join(fold(row.path for row in rows))}", style="dim")
+    for side, paths in (("reference", bisection.reference_only), ("candidate", bisection.candidate_only)):
+        if paths:
+            yield Text(f"only in the {side}: {', '.join(fold(paths))}", style="dim")

@@ -1,0 +1,107 @@
+"""What a self-test found: each fault, each correct run, and the counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from alignment.fields import encode
+
+
+@dataclass(frozen=True, slots=True)
+class FaultResult:
+    """What the toolkit said of one fault.
+
+    Attributes:
+        name: The fault.
+        step: The step that it belongs to.
+        detected: Whether any quantity diverged.
+        localised: Whether exactly what is wrong was named, as module, parameter, function or key.
+        named: Whether the cause was named.
+        guilty: What was named.
+        causes: The causes that were named.
+        failed: Some of the quantities that diverged.
+        reprod_log: Whether reprod_log's mean check objected to the step's files.
+        allclose: Whether `np.allclose` did.
+    """
+
+    name: str
+    step: str
+    detected: bool
+    localised: bool
+    named: bool
+    guilty: tuple[str, ...]
+    causes: tuple[str, ...]
+    failed: tuple[str, ...]
+    reprod_log: bool
+    allclose: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectRun:
+    """What the toolkit said of one correct pair.
+
+    Attributes:
+        name: Model, seed and so on.
+        model: The model.
+        seed: Of its weights and inputs.
+        threads: CPU threads.
+        runs: Steps times precisions, and a bisection.
+        accused: What was accused; empty as it should be.
+        margin: The largest float32 error, in multiples of the noise floor.
+    """
+
+    name: str
+    model: str
+    seed: int
+    threads: int
+    runs: int
+    accused: tuple[str, ...]
+    margin: float
+
+
+@dataclass(frozen=True, slots=True)
+class Selftest:
+    """The result of a self-test.
+
+    Attributes:
+        faults: One a fault.
+        correct: One a correct pair.
+        command: The command line.
+    """
+
+    faults: tuple[FaultResult, ...]
+    correct: tuple[CorrectRun, ...]
+    command: str = ""
+
+    @property
+    def runs(self) -> int:
+        """Correct runs."""
+        return sum(each.runs for each in self.correct)
+
+    @property
+    def accused(self) -> tuple[CorrectRun, ...]:
+        """Correct pairs that were accused."""
+        return tuple(each for each in self.correct if each.accused)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every fault was detected and nobody was accused."""
+        return all(fault.detected for fault in self.faults) and not self.accused
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as plain JSON values, with its counts."""
+        counted = count(self.faults)
+        return {
+            **encode(self),
+            "passed": self.passed,
+            "counts": {"faults": len(self.faults), **counted, "runs": self.runs, "accused": len(self.accused)},
+        }
+
+
+def count(faults: Iterable[FaultResult]) -> dict[str, int]:
+    """How many faults were detected, localised and named, and how many the two simple checks objected to."""
+    faults = list(faults)
+    names = ("detected", "localised", "named", "reprod_log", "allclose")
+    return {name: sum(bool(getattr(fault, name)) for fault in faults) for name in names}

@@ -1,0 +1,161 @@
+"""Known mistakes, each made with NumPy, and named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from alignment.diagnose import explain
+from alignment.findings import Finding, FindingKind
+from alignment.hypotheses.arithmetic import convolve, gelu, gelu_tanh
+from alignment.hypotheses.base import Case
+from alignment.hypotheses.wiring import express
+
+Array: TypeAlias = npt.NDArray[Any]
+DRAW = np.random.default_rng(0)
+NORMAL = DRAW.standard_normal
+
+
+def finding(kind: FindingKind, path: str = "part", direction: str = "forward", mode: str = "eval") -> Finding:
+    return Finding(kind, path, path, mode, direction, ())
+
+
+def causes(case: Case) -> list[str]:
+    return [cause.name for cause in explain(case).causes]
+
+
+def parameter(name: str, right: Array, change: Callable[[Array], Array], **others: Array) -> list[str]:
+    right = right.astype(np.float32).astype(np.float64)
+    case = Case(finding("parameter", name), (right,), (change(right),), parameters={name: right, **others})
+    return causes(case)
+
+
+OTHER = NORMAL((6, 6))
+SQUARE, QKV, KERNEL, BIAS = NORMAL((6, 6)), NORMAL((24, 8)), NORMAL((5, 3, 4, 4)), NORMAL(12)
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "change", "cause"),
+    [
+        ("proj.weight", SQUARE, lambda a: a.T, "not transposed"),
+        ("proj.weight", SQUARE, lambda a: a[[1, 0, 2, 3, 4, 5]], "rows swapped"),
+        ("proj.weight", SQUARE, lambda a: a[:, ::-1], "columns reordered"),
+        ("proj.weight", SQUARE, lambda a: a * 0, "lost"),
+        ("proj.weight", SQUARE, lambda _: OTHER, "holds another"),
+        ("proj.weight", SQUARE, lambda a: a + np.eye(6)[2][:, None] * np.arange(1.0, 7) ** 2, "one row"),
+        ("qkv.weight", QKV, lambda a: np.concatenate((a[8:16], a[:8], a[16:])), "q/k/v order"),
+        ("qkv.weight", QKV, lambda a: a.reshape(3, 2, 4, 8).swapaxes(0, 1).reshape(24, 8), "head split order"),
+        ("qkv.bias", BIAS, lambda a: a + np.repeat([0, 1.0, 0], 4), "k bias shifted"),
+        ("conv.weight", KERNEL, lambda a: a[:, :, ::-1, ::-1], "kernel flipped"),
+        ("conv.weight", KERNEL, lambda a: a.swapaxes(2, 3), "rows and columns swapped"),
+        ("conv.weight", KERNEL, lambda a: a[:, ::-1], "channel order"),
+        ("pos_embed", NORMAL((1, 11, 4)), lambda a: np.concatenate((a[:, 2:], a[:, :2]), 1), "class tokens last"),
+        ("cls_token", NORMAL((1, 2, 4)), lambda a: a[:, ::-1], "class token order"),
+        ("norm.bias", BIAS, lambda a: a + 1e-4, "shifted"),
+        ("norm.bias", BIAS, lambda a: a * 0.999, "scaled"),
+        ("norm.bias", BIAS, lambda a: a.astype(np.float16).astype(np.float64), "rounded"),
+        ("norm.bias", BIAS, lambda a: a + 0.3 * np.eye(12)[3], "few elements"),
+    ],
+)
+def test_mistakes_in_weights(name: str, right: Array, change: Callable[[Array], Array], cause: str) -> None:
+    assert parameter(name, right, change, other=OTHER)[0] == cause
+
+
+def test_what_nothing_explains_is_left_unexplained() -> None:
+    assert parameter("proj.weight", SQUARE, lambda a: a + NORMAL(a.shape)) == []
+
+
+def norm(x: Array, eps: float) -> Array:
+    result: Array = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + eps)
+    return result
+
+
+def module(kind: str, x: Array, right: Array, found: Array, **fields: Any) -> list[str]:
+    case = Case(finding("module"), (right,), (found,), kind=kind, candidate_kind=kind, inputs=(x,), **fields)
+    return causes(case)
+
+
+def test_mistakes_in_layers() -> None:
+    x, weight, bias = NORMAL((2, 5, 6)), NORMAL((6, 6)), NORMAL(6)
+    given = {"weight": weight, "bias": bias}
+    scaled = {"weight": NORMAL(6), "bias": bias}
+    right = norm(x, 1e-6) * scaled["weight"] + bias
+    wide = norm(x, 1e-5) * scaled["weight"] + bias
+    assert module("LayerNorm", x, right, wide, settings={"eps": 1e-6}, parameters=scaled)[0] == "layernorm eps"
+    assert module("GELU", x, gelu(x), gelu_tanh(x))[0] == "gelu tanh"
+    assert module("Linear", x, x @ weight.T + bias, x @ weight.T, parameters=given)[0] == "bias lost"
+    assert module("Linear", x, x @ weight.T + bias, x @ weight + bias, parameters=given)[0] == "not transposed"
+    assert module("Any", x, gelu(x), gelu(x) - x)[0] == "residual lost"
+    assert module("Any", x, gelu(x), NORMAL(x.shape)) == []
+
+
+def test_mistakes_in_convolutions() -> None:
+    image, kernel = NORMAL((2, 3, 9, 9)), NORMAL((4, 3, 3, 3))
+    settings = {"stride": [2, 2], "padding": [1, 1], "groups": 1}
+    right = convolve(image, kernel, None, (2, 2), (1, 1))
+    given: dict[str, Any] = {"settings": settings, "parameters": {"weight": kernel}}
+    wrong = convolve(image, kernel, None, (2, 2), (0, 0))
+    assert module("Conv2d", image, right, wrong, **given)[0] == "padding"
+    wrong = convolve(image, kernel, None, (2, 2), (1, 1), mode="reflect")
+    assert module("Conv2d", image, right, wrong, **given)[0] == "padding mode"
+
+
+def test_dropout_is_recognised_by_its_zeros() -> None:
+    x = NORMAL((4, 50))
+    kept = DRAW.random(x.shape) > 0.1
+    assert module("Dropout", x, x, np.where(kept, x / 0.9, 0))[0] == "dropout left on"
+
+
+def test_a_gradient_that_is_lost() -> None:
+    x, gradient = NORMAL((2, 6)), NORMAL((2, 6))
+    extra = {"expected/input gradient 0": gradient, "found/input gradient 0": 2 * gradient}
+    case = Case(finding("module", direction="backward"), (x,), (x,), kind="Any", inputs=(x,), extra=extra)
+    assert causes(case) == ["gradient scaled"]
+    extra["found/input gradient 0"] = 0 * gradient
+    assert causes(case)[0] == "gradient lost"
+
+
+def test_a_momentum_the_other_way_round() -> None:
+    old, new = NORMAL(4), NORMAL(4)
+    statistics = {"before": old, "expected": 0.9 * old + 0.1 * new, "found": 0.1 * old + 0.9 * new}
+    extra = {f"{what}/running statistic bn.running_mean": array for what, array in statistics.items()}
+    x = NORMAL((2, 4, 3, 3))
+    case = Case(finding("module", mode="train"), (x,), (x,), kind="BatchNorm2d", inputs=(x,), extra=extra)
+    assert causes(case) == ["batchnorm momentum"]
+
+
+def loss(name: str, value: float, right: float) -> list[str]:
+    extra = {"logits": LOGITS, "labels": LABELS, "soft_targets": np.full((3, 4), 0.25)}
+    return causes(Case(finding("function", name), (np.asarray(right),), (np.asarray(value),), extra=extra))
+
+
+LOGITS, LABELS = NORMAL((3, 4)), np.array([0, 3, 1])
+
+
+def entropy(target: Array) -> float:
+    logs = LOGITS - np.log(np.exp(LOGITS).sum(1, keepdims=True))
+    return float(-(target * logs).sum(1).mean())
+
+
+def test_mistakes_in_losses() -> None:
+    hot = np.eye(4)[LABELS]
+    right = entropy(hot)
+    assert loss("loss/cross_entropy", 3 * right, right) == ["reduction"]
+    assert loss("loss/cross_entropy", entropy(hot * 0.9 + 0.025), right) == ["label smoothing"]
+    smoothed = entropy(hot * 0.9 + 0.025)
+    assert loss("loss/label_smoothing", right, smoothed) == ["label smoothing ignored"]
+    assert loss("loss/label_smoothing", entropy(hot * 0.8 + 0.05), smoothed) == ["label smoothing"]
+
+
+def test_a_sum_of_tensors_is_found() -> None:
+    x, y, z = NORMAL((2, 5, 6)), NORMAL((2, 5, 6)), NORMAL((2, 3, 6))
+    found = express(x + 0.5 * y, {"x": x, "y": y, "z": z})
+    assert found is not None
+    assert str(found) in ("x + 0.5 y", "0.5 y + x")
+    found = express(z[:, 1], {"x": x, "z": z})
+    assert str(found) == "z[:, 1]"
+    assert express(x * y, {"x": x, "y": y}) is None

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from porting.tool import DIFFERENT, FILE, json_option, print_json, verbose_option
+from porting.tool import DIFFERENT, FILE, force_option, json_option, print_json, verbose_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -67,19 +67,53 @@ def report(files: tuple[Path, ...], html: Path | None, verbose: bool, as_json: b
 
 
 @click.command()
-@click.argument("report", type=FILE)
-@click.option("--config", default="pit-align.toml", show_default=True, type=FILE, help="The reviewed thresholds.")
+@click.argument("files", nargs=-1, required=True, type=FILE, metavar="REPORT...")
+@click.option("--config", type=FILE, help="The reviewed thresholds; pit-align.toml or [tool.pit-align] by default.")
+@click.option(
+    "--against",
+    multiple=True,
+    type=FILE,
+    metavar="BASELINE",
+    help="An earlier report of the same model; a much larger margin than its fails. Repeat for several models.",
+)
+@click.option("--junit", type=FILE, metavar="FILE", help="Write JUnit XML.")
+@click.option("--markdown", type=FILE, metavar="FILE", help="Write Markdown.")
+@click.option("--github", is_flag=True, help="Annotate the job on GitHub, and append to its summary.")
+@click.option("--init", is_flag=True, help="Write the configuration from these reports instead.")
+@force_option
 @json_option
-def gate(report: Path, config: Path, as_json: bool) -> None:
-    """Hold REPORT against reviewed thresholds; exit 1 if one is exceeded."""
-    from dataclasses import asdict
+def gate(files: tuple[Path, ...], config: Path | None, init: bool, force: bool, as_json: bool, **outputs: Any) -> None:
+    """Hold every REPORT against reviewed thresholds; exit 1 if one is exceeded.
 
-    from alignment.gate import gate as hold
-    from alignment.gate import load_config
-    from alignment.report.model import read_report
+    \b
+    pit-align gate logs/pit_ti/report.json --init
+    pit-align gate logs/*/report.json --junit gate.xml --github
+    pit-align gate logs/pit_ti/report.json --against baselines/pit_ti.json
+    """
+    from alignment.gating import Outputs, hold, publish
+    from alignment.report.gate_outputs import passed, to_json
     from alignment.report.terminal import print_gate
 
-    result = hold(read_report(report), load_config(config))
-    print_json(asdict(result)) if as_json else print_gate(result, console())
-    if not result.passed:
+    if init:
+        _init(files, config, force)
+        return
+    outcomes = hold(files, config, outputs.pop("against"))
+    if as_json:
+        print_json(to_json(outcomes))
+    else:
+        for outcome in outcomes:
+            print_gate(outcome.result, console(), name=outcome.name if len(outcomes) > 1 else "")
+    for line in publish(outcomes, Outputs(**outputs)):
+        click.echo(line, err=as_json)
+    if not passed(outcomes):
         raise SystemExit(DIFFERENT)
+
+
+def _init(files: tuple[Path, ...], config: Path | None, force: bool) -> None:
+    from alignment.gate_config import CONFIG
+    from alignment.gate_init import write_config
+    from alignment.report.model import read_report
+
+    path = config or Path(CONFIG)
+    write_config([read_report(file) for file in files], path, force=force)
+    click.echo(f"{path}: written from {len(files)} report{'' if len(files) == 1 else 's'}; review it and commit it")

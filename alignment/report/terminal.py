@@ -51,17 +51,23 @@ def print_report(report: Report, console: Console, *, verbose: bool = False) -> 
         console.print(part)
 
 
-def print_gate(result: GateResult, console: Console) -> None:
-    """Print a gate's outcome: the verdict, then every failure."""
+def print_gate(result: GateResult, console: Console, *, name: str = "") -> None:
+    """Print a gate's outcome: the verdict, of the report of this name, then every failure, then what is waived."""
+    head = f"{name}: " if name else ""
     if result.passed:
-        console.print(Text.assemble(("PASSED", "bold green"), f"  {result.checked} rows held against thresholds"))
-        return
-    console.print(Text.assemble(("FAILED", "bold red"), f"  {_count(len(result.failures), 'failure')}"))
+        said = f"  {result.checked} rows held against thresholds"
+        console.print(Text.assemble(head, ("PASSED", "bold green"), said))
+    else:
+        console.print(Text.assemble(head, ("FAILED", "bold red"), f"  {_count(len(result.failures), 'failure')}"))
     for failure in result.failures[:_REASONS]:
         console.print(Text(f"  {failure}"))
     if len(result.failures) > _REASONS:
         names = fold(failure.key for failure in result.failures[_REASONS:])
         console.print(Text(f"  and {len(result.failures) - _REASONS} more: {', '.join(names)}"))
+    for waived in result.waived[:_REASONS]:
+        console.print(Text(f"  waived: {waived}", style="yellow"))
+    if len(result.waived) > _REASONS:
+        console.print(Text(f"  and {len(result.waived) - _REASONS} more that are waived", style="yellow"))
 
 
 def _parts(report: Report, verbose: bool, width: int) -> Iterator[Text]:

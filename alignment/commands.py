@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from alignment.commands_reports import gate, html_option, report, show
+from alignment.commands_reports import doctor, gate, html_option, report, show
 from alignment.options import pair_of, pair_options, settings_of
 from porting.tool import FILE, Tool, command_line, json_option, tool_options, verbose_option
 
@@ -110,5 +110,5 @@ def compare(
     show([found], as_json=as_json, verbose=verbose)
 
 
-for _command in (gate, report):
+for _command in (gate, report, doctor):
     pit_align.add_command(_command)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from alignment.options import python_options, pythons_of
 from porting.tool import DIFFERENT, FILE, force_option, json_option, print_json, verbose_option
 
 if TYPE_CHECKING:
@@ -117,3 +118,29 @@ def _init(files: tuple[Path, ...], config: Path | None, force: bool) -> None:
     path = config or Path(CONFIG)
     write_config([read_report(file) for file in files], path, force=force)
     click.echo(f"{path}: written from {len(files)} report{'' if len(files) == 1 else 's'}; review it and commit it")
+
+
+@click.command()
+@click.option(
+    "--candidate",
+    default="paddle",
+    show_default=True,
+    type=click.Choice(["paddle", "mindspore", "torch"]),
+    help="The framework that ports run in.",
+)
+@python_options
+@json_option
+def doctor(candidate: str, as_json: bool, **given: Any) -> None:
+    """Say what every interpreter has, what is missing, and the command that installs it; exit 1 if it is needed.
+
+    \b
+    pit-align doctor
+    pit-align doctor --torch-python ~/torch/bin/python --paddle-python ~/paddle/bin/python
+    """
+    from alignment.doctor import diagnose, healthy
+    from alignment.report.doctor import print_doctor, to_json
+
+    patients = diagnose(pythons_of(given), ("torch", candidate))
+    print_json(to_json(patients)) if as_json else print_doctor(patients, console())
+    if not healthy(patients):
+        raise SystemExit(DIFFERENT)

@@ -101,7 +101,7 @@ def charts(report: Report) -> tuple[tuple[str, tuple[Chart, ...]], ...]:
     for step, kind in dict.fromkeys((row.step, row.kind) for row in drawn):
         rows = [row for row in drawn if (row.step, row.kind) == (step, kind)]
         dtypes = sorted({row.dtype for row in rows}, reverse=True)
-        panels = [_in_order([row for row in rows if row.dtype == dtype], kind) for dtype in dtypes]
+        panels = [in_order([row for row in rows if row.dtype == dtype], kind) for dtype in dtypes]
         title = f"{step}: {_DIRECTIONS.get(kind, f'{kind}s, in order')}"
         drawings = tuple(_chart(panel, floors) for panel in panels if len(panel) >= _FEWEST)
         if drawings:
@@ -130,8 +130,11 @@ def allowed(row: Row) -> float | None:
     return row.limit if row.floor is None else row.limit * row.floor
 
 
-def _in_order(rows: list[Row], kind: str) -> list[Row]:
-    """Rows as the pass runs: the logits come last, and gradients from the head, whose parameters are declared last."""
+def in_order(rows: list[Row], kind: str) -> list[Row]:
+    """Rows of one step, kind and precision as the pass runs.
+
+    The logits come last, and gradients from the head, whose parameters are declared last.
+    """
     if kind == "gradient":
         named = _interleaved([row for row in rows if _name(row) != "input"])
         return named[::-1] + [row for row in rows if _name(row) == "input"]

@@ -11,7 +11,7 @@ def headline(report: Report) -> str:
     """Why the verdict is what it is, in one line."""
     failures = report.failures
     if failures:
-        first = min(failures, key=lambda row: (report.steps.index(row.step), row.dtype != "float64"))
+        first = min(failures, key=lambda row: (report.steps.index(row.step), row.dtype != "float64", _last(row)))
         return f"{len(failures)} of {len(report.rows)} rows diverge, the first is {first.key} ({first.dtype})"
     if not report.rows:
         return "nothing was compared"
@@ -33,6 +33,11 @@ def _because(rows: tuple[Row, ...]) -> Iterator[str]:
         yield f"{len(tolerated)} within tolerance, to a relative L2 of {error:.1e}, without float64 evidence"
     if not (certified or rounded or tolerated):
         yield f"all {len(rows)} rows are exactly equal"
+
+
+def _last(row: Row) -> bool:
+    """Whether a row is of what a model computes last, which is recorded first."""
+    return row.key.endswith("/logits")
 
 
 def badness(row: Row) -> tuple[bool, float, float]:

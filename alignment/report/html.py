@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,6 +85,7 @@ class Section:
         dtypes: The precisions.
         cells: The steps, with a cell a precision each.
         charts: Titles with panels.
+        first: Of each step and kind, the row that diverges first.
         reasons: The rows that diverge, the worst first.
         hidden: The names of those that are too many to list, folded.
         worst: The rows that came nearest to their limit, each precision's own.
@@ -100,6 +101,7 @@ class Section:
     dtypes: tuple[str, ...]
     cells: tuple[tuple[str, tuple[Cell, ...]], ...]
     charts: tuple[tuple[str, tuple[charts.Chart, ...]], ...]
+    first: tuple[Row, ...]
     reasons: tuple[Row, ...]
     hidden: tuple[str, ...]
     worst: tuple[Row, ...]
@@ -184,6 +186,7 @@ def _section(report: Report, anchor: str) -> Section:
         dtypes=dtypes,
         cells=tuple((step, tuple(_cell(report, step, dtype) for dtype in dtypes)) for step in report.steps),
         charts=charts.charts(report),
+        first=tuple(_first(report)),
         reasons=tuple(failures[:_REASONS]),
         hidden=tuple(fold(dict.fromkeys(row.key for row in failures[_REASONS:]))),
         worst=tuple(row for dtype in dtypes for row in _worst(report, dtype)),
@@ -202,6 +205,14 @@ def _cell(report: Report, step: str, dtype: str) -> Cell:
     shares = [share for row in rows if (share := charts.used(row)) is not None]
     diverged = sum(row.verdict == DIVERGENCE for row in rows)
     return Cell(overall(rows), len(rows), diverged, max(shares, default=None))
+
+
+def _first(report: Report) -> Iterator[Row]:
+    """Where it begins: of each step and kind the first that diverges in the order of execution, rather in float64."""
+    for step, kind in dict.fromkeys((row.step, row.kind) for row in report.failures):
+        rows = [row for row in report.failures if (row.step, row.kind) == (step, kind)]
+        dtype = max(row.dtype for row in rows)
+        yield charts.in_order([row for row in rows if row.dtype == dtype], kind)[0]
 
 
 def _worst(report: Report, dtype: str) -> list[Row]:

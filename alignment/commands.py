@@ -6,18 +6,14 @@ Everything heavy is imported by the command that needs it, so `--help` loads no 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from alignment.commands_reports import doctor, gate, html_option, report, show
 from alignment.evidence_commands import bisect, diagnose, selftest
 from alignment.options import candidate_weights_option, pair_of, pair_options, settings_of
-from porting.tool import DIFFERENT, FILE, Tool, command_line, json_option, print_json, tool_options, verbose_option
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from alignment.report.model import Report
+from porting.tool import FILE, Tool, command_line, json_option, tool_options, verbose_option
 
 
 @click.group(cls=Tool, context_settings={"help_option_names": ["-h", "--help"]})
@@ -39,32 +35,17 @@ def _step_command(name: str, steps: tuple[str, ...], text: str) -> None:
     @pair_options
     @candidate_weights_option
     @verbose_option
+    @html_option
     @json_option
-    def run(out: Path | None, verbose: bool, as_json: bool, **given: Any) -> None:
+    def run(out: Path | None, verbose: bool, html: Path | None, as_json: bool, **given: Any) -> None:
         from alignment.report.progress import showing_progress
         from alignment.run import align
 
         pair = pair_of(given)
         settings = settings_of(steps, given)
         with showing_progress() as progress:
-            report = align(pair, out or Path("logs") / pair.name, settings, progress=progress, command=command_line())
-        _show(report, as_json, verbose)
-
-
-def _show(report: Report, as_json: bool, verbose: bool) -> None:
-    """Print a report, and exit 1 on a divergence."""
-    from alignment.report.model import DIVERGENCE, dumps
-    from alignment.report.terminal import print_report
-
-    click.echo(dumps(report)) if as_json else print_report(report, _console(), verbose=verbose)
-    if report.verdict == DIVERGENCE:
-        raise SystemExit(DIFFERENT)
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console()
+            found = align(pair, out or Path("logs") / pair.name, settings, progress=progress, command=command_line())
+        show([found], as_json=as_json, verbose=verbose, html=html)
 
 
 _step_command("forward", ("forward",), "Align the logits, every stage and the parameters.")
@@ -128,35 +109,9 @@ def compare(
     from alignment.tolerance import Tolerances
 
     tolerances = Tolerances.parse(atol, rtol)
-    report = compare_paths(reference, candidate, tolerances=tolerances, squeeze=squeeze, command=command_line())
-    _show(report, as_json, verbose)
+    found = compare_paths(reference, candidate, tolerances=tolerances, squeeze=squeeze, command=command_line())
+    show([found], as_json=as_json, verbose=verbose)
 
 
-@pit_align.command()
-@click.argument("report", type=FILE)
-@click.option("--config", default="pit-align.toml", show_default=True, type=FILE, help="The reviewed thresholds.")
-@json_option
-def gate(report: Path, config: Path, as_json: bool) -> None:
-    """Hold REPORT against reviewed thresholds; exit 1 if one is exceeded."""
-    from dataclasses import asdict
-
-    from alignment.gate import gate as hold
-    from alignment.gate import load_config
-    from alignment.report.model import read_report
-    from alignment.report.terminal import print_gate
-
-    result = hold(read_report(report), load_config(config))
-    print_json(asdict(result)) if as_json else print_gate(result, _console())
-    if not result.passed:
-        raise SystemExit(DIFFERENT)
-
-
-@pit_align.command("report")
-@click.argument("report", type=FILE)
-@verbose_option
-@json_option
-def show_report(report: Path, verbose: bool, as_json: bool) -> None:
-    """Show a REPORT again; exit 1 if it says divergence."""
-    from alignment.report.model import read_report
-
-    _show(read_report(report), as_json, verbose)
+for _command in (gate, report, doctor):
+    pit_align.add_command(_command)

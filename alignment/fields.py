@@ -10,6 +10,7 @@ import dataclasses
 import math
 import types
 from collections.abc import Mapping
+from datetime import date
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from alignment.errors import FieldError
@@ -17,14 +18,22 @@ from porting.names import nearest
 
 T = TypeVar("T")
 _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
-_WORDS = {str: "a string", int: "an integer", float: "a number", bool: "true or false", types.NoneType: "null"}
+_WORDS = {
+    str: "a string",
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    types.NoneType: "null",
+    date: "a date",
+}
 
 
 def decode(cls: type[T], value: object, where: str = "") -> T:
     """Build a dataclass from the plain value that `encode` made of it, or that a person wrote.
 
-    Supported field types: `str`, `int`, `float`, `bool`, `None`, `Literal`, a union of plain types, `tuple[X, ...]`,
-    `Mapping[str, X]` and other dataclasses. A float that is not finite is the string `nan`, `inf` or `-inf`.
+    Supported field types: `str`, `int`, `float`, `bool`, `date`, `None`, `Literal`, a union of plain types,
+    `tuple[X, ...]`, `Mapping[str, X]` and other dataclasses. A float that is not finite is the string `nan`, `inf` or
+    `-inf`.
 
     Args:
         cls: The dataclass.
@@ -84,6 +93,9 @@ def _decode_plain(hint: Any, value: object, where: str) -> Any:
             return float(value)
     elif hint is int:
         if isinstance(value, int) and not isinstance(value, bool):
+            return value
+    elif hint is date:
+        if type(value) is date:
             return value
     elif isinstance(value, hint):
         return value

@@ -8,94 +8,36 @@
     dtype = "float32"
     max_rel_l2 = 2e-5
 
+    [[waiver]]
+    step = "bp"
+    key = "gradient/head.bias"
+    reason = "summed in another order since 3.4, reported upstream"
+    expires = 2027-06-30
+
 Fails closed: a divergence fails whatever the thresholds say, so does a step or precision that is required and missing,
-a threshold that matches nothing, and a number that does not exist. All thresholds that match a row apply to it.
+a threshold that matches nothing, and a number that does not exist. All thresholds that match a row apply to it. Only a
+waiver lets a failure pass, with a reason, and not after its last day.
 """
 
 from __future__ import annotations
 
-import math
-import os
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import date, datetime, timezone
 from fnmatch import fnmatchcase
-from pathlib import Path
 
-from alignment.errors import FieldError, FileError, NothingComparedError
-from alignment.fields import decode
-from alignment.report.model import DIVERGENCE, Report, Row, Verdict
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-_LIMITS = {"max_mean": "mean", "max_abs": "max", "max_rel_l2": "rel_l2", "max_error": "error", "max_margin": "margin"}
-
-
-@dataclass(frozen=True, slots=True)
-class Requirement:
-    """What a report must hold.
-
-    Attributes:
-        step: The step, as in a shell: `forward`, `*`.
-        dtype: The precision, `float32` or `float64`.
-        key: A key that must be there, as in a shell, with its step or without.
-        verdict: What every row of it must be judged as; anything but a divergence by default.
-    """
-
-    step: str
-    dtype: str
-    key: str = "*"
-    verdict: Verdict | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Threshold:
-    """Limits of the rows that match, each in the sense of the field of `report.model.Row` that it names.
-
-    Attributes:
-        step: The step, as in a shell.
-        key: The key, as in a shell, with its step or without: `bp/gradient/*`, `logits`.
-        dtype: The precision, as in a shell.
-        device: The candidate's device, as in a shell; a threshold for another device than the report's does not apply.
-        model: The model, as in a shell; a threshold for another model than the report's does not apply.
-        max_mean: Of `mean`.
-        max_abs: Of `max`.
-        max_rel_l2: Of `rel_l2`.
-        max_error: Of `error`.
-        max_margin: Of `margin`.
-    """
-
-    step: str = "*"
-    key: str = "*"
-    dtype: str = "*"
-    device: str = "*"
-    model: str = "*"
-    max_mean: float | None = None
-    max_abs: float | None = None
-    max_rel_l2: float | None = None
-    max_error: float | None = None
-    max_margin: float | None = None
-
-    @property
-    def limits(self) -> dict[str, float]:
-        """The limits that are set, by name."""
-        return {name: limit for name in _LIMITS if (limit := getattr(self, name)) is not None}
-
-
-@dataclass(frozen=True, slots=True)
-class GateConfig:
-    """What a gate demands.
-
-    Attributes:
-        require: Steps and precisions that the report must hold; at least one.
-        threshold: Limits.
-    """
-
-    require: tuple[Requirement, ...]
-    threshold: tuple[Threshold, ...] = ()
+from alignment.errors import NothingComparedError, RefusedError
+from alignment.gate_config import (
+    LIMITS,
+    GateConfig,
+    Regression,
+    Requirement,
+    Threshold,
+    Waiver,
+    key_matches,
+    meant,
+)
+from alignment.report.model import DIVERGENCE, STRENGTH, Report, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +48,7 @@ class Failure:
         key: The quantity, or the pattern that found none.
         step: Its step.
         dtype: Its precision.
-        what: What was wrong: the name of a limit, `verdict`, or `missing`.
+        what: What was wrong: the name of a limit, `verdict`, `missing`, `regression` or `waiver`.
         found: What the report says.
         allowed: What the configuration admits.
     """
@@ -124,6 +66,17 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Waived:
+    """A failure that a waiver accepts."""
+
+    failure: Failure
+    waiver: Waiver
+
+    def __str__(self) -> str:
+        return f"{self.failure}; accepted until {self.waiver.expires}: {self.waiver.reason}"
+
+
+@dataclass(frozen=True, slots=True)
 class GateResult:
     """The outcome.
 
@@ -131,39 +84,29 @@ class GateResult:
         passed: Whether nothing failed.
         failures: Every reason why not.
         checked: Rows that a threshold applied to.
+        waived: The failures that are accepted for a while.
     """
 
     passed: bool
     failures: tuple[Failure, ...]
     checked: int
+    waived: tuple[Waived, ...] = ()
 
 
-def load_config(path: str | os.PathLike[str]) -> GateConfig:
-    """Read a gate's configuration.
+def gate(
+    report: Report, config: GateConfig, *, baseline: Report | None = None, today: date | None = None
+) -> GateResult:
+    """Hold a report against a configuration, and against an earlier report.
 
-    Raises:
-        FileError: it cannot be read, is not TOML, or has an unknown, missing or wrongly typed key, which is named.
-    """
-    path = Path(path)
-    try:
-        config = decode(GateConfig, tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise FileError(path, f"the gate's configuration cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise FileError(path, f"not valid TOML: {error}") from None
-    except FieldError as error:
-        raise FileError(path, str(error)) from None
-    problems = list(_problems(config))
-    if problems:
-        raise FileError(path, problems[0], problems[1:])
-    return config
-
-
-def gate(report: Report, config: GateConfig) -> GateResult:
-    """Hold a report against a configuration.
+    Args:
+        report: The report.
+        config: What it must fulfil.
+        baseline: An earlier report of the same model and device, whose margins it may not exceed by much.
+        today: The day that waivers are held against; this one, in UTC, by default.
 
     Raises:
-        NothingComparedError: the report has no rows.
+        NothingComparedError: The report has no rows.
+        RefusedError: The baseline is of another model or device.
     """
     if not report.rows:
         raise NothingComparedError("nothing was compared: the report has no rows, so no gate can pass it")
@@ -173,23 +116,21 @@ def gate(report: Report, config: GateConfig) -> GateResult:
             *(_diverged(row) for row in report.failures),
             *(failure for requirement in config.require for failure in _require(report, requirement)),
             *(failure for threshold, rows in applied for failure in _apply(report, threshold, rows)),
+            *(() if baseline is None else _regressions(report, baseline, config.regression)),
         )
     )
     if report.verdict == DIVERGENCE and not failures:
         failures[Failure("*", "*", "*", "verdict", DIVERGENCE, "no divergence")] = None
     checked = len({(row.key, row.dtype) for _, rows in applied for row in rows})
-    return GateResult(not failures, tuple(failures), checked)
-
-
-def _problems(config: GateConfig) -> Iterator[str]:
-    if not config.require:
-        yield "require: is empty, so a report without any step could pass; name the steps and precisions it must hold"
-    for number, threshold in enumerate(config.threshold):
-        if not threshold.limits:
-            yield f"threshold[{number}]: sets no limit; set one of {', '.join(_LIMITS)}"
-        for name, limit in threshold.limits.items():
-            if not 0 <= limit < math.inf:
-                yield f"threshold[{number}].{name}: {limit} is no finite number of 0 or more"
+    waivers = [waiver for waiver in config.waiver if meant(report, waiver)]
+    today = today or datetime.now(timezone.utc).date()
+    waived = tuple(_waived(failures, [waiver for waiver in waivers if today <= waiver.expires]))
+    accepted = {found.failure for found in waived}
+    left = (
+        *(failure for failure in failures if failure not in accepted),
+        *(_expired(waiver) for waiver in waivers if today > waiver.expires),
+    )
+    return GateResult(not left, left, checked, waived)
 
 
 def _diverged(row: Row) -> Failure:
@@ -202,7 +143,7 @@ def _require(report: Report, requirement: Requirement) -> Iterator[Failure]:
         for row in report.rows
         if row.dtype == requirement.dtype
         and fnmatchcase(row.step, requirement.step)
-        and _key_matches(row, requirement.key)
+        and key_matches(row.key, row.step, requirement.key)
     ]
     if not rows:
         where = (requirement.key, requirement.step, requirement.dtype)
@@ -213,34 +154,80 @@ def _require(report: Report, requirement: Requirement) -> Iterator[Failure]:
 
 
 def _matching(report: Report, threshold: Threshold) -> list[Row]:
-    if not _meant(report, threshold):
+    if not meant(report, threshold):
         return []
     return [
         row
         for row in report.rows
         if fnmatchcase(row.step, threshold.step)
         and fnmatchcase(row.dtype, threshold.dtype)
-        and _key_matches(row, threshold.key)
+        and key_matches(row.key, row.step, threshold.key)
     ]
 
 
-def _meant(report: Report, threshold: Threshold) -> bool:
-    return fnmatchcase(report.device, threshold.device) and fnmatchcase(report.model, threshold.model)
-
-
-def _key_matches(row: Row, pattern: str) -> bool:
-    return fnmatchcase(row.key, pattern) or fnmatchcase(row.key.removeprefix(f"{row.step}/"), pattern)
-
-
 def _apply(report: Report, threshold: Threshold, rows: list[Row]) -> Iterator[Failure]:
-    if not rows and _meant(report, threshold):
+    if not rows and meant(report, threshold):
         where = (threshold.key, threshold.step, threshold.dtype)
         yield Failure(*where, "missing", "no row that this threshold matches", "one; correct or remove the threshold")
     for row in rows:
         for name, limit in threshold.limits.items():
-            found = getattr(row, _LIMITS[name])
+            found = getattr(row, LIMITS[name])
             if found is None and row.max == 0:
                 continue
             if found is None or not found <= limit:
                 text = "not known" if found is None else f"{found:.3g}"
-                yield Failure(row.key, row.step, row.dtype, _LIMITS[name], text, f"at most {limit:g} ({name})")
+                yield Failure(row.key, row.step, row.dtype, LIMITS[name], text, f"at most {limit:g} ({name})")
+
+
+def _regressions(report: Report, baseline: Report, regression: Regression) -> Iterator[Failure]:
+    """What an earlier report shows better than this one: a row at all, a stronger verdict, a smaller margin."""
+    for what in ("model", "device"):
+        ours, theirs = getattr(report, what), getattr(baseline, what)
+        if ours != theirs:
+            raise RefusedError(f"the baseline's {what} is {theirs!r}, the report's {ours!r}: they cannot be compared")
+    rows = {(row.key, row.dtype): row for row in report.rows}
+    for before in baseline.rows:
+        row = rows.get((before.key, before.dtype))
+        if row is None:
+            where = (before.key, before.step, before.dtype)
+            yield Failure(*where, "missing", "no such row", "one, as in the baseline")
+        elif row.verdict != DIVERGENCE:
+            yield from _regression(row, before, regression)
+
+
+def _regression(row: Row, before: Row, regression: Regression) -> Iterator[Failure]:
+    if STRENGTH[row.verdict] < STRENGTH[before.verdict]:
+        yield Failure(row.key, row.step, row.dtype, "verdict", row.verdict, f"{before.verdict}, as in the baseline")
+    if row.max == 0 or (row.margin is None and before.margin is None):
+        return
+    quiet = regression.share if row.floor is None else regression.noise
+    comparable = before.margin is not None and (row.floor is None) == (before.floor is None)
+    known = before.margin if comparable and before.margin is not None else 0.0
+    limit = regression.factor * max(known, quiet)
+    if row.margin is None or not row.margin <= limit:
+        found = "a margin that is not known" if row.margin is None else f"a margin of {row.margin:.3g}"
+        yield Failure(
+            *(row.key, row.step, row.dtype, "regression", found),
+            f"at most {limit:.3g} after {known:.3g} in the baseline",
+        )
+
+
+def _waived(failures: Iterable[Failure], waivers: list[Waiver]) -> Iterator[Waived]:
+    for failure in failures:
+        waiver = next((waiver for waiver in waivers if _accepts(waiver, failure)), None)
+        if waiver is not None:
+            yield Waived(failure, waiver)
+
+
+def _accepts(waiver: Waiver, failure: Failure) -> bool:
+    return (
+        key_matches(failure.key, failure.step, waiver.key)
+        and fnmatchcase(failure.step, waiver.step)
+        and fnmatchcase(failure.dtype, waiver.dtype)
+        and fnmatchcase(failure.what, waiver.what)
+    )
+
+
+def _expired(waiver: Waiver) -> Failure:
+    found = f"expired since {waiver.expires} ({waiver.reason})"
+    return Failure(waiver.key, waiver.step, waiver.dtype, "waiver", found, "one that is renewed, or none")

@@ -12,8 +12,8 @@ from alignment.errors import AlignmentError
 from alignment.pair import Pair
 from alignment.pairs import build
 from alignment.processes import Progress
+from alignment.report.headline import headline
 from alignment.report.model import DIVERGENCE, Report
-from alignment.report.terminal import headline
 from alignment.run import align
 from alignment.settings import Settings
 from porting.checkpoint.envelope import Kind

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Literal, TypeAlias
 
 from alignment.errors import FieldError, FileError
 from alignment.fields import decode, encode
+from alignment.writing import write_text
 
 Verdict: TypeAlias = Literal["same function", "rounding", "within tolerance", "divergence"]
 SAME_FUNCTION: Verdict = "same function"
@@ -121,16 +121,7 @@ def write_report(report: Report, path: str | os.PathLike[str]) -> None:
     Raises:
         FileError: the file cannot be written.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(dumps(report), encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise FileError(path, f"the report cannot be written: {error.strerror}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_text(dumps(report), path, "the report")
 
 
 def read_report(path: str | os.PathLike[str]) -> Report:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from alignment.gate import GateResult
+from alignment.report.headline import badness, headline
 from alignment.report.model import (
     DIVERGENCE,
     ROUNDING,
@@ -50,45 +51,23 @@ def print_report(report: Report, console: Console, *, verbose: bool = False) -> 
         console.print(part)
 
 
-def print_gate(result: GateResult, console: Console) -> None:
-    """Print a gate's outcome: the verdict, then every failure."""
+def print_gate(result: GateResult, console: Console, *, name: str = "") -> None:
+    """Print a gate's outcome: the verdict, of the report of this name, then every failure, then what is waived."""
+    head = f"{name}: " if name else ""
     if result.passed:
-        console.print(Text.assemble(("PASSED", "bold green"), f"  {result.checked} rows held against thresholds"))
-        return
-    console.print(Text.assemble(("FAILED", "bold red"), f"  {_count(len(result.failures), 'failure')}"))
+        said = f"  {result.checked} rows held against thresholds"
+        console.print(Text.assemble(head, ("PASSED", "bold green"), said))
+    else:
+        console.print(Text.assemble(head, ("FAILED", "bold red"), f"  {_count(len(result.failures), 'failure')}"))
     for failure in result.failures[:_REASONS]:
         console.print(Text(f"  {failure}"))
     if len(result.failures) > _REASONS:
         names = fold(failure.key for failure in result.failures[_REASONS:])
         console.print(Text(f"  and {len(result.failures) - _REASONS} more: {', '.join(names)}"))
-
-
-def headline(report: Report) -> str:
-    """Why the verdict is what it is, in one line."""
-    failures = report.failures
-    if failures:
-        first = min(failures, key=lambda row: (report.steps.index(row.step), row.dtype != "float64"))
-        return f"{len(failures)} of {len(report.rows)} rows diverge, the first is {first.key} ({first.dtype})"
-    if not report.rows:
-        return "nothing was compared"
-    return "; ".join(_because(report.rows))
-
-
-def _because(rows: tuple[Row, ...]) -> Iterator[str]:
-    certified = [row for row in rows if row.dtype == "float64" and row.verdict == SAME_FUNCTION]
-    rounded = [row for row in rows if row.verdict == ROUNDING]
-    tolerated = [row for row in rows if row.verdict == WITHIN_TOLERANCE]
-    if certified:
-        error = max(row.error or 0.0 for row in certified)
-        yield f"float64 agrees in all {len(certified)} quantities, to a relative L2 of {error:.1e} or better"
-    if rounded:
-        margin = max(row.margin or 0.0 for row in rounded)
-        yield f"float32 differs by rounding, at most {margin:.2g} times the measured noise"
-    if tolerated:
-        error = max(row.error or 0.0 for row in tolerated)
-        yield f"{len(tolerated)} within tolerance, to a relative L2 of {error:.1e}, without float64 evidence"
-    if not (certified or rounded or tolerated):
-        yield f"all {len(rows)} rows are exactly equal"
+    for waived in result.waived[:_REASONS]:
+        console.print(Text(f"  waived: {waived}", style="yellow"))
+    if len(result.waived) > _REASONS:
+        console.print(Text(f"  and {len(result.waived) - _REASONS} more that are waived", style="yellow"))
 
 
 def _parts(report: Report, verbose: bool, width: int) -> Iterator[Text]:
@@ -152,17 +131,13 @@ def _numbers(rows: list[Row]) -> tuple[str, ...]:
 
 def _worst(rows: list[Row]) -> list[Row]:
     """What diverges, capped, and else the few with the largest margins, in the rows' own order."""
-    failures = sorted((row for row in rows if row.verdict == DIVERGENCE), key=_badness, reverse=True)[:_REASONS]
+    failures = sorted((row for row in rows if row.verdict == DIVERGENCE), key=badness, reverse=True)[:_REASONS]
     if failures:
         return [row for row in rows if row in failures]
     if all(row.max == 0 for row in rows):
         return []
-    worst = sorted(rows, key=_badness, reverse=True)[:_WORST]
+    worst = sorted(rows, key=badness, reverse=True)[:_WORST]
     return [row for row in rows if row in worst]
-
-
-def _badness(row: Row) -> tuple[bool, float, float]:
-    return (row.max is None, row.margin or 0.0, row.rel_l2 or 0.0)
 
 
 def _number(value: float | None) -> str:
@@ -176,7 +151,7 @@ def _margin(value: float | None) -> str:
 
 
 def _reasons(failures: tuple[Row, ...], verbose: bool) -> Iterator[Text]:
-    shown = failures if verbose else sorted(failures, key=_badness, reverse=True)[:_REASONS]
+    shown = failures if verbose else sorted(failures, key=badness, reverse=True)[:_REASONS]
     for row in shown:
         yield Text.assemble((f"{row.key} ({row.dtype}): ", "red"), row.reason)
     rest = [row for row in failures if row not in shown]

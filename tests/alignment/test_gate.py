@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from alignment.errors import FileError, NothingComparedError
-from alignment.gate import Failure, GateConfig, Requirement, Threshold, gate, load_config
+from alignment.errors import AlignmentError, FileError, NothingComparedError, RefusedError
+from alignment.gate import Failure, gate
+from alignment.gate_config import GateConfig, Regression, Requirement, Threshold, Waiver, find_config, load_config
 from alignment.report.model import DIVERGENCE, ROUNDING, SAME_FUNCTION, Report, Row
 
 REQUIRE = (Requirement("forward", "float64"),)
@@ -151,6 +153,11 @@ HEAD = 'require = [{step = "forward", dtype = "float64"}]\n'
             'require = [{step = "forward", dtype = "float64", verdict = "same"}]',
             r"require\[0\].verdict: 'same' is not known",
         ),
+        (HEAD + '[[waiver]]\nkey = "x"\nexpires = 2027-01-01', r"waiver\[0\]: field 'reason' is missing"),
+        (HEAD + '[[waiver]]\nkey = "x"\nreason = "y"\nexpires = "soon"', r"waiver\[0\].expires: expected a date"),
+        (HEAD + '[[waiver]]\nkey = "x"\nreason = " "\nexpires = 2027-01-01', r"waiver\[0\].reason: is empty"),
+        (HEAD + '[[waiver]]\nreason = "y"\nexpires = 2027-01-01', r"waiver\[0\]: accepts every failure"),
+        (HEAD + "[regression]\nfactor = 0.5", "regression.factor: 0.5 is no finite number of 1 or more"),
         ("require = }", r"not valid TOML: .*line 1"),
     ],
 )
@@ -170,3 +177,101 @@ def test_the_shipped_configuration_is_valid_and_wants_all_four_steps() -> None:
     wanted = {(requirement.step, requirement.dtype) for requirement in config.require}
     assert wanted == {(step, f"float{n}") for step in ("forward", "metric", "loss", "bp") for n in (32, 64)}
     assert not gate(GOOD, config).passed
+
+
+LAST = date(2027, 3, 31)
+WAIVER = Waiver("known upstream", LAST, key="logits", dtype="float32")
+
+
+@pytest.mark.parametrize(("today", "passes"), [(date(2027, 1, 1), True), (LAST, True), (date(2027, 4, 1), False)])
+def test_a_waiver_accepts_a_failure_until_its_last_day(today: date, passes: bool) -> None:
+    failing = report(row("forward/logits"), row("forward/logits", "float32", verdict=DIVERGENCE))
+    result = gate(failing, GateConfig(REQUIRE, waiver=(WAIVER,)), today=today)
+    assert result.passed is passes
+    assert [waived.waiver for waived in result.waived] == [WAIVER] * passes
+    assert [failure.what for failure in result.failures] == ([] if passes else ["verdict", "waiver"])
+    if passes:
+        assert "accepted until 2027-03-31: known upstream" in str(result.waived[0])
+    else:
+        assert "logits (float32): waiver is expired since 2027-03-31 (known upstream)" in str(result.failures[1])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"key": "stage_0"}, {"step": "bp"}, {"dtype": "float64"}, {"what": "margin"}, {"model": "x"}, {"device": "gpu"}],
+)
+def test_a_waiver_accepts_nothing_else(other: dict[str, str]) -> None:
+    failing = report(row("forward/logits"), row("forward/logits", "float32", verdict=DIVERGENCE))
+    config = GateConfig(REQUIRE, waiver=(replace(WAIVER, **other),))  # type: ignore[arg-type]
+    assert not gate(failing, config, today=LAST).passed
+
+
+def test_an_expired_waiver_fails_where_there_is_nothing_to_accept() -> None:
+    assert gate(GOOD, GateConfig(REQUIRE, waiver=(WAIVER,)), today=LAST).passed
+    assert not gate(GOOD, GateConfig(REQUIRE, waiver=(WAIVER,)), today=date(2028, 1, 1)).passed
+
+
+def float32(margin: float | None, **fields: Any) -> Report:
+    return report(row("forward/logits", "float32", margin=margin, floor=1e-7, **fields))
+
+
+_ANY = GateConfig((Requirement("forward", "float32"),))
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "passes"),
+    [
+        (1.5, 1.5, True),
+        (1.5, 2.9, True),
+        (1.5, 3.1, False),
+        (0.1, 1.9, True),
+        (0.1, 2.1, False),
+        (None, 1.9, True),
+        (1.5, None, False),
+        (1.5, float("nan"), False),
+    ],
+)
+def test_a_much_larger_margin_than_the_baselines_is_a_regression(
+    before: float | None, now: float | None, passes: bool
+) -> None:
+    result = gate(float32(now), _ANY, baseline=float32(before))
+    assert [failure.what for failure in result.failures] == ([] if passes else ["regression"])
+
+
+def test_without_a_floor_the_share_of_the_limit_decides() -> None:
+    before, slightly, much = (report(row("forward/logits", margin=margin)) for margin in (1e-5, 1.9e-3, 2.1e-3))
+    assert gate(slightly, GateConfig(REQUIRE), baseline=before).passed
+    (failure,) = gate(much, GateConfig(REQUIRE), baseline=before).failures
+    assert str(failure) == (
+        "forward/logits (float64): regression is a margin of 0.0021, expected at most 0.002 after 1e-05 in the baseline"
+    )
+    assert gate(much, GateConfig(REQUIRE, regression=Regression(share=1e-2)), baseline=before).passed
+
+
+def test_what_the_baseline_proved_must_still_be_proved() -> None:
+    certified = report(row("forward/logits"), row("forward/stage_0"))
+    (failure,) = gate(report(row("forward/logits")), GateConfig(REQUIRE), baseline=certified).failures
+    assert (failure.key, failure.what) == ("forward/stage_0", "missing")
+    weaker = report(row("forward/logits", verdict=ROUNDING), row("forward/stage_0"))
+    (failure,) = gate(weaker, GateConfig(REQUIRE), baseline=certified).failures
+    assert (failure.what, failure.found) == ("verdict", "rounding")
+
+
+@pytest.mark.parametrize("other", [{"model": "pit_s"}, {"device": "gpu"}])
+def test_a_baseline_of_something_else_is_refused(other: dict[str, Any]) -> None:
+    with pytest.raises(RefusedError, match="cannot be compared"):
+        gate(GOOD, GateConfig(REQUIRE), baseline=replace(GOOD, **other))
+
+
+def test_the_configuration_may_stand_in_pyproject(tmp_path: Path) -> None:
+    project = tmp_path / "pyproject.toml"
+    project.write_text("[tool.other]\nx = 1\n")
+    with pytest.raises(AlignmentError, match=r"no gate is configured here.*--init"):
+        find_config(tmp_path)
+    with pytest.raises(FileError, match=r"has no table \[tool.pit-align\]"):
+        load_config(project)
+    project.write_text('[tool.pit-align]\nrequire = [{ step = "forward", dtype = "float64" }]\n')
+    assert find_config(tmp_path) == project
+    assert load_config(project) == GateConfig(REQUIRE)
+    (tmp_path / "pit-align.toml").write_text("")
+    assert find_config(tmp_path) == tmp_path / "pit-align.toml"

@@ -8,8 +8,9 @@ import pytest
 from rich.console import Console
 
 from alignment.gate import Failure, GateResult
+from alignment.report.headline import headline
 from alignment.report.model import DIVERGENCE, ROUNDING, SAME_FUNCTION, WITHIN_TOLERANCE, Report, Row, Verdict, overall
-from alignment.report.terminal import headline, print_gate, print_report
+from alignment.report.terminal import print_gate, print_report
 
 
 def row(key: str, dtype: str, verdict: Verdict, size: float = 1e-7, kind: str = "output", margin: float = 0.7) -> Row:

@@ -1,0 +1,146 @@
+"""The commands of `pit-align` that show reports and gate on them.
+
+Everything heavy is imported by the command that needs it, so `--help` loads no framework.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from alignment.options import python_options, pythons_of
+from porting.tool import DIFFERENT, FILE, force_option, json_option, print_json, verbose_option
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from alignment.report.model import Report
+
+html_option = click.option("--html", type=FILE, metavar="FILE", help="Write the report as one HTML page, too.")
+
+
+def show(reports: Sequence[Report], *, as_json: bool, verbose: bool, html: Path | None = None) -> None:
+    """Print reports, as a JSON list where they are several, and exit 1 on a divergence."""
+    from alignment.fields import encode
+    from alignment.report.model import DIVERGENCE, dumps
+    from alignment.report.terminal import print_report
+
+    if html is not None:
+        from alignment.report.html import write_html
+
+        write_html(reports, html)
+    if as_json:
+        click.echo(dumps(reports[0]), nl=False) if len(reports) == 1 else print_json(encode(list(reports)))
+    else:
+        for number, report in enumerate(reports):
+            if number:
+                click.echo()
+            print_report(report, console(), verbose=verbose)
+    if any(report.verdict == DIVERGENCE for report in reports):
+        raise SystemExit(DIFFERENT)
+
+
+def console() -> Console:
+    """Where people read: rich finds out about its width and colours."""
+    from rich.console import Console
+
+    return Console()
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=FILE, metavar="REPORT...")
+@html_option
+@verbose_option
+@json_option
+def report(files: tuple[Path, ...], html: Path | None, verbose: bool, as_json: bool) -> None:
+    """Show every REPORT again, and write one HTML page about all of them; exit 1 if one says divergence.
+
+    \b
+    pit-align report logs/pit_ti/report.json --html pit_ti.html
+    pit-align report logs/*/report.json --html all.html
+    """
+    from alignment.report.model import read_report
+
+    show([read_report(path) for path in files], as_json=as_json, verbose=verbose, html=html)
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=FILE, metavar="REPORT...")
+@click.option("--config", type=FILE, help="The reviewed thresholds; pit-align.toml or [tool.pit-align] by default.")
+@click.option(
+    "--against",
+    multiple=True,
+    type=FILE,
+    metavar="BASELINE",
+    help="An earlier report of the same model; a much larger margin than its fails. Repeat for several models.",
+)
+@click.option("--junit", type=FILE, metavar="FILE", help="Write JUnit XML.")
+@click.option("--markdown", type=FILE, metavar="FILE", help="Write Markdown.")
+@click.option("--github", is_flag=True, help="Annotate the job on GitHub, and append to its summary.")
+@click.option("--init", is_flag=True, help="Write the configuration from these reports instead.")
+@force_option
+@json_option
+def gate(files: tuple[Path, ...], config: Path | None, init: bool, force: bool, as_json: bool, **outputs: Any) -> None:
+    """Hold every REPORT against reviewed thresholds; exit 1 if one is exceeded.
+
+    \b
+    pit-align gate logs/pit_ti/report.json --init
+    pit-align gate logs/*/report.json --junit gate.xml --github
+    pit-align gate logs/pit_ti/report.json --against baselines/pit_ti.json
+    """
+    from alignment.gating import Outputs, hold, publish
+    from alignment.report.gate_outputs import passed, to_json
+    from alignment.report.terminal import print_gate
+
+    if init:
+        _init(files, config, force)
+        return
+    outcomes = hold(files, config, outputs.pop("against"))
+    if as_json:
+        print_json(to_json(outcomes))
+    else:
+        for outcome in outcomes:
+            print_gate(outcome.result, console(), name=outcome.name if len(outcomes) > 1 else "")
+    for line in publish(outcomes, Outputs(**outputs)):
+        click.echo(line, err=as_json)
+    if not passed(outcomes):
+        raise SystemExit(DIFFERENT)
+
+
+def _init(files: tuple[Path, ...], config: Path | None, force: bool) -> None:
+    from alignment.gate_config import CONFIG
+    from alignment.gate_init import write_config
+    from alignment.report.model import read_report
+
+    path = config or Path(CONFIG)
+    write_config([read_report(file) for file in files], path, force=force)
+    click.echo(f"{path}: written from {len(files)} report{'' if len(files) == 1 else 's'}; review it and commit it")
+
+
+@click.command()
+@click.option(
+    "--candidate",
+    default="paddle",
+    show_default=True,
+    type=click.Choice(["paddle", "mindspore", "torch"]),
+    help="The framework that ports run in.",
+)
+@python_options
+@json_option
+def doctor(candidate: str, as_json: bool, **given: Any) -> None:
+    """Say what every interpreter has, what is missing, and the command that installs it; exit 1 if it is needed.
+
+    \b
+    pit-align doctor
+    pit-align doctor --torch-python ~/torch/bin/python --paddle-python ~/paddle/bin/python
+    """
+    from alignment.doctor import diagnose, healthy
+    from alignment.report.doctor import print_doctor, to_json
+
+    patients = diagnose(pythons_of(given), ("torch", candidate))
+    print_json(to_json(patients)) if as_json else print_doctor(patients, console())
+    if not healthy(patients):
+        raise SystemExit(DIFFERENT)

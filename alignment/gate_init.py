@@ -1,0 +1,166 @@
+"""A gate's configuration written from measured reports: what they hold is required, what they show is the limit.
+
+Float64 limits leave ten times the measured error, float32 limits four times the larger of the error and the measured
+noise, and twice the measured margin; none is wider than what the verdict itself admits. The file is for review.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from alignment.errors import AlignmentError, FileError
+from alignment.gate_config import PROJECT, load_config
+from alignment.report.model import SAME_FUNCTION, Report, Row
+from alignment.writing import write_text
+
+_ROOM64, _ROOM32, _ROOM_MARGIN = 10.0, 4.0, 2.0
+_JUDGED_ALONE = {"metric", "ranking", "input", "integers"}
+_PREFIX = "tool.pit-align."
+_TABLE = re.compile(r"^\s*\[+\s*tool\s*\.\s*\"?pit-align\"?", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Quantities of one step and precision that share a threshold."""
+
+    step: str
+    key: str
+    dtype: str
+
+
+def write_config(reports: Sequence[Report], path: Path, *, force: bool = False) -> None:
+    """Write a configuration that these reports pass; of a pyproject.toml, add its table.
+
+    Args:
+        reports: Good ones: of every model that the gate is for.
+        path: The file.
+        force: Replace it if it is there; the table of a pyproject.toml is never replaced.
+
+    Raises:
+        AlignmentError: A report diverges or has no rows.
+        FileError: The file, or the table in it, is there, or cannot be written.
+    """
+    for report in reports:
+        if not report.passed:
+            raise AlignmentError(
+                f"the report of {report.model or 'the pair'} diverges or is empty; a gate written from it would accept "
+                "the mistake, so correct the port first"
+            )
+    if path.name == PROJECT:
+        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        if _TABLE.search(before):
+            raise FileError(path, f"has a table [{_PREFIX[:-1]}] already; take it out first")
+        text = before + ("\n" if before else "") + config_text(reports, prefix=_PREFIX)
+    elif path.exists() and not force:
+        raise FileError(path, "is there already; replace it with --force, or name another file with --config")
+    else:
+        text = config_text(reports)
+    write_text(text, path, "the gate's configuration")
+    load_config(path)
+
+
+def config_text(reports: Sequence[Report], *, prefix: str = "") -> str:
+    """The configuration as TOML, each table's name after a prefix."""
+    return "\n".join((*_head(reports, prefix), *_thresholds(reports, prefix)))
+
+
+def _head(reports: Sequence[Report], prefix: str) -> Iterator[str]:
+    models = ", ".join(dict.fromkeys(report.model or "unnamed" for report in reports))
+    yield f"# Written by `pit-align gate --init` from reports of {_comment(models)}. Review changes like code."
+    yield "# A divergence fails whatever stands here; what is required must be there; all thresholds that match apply."
+    yield from ([f"[{prefix[:-1]}]"] if prefix else [""])
+    yield "require = ["
+    first, *others = ([(row.step, row.dtype) for row in report.rows] for report in reports)
+    for step, dtype in dict.fromkeys(place for place in first if all(place in places for places in others)):
+        rows = [row for report in reports for row in report.rows if (row.step, row.dtype) == (step, dtype)]
+        certified = all(row.verdict == SAME_FUNCTION for row in rows)
+        verdict = f", verdict = {_string(SAME_FUNCTION)}" if certified else ""
+        yield f"    {{ step = {_string(step)}, dtype = {_string(dtype)}{verdict} }},"
+    yield "]"
+
+
+def _thresholds(reports: Sequence[Report], prefix: str) -> Iterator[str]:
+    grouped = [_grouped(report) for report in reports]
+    devices = {report.device for report in reports}
+    shared = {"device": devices.pop()} if len(devices) == 1 else {}
+    for group in dict.fromkeys(group for groups in grouped for group in groups):
+        if all(group in groups for groups in grouped):
+            rows = [row for groups in grouped for row in groups[group]]
+            yield from _threshold(group, rows, prefix, shared)
+            continue
+        for report, groups in zip(reports, grouped, strict=True):
+            if group in groups:
+                named = {"model": report.model, "device": report.device}
+                yield from _threshold(
+                    group, groups[group], prefix, {key: value for key, value in named.items() if value}
+                )
+
+
+def _grouped(report: Report) -> dict[_Group, list[Row]]:
+    groups: dict[_Group, list[Row]] = {}
+    for row in report.rows:
+        if row.kind not in _JUDGED_ALONE:
+            groups.setdefault(_Group(row.step, _pattern(row), row.dtype), []).append(row)
+    return groups
+
+
+def _pattern(row: Row) -> str:
+    """The key as a pattern that its siblings share: `stage_*`, `gradient/*`."""
+    name = row.key.removeprefix(f"{row.step}/")
+    head, slash, _ = name.partition("/")
+    return f"{_literal(head)}/*" if slash else re.sub(r"\d+$", "*", _literal(name))
+
+
+def _literal(text: str) -> str:
+    return re.sub(r"([*?\[])", r"[\1]", text)
+
+
+def _threshold(group: _Group, rows: list[Row], prefix: str, rest: dict[str, str]) -> Iterator[str]:
+    limits = _limits(group.dtype, rows)
+    if not limits:
+        return
+    yield f"\n[[{prefix}threshold]]"
+    for name, value in {"step": group.step, "key": group.key, "dtype": group.dtype, **rest}.items():
+        yield f"{name} = {_string(value)}"
+    for name, limit in limits.items():
+        yield f"{name} = {limit:g}" if limit != int(limit) else f"{name} = {int(limit)}"
+
+
+def _limits(dtype: str, rows: list[Row]) -> dict[str, float]:
+    if all(row.max == 0 for row in rows):
+        return {"max_abs": 0.0}
+    if dtype == "float64":
+        errors = [row.error for row in rows if row.error is not None and row.floor is None]
+        limits = [row.limit for row in rows if row.limit is not None and row.floor is None]
+        if len(errors) < len(rows):
+            return {}
+        return {"max_error": min(_up(_ROOM64 * max(errors)), min(limits, default=math.inf))}
+    errors = [max(row.rel_l2 or 0.0, row.floor or 0.0) for row in rows]
+    found = {"max_rel_l2": _up(_ROOM32 * max(errors))}
+    margins = [row.margin for row in rows if row.margin is not None]
+    if margins:
+        widest = max(row.limit if row.floor is not None and row.limit else 1.0 for row in rows)
+        found["max_margin"] = max(min(_up(_ROOM_MARGIN * max(margins)), _up(widest)), _up(max(margins)))
+    return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def _up(value: float) -> float:
+    """The next larger number of one digit."""
+    if value <= 0 or not math.isfinite(value):
+        return value
+    power = 10.0 ** math.floor(math.log10(value))
+    return float(f"{math.ceil(value / power * (1 - 1e-12)) * power:.1g}")
+
+
+def _string(text: str) -> str:
+    """A TOML basic string, which JSON's are, but for what JSON leaves as it is."""
+    return json.dumps(text).replace("\x7f", "\\u007f")
+
+
+def _comment(text: str) -> str:
+    return re.sub(r"[\x00-\x08\x0a-\x1f\x7f]", " ", text)

@@ -1,0 +1,328 @@
+"""Charts of a report as plain geometry: the error of every quantity on a log axis, with noise floor and limit.
+
+Nothing here draws: a chart is points, paths and ticks in the units of its own view box, which a template writes as SVG.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Literal, TypeAlias
+
+from alignment.report.model import DIVERGENCE, Report, Row
+
+Where: TypeAlias = Literal["axis", "zero", "off"]
+
+WIDTH, LEFT, RIGHT = 640.0, 58.0, 14.0
+TOP, FOOT = 26.0, 238.0
+_SLANTED, _LEVEL = 62.0, 28.0
+_NOT_DRAWN = {"parameter", "metric", "ranking", "input", "integers"}
+_EPS64_OVER_EPS32 = 2.0**-29
+_FEWEST = 2
+_MOST_LABELS = 14
+_LETTER = 6.4
+_LONGEST = 18
+_MOST_TICKS = 7
+_EDGE = 14.0
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One quantity.
+
+    Attributes:
+        x: Where it is.
+        y: Likewise.
+        where: `axis`, `zero` (the error is zero, which no log axis has) or `off` (there is no finite error).
+        diverged: Whether it is a divergence.
+        label: Its name and its numbers, for who points at it.
+    """
+
+    x: float
+    y: float
+    where: Where
+    diverged: bool
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A mark at an axis, with its text; `end` is where what it marks ends on the x axis."""
+
+    at: float
+    text: str
+    end: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One panel.
+
+    Attributes:
+        title: Of what, in which precision.
+        summary: The same as the drawing says, in words, for who cannot see it.
+        points: In order of execution.
+        line: SVG path through the points.
+        floor: SVG path of the noise floor; empty where nothing measured it.
+        band: SVG path of the area below the floor.
+        limit: SVG path of what is admissible.
+        ticks: Powers of ten.
+        groups: Modules along the x axis, in order.
+        slanted: Whether the groups' names need more room than they have.
+        height: Of the view box.
+        zero: The height at which errors of zero stand; None where there are none.
+        off: The height at which what has no finite error stands; None where there is none.
+        floor_name: What the floor is.
+    """
+
+    title: str
+    summary: str
+    points: tuple[Point, ...]
+    line: str
+    floor: str
+    band: str
+    limit: str
+    ticks: tuple[Tick, ...]
+    groups: tuple[Tick, ...]
+    slanted: bool
+    height: float
+    zero: float | None
+    off: float | None
+    floor_name: str
+
+
+def charts(report: Report) -> tuple[tuple[str, tuple[Chart, ...]], ...]:
+    """All charts of a report: for each step and kind a title, and one panel a precision."""
+    floors = {row.key: row.floor for row in report.rows if row.dtype == "float32"}
+    drawn = [row for row in report.rows if row.kind not in _NOT_DRAWN]
+    found = []
+    for step, kind in dict.fromkeys((row.step, row.kind) for row in drawn):
+        rows = [row for row in drawn if (row.step, row.kind) == (step, kind)]
+        dtypes = sorted({row.dtype for row in rows}, reverse=True)
+        panels = [in_order([row for row in rows if row.dtype == dtype], kind) for dtype in dtypes]
+        title = f"{step}: {_DIRECTIONS.get(kind, f'{kind}s, in order')}"
+        drawings = tuple(_chart(panel, floors) for panel in panels if len(panel) >= _FEWEST)
+        if drawings:
+            found.append((title, drawings))
+    return tuple(found)
+
+
+_DIRECTIONS = {
+    "output": "outputs, from the input to the logits",
+    "gradient": "gradients, from the head back to the input",
+    "loss": "losses",
+}
+
+
+def used(row: Row) -> float | None:
+    """The share of its limit that a row uses up: 1 is at the limit; None where nothing is known of it."""
+    if row.margin is None:
+        return None
+    return row.margin / row.limit if row.floor is not None and row.limit else row.margin
+
+
+def allowed(row: Row) -> float | None:
+    """The largest relative L2 error that passes."""
+    if row.limit is None:
+        return None
+    return row.limit if row.floor is None else row.limit * row.floor
+
+
+def in_order(rows: list[Row], kind: str) -> list[Row]:
+    """Rows of one step, kind and precision as the pass runs.
+
+    The logits come last, and gradients from the head, whose parameters are declared last.
+    """
+    if kind == "gradient":
+        named = _interleaved([row for row in rows if _name(row) != "input"])
+        return named[::-1] + [row for row in rows if _name(row) == "input"]
+    return sorted(rows, key=lambda row: _name(row) == "logits")
+
+
+def _interleaved(rows: list[Row]) -> list[Row]:
+    """Stages with what stands between them: a list of modules that is declared after one that is longer by one.
+
+    PiT declares `transformers.{0..2}` and then `pools.{0..1}`, and runs them by turns.
+    """
+    runs = [(name, list(run)) for name, run in groupby(rows, key=_list_of)]
+    ordered: list[Row] = []
+    while runs:
+        name, run = runs.pop(0)
+        if name and runs and runs[0][0] and len(_indices(run)) == len(_indices(runs[0][1])) + 1:
+            run = sorted(run + runs.pop(0)[1], key=lambda row: int(_name(row).split(".")[1]))
+        ordered += run
+    return ordered
+
+
+def _list_of(row: Row) -> str:
+    """The list of modules at the top of the model that a parameter is in; empty for none."""
+    head, *rest = _name(row).split(".")
+    return head if rest and rest[0].isdecimal() else ""
+
+
+def _indices(rows: list[Row]) -> set[str]:
+    return {_name(row).split(".")[1] for row in rows}
+
+
+def _name(row: Row) -> str:
+    return row.key.rpartition("/")[2]
+
+
+def _chart(rows: Sequence[Row], floors: dict[str, float | None]) -> Chart:
+    dtype = rows[0].dtype
+    measured = [_floor(row, floors) for row in rows]
+    limits = [_finite(allowed(row)) for row in rows]
+    errors = [_error(row) for row in rows]
+    axis = _Axis([value for value in (*measured, *limits, *errors) if value])
+    xs = [LEFT + (index + 0.5) * (WIDTH - LEFT - RIGHT) / len(rows) for index in range(len(rows))]
+    points = tuple(_point(x, row, error, axis) for x, row, error in zip(xs, rows, errors, strict=True))
+    half = (WIDTH - LEFT - RIGHT) / len(rows) / 2
+    groups, slanted = _groups(rows, xs, half)
+    return Chart(
+        title=dtype,
+        summary=_summary(rows),
+        points=points,
+        line="".join(_line(points)),
+        floor="".join(_steps(xs, half, [axis.at(value) for value in measured])),
+        band="".join(_areas(xs, half, [axis.at(value) for value in measured])),
+        limit="".join(_steps(xs, half, [axis.at(value) for value in limits])),
+        ticks=axis.ticks,
+        groups=groups,
+        slanted=slanted,
+        height=FOOT + (_SLANTED if slanted else _LEVEL),
+        zero=FOOT if any(point.where == "zero" for point in points) else None,
+        off=TOP if any(point.where == "off" for point in points) else None,
+        floor_name="measured rounding noise" if dtype == "float32" else f"float32 noise scaled to {dtype}",
+    )
+
+
+class _Axis:
+    """Log axis over some positive numbers, with room for zero below and for what is off it above."""
+
+    def __init__(self, values: Iterable[float]) -> None:
+        exponents = [math.log10(value) for value in values]
+        self._low = math.floor(min(exponents, default=-1) - 0.2)
+        self._high = max(math.ceil(max(exponents, default=0) + 0.2), self._low + 1)
+
+    def at(self, value: float | None) -> float | None:
+        """The height of a number; None for what has none."""
+        return None if not value else self._height(math.log10(value))
+
+    @property
+    def ticks(self) -> tuple[Tick, ...]:
+        every = max(1, math.ceil((self._high - self._low) / _MOST_TICKS))
+        return tuple(Tick(self._height(power), f"1e{power}") for power in range(self._low, self._high + 1, every))
+
+    def _height(self, exponent: float) -> float:
+        share = (exponent - self._low) / (self._high - self._low)
+        bottom, top = FOOT - _EDGE, TOP + _EDGE
+        return round(bottom - share * (bottom - top), 1)
+
+
+def _floor(row: Row, floors: dict[str, float | None]) -> float | None:
+    if row.dtype != "float64" or row.floor is not None:
+        return _finite(row.floor)
+    scaled = _finite(floors.get(row.key))
+    return None if scaled is None else scaled * _EPS64_OVER_EPS32
+
+
+def _error(row: Row) -> float | None:
+    """The relative L2 error; where one element decides, the error in L2 that would stand as high above the noise."""
+    error = row.rel_l2 if row.error is None else row.error
+    if error is not None and row.floor is not None and row.margin is not None:
+        error = max(error, row.floor * row.margin)
+    return _finite(error)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _point(x: float, row: Row, error: float | None, axis: _Axis) -> Point:
+    where: Where = "off" if error is None else "axis" if error else "zero"
+    height = axis.at(error)
+    y = height if height is not None else TOP if where == "off" else FOOT
+    number = "no finite error" if error is None else f"error {error:.1e}"
+    limit = allowed(row)
+    admissible = "" if limit is None else f", {limit:.1e} admissible"
+    return Point(round(x, 1), y, where, row.verdict == DIVERGENCE, f"{row.key}: {number}{admissible}, {row.verdict}")
+
+
+def _line(points: Sequence[Point]) -> Iterator[str]:
+    """Segments between neighbours that are both on the axis."""
+    for drawn, run in groupby(points, key=lambda point: point.where == "axis"):
+        if drawn:
+            yield "M" + "L".join(f"{point.x} {point.y}" for point in run)
+
+
+def _runs(xs: Sequence[float], heights: Sequence[float | None]) -> Iterator[list[tuple[float, float]]]:
+    for known, run in groupby(zip(xs, heights, strict=True), key=lambda pair: pair[1] is not None):
+        if known:
+            yield [(x, height) for x, height in run if height is not None]
+
+
+def _steps(xs: Sequence[float], half: float, heights: Sequence[float | None]) -> Iterator[str]:
+    for run in _runs(xs, heights):
+        yield f"M{run[0][0] - half:.1f} {run[0][1]}"
+        yield from (f"V{height}H{x + half:.1f}" for x, height in run)
+
+
+def _areas(xs: Sequence[float], half: float, heights: Sequence[float | None]) -> Iterator[str]:
+    for run in _runs(xs, heights):
+        line = "".join(_steps([x for x, _ in run], half, [height for _, height in run]))
+        yield f"{line}V{FOOT}H{run[0][0] - half:.1f}Z"
+
+
+def _groups(rows: Sequence[Row], xs: Sequence[float], half: float) -> tuple[tuple[Tick, ...], bool]:
+    """Where the modules begin and end along the x axis; every quantity by its own name where they are few.
+
+    Returns:
+        The groups, those of many without a name that would run into another's, and whether the names are slanted.
+    """
+    names = [_name(row) for row in rows]
+    few = len(names) <= _MOST_LABELS
+    found, index = [], 0
+    for head, members in groupby(names, key=(lambda name: name) if few else _module):
+        end = index + len(list(members)) - 1
+        found.append(Tick(round(xs[index] - half, 1), _short(head), round(xs[end] + half, 1)))
+        index = end + 1
+    fit = all(_extent(tick)[1] - _extent(tick)[0] <= tick.end - tick.at for tick in found)
+    return tuple(found if few else _uncrowded(found)), few and not fit
+
+
+def _module(name: str) -> str:
+    """The module at the top of the model, with its index in a list."""
+    head, *rest = name.split(".")
+    return f"{head}.{rest[0]}" if rest and rest[0].isdecimal() else head
+
+
+def _uncrowded(groups: list[Tick]) -> Iterator[Tick]:
+    """The groups, with names given to the widest first, as long as there is room."""
+    taken: list[tuple[float, float]] = []
+    for tick in sorted(groups, key=lambda tick: tick.at - tick.end):
+        low, high = _extent(tick)
+        if low >= 0 and high <= WIDTH and all(high < start or low > end for start, end in taken):
+            taken.append((low, high))
+    named = set(taken)
+    return (tick if _extent(tick) in named else Tick(tick.at, "", tick.end) for tick in groups)
+
+
+def _extent(tick: Tick) -> tuple[float, float]:
+    """Where the text below a group begins and ends, with a letter's room to its neighbours."""
+    middle, half = (tick.at + tick.end) / 2, (len(tick.text) + 1) * _LETTER / 2
+    return middle - half, middle + half
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"…{text[1 - _LONGEST :]}"
+
+
+def _summary(rows: Sequence[Row]) -> str:
+    diverged = [row for row in rows if row.verdict == DIVERGENCE]
+    errors = [error for row in rows if (error := _error(row)) is not None]
+    extent = f"errors from {min(errors):.1e} to {max(errors):.1e}" if errors else "no finite errors"
+    if not diverged:
+        return f"{len(rows)} quantities, {extent}, all below their limit"
+    return f"{len(rows)} quantities, {extent}; {len(diverged)} diverge, the first is {diverged[0].key}"

@@ -1,0 +1,192 @@
+"""The outcome of a gate for machines and for people who read it there: JSON, JUnit XML, Markdown, GitHub annotations.
+
+The JSON form is published as `schema/gate.schema.json`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from xml.etree import ElementTree
+
+from alignment.fields import encode
+from alignment.gate import Failure, GateResult, Waived
+from alignment.report.headline import headline
+from alignment.report.model import STRENGTH, Report
+
+SCHEMA_VERSION = 1
+_NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_ANNOTATIONS = 10
+_LISTED = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One report that a gate was held against.
+
+    Attributes:
+        path: Its file, as it was named.
+        report: What stands in it.
+        result: What the gate says.
+    """
+
+    path: str
+    report: Report
+    result: GateResult
+
+    @property
+    def name(self) -> str:
+        """What it is called: its model, or its file."""
+        return self.report.model or self.path
+
+
+def passed(outcomes: Iterable[Outcome]) -> bool:
+    """Whether all pass."""
+    return all(outcome.result.passed for outcome in outcomes)
+
+
+def to_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """The outcome as a JSON value, in the form of `schema/gate.schema.json`."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "passed": passed(outcomes),
+        "reports": [
+            {
+                "path": outcome.path,
+                "model": outcome.report.model,
+                "device": outcome.report.device,
+                "verdict": outcome.report.verdict,
+                "headline": headline(outcome.report),
+                "passed": outcome.result.passed,
+                "rows": len(outcome.report.rows),
+                "checked": outcome.result.checked,
+                "failures": encode(outcome.result.failures),
+                "waived": [
+                    {
+                        **encode(waived.failure),
+                        "reason": waived.waiver.reason,
+                        "expires": waived.waiver.expires.isoformat(),
+                    }
+                    for waived in outcome.result.waived
+                ],
+            }
+            for outcome in outcomes
+        ],
+    }
+
+
+def to_junit(outcomes: Sequence[Outcome]) -> str:
+    """The outcome as JUnit XML: a suite a report, a case a row, and one for each failure that no row has."""
+    root = ElementTree.Element("testsuites", name="pit-align gate")
+    for outcome in outcomes:
+        _suite(root, outcome)
+    ElementTree.indent(root)
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{ElementTree.tostring(root, encoding="unicode")}\n'
+
+
+def to_markdown(outcomes: Sequence[Outcome]) -> str:
+    """The outcome as Markdown, for a job's summary or a comment."""
+    word = "passed" if passed(outcomes) else "FAILED"
+    lines = [f"## Alignment gate: {word}", "", "| report | gate | verdict | rows | failures | waived |"]
+    lines.append("|---|---|---|---:|---:|---:|")
+    for outcome in outcomes:
+        result, gate = outcome.result, "✅ passed" if outcome.result.passed else "❌ failed"
+        counts = f"{len(outcome.report.rows)} | {len(result.failures)} | {len(result.waived)}"
+        lines.append(f"| {_cell(outcome.name)} | {gate} | {outcome.report.verdict} | {counts} |")
+    for outcome in outcomes:
+        lines += _details(outcome)
+    return "\n".join(lines) + "\n"
+
+
+def to_annotations(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """GitHub's workflow commands: an error each for the worst ten failures, and a warning for what is waived."""
+    failures = [(outcome, failure) for outcome in outcomes for failure in worst_first(outcome)]
+    for outcome, failure in failures[:_ANNOTATIONS]:
+        yield _command("error", f"pit-align: {outcome.name}", str(failure))
+    if len(failures) > _ANNOTATIONS:
+        yield _command(
+            "notice", "pit-align", f"and {len(failures) - _ANNOTATIONS} more failures, see the job's summary"
+        )
+    for outcome in outcomes:
+        for waived in outcome.result.waived[:_ANNOTATIONS]:
+            yield _command("warning", f"pit-align: {outcome.name}", str(waived))
+
+
+def worst_first(outcome: Outcome) -> list[Failure]:
+    """The failures, those first whose rows have the weakest verdict and exceed their limit most."""
+    rows = {(row.key, row.dtype): row for row in outcome.report.rows}
+
+    def badness(failure: Failure) -> tuple[bool, float, float]:
+        row = rows.get((failure.key, failure.dtype))
+        if row is None:
+            return (True, 0.0, 0.0)
+        margin = float("inf") if row.margin is None else row.margin
+        return (True, -STRENGTH[row.verdict], margin) if row.limit is None else (False, -STRENGTH[row.verdict], margin)
+
+    return sorted(outcome.result.failures, key=badness, reverse=True)
+
+
+def _suite(root: ElementTree.Element, outcome: Outcome) -> None:
+    suite = ElementTree.SubElement(root, "testsuite", name=_text(outcome.name))
+    failures: dict[tuple[str, str, str], list[Failure]] = {}
+    for failure in outcome.result.failures:
+        failures.setdefault((failure.step, failure.dtype, failure.key), []).append(failure)
+    waived = {(found.failure.step, found.failure.dtype, found.failure.key): found for found in outcome.result.waived}
+    places = dict.fromkeys((row.step, row.dtype, row.key) for row in outcome.report.rows)
+    places |= dict.fromkeys([*failures, *waived])
+    for place in places:
+        _case(suite, outcome.name, place, failures.get(place, []), waived.get(place))
+    suite.set("tests", str(len(places)))
+    suite.set("failures", str(len(failures)))
+    suite.set("errors", "0")
+    suite.set("skipped", str(len(waived.keys() - failures.keys())))
+
+
+def _case(
+    suite: ElementTree.Element, name: str, place: tuple[str, str, str], failures: list[Failure], waived: Waived | None
+) -> None:
+    step, dtype, key = place
+    case = ElementTree.SubElement(suite, "testcase", classname=_text(f"{name}.{step}.{dtype}"), name=_text(key))
+    if failures:
+        found = ElementTree.SubElement(case, "failure", message=_text(str(failures[0])), type=_text(failures[0].what))
+        found.text = _text("\n".join(map(str, failures)))
+    elif waived is not None:
+        ElementTree.SubElement(case, "skipped", message=_text(str(waived)))
+
+
+def _text(text: str) -> str:
+    """Text without what XML cannot hold."""
+    return _NOT_XML.sub("\ufffd", text)
+
+
+def _details(outcome: Outcome) -> Iterator[str]:
+    failures = worst_first(outcome)
+    if failures or outcome.result.waived:
+        yield from ("", f"### {_cell(outcome.name)}", "", _cell(headline(outcome.report)), "")
+        yield from ("| quantity | precision | what | found | expected |", "|---|---|---|---|---|")
+    for failure in failures[:_LISTED]:
+        yield _row(failure, failure.allowed)
+    for waived in outcome.result.waived[:_LISTED]:
+        until = f"{waived.failure.allowed}; accepted until {waived.waiver.expires}: {waived.waiver.reason}"
+        yield _row(waived.failure, until)
+    if len(failures) > _LISTED:
+        yield from ("", f"and {len(failures) - _LISTED} more failures")
+
+
+def _row(failure: Failure, expected: str) -> str:
+    cells = (failure.key, failure.dtype, failure.what, failure.found, expected)
+    return f"| {' | '.join(map(_cell, cells))} |"
+
+
+def _cell(text: str) -> str:
+    """Text as a table's cell: on one line, with nothing that Markdown or HTML would read as its own."""
+    escaped = re.sub(r"([\\`*_{}\[\]<>|~#])", r"\\\1", " ".join(text.split()))
+    return escaped.replace("&", "&amp;").replace("\\<", "&lt;").replace("\\>", "&gt;")
+
+
+def _command(kind: str, title: str, message: str) -> str:
+    escaped = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    name = title.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A").replace(":", "%3A").replace(",", "%2C")
+    return f"::{kind} title={name}::{escaped}"

@@ -1,0 +1,256 @@
+"""A report as one HTML file: no script, nothing loaded from elsewhere, light and dark, charts drawn as SVG.
+
+Everything in a report is untrusted text, and is escaped. The page forbids scripts and requests by its own policy.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alignment.errors import AlignmentError
+from alignment.report import charts
+from alignment.report.headline import badness, headline
+from alignment.report.model import DIVERGENCE, STRENGTH, Report, Row, Verdict, overall
+from alignment.writing import write_text
+from porting.names import fold
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+SIGNS: dict[str, str] = {
+    "same function": "✓",
+    "rounding": "≈",
+    "within tolerance": "~",
+    "divergence": "✗",
+}
+"""Beside every verdict's name, so that nothing is said by colour alone."""
+_TEMPLATES = Path(__file__).with_name("templates")
+_WORST = 10
+_REASONS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What one step showed in one precision.
+
+    Attributes:
+        verdict: The weakest of its rows; None where nothing was compared.
+        rows: How many were.
+        diverged: How many diverge.
+        used: The largest share of a limit that is used up, None where none is known.
+    """
+
+    verdict: Verdict | None
+    rows: int = 0
+    diverged: int = 0
+    used: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the table of all quantities: one row, or many that are exactly equal under one folded name."""
+
+    name: str
+    row: Row
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One property of the two environments."""
+
+    name: str
+    values: tuple[str, ...]
+
+    @property
+    def same(self) -> bool:
+        """Whether all sides have the same."""
+        return len(set(self.values)) == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What the page says of one report.
+
+    Attributes:
+        anchor: Its place in the page.
+        name: The model's name.
+        report: The report.
+        headline: Why the verdict is what it is.
+        dtypes: The precisions.
+        cells: The steps, with a cell a precision each.
+        charts: Titles with panels.
+        first: Of each step and kind, the row that diverges first.
+        reasons: The rows that diverge, the worst first.
+        hidden: The names of those that are too many to list, folded.
+        worst: The rows that came nearest to their limit, each precision's own.
+        lines: All rows.
+        sides: Names of the environments.
+        settings: The environments.
+    """
+
+    anchor: str
+    name: str
+    report: Report
+    headline: str
+    dtypes: tuple[str, ...]
+    cells: tuple[tuple[str, tuple[Cell, ...]], ...]
+    charts: tuple[tuple[str, tuple[charts.Chart, ...]], ...]
+    first: tuple[Row, ...]
+    reasons: tuple[Row, ...]
+    hidden: tuple[str, ...]
+    worst: tuple[Row, ...]
+    lines: tuple[Line, ...]
+    sides: tuple[str, ...]
+    settings: tuple[Setting, ...]
+
+
+def render(reports: Sequence[Report], *, title: str = "") -> str:
+    """One page about one report or several.
+
+    Args:
+        reports: In the order of the page.
+        title: What the page is called; by default after the model or their number.
+
+    Raises:
+        AlignmentError: There is no report, or Jinja2 is not installed.
+    """
+    if not reports:
+        raise AlignmentError("no report was given, so there is nothing to render")
+    sections = tuple(_section(report, f"report-{number}") for number, report in enumerate(reports, 1))
+    verdict = min((report.verdict for report in reports), key=STRENGTH.__getitem__)
+    steps = tuple(dict.fromkeys(step for report in reports for step in report.steps))
+    dtypes = tuple(dict.fromkeys(dtype for section in sections for dtype in section.dtypes))
+    names = {report.model for report in reports}
+    default = f"{sections[0].name}: {verdict}" if len(names) == 1 else f"{len(reports)} alignments: {verdict}"
+    return (
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            title=title or default,
+            verdict=verdict,
+            sections=sections,
+            steps=steps,
+            dtypes=dtypes,
+            overview=[
+                (section, [_cell(section.report, step, dtype) for step in steps for dtype in dtypes])
+                for section in sections
+            ],
+            diverged=[section for section in sections if section.report.verdict == DIVERGENCE],
+            geometry=charts,
+        )
+    )
+
+
+def write_html(reports: Sequence[Report], path: str | os.PathLike[str], *, title: str = "") -> None:
+    """Write `render`'s page, atomically.
+
+    Raises:
+        AlignmentError: There is no report, or Jinja2 is not installed.
+        FileError: The file cannot be written.
+    """
+    write_text(render(reports, title=title), path, "the page")
+
+
+def _environment() -> Environment:
+    try:
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    except ModuleNotFoundError:
+        raise AlignmentError("an HTML report needs Jinja2: `pip install 'pit-port[report]'`") from None
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=_number, margin=_margin, share=_share, sign=SIGNS.__getitem__, slug=_slug)
+    return environment
+
+
+def _section(report: Report, anchor: str) -> Section:
+    dtypes = tuple(dict.fromkeys(row.dtype for row in report.rows))
+    failures = sorted(report.failures, key=badness, reverse=True)
+    sides = tuple(report.environments)
+    names = dict.fromkeys(name for side in sides for name in report.environments[side])
+    return Section(
+        anchor=anchor,
+        name=report.model or "unnamed",
+        report=report,
+        headline=headline(report),
+        dtypes=dtypes,
+        cells=tuple((step, tuple(_cell(report, step, dtype) for dtype in dtypes)) for step in report.steps),
+        charts=charts.charts(report),
+        first=tuple(_first(report)),
+        reasons=tuple(failures[:_REASONS]),
+        hidden=tuple(fold(dict.fromkeys(row.key for row in failures[_REASONS:]))),
+        worst=tuple(row for dtype in dtypes for row in _worst(report, dtype)),
+        lines=_lines(report),
+        sides=sides,
+        settings=tuple(
+            Setting(name, tuple(report.environments[side].get(name, "-") for side in sides)) for name in names
+        ),
+    )
+
+
+def _cell(report: Report, step: str, dtype: str) -> Cell:
+    rows = tuple(row for row in report.rows if (row.step, row.dtype) == (step, dtype))
+    if not rows:
+        return Cell(None)
+    shares = [share for row in rows if (share := charts.used(row)) is not None]
+    diverged = sum(row.verdict == DIVERGENCE for row in rows)
+    return Cell(overall(rows), len(rows), diverged, max(shares, default=None))
+
+
+def _first(report: Report) -> Iterator[Row]:
+    """Where it begins: of each step and kind the first that diverges in the order of execution, rather in float64."""
+    for step, kind in dict.fromkeys((row.step, row.kind) for row in report.failures):
+        rows = [row for row in report.failures if (row.step, row.kind) == (step, kind)]
+        dtype = max(row.dtype for row in rows)
+        yield charts.in_order([row for row in rows if row.dtype == dtype], kind)[0]
+
+
+def _worst(report: Report, dtype: str) -> list[Row]:
+    """The rows that use up most of their limit."""
+    rows = [row for row in report.rows if row.dtype == dtype and row.max != 0 and row.margin is not None]
+    return sorted(rows, key=lambda row: charts.used(row) or 0.0, reverse=True)[:_WORST]
+
+
+def _lines(report: Report) -> tuple[Line, ...]:
+    """All rows; those of a kind that are exactly equal under one folded name."""
+    lines: list[Line] = []
+    for step, kind, dtype in dict.fromkeys((row.step, row.kind, row.dtype) for row in report.rows):
+        rows = [row for row in report.rows if (row.step, row.kind, row.dtype) == (step, kind, dtype)]
+        equal = [row for row in rows if row.max == 0 and row.verdict != DIVERGENCE]
+        if len(equal) < 2:
+            equal = []
+        lines += [Line(row.key, row) for row in rows if row not in equal]
+        if equal:
+            lines.append(Line(f"{len(equal)} rows of kind {kind}, exactly equal", equal[0], len(equal)))
+    return tuple(lines)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else "0" if value == 0 else f"{value:.1e}"
+
+
+def _margin(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if 0.005 <= value < 1000 else "∞" if math.isinf(value) else _number(value)
+
+
+def _share(value: float) -> str:
+    """A share of the limit in words."""
+    if value > 1:
+        return f"{_margin(value)} times the limit"
+    return f"{value:.0%} of the limit" if value >= 0.005 else "below 1% of the limit" if value else "no error at all"
+
+
+def _slug(verdict: str) -> str:
+    return verdict.replace(" ", "-")

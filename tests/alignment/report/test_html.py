@@ -1,0 +1,268 @@
+"""The page: verdict first, nothing loaded from elsewhere, nothing of a report taken for markup."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import cli
+from alignment.errors import AlignmentError, FileError
+from alignment.report.charts import FOOT, TOP, charts, used
+from alignment.report.html import render, write_html
+from alignment.report.model import DIVERGENCE, ROUNDING, SAME_FUNCTION, Report, Row, Verdict, overall, write_report
+
+_EVIL = "<script>alert('x')</script>\"'&{{ 7 * 7 }}"
+_VOID = {"meta", "link", "br", "img", "input", "hr"}
+
+
+def row(key: str, dtype: str = "float32", verdict: Verdict = ROUNDING, **fields: Any) -> Row:
+    given: dict[str, Any] = {"kind": "gradient" if "gradient" in key else "output", "reason": f"reason of {key}"}
+    given |= {"mean": 1e-8, "max": 1e-7, "rel_l2": 1e-7, "error": 1e-7, "floor": 2e-7, "margin": 0.5, "limit": 4.0}
+    if dtype == "float64":
+        given |= {"floor": None, "error": 1e-14, "rel_l2": 1e-14, "margin": 1e-4, "limit": 1e-10}
+    return Row(key=key, step=key.split("/")[0], dtype=dtype, verdict=verdict, **(given | fields))
+
+
+def report(*rows: Row, **fields: Any) -> Report:
+    steps = tuple(dict.fromkeys(row.step for row in rows))
+    sides = {"reference": {"backend": "torch", "threads": "1"}, "candidate": {"backend": "paddle", "threads": "1"}}
+    given = {"model": "pit_ti", "environments": sides, "command": "pit-align all --model pit_ti", **fields}
+    return Report(overall(rows), steps=steps, rows=rows, **given)
+
+
+_OUTPUTS = ("forward/logits", "forward/stage_0", "forward/stage_1")
+_GRADIENTS = tuple(
+    f"bp/gradient/{name}"
+    for name in (
+        "input",
+        "patch_embed.weight",
+        *(f"transformers.{stage}.blocks.{block}.weight" for stage in range(3) for block in range(4)),
+        "pools.0.weight",
+        "pools.1.weight",
+        "norm.weight",
+        "head.weight",
+    )
+)
+HEALTHY = report(
+    *(row(key, dtype, SAME_FUNCTION if dtype == "float64" else ROUNDING) for dtype in ("float64", "float32")
+      for key in (*_OUTPUTS, *_GRADIENTS)),
+    notes=("a note",),
+    created="2027-01-02T03:04:05+00:00",
+)  # fmt: skip
+BROKEN = report(
+    *(replace(found, verdict=DIVERGENCE, error=1e-3, margin=5e3) if found.key.endswith("stage_1") else found
+      for found in HEALTHY.rows)
+)  # fmt: skip
+
+
+class Page(HTMLParser):
+    """What a page holds; refuses elements that are not closed in order, and asks for nothing from elsewhere."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert not self._open, self._open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in _VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.mark.parametrize("reports", [[HEALTHY], [BROKEN], [HEALTHY, replace(BROKEN, model="pit_s")]])
+def test_the_page_is_whole_and_loads_nothing(reports: list[Report]) -> None:
+    text = render(reports)
+    page = Page(text)
+    assert not {"script", "link", "iframe", "img", "object"} & {tag for tag, _ in page.elements}
+    addresses = [value for _, found in page.elements for name, value in found.items() if name in ("href", "src")]
+    assert addresses
+    assert all(value is not None and value.startswith("#") for value in addresses)
+    assert not re.search(r"url\(|@import|https?://", text)
+    assert any("default-src 'none'" in str(meta.get("content")) for meta in page.all("meta"))
+    assert "prefers-color-scheme: dark" in text
+
+
+@pytest.mark.parametrize("reports", [[HEALTHY], [HEALTHY, replace(BROKEN, model="pit_s")]])
+def test_the_page_can_be_read_by_keyboard_and_screen_reader(reports: list[Report]) -> None:
+    page = Page(render(reports))
+    assert page.all("html") == [{"lang": "en"}]
+    assert [tag for tag, _ in page.elements].count("h1") == 1
+    assert [tag for tag, _ in page.elements].count("table") == [tag for tag, _ in page.elements].count("caption")
+    assert all(head.get("scope") for head in page.all("th"))
+    ids = [str(found["id"]) for _, found in page.elements if "id" in found]
+    assert len(ids) == len(set(ids))
+    for _, found in page.elements:
+        for name in ("aria-labelledby", "href"):
+            for target in str(found.get(name) or "").replace("#", "").split():
+                assert target in ids
+    for drawing in page.all("svg"):
+        assert drawing.get("aria-hidden") == "true" or drawing.get("role") == "img"
+    for found in page.all("div"):
+        if "scroll" in str(found.get("class")):
+            assert (found["tabindex"], found["role"]) == ("0", "region")
+            assert found["aria-label"]
+
+
+def test_the_verdict_comes_first_and_every_part_is_there() -> None:
+    text = Page(render([HEALTHY])).text
+    order = ["pit_ti: same function", "same function", "float64 agrees", "Steps and precisions", "a note"]
+    order += ["Error in the order of execution", "Worst rows", "Environment", "backend torch paddle differs"]
+    order += ["Run it again", "pit-align all --model pit_ti", "2027-01-02T03:04:05+00:00"]
+    places = [text.index(word, 0) for word in order[2:]]
+    assert places == sorted(places)
+    assert text.startswith(order[0])
+
+
+def test_a_divergence_says_why_before_anything_else() -> None:
+    text = Page(render([BROKEN])).text
+    assert "✗ divergence" in text.partition("Why")[0]
+    assert text.index("reason of forward/stage_1") < text.index("Steps and precisions")
+    assert "1 of 3 rows diverge" in text
+
+
+def test_several_reports_share_a_matrix_that_leads_to_each() -> None:
+    page = Page(render([HEALTHY, replace(BROKEN, model="pit_s")]))
+    assert "1 of 2 diverge: pit_s" in page.text
+    assert [found["href"] for found in page.all("a")][1:] == ["#report-2", "#report-1", "#report-2"]
+
+
+def test_nothing_in_a_report_is_taken_for_markup() -> None:
+    evil = replace(
+        BROKEN,
+        model=_EVIL,
+        command=_EVIL,
+        created=_EVIL,
+        device=_EVIL,
+        notes=(_EVIL,),
+        steps=(_EVIL,),
+        environments={_EVIL: {_EVIL: _EVIL}},
+        rows=tuple(
+            replace(found, key=f"{_EVIL}/{index}", step=_EVIL, reason=_EVIL, kind=_EVIL, dtype=_EVIL)
+            for index, found in enumerate(BROKEN.rows)
+        ),
+    )
+    page = Page(render([evil, evil], title=_EVIL))
+    assert "script" not in {tag for tag, _ in page.elements}
+    names = {name for _, found in page.elements for name in found}
+    assert not any(name.startswith("on") or "alert" in name for name in names)
+    assert _EVIL in page.text
+
+
+def test_the_charts_follow_the_passes() -> None:
+    (forward, outputs), (backward, gradients) = charts(HEALTHY)
+    assert (forward, backward) == (
+        "forward: outputs, from the input to the logits",
+        "bp: gradients, from the head back to the input",
+    )
+    assert [chart.title for chart in outputs] == ["float64", "float32"]
+    assert [tick.text for tick in outputs[0].groups] == ["stage_0", "stage_1", "logits"]
+    labels = [point.label.split(":")[0].removeprefix("bp/gradient/") for point in gradients[1].points]
+    tops = list(dict.fromkeys(".".join(label.split(".")[:2]) for label in labels))
+    order = ["head.weight", "norm.weight", "transformers.2", "pools.1", "transformers.1", "pools.0", "transformers.0"]
+    assert tops == [*order, "patch_embed.weight", "input"]
+
+
+def test_a_chart_draws_noise_limit_and_divergence() -> None:
+    _, (_, single) = charts(BROKEN)[0]
+    assert single.floor
+    assert single.limit
+    stage, diverged, logits = single.points
+    assert (stage.diverged, diverged.diverged, logits.diverged) == (False, True, False)
+    assert TOP < diverged.y < stage.y < FOOT
+    assert "1 diverge, the first is forward/stage_1" in single.summary
+    assert 'class="cross"' in render([BROKEN])
+
+
+def test_what_a_log_axis_lacks_is_drawn_beside_it() -> None:
+    zero, lost = row("forward/a", error=0.0, rel_l2=0.0, margin=0.0), row("forward/b", error=None, rel_l2=None)
+    infinite = row("forward/c", error=math.inf, rel_l2=math.inf, margin=math.inf, verdict=DIVERGENCE)
+    ((_, (chart,)),) = charts(report(zero, lost, infinite))
+    assert [point.where for point in chart.points] == ["zero", "off", "off"]
+    assert (chart.zero, chart.off) == (FOOT, TOP)
+    Page(render([report(zero, lost, infinite)]))
+
+
+@pytest.mark.parametrize(
+    ("given", "share"),
+    [
+        (row("forward/a"), 0.125),
+        (row("forward/a", "float64"), 1e-4),
+        (row("forward/a", margin=None), None),
+    ],
+)
+def test_the_share_of_a_limit(given: Row, share: float | None) -> None:
+    assert used(given) == share
+
+
+def test_many_equal_rows_are_one_line() -> None:
+    equal = [row(f"forward/parameters/{i}", kind="parameter", max=0.0, verdict=SAME_FUNCTION) for i in range(500)]
+    text = render([report(*equal)])
+    assert "500 rows of kind parameter, exactly equal" in text
+    assert len(text) < 40_000
+
+
+def test_a_report_without_rows_has_a_page() -> None:
+    assert "nothing was compared" in Page(render([report()])).text
+
+
+def test_no_report_no_page() -> None:
+    with pytest.raises(AlignmentError, match="no report was given"):
+        render([])
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileError, match="cannot be written"):
+        write_html([HEALTHY], tmp_path / "file" / "page.html")
+
+
+def test_without_jinja2_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(AlignmentError, match=r"pip install 'pit-port\[report\]'"):
+        render([HEALTHY])
+
+
+def test_the_command_writes_one_page_of_all_reports(tmp_path: Path) -> None:
+    for name, found in (("a", HEALTHY), ("b", BROKEN)):
+        write_report(found, tmp_path / f"{name}.json")
+    words = [
+        "report",
+        str(tmp_path / "a.json"),
+        str(tmp_path / "b.json"),
+        "--html",
+        str(tmp_path / "new" / "page.html"),
+    ]
+    done = CliRunner().invoke(cli.pit_align, words)
+    assert done.exit_code == 1, done.output
+    assert "2 alignments" in (tmp_path / "new" / "page.html").read_text()
+    done = CliRunner().invoke(cli.pit_align, [*words[:2], "--html", words[-1]])
+    assert done.exit_code == 0, done.output
+    assert "<title>pit_ti: same function</title>" in (tmp_path / "new" / "page.html").read_text()

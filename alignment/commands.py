@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from alignment.commands_reports import doctor, gate, html_option, report, show
+from alignment.commands_reports import doctor, gate, html_option, matrix, report, show
 from alignment.evidence_commands import bisect, diagnose, selftest
 from alignment.options import candidate_weights_option, pair_of, pair_options, settings_of
 from porting.tool import FILE, Tool, command_line, json_option, tool_options, verbose_option
@@ -113,5 +113,5 @@ def compare(
     show([found], as_json=as_json, verbose=verbose)
 
 
-for _command in (gate, report, doctor):
+for _command in (gate, report, matrix, doctor):
     pit_align.add_command(_command)

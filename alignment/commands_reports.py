@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alignment.options import python_options, pythons_of
-from porting.tool import DIFFERENT, FILE, force_option, json_option, print_json, verbose_option
+from alignment.options import python_options, pythons_of, settings_of, size_options, trial_options
+from porting.tool import DIFFERENT, FILE, command_line, force_option, json_option, print_json, verbose_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -144,3 +144,49 @@ def doctor(candidate: str, as_json: bool, **given: Any) -> None:
     print_json(to_json(patients)) if as_json else print_doctor(patients, console())
     if not healthy(patients):
         raise SystemExit(DIFFERENT)
+
+
+@click.command()
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.option("--step", "steps", multiple=True, help="A check point; all by default. Repeat for several.")
+@size_options
+@trial_options
+@click.option(
+    "--out", type=FILE, default=Path("logs/matrix"), show_default=True, help="Where to write, a folder a model."
+)
+@click.option("--shard", metavar="I/N", help="Run the I-th of N parts of the models only, for as many machines.")
+@click.option("--fresh", is_flag=True, help="Run again what has passed and has not changed.")
+@click.option("--keep", is_flag=True, help="Keep recordings and weights, which take gigabytes.")
+@html_option
+@json_option
+def matrix(models: tuple[str, ...], html: Path | None, as_json: bool, out: Path, **given: Any) -> None:
+    """Align many MODELs, as in a shell ('pit_*'), all by default, and report on them together.
+
+    What has passed before and has not changed is not run again. A model that cannot run does not stop the others.
+
+    
+    pit-align matrix --html matrix.html
+    pit-align matrix 'pit_*' deit_base --step forward --step bp --dtype both
+    pit-align matrix --shard 2/3 --out logs/matrix
+    """
+    from alignment import matrix as matrices
+    from alignment.report.matrix import print_matrix
+    from alignment.report.progress import showing_progress
+
+    form = {name: given.pop(name) for name in ("image_size", "num_classes", "candidate")}
+    shard, fresh, keep = (given.pop(name) for name in ("shard", "fresh", "keep"))
+    chosen = matrices.chosen(models)
+    chosen = chosen if shard is None else matrices.shard(chosen, shard, form)
+    plan = matrices.Matrix(chosen, settings_of(given.pop("steps"), given), form, keep=keep, fresh=fresh)
+    with showing_progress() as progress:
+        results = matrices.align_all(
+            plan, out, progress=progress, announce=lambda line: click.echo(line, err=True), command=command_line()
+        )
+    if html is not None:
+        from alignment.report.html import write_html
+
+        problems = {found.model: found.problem for found in results if found.report is None}
+        write_html([found.report for found in results if found.report is not None], html, problems=problems)
+    print_json(matrices.to_json(results)) if as_json else print_matrix(results, console())
+    if code := matrices.exit_code(results):
+        raise SystemExit(code)

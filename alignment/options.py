@@ -19,13 +19,12 @@ python_options = options(
     click.option("--mindspore-python", metavar="PATH", envvar="PIT_MINDSPORE_PYTHON", help="Of the MindSpore side."),
 )
 """Which interpreters have the frameworks; the one that runs this by default."""
-pair_options = options(
-    click.option("--model", help="A model that `pit-port list` names."),
-    click.option("--pair", metavar="FILE[:NAME]", help="A pair declared in a Python file instead."),
+size_options = options(
     click.option("--image-size", type=click.IntRange(min=1), help="Pixels; the published size by default."),
     click.option("--num-classes", type=click.IntRange(min=1), help="Columns of the head."),
-    click.option("--weights", type=SOURCE, metavar="FILE", help="Checkpoint in any format, layout; random by default."),
-    click.option("--inputs", type=FILE, help="Images (and labels): .npz, .npy or .safetensors; random by default."),
+)
+"""The size of the models."""
+trial_options = options(
     click.option("--batch-size", default=4, show_default=True, type=click.IntRange(min=1)),
     click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0)),
     click.option("--dtype", default="both", show_default=True, type=click.Choice(["float32", "float64", "both"])),
@@ -41,6 +40,15 @@ pair_options = options(
         help="The framework that --model's port runs in.",
     ),
     python_options,
+)
+"""On what, and how exactly."""
+pair_options = options(
+    click.option("--model", help="A model that `pit-port list` names."),
+    click.option("--pair", metavar="FILE[:NAME]", help="A pair declared in a Python file instead."),
+    size_options,
+    click.option("--weights", type=SOURCE, metavar="FILE", help="Checkpoint in any format, layout; random by default."),
+    click.option("--inputs", type=FILE, help="Images (and labels): .npz, .npy or .safetensors; random by default."),
+    trial_options,
     click.option("--out", type=FILE, help="Where to write; logs/<model>/ by default."),
 )
 """Which two models, with which weights, on what."""

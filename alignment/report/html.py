@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,30 +110,32 @@ class Section:
     settings: tuple[Setting, ...]
 
 
-def render(reports: Sequence[Report], *, title: str = "") -> str:
+def render(reports: Sequence[Report], *, title: str = "", problems: Mapping[str, str] | None = None) -> str:
     """One page about one report or several.
 
     Args:
         reports: In the order of the page.
         title: What the page is called; by default after the model or their number.
+        problems: Models that could not be aligned, and why.
 
     Raises:
-        AlignmentError: There is no report, or Jinja2 is not installed.
+        AlignmentError: There is nothing to show, or Jinja2 is not installed.
     """
-    if not reports:
+    problems = problems or {}
+    if not reports and not problems:
         raise AlignmentError("no report was given, so there is nothing to render")
     sections = tuple(_section(report, f"report-{number}") for number, report in enumerate(reports, 1))
-    verdict = min((report.verdict for report in reports), key=STRENGTH.__getitem__)
+    verdict = min((report.verdict for report in reports), key=STRENGTH.__getitem__, default=DIVERGENCE)
     steps = tuple(dict.fromkeys(step for report in reports for step in report.steps))
     dtypes = tuple(dict.fromkeys(dtype for section in sections for dtype in section.dtypes))
-    names = {report.model for report in reports}
-    default = f"{sections[0].name}: {verdict}" if len(names) == 1 else f"{len(reports)} alignments: {verdict}"
+    default = f"{sections[0].name}: {verdict}" if len(reports) == 1 else f"{len(reports)} alignments: {verdict}"
     return (
         _environment()
         .get_template("report.html.jinja")
         .render(
             title=title or default,
             verdict=verdict,
+            problems=problems,
             sections=sections,
             steps=steps,
             dtypes=dtypes,
@@ -147,14 +149,20 @@ def render(reports: Sequence[Report], *, title: str = "") -> str:
     )
 
 
-def write_html(reports: Sequence[Report], path: str | os.PathLike[str], *, title: str = "") -> None:
+def write_html(
+    reports: Sequence[Report],
+    path: str | os.PathLike[str],
+    *,
+    title: str = "",
+    problems: Mapping[str, str] | None = None,
+) -> None:
     """Write `render`'s page, atomically.
 
     Raises:
-        AlignmentError: There is no report, or Jinja2 is not installed.
+        AlignmentError: There is nothing to show, or Jinja2 is not installed.
         FileError: The file cannot be written.
     """
-    write_text(render(reports, title=title), path, "the page")
+    write_text(render(reports, title=title, problems=problems), path, "the page")
 
 
 def _environment() -> Environment:

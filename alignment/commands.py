@@ -25,6 +25,8 @@ def pit_align(debug: bool) -> None:
     pit-align all --model pit_ti --dtype both
     pit-align all --model pit_b --weights pit_b.pth --candidate-weights pit_b.pdparams
     pit-align gate logs/pit_ti/report.json --config pit-align.toml
+    pit-align matrix 'pit_*' --html matrix.html
+    pit-align doctor
     """
 
 

@@ -1,7 +1,8 @@
 """A gate's configuration written from measured reports: what they hold is required, what they show is the limit.
 
-Float64 limits leave ten times the measured error, float32 limits four times the larger of the error and the measured
-noise, and twice the measured margin; none is wider than what the verdict itself admits. The file is for review.
+Float64 limits are ten times the measured error and at least 1e-12, float32 limits four times the larger of the error
+and the measured noise, and twice the margin or half of what the verdict admits; none is wider than that. The file is
+for review.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from alignment.report.model import SAME_FUNCTION, Report, Row
 from alignment.writing import write_text
 
 _ROOM64, _ROOM32, _ROOM_MARGIN = 10.0, 4.0, 2.0
+_LEAST64 = 1e-12
 _JUDGED_ALONE = {"metric", "ranking", "input", "integers"}
 _PREFIX = "tool.pit-align."
 _TABLE = re.compile(r"^\s*\[+\s*tool\s*\.\s*\"?pit-align\"?", re.MULTILINE)
@@ -66,7 +68,7 @@ def write_config(reports: Sequence[Report], path: Path, *, force: bool = False) 
 
 def config_text(reports: Sequence[Report], *, prefix: str = "") -> str:
     """The configuration as TOML, each table's name after a prefix."""
-    return "\n".join((*_head(reports, prefix), *_thresholds(reports, prefix)))
+    return "\n".join((*_head(reports, prefix), *_thresholds(reports, prefix), ""))
 
 
 def _head(reports: Sequence[Report], prefix: str) -> Iterator[str]:
@@ -132,21 +134,29 @@ def _threshold(group: _Group, rows: list[Row], prefix: str, rest: dict[str, str]
 
 
 def _limits(dtype: str, rows: list[Row]) -> dict[str, float]:
-    if all(row.max == 0 for row in rows):
+    if all(row.kind == "parameter" and row.max == 0 for row in rows):
         return {"max_abs": 0.0}
-    if dtype == "float64":
-        errors = [row.error for row in rows if row.error is not None and row.floor is None]
-        limits = [row.limit for row in rows if row.limit is not None and row.floor is None]
-        if len(errors) < len(rows):
-            return {}
-        return {"max_error": min(_up(_ROOM64 * max(errors)), min(limits, default=math.inf))}
-    errors = [max(row.rel_l2 or 0.0, row.floor or 0.0) for row in rows]
-    found = {"max_rel_l2": _up(_ROOM32 * max(errors))}
+    found = _limits64(rows) if dtype == "float64" else _limits32(rows)
+    return {name: value for name, value in found.items() if 0 < value < math.inf}
+
+
+def _limits64(rows: list[Row]) -> dict[str, float]:
+    """The error; none where it is as large as the quantity is small, which the verdict judges by the noise."""
+    if any(row.floor is not None or row.error is None for row in rows):
+        return {}
+    widest = max((row.limit for row in rows if row.limit is not None), default=math.inf)
+    error = max(row.error or 0.0 for row in rows)
+    return {"max_error": min(_up(max(_ROOM64 * error, _LEAST64)), widest)}
+
+
+def _limits32(rows: list[Row]) -> dict[str, float]:
+    """The distance of the sides, and the margin of the noise, of which other machines use up more."""
+    found = {"max_rel_l2": _up(_ROOM32 * max(max(row.rel_l2 or 0.0, row.floor or 0.0) for row in rows))}
     margins = [row.margin for row in rows if row.margin is not None]
     if margins:
         widest = max(row.limit if row.floor is not None and row.limit else 1.0 for row in rows)
-        found["max_margin"] = max(min(_up(_ROOM_MARGIN * max(margins)), _up(widest)), _up(max(margins)))
-    return {name: value for name, value in found.items() if math.isfinite(value)}
+        found["max_margin"] = min(_up(max(_ROOM_MARGIN * max(margins), widest / 2)), math.ceil(widest))
+    return found
 
 
 def _up(value: float) -> float:

@@ -101,14 +101,16 @@ def to_markdown(outcomes: Sequence[Outcome]) -> str:
 
 
 def to_annotations(outcomes: Sequence[Outcome]) -> Iterator[str]:
-    """GitHub's workflow commands: an error each for the worst ten failures, and a warning for what is waived."""
-    failures = [(outcome, failure) for outcome in outcomes for failure in worst_first(outcome)]
-    for outcome, failure in failures[:_ANNOTATIONS]:
-        yield _command("error", f"pit-align: {outcome.name}", str(failure))
-    if len(failures) > _ANNOTATIONS:
-        yield _command(
-            "notice", "pit-align", f"and {len(failures) - _ANNOTATIONS} more failures, see the job's summary"
-        )
+    """GitHub's workflow commands: an error each for the worst ten quantities, and a warning for what is waived."""
+    places: dict[tuple[str, str, str, str], str] = {}
+    for outcome in outcomes:
+        for failure in worst_first(outcome):
+            places.setdefault((outcome.path, outcome.name, failure.key, failure.dtype), str(failure))
+    for (_, name, _, _), text in list(places.items())[:_ANNOTATIONS]:
+        yield _command("error", f"pit-align: {name}", text)
+    if len(places) > _ANNOTATIONS:
+        said = f"and {len(places) - _ANNOTATIONS} more quantities that fail, see the job's summary"
+        yield _command("notice", "pit-align", said)
     for outcome in outcomes:
         for waived in outcome.result.waived[:_ANNOTATIONS]:
             yield _command("warning", f"pit-align: {outcome.name}", str(waived))

@@ -50,12 +50,19 @@ def test_the_report_passes_what_is_written_from_it(tmp_path: Path) -> None:
     }
     limits = {(limit.step, limit.key, limit.dtype): limit.limits for limit in config.threshold}
     assert limits == {
-        ("forward", "stage_*", "float64"): {"max_error": 9e-14},
+        ("forward", "stage_*", "float64"): {"max_error": 1e-12},
         ("forward", "stage_*", "float32"): {"max_rel_l2": 5e-7, "max_margin": 3.0},
         ("forward", "parameters/*", "float32"): {"max_abs": 0.0},
         ("bp", "gradient/*", "float32"): {"max_rel_l2": 8e-7, "max_margin": 4.0},
     }
     assert gate(PIT, config).passed
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_an_error_of_zero_is_luck_and_no_limit(dtype: str, tmp_path: Path) -> None:
+    write_config([report("pit_ti", row("loss/x", dtype, 0.0, max=0.0))], tmp_path / "gate.toml")
+    other = report("pit_ti", row("loss/x", dtype, {"float64": 1e-15, "float32": 1e-7}[dtype]))
+    assert gate(other, load_config(tmp_path / "gate.toml")).passed
 
 
 def test_a_mistake_that_no_verdict_sees_fails_it(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_the_worst_ten_are_annotated() -> None:
     assert [line.split(" ")[0] for line in lines] == ["::error"] * 10 + ["::notice", "::warning"]
     assert lines[0].startswith("::error title=pit-align%3A pit_ti::forward/stage_29 (float64): verdict is divergence")
     assert lines[9].startswith("::error title=pit-align%3A pit_ti::forward/stage_20 ")
-    assert "and 20 more failures" in lines[10]
+    assert "and 20 more quantities that fail" in lines[10]
 
 
 def test_nothing_in_a_report_is_a_command() -> None:

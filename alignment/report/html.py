@@ -128,7 +128,8 @@ def render(reports: Sequence[Report], *, title: str = "", problems: Mapping[str,
     verdict = min((report.verdict for report in reports), key=STRENGTH.__getitem__, default=DIVERGENCE)
     steps = tuple(dict.fromkeys(step for report in reports for step in report.steps))
     dtypes = tuple(dict.fromkeys(dtype for section in sections for dtype in section.dtypes))
-    default = f"{sections[0].name}: {verdict}" if len(reports) == 1 else f"{len(reports)} alignments: {verdict}"
+    name = sections[0].name if len(sections) == 1 else f"{len(sections)} alignments"
+    default = f"{name}: {verdict if sections else 'none could run'}"
     return (
         _environment()
         .get_template("report.html.jinja")

@@ -233,6 +233,14 @@ def test_a_report_without_rows_has_a_page() -> None:
     assert "nothing was compared" in Page(render([report()])).text
 
 
+@pytest.mark.parametrize("reports", [[HEALTHY], []])
+def test_what_could_not_be_aligned_is_no_success(reports: list[Report]) -> None:
+    page = Page(render(reports, problems={"pit_b": _EVIL}))
+    assert "1 could not be aligned: pit_b" in page.text
+    assert f"pit_b : {_EVIL}" in page.text
+    assert page.all("header") == [{"class": "within-tolerance" if reports else "divergence"}]
+
+
 def test_no_report_no_page() -> None:
     with pytest.raises(AlignmentError, match="no report was given"):
         render([])

@@ -12,7 +12,15 @@ import click
 
 from alignment.commands_reports import doctor, gate, html_option, matrix, report, show
 from alignment.evidence_commands import bisect, diagnose, selftest
-from alignment.options import candidate_weights_option, pair_of, pair_options, settings_of
+from alignment.options import (
+    candidate_weights_option,
+    pair_of,
+    pair_options,
+    recipe_options,
+    settings_of,
+    training_of,
+)
+from alignment.training.commands import TRAINING_COMMANDS
 from porting.tool import FILE, Tool, command_line, json_option, tool_options, verbose_option
 
 
@@ -56,7 +64,7 @@ _step_command("loss", ("loss",), "Align cross entropy, label smoothing and soft-
 _step_command("bp", ("bp",), "Align the gradients of every parameter and the input, and the losses of the next steps.")
 _step_command("batchnorm", ("batchnorm",), "Align one step in training mode, and the running statistics after it.")
 _step_command("all", (), "Align all steps, one process a framework, both at the same time.")
-for _command in (bisect, diagnose, selftest):
+for _command in (*TRAINING_COMMANDS, bisect, diagnose, selftest):
     pit_align.add_command(_command)
 
 
@@ -64,20 +72,32 @@ for _command in (bisect, diagnose, selftest):
 @click.argument("step")
 @click.option("--backend", required=True, help="The framework whose side is run: torch, paddle, mindspore.")
 @pair_options
+@recipe_options
 def record(step: str, backend: str, out: Path | None, **given: Any) -> None:
-    """Run one side of STEP (forward, metric, loss, bp, batchnorm, all) alone, to be compared elsewhere.
+    """Run one side of STEP alone, to be compared elsewhere: a step, all, or training for all of training.
 
     \b
     pit-align record forward --backend torch --model pit_ti --device gpu --out torch-side
+    pit-align record train --backend torch --model pit_ti --dtype float64 --data photographs --out torch-side
     """
     from alignment.report.progress import showing_progress
     from alignment.run import record as record_side
+    from alignment.steps.training import TRAINING_STEPS
+    from alignment.training.run import Training
+    from alignment.training.run import record as record_training
 
     pair = pair_of(given)
-    folder = out or Path("logs") / f"{pair.name}-{backend}"
-    settings = settings_of(() if step == "all" else (step,), given)
+    folder, role = out or Path("logs") / f"{pair.name}-{backend}", pair.role_of(backend)
+    of_training = step == "training" or step in TRAINING_STEPS
+    training = training_of((step,) if step in TRAINING_STEPS else (), given)
+    if not of_training and training != Training():
+        raise click.UsageError("--config, --set, --steps, --data and --teacher are for the check points of training")
+    settings = settings_of(() if of_training or step == "all" else (step,), given)
     with showing_progress() as progress:
-        written = record_side(pair, pair.role_of(backend), folder, settings, progress=progress, command=command_line())
+        if of_training:
+            written = record_training(pair, role, folder, training, settings, progress=progress, command=command_line())
+        else:
+            written = record_side(pair, role, folder, settings, progress=progress, command=command_line())
     for path in written:
         click.echo(path)
 

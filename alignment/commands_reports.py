@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alignment.options import python_options, pythons_of, settings_of, size_options, trial_options
+from alignment.options import dtype_option, python_options, pythons_of, settings_of, size_options, trial_options
 from porting.tool import DIFFERENT, FILE, command_line, force_option, json_option, print_json, verbose_option
 
 if TYPE_CHECKING:
@@ -151,6 +151,7 @@ def doctor(candidate: str, as_json: bool, **given: Any) -> None:
 @click.option("--step", "steps", multiple=True, help="A check point; all by default. Repeat for several.")
 @size_options
 @trial_options
+@dtype_option("both")
 @click.option(
     "--out", type=FILE, default=Path("logs/matrix"), show_default=True, help="Where to write, a folder a model."
 )

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from alignment.compare import Measurement, compare, compare_key, measure
 from alignment.errors import NothingComparedError, RefusedError
+from alignment.judgements import BY_KIND
 from alignment.ranking import judge_metric, judge_ranking
 from alignment.recording import Entry, Manifest, Recording
 from alignment.report.model import (
@@ -40,7 +41,7 @@ Array: TypeAlias = npt.NDArray[Any]
 
 DTYPES = ("float64", "float32")
 _MOST = 0.9
-_EXACT = {"parameter": "parameters", "input": "inputs"}
+_EXACT = {"parameter": "parameters", "input": "inputs", "count": "counts"}
 
 
 def judge(
@@ -176,6 +177,8 @@ class _Side:
         if entry.kind in _EXACT:
             return exact(measured, SAME_FUNCTION, _EXACT[entry.kind])
         array = self._reference[key]
+        if entry.kind in BY_KIND:
+            return BY_KIND[entry.kind](measured, array, self._fitted(key))
         if entry.kind == "ranking":
             return self._judge_ranking(key, entry, measured)
         if entry.kind == "metric":
@@ -190,11 +193,11 @@ class _Side:
 
     def _judge_float(self, key: str, entry: Entry, measured: Measurement) -> Judgement:
         if self._dtype == "float64":
-            certified = certify(entry.kind, measured)
+            certified = certify(entry.kind, measured, limit=entry.limit)
             error = None if certified.verdict == SAME_FUNCTION else self._reference_error(key)
             if error is None or error.problem is not None:
                 return certified
-            return certify(entry.kind, measured, self._noise(key, entry, error))
+            return certify(entry.kind, measured, self._noise(key, entry, error), limit=entry.limit)
         error = self._reference_error(key) if self._dtype == "float32" else None
         if error is None or self._reference64 is None:
             return tolerate(measured, self._tolerances.of(key, entry.kind, self._dtype))

@@ -29,6 +29,8 @@ class Side:
         layout: The layout of the model's state dict, as `porting.convert.translate` knows it.
         options: Keyword arguments of the builder.
         remark: What the reader of a report must know of the model; empty for nothing.
+        training: What makes the side's `alignment.backends.trainer.Trainer`, as `module:function` or
+            `path/to/file.py:function`, given this side and a configuration; empty where the side cannot be trained.
     """
 
     framework: str
@@ -36,11 +38,14 @@ class Side:
     layout: str
     options: Mapping[str, Any] = field(default_factory=dict)
     remark: str = ""
+    training: str = ""
 
     def __post_init__(self) -> None:
         if self.framework not in FRAMEWORKS:
             raise unknown("framework", self.framework, FRAMEWORKS)
         targets.split(self.build)
+        if self.training:
+            targets.split(self.training)
         object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
 
 
@@ -154,7 +159,10 @@ def locate(origin: Origin) -> Pair:
 
 
 def _anchored(pair: Pair, folder: Path) -> Pair:
-    reference, candidate = (
-        replace(side, build=targets.absolute(side.build, folder)) for side in (pair.reference, pair.candidate)
-    )
+    reference, candidate = (_side_at(side, folder) for side in (pair.reference, pair.candidate))
     return replace(pair, reference=reference, candidate=candidate)
+
+
+def _side_at(side: Side, folder: Path) -> Side:
+    training = targets.absolute(side.training, folder) if side.training else ""
+    return replace(side, build=targets.absolute(side.build, folder), training=training)

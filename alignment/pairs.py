@@ -69,8 +69,14 @@ def _sides(architecture: Architecture) -> dict[str, Side]:
         "num_classes": architecture.num_classes,
     }
     sides = {
-        "torch": Side("torch", f"reference_torch.{family}:create", "canonical", options),
-        "paddle": Side("paddle", f"paddle_impl.{family}:create", "paddlevit", options),
+        "torch": Side(
+            *("torch", f"reference_torch.{family}:create", "canonical", options),
+            training="alignment.backends.torch_training:create",
+        ),
+        "paddle": Side(
+            *("paddle", f"paddle_impl.{family}:create", "paddlevit", options),
+            training="alignment.backends.paddle_training:create",
+        ),
     }
     if "mindcv" in layouts_of(architecture):
         remark = _MINDCV_GELU if family == "pit" else ""

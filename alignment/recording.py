@@ -27,7 +27,20 @@ from alignment.errors import AlignmentError, FieldError, FileError
 from alignment.fields import decode, encode
 
 Array: TypeAlias = npt.NDArray[Any]
-Kind: TypeAlias = Literal["output", "gradient", "parameter", "loss", "metric", "ranking", "input"]
+Kind: TypeAlias = Literal[
+    "output",
+    "gradient",
+    "parameter",
+    "loss",
+    "metric",
+    "ranking",
+    "input",
+    "weights",
+    "setting",
+    "count",
+    "picture",
+    "sample",
+]
 
 FORMAT_VERSION = 1
 MANIFEST_FILE = "manifest.json"
@@ -62,6 +75,7 @@ class Entry:
             Recorded by the reference in float32 only.
         spread_max: The largest absolute change under the same perturbations.
         jumps: Whether the quantity jumps where a ReLU switches, so that float32 may be off by single large steps.
+        limit: The relative L2 error that float64 may show, where it is another than that of the kind.
     """
 
     kind: Kind
@@ -70,6 +84,7 @@ class Entry:
     spread: float | None = None
     spread_max: float | None = None
     jumps: bool = False
+    limit: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from typing import Any
 from alignment.errors import AlignmentError, NothingComparedError
 from alignment.recording import Array, Recording, open_recording
 
-_LEFT_OUT = ("parameter", "input")
+_LEFT_OUT = ("parameter", "input", "weights", "sample")
 _STAND_INS = {"bool": "uint8", "bfloat16": "float32"}
 
 
@@ -58,7 +58,7 @@ def write_files(sides: Mapping[str, Path], out: Path) -> list[Path]:
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for step in steps:
-        name = {"bp": "bp_align"}.get(step, step)
+        name = {"bp": "bp_align", "train": "train_align"}.get(step, step)
         left, right = (
             _save(reprod_log, out / f"{name}_{label}.npy", quantities[label][step]) for label in (first, second)
         )

@@ -57,7 +57,7 @@ def align(
     _applicable(pair, settings.steps)
     with workspace(Path(out).absolute()) as folder:
         _run_sides(pair, ROLES, folder, settings, progress, command)
-        with _reprod_files(pair, folder, settings) as problems:
+        with reprod_files(pair, folder, settings) as problems:
             report = compare_paths(folder, folder, command=command)
         report = replace(report, notes=(*report.notes, *problems))
         write_report(report, folder / REPORT_FILE)
@@ -224,7 +224,7 @@ def _applicable(pair: Pair, steps: Sequence[str]) -> tuple[list[str], list[str]]
 
 
 @contextmanager
-def _reprod_files(pair: Pair, folder: Path, settings: Settings) -> Iterator[list[str]]:
+def reprod_files(pair: Pair, folder: Path, settings: Settings) -> Iterator[list[str]]:
     """Write the official reprod_log files meanwhile, for those who exchange them; they decide nothing.
 
     Yields:

@@ -131,7 +131,7 @@ def noise_floor(reference_error: Measurement, spread: float | None, spread_max: 
     )
 
 
-def certify(kind: str, measured: Measurement, noise: Noise | None = None) -> Judgement:
+def certify(kind: str, measured: Measurement, noise: Noise | None = None, *, limit: float | None = None) -> Judgement:
     """Judge two float64 results: the same function or not.
 
     Args:
@@ -140,8 +140,9 @@ def certify(kind: str, measured: Measurement, noise: Noise | None = None) -> Jud
         noise: The float32 noise of the quantity, if measured. A gradient that is zero in exact arithmetic (of a key's
             bias under softmax) is noise in float64 too, and a loss that vanishes loses its digits, so an error passes
             that is as small as this noise scaled to float64.
+        limit: The admissible relative L2, where it is not that of the kind.
     """
-    limit = GRADIENT_LIMIT if kind == "gradient" else OUTPUT_LIMIT
+    limit = limit or (GRADIENT_LIMIT if kind == "gradient" else OUTPUT_LIMIT)
     if measured.problem is not None:
         return Judgement(DIVERGENCE, measured.problem, limit=limit)
     error, margin = measured.rel_l2, measured.rel_l2 / limit

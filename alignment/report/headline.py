@@ -20,7 +20,8 @@ def headline(report: Report) -> str:
 
 def _because(rows: tuple[Row, ...]) -> Iterator[str]:
     certified = [row for row in rows if row.dtype == "float64" and row.verdict == SAME_FUNCTION]
-    rounded = [row for row in rows if row.verdict == ROUNDING]
+    rounded = [row for row in rows if row.verdict == ROUNDING and row.kind != "sample"]
+    sampled = [row for row in rows if row.verdict == ROUNDING and row.kind == "sample"]
     tolerated = [row for row in rows if row.verdict == WITHIN_TOLERANCE]
     if certified:
         error = max(row.error or 0.0 for row in certified)
@@ -31,7 +32,9 @@ def _because(rows: tuple[Row, ...]) -> Iterator[str]:
     if tolerated:
         error = max(row.error or 0.0 for row in tolerated)
         yield f"{len(tolerated)} within tolerance, to a relative L2 of {error:.1e}, without float64 evidence"
-    if not (certified or rounded or tolerated):
+    if sampled:
+        yield f"{len(sampled)} tensors are drawn from the same distributions as far as their values tell"
+    if not (certified or rounded or tolerated or sampled):
         yield f"all {len(rows)} rows are exactly equal"
 
 

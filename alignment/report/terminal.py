@@ -35,7 +35,7 @@ _COLUMNS = " {:>7}  {:>7}  {:>7}  {:>7}  {:>7}  {}"
 _TITLES = ("mean", "max", "rel. L2", "noise", "margin", "verdict")
 _VERDICT = len(WITHIN_TOLERANCE)
 _NARROWEST = 20
-_PLURALS = {"loss": "losses", "integers": "integer arrays"}
+_PLURALS = {"loss": "losses", "integers": "integer arrays", "weights": "weight tensors"}
 
 
 def print_report(report: Report, console: Console, *, verbose: bool = False) -> None:

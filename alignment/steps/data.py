@@ -1,0 +1,58 @@
+"""Data: the validation pipeline from files to batches: listing, decoding, resize, crop, normalisation.
+
+The images of an unlabelled order or size are compared before anything is averaged over them, so that a bilinear filter
+for a bicubic one, another crop, or channels swapped show in single pixels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from alignment.backends.base import Array
+from alignment.errors import NothingComparedError
+from alignment.recording import Entry
+from alignment.steps.base import Quantity
+from alignment.steps.lesson import Lesson
+
+BATCHES = 5
+_COUNT, _PICTURE = Entry("count", "data"), Entry("picture", "data")
+_DIGEST = 8
+
+
+def run(lesson: Lesson) -> Iterator[Quantity]:
+    """Record what the listings hold, `data/dataset_<i>`, and `data/dataloader_<i>` with `data/labels_<i>`.
+
+    For each form in which the images are listed that is `data/<form>/length`, `/labels` and `/names` (a digest of each
+    path). `data/dataset_<i>` are the first images one by one, `data/dataloader_<i>` up to five batches.
+    """
+    forms = _forms(Path(lesson.config.data.path))
+    if not forms:
+        raise NothingComparedError(f"{lesson.config.data.path}: holds neither a folder val/ nor val_list.txt")
+    for form in forms:
+        listing = lesson.trainer.listing(form)
+        yield Quantity(f"data/{form}/length", np.asarray(len(listing.names), np.int64), _COUNT)
+        yield Quantity(f"data/{form}/labels", listing.labels, _COUNT)
+        yield Quantity(f"data/{form}/names", _digests(listing.names), _COUNT)
+    for number, (images, labels) in enumerate(islice(lesson.trainer.validation(), BATCHES)):
+        if number == 0:
+            for row, image in enumerate(images[:BATCHES]):
+                yield Quantity(f"data/dataset_{row}", image, _PICTURE)
+        yield Quantity(f"data/dataloader_{number}", np.asarray(images), _PICTURE)
+        yield Quantity(f"data/labels_{number}", np.asarray(labels), _COUNT)
+
+
+def _forms(root: Path) -> list[str]:
+    folder = (root / "val").is_dir() or (root / "validation").is_dir()
+    listed = (root / "val_list.txt").is_file()
+    return [form for form, there in (("folder", folder), ("list", listed)) if there]
+
+
+def _digests(names: Sequence[str]) -> Array:
+    """Eight bytes for each name, `(names, 8)`."""
+    rows = [hashlib.blake2b(name.encode(errors="surrogateescape"), digest_size=_DIGEST).digest() for name in names]
+    return np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), _DIGEST)

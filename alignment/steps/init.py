@@ -1,0 +1,44 @@
+"""Initialisation: whether each tensor of a fresh model is drawn from the same distribution on both sides.
+
+Generators differ, so no value can be compared. Each side builds its model from several seeds; what they give a tensor
+is pooled, and `alignment.judgements.judge_sample` tests the two samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from alignment.backends.base import Array
+from alignment.recording import Entry
+from alignment.steps.base import Quantity
+from alignment.steps.lesson import Lesson
+
+SEEDS = 4
+_VALUES = 2**15
+"""Most values of a tensor that are compared."""
+_SAMPLE = Entry("sample", "init")
+
+
+def run(lesson: Lesson) -> Iterator[Quantity]:
+    """Record `init/sample/<canonical name>`, ascending, and `init/repeated`: tensors equal under two seeds."""
+    drawn: dict[str, list[Array]] = {}
+    for number in range(SEEDS):
+        state = lesson.canonical(lesson.trainer.initial(lesson.seed * SEEDS + number))
+        for name, array in state.items():
+            drawn.setdefault(name, []).append(_some(array))
+    repeated = sum(_is_drawn(each[0]) and np.array_equal(each[0], each[1]) for each in drawn.values())
+    yield Quantity("init/repeated", np.asarray(repeated, np.int64), Entry("count", "init"))
+    for name, arrays in drawn.items():
+        yield Quantity(f"init/sample/{name}", np.sort(np.concatenate(arrays)), _SAMPLE)
+
+
+def _some(array: Array) -> Array:
+    """Values from all over a tensor, as many as a seed contributes."""
+    flat = array.reshape(-1)
+    return flat if flat.size <= _VALUES // SEEDS else flat[:: -(-flat.size * SEEDS // _VALUES)]
+
+
+def _is_drawn(array: Array) -> bool:
+    return bool((array != array[0]).any())

@@ -1,0 +1,42 @@
+"""Optimizer: every parameter and both of its moments after each of some AdamW steps.
+
+The gradients are the same drawn numbers on both sides, so that the optimiser is on trial and not the model: of a scale
+of their own for each tensor, from 1e-8 to 1e-1, since a wrong epsilon shows in small gradients only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from alignment.backends.base import Array
+from alignment.recording import Entry
+from alignment.steps.base import Quantity
+from alignment.steps.lesson import Lesson
+from porting.synthetic import random_weights
+
+STEPS = 3
+_LIMIT = 1e-12
+_LARGEST, _DECADES = 0.1, 7.0
+_WEIGHTS = Entry("weights", "optimizer", limit=_LIMIT)
+
+
+def run(lesson: Lesson) -> Iterator[Quantity]:
+    """Record `optimizer/step_<n>/parameter/<name>`, `.../first_moment/<name>` and `.../second_moment/<name>`."""
+    trainer, buffers = lesson.trainer, lesson.pair.architecture.buffers
+    trainer.start(lesson.weights)
+    for step in range(1, (lesson.updates or STEPS) + 1):
+        trainer.apply(_gradients(lesson, step), lesson.config.optimizer.learning_rate)
+        moments = {f"{kind}_moment": arrays for kind, arrays in trainer.moments().items()}
+        for kind, arrays in {"parameter": trainer.weights(), **moments}.items():
+            for name, array in lesson.canonical(arrays).items():
+                if name not in buffers:
+                    yield Quantity(f"optimizer/step_{step}/{kind}/{name}", array, _WEIGHTS)
+
+
+def _gradients(lesson: Lesson, step: int) -> dict[str, Array]:
+    generator = np.random.default_rng((lesson.seed, step))
+    drawn = random_weights(lesson.pair.architecture, lesson.seed + step)
+    scaled = {name: array * (_LARGEST * 10.0 ** (-_DECADES * generator.random())) for name, array in drawn.items()}
+    return lesson.in_layout(scaled)

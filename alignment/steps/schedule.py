@@ -1,0 +1,14 @@
+"""Schedule: the learning rate of every epoch of the configuration, warm-up, cosine, minimum and cooldown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from alignment.recording import Entry
+from alignment.steps.base import Quantity
+from alignment.steps.lesson import Lesson
+
+
+def run(lesson: Lesson) -> Iterator[Quantity]:
+    """Record `schedule/lr`, `(epochs, 2)`: at the first and the last update of each epoch."""
+    yield Quantity("schedule/lr", lesson.trainer.rates(), Entry("setting", "schedule"))

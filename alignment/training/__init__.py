@@ -1,0 +1,1 @@
+"""The check points of training: which configuration, on which images, run by which processes."""

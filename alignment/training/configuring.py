@@ -1,0 +1,109 @@
+"""The configuration that both sides train with: a recipe's, brought to a size that can be compared."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from alignment.errors import AlignmentError
+from alignment.pair import Pair
+from alignment.settings import Settings
+from porting.checkpoint import open_checkpoint
+from porting.convert import identify_checkpoint
+from recipe.config import Config, Model
+from recipe.loading import load, override, preset_names
+from recipe.rates import peak_rate
+
+_PRESET = "deit"
+_TEACHER_LATER = "to be drawn"
+
+
+def configuration(
+    pair: Pair,
+    settings: Settings,
+    *,
+    source: str | os.PathLike[str] | None = None,
+    overrides: Sequence[str] = (),
+    teacher: Path | None = None,
+) -> Config:
+    """A recipe's configuration for a pair, with the batch, seed and device of an alignment.
+
+    The rate stays that of the recipe's own batch; images are read without workers, and nothing is evaluated or saved.
+
+    Args:
+        pair: Its architecture says model, image size and classes.
+        settings: Batch size, seed, device.
+        source: A YAML file or a shipped configuration; by default the shipped one of the model, or else `deit`.
+        overrides: `section.setting=value` each; they come last.
+        teacher: Checkpoint of the teacher, where the configuration distils; it may be of any known model.
+
+    Raises:
+        ConfigError: There is no such configuration, or it cannot be carried out.
+        CheckpointError: The teacher's checkpoint cannot be read.
+        AlignmentError: The images are not square.
+    """
+    known = ["distillation.weights=" + str(teacher or _TEACHER_LATER)] if _distils(pair, source, overrides) else []
+    named = [] if teacher is None or not known else [f"distillation.teacher={_model_of(teacher)}"]
+    config = load(source or _shipped(pair), [*_form(pair), *known, *named, *overrides])
+    rate = peak_rate(config)
+    return replace(
+        config,
+        optimizer=replace(config.optimizer, learning_rate=rate, base_batch=0),
+        data=replace(config.data, batch_size=settings.batch_size, workers=0, train=None, validation=None),
+        run=replace(config.run, seed=settings.seed, device=settings.device),
+    )
+
+
+def needs_teacher(config: Config) -> bool:
+    """Whether the configuration distils from a teacher whose weights are still to be drawn."""
+    return config.distillation.kind != "none" and config.distillation.weights in (None, _TEACHER_LATER)
+
+
+def with_precision(config: Config, dtype: str, accumulation: int = 1) -> Config:
+    """The configuration in a precision, with so many times its micro-batches."""
+    run = replace(config.run, precision=dtype, accumulation=config.run.accumulation * accumulation)
+    return replace(config, run=run)
+
+
+def _form(pair: Pair) -> list[str]:
+    architecture = pair.architecture
+    height, width = architecture.image_size
+    if height != width:
+        raise AlignmentError(f"{pair.name}: training is for square images, these are {height} x {width}")
+    return [
+        f"model.name={architecture.name}",
+        f"model.image_size={height}",
+        f"model.num_classes={architecture.num_classes}",
+    ]
+
+
+def _shipped(pair: Pair) -> str:
+    """The name of the shipped configuration of a model, that of its image size if there are several."""
+    name, size = pair.architecture.name, pair.architecture.image_size[0]
+    names = preset_names()
+    exact = [each for each in (f"{name}_{size}", f"{name}_224", f"{name}_digits") if each in names]
+    return exact[0] if exact else _PRESET
+
+
+def _distils(pair: Pair, source: str | os.PathLike[str] | None, overrides: Sequence[str]) -> bool:
+    """Whether the configuration has a teacher, which is found out with one that is not looked for."""
+    given = [*_form(pair), "distillation.weights=" + _TEACHER_LATER, *overrides]
+    return load(source or _shipped(pair), given).distillation.kind != "none"
+
+
+def _model_of(teacher: Path) -> str:
+    with open_checkpoint(teacher) as checkpoint:
+        return identify_checkpoint(checkpoint).architecture.name
+
+
+def teacher_model(config: Config) -> Model:
+    """The teacher of a configuration, at the student's image size and classes."""
+    size, classes = config.model.image_size, config.model.num_classes
+    return Model(config.distillation.teacher, size, classes)
+
+
+def with_teacher(config: Config, weights: Path) -> Config:
+    """The configuration with the teacher's checkpoint."""
+    return override(config, [f"distillation.weights={weights}"])

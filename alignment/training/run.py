@@ -1,0 +1,209 @@
+"""The check points of training from end to end: configuration, images, both sides at the same time, judged together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from alignment.comparison import compare_paths
+from alignment.errors import AlignmentError, FileError, NothingComparedError
+from alignment.pair import ROLES, Pair, Role
+from alignment.processes import Progress, run_all
+from alignment.report.model import Report, write_report
+from alignment.run import RECORDINGS, REPORT_FILE, batch_of, launch_of, reprod_files, weights_of, workspace
+from alignment.settings import Settings
+from alignment.steps.training import TRAINING_STEPS, dtype_of_once, hindrances
+from alignment.training import pictures
+from alignment.training.configuring import configuration, needs_teacher, teacher_model, with_teacher
+from alignment.training.worker import Plan
+from porting.architectures import build
+from porting.convert import write_random
+from porting.names import unknown
+from recipe.config import Config
+from recipe.loading import dump
+
+MODULE = "alignment.training.worker"
+CONFIG_FILE, PICTURES = "workers/config.yaml", "workers/pictures"
+_UNOFFICIAL = {"optimizer"}
+"""Steps that record nothing that reprod_log's files hold: weights only."""
+_READ_IMAGES = {"data", "train_data", "train", "distributed", "inference"}
+_UPDATES_AN_EPOCH, _VALIDATION_BATCHES = 6, 5
+
+
+@dataclass(frozen=True)
+class Training:
+    """Which check points of training, with which configuration.
+
+    Attributes:
+        steps: Names in `alignment.steps.training.TRAINING_STEPS`.
+        config: A YAML file or the name of a shipped configuration; None takes that of the model.
+        overrides: `section.setting=value` each, over the configuration.
+        updates: Updates to compare; None for each step's own number.
+        data: Folder with images to validate and train on; None makes some.
+        teacher: Checkpoint of the teacher, where the configuration distils; None draws one.
+
+    Raises:
+        UnknownNameError: A step is not known.
+        AlignmentError: There is no step, or less than one update.
+    """
+
+    steps: tuple[str, ...] = tuple(TRAINING_STEPS)
+    config: str | os.PathLike[str] | None = None
+    overrides: Sequence[str] = ()
+    updates: int | None = None
+    data: Path | None = None
+    teacher: Path | None = None
+
+    def __post_init__(self) -> None:
+        for step in self.steps:
+            if step not in TRAINING_STEPS:
+                raise unknown("step", step, TRAINING_STEPS)
+        if not self.steps:
+            raise AlignmentError(f"no step is given; known: {', '.join(TRAINING_STEPS)}")
+        if self.updates is not None and self.updates < 1:
+            raise AlignmentError(f"{self.updates} updates are asked for, expected 1 or more")
+
+
+def align(
+    pair: Pair,
+    out: str | os.PathLike[str],
+    training: Training | None = None,
+    settings: Settings | None = None,
+    *,
+    progress: Progress | None = None,
+    command: str = "",
+) -> Report:
+    """Run the check points of training on both sides of a pair and judge them.
+
+    Args:
+        pair: From `alignment.pairs.build` or `alignment.pair.load_pair`.
+        out: Folder for everything that the run writes; what an earlier run left there is replaced.
+        training: Steps, configuration, images, updates.
+        settings: Precisions, device, weights and so on; its steps are those of the model, and are not run.
+        progress: Called as the sides report.
+        command: The command line, for manifests and report.
+
+    Returns:
+        The report, which is in `out/report.json` as well.
+
+    Raises:
+        NothingComparedError: The pair has no trainers.
+        AlignmentError: A side could not run.
+        ConfigError: The configuration cannot be understood or carried out.
+        PortingError: Weights cannot be read or do not fit the model.
+    """
+    training, settings = training or Training(), settings or Settings(dtypes=("float64",))
+    with workspace(Path(out).absolute()) as folder:
+        notes = _run_sides(pair, ROLES, folder, training, settings, progress, command)
+        with _official_files(pair, folder, training, settings) as problems:
+            report = compare_paths(folder, folder, command=command)
+        report = replace(report, notes=(*report.notes, *notes, *problems))
+        write_report(report, folder / REPORT_FILE)
+    return report
+
+
+def record(
+    pair: Pair,
+    role: Role,
+    out: str | os.PathLike[str],
+    training: Training | None = None,
+    settings: Settings | None = None,
+    *,
+    progress: Progress | None = None,
+    command: str = "",
+) -> list[Path]:
+    """Run one side's check points of training alone; see `alignment.run.record`.
+
+    Returns:
+        The recordings, one a precision.
+    """
+    training, settings = training or Training(), settings or Settings(dtypes=("float64",))
+    with workspace(Path(out).absolute()) as folder:
+        _run_sides(pair, (role,), folder, training, settings, progress, command)
+        return [folder / RECORDINGS / f"{pair.label(role)}-{dtype}" for dtype in settings.dtypes]
+
+
+def _run_sides(
+    pair: Pair,
+    roles: Sequence[Role],
+    folder: Path,
+    training: Training,
+    settings: Settings,
+    progress: Progress | None,
+    command: str,
+) -> list[str]:
+    """Prepare and run; returns what a reader of the report must know."""
+    if settings.inputs is not None:
+        raise AlignmentError("training reads image files: name their folder with --data, not a batch with --inputs")
+    steps, notes = _applicable(pair, training)
+    settings = replace(settings, steps=("forward",))
+    config = configuration(
+        pair, settings, source=training.config, overrides=training.overrides, teacher=training.teacher
+    )
+    config, remarks = _with_files(config, folder, training, settings)
+    (folder / CONFIG_FILE).write_text(dump(config), encoding="utf-8")
+    batch = batch_of(pair, replace(settings, batch_size=1))
+    batch.write(folder / "inputs.safetensors")
+    weights = weights_of(pair, roles, folder / "weights", settings)
+    plan = Plan(steps, str(folder / CONFIG_FILE), training.updates, pictures.digest(Path(config.data.path)))
+    path = folder / "workers" / "training.json"
+    plan.write(path)
+    launches = [
+        launch_of(
+            *(pair, role, folder, settings, batch, weights[role], len(roles), command),
+            module=MODULE,
+            arguments=(str(path),),
+        )
+        for role in roles
+    ]
+    run_all(launches, progress)
+    return [*notes, *remarks]
+
+
+@contextmanager
+def _official_files(pair: Pair, folder: Path, training: Training, settings: Settings) -> Iterator[list[str]]:
+    """See `alignment.run.reprod_files`; nothing is written of steps that record weights only."""
+    if not set(training.steps) - _UNOFFICIAL:
+        yield []
+        return
+    with reprod_files(pair, folder, replace(settings, dtypes=(dtype_of_once(settings.dtypes),))) as problems:
+        yield problems
+
+
+def _applicable(pair: Pair, training: Training) -> tuple[list[str], list[str]]:
+    hindered = hindrances(training.steps, pair)
+    notes = [f"the step {step} does not apply: {reason}" for step, reason in hindered.items()]
+    steps = [step for step in TRAINING_STEPS if step in training.steps and step not in hindered]
+    if not steps:
+        raise NothingComparedError(f"nothing to compare: {'; '.join(notes)}")
+    return steps, notes
+
+
+def _with_files(config: Config, folder: Path, training: Training, settings: Settings) -> tuple[Config, list[str]]:
+    """The configuration with the images to read and the teacher to ask, made where they are not given."""
+    data, remarks = training.data, []
+    if data is None:
+        data = folder / PICTURES
+    if training.data is None and _READ_IMAGES & set(training.steps):
+        what = pictures.write(
+            data,
+            size=config.model.image_size,
+            num_classes=config.model.num_classes,
+            train=_UPDATES_AN_EPOCH * config.data.batch_size * config.run.accumulation,
+            validation=_VALIDATION_BATCHES * config.data.batch_size + 1,
+            seed=settings.seed,
+        )
+        remarks.append(f"the images are {what}")
+    elif training.data is not None and not data.is_dir():
+        raise FileError(data, "no such folder of images")
+    config = replace(config, data=replace(config.data, path=str(data.absolute()), format="auto"))
+    if needs_teacher(config):
+        model, path = teacher_model(config), folder / "weights" / "teacher.safetensors"
+        architecture = build(model.name, image_size=model.image_size, num_classes=model.num_classes)
+        write_random(architecture, path, seed=settings.seed + 1)
+        config = with_teacher(config, path)
+        remarks.append(f"the teacher, {model.name}, has random weights; --teacher FILE takes others")
+    return config, remarks

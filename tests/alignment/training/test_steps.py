@@ -1,0 +1,198 @@
+"""The check points of training, in this process and on a small model: the right pair passes, each mistake diverges."""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib.util
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from alignment.backends import trainer as trainers
+from alignment.judge import judge
+from alignment.pair import ROLES, Pair, Role
+from alignment.recording import Manifest, Recorder, open_recording
+from alignment.report.model import DIVERGENCE, Report, Row
+from alignment.settings import Settings
+from alignment.steps.lesson import Lesson
+from alignment.steps.training import TRAINING_STEPS
+from alignment.training import pictures
+from alignment.training.configuring import configuration, with_precision, with_teacher
+from alignment.weights import prepare
+from porting.architectures import build
+from porting.checkpoint import open_checkpoint
+from porting.convert import write_random
+from recipe.config import Config
+from recipe.loading import override
+
+EVERYTHING = (
+    "mixing.cutmix=1.0",
+    "mixing.probability=1.0",
+    "augmentation.auto=rand-m9-mstd0.5-inc1",
+    "augmentation.erasing=0.5",
+    "model.drop_path_rate=0.1",
+    "run.accumulation=2",
+    "optimizer.clip=5.0",
+)
+Align = Callable[..., dict[str, Row]]
+
+
+def _load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+WRONG = _load("wrong_trainers")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("training")
+    pictures.write(folder / "pictures", size=32, num_classes=10, train=24, validation=9, seed=0)
+    write_random(build("pit_micro"), folder / "teacher.safetensors", seed=5)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def align(folder: Path) -> Iterator[Align]:
+    """Records steps of both sides here and judges them; a right side is run once for the same steps."""
+    recorded: dict[tuple[object, ...], Path] = {}
+    with ExitStack() as stack:
+
+        def run(candidate: str, step: str, *overrides: str, updates: int | None = None) -> dict[str, Row]:
+            distilled = any("distillation" in each for each in overrides)
+            pair: Pair = WRONG.pair(candidate, distilled)
+            found = {}
+            for role in ROLES:
+                key = (role, step, overrides, updates, "" if role == "reference" else candidate)
+                if key not in recorded:
+                    recorded[key] = folder / f"recording-{len(recorded)}"
+                    _record(pair, role, step, configured(pair, folder, overrides), updates, folder, recorded[key])
+                found[role] = {"float64": stack.enter_context(open_recording(recorded[key]))}
+            report: Report = judge(found["reference"], found["candidate"])
+            return {row.key.removeprefix(f"{step}/"): row for row in report.rows}
+
+        yield run
+
+
+def configured(pair: Pair, folder: Path, overrides: tuple[str, ...]) -> Config:
+    config = configuration(pair, Settings(batch_size=4), overrides=overrides or EVERYTHING)
+    config = override(replace(config, data=replace(config.data, path=str(folder / "pictures"))), [])
+    if config.distillation.kind != "none":
+        return with_teacher(override(config, ["distillation.teacher=pit_micro"]), folder / "teacher.safetensors")
+    return config
+
+
+def _record(pair: Pair, role: Role, step: str, config: Config, updates: int | None, folder: Path, target: Path) -> None:
+    check_point, side = TRAINING_STEPS[step], pair.side(role)
+    config = with_precision(config, check_point.once or "float64", check_point.accumulation)
+    file = prepare(pair, role, folder, source=None, seed=0).path
+    with open_checkpoint(file) as checkpoint:
+        weights = {name: tensor.load() for name, tensor in checkpoint.tensors.items()}
+    lesson = Lesson(trainers.create(side, config), pair, role, config, weights, file, updates)
+    recorder = Recorder()
+    for quantity in check_point.run(lesson):
+        recorder.add(quantity.key, quantity.array, quantity.entry)
+    manifest = Manifest(side.framework, "float64", role, pair.name, steps=(step,))
+    recorder.write(target, manifest).close()
+
+
+def diverging(rows: dict[str, Row]) -> set[str]:
+    return {key for key, row in rows.items() if row.verdict == DIVERGENCE}
+
+
+@pytest.mark.parametrize("step", [step for step in TRAINING_STEPS if step != "distributed"])
+def test_the_right_pair_passes(align: Align, step: str) -> None:
+    rows = align("right", step, updates=4 if step == "train" else None)
+    assert rows
+    assert not diverging(rows), next(row.reason for row in rows.values() if row.verdict == DIVERGENCE)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "step", "guilty", "innocent"),
+    [
+        ("late_by_an_epoch", "schedule", ["lr"], []),
+        ("without_minimum_rate", "schedule", ["lr"], []),
+        ("decays_one_bias", "regularisation", ["decay/head.bias"], ["decay/[!h]*", "decay/head.weight", "drop_path/*"]),
+        ("bilinear", "data", ["dataset_1", "dataloader_[012]"], ["folder/*", "list/*", "labels_*"]),
+        ("with_a_rounded_mean", "data", ["dataset_[0123]", "dataloader_[012]"], ["folder/*", "list/*", "labels_*"]),
+        ("with_another_crop", "data", ["dataset_1", "dataloader_[012]"], ["folder/*", "list/*", "labels_*"]),
+        ("reads_blue_first", "data", ["dataset_1", "dataloader_[012]"], ["folder/*", "list/*", "labels_*"]),
+        ("skips_the_last_image", "data", ["folder/length", "list/labels", "folder/names"], ["dataset_*"]),
+        ("erases_black", "train_data", ["sample_*"], ["order_*", "mixed_*", "targets_*"]),
+        ("augments_less", "train_data", ["sample_*"], ["order_*", "mixed_*", "targets_*"]),
+        ("bilinear", "train_data", ["sample_*"], ["order_*", "mixed_*", "targets_*"]),
+        ("with_other_mixing", "train_data", ["mixed_*", "targets_*"], ["order_*", "sample_*"]),
+        ("without_smoothing", "train_data", ["targets_*"], ["order_*", "sample_*", "mixed_*"]),
+        ("starts_with_paddles_bias", "init", ["sample/patch_embed.conv.bias"], ["sample/[!p]*", "repeated"]),
+        ("starts_with_other_bounds", "init", ["sample/patch_embed.conv.weight"], ["sample/[!p]*", "repeated"]),
+        ("starts_wider", "init", ["sample/transformers.1.blocks.0.mlp.fc1.weight"], ["sample/*.mlp.fc2.*", "repeated"]),
+        ("forgets_the_seed", "init", ["repeated"], []),
+        ("answers_in_logits", "inference", ["probabilities"], ["top5_classes"]),
+        ("without_smoothing", "train", ["loss_[0123]", "gradient_norm_0", "weights/*"], ["lr_*"]),
+        ("with_another_average", "train", ["ema/norm.weight"], ["loss_*", "lr_*", "gradient_norm_*", "weights/*"]),
+        ("averages_micro_batches", "train", ["ema/norm.weight"], ["loss_*", "lr_*", "gradient_norm_*", "weights/*"]),
+        ("without_drop_path", "train", ["loss_*"], ["lr_*"]),
+        ("late_by_an_epoch", "train", ["lr_3", "weights/norm.weight"], ["lr_[012]", "loss_[0123]"]),
+    ],
+)
+def test_a_mistake_diverges_where_it_is(
+    align: Align, candidate: str, step: str, guilty: list[str], innocent: list[str]
+) -> None:
+    rows = align(candidate, step, updates=4 if step == "train" else None)
+    found = diverging(rows)
+    for pattern in guilty:
+        assert fnmatch.filter(found, pattern), f"no {pattern} among {sorted(found)}"
+    for pattern in innocent:
+        assert fnmatch.filter(rows, pattern), pattern
+        assert not fnmatch.filter(found, pattern), pattern
+
+
+def test_the_published_filter_by_names_is_seen_in_every_parameter_that_it_misses(align: Align) -> None:
+    found = diverging(align("decays_everything", "regularisation"))
+    architecture = build("pit_micro")
+    exempt = {name for name, spec in architecture.tensors.items() if len(spec.shape) == 1}
+    assert {f"decay/{name}" for name in exempt | {"cls_token", "pos_embed"}} == found
+
+
+def test_drop_paths_that_were_never_passed_on_are_missing(align: Align) -> None:
+    found = diverging(align("without_drop_path", "regularisation"))
+    assert "stochastic_layers" in found
+    assert any(key.startswith("drop_path/") for key in found)
+
+
+@pytest.mark.parametrize("candidate", ["with_a_wide_epsilon", "with_other_betas", "without_bias_correction"])
+def test_a_wrong_optimizer_shows_in_the_first_step(align: Align, candidate: str) -> None:
+    found = diverging(align(candidate, "optimizer"))
+    assert any(key.startswith("step_1/") for key in found)
+    assert any("/parameter/" in key for key in found)
+
+
+def test_a_parameter_that_decays_wrongly_is_the_only_one_that_the_optimizer_gets_wrong(align: Align) -> None:
+    found = diverging(align("decays_one_bias", "optimizer"))
+    assert found == {f"step_{step}/parameter/head.bias" for step in (1, 2, 3)}
+
+
+@pytest.mark.parametrize("kind", ["hard", "soft"])
+def test_distillation_passes_and_a_lost_teacher_does_not(align: Align, kind: str) -> None:
+    overrides = (
+        *EVERYTHING,
+        f"distillation.kind={kind}",
+        "distillation.weights=later",
+        "distillation.teacher=pit_micro",
+    )
+    assert not diverging(align("right", "train", *overrides, updates=3))
+    assert "loss_0" in diverging(align("with_soft_targets_of_logits", "train", *overrides, updates=3))
+
+
+def test_workers_whose_gradients_are_added_up_diverge(align: Align) -> None:
+    found = diverging(align("sums_over_workers", "distributed", updates=2))
+    assert "loss_0" in found

@@ -235,13 +235,16 @@ def _lines(report: Report) -> tuple[Line, ...]:
     lines: list[Line] = []
     for step, kind, dtype in dict.fromkeys((row.step, row.kind, row.dtype) for row in report.rows):
         rows = [row for row in report.rows if (row.step, row.kind, row.dtype) == (step, kind, dtype)]
-        equal = [row for row in rows if row.max == 0 and row.verdict != DIVERGENCE]
-        if len(equal) < 2:
-            equal = []
-        lines += [Line(row.key, row) for row in rows if row not in equal]
-        if equal:
+        equal = [row for row in rows if _is_equal(row)]
+        folded = len(equal) > 1
+        lines += [Line(row.key, row) for row in rows if not (folded and _is_equal(row))]
+        if folded:
             lines.append(Line(f"{len(equal)} rows of kind {kind}, exactly equal", equal[0], len(equal)))
     return tuple(lines)
+
+
+def _is_equal(row: Row) -> bool:
+    return row.max == 0 and row.verdict != DIVERGENCE
 
 
 def _number(value: float | None) -> str:

@@ -30,11 +30,13 @@ class Counterparts:
 
     Attributes:
         paths: Path in the candidate to path in the reference.
+        held: Path in the candidate to the canonical names of the tensors in its counterpart.
         reference_only: Paths in the reference that nothing in the candidate stands for.
         candidate_only: The other way round.
     """
 
     paths: Mapping[str, str]
+    held: Mapping[str, frozenset[str]]
     reference_only: tuple[str, ...]
     candidate_only: tuple[str, ...]
 
@@ -47,26 +49,29 @@ def match(pair: Pair, reference: Mapping[str, Module], candidate: Mapping[str, M
         reference: Modules of the reference by path.
         candidate: Modules of the candidate by path.
     """
-    held = holdings(pair, "reference", reference), holdings(pair, "candidate", candidate)
-    matched = _by_parameters(held[0], held[1]) | {"": ""}
+    ours, theirs = _held(pair, "candidate", candidate), _held(pair, "reference", reference)
+    whole = {path: names for path, (names, _) in theirs.items()}
+    matched = _by_parameters(whole, {path: names for path, (names, _) in ours.items()}) | {"": ""}
+    matched |= _by_most_parameters(whole, ours, matched)
     for path in candidate:
-        if path not in matched and not held[1][path]:
+        if path not in matched and not any(ours[path]):
             above = next((each for each in _ancestors(path) if each in matched), None)
             if above is not None:
                 twin = _joined(matched[above], path[len(above) :].lstrip("."))
-                if twin in reference and not held[0][twin]:
+                if twin in reference and not whole[twin]:
                     matched[path] = twin
     known = _OTHER_FUNCTIONS.get((pair.architecture.family, pair.candidate.layout), {})
     matched = _corrected(matched, {**known, **pair.paths}, candidate)
     return Counterparts(
         matched,
+        {path: whole.get(twin, frozenset()) for path, twin in matched.items()},
         tuple(path for path in reference if path not in matched.values()),
         tuple(path for path in candidate if path not in matched),
     )
 
 
-def holdings(pair: Pair, role: Role, modules: Mapping[str, Module]) -> dict[str, frozenset[str]]:
-    """Path to the canonical names of all tensors that the module and what is in it hold."""
+def _held(pair: Pair, role: Role, modules: Mapping[str, Module]) -> dict[str, tuple[frozenset[str], frozenset[str]]]:
+    """Path to the canonical names of all tensors that the module and what is in it hold: whole, and in part only."""
     own = _canonical_names(pair, role)
     direct = {path: {name for name in module.parameters if name in own} for path, module in modules.items()}
     found: dict[str, set[str]] = defaultdict(set)
@@ -79,9 +84,13 @@ def holdings(pair: Pair, role: Role, modules: Mapping[str, Module]) -> dict[str,
     for name, parts in whole.items():
         for part in parts:
             needed[part].add(name)
+    touched = {path: {name for part in found[path] for name in needed[part]} for path in modules}
     return {
-        path: frozenset(name for part in found[path] for name in needed[part] if whole[name] <= found[path])
-        for path in modules
+        path: (
+            frozenset(name for name in names if whole[name] <= found[path]),
+            frozenset(name for name in names if not whole[name] <= found[path]),
+        )
+        for path, names in touched.items()
     }
 
 
@@ -106,6 +115,25 @@ def _by_parameters(reference: Mapping[str, frozenset[str]], candidate: Mapping[s
                 sorted(each, key=lambda path: -path.count(".") if path else 1) for each in (paths, around[names])
             )
             found.update(zip(*outwards, strict=False))
+    return found
+
+
+def _by_most_parameters(
+    reference: Mapping[str, frozenset[str]],
+    candidate: Mapping[str, tuple[frozenset[str], frozenset[str]]],
+    matched: Mapping[str, str],
+) -> dict[str, str]:
+    """Modules left over that hold the same but for tensors that the candidate has in parts, in several modules.
+
+    PaddleViT's RegNet is one: half of what is one running mean in timm is the bias of the convolution before it.
+    """
+    taken = set(matched.values())
+    free = {path: names for path, names in reference.items() if path not in taken and names}
+    found = {}
+    for path, (names, partly) in candidate.items():
+        twins = [twin for twin, held in free.items() if names and partly and held - partly == names]
+        if path not in matched and twins:
+            found[path] = twins[-1]
     return found
 
 

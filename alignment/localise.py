@@ -16,7 +16,7 @@ from typing import TypeAlias
 import numpy as np
 
 from alignment.backends.base import Array, Tap, Taps
-from alignment.counterparts import Counterparts, holdings
+from alignment.counterparts import Counterparts
 from alignment.evidence import Reference, Seen, failures, tap_key
 from alignment.findings import Evidence, Finding, ModuleRow, Status
 from alignment.report.model import DIVERGENCE
@@ -55,7 +55,7 @@ class Localiser:
         self.mode, self.dtype = mode, str(trial.inputs.images.dtype)
         self._modules = taps.modules
         self.weights: Mapping[str, Array] = {}
-        self.held = holdings(trial.pair, "candidate", self._modules)
+        self.held = counterparts.held
         self.end_to_end: dict[Call, Seen] = {}
         self.isolated: dict[Call, Seen] = {}
         self.guilty: dict[Call, str] = {}

@@ -50,6 +50,7 @@ class CorrectRun:
         runs: Steps times precisions, and a bisection.
         accused: What was accused; empty as it should be.
         margin: The largest float32 error, in multiples of the noise floor.
+        objections: Which of the two simple checks objected to which step; None where that was not measured.
     """
 
     name: str
@@ -59,6 +60,7 @@ class CorrectRun:
     runs: int
     accused: tuple[str, ...]
     margin: float
+    objections: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,7 @@ def correct_side(requests: list[Request], results: Path, tell: Tell, *, keep: bo
             report = _judge(request, Path(request.folder), stack)
             runs = len({(row.step, row.dtype) for row in report.rows})
             accused = [f"{row.key} ({row.dtype}): {row.reason}" for row in report.failures]
+            objections = [each for step in request.steps for each in _objections(step, request, stack)]
         if recorded(request).is_dir():
             found = localise(
                 prepare(replace(request, dtypes=["float64"])), Seen.read(recorded(request)), hypotheses=False
@@ -85,7 +86,9 @@ def correct_side(requests: list[Request], results: Path, tell: Tell, *, keep: bo
             accused += ["bisect: diverges"] if found.diverges and not found.findings else []
         model = request.arguments.get("name", "")
         margin = max((row.margin or 0.0 for row in report.rows if row.dtype == "float32"), default=0.0)
-        outcome = CorrectRun(name, model, request.seed, request.threads, runs, tuple(accused), margin)
+        outcome = CorrectRun(
+            name, model, request.seed, request.threads, runs, tuple(accused), margin, tuple(objections)
+        )
         _write(results / f"{name}.json", encode(outcome))
         if not keep:
             shutil.rmtree(Path(request.folder).parent, ignore_errors=True)
@@ -217,6 +220,13 @@ def _official(step: str, request: Request, folder: Path, stack: ExitStack) -> tu
         for side in sides
     )
     return reference, candidate
+
+
+def _objections(step: str, request: Request, stack: ExitStack) -> list[str]:
+    """The simple checks that object to a step of a correct pair."""
+    arrays = _official(step, request, Path(request.folder), stack)
+    checks = {"reprod_log": mean_check, "np.allclose": allclose_check}
+    return [f"{name} {step}" for name, check in checks.items() if check(*arrays)]
 
 
 def _recordings(request: Request) -> Path:

@@ -115,12 +115,13 @@ def running_statistics(case: Case) -> Iterator[Prediction]:
         says = f"a batch has a share of {share:g} in them, not 0.1: Paddle's momentum is one minus torch's"
         yield predict("batchnorm momentum", says, place, moved)
     for count in _counts(case):
-        biased = [
-            0.9 * old + 0.1 * each * ((count - 1) / count if "var" in name else 1)
-            for name, old, each in zip(names, before, new, strict=True)
-        ]
         says = f"the running variance takes up the biased one, over {count} values"
-        yield predict("biased variance", says, _place(case, "forward, which keeps Paddle's own"), biased)
+        for kept in (0.9, float(np.float32(0.9))):  # Paddle's kernel holds its momentum in float32
+            biased = [
+                kept * old + (1 - kept) * each * ((count - 1) / count if "var" in name else 1)
+                for name, old, each in zip(names, before, new, strict=True)
+            ]
+            yield predict("biased variance", says, _place(case, "forward, which keeps Paddle's own"), biased)
 
 
 def _counts(case: Case) -> Iterator[int]:

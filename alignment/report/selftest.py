@@ -72,5 +72,9 @@ def _correct(result: Selftest) -> Iterator[Text]:
         f"{result.runs} correct runs of {len(result.correct)} pairs ({', '.join(models)}): "
         f"{len(result.accused)} accused; the largest float32 error is {margin:.2g} times the noise floor"
     )
+    measured = [each for each in result.correct if each.objections is not None]
+    for check in ("reprod_log", "np.allclose") if measured else ():
+        objected = sum(any(each.startswith(check) for each in run.objections or ()) for run in measured)
+        yield Text(f"{check} objects to {objected} of {len(measured)} correct pairs")
     for each in result.accused:
         yield Text(f"{each.name}: {'; '.join(each.accused[:3])}", style="bold red")

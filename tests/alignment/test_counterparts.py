@@ -9,6 +9,7 @@ from alignment.backends.base import Module
 from alignment.counterparts import match
 from alignment.pair import Pair
 from alignment.pairs import build
+from alignment.selftest import pair_of
 
 
 def tree(names: Iterable[str], *others: str) -> dict[str, Module]:
@@ -65,3 +66,14 @@ def test_a_pair_knows_better() -> None:
     found = match(pair, tree(pair.architecture.tensors), tree(pair.architecture.tensors))
     assert not any(path.startswith("pools.") for path in found.paths)
     assert found.paths["norm"] == "head"
+
+
+def test_a_norm_goes_with_its_twin_though_half_its_mean_is_elsewhere() -> None:
+    pair = pair_of("regnety_002")
+    found = match(pair, tree(pair.architecture.tensors), tree(paddle_names(pair)))
+    assert found.paths["stages.2.blocks.1.bn3"] == "s3.b2.conv3.bn"
+    assert found.paths["stages.2.blocks.1.conv3"] == "s3.b2.conv3.conv"
+    assert found.held["stages.2.blocks.1.bn3"] == {
+        f"s3.b2.conv3.bn.{part}" for part in ("weight", "bias", "running_mean", "running_var")
+    }
+    assert "stages.2.blocks.1.bn1" not in found.paths  # timm's ends with the ReLU

@@ -21,7 +21,7 @@ from alignment.writing import write_text
 
 _ROOM64, _ROOM32, _ROOM_MARGIN = 10.0, 4.0, 2.0
 _LEAST64 = 1e-12
-_JUDGED_ALONE = {"metric", "ranking", "input", "integers"}
+_JUDGED_ALONE = {"metric", "ranking", "input", "integers", "setting", "count", "picture", "sample"}
 _PREFIX = "tool.pit-align."
 _TABLE = re.compile(r"^\s*\[+\s*tool\s*\.\s*\"?pit-align\"?", re.MULTILINE)
 

@@ -18,7 +18,7 @@ Where: TypeAlias = Literal["axis", "zero", "off"]
 WIDTH, LEFT, RIGHT = 640.0, 58.0, 14.0
 TOP, FOOT = 26.0, 238.0
 _SLANTED, _LEVEL = 62.0, 28.0
-_NOT_DRAWN = {"parameter", "metric", "ranking", "input", "integers"}
+_NOT_DRAWN = {"parameter", "metric", "ranking", "input", "integers", "setting", "count", "picture", "sample"}
 _EPS64_OVER_EPS32 = 2.0**-29
 _FEWEST = 2
 _MOST_LABELS = 14
@@ -110,9 +110,10 @@ def charts(report: Report) -> tuple[tuple[str, tuple[Chart, ...]], ...]:
 
 
 _DIRECTIONS = {
-    "output": "outputs, from the input to the logits",
+    "output": "outputs, from first to last",
     "gradient": "gradients, from the head back to the input",
     "loss": "losses",
+    "weights": "weights, as the model declares them",
 }
 
 

@@ -179,7 +179,7 @@ def test_nothing_in_a_report_is_taken_for_markup() -> None:
 def test_the_charts_follow_the_passes() -> None:
     (forward, outputs), (backward, gradients) = charts(HEALTHY)
     assert (forward, backward) == (
-        "forward: outputs, from the input to the logits",
+        "forward: outputs, from first to last",
         "bp: gradients, from the head back to the input",
     )
     assert [chart.title for chart in outputs] == ["float64", "float32"]

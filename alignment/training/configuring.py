@@ -42,11 +42,16 @@ def configuration(
     Raises:
         ConfigError: There is no such configuration, or it cannot be carried out.
         CheckpointError: The teacher's checkpoint cannot be read.
-        AlignmentError: The images are not square.
+        AlignmentError: The images are not square, or the batch is odd and to be mixed.
     """
     known = ["distillation.weights=" + str(teacher or _TEACHER_LATER)] if _distils(pair, source, overrides) else []
     named = [] if teacher is None or not known else [f"distillation.teacher={_model_of(teacher)}"]
     config = load(source or _shipped(pair), [*_form(pair), *known, *named, *overrides])
+    if config.mixing.active and settings.batch_size % 2:
+        raise AlignmentError(
+            f"the batch size is {settings.batch_size}, and timm mixes even batches only: give an even --batch-size, or "
+            "--set mixing.probability=0"
+        )
     rate = peak_rate(config)
     return replace(
         config,

@@ -14,11 +14,11 @@ from recipe.errors import ConfigError
 
 
 def test_the_shipped_configuration_of_the_model_is_taken_with_the_rate_of_its_own_batch() -> None:
-    config = configuration(build("pit_b", image_size=64, num_classes=10), Settings(batch_size=3, seed=5))
+    config = configuration(build("pit_b", image_size=64, num_classes=10), Settings(batch_size=2, seed=5))
     assert (config.model.name, config.model.image_size, config.model.num_classes) == ("pit_b", 64, 10)
     assert config.schedule.warmup_epochs == 10
     assert (config.optimizer.learning_rate, config.optimizer.base_batch) == (5e-4 * 128 / 512, 0)
-    assert (config.data.batch_size, config.data.workers, config.run.seed) == (3, 0, 5)
+    assert (config.data.batch_size, config.data.workers, config.run.seed) == (2, 0, 5)
 
 
 def test_a_model_without_a_configuration_takes_the_preset() -> None:
@@ -64,3 +64,10 @@ def test_micro_batches_are_multiplied() -> None:
     config = configuration(build("pit_ti"), Settings(), overrides=["run.accumulation=3"])
     assert with_precision(config, "float64", 2).run.accumulation == 6
     assert with_precision(config, "float64", 2).run.precision == "float64"
+
+
+def test_an_odd_batch_that_timm_could_not_mix_is_refused() -> None:
+    with pytest.raises(AlignmentError, match="even batches only"):
+        configuration(build("pit_ti"), Settings(batch_size=3))
+    config = configuration(build("pit_ti"), Settings(batch_size=3), overrides=["mixing.probability=0"])
+    assert config.data.batch_size == 3

@@ -101,7 +101,8 @@ def test_bare_and_missing_interpreters(bare_python: str, tmp_path: Path) -> None
     assert not any(found.usable for found in (torch, paddle, mindspore))
 
 
-def test_the_command(bare_python: str) -> None:
+def test_the_command(bare_python: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PIT_MINDSPORE_PYTHON", raising=False)  # naming an interpreter makes its framework needed
     words = ["doctor", "--torch-python", sys.executable, "--paddle-python", bare_python, "--json"]
     done = CliRunner().invoke(cli.pit_align, words)
     assert done.exit_code == 1, done.output

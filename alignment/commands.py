@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
+from alignment.commands_evidence import bisect, diagnose, selftest
 from alignment.commands_reports import doctor, gate, html_option, matrix, report, show
-from alignment.evidence_commands import bisect, diagnose, selftest
 from alignment.options import (
     candidate_weights_option,
     pair_of,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -22,8 +23,8 @@ _PLACES = (MANIFEST_FILE, f"*/{MANIFEST_FILE}", f"recordings/*/{MANIFEST_FILE}")
 
 
 def compare_paths(
-    reference: Path,
-    candidate: Path,
+    reference: str | PathLike[str],
+    candidate: str | PathLike[str],
     *,
     tolerances: Tolerances | None = None,
     squeeze: bool = False,
@@ -47,6 +48,7 @@ def compare_paths(
         RefusedError: the recordings share no precision, or their inputs differ.
         NothingComparedError: there is nothing in them.
     """
+    reference, candidate = Path(reference), Path(candidate)
     with ExitStack() as stack:
         left = open_side(reference, "reference", stack)
         right = open_side(candidate, "candidate", stack)

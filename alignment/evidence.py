@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from alignment.backends.base import Array, Tap
-from alignment.compare import measure
 from alignment.errors import AlignmentError
+from alignment.layouts import to_side
+from alignment.measuring import measure
 from alignment.recording import Recording
 from alignment.report.model import DIVERGENCE
 from alignment.steps.base import Trial
 from alignment.tolerance import Judgement, certify, noise_floor, rounding
 from porting.checkpoint.tensor import LazyTensor
-from porting.convert import translate
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def reference_weights(trial: Trial, reference: Reference) -> dict[str, Array]:
         if array is None and name not in architecture.counters:
             raise AlignmentError(f"the reference did not record its {name}")
         found[name] = LazyTensor.of(np.zeros(spec.shape, np.int64) if array is None else array)
-    translated = translate(found, architecture, "canonical", trial.side.layout)
+    translated = to_side(trial.pair, trial.role, found)
     return {name: np.asarray(tensor.load()) for name, tensor in translated.items()}
 
 

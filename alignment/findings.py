@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from alignment.errors import FieldError, FileError
 from alignment.fields import decode, encode
 
-FindingKind: TypeAlias = Literal["module", "parameter", "statistic", "function"]
+FindingKind: TypeAlias = Literal["module", "parameter", "statistic", "function", "quantity"]
 Status: TypeAlias = Literal["agrees", "inherits", "children", "guilty", "not compared"]
 
 
@@ -53,7 +56,8 @@ class Finding:
     """Something that differs by itself, not because of what it was given.
 
     Attributes:
-        kind: A `module`, a `parameter`, a running `statistic`, or a `function` such as a loss.
+        kind: A `module`, a `parameter`, a running `statistic`, a `function` such as a loss, or a
+            `quantity` of a check point of training.
         path: Its name in the reference.
         candidate: Its name in the candidate.
         mode: `eval` or `train`.
@@ -71,6 +75,49 @@ class Finding:
     evidence: tuple[Evidence, ...]
     causes: tuple[Cause, ...] = ()
     tried: int = 0
+
+
+_OTHER = "holds no findings of `pit-align bisect` or `diagnose`"
+DIAGNOSIS_FILE = "diagnosis.json"
+"""What a diagnosis of training leaves in the folder of its run."""
+
+
+def write_findings(findings: Sequence[Finding], path: str | os.PathLike[str]) -> None:
+    """Write findings as a JSON list."""
+    text = json.dumps([encode(each) for each in findings], indent=1, allow_nan=False)
+    Path(path).write_text(f"{text}\n", encoding="utf-8")
+
+
+def read_findings(path: str | os.PathLike[str]) -> tuple[Finding, ...]:
+    """Read what `write_findings` wrote.
+
+    Raises:
+        FileError: It cannot be read, or holds something else.
+    """
+    found = _read(path)
+    if not isinstance(found, list):
+        raise FileError(path, f"holds {type(found).__name__}, expected a list of findings; diagnose again")
+    with _decoding(path):
+        return tuple(decode(Finding, each) for each in found)
+
+
+def _read(path: str | os.PathLike[str]) -> Any:
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileError(path, f"the findings cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise FileError(
+            path, f"holds no findings of `pit-align bisect` or `diagnose`: not valid JSON ({error})"
+        ) from None
+
+
+@contextmanager
+def _decoding(path: str | os.PathLike[str]) -> Iterator[None]:
+    try:
+        yield
+    except FieldError as error:
+        raise FileError(path, f"{_OTHER}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,5 +188,11 @@ class Bisection:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Bisection:
-        """Read what `write` wrote."""
-        return decode(cls, json.loads(Path(path).read_text(encoding="utf-8")))
+        """Read what `write` wrote.
+
+        Raises:
+            FileError: It cannot be read, or is no bisection.
+        """
+        found = _read(path)
+        with _decoding(path):
+            return decode(cls, found)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from alignment.compare import Measurement, compare, compare_key, measure
+from alignment import profiles
 from alignment.errors import NothingComparedError, RefusedError
 from alignment.judgements import BY_KIND
+from alignment.measuring import Measurement, compare, compare_key, measure
 from alignment.ranking import judge_metric, judge_ranking
 from alignment.recording import Entry, Manifest, Recording
 from alignment.report.model import (
@@ -25,6 +27,7 @@ from alignment.report.model import (
     Verdict,
     overall,
 )
+from alignment.reprod_check import check_key
 from alignment.tolerance import (
     OUTPUT_LIMIT,
     Judgement,
@@ -91,7 +94,7 @@ def judge(
         environments={"reference": _environment(reference), "candidate": _environment(candidate)},
         command=command,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        notes=(*notes, *_notes(reference, candidate, rows)),
+        notes=(*notes, *_notes(reference, candidate, rows), *filter(None, (profiles.note(rows),))),
     )
 
 
@@ -105,6 +108,8 @@ def judge_arrays(
     command: str = "",
 ) -> Report:
     """Judge arrays of which nothing but their keys is known: integers must be equal, floats are judged by tolerance.
+
+    What reprod_log's own check says of each stands beside the verdict.
 
     Args:
         reference: Arrays by key.
@@ -128,7 +133,8 @@ def judge_arrays(
             if _is_float(array)
             else exact(measured, WITHIN_TOLERANCE, "integers")
         )
-        rows.append(_row(key, step or key.split("/")[0], kind, dtype, measured, judgement))
+        row = _row(key, step or key.split("/")[0], kind, dtype, measured, judgement)
+        rows.append(replace(row, reprod_log=check_key(key, reference, candidate)))
     return Report(
         verdict=overall(tuple(rows)),
         model="",

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from alignment.compare import Measurement
+from alignment.measuring import Measurement
 from alignment.report.model import DIVERGENCE, ROUNDING, SAME_FUNCTION
 from alignment.tolerance import Judgement, worst
 
@@ -68,7 +68,7 @@ def judge_sample(measured: Measurement, reference: Array, candidate: Array) -> J
     failed = list(_failed(one, other))
     if failed:
         return Judgement(DIVERGENCE, f"not the same distribution: {'; '.join(failed)}", measured.rel_l2)
-    distance, limit = _distance(one, other), _allowed_distance(one.size, other.size)
+    distance, limit = sample_distance(one, other), _allowed_distance(one.size, other.size)
     reason = f"the same distribution as far as {one.size} values tell: Kolmogorov-Smirnov {distance:.1e}"
     return Judgement(ROUNDING, reason, measured.rel_l2, margin=distance / limit, limit=1.0)
 
@@ -91,7 +91,7 @@ def _constant(measured: Measurement, one: Array, other: Array) -> Judgement:
 
 def _failed(one: Array, other: Array) -> Iterator[str]:
     """The tests that tell two samples apart, in words."""
-    distance, limit = _distance(one, other), _allowed_distance(one.size, other.size)
+    distance, limit = sample_distance(one, other), _allowed_distance(one.size, other.size)
     if distance > limit:
         yield f"Kolmogorov-Smirnov distance {distance:.3g}, {limit:.3g} is admissible"
     error = math.sqrt(one.var() / one.size + other.var() / other.size)
@@ -107,7 +107,7 @@ def _failed(one: Array, other: Array) -> Iterator[str]:
             yield f"{beyond} values of the {side} lie beyond all of the other side: {_range(outer)}, {_range(inner)}"
 
 
-def _distance(one: Array, other: Array) -> float:
+def sample_distance(one: Array, other: Array) -> float:
     """Kolmogorov and Smirnov's: the largest difference of the two empirical distribution functions."""
     values = np.concatenate((one, other))
     shares = (np.searchsorted(sample, values, side="right") / sample.size for sample in (one, other))

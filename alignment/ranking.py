@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from alignment.compare import Measurement
+from alignment.measuring import Measurement
 from alignment.report.model import DIVERGENCE, Verdict
 from alignment.tolerance import Judgement, worst
 

@@ -21,10 +21,13 @@ from typing import IO, Any, Literal, TypeAlias
 import ml_dtypes
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
 
 from alignment.errors import AlignmentError, FieldError, FileError
 from alignment.fields import decode, encode
+from porting.checkpoint import safetensors
+from porting.checkpoint.source import Source
+from porting.checkpoint.tensor import LazyTensor
+from porting.errors import CheckpointError
 
 Array: TypeAlias = npt.NDArray[Any]
 Kind: TypeAlias = Literal[
@@ -57,7 +60,7 @@ _CODES = {
     "uint32": "U32",
     "uint64": "U64",
     "float16": "F16",
-    ml_dtypes.bfloat16.__name__: "BF16",  # the import is what teaches NumPy, and so safetensors, this name
+    ml_dtypes.bfloat16.__name__: "BF16",  # the import is what teaches NumPy this name
     "float32": "F32",
     "float64": "F64",
 }
@@ -133,7 +136,9 @@ class Manifest:
 
 
 class Recording(Mapping[str, Array]):
-    """The arrays of a recording by key, each read from disk when it is asked for; use it as a context manager.
+    """The arrays of a recording by key, read from disk when they are used; a context manager.
+
+    They are mapped, and read-only: a large one never has to be in memory as a whole.
 
     Attributes:
         path: The recording's directory.
@@ -143,19 +148,15 @@ class Recording(Mapping[str, Array]):
     def __init__(self, path: Path, manifest: Manifest) -> None:
         self.path = path
         self.manifest = manifest
-        self._arrays: Any = _open_arrays(path / ARRAYS_FILE)
+        self._source, self._tensors = _open_arrays(path / ARRAYS_FILE)
         self._check_keys()
 
     def __getitem__(self, key: str) -> Array:
         if key not in self.manifest.entries:
             raise KeyError(key)
-        if self._arrays is None:
+        if self._tensors is None:
             raise AlignmentError(f"{self.path}: read of {key!r} after the recording was closed")
-        try:
-            array: Array = self._arrays.get_tensor(key)
-        except SafetensorError as error:
-            raise FileError(self.path / ARRAYS_FILE, f"tensor {key!r} cannot be read: {error}") from None
-        return array
+        return self._tensors[key].load()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.manifest.entries)
@@ -171,10 +172,11 @@ class Recording(Mapping[str, Array]):
 
     def close(self) -> None:
         """Let go of the file; arrays that were read stay valid."""
-        self._arrays = None
+        self._tensors = None
+        self._source.close()
 
     def _check_keys(self) -> None:
-        stored = set(self._arrays.keys())
+        stored = set(self._tensors or ())
         declared = set(self.manifest.entries)
         details = [f"{key}: in {MANIFEST_FILE}, not in {ARRAYS_FILE}" for key in sorted(declared - stored)]
         details += [f"{key}: in {ARRAYS_FILE}, not in {MANIFEST_FILE}" for key in sorted(stored - declared)]
@@ -328,13 +330,17 @@ class Recorder:
             shutil.copyfileobj(self._spool, file, 2**20)
 
 
-def _open_arrays(file: Path) -> Any:
+def _open_arrays(file: Path) -> tuple[Source, Mapping[str, LazyTensor] | None]:
     try:
-        return safe_open(file, framework="numpy")
-    except OSError as error:
-        raise FileError(file, f"the recording's arrays are not there ({error.strerror or error})") from None
-    except SafetensorError as error:
-        raise FileError(file, f"damaged ({error}); record this side again") from None
+        source = Source.open(file, ahead=False)
+        try:
+            return source, safetensors.read(source)[0]
+        except BaseException:
+            source.close()
+            raise
+    except CheckpointError as error:
+        problem = error.summary.removeprefix(f"{file}: ")
+        raise FileError(file, f"{problem}; or record this side again") from None
 
 
 def _check_replaceable(target: Path) -> None:

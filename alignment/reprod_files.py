@@ -27,7 +27,8 @@ from typing import Any
 from alignment.errors import AlignmentError, NothingComparedError
 from alignment.recording import Array, Recording, open_recording
 
-_LEFT_OUT = ("parameter", "input", "weights", "sample")
+LEFT_OUT = ("parameter", "input", "weights", "sample")
+"""Kinds of quantities that no official file holds."""
 _STAND_INS = {"bool": "uint8", "bfloat16": "float32"}
 
 
@@ -78,7 +79,7 @@ def _import_reprod_log() -> Any:
 
 def _quantities(recording: Recording, step: str) -> Iterator[tuple[str, Array]]:
     for key, entry in recording.manifest.entries.items():
-        if entry.step == step and entry.kind not in _LEFT_OUT:
+        if entry.step == step and entry.kind not in LEFT_OUT:
             yield key.removeprefix(f"{step}/"), recording[key]
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from alignment.fields import encode
@@ -22,6 +25,7 @@ class FaultResult:
         guilty: What was named.
         causes: The causes that were named.
         failed: Some of the quantities that diverged.
+        gated: Whether a gate without thresholds stops it, and JUnit and annotations name what diverges.
         reprod_log: Whether reprod_log's mean check objected to the step's files.
         allclose: Whether `np.allclose` did.
     """
@@ -36,6 +40,7 @@ class FaultResult:
     failed: tuple[str, ...]
     reprod_log: bool
     allclose: bool
+    gated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +94,8 @@ class Selftest:
 
     @property
     def passed(self) -> bool:
-        """Whether every fault was detected and nobody was accused."""
-        return all(fault.detected for fault in self.faults) and not self.accused
+        """Whether every fault was detected and stopped by the gate, and nobody was accused."""
+        return all(fault.detected and fault.gated for fault in self.faults) and not self.accused
 
     def to_json(self) -> dict[str, Any]:
         """The result as plain JSON values, with its counts."""
@@ -103,7 +108,20 @@ class Selftest:
 
 
 def count(faults: Iterable[FaultResult]) -> dict[str, int]:
-    """How many faults were detected, localised and named, and how many the two simple checks objected to."""
+    """How many faults were detected, localised, named and gated, and how many the two simple checks objected to."""
     faults = list(faults)
-    names = ("detected", "localised", "named", "reprod_log", "allclose")
+    names = ("detected", "localised", "named", "gated", "reprod_log", "allclose")
     return {name: sum(bool(getattr(fault, name)) for fault in faults) for name in names}
+
+
+def slug(name: str) -> str:
+    """A name as a file's name."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write plain values, such that a file is there in full or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(path)

@@ -9,13 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 _SMALLEST_EXPONENT = -1000
+_PLAIN_EXPONENTS = 300
+"""Of two, up to which the squares of a block neither overflow when added up nor underflow where they matter."""
 
 
 class ScaledSum:
     """Sum of `|x| ** power` over all blocks, held as `total * 2 ** (power * exponent)`.
 
-    Every block is scaled by a power of two, which is exact, so that its largest element is about one: the squares of
-    1e-200 count, and those of 1e300 stay finite.
+    A block of very large or very small elements is scaled by a power of two, which is exact, so that its largest one is
+    about one: the squares of 1e-200 count, and those of 1e300 stay finite.
 
     Args:
         power: 1 for a sum of absolute values, 2 for the square of an L2 norm.
@@ -26,21 +28,28 @@ class ScaledSum:
         self._total = 0.0
         self._exponent = _SMALLEST_EXPONENT
 
-    def add(self, magnitudes: npt.NDArray[np.float64], largest: float, exponent: int = 0) -> None:
-        """Add a block of `magnitudes * 2 ** exponent`.
+    def add(self, values: npt.NDArray[np.float64], largest: float, exponent: int = 0) -> None:
+        """Add a block of `values * 2 ** exponent`.
 
         Args:
-            magnitudes: Absolute values, finite, one axis.
-            largest: The largest of them.
+            values: Finite, one axis; for a power of 1 none below zero.
+            largest: The largest absolute value of them.
             exponent: Of the power of two that they were divided by.
         """
         if largest == 0:
             return
         shift = max(math.frexp(largest)[1], _SMALLEST_EXPONENT)
-        scaled = magnitudes * 2.0**-shift
-        exponent += shift
+        if abs(shift) > _PLAIN_EXPONENTS:
+            values, exponent = values * 2.0**-shift, exponent + shift
         # np.dot would start BLAS threads for every block, and wait for them longer than it computes.
-        total = float(np.einsum("i,i->", scaled, scaled) if self._power == 2 else scaled.sum())
+        self._accumulate(float(np.einsum("i,i->", values, values) if self._power == 2 else values.sum()), exponent)
+
+    def merge(self, other: ScaledSum) -> None:
+        """Add what another sum of the same power holds."""
+        if other._total:
+            self._accumulate(other._total, other._exponent)
+
+    def _accumulate(self, total: float, exponent: int) -> None:
         if exponent > self._exponent:
             self._total = math.ldexp(self._total, self._power * (self._exponent - exponent))
             self._exponent = exponent
@@ -81,12 +90,13 @@ def distances(reference: npt.NDArray[Any], candidate: npt.NDArray[Any]) -> tuple
 
     Args:
         reference: Booleans, integers, or finite float64.
-        candidate: The same dtype, the same length.
+        candidate: The same dtype, the same length; what is not finite in it gives differences that are not.
     """
     if reference.dtype.kind == "f":
         with np.errstate(over="ignore"):
-            values = np.abs(reference - candidate)
-        if np.isfinite(values).all():
+            values = np.subtract(reference, candidate)
+            np.abs(values, out=values)
+        if math.isfinite(values.max(initial=0.0)):
             return values, 0
         return np.abs(reference * 0.5 - candidate * 0.5), 1
     wide = np.uint64 if reference.dtype.kind in "bu" else np.int64

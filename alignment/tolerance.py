@@ -36,8 +36,8 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from alignment.compare import Measurement
 from alignment.errors import AlignmentError
+from alignment.measuring import Measurement
 from alignment.report.model import DIVERGENCE, ROUNDING, SAME_FUNCTION, WITHIN_TOLERANCE, Verdict
 from porting.names import nearest
 

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from alignment.compare import measure
 from alignment.judgements import BY_KIND
+from alignment.measuring import measure
 from alignment.report.model import DIVERGENCE, ROUNDING, SAME_FUNCTION, Verdict
 from alignment.tolerance import Judgement
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from alignment.compare import measure
+from alignment.measuring import measure
 from alignment.ranking import judge_metric, judge_ranking
 from alignment.report.model import DIVERGENCE, ROUNDING
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from alignment.compare import measure
 from alignment.errors import AlignmentError
+from alignment.measuring import measure
 from alignment.report.model import DIVERGENCE, ROUNDING, SAME_FUNCTION
 from alignment.tolerance import (
     ROUNDING_LIMIT,

@@ -7,17 +7,17 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from alignment.diff import CheckpointDiff, diff, opened
+from alignment.differences import CheckpointDiff, diff, opened
 from alignment.errors import AlignmentError
 from alignment.pair import Pair
 from alignment.pairs import build
 from alignment.processes import Progress
 from alignment.report.headline import headline
 from alignment.report.model import DIVERGENCE, Report
-from alignment.run import align
+from alignment.running import align
 from alignment.settings import Settings
 from porting.checkpoint.envelope import Kind
-from porting.convert import identify_checkpoint
+from porting.conversion import identify_checkpoint
 
 _FRAMEWORK_OF = {"pdparams": "paddle", "mindspore": "mindspore"}
 """Format of the port to the framework that runs it; torch runs the others."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from alignment.errors import AlignmentError, FileError, NothingComparedError, RefusedError
-from alignment.gate import Failure, gate
+from alignment.gate_check import Failure, gate
 from alignment.gate_config import GateConfig, Regression, Requirement, Threshold, Waiver, find_config, load_config
 from alignment.report.model import DIVERGENCE, ROUNDING, SAME_FUNCTION, Report, Row
 

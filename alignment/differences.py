@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from os import PathLike
@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from alignment.compare import Measurement, measure
 from alignment.errors import NothingComparedError
+from alignment.measuring import Measurement, measure
 from porting.addresses import as_source
 from porting.checkpoint import Checkpoint, open_checkpoint
 from porting.checkpoint.envelope import Kind
@@ -20,6 +20,7 @@ from porting.checkpoint.tensor import Array, LazyTensor
 from porting.describe import canonical
 from porting.errors import CheckpointError
 from porting.names import fold
+from porting.progress import TensorCallback
 
 _SHOWN = 10
 
@@ -79,14 +80,16 @@ class CheckpointDiff:
             "left_out": list(self.left_out),
         }
 
-    def to_text(self) -> str:
-        """For people: the verdict, then the worst tensors."""
+    def to_text(self, *, verbose: bool = False) -> str:
+        """For people: the verdict, then the worst tensors, or with `verbose` all that differ."""
         left_out = f" ({len(self.left_out)} counters that one file does not keep left out)" if self.left_out else ""
         if self.same:
             return f"same: all {self.tensors} tensors are bit-equal{left_out}"
-        return "\n".join((f"different: {len(self.different)} of {self.tensors} tensors{left_out}", *self._lines()))
+        return "\n".join(
+            (f"different: {len(self.different)} of {self.tensors} tensors{left_out}", *self._lines(verbose))
+        )
 
-    def _lines(self) -> Iterator[str]:
+    def _lines(self, verbose: bool) -> Iterator[str]:
         broken: dict[str, list[str]] = {}
         for each in self.different:
             if each.problem:
@@ -94,16 +97,23 @@ class CheckpointDiff:
         for problem, names in broken.items():
             yield from (f"  {name}: {problem}" for name in fold(names))
         numbers = [each for each in self.different if not each.problem]
-        for each in numbers[:_SHOWN]:
+        shown = len(numbers) if verbose else _SHOWN
+        for each in numbers[:shown]:
             yield (
                 f"  {each.name}: relative L2 {each.rel_l2:.2e}, max {each.max_abs:.2e}, "
                 f"{each.differing:,} of {each.elements:,} elements"
             )
-        if len(numbers) > _SHOWN:
-            yield f"  and {len(numbers) - _SHOWN} more; --json lists all"
+        if len(numbers) > shown:
+            yield f"  and {len(numbers) - shown} more; -v names all"
 
 
-def diff(first: str | PathLike[str], second: str | PathLike[str], *, weights: Kind | None = None) -> CheckpointDiff:
+def diff(
+    first: str | PathLike[str],
+    second: str | PathLike[str],
+    *,
+    weights: Kind | None = None,
+    progress: TensorCallback | None = None,
+) -> CheckpointDiff:
     """Compare two checkpoints bit by bit, one tensor in memory at a time.
 
     Args:
@@ -111,6 +121,7 @@ def diff(first: str | PathLike[str], second: str | PathLike[str], *, weights: Ki
         second: The checkpoint in question. Where both are the same known model their layouts may differ; otherwise
             tensors are compared under the names as stored.
         weights: `"model"` or `"ema"`, where a file holds both; one that holds a single state dict is taken as it is.
+        progress: Called with the name and size in bytes of each tensor that has been compared.
 
     Raises:
         CheckpointError: A file cannot be read as a checkpoint, or neither holds the weights asked for.
@@ -123,7 +134,7 @@ def diff(first: str | PathLike[str], second: str | PathLike[str], *, weights: Ki
         names = [name for name in names if name not in left_out]
         if not names:
             raise NothingComparedError(f"{first} and {second} hold no tensors")
-        found = [each for name in names if (each := _difference(name, sides[0].tensors, sides[1].tensors)) is not None]
+        found = list(_differences(names, sides[0].tensors, sides[1].tensors, progress))
     worst_first = sorted(found, key=lambda each: (each.problem is None, -each.rel_l2))
     return CheckpointDiff(as_source(first), as_source(second), len(names), tuple(worst_first), left_out)
 
@@ -140,6 +151,20 @@ def opened(
         if weights is not None and weights not in {side.weights or "model" for side in (one, other)}:
             raise CheckpointError(one.path, f"holds no {weights} weights (--weights {weights}), nor does {other.path}")
         yield one, other
+
+
+def _differences(
+    names: Iterable[str],
+    first: Mapping[str, LazyTensor],
+    second: Mapping[str, LazyTensor],
+    progress: TensorCallback | None,
+) -> Iterator[TensorDifference]:
+    for name in names:
+        found = _difference(name, first, second)
+        if found is not None:
+            yield found
+        if progress is not None:
+            progress(name, first[name].nbytes if name in first else 0)
 
 
 def _difference(

@@ -10,15 +10,19 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from alignment import inputs as batches
 from alignment.backends import FRAMEWORKS
 from alignment.comparison import compare_paths
 from alignment.errors import AlignmentError, FileError, NothingComparedError
+from alignment.findings import DIAGNOSIS_FILE
 from alignment.inputs import Inputs
 from alignment.pair import ROLES, Pair, Role
 from alignment.processes import Launch, Progress, run_all, started
 from alignment.report.model import Report, write_report
 from alignment.settings import Settings
+from alignment.settling import CONTRACT_FILE, settle
 from alignment.steps import hindrances
 from alignment.weights import WeightFile, prepare
 from alignment.worker import Request
@@ -26,7 +30,7 @@ from alignment.worker import Request
 REPORT_FILE = "report.json"
 RECORDINGS = "recordings"
 _FOLDERS = (RECORDINGS, "weights", "workers")
-_FILES = (REPORT_FILE, "inputs.safetensors", "*_torch.npy", "*_paddle.npy", "*_diff.log")
+_FILES = (REPORT_FILE, DIAGNOSIS_FILE, "inputs.safetensors", "*_torch.npy", "*_paddle.npy", "*_diff.log")
 
 
 def align(
@@ -54,8 +58,10 @@ def align(
         PortingError: The weights cannot be read or do not fit the model.
     """
     settings = settings or Settings()
-    _applicable(pair, settings.steps)
+    if pair.settled:
+        _applicable(pair, settings.steps)
     with workspace(Path(out).absolute()) as folder:
+        pair = settle(pair, folder, settings, progress)
         _run_sides(pair, ROLES, folder, settings, progress, command)
         with reprod_files(pair, folder, settings) as problems:
             report = compare_paths(folder, folder, command=command)
@@ -91,8 +97,10 @@ def record(
         PortingError: The weights cannot be read or do not fit the model.
     """
     settings = settings or Settings()
-    _applicable(pair, settings.steps)
+    if pair.settled:
+        _applicable(pair, settings.steps)
     with workspace(Path(out).absolute()) as folder:
+        pair = settle(pair, folder, settings, progress)
         _run_sides(pair, (role,), folder, settings, progress, command)
         return [folder / RECORDINGS / f"{pair.label(role)}-{dtype}" for dtype in settings.dtypes]
 
@@ -100,6 +108,7 @@ def record(
 def _run_sides(
     pair: Pair, roles: Sequence[Role], folder: Path, settings: Settings, progress: Progress | None, command: str
 ) -> None:
+    _applicable(pair, settings.steps)
     batch = batch_of(pair, settings)
     batch.write(folder / "inputs.safetensors")
     weights = weights_of(pair, roles, folder / "weights", settings)
@@ -109,21 +118,30 @@ def _run_sides(
 
 def batch_of(pair: Pair, settings: Settings) -> Inputs:
     """What both sides are fed with."""
-    classes = pair.architecture.num_classes
+    classes, seed = pair.architecture.num_classes, settings.seed
+    output = None if pair.contract is None or pair.classifies else pair.contract.output
     if settings.inputs is not None:
-        return batches.read_images(settings.inputs, pair.input_shape, classes, seed=settings.seed)
-    return batches.draw(pair.input_shape, classes, batch_size=settings.batch_size, seed=settings.seed)
+        return batches.read_images(
+            settings.inputs, pair.input_shape, classes, seed=seed, tokens=pair.tokens, output=output
+        )
+    if not pair.own:
+        return batches.draw(pair.input_shape, classes, batch_size=settings.batch_size, seed=seed)
+    given = batches.random_inputs(pair.input_shape, settings.batch_size, pair.tokens, seed=seed)
+    if output is not None:
+        return batches.for_outputs(given, output(settings.batch_size), seed=seed)
+    labels = np.random.default_rng((seed, 2)).integers(0, classes, settings.batch_size)
+    return batches.complete(given, labels, classes, seed=seed)
 
 
 def weights_of(pair: Pair, roles: Sequence[Role], folder: Path, settings: Settings) -> dict[Role, WeightFile]:
     """Each side's weight file; the candidate's is a port of the reference's unless it has its own."""
     files: dict[Role, WeightFile] = {}
-    source: str | os.PathLike[str] | None = settings.weights
+    source: str | os.PathLike[str] | None = settings.weights or pair.weights or None
     for role in roles:
         if role == "candidate" and settings.candidate_weights is not None:
             source = settings.candidate_weights
         files[role] = prepare(pair, role, folder, source=source, seed=settings.seed, which=settings.which)
-        source = files[role].path
+        source = source if files[role].empty else files[role].path
     return files
 
 
@@ -183,7 +201,7 @@ def launch_of(
         tf32=settings.tf32,
         seed=settings.seed,
         perturbations=settings.perturbations,
-        weights=str(weights.path),
+        weights="" if weights.empty else str(weights.path),
         weights_digest=weights.digest,
         inputs=str(folder / "inputs.safetensors"),
         inputs_digest=batch.digest,
@@ -214,6 +232,8 @@ def _applicable(pair: Pair, steps: Sequence[str]) -> tuple[list[str], list[str]]
     remaining = [step for step in steps if step not in hindered]
     if not remaining:
         raise NothingComparedError(f"nothing to compare: {'; '.join(notes)}")
+    if pair.contract is not None and pair.contract.table.outputs:
+        notes.append(f"weights mapped by workers/{CONTRACT_FILE}: {pair.contract.summary}")
     if counters := pair.architecture.counters:
         kind = counters[0].rpartition(".")[2]
         notes.append(

@@ -12,7 +12,7 @@ from alignment.inputs import Inputs
 from alignment.pair import Pair, load_pair
 from alignment.recording import open_recording
 from alignment.report.model import Report, read_report
-from alignment.run import align, record
+from alignment.running import align, record
 from alignment.settings import Settings
 from porting.checkpoint import LazyTensor, open_checkpoint, write_checkpoint
 from porting.errors import PortingError
@@ -298,7 +298,7 @@ def test_on_a_gpu_the_pair_aligns_without_tf32(tmp_path: Path) -> None:
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
-    from alignment.run import workspace
+    from alignment.running import workspace
 
     with workspace(tmp_path), pytest.raises(FileError, match="another run is writing here"), workspace(tmp_path):
         pass

@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from alignment.diff import diff
+from alignment.differences import diff
 from porting.architectures import build
 from porting.checkpoint import write_checkpoint
 from porting.checkpoint.tensor import LazyTensor
-from porting.convert import translate
+from porting.conversion import translate
 from porting.synthetic import random_weights
 
 MODEL = build("pit_ti", image_size=32, num_classes=3)

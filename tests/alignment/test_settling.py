@@ -1,0 +1,155 @@
+"""Users' own pairs from end to end: models of two frameworks, functions, tokens; rules derived, given and pinned."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from alignment.bisect import bisect
+from alignment.commands import pit_align
+from alignment.errors import AlignmentError, NothingComparedError
+from alignment.pair import Pair, load_pair
+from alignment.report.model import DIVERGENCE, Report
+from alignment.running import align, workspace
+from alignment.settings import Settings
+from alignment.settling import settle
+from porting.architectures import build
+from porting.converters import outward
+
+DECLARED = Path(__file__).with_name("own_pairs.py")
+STEPS = ("forward", "metric", "loss", "bp", "batchnorm")
+
+
+def _pair(name: str) -> Pair:
+    return load_pair(f"{DECLARED}:{name}")
+
+
+def _align(pair: Pair, out: Path, steps: tuple[str, ...] = STEPS, **settings: object) -> Report:
+    return align(pair, out, Settings(steps=steps, batch_size=6, threads=1, **settings))  # type: ignore[arg-type]
+
+
+def _keys(report: Report, step: str) -> set[str]:
+    return {row.key for row in report.rows if row.step == step}
+
+
+@pytest.mark.parametrize("name", ["NET", "BACKWARDS", "ITSELF", "TABLE"])
+def test_models_that_are_the_same_function(name: str, tmp_path: Path) -> None:
+    report = _align(_pair(name), tmp_path)
+    assert report.verdict != DIVERGENCE, [row for row in report.rows if row.verdict == DIVERGENCE]
+    first = "classifier" if name == "BACKWARDS" else "head"
+    assert {"bp/gradient/input", f"bp/gradient/{first}.weight", "bp/loss_2"} <= _keys(report, "bp")
+    assert ("bp/gradient/head.bias" in _keys(report, "bp")) == (name != "BACKWARDS")
+    if name == "BACKWARDS":
+        assert {"batchnorm/running/norm.running_mean", "batchnorm/running/norm.running_var"} <= _keys(
+            report, "batchnorm"
+        )
+    assert any(note.startswith("weights mapped by workers/rules.json: ") for note in report.notes)
+
+
+def test_a_parameter_that_one_side_lacks_is_filled_and_its_training_diverges(tmp_path: Path) -> None:
+    report = _align(_pair("FILLED"), tmp_path, ("forward", "bp"))
+    assert {row.key for row in report.rows if row.verdict == DIVERGENCE} == {"bp/loss_1", "bp/loss_2"}
+
+
+def test_a_mistake_diverges_and_is_found(tmp_path: Path) -> None:
+    assert _align(_pair("SCALED"), tmp_path / "all", ("forward",)).verdict == DIVERGENCE
+    found = bisect(_pair("SCALED"), tmp_path / "bisect", Settings(batch_size=6, threads=1))
+    assert found.diverges
+    assert [finding.path for finding in found.findings] == [""]
+
+
+def test_integers_go_in_and_tied_weights_are_one(tmp_path: Path) -> None:
+    report = _align(_pair("LANGUAGE"), tmp_path, ("forward", "metric", "loss", "bp"))
+    assert report.verdict != DIVERGENCE
+    assert report.steps == ("forward", "bp")
+    assert "the step metric does not apply: language gives no logits, (batch, classes)" in report.notes
+    assert _keys(report, "bp") == {
+        *(f"bp/gradient/{name}" for name in ("embed.weight", "mix.weight", "mix.bias")),
+        *(f"bp/loss_{number}" for number in range(3)),
+    }
+
+
+def test_a_correct_model_of_integers_is_not_accused_of_anything(tmp_path: Path) -> None:
+    found = bisect(_pair("LANGUAGE"), tmp_path, Settings(batch_size=6, threads=1))
+    assert not found.diverges
+    assert {module.status for module in found.modules} == {"agrees"}
+
+
+@pytest.mark.parametrize(("name", "wrong"), [("GELU", "TANH_GELU"), ("LOSS", "WRONG_LOSS")])
+def test_plain_functions_and_their_gradients(name: str, wrong: str, tmp_path: Path) -> None:
+    report = _align(_pair(name), tmp_path / "right", ("forward", "bp"))
+    assert report.verdict != DIVERGENCE
+    assert _keys(report, "bp") == {"bp/loss_0", "bp/gradient/input"}
+    diverging = [
+        row.key for row in _align(_pair(wrong), tmp_path / "wrong", ("forward", "bp")).rows if row.verdict == DIVERGENCE
+    ]
+    assert {"forward/logits", "bp/loss_0", "bp/gradient/input"} <= set(diverging)
+
+
+@pytest.mark.parametrize(("name", "count"), [("PIT", 162), ("DEIT", 155)])
+def test_the_tables_that_people_wrote_are_derived(name: str, count: int, tmp_path: Path) -> None:
+    pair = _pair(name)
+    with workspace(tmp_path) as folder:
+        contract = settle(pair, folder, Settings(threads=1)).contract
+    assert contract is not None
+    written = outward(build(pair.name, image_size=pair.input_shape[-1], num_classes=10), "paddlevit")
+    assert len(written.outputs) == count
+    derived, expected = (
+        {target: (plan.sources_of(target), plan.operations_of(target)) for target in plan.outputs}
+        for plan in (contract.table, written)
+    )
+    assert derived == expected
+
+
+def test_what_cannot_be_matched_is_listed_with_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(AlignmentError) as caught:
+        _align(_pair("WITHOUT_BIAS"), tmp_path)
+    assert "not every tensor of the reference (torch) could be matched with one of the candidate (paddle)" in str(
+        caught.value
+    )
+    assert "only in the candidate: classifier.bias (4,), of a Linear" in caught.value.details[0]
+    assert "fill('b.bias', 'why')" in caught.value.details[-1]
+
+
+def test_rules_are_shown_saved_and_pinned(tmp_path: Path) -> None:
+    shutil.copy(DECLARED, tmp_path)
+    pinned = tmp_path / "pinned.json"
+    arguments = ["rules", "--pair", f"{tmp_path / 'own_pairs.py'}:NET", "--out", str(tmp_path / "rules")]
+    shown = CliRunner().invoke(pit_align, [*arguments, "--save", str(pinned)], catch_exceptions=False)
+    assert shown.exit_code == 0
+    for words in ("q.weight", "transpose", "drop: counts batches"):
+        assert words in shown.stdout
+    rows = json.loads(pinned.read_text())["rules"]
+    head = next(row for row in rows if row["target"] == "classifier.weight")
+    assert head == {
+        "target": "classifier.weight",
+        "sources": ["head.weight"],
+        "operations": ["transpose"],
+        "shape": [8, 4],
+        "evidence": "only one",
+    }
+    report = _align(load_pair(f"{tmp_path / 'own_pairs.py'}:PINNED"), tmp_path / "run", ("forward",))
+    assert report.verdict != DIVERGENCE
+    assert not list((tmp_path / "run" / "workers").glob("*-described.json"))
+
+
+def test_own_weights_are_read_in_either_sides_names(tmp_path: Path) -> None:
+    _align(_pair("NET"), tmp_path / "first", ("forward",), dtypes=("float32",))
+    weights = tmp_path / "first" / "weights" / "paddle.pdparams"
+    report = _align(_pair("NET"), tmp_path / "second", ("forward",), dtypes=("float32",), weights=weights)
+    assert report.verdict != DIVERGENCE
+    digests = [
+        json.loads(path.read_text())["digests"]["weights"]
+        for path in tmp_path.glob("*/recordings/*-float32/manifest.json")
+    ]
+    assert len(digests) == 4
+    assert len(set(digests)) == 1
+
+
+def test_steps_that_do_not_apply_are_said(tmp_path: Path) -> None:
+    with pytest.raises(NothingComparedError, match="gelu gives no logits"):
+        _align(_pair("GELU"), tmp_path, ("metric", "loss", "batchnorm"))

@@ -10,8 +10,9 @@ from alignment.backends import FRAMEWORKS
 from alignment.findings import Bisection
 from alignment.pair import Pair
 from alignment.processes import Launch, Progress, run_all
-from alignment.run import RECORDINGS, batch_of, launch_of, weights_of, workspace
+from alignment.running import RECORDINGS, batch_of, launch_of, weights_of, workspace
 from alignment.settings import Settings
+from alignment.settling import settle
 
 RESULT_FILE = "bisection.json"
 _STEPS = ("forward", "bp")
@@ -49,6 +50,7 @@ def bisect(
     with workspace(Path(out).absolute()) as folder:
         result = folder / RESULT_FILE
         result.unlink(missing_ok=True)
+        pair = settle(pair, folder, settings, progress)
         for launch in _launches(pair, folder, settings, "diagnose" if hypotheses else "localise", result, command):
             run_all([launch], progress)
         return Bisection.read(result)

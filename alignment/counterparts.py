@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from alignment.backends.base import Module
+from alignment.layouts import inward
 from alignment.pair import Pair, Role
-from porting.converters import inward
 
 _OTHER_FUNCTIONS: Mapping[tuple[str, str], Mapping[str, str | None]] = {
     ("deit", "paddlevit"): {"patch_embedding": None},
@@ -78,7 +78,7 @@ def _held(pair: Pair, role: Role, modules: Mapping[str, Module]) -> dict[str, tu
     for path, names in direct.items():
         for each in (path, *_ancestors(path)):
             found[each] |= names
-    sources = inward(pair.architecture, pair.side(role).layout)
+    sources = inward(pair, role)
     whole = {name: set(sources.sources_of(name)) for name in sources.outputs if sources.sources_of(name)}
     needed: dict[str, set[str]] = defaultdict(set)
     for name, parts in whole.items():
@@ -95,7 +95,7 @@ def _held(pair: Pair, role: Role, modules: Mapping[str, Module]) -> dict[str, tu
 
 
 def _canonical_names(pair: Pair, role: Role) -> set[str]:
-    plan = inward(pair.architecture, pair.side(role).layout)
+    plan = inward(pair, role)
     counters = set(pair.architecture.counters)
     return {source for name in plan.outputs if name not in counters for source in plan.sources_of(name)}
 

@@ -17,7 +17,9 @@ _GIVEN = ("metric/logits",)
 
 
 def function_quantities(trial: Trial, logits: Array) -> Iterator[Quantity]:
-    """What the loss and metric steps record where the model gives these logits."""
+    """What the loss and metric steps record where the model gives these logits; nothing if it gives none."""
+    if not trial.pair.classifies:
+        return
     given = replace(trial, backend=trial.backend)
     given.__dict__["outputs"] = Outputs(logits, ())  # in the place of what the cached property would compute
     for step in FUNCTION_STEPS:

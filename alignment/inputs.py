@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from os import PathLike
 from pathlib import Path
@@ -42,9 +43,10 @@ class Inputs:
     """One batch.
 
     Attributes:
-        images: `(batch, channels, height, width)`.
+        images: `(batch, channels, height, width)`; of a pair of a user's, `(batch, ...)`, integers if it takes tokens.
         labels: int64 `(batch,)`.
-        soft_targets: Probabilities `(batch, classes)`, rows sum to one.
+        soft_targets: Probabilities `(batch, classes)`, rows sum to one; where the models give no logits, numbers of the
+            shape of what they give.
         planted_scores: Scores of the metric's planted rows.
         planted_labels: Labels of the metric's planted rows.
     """
@@ -61,6 +63,11 @@ class Inputs:
         return Planted(self.planted_scores, self.planted_labels)
 
     @property
+    def dtype(self) -> str:
+        """The precision of the batch; its images may be integers."""
+        return str(self.soft_targets.dtype)
+
+    @property
     def digest(self) -> str:
         """SHA-256 over names, dtypes, shapes and values."""
         digest = hashlib.sha256()
@@ -74,14 +81,15 @@ class Inputs:
         """The same batch with its floating-point arrays in another dtype."""
         return replace(
             self,
-            images=self.images.astype(dtype),
+            images=self.images.astype(dtype) if np.issubdtype(self.images.dtype, np.floating) else self.images,
             soft_targets=self.soft_targets.astype(dtype),
             planted_scores=self.planted_scores.astype(dtype),
         )
 
     def write(self, path: Path) -> None:
         """Write the batch as safetensors."""
-        arrays = {field.name: np.ascontiguousarray(getattr(self, field.name)) for field in fields(self)}
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        arrays = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in given.items()}
         path.write_bytes(save(arrays))
 
     @classmethod
@@ -90,7 +98,7 @@ class Inputs:
         return cls(**load_file(path))
 
 
-def draw(shape: tuple[int, int, int], classes: int, *, batch_size: int, seed: int) -> Inputs:
+def draw(shape: tuple[int, ...], classes: int, *, batch_size: int, seed: int) -> Inputs:
     """A batch of random images, values of order one, the same for the same arguments on every machine.
 
     Args:
@@ -100,10 +108,36 @@ def draw(shape: tuple[int, int, int], classes: int, *, batch_size: int, seed: in
         seed: Any integer of 0 or more.
     """
     generator = np.random.default_rng(seed)
-    images = generator.standard_normal((batch_size, *shape), dtype=np.float32)
-    images += np.float32(0.1) * np.arange(1, shape[0] + 1, dtype=np.float32)[:, None, None]
+    images = _draw_floats(generator, shape, batch_size)
     labels = generator.integers(0, classes, batch_size)
     return complete(images, labels, classes, seed=seed)
+
+
+def random_inputs(shape: tuple[int, ...], batch_size: int, tokens: int = 0, *, seed: int) -> Array:
+    """What the models of a user's pair take: random numbers, or integers below `tokens`, `(batch, *shape)`."""
+    generator = np.random.default_rng(seed)
+    if tokens:
+        return generator.integers(0, tokens, (batch_size, *shape))
+    return _draw_floats(generator, shape, batch_size)
+
+
+def for_outputs(images: Array, output: tuple[int, ...], *, seed: int) -> Inputs:
+    """The batch of models that give no logits: in the place of soft targets, weights of everything that they give.
+
+    Args:
+        images: `(batch, ...)`.
+        output: Shape of what the models give for them.
+        seed: Any integer of 0 or more.
+    """
+    generator = np.random.default_rng((seed, 1))
+    weights = np.asarray(generator.standard_normal(output), np.float32)
+    return Inputs(images, np.zeros(len(images), np.int64), weights, *_plant(generator))
+
+
+def _draw_floats(generator: np.random.Generator, shape: tuple[int, ...], batch_size: int) -> Array:
+    values = generator.standard_normal((batch_size, *shape), dtype=np.float32)
+    values += np.float32(0.1) * np.arange(1, shape[0] + 1, dtype=np.float32).reshape(-1, *(1 for _ in shape[1:]))
+    return values
 
 
 def complete(images: Array, labels: Array, classes: int, *, seed: int) -> Inputs:
@@ -130,7 +164,15 @@ def complete(images: Array, labels: Array, classes: int, *, seed: int) -> Inputs
     return Inputs(images, labels.astype(np.int64), soft_targets, scores, planted_labels)
 
 
-def read_images(path: str | PathLike[str], shape: tuple[int, int, int], classes: int, *, seed: int) -> Inputs:
+def read_images(
+    path: str | PathLike[str],
+    shape: tuple[int, ...],
+    classes: int,
+    *,
+    seed: int,
+    tokens: int = 0,
+    output: Callable[[int], tuple[int, ...]] | None = None,
+) -> Inputs:
     """A batch from a file with an array `image`, and `label` where the labels are known.
 
     Args:
@@ -139,6 +181,8 @@ def read_images(path: str | PathLike[str], shape: tuple[int, int, int], classes:
         shape: Channels, height and width that the model takes.
         classes: Number of classes.
         seed: Of what the file does not have.
+        tokens: The images are integers below this; 0 for floating-point numbers.
+        output: Batch size to shape of what the models give, where that is no logits.
 
     Raises:
         FileError: The file cannot be read, or does not hold such arrays.
@@ -147,7 +191,9 @@ def read_images(path: str | PathLike[str], shape: tuple[int, int, int], classes:
     arrays = _read_arrays(path)
     if "image" not in arrays:
         raise FileError(path, f"no array 'image' in it; found: {', '.join(sorted(arrays)) or 'nothing'}")
-    images = _check_images(path, arrays["image"], shape)
+    images = _check_images(path, arrays["image"], shape, tokens)
+    if output is not None:
+        return for_outputs(images, output(len(images)), seed=seed)
     if "label" in arrays:
         labels = _check_labels(path, arrays["label"], len(images), classes)
     else:
@@ -184,9 +230,13 @@ def _read_arrays(path: Path) -> dict[str, Array]:
         raise FileError(path, f"cannot be read as .npz, .npy or .safetensors: {reason}") from None
 
 
-def _check_images(path: Path, images: Array, shape: tuple[int, int, int]) -> Array:
-    if images.ndim != 4 or images.shape[1:] != shape or not len(images):
+def _check_images(path: Path, images: Array, shape: tuple[int, ...], tokens: int) -> Array:
+    if images.shape[1:] != shape or not len(images):
         raise FileError(path, f"'image' is {images.shape}, expected (batch, {', '.join(map(str, shape))})")
+    if tokens:
+        if not np.issubdtype(images.dtype, np.integer) or images.min() < 0 or images.max() >= tokens:
+            raise FileError(path, f"'image' is {images.dtype}, expected integers from 0 to {tokens - 1}")
+        return images.astype(np.int64)
     if not np.issubdtype(images.dtype, np.floating):
         raise FileError(path, f"'image' is {images.dtype}, expected normalised floating-point values")
     if not np.isfinite(images).all():

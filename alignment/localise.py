@@ -52,7 +52,7 @@ class Localiser:
 
     def __init__(self, trial: Trial, taps: Taps, counterparts: Counterparts, reference: Reference, mode: str) -> None:
         self.trial, self.taps, self.paths, self.reference = trial, taps, counterparts.paths, reference
-        self.mode, self.dtype = mode, str(trial.inputs.images.dtype)
+        self.mode, self.dtype = mode, trial.inputs.dtype
         self._modules = taps.modules
         self.weights: Mapping[str, Array] = {}
         self.held = counterparts.held
@@ -90,7 +90,7 @@ class Localiser:
         try:
             with self.taps.watch(self._judge_end_to_end):
                 if self.taps.gradients:
-                    loss = backend.backward(trial.inputs.images, trial.inputs.soft_targets)
+                    loss = backend.backward(trial.inputs.images, trial.inputs.soft_targets, trial.pair.loss)
                     self.loss = self.reference.judge(f"{self.mode}/loss", "loss", loss, self.dtype)
                 else:
                     backend.forward(trial.inputs.images, None)

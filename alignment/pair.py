@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -10,12 +10,17 @@ from typing import Any, Literal, TypeAlias
 
 from alignment import targets
 from alignment.backends import FRAMEWORKS
+from alignment.contract import Contract
 from alignment.errors import AlignmentError
 from porting.architectures import Architecture
 from porting.names import unknown
+from porting.rules import Rule
 
 Role: TypeAlias = Literal["reference", "candidate"]
 ROLES: tuple[Role, Role] = ("reference", "candidate")
+AUTO = "auto"
+"""Rules that are derived from what the modules of both sides are."""
+_UNKNOWN = Architecture("", "", (0, 0), 0, {})
 
 
 @dataclass(frozen=True)
@@ -26,24 +31,29 @@ class Side:
         framework: A name in `alignment.backends.FRAMEWORKS`: `torch`, `paddle`, `mindspore`.
         build: What makes the model, as `module:function` or `path/to/file.py:function`; it is imported and called, with
             `options` as keyword arguments, in the process of its framework only.
-        layout: The layout of the model's state dict, as `porting.convert.translate` knows it.
-        options: Keyword arguments of the builder.
+        layout: The layout of the model's state dict, as `porting.conversion.translate` knows it; means nothing in a
+            pair with rules.
+        options: Keyword arguments of the builder, or of the function.
         remark: What the reader of a report must know of the model; empty for nothing.
         training: What makes the side's `alignment.backends.trainer.Trainer`, as `module:function` or
             `path/to/file.py:function`, given this side and a configuration; empty where the side cannot be trained.
+        function: Instead of `build`, a plain function of the framework's tensors, which is what is aligned.
     """
 
     framework: str
-    build: str
-    layout: str
+    build: str = ""
+    layout: str = "canonical"
     options: Mapping[str, Any] = field(default_factory=dict)
     remark: str = ""
     training: str = ""
+    function: str = ""
 
     def __post_init__(self) -> None:
         if self.framework not in FRAMEWORKS:
             raise unknown("framework", self.framework, FRAMEWORKS)
-        targets.split(self.build)
+        if bool(self.build) == bool(self.function):
+            raise AlignmentError(f"the {self.framework} side: give either build, what makes a model, or function")
+        targets.split(self.build or self.function)
         if self.training:
             targets.split(self.training)
         object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
@@ -70,35 +80,86 @@ class Pair:
         name: Name of the pair in reports, and of its folder under `logs/`.
         reference: The model that is right by definition.
         candidate: The model in question.
-        architecture: Canonical names and shapes of the weights that both share.
-        input_shape: Channels, height and width of one image.
+        input_shape: Shape of one input: channels, height and width of an image, or any other.
+        architecture: Canonical names and shapes of the weights that both share; left out where `rules` are given.
+        rules: How a pair without a known architecture maps the reference's state dict onto the candidate's: `"auto"`
+            derives it from the modules of both; rules, as `porting.rules` makes them, are the table; with `"auto"`
+            among them they go first; a JSON file that `pit-align rules --save` wrote pins what was derived once.
+        weights: Checkpoint of the reference's names, for where the command line names none.
+        tokens: Inputs are integers below this; 0 for floating-point numbers.
         intermediates: Method of both models that returns `(logits, [feature maps])`; None where a model has none, and
-            the logits alone are compared.
+            the logits alone are compared. By default `forward_intermediates`, and none in a pair with rules.
         smooth: Whether the models' gradients are continuous. Those of a ReLU jump: a unit within rounding of zero is on
             in one framework and off in the other, which float32 gradients are then given room for.
         paths: What `alignment.counterparts` cannot know of the modules: path in the candidate to path in the reference;
             or a pattern, as in a shell, of paths in the candidate that have none there, to None.
         origin: Where the pair was declared; `load_pair` and `alignment.pairs.build` fill it.
+        contract: What the rules were found to be; `alignment.settling.settle` fills it.
     """
 
     name: str
     reference: Side
     candidate: Side
-    architecture: Architecture
-    input_shape: tuple[int, int, int]
-    intermediates: str | None = "forward_intermediates"
+    architecture: Architecture = _UNKNOWN
+    input_shape: tuple[int, ...] = ()
+    intermediates: str | None = ""
     smooth: bool = True
     paths: Mapping[str, str | None] = field(default_factory=dict, compare=False)
     origin: Origin | None = field(default=None, compare=False)
+    rules: str | Sequence[Rule | str] = ()
+    weights: str = ""
+    tokens: int = 0
+    contract: Contract | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "paths", MappingProxyType(dict(self.paths)))
+        object.__setattr__(self, "rules", self.rules if isinstance(self.rules, str) else tuple(self.rules))
+        if self.intermediates == "":
+            object.__setattr__(self, "intermediates", None if self.own else "forward_intermediates")
         if not self.name or {"/", "\0"} & set(self.name) or self.name.startswith("."):
             raise AlignmentError(f"{self.name!r} cannot name a pair: it names a folder under logs/")
+        if self.own:
+            self._check_own()
+            return
         if len(self.input_shape) != 3 or min(self.input_shape) < 1:
             raise AlignmentError(f"{self.name}: the input shape is {self.input_shape}, not (channels, height, width)")
         if self.architecture.num_classes < 2:
             raise AlignmentError(f"{self.name}: a head of {self.architecture.num_classes} classes cannot be aligned")
+
+    def _check_own(self) -> None:
+        if not self.input_shape or min(self.input_shape) < 1:
+            raise AlignmentError(
+                f"{self.name}: the input shape is {self.input_shape}; say the shape of one input, without the batch: "
+                "input_shape=(3, 64, 64)"
+            )
+        wrong = [each for each in self.rules if not isinstance(each, Rule) and each != AUTO]
+        if not isinstance(self.rules, str) and wrong:
+            raise AlignmentError(f"{self.name}: {wrong[0]!r} is no rule; porting.rules.rule makes one")
+        if not self.rules and any(side.build for side in (self.reference, self.candidate)):
+            raise AlignmentError(
+                f"{self.name}: nothing says which weights of the reference become which of the candidate; say "
+                "rules='auto', or give rules"
+            )
+
+    @property
+    def own(self) -> bool:
+        """Whether rules, not a published architecture, say which weights are the same."""
+        return self.architecture is _UNKNOWN or self.contract is not None
+
+    @property
+    def settled(self) -> bool:
+        """Whether names and shapes of the weights are known."""
+        return not self.own or self.contract is not None
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the models give `(batch, classes)`, so that losses and metrics of a classifier apply."""
+        return self.architecture.num_classes >= 2
+
+    @property
+    def loss(self) -> str:
+        """The loss whose gradient is compared; see `alignment.backends.base.Backend.loss`."""
+        return "soft_target" if self.classifies else "projection"
 
     def side(self, role: Role) -> Side:
         """The side that plays this role."""
@@ -160,9 +221,15 @@ def locate(origin: Origin) -> Pair:
 
 def _anchored(pair: Pair, folder: Path) -> Pair:
     reference, candidate = (_side_at(side, folder) for side in (pair.reference, pair.candidate))
-    return replace(pair, reference=reference, candidate=candidate)
+    rules, weights = pair.rules, pair.weights
+    if isinstance(rules, str) and rules and rules != AUTO:
+        rules = str(folder / rules)
+    if weights and "://" not in weights:
+        weights = str(folder / weights)
+    return replace(pair, reference=reference, candidate=candidate, rules=rules, weights=weights)
 
 
 def _side_at(side: Side, folder: Path) -> Side:
-    training = targets.absolute(side.training, folder) if side.training else ""
-    return replace(side, build=targets.absolute(side.build, folder), training=training)
+    named = {name: getattr(side, name) for name in ("build", "function", "training")}
+    anchored: dict[str, Any] = {name: targets.absolute(target, folder) for name, target in named.items() if target}
+    return replace(side, **anchored)

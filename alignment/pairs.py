@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from alignment.errors import AlignmentError
 from alignment.pair import Origin, Pair, Side
 from porting import architectures
 from porting.architectures import Architecture
@@ -10,6 +11,9 @@ from porting.names import unknown
 
 NAMES = architectures.NAMES
 """The models that have a pair: all."""
+
+PUBLISHED = (*NAMES, "deit_base@384", "deit_base_distilled@384")
+"""What there are published weights for: the models, and those that were published at a second image size."""
 
 _WITH_RELU = ("regnet",)
 """The families whose gradients jump."""
@@ -30,8 +34,8 @@ def build(
     """The pair of a published model, at any image size and class count.
 
     Args:
-        name: One of `NAMES`.
-        image_size: Pixels, square or (height, width); the published size by default.
+        name: One of `NAMES`, with a square image size of its own behind an `@` if it has one: `deit_base@384`.
+        image_size: Pixels, square or (height, width); by default that of the name, or else the published size.
         num_classes: Columns of the head; the published count by default.
         candidate: The framework that the candidate runs in: `paddle`; `mindspore`, where MindCV has the model; or
             `torch`, to hold one set of weights against another in the reference model.
@@ -39,12 +43,14 @@ def build(
     Raises:
         UnknownNameError: No pair has this name, or the framework has no such model; the nearest one is named.
         ImpossibleModelError: Patches do not fit the image.
-        AlignmentError: Fewer than two classes.
+        AlignmentError: Fewer than two classes, or two image sizes.
     """
-    if name not in NAMES:
-        raise unknown("model", name, NAMES)
-    size = tuple(image_size) if isinstance(image_size, list | tuple) else image_size
-    architecture = architectures.build(name, image_size=size, num_classes=num_classes)  # type: ignore[arg-type]
+    model, own_size = _split(name)
+    if own_size is not None and image_size is not None:
+        raise AlignmentError(f"{name} says its image size: leave out --image-size, or the @{own_size}")
+    given = own_size if image_size is None else image_size
+    size = tuple(given) if isinstance(given, list | tuple) else given
+    architecture = architectures.build(model, image_size=size, num_classes=num_classes)  # type: ignore[arg-type]
     sides = _sides(architecture)
     if candidate not in sides:
         raise unknown("framework", candidate, sides)
@@ -58,6 +64,14 @@ def build(
         smooth=architecture.family not in _WITH_RELU,
         origin=Origin("alignment.pairs:build", arguments),
     )
+
+
+def _split(name: str) -> tuple[str, int | None]:
+    """A model's name and the image size behind it."""
+    model, at, size = name.partition("@")
+    if model not in NAMES or (at and not size.isdecimal()):
+        raise unknown("model", name, PUBLISHED)
+    return model, int(size) if size else None
 
 
 def _sides(architecture: Architecture) -> dict[str, Side]:

@@ -75,7 +75,8 @@ def _record_mode(trial: Trial, taps: Taps, mode: str, recorder: _Thrifty) -> Non
     backend.train(mode == "train")
     try:
         with taps.watch(visit):
-            recorder.add(f"{mode}/loss", backend.backward(inputs.images, inputs.soft_targets), "loss", mode)
+            loss = backend.backward(inputs.images, inputs.soft_targets, trial.pair.loss)
+            recorder.add(f"{mode}/loss", loss, "loss", mode)
     finally:
         backend.train(False)
     for name, array in trial.canonical(backend.gradients()).items():
@@ -199,7 +200,7 @@ class _Search:
         return explain(case) if self._hypotheses else case.finding
 
     def _parameters(self) -> Iterator[Case]:
-        trial, dtype = self._trial, str(self._trial.inputs.images.dtype)
+        trial, dtype = self._trial, self._trial.inputs.dtype
         found = trial.canonical(trial.backend.state())
         expected = {name: self._reference.get(f"eval/parameter/{name}", dtype) for name in found}
         for name, array in found.items():
@@ -237,14 +238,14 @@ class _Search:
             )
 
     def _parameters_under(self, path: str) -> dict[str, Array]:
-        dtype, prefix = str(self._trial.inputs.images.dtype), f"{path}." if path else ""
+        dtype, prefix = self._trial.inputs.dtype, f"{path}." if path else ""
         names = [name for name in self._trial.pair.architecture.tensors if name.startswith(prefix)]
         found = {name: self._reference.get(f"eval/parameter/{name}", dtype) for name in names}
         return {name.removeprefix(prefix): array for name, array in found.items() if array is not None}
 
     def _functions(self, weights: Mapping[str, Array]) -> Iterator[Case]:
         trial, reference = self._trial, self._reference
-        dtype = str(trial.inputs.images.dtype)
+        dtype = trial.inputs.dtype
         logits = reference.get("eval/tap/:0/output/0", dtype)
         if logits is None:
             return
@@ -264,11 +265,11 @@ class _Search:
                 evidence = Evidence("given the reference's logits", error, reason)
                 finding = Finding("function", name, name, "eval", "forward", (evidence,))
                 yield self._function_case(finding, expected, np.asarray(quantity.array), logits)
-        if self._taps.gradients:
+        if self._taps.gradients and trial.pair.classifies:
             yield from self._loss_gradient(logits)
 
     def _loss_gradient(self, logits: Array) -> Iterator[Case]:
-        trial, dtype = self._trial, str(self._trial.inputs.images.dtype)
+        trial, dtype = self._trial, self._trial.inputs.dtype
         loss, gradient = loss_gradient(trial.backend, self._taps, trial.inputs, logits)
         expected = self._reference.get("eval/tap/:0/output_gradient/0", dtype)
         value = self._reference.get("eval/loss", dtype)

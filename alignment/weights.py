@@ -8,12 +8,13 @@ from os import PathLike
 from pathlib import Path
 
 from alignment.backends import FRAMEWORKS
+from alignment.layouts import CANONICAL, inward, specs, to_side
 from alignment.pair import Pair, Role
 from porting.casting import cast
 from porting.checkpoint import Checkpoint, open_checkpoint, write_checkpoint
 from porting.checkpoint.envelope import Kind
 from porting.checkpoint.tensor import LazyTensor
-from porting.convert import identify_checkpoint, translate
+from porting.conversion import identify_checkpoint, translate
 from porting.converters import layouts_of, specs_in
 from porting.describe import content_digest
 from porting.errors import CheckpointError
@@ -26,12 +27,14 @@ class WeightFile:
     """One side's weights, in its framework's format and its model's layout, float32.
 
     Attributes:
-        path: The file.
+        path: The file; it is not there where the model has no weights.
         digest: Of the canonical content but for counters, equal for equal weights in any layout.
+        empty: Whether the model has no weights.
     """
 
     path: Path
     digest: str
+    empty: bool = False
 
 
 def prepare(
@@ -59,12 +62,33 @@ def prepare(
     side = pair.side(role)
     target = folder / f"{pair.label(role)}{FRAMEWORKS[side.framework].suffix}"
     if source is None:
-        drawn = {name: LazyTensor.of(array) for name, array in random_weights(pair.architecture, seed).items()}
-        return _write(pair, drawn, "canonical", side.layout, target)
+        constants = pair.contract.constants if pair.contract else {}
+        arrays = {**random_weights(pair.architecture, seed), **constants}
+        return _write(pair, role, {name: LazyTensor.of(array) for name, array in arrays.items()}, target)
     with open_checkpoint(source, weights=which, required=False) as checkpoint:
-        layout = find_layout(pair, checkpoint, side.layout)
         tensors = {name: cast(name, tensor, "float32") for name, tensor in checkpoint.tensors.items()}
-        return _write(pair, tensors, layout, side.layout, target)
+        if pair.own:
+            canonical = inward(pair, _names_of(pair, checkpoint, role)).apply(tensors)
+        else:
+            layout = find_layout(pair, checkpoint, side.layout)
+            canonical = translate(tensors, pair.architecture, layout, CANONICAL)
+        return _write(pair, role, canonical, target)
+
+
+def _names_of(pair: Pair, checkpoint: Checkpoint, preferred: Role) -> Role:
+    """The side whose names a checkpoint of a user's model has.
+
+    Raises:
+        CheckpointError: It is neither's; the mismatches are those of the side that was asked for.
+    """
+    shapes = {name: tensor.shape for name, tensor in checkpoint.tensors.items()}
+    other: Role = "candidate" if preferred == "reference" else "reference"
+    problems = {role: mismatches(specs(pair, role), shapes) for role in (preferred, other)}
+    fits = [role for role, found in problems.items() if not found]
+    if not fits:
+        summary = f"not the weights of {pair.name}, neither in the reference's names nor in the candidate's"
+        raise CheckpointError(checkpoint.path, summary, problems[preferred])
+    return fits[0]
 
 
 def find_layout(pair: Pair, checkpoint: Checkpoint, preferred: str) -> str:
@@ -93,8 +117,10 @@ def _form(pair: Pair) -> str:
     return f"{height}x{width} pixels with {pair.architecture.num_classes} classes"
 
 
-def _write(pair: Pair, tensors: Mapping[str, LazyTensor], source: str, layout: str, target: Path) -> WeightFile:
-    canonical = translate(tensors, pair.architecture, source, "canonical")
+def _write(pair: Pair, role: Role, canonical: Mapping[str, LazyTensor], target: Path) -> WeightFile:
     digest = content_digest({name: canonical[name] for name in canonical if name not in pair.architecture.counters})
-    write_checkpoint(target, translate(tensors, pair.architecture, source, layout), overwrite=True)
+    tensors = to_side(pair, role, canonical)
+    if not tensors:
+        return WeightFile(target, digest, empty=True)
+    write_checkpoint(target, tensors, overwrite=True)
     return WeightFile(target, digest)

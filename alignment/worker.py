@@ -1,11 +1,12 @@
 """One framework's side of an alignment, in a process of its own: runs the steps and writes the recordings.
 
-`alignment.run` starts it with the path of a request. Standard output carries one JSON object a line and nothing else:
-progress, then `done` or one `error`. What the frameworks print goes to standard error.
+`alignment.running` starts it with the path of a request. Standard output carries one JSON object a line and nothing
+else: progress, then `done` or one `error`. What the frameworks print goes to standard error.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import platform
@@ -24,7 +25,7 @@ from alignment import backends, targets
 from alignment.backends.base import Array, Backend, Runtime
 from alignment.errors import AlignmentError, RefusedError
 from alignment.inputs import Inputs, perturb
-from alignment.pair import Origin, Pair, Role, locate
+from alignment.pair import Origin, Pair, Role, Side, locate
 from alignment.recording import Manifest, Recorder
 from alignment.steps import STEPS, Trial
 from porting.errors import PortingError
@@ -50,7 +51,7 @@ class Request:
         tf32: Allow TensorFloat-32.
         seed: What the run is seeded with.
         perturbations: How many times the float32 steps are repeated with inputs and weights one ulp off; 0 for none.
-        weights: The side's weight file.
+        weights: The side's weight file; empty where it has no weights.
         weights_digest: Digest of the canonical weights.
         inputs: The batch, as `Inputs.write` wrote it.
         inputs_digest: The digest that the batch must have.
@@ -121,14 +122,15 @@ class Job:
 
     def trial(self, dtype: str) -> Trial:
         """The model and its inputs in a precision that the backend uses already."""
-        side = self.pair.side(self.request.role)
         record = dtype == self.request.dtypes[0]
-        return Trial(self.backend, self.pair, side, self.inputs.cast(dtype), self.weights, record)
+        return Trial(self.backend, self.pair, self.request.role, self.inputs.cast(dtype), self.weights, record)
 
     def perturbed(self, number: int) -> Trial:
         """The float32 trial with inputs and weights moved by one unit in the last place."""
         generator = np.random.default_rng((self.request.seed, number, 2))
-        inputs = replace(self.inputs, images=perturb(self.inputs.images, generator))
+        images = self.inputs.images
+        moved = perturb(images, generator) if images.dtype == np.float32 else images
+        inputs = replace(self.inputs, images=moved)
         weights = {
             name: perturb(array, generator) if array.dtype == np.float32 else array
             for name, array in self.weights.items()
@@ -186,9 +188,22 @@ def prepare(request: Request) -> Job:
     runtime = Runtime(request.device, request.threads, request.deterministic, request.tf32, request.seed)
     backend = backends.create(side.framework, runtime)
     backend.use("float32")
-    backend.build(targets.resolve(side.build), side.options)
-    backend.load(Path(request.weights))
+    build_model(backend, side)
+    if request.weights:
+        backend.load(Path(request.weights))
     return Job(request, pair, backend, inputs, backend.state())
+
+
+def build_model(backend: Backend, side: Side) -> None:
+    """Make the model of a side, or take its function for one.
+
+    Raises:
+        AlignmentError: There is nothing of this name, or it makes something else than a model.
+    """
+    if side.function:
+        backend.wrap(targets.resolve(side.function), side.options)
+    else:
+        backend.build(targets.resolve(side.build), side.options)
 
 
 def _repeats(request: Request, dtype: str) -> int:
@@ -264,8 +279,10 @@ def serve(work: Callable[[Callable[[Mapping[str, Any]], None]], None]) -> int:
 
 
 def _claim_stdout() -> Callable[[Mapping[str, Any]], None]:
-    """Keep standard output for reports; from here on whatever else writes to it writes to standard error."""
+    """Keep standard output for reports; from here on whatever else writes to it writes to standard error, at once."""
     sys.stdout.flush()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # what a process that dies has printed is its log's last words
     stream = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
 

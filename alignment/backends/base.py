@@ -94,11 +94,14 @@ class Module:
         kind: Name of its class.
         parameters: Names in the model's state dict of the tensors that it holds itself, its children's left out.
         settings: Its plain attributes, without the underscore that they may start with: `eps`, `epsilon`, `stride`.
+        bases: Names of the framework's own classes that it is or derives from, nearest first: a subclass of Linear
+            stores its weight as a Linear does, a class of the user's that is merely called so may not.
     """
 
     kind: str
     parameters: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    bases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +199,9 @@ class Backend(Protocol):
             AlignmentError: The builder returned something else than a model of this framework.
         """
 
+    def wrap(self, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+        """Take a plain function of the framework's tensors for the model; the options are its keyword arguments."""
+
     def load(self, path: Path) -> None:
         """Read a weight file with the framework's own loader, strictly.
 
@@ -211,6 +217,12 @@ class Backend(Protocol):
 
     def set_state(self, arrays: Mapping[str, Array]) -> None:
         """Overwrite tensors of the state dict, converting floating-point values to the dtype in use."""
+
+    def buffers(self) -> frozenset[str]:
+        """Names in the state dict of what no optimiser updates: running statistics, counters, constants."""
+
+    def tied(self) -> Mapping[str, str]:
+        """Further names in the state dict of a tensor that is in it already, to its first name."""
 
     def train(self, training: bool) -> None:
         """Put the model in training mode, or back in evaluation mode."""
@@ -230,9 +242,11 @@ class Backend(Protocol):
         """A loss of given logits, averaged over the batch, shape `()`.
 
         Args:
-            name: `cross_entropy`, `label_smoothing` (0.1) or `soft_target`.
-            logits: `(batch, classes)`, of the dtype in use.
-            target: int64 labels `(batch,)`; for `soft_target`, probabilities `(batch, classes)`.
+            name: `cross_entropy`, `label_smoothing` (0.1) or `soft_target`; `projection`, the sum of outputs times
+                targets, where the outputs are no logits.
+            logits: `(batch, classes)`, of the dtype in use; for `projection`, of any shape.
+            target: int64 labels `(batch,)`; for `soft_target`, probabilities `(batch, classes)`; for `projection`, of
+                the shape of the outputs.
         """
 
     def accuracy(self, scores: Array, labels: Array, k: int) -> float:
@@ -247,8 +261,14 @@ class Backend(Protocol):
     def top_classes(self, scores: Array, k: int) -> Array:
         """Classes of the `k` best scores, best first, int64 `(batch, k)`."""
 
-    def backward(self, images: Array, soft_targets: Array) -> Array:
-        """Run the model and the gradient of its `soft_target` loss; returns the loss, shape `()`."""
+    def backward(self, images: Array, target: Array, loss: str = "soft_target") -> Array:
+        """Run the model and the gradient of a loss of what it gives; returns the loss, shape `()`.
+
+        Args:
+            images: `(batch, channels, height, width)`, of the dtype in use.
+            target: As for `loss`.
+            loss: The name of a loss that is given a floating-point target.
+        """
 
     def gradients(self) -> dict[str, Array]:
         """Gradient of every tensor of the state dict from the last `backward`; zeros where none arrived."""

@@ -22,6 +22,7 @@ class Primitives:
     Attributes:
         modules: Path and module, for the model itself and everything in it.
         common: Names of the attributes that every module has.
+        package: Name of the package whose classes are the framework's own.
         state_names: Names in the state dict of the tensors that a module at a path holds itself.
         before: Registers a hook `(module, arguments) -> arguments`; what it returns has `remove`.
         after: Registers a hook `(module, arguments, output) -> output`.
@@ -37,6 +38,7 @@ class Primitives:
 
     modules: Iterable[tuple[str, Any]]
     common: Collection[str]
+    package: str
     state_names: Callable[[str, Any], tuple[str, ...]]
     before: Callable[[Any, Callable[..., Any]], Any]
     after: Callable[[Any, Callable[..., Any]], Any]
@@ -70,9 +72,14 @@ class HookedTaps:
     @property
     def modules(self) -> Mapping[str, Module]:
         """Every module by its path; that of the model itself is empty."""
-        names, common = self._framework.state_names, self._framework.common
+        framework = self._framework
         return {
-            path: Module(type(module).__name__, names(path, module), _settings(module, common))
+            path: Module(
+                type(module).__name__,
+                framework.state_names(path, module),
+                _settings(module, framework.common),
+                tuple(each.__name__ for each in type(module).__mro__ if _package(each) == framework.package),
+            )
             for path, module in self._modules.items()
         }
 
@@ -228,6 +235,10 @@ def _settings(module: Any, common: Collection[str]) -> dict[str, Any]:
         if plain and name not in common:
             found[name.strip("_")] = list(value) if isinstance(value, tuple) else value
     return found
+
+
+def _package(kind: type) -> str:
+    return kind.__module__.partition(".")[0]
 
 
 def _inside(path: str, parent: str) -> bool:

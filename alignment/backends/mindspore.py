@@ -71,6 +71,10 @@ class MindSporeBackend:
             raise AlignmentError(f"the builder returned a {type(model).__name__}, expected a mindspore.nn.Cell")
         self._model = model.set_train(False)
 
+    def wrap(self, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+        """Take a plain function of tensors for the model."""
+        self._model = _Function(function, options).set_train(False)
+
     def load(self, path: Path) -> None:
         """Read a `.ckpt` with MindSpore's own loader, its checksum checked, strictly."""
         loaded = mindspore.load_checkpoint(str(path), crc_check=True)
@@ -98,6 +102,14 @@ class MindSporeBackend:
         own = {parameter.name: parameter for parameter in self._model.get_parameters()}
         for name, array in widen(arrays, "float32").items():
             own[name].set_data(Tensor(array))
+
+    def buffers(self) -> frozenset[str]:
+        """Names of the parameters that are not trained."""
+        return frozenset(parameter.name for parameter in self._model.get_parameters() if not parameter.requires_grad)
+
+    def tied(self) -> Mapping[str, str]:
+        """None: a cell names every parameter once."""
+        return {}
 
     def train(self, training: bool) -> None:
         """Put the model in training mode, or back in evaluation mode."""
@@ -129,20 +141,23 @@ class MindSporeBackend:
         """Classes of the `k` best scores, best first, int64 `(batch, k)`."""
         return _array(ops.topk(Tensor(scores), k, dim=1)[1]).astype(np.int64)
 
-    def backward(self, images: Array, soft_targets: Array) -> Array:
-        """Run the model and the gradient of its `soft_target` loss; returns the loss, shape `()`."""
-        targets, weights = Tensor(soft_targets), self._model.trainable_params()
+    def backward(self, images: Array, target: Array, loss: str = "soft_target") -> Array:
+        """Run the model and the gradient of a loss; returns the loss, shape `()`."""
+        targets, weights = Tensor(target), self._model.trainable_params()
 
         def loss_of(batch: Tensor) -> Tensor:
             logits = self._model(batch)
             one_output(logits, Tensor)
-            return ops.cross_entropy(logits, targets)
+            return _LOSSES[loss](logits, targets)
 
-        loss, (of_input, of_weights) = mindspore.value_and_grad(loss_of, 0, weights)(Tensor(images))
+        if weights:
+            value, (of_input, of_weights) = mindspore.value_and_grad(loss_of, 0, weights)(Tensor(images))
+        else:
+            (value, of_input), of_weights = mindspore.value_and_grad(loss_of, 0)(Tensor(images)), ()
         self._input_gradient = of_input
         names = [parameter.name for parameter in weights]
         self._gradients = dict(zip(names, of_weights, strict=True))
-        return _array(loss)
+        return _array(value)
 
     def gradients(self) -> dict[str, Array]:
         """Gradient of every parameter; zeros where none arrived."""
@@ -165,6 +180,7 @@ class MindSporeBackend:
             Primitives(
                 modules=list(self._model.cells_and_names()),
                 common=frozenset(vars(nn.Cell())),
+                package="mindspore",
                 state_names=lambda _, cell: tuple(parameter.name for parameter in cell.get_parameters(expand=False)),
                 before=lambda cell, hook: cell.register_forward_pre_hook(hook),
                 after=lambda cell, hook: cell.register_forward_hook(hook),
@@ -212,7 +228,20 @@ _LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "cross_entropy": _cross_entropy,
     "label_smoothing": _label_smoothing,
     "soft_target": _cross_entropy,
+    "projection": lambda outputs, target: (outputs * target).sum(),
 }
+
+
+class _Function(nn.Cell):
+    """A plain function as a model without parameters."""
+
+    def __init__(self, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._function, self._options = function, dict(options)
+
+    def construct(self, *inputs: Any) -> Any:
+        """What the function gives."""
+        return self._function(*inputs, **self._options)
 
 
 def _array(tensor: Tensor) -> Array:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import paddle
-import paddle.nn.functional as F  # noqa: N812
+import paddle.nn.functional as F
 from paddle import Tensor, nn
 
 from alignment.backends.base import AdamW, Array, Description, Outputs, Runtime, check_state, one_output, widen
@@ -34,7 +34,7 @@ class PaddleBackend:
 
     Args:
         runtime: Device, threads and determinism; they hold for the whole process. Paddle reads its threads and the
-            switches of its GPU libraries from the environment when it is imported, where `alignment.run` puts them.
+            switches of its GPU libraries from the environment when it is imported, where `alignment.running` puts them.
 
     Raises:
         AlignmentError: A GPU is asked for and Paddle sees none.
@@ -72,6 +72,11 @@ class PaddleBackend:
         model.eval()
         self._model = model
 
+    def wrap(self, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+        """Take a plain function of tensors for the model."""
+        self._model = _Function(function, options)
+        self._model.eval()
+
     def load(self, path: Path) -> None:
         """Read a `.pdparams` with Paddle's own loader, strictly.
 
@@ -97,6 +102,17 @@ class PaddleBackend:
         own = self._model.state_dict()
         for name, array in widen(arrays, self._dtype).items():
             own[name].set_value(array)
+
+    def buffers(self) -> frozenset[str]:
+        """Names in the state dict that are no parameters."""
+        parameters = {id(parameter) for parameter in self._model.parameters()}
+        return frozenset(name for name, tensor in self._model.state_dict().items() if id(tensor) not in parameters)
+
+    def tied(self) -> Mapping[str, str]:
+        """Further names of parameters, to their first."""
+        first: dict[int, str] = {}
+        found = {name: first.setdefault(id(tensor), name) for name, tensor in self._model.state_dict().items()}
+        return {name: other for name, other in found.items() if name != other}
 
     def train(self, training: bool) -> None:
         """Put the model in training mode, or back in evaluation mode."""
@@ -127,15 +143,17 @@ class PaddleBackend:
         """Classes of the `k` best scores, best first, int64 `(batch, k)`."""
         return _array(paddle.topk(paddle.to_tensor(scores), k, axis=1)[1])
 
-    def backward(self, images: Array, soft_targets: Array) -> Array:
-        """Run the model and the gradient of its `soft_target` loss; returns the loss, shape `()`."""
+    def backward(self, images: Array, target: Array, loss: str = "soft_target") -> Array:
+        """Run the model and the gradient of a loss; returns the loss, shape `()`."""
         self._clear()
-        self._images = paddle.to_tensor(images, stop_gradient=False)
+        self._images = paddle.to_tensor(images, stop_gradient=not np.issubdtype(images.dtype, np.floating))
         logits = self._model(self._images)
         one_output(logits, Tensor)
-        loss = _soft_target(logits, paddle.to_tensor(soft_targets))
-        loss.backward()
-        return _array(loss)
+        criterion = _soft_target if loss == "soft_target" else _LOSSES[loss]
+        value = criterion(logits, paddle.to_tensor(target))
+        if not value.stop_gradient:
+            value.backward()
+        return _array(value)
 
     def gradients(self) -> dict[str, Array]:
         """Gradient of every tensor of the state dict; zeros where none arrived."""
@@ -154,6 +172,7 @@ class PaddleBackend:
             Primitives(
                 modules=list(self._model.named_sublayers(include_self=True)),
                 common=frozenset(vars(nn.Layer())),
+                package="paddle",
                 state_names=lambda path, _: tuple(name for name in names if name.rpartition(".")[0] == path),
                 before=lambda layer, hook: layer.register_forward_pre_hook(hook),
                 after=lambda layer, hook: layer.register_forward_post_hook(hook),
@@ -208,7 +227,20 @@ _LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "cross_entropy": F.cross_entropy,
     "label_smoothing": _label_smoothing,
     "soft_target": _soft_target,
+    "projection": lambda outputs, target: (outputs * target).sum(),
 }
+
+
+class _Function(nn.Layer):
+    """A plain function as a model without parameters."""
+
+    def __init__(self, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._function, self._options = function, dict(options)
+
+    def forward(self, *inputs: Any) -> Any:
+        """What the function gives."""
+        return self._function(*inputs, **self._options)
 
 
 def _array(tensor: Tensor) -> Array:

@@ -19,16 +19,29 @@ from reference_torch.compat import prepare_timm
 
 prepare_timm()
 
-import timm  # noqa: E402
-from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy  # noqa: E402
-from timm.utils import accuracy  # noqa: E402
+import timm
+from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
+from timm.utils import accuracy
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 _LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "cross_entropy": nn.CrossEntropyLoss(),
     "label_smoothing": LabelSmoothingCrossEntropy(smoothing=0.1),
     "soft_target": SoftTargetCrossEntropy(),
+    "projection": lambda outputs, target: (outputs * target).sum(),
 }
+
+
+class _Function(nn.Module):
+    """A plain function as a model without parameters."""
+
+    def __init__(self, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._function, self._options = function, dict(options)
+
+    def forward(self, *inputs: Any) -> Any:
+        """What the function gives."""
+        return self._function(*inputs, **self._options)
 
 
 def create(runtime: Runtime) -> TorchBackend:
@@ -83,6 +96,10 @@ class TorchBackend:
             raise AlignmentError(f"the builder returned a {type(model).__name__}, expected a torch.nn.Module")
         self._model = model.to(self._device).eval()
 
+    def wrap(self, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+        """Take a plain function of tensors for the model."""
+        self._model = _Function(function, options).eval()
+
     def load(self, path: Path) -> None:
         """Read a `.pth` with torch's own loader, tensors only, strictly."""
         tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -106,6 +123,17 @@ class TorchBackend:
         with torch.no_grad():
             for name, array in arrays.items():
                 own[name].copy_(torch.tensor(array))
+
+    def buffers(self) -> frozenset[str]:
+        """Names in the state dict that are no parameters."""
+        return frozenset(self._model.state_dict()) - dict(self._model.named_parameters(remove_duplicate=False)).keys()
+
+    def tied(self) -> Mapping[str, str]:
+        """Further names of parameters, to their first."""
+        first: dict[int, str] = {}
+        named = self._model.named_parameters(remove_duplicate=False)
+        found = {name: first.setdefault(id(parameter), name) for name, parameter in named}
+        return {name: other for name, other in found.items() if name != other}
 
     def train(self, training: bool) -> None:
         """Put the model in training mode, or back in evaluation mode."""
@@ -137,15 +165,16 @@ class TorchBackend:
         """Classes of the `k` best scores, best first, int64 `(batch, k)`."""
         return _array(self._tensor(scores).topk(k, dim=1).indices)
 
-    def backward(self, images: Array, soft_targets: Array) -> Array:
-        """Run the model and the gradient of its `soft_target` loss; returns the loss, shape `()`."""
+    def backward(self, images: Array, target: Array, loss: str = "soft_target") -> Array:
+        """Run the model and the gradient of a loss; returns the loss, shape `()`."""
         self._model.zero_grad(set_to_none=True)
-        self._images = self._tensor(images).requires_grad_()
+        self._images = self._tensor(images).requires_grad_(np.issubdtype(images.dtype, np.floating))
         logits = self._model(self._images)
         one_output(logits, Tensor)
-        loss = _LOSSES["soft_target"](logits, self._tensor(soft_targets))
-        loss.backward()
-        return _array(loss)
+        value = _LOSSES[loss](logits, self._tensor(target))
+        if value.requires_grad:
+            value.backward()
+        return _array(value)
 
     def gradients(self) -> dict[str, Array]:
         """Gradient of every tensor of the state dict; zeros where none arrived."""
@@ -170,6 +199,7 @@ class TorchBackend:
             Primitives(
                 modules=list(self._model.named_modules()),
                 common=frozenset(vars(nn.Module())),
+                package="torch",
                 state_names=lambda path, _: tuple(name for name in names if name.rpartition(".")[0] == path),
                 before=lambda module, hook: module.register_forward_pre_hook(hook),
                 after=lambda module, hook: module.register_forward_hook(hook),

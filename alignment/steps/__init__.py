@@ -19,7 +19,16 @@ STEPS: Mapping[str, Step] = {
 }
 """Steps by the name they have on the command line, in the order in which `all` runs them."""
 
-_HINDRANCES: Mapping[str, Callable[[Pair], str | None]] = {"batchnorm": batchnorm.hindrance}
+
+def _no_classifier(pair: Pair) -> str | None:
+    return None if pair.classifies else f"{pair.name} gives no logits, (batch, classes)"
+
+
+_HINDRANCES: Mapping[str, Callable[[Pair], str | None]] = {
+    "metric": _no_classifier,
+    "loss": _no_classifier,
+    "batchnorm": batchnorm.hindrance,
+}
 
 
 def hindrances(steps: Iterable[str], pair: Pair) -> dict[str, str]:

@@ -1,12 +1,14 @@
 """Backward: the loss, the gradient of every parameter and of the input, and the losses of the next AdamW steps.
 
 The loss is the one with soft targets, which training with mixup has. It does not vanish as the updates fit the batch,
-so that its relative error keeps its meaning.
+so that its relative error keeps its meaning. Models that give no logits have the sum of what they give, weighted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+
+import numpy as np
 
 from alignment.backends.base import AdamW
 from alignment.recording import Entry
@@ -21,18 +23,23 @@ def run(trial: Trial) -> Iterator[Quantity]:
 
     The later losses are those of the same batch after one and two updates.
     """
-    backend, images, targets = trial.backend, trial.inputs.images, trial.inputs.soft_targets
+    backend, images, targets, loss = trial.backend, trial.inputs.images, trial.inputs.soft_targets, trial.pair.loss
+    parameters = [name for name in trial.pair.architecture.tensors if name not in trial.pair.architecture.buffers]
     kind = Entry("gradient", "bp", jumps=not trial.pair.smooth)
     trial.reset()
-    backend.start_optimizer(AdamW())
-    yield Quantity("bp/loss_0", backend.backward(images, targets), _LOSS)
-    yield Quantity("bp/gradient/input", backend.input_gradient(), kind)
-    for name, gradient in trial.canonical(backend.gradients()).items():
-        if name not in trial.pair.architecture.buffers:
+    if parameters:
+        backend.start_optimizer(AdamW())
+    yield Quantity("bp/loss_0", backend.backward(images, targets, loss), _LOSS)
+    if not trial.pair.tokens:
+        yield Quantity("bp/gradient/input", backend.input_gradient(), kind)
+    for name, gradient in trial.canonical(backend.gradients(), parameters).items():
+        if np.issubdtype(gradient.dtype, np.floating):
             yield Quantity(f"bp/gradient/{name}", gradient, kind)
+    if not parameters:
+        return
     for update in range(1, _UPDATES):
         backend.optimizer_step()
-        yield Quantity(f"bp/loss_{update}", backend.backward(images, targets), _LOSS)
+        yield Quantity(f"bp/loss_{update}", backend.backward(images, targets, loss), _LOSS)
     backend.optimizer_step()
     logits = backend.forward(images, None).logits
-    yield Quantity(f"bp/loss_{_UPDATES}", backend.loss("soft_target", logits, targets), _LOSS)
+    yield Quantity(f"bp/loss_{_UPDATES}", backend.loss(loss, logits, targets), _LOSS)

@@ -11,10 +11,10 @@ import numpy as np
 
 from alignment.backends.base import Array, Backend, Outputs
 from alignment.inputs import Inputs
-from alignment.pair import Pair, Side
+from alignment.layouts import inward
+from alignment.pair import Pair, Role, Side
 from alignment.recording import Entry
 from porting.checkpoint.tensor import LazyTensor
-from porting.converters import inward
 from porting.plan import Plan
 
 
@@ -34,7 +34,7 @@ class Trial:
     Attributes:
         backend: The framework, its model built.
         pair: What is aligned.
-        side: The side of the pair that this is.
+        role: The side of the pair that this is.
         inputs: Images, labels and targets, in the precision of the trial.
         weights: The state dict that every step starts from.
         record_parameters: Whether the step `forward` records the weights themselves.
@@ -42,10 +42,15 @@ class Trial:
 
     backend: Backend
     pair: Pair
-    side: Side
+    role: Role
     inputs: Inputs
     weights: Mapping[str, Array]
     record_parameters: bool = True
+
+    @property
+    def side(self) -> Side:
+        """The side of the pair that this is."""
+        return self.pair.side(self.role)
 
     @cached_property
     def outputs(self) -> Outputs:
@@ -59,7 +64,7 @@ class Trial:
 
     @cached_property
     def _plan(self) -> Plan:
-        return inward(self.pair.architecture, self.side.layout)
+        return inward(self.pair, self.role)
 
     def canonical(self, arrays: Mapping[str, Array], only: Container[str] | None = None) -> dict[str, Array]:
         """Arrays of the state dict's names and shapes, named and oriented as in the canonical layout.

@@ -14,8 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from alignment.pair import Pair
 from alignment.recording import Entry
 from alignment.steps.base import Quantity, Trial
@@ -43,8 +41,8 @@ def run(trial: Trial) -> Iterator[Quantity]:
         state = trial.canonical(backend.state())
         for name in trial.pair.architecture.statistics:
             yield Quantity(f"batchnorm/running/{name}", state[name], _OUTPUT)
-        if images.dtype == np.float64:
-            backend.backward(images, trial.inputs.soft_targets)
+        if trial.inputs.dtype == "float64":
+            backend.backward(images, trial.inputs.soft_targets, trial.pair.loss)
             yield from _gradients(trial)
     finally:
         backend.train(False)
@@ -53,7 +51,8 @@ def run(trial: Trial) -> Iterator[Quantity]:
 def _gradients(trial: Trial) -> Iterator[Quantity]:
     statistics = trial.pair.architecture.statistics
     norms = {name.rpartition(".")[0] for name in statistics}
-    yield Quantity("batchnorm/gradient/input", trial.backend.input_gradient(), _GRADIENT)
+    if not trial.pair.tokens:
+        yield Quantity("batchnorm/gradient/input", trial.backend.input_gradient(), _GRADIENT)
     for name, gradient in trial.canonical(trial.backend.gradients()).items():
         if name not in statistics and name.rpartition(".")[0] in norms:
             yield Quantity(f"batchnorm/gradient/{name}", gradient, _GRADIENT)

@@ -34,6 +34,19 @@ def test_image_size_and_classes_reach_the_builders() -> None:
         assert side.options == {"name": "pit_ti", "image_size": (64, 64), "num_classes": 10}
 
 
+def test_a_name_may_say_its_image_size() -> None:
+    named = pairs.build("deit_base@384")
+    assert (named.name, named.input_shape) == ("deit_base@384", (3, 384, 384))
+    assert named.architecture == pairs.build("deit_base", image_size=384).architecture
+    assert named.origin is not None
+    assert locate(named.origin) == named
+    with pytest.raises(AlignmentError, match="says its image size"):
+        pairs.build("deit_base@384", image_size=224)
+    for wrong in ("deit_base@", "deit_base@large", "deit_bas@384"):
+        with pytest.raises(UnknownNameError, match="deit_base"):
+            pairs.build(wrong)
+
+
 def test_a_misspelt_pair_gets_a_hint() -> None:
     with pytest.raises(UnknownNameError, match="unknown model 'pit_tii'; did you mean pit_ti"):
         pairs.build("pit_tii")

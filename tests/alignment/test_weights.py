@@ -10,7 +10,7 @@ from alignment import pairs
 from alignment.pair import load_pair
 from alignment.weights import prepare
 from porting.checkpoint import open_checkpoint
-from porting.convert import convert
+from porting.conversion import convert
 from porting.errors import CheckpointError
 
 PAIR = pairs.build("pit_ti_distilled", image_size=64, num_classes=10)

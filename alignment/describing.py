@@ -1,0 +1,117 @@
+"""One framework's model taken apart, in a process of its own: what `alignment.settling` derives rules from.
+
+The model is run once on random inputs, with random weights, so that two modules are given the same input only if they
+are wired so: as built, many start with zeros, and pass on what they are given.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alignment import backends
+from alignment.backends.base import Array, Backend, Runtime, Tap
+from alignment.contract import bare
+from alignment.description import TRACED_BATCH, ModelDescription, ModuleInfo, TensorInfo
+from alignment.fields import decode, encode
+from alignment.inputs import random_inputs
+from alignment.pair import Origin, Pair, Role, locate
+from alignment.units import units_of
+from alignment.worker import build_model, serve
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which model to describe; plain JSON values.
+
+    Attributes:
+        target: Where the pair is declared, see `alignment.pair.Origin`.
+        arguments: Arguments of the declaration, if it is a function.
+        role: `reference` or `candidate`.
+        threads: CPU threads.
+        answer: File for the description.
+    """
+
+    target: str
+    arguments: Mapping[str, Any]
+    role: Role
+    threads: int
+    answer: str
+
+    def write(self, path: Path) -> None:
+        """Write the question as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+
+
+def describe(pair: Pair, role: Role, backend: Backend) -> ModelDescription:
+    """Describe the model that a backend has built.
+
+    Args:
+        pair: What is aligned.
+        role: The side that it plays.
+        backend: Its framework, with the model.
+    """
+    state, taps = backend.state(), backend.taps()
+    buffers, tied = backend.buffers(), backend.tied()
+    tensors = {
+        name: TensorInfo(array.shape, array.dtype.name, name in buffers, tied.get(name, ""))
+        for name, array in state.items()
+    }
+    calls: dict[str, int] = {}
+    seen: dict[tuple[str, str], str] = {}
+
+    def visit(tap: Tap, array: Array) -> None:
+        if not tap.call and not tap.index:
+            calls.setdefault(tap.path, len(calls))
+            digest = hashlib.blake2b(array.tobytes(), digest_size=12).hexdigest()
+            seen.setdefault((tap.path, tap.what), digest)
+
+    _randomise(backend, state, buffers)
+    with taps.watch(visit):
+        outputs = backend.forward(random_inputs(pair.input_shape, TRACED_BATCH, pair.tokens, seed=0), None)
+    modules = tuple(
+        ModuleInfo(
+            *(path, each.kind, each.bases, each.parameters, calls.get(path)),
+            given=seen.get((path, "input"), ""),
+            gave=seen.get((path, "output"), ""),
+        )
+        for path, each in taps.modules.items()
+    )
+    found = ModelDescription(pair.side(role).framework, modules, tensors, outputs.logits.shape)
+    constants = [part.name for part in bare(units_of(found)) if part.buffer]
+    values = {name: replace(tensors[name], values=tuple(state[name].reshape(-1).tolist())) for name in constants}
+    return replace(found, tensors={**tensors, **values})
+
+
+def _randomise(backend: Backend, state: Mapping[str, Array], buffers: frozenset[str]) -> None:
+    generator = np.random.default_rng(0)
+    parameters = {name: array for name, array in state.items() if name not in buffers}
+    drawn = {name: array + 0.1 * generator.standard_normal(array.shape) for name, array in parameters.items()}
+    backend.set_state({name: array.astype(np.float32) for name, array in drawn.items()})
+
+
+def main(arguments: list[str]) -> int:
+    """Answer the question in the file that is named; returns the exit code."""
+
+    def work(_: Callable[[Mapping[str, Any]], None]) -> None:
+        question = decode(Question, json.loads(Path(arguments[0]).read_text(encoding="utf-8")))
+        pair = locate(Origin(question.target, question.arguments))
+        side = pair.side(question.role)
+        backend = backends.create(side.framework, Runtime(threads=question.threads))
+        backend.use("float32")
+        build_model(backend, side)
+        answer = json.dumps(encode(describe(pair, question.role, backend)))
+        Path(question.answer).write_text(answer, encoding="utf-8")
+
+    return serve(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,30 @@
+"""A port that this toolkit knows nothing of: timm's ResNet, and one in Paddle; docs/your-own-pair.md explains it."""
+
+from dataclasses import replace
+from typing import Any
+
+from alignment.pair import Pair, Side
+
+
+def reference() -> Any:
+    """A ResNet of four blocks; imports stay inside, since each process has one framework."""
+    from timm.models.resnet import BasicBlock, ResNet
+
+    return ResNet(BasicBlock, (1, 1, 1, 1), num_classes=10)
+
+
+AS_WRITTEN = Pair(
+    name="resnet10",
+    reference=Side("torch", "resnet_pair.py:reference"),
+    candidate=Side("paddle", "resnet_paddle.py:as_written"),
+    input_shape=(3, 64, 64),
+    rules="auto",
+)
+PAIR = replace(AS_WRITTEN, candidate=Side("paddle", "resnet_paddle.py:mended"))
+MISTAKEN = replace(AS_WRITTEN, candidate=Side("paddle", "resnet_paddle.py:mistaken"))
+RESNET18 = replace(
+    AS_WRITTEN,
+    name="resnet18",
+    reference=Side("torch", "timm.models.resnet:resnet18"),
+    candidate=Side("paddle", "paddle.vision.models:resnet18"),
+)

@@ -1,0 +1,75 @@
+"""docs/your-own-pair.md: its commands run as written, in order, in one folder, and its code is the example's."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "your-own-pair.md").read_text()
+COMMANDS = re.findall(r"^\$ (pit-align .*?)(?:  # exits (\d))?$", PAGE, re.MULTILINE)
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Command to what it printed, each having exited as the page says."""
+    folder = tmp_path_factory.mktemp("own-pair")
+    (folder / "examples").symlink_to(ROOT / "examples")
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    environment = os.environ | {"PATH": path, "COLUMNS": "200"}
+    printed = {}
+    for command, code in COMMANDS:
+        done = subprocess.run(["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True)
+        assert done.returncode == int(code or 0), f"{command}\n{done.stdout}\n{done.stderr}"
+        printed[command] = done.stdout
+    found = json.loads((folder / "logs" / "resnet10-diagnose" / "bisection.json").read_text())
+    return {**printed, "findings": json.dumps(found["findings"])}
+
+
+def test_there_are_commands_for_every_section() -> None:
+    words = [command.split()[1] for command, _ in COMMANDS]
+    assert words == ["rules", "all", "all", "gate", "gate", "bisect", "diagnose"]
+
+
+def test_the_commands_run_as_written_and_print_what_the_page_says(outputs: dict[str, str]) -> None:
+    printed = "\n".join(outputs.values())
+    for line in (
+        "resnet10: torch -> paddle, 62 tensors (40 by neighbours, 12 by being the only one of their kind and shape, "
+        "10 by order of execution; 12 dropped)",
+        "resnet10: DIVERGENCE",
+        "36 of 241 rows diverge, the first is batchnorm/running/bn1.running_mean (float64)",
+        "resnet10: SAME FUNCTION",
+        "1. module layer3.0.downsample.1, blocks.2.shortcut.1 in the candidate, forward",
+        "cause: its epsilon is 0.001, not 1e-05",
+        "look at blocks.2.shortcut.1: epsilon of its BatchNorm2D",
+    ):
+        assert line in PAGE, line
+        assert line in printed, line
+
+
+def test_the_one_mistake_is_the_only_finding(outputs: dict[str, str]) -> None:
+    findings = json.loads(outputs["findings"])
+    assert {finding["candidate"] for finding in findings} == {"blocks.2.shortcut.1"}
+
+
+def test_the_code_is_the_examples() -> None:
+    example = (ROOT / "examples" / "resnet_pair.py").read_text()
+    first, mended = _blocks("python")[0], _blocks("python")[2]
+    assert first.partition("def reference")[2].strip() in example
+    assert mended.splitlines()[-1] in example
+
+
+@pytest.mark.parametrize("block", _blocks("python")[3:])
+def test_the_other_pairs_can_be_declared(block: str) -> None:
+    names: dict[str, object] = {}
+    exec("from alignment.pair import Pair, Side\n" + block, names)

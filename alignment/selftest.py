@@ -14,12 +14,13 @@ from alignment.faults import FAULTS, Fault
 from alignment.fields import decode
 from alignment.pair import Origin, Pair, Side
 from alignment.processes import Launch, Progress, run_all
-from alignment.results import CorrectRun, FaultResult, Selftest
-from alignment.run import RECORDINGS, batch_of, launch_of, weights_of
-from alignment.selftest_worker import slug
+from alignment.results import CorrectRun, FaultResult, Selftest, slug
+from alignment.running import RECORDINGS, batch_of, launch_of, weights_of
 from alignment.settings import Settings
 from alignment.steps import hindrances
+from alignment.training import selftest as training
 from porting.architectures import regnet
+from porting.names import unknown
 
 _SMALL = 32
 _CLASSES = 10
@@ -32,6 +33,7 @@ CORRECT = (
     ("pit_ti_distilled", 64),
     ("deit_tiny", 32),
     ("deit_tiny_distilled", 48),
+    ("regnety_002", 64),
 )
 """The correct pairs that are run often, with their image sizes."""
 _QUICK_SEEDS, _SEEDS = 1, 25
@@ -72,8 +74,20 @@ class Plan:
 
     @classmethod
     def quick(cls, settings: Settings) -> Plan:
-        """What fits into a minute: the faults that are marked, and one run of each of the smallest models."""
+        """What fits into some minutes: the faults that are marked, and one run of each of the smallest models."""
         return cls(tuple(fault for fault in FAULTS if fault.quick), _QUICK_SEEDS, settings)
+
+    def of_steps(self, steps: Sequence[str]) -> Plan:
+        """The same with the faults of some steps only, so that a long run can be split.
+
+        Raises:
+            UnknownNameError: No fault is of a step.
+        """
+        known = tuple(dict.fromkeys(fault.step for fault in FAULTS))
+        for step in steps:
+            if step not in known:
+                raise unknown("step", step, known)
+        return replace(self, faults=tuple(fault for fault in self.faults if fault.step in steps))
 
 
 def selftest(
@@ -94,6 +108,7 @@ def selftest(
     folder.mkdir(parents=True, exist_ok=True)
     for model in MODELS:
         _inject(folder, plan, model, progress)
+    training.run(folder, plan.faults, plan.settings, progress)
     _run_correct(folder, plan, progress)
     faults = [_read(FaultResult, _fault_file(folder, fault)) for fault in plan.faults]
     correct = [_read(CorrectRun, path) for path in sorted((folder / "correct").glob("*.json"))]
@@ -101,7 +116,8 @@ def selftest(
 
 
 def _inject(folder: Path, plan: Plan, model: str, progress: Progress | None) -> None:
-    faults = [fault for fault in plan.faults if fault.model == model and not _fault_file(folder, fault).exists()]
+    own = [fault for fault in plan.faults if fault.model == model and fault.place != "training"]
+    faults = [fault for fault in own if not _fault_file(folder, fault).exists()]
     if not faults:
         return
     work = folder / "work" / model

@@ -27,14 +27,16 @@ from alignment.faults import functions as function_faults
 from alignment.faults import weights as weight_faults
 from alignment.fields import encode
 from alignment.findings import Bisection
+from alignment.gate_proof import stops
 from alignment.judge import judge, judge_arrays
 from alignment.probe import Seen, localise, record
 from alignment.recording import Recording, open_recording
 from alignment.report.model import Report
-from alignment.results import CorrectRun, FaultResult
+from alignment.results import CorrectRun, FaultResult, slug, write_json
+from alignment.simple_checks import allclose_check, mean_check
 from alignment.worker import Job, Request, prepare, run, serve
 from porting.checkpoint.tensor import LazyTensor
-from porting.convert import translate
+from porting.conversion import translate
 
 _DTYPES = ("float32", "float64")
 _INJECTORS = "alignment.backends.{framework}_faults"
@@ -63,7 +65,7 @@ def faulty_side(request: Request, names: list[str], results: Path, tell: Tell) -
     for number, name in enumerate(names):
         fault = known[name]
         outcome = _file_result(fault, request) if fault.place == "files" else _result(fault, request, seen)
-        _write(results / f"{slug(name)}.json", encode(outcome))
+        write_json(results / f"{slug(name)}.json", encode(outcome))
         _tell(tell, name, number, len(names))
 
 
@@ -89,7 +91,7 @@ def correct_side(requests: list[Request], results: Path, tell: Tell, *, keep: bo
         outcome = CorrectRun(
             name, model, request.seed, request.threads, runs, tuple(accused), margin, tuple(objections)
         )
-        _write(results / f"{name}.json", encode(outcome))
+        write_json(results / f"{name}.json", encode(outcome))
         if not keep:
             shutil.rmtree(Path(request.folder).parent, ignore_errors=True)
         _tell(tell, name, number, len(requests))
@@ -147,6 +149,7 @@ def _outcome(
         failed=tuple(row.key for row in report.failures)[:6],
         reprod_log=mean_check(reference, candidate),
         allclose=allclose_check(reference, candidate),
+        gated=stops(report),
     )
 
 
@@ -174,36 +177,8 @@ def _file_result(fault: Fault, request: Request) -> FaultResult:
             failed=tuple(failures),
             reprod_log=mean_check(sides[0], wrong),
             allclose=allclose_check(sides[0], wrong),
+            gated=stops(report),
         )
-
-
-def mean_check(reference: Mapping[str, Array], candidate: Mapping[str, Array]) -> bool:
-    """Whether reprod_log's default check, a mean absolute difference of 1e-6, objects; with all that it lets pass.
-
-    It transposes arrays of other shapes, broadcasts, and takes NaN for a pass; another set of keys is an error.
-    """
-    if set(reference) != set(candidate):
-        return True
-    for key, right in reference.items():
-        found = candidate[key]
-        if right.shape != found.shape and right.shape == found.T.shape:
-            found = found.T
-        try:
-            with np.errstate(all="ignore"):
-                mean = np.mean(np.abs(right - found))
-        except ValueError:
-            return True
-        if mean > 1e-6:
-            return True
-    return False
-
-
-def allclose_check(reference: Mapping[str, Array], candidate: Mapping[str, Array]) -> bool:
-    """Whether `np.allclose` with its default tolerances objects to any array that both sides have."""
-    try:
-        return not all(np.allclose(right, candidate[key]) for key, right in reference.items() if key in candidate)
-    except ValueError:
-        return True
 
 
 def _official(step: str, request: Request, folder: Path, stack: ExitStack) -> tuple[dict[str, Array], dict[str, Array]]:
@@ -238,18 +213,6 @@ def _judge(request: Request, folder: Path, stack: ExitStack, reference: Path | N
         return {dtype: stack.enter_context(open_recording(where / f"{label}-{dtype}")) for dtype in _DTYPES}
 
     return judge(both(reference or folder, "torch"), both(folder, request.label))
-
-
-def slug(name: str) -> str:
-    """A name as a file's name."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-
-
-def _write(path: Path, value: object) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
 
 
 def _silent(_: Mapping[str, Any]) -> None:

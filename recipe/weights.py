@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from porting import architectures
 from porting.addresses import as_source
 from porting.checkpoint import Checkpoint, LazyTensor, open_checkpoint
-from porting.convert import Port, plan_port
+from porting.conversion import Port, plan_port
 from porting.converters import specs_in
 from porting.names import fold
 from porting.surgery import Surgery

@@ -67,6 +67,13 @@ def test_a_wrong_port_exits_1_and_says_where(tmp_path: Path) -> None:
     assert done.exit_code == 1, done.output
     assert "schedule/lr (float64): " in done.stdout
     assert "the first at [1, 0]" in done.stdout
+    assert "cause:" not in done.stdout
+    done = pit_align("schedule", "--pair", pair, "--threads", "1", "--out", tmp_path / "out", "--diagnose")
+    assert done.exit_code == 1, done.output
+    assert "1. quantity schedule/lr" in done.stdout
+    assert "cause: " in done.stdout
+    (found,) = json.loads((tmp_path / "out" / "diagnosis.json").read_text())
+    assert [cause["name"] for cause in found["causes"]] == ["schedule off by one"]
 
 
 def test_two_sides_recorded_apart_are_compared_if_their_images_are_the_same(tmp_path: Path) -> None:
@@ -94,7 +101,6 @@ def test_a_pair_without_trainers_exits_5(tmp_path: Path) -> None:
         (["train", "--model", "pit_micro", "--set", "ema.deca=0.9"], 2, "ema.deca"),
         (["train", "--model", "pit_micro", "--steps", "0"], 2, "--steps"),
         (["data", "--model", "pit_micro", "--data", "nowhere"], 3, "nowhere: no such folder of images"),
-        (["distributed", "--model", "pit_micro", "--candidate", "torch"], 5, "trains in one process here"),
         (
             ["record", "forward", "--model", "pit_micro", "--backend", "torch", "--steps", "3"],
             2,

@@ -14,10 +14,10 @@ import cli
 from alignment.backends import FRAMEWORKS
 from alignment.errors import AlignmentError
 from alignment.pairs import build as build_pair
-from alignment.run import align
+from alignment.running import align
 from alignment.settings import Settings
 from porting.architectures import build
-from porting.convert import convert, write_random
+from porting.conversion import convert, write_random
 from porting.errors import UnknownNameError
 
 PYTHON = os.environ.get("PIT_MINDSPORE_PYTHON", "")
@@ -53,6 +53,19 @@ def test_a_ckpt_is_verified_in_mindspore(model: str, tmp_path: Path) -> None:
 
 
 @needs_mindspore
+@pytest.mark.parametrize(("name", "operation"), [("MINDSPORE", []), ("PADDLE_MINDSPORE", ["transpose"])])
+def test_a_users_pair_is_matched_and_computes_the_same(name: str, operation: list[str], tmp_path: Path) -> None:
+    declared = f"{Path(__file__).parent / 'alignment' / 'own_pairs.py'}:{name}"
+    done = run("pit-align", "forward", "--pair", declared, "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    rules = json.loads((tmp_path / "workers" / "rules.json").read_text())["rules"]
+    found = {row["target"]: row["operations"] for row in rules}
+    assert found["query.weight"] == operation
+    assert {"norm.gamma", "norm.moving_variance", "factor"} <= found.keys()
+    assert json.loads((tmp_path / "report.json").read_text())["verdict"] == "rounding"
+
+
+@needs_mindspore
 def test_mindcv_computes_the_same_with_the_exact_gelu_in_every_step(tmp_path: Path) -> None:
     done = run("pit-align", "all", "--model", "pit_ti", *SMALL, "--candidate", "mindspore", "--out", tmp_path)
     assert done.exit_code == 0, done.output
@@ -72,6 +85,31 @@ def test_mindcv_as_shipped_diverges(tmp_path: Path) -> None:
     rows = json.loads((tmp_path / "out" / "report.json").read_text())["rows"]
     verdicts = {row["key"]: row["verdict"] for row in rows if row["kind"] == "output"}
     assert verdicts["forward/logits"] == verdicts["forward/stage_0"] == "divergence"
+
+
+@needs_mindspore
+def test_each_gelu_of_mindcv_as_shipped_is_to_blame_and_its_tanh_is_named(tmp_path: Path) -> None:
+    declared = tmp_path / "shipped.py"
+    declared.write_text(AS_SHIPPED)
+    done = run("pit-align", "diagnose", "--pair", declared, "--batch-size", "1", "--out", tmp_path / "out", "--json")
+    assert done.exit_code == 1, done.output
+    found = json.loads(done.stdout)
+    depths = (2, 6, 4)
+    acts = [f"transformers.{stage}.blocks.{block}.mlp.act" for stage in range(3) for block in range(depths[stage])]
+    assert [(each["kind"], each["path"]) for each in found["findings"]] == [("module", path) for path in acts]
+    for finding in found["findings"]:
+        cause = finding["causes"][0]
+        assert cause["name"] == "gelu tanh"
+        assert "approximated by tanh, where the reference has the exact one (erf)" in cause["says"]
+        assert cause["after"] < cause["before"] / 4
+
+
+@needs_mindspore
+def test_nothing_is_to_blame_in_mindcv_with_the_exact_gelu(tmp_path: Path) -> None:
+    words = ("--model", "pit_ti", *SMALL, "--candidate", "mindspore", "--out", tmp_path, "--json")
+    done = run("pit-align", "bisect", *words)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["findings"] == []
 
 
 def test_only_models_of_mindcv_have_a_side_there() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import paddle
-import paddle.nn.functional as F  # noqa: N812 (the name that Paddle's users know)
+import paddle.nn.functional as F
 from paddle import Tensor, nn
 
 from alignment.backends import paddle as backend_module

@@ -6,31 +6,28 @@ writes what came of it.
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import paddle
-from safetensors.numpy import load_file, save_file
 
+from alignment.backends import trainer as trainers
 from alignment.backends.base import Array
 from alignment.backends.paddle_training import PaddleTrainer
+from alignment.backends.rank_files import TAIL, read_request, read_results, write_request, write_results
 from alignment.backends.trainer import Updated
 from alignment.errors import AlignmentError
 from alignment.pair import Side
 from paddle_impl.training.parallel import join
 from recipe.config import Config
-from recipe.loading import dump, load
 
 _BOOTSTRAP = Path(__file__).resolve().parents[1] / "bootstrap.py"
 _PATIENCE = 1800
-_TAIL = 20
 
 
 def train_in_ranks(
@@ -38,8 +35,10 @@ def train_in_ranks(
 ) -> tuple[list[Updated], dict[str, Array], dict[str, Array]]:
     """Train in several processes, which share the micro-batches of an update.
 
+    Each has the trainer that the side names.
+
     Args:
-        side: How the model is built.
+        side: How the model is built, and its trainer.
         config: Of one process; the accumulation is divided by the processes.
         weights: The state dict to start from.
         updates: How many.
@@ -51,26 +50,17 @@ def train_in_ranks(
     Raises:
         AlignmentError: The micro-batches cannot be shared out evenly, or a process failed.
     """
-    accumulation, rest = divmod(config.run.accumulation, world)
-    if rest:
-        raise AlignmentError(f"{config.run.accumulation} micro-batches cannot be shared out among {world} processes")
     with tempfile.TemporaryDirectory(prefix="pit-align-") as name:
         folder = Path(name)
-        shared = replace(config, run=replace(config.run, accumulation=accumulation))
-        (folder / "config.yaml").write_text(dump(shared), encoding="utf-8")
-        words = {each.name: getattr(side, each.name) for each in fields(side)}
-        request = {"side": {**words, "options": dict(side.options)}, "updates": updates}
-        (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
-        save_file(dict(weights), folder / "start.safetensors")
+        write_request(folder, side, config, weights, updates, world)
         _launch(folder, world)
-        done = [Updated(**each) for each in json.loads((folder / "updates.json").read_text(encoding="utf-8"))]
-        return done, load_file(folder / "weights.safetensors"), load_file(folder / "average.safetensors")
+        return read_results(folder)
 
 
 def _launch(folder: Path, world: int) -> None:
     launcher = ("-m", "paddle.distributed.launch", "--nproc_per_node", str(world), "--log_dir", str(folder / "logs"))
     known = {name: value for name, value in os.environ.items() if not name.startswith("PADDLE_")}
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, *launcher, str(_BOOTSTRAP), "first", __name__, str(folder)],
         env=known,
         stdin=subprocess.DEVNULL,
@@ -81,31 +71,23 @@ def _launch(folder: Path, world: int) -> None:
     )
     if done.returncode:
         logs = [path.read_text(errors="replace") for path in sorted(folder.glob("logs/workerlog.*"))]
-        lines = [line for log in (*logs, done.stdout) for line in log.splitlines()[-_TAIL:] if line.strip()]
+        lines = [line for log in (*logs, done.stdout) for line in log.splitlines()[-TAIL:] if line.strip()]
         raise AlignmentError(f"{world} Paddle processes could not train together", lines)
 
 
 def main(arguments: list[str]) -> int:
     """Train as one of the ranks; the first writes the results into the folder that is named."""
     folder = Path(arguments[0])
-    request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
-    config = load(folder / "config.yaml")
+    side, config, weights, updates = read_request(folder)
     paddle.set_device("cpu" if config.run.device == "cpu" else f"gpu:{paddle.distributed.ParallelEnv().device_id}")
     world = join()
-    trainer = PaddleTrainer(_side(request["side"]), config, world)
-    trainer.start(load_file(folder / "start.safetensors"))
-    done = trainer.train(request["updates"], world.size)
+    trainer = cast(PaddleTrainer, trainers.create(side, config))
+    trainer.join(world)
+    trainer.start(weights)
+    done = trainer.train(updates, world.size)
     if world.leads:
-        save_file(trainer.weights(), folder / "weights.safetensors")
-        save_file(trainer.average(), folder / "average.safetensors")
-        (folder / "updates.json").write_text(json.dumps([asdict(each) for each in done]), encoding="utf-8")
+        write_results(folder, done, trainer.weights(), trainer.average())
     return 0
-
-
-def _side(words: Mapping[str, Any]) -> Side:
-    """A side that was written as JSON, which makes lists of tuples."""
-    options = {name: tuple(each) if isinstance(each, list) else each for name, each in words["options"].items()}
-    return Side(**{**words, "options": options})
 
 
 if __name__ == "__main__":

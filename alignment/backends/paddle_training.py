@@ -55,15 +55,14 @@ class PaddleTrainer:
     Args:
         side: How the model is built.
         config: The configuration; its rate is that of the global batch (`optimizer.base_batch` is 0).
-        processes: The ranks that train together, as one of which this runs.
 
     Raises:
         AlignmentError: The model cannot be built with the configuration's rates.
     """
 
-    def __init__(self, side: Side, config: Config, processes: World | None = None) -> None:
+    def __init__(self, side: Side, config: Config) -> None:
         self.side, self.config = side, config
-        self._processes = processes or World()
+        self._processes = World()
         self._tape = Seeded(config.run.seed)
         self._precision = Precision.of(config.run.precision, paddle.get_device().partition(":")[0])
         self._loss = RecipeLoss(config, load_teacher(config))
@@ -87,6 +86,10 @@ class PaddleTrainer:
             training=cast(Any, None),
             validation=None,
         )
+
+    def join(self, processes: World) -> None:
+        """Train from now on as one of these ranks."""
+        self._processes = processes
 
     def start(self, weights: Mapping[str, Array]) -> None:
         """Begin anew from a state dict."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from PIL import Image
 from torch import Tensor, nn
 
@@ -23,23 +24,23 @@ from reference_torch.compat import prepare_timm
 
 prepare_timm()
 
-from timm.layers import DropPath  # noqa: E402
-from timm.utils import ModelEmaV2  # noqa: E402
-from torchvision.datasets import ImageFolder  # noqa: E402
+from timm.layers import DropPath
+from timm.utils import ModelEmaV2
+from torchvision.datasets import ImageFolder
 
-from reference_torch.training.data import (  # noqa: E402
+from reference_torch.training.data import (
     Augmented,
     Mixing,
     TrainLoader,
     eval_transform,
     sampler_order,
 )
-from reference_torch.training.losses import RecipeLoss  # noqa: E402
-from reference_torch.training.optimizer import clip_gradients, create_optimizer  # noqa: E402
-from reference_torch.training.random import inject  # noqa: E402
-from reference_torch.training.recipe import Recipe  # noqa: E402
-from reference_torch.training.schedule import EpochSchedule  # noqa: E402
-from reference_torch.training.starting import load_teacher  # noqa: E402
+from reference_torch.training.losses import RecipeLoss
+from reference_torch.training.optimizer import clip_gradients, create_optimizer
+from reference_torch.training.random import inject
+from reference_torch.training.recipe import Recipe
+from reference_torch.training.schedule import EpochSchedule
+from reference_torch.training.starting import load_teacher
 
 _MOMENTS = {"first": "exp_avg", "second": "exp_avg_sq"}
 
@@ -63,6 +64,7 @@ class TorchTrainer:
     def __init__(self, side: Side, config: Config) -> None:
         self.side, self.config = side, config
         self._tape = Seeded(config.run.seed)
+        self._rank, self._world = 0, 1
         self._dtype = torch.float64 if config.run.precision == "float64" else torch.float32
         teacher = load_teacher(config)
         self._loss = RecipeLoss(config, teacher)
@@ -85,6 +87,23 @@ class TorchTrainer:
         for name, array in weights.items():
             own[name].copy_(torch.from_numpy(np.array(array)))
         self._recipe = self._assemble(self._recipe.model)
+
+    def join(self, rank: int, world: int) -> None:
+        """Train from now on as one of the ranks of `torch.distributed`'s process group."""
+        self._rank, self._world = rank, world
+
+    def _share(self) -> None:
+        """Puts the mean over all ranks in place of each gradient, as `DistributedDataParallel` does."""
+        for parameter in self._recipe.model.parameters() if self._world > 1 else ():
+            if parameter.grad is not None:
+                dist.all_reduce(parameter.grad)
+                parameter.grad /= self._world
+
+    def _mean(self, value: float) -> float:
+        tensor = torch.tensor(value, dtype=torch.float64)
+        if self._world > 1:
+            dist.all_reduce(tensor)
+        return float(tensor) / self._world
 
     def weights(self) -> dict[str, Array]:
         """The state dict as it is now."""
@@ -132,11 +151,21 @@ class TorchTrainer:
         recipe.optimizer.step()
 
     def train(self, updates: int, world: int = 1) -> list[Updated]:
-        """Train until so many updates are done, a process's share of a batch as a micro-batch of this one."""
-        if world != 1:
-            raise AlignmentError("the torch side trains in one process; the micro-batches of an update are its workers")
+        """Train until so many updates are done."""
+        if world != self._world:
+            from alignment.backends.torch_ranks import train_in_ranks
+
+            found, weights, average = train_in_ranks(self.side, self.config, self.weights(), updates, world)
+            self._recipe.model.load_state_dict(_tensors(weights))
+            if self._recipe.ema is not None:
+                self._recipe.ema.module.load_state_dict(_tensors(average))
+            return found
+        return self._train(updates)
+
+    def _train(self, updates: int) -> list[Updated]:
         recipe, done = self._recipe, []
-        loader = TrainLoader(self.config, find(self.config.data, "train"), self._tape)
+        samples = find(self.config.data, "train")
+        loader = TrainLoader(self.config, samples, self._tape, self._world, self._rank)
         recipe.model.train()
         for epoch in range(recipe.schedule.epochs):
             for update, micro_batches in enumerate(loader.epoch(epoch)):
@@ -150,11 +179,11 @@ class TorchTrainer:
         recipe, rate = self._recipe, self._recipe.schedule.rate
 
         def randomise(micro: int) -> None:
-            inject(recipe.model, self._tape, "model", epoch, update, micro)
+            inject(recipe.model, self._tape, "model", epoch, update, self._rank * len(micro_batches) + micro)
 
         pairs = [(images.to(self._dtype), _targets(targets, self._dtype)) for images, targets in micro_batches]
-        found = recipe.update(pairs, before=randomise)
-        loss = float(torch.stack(found.losses).double().mean())
+        found = recipe.update(pairs, before=randomise, share=self._share)
+        loss = self._mean(float(torch.stack(found.losses).double().mean()))
         return Updated(loss, rate, float(found.gradient_norm))
 
     def listing(self, form: str) -> Listing:
@@ -236,6 +265,10 @@ def _targets(targets: Tensor, dtype: torch.dtype) -> Tensor:
 
 def _arrays(model: nn.Module) -> dict[str, Array]:
     return {name: _array(tensor) for name, tensor in model.state_dict().items()}
+
+
+def _tensors(arrays: Mapping[str, Array]) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
 
 
 def _array(tensor: Tensor) -> Array:

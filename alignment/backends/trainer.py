@@ -85,7 +85,7 @@ class Trainer(Protocol):
 
         Args:
             updates: How many.
-            world: Processes that share a global batch.
+            world: Processes that share a global batch; the check point `distributed` asks either side for two.
 
         Raises:
             AlignmentError: So many processes cannot be had.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-Place: TypeAlias = Literal["module", "weights", "function", "files"]
+Place: TypeAlias = Literal["module", "weights", "function", "files", "training"]
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,8 @@ class Fault:
         name: What it is, in words; unique.
         step: The step that must see it, or `files` for what is wrong in a recording.
         place: Where it is put: into a `module` (see `alignment.backends.paddle_faults`), the `weights`
-            (`alignment.faults.weights`), a `function` of the backend (`alignment.faults.functions`) or the `files`.
+            (`alignment.faults.weights`), a `function` of the backend (`alignment.faults.functions`), the `files`, or
+            the candidate's `training` code (`alignment.backends.paddle_training_faults`).
         kind: Name of the injector there.
         path: The module, weight, function or key, as the candidate has it.
         arguments: What the injector takes.
@@ -25,6 +26,8 @@ class Fault:
         cause: Short name of the cause that must be found.
         model: A key of `alignment.selftest.MODELS`.
         quick: Whether the quick self-test has it.
+        recipe: Of a fault in training, the recipe that it is put into: a key of `alignment.faults.recipes.RECIPES`.
+        published: Of a fault that published ports have, what they do, in words.
     """
 
     name: str
@@ -37,6 +40,8 @@ class Fault:
     guilty: tuple[str, ...] = ()
     model: str = "pit_micro_distilled"
     quick: bool = False
+    recipe: str = ""
+    published: str = ""
 
     @property
     def expected(self) -> tuple[str, ...]:

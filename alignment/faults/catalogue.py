@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from alignment.faults.base import Fault
+from alignment.faults.training import TRAINING
 
 _T = "transformers"
 _A0, _A1 = f"{_T}.0.blocks.1", f"{_T}.1.blocks.1"
@@ -234,6 +235,6 @@ FILES = (
 )
 FAULTS: tuple[Fault, ...] = (
     *(*LAYERS, *ATTENTION, *WIRING, *WEIGHTS),
-    *(*BACKWARD, *LOSSES, *METRICS, *BATCHNORM, *FILES),
+    *(*BACKWARD, *LOSSES, *METRICS, *BATCHNORM, *FILES, *TRAINING),
 )
-"""All of them, in the order of the steps."""
+"""All of them, in the order of the steps; those of training last."""

@@ -238,6 +238,26 @@ def _fits(x: Array, weight: Array, padding: tuple[int, int]) -> bool:
     )
 
 
+def pooling(case: Case) -> Iterator[Prediction]:
+    """A pooling over whole maps of another kind."""
+    if (
+        len(case.inputs) != 1
+        or case.inputs[0].ndim != 4
+        or case.expected[0].size != math.prod(case.inputs[0].shape[:2])
+    ):
+        return
+    x, shape = case.inputs[0], case.expected[0].shape
+    place, mean = _place(case, "forward, or the kind of pooling"), x.mean((2, 3))
+    for name, says, values in (
+        ("pooling", "it takes the largest value of a map, not the mean", x.max((2, 3))),
+        ("pooling", "it takes the mean of a map, not the largest value", mean),
+        ("pooling", "it adds up a map, and does not divide", x.sum((2, 3))),
+        ("pooling", "it takes the mean of mean and largest value", (mean + x.max((2, 3))) / 2),
+        ("pooling", "it takes the first value of a map: nothing is pooled", x[:, :, 0, 0]),
+    ):
+        yield Prediction(name, says, place, [values.reshape(shape)])
+
+
 def dropout(case: Case) -> Iterator[Prediction]:
     """Elements or samples that are zeroed, and the others scaled."""
     if not case.inputs or not case.found or case.inputs[0].shape != case.found[0].shape:
@@ -259,4 +279,4 @@ def dropout(case: Case) -> Iterator[Prediction]:
     yield Prediction(name, says, _place(case, "training, and its rate"), [np.where(alive, base * scale, 0)])
 
 
-LAYER_HYPOTHESES = (layer_norm, batch_norm, running_statistics, activation, linear, convolution, dropout)
+LAYER_HYPOTHESES = (layer_norm, batch_norm, running_statistics, activation, linear, convolution, pooling, dropout)

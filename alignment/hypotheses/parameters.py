@@ -10,6 +10,7 @@ import numpy as np
 
 from alignment.backends.base import Array
 from alignment.hypotheses.base import Case, Prediction
+from alignment.hypotheses.resizing import resized
 
 _QKV = ("q", "k", "v")
 _FEW = 3
@@ -147,8 +148,8 @@ def elements(case: Case) -> Iterator[Prediction]:
     if 0 < len(differing) <= _FEW:
         where = "; ".join(str(each.tolist()) for each in differing)
         yield Prediction("few elements", f"only these elements differ: {where}", name, [found])
-    elif right.ndim > 1 and len(set(differing[:, 0].tolist())) == 1:
+    elif right.ndim > 1 and len(right) > 1 and len(set(differing[:, 0].tolist())) == 1:
         yield Prediction("one row", f"only row {differing[0, 0]} differs", name, [found])
 
 
-PARAMETER_HYPOTHESES = (orientation, tokens, attention, order, value, elements)
+PARAMETER_HYPOTHESES = (orientation, tokens, attention, order, resized, value, elements)

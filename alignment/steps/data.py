@@ -20,6 +20,8 @@ from alignment.steps.base import Quantity
 from alignment.steps.lesson import Lesson
 
 BATCHES = 5
+COUNTED = 1024
+"""Images up to which a set is read to its end, to count what the loader shows; of larger ones five batches are read."""
 _COUNT, _PICTURE = Entry("count", "data"), Entry("picture", "data")
 _DIGEST = 8
 
@@ -28,7 +30,8 @@ def run(lesson: Lesson) -> Iterator[Quantity]:
     """Record what the listings hold, `data/dataset_<i>`, and `data/dataloader_<i>` with `data/labels_<i>`.
 
     For each form in which the images are listed that is `data/<form>/length`, `/labels` and `/names` (a digest of each
-    path). `data/dataset_<i>` are the first images one by one, `data/dataloader_<i>` up to five batches.
+    path). `data/dataset_<i>` are the first images one by one, `data/dataloader_<i>` up to five batches. Of small sets,
+    `data/images` counts what all batches hold: a last one that is dropped, or filled up, shows there.
     """
     forms = _forms(Path(lesson.config.data.path))
     if not forms:
@@ -38,12 +41,18 @@ def run(lesson: Lesson) -> Iterator[Quantity]:
         yield Quantity(f"data/{form}/length", np.asarray(len(listing.names), np.int64), _COUNT)
         yield Quantity(f"data/{form}/labels", listing.labels, _COUNT)
         yield Quantity(f"data/{form}/names", _digests(listing.names), _COUNT)
-    for number, (images, labels) in enumerate(islice(lesson.trainer.validation(), BATCHES)):
+    counted = len(listing.names) <= COUNTED
+    shown = 0
+    for number, (images, labels) in enumerate(islice(lesson.trainer.validation(), None if counted else BATCHES)):
+        shown += len(images)
         if number == 0:
             for row, image in enumerate(images[:BATCHES]):
                 yield Quantity(f"data/dataset_{row}", image, _PICTURE)
-        yield Quantity(f"data/dataloader_{number}", np.asarray(images), _PICTURE)
-        yield Quantity(f"data/labels_{number}", np.asarray(labels), _COUNT)
+        if number < BATCHES:
+            yield Quantity(f"data/dataloader_{number}", np.asarray(images), _PICTURE)
+            yield Quantity(f"data/labels_{number}", np.asarray(labels), _COUNT)
+    if counted:
+        yield Quantity("data/images", np.asarray(shown, np.int64), _COUNT)
 
 
 def _forms(root: Path) -> list[str]:

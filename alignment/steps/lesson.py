@@ -12,11 +12,10 @@ import numpy as np
 
 from alignment.backends.base import Array
 from alignment.backends.trainer import Trainer
+from alignment.layouts import inward, to_side
 from alignment.pair import Pair, Role, Side
 from alignment.steps.base import Quantity
 from porting.checkpoint.tensor import LazyTensor
-from porting.convert import translate
-from porting.converters import inward
 from porting.plan import Plan
 from recipe.config import Config
 
@@ -55,7 +54,7 @@ class Lesson:
 
     @cached_property
     def _plan(self) -> Plan:
-        return inward(self.pair.architecture, self.side.layout)
+        return inward(self.pair, self.role)
 
     def canonical(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """Arrays of the state dict, or of its parameters, under canonical names; buffers are left out of the latter.
@@ -71,7 +70,7 @@ class Lesson:
     def in_layout(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """Arrays of the canonical names and shapes, all of them, as this side's state dict has them."""
         lazy = {name: LazyTensor.of(array) for name, array in arrays.items()}
-        translated = translate(lazy, self.pair.architecture, "canonical", self.side.layout)
+        translated = to_side(self.pair, self.role, lazy)
         return {name: np.asarray(tensor.load()) for name, tensor in translated.items()}
 
 

@@ -27,7 +27,7 @@ def run(lesson: Lesson) -> Iterator[Quantity]:
     trainer, buffers = lesson.trainer, lesson.pair.architecture.buffers
     trainer.start(lesson.weights)
     for step in range(1, (lesson.updates or STEPS) + 1):
-        trainer.apply(_gradients(lesson, step), lesson.config.optimizer.learning_rate)
+        trainer.apply(gradients(lesson, step), lesson.config.optimizer.learning_rate)
         moments = {f"{kind}_moment": arrays for kind, arrays in trainer.moments().items()}
         for kind, arrays in {"parameter": trainer.weights(), **moments}.items():
             for name, array in lesson.canonical(arrays).items():
@@ -35,7 +35,8 @@ def run(lesson: Lesson) -> Iterator[Quantity]:
                     yield Quantity(f"optimizer/step_{step}/{kind}/{name}", array, _WEIGHTS)
 
 
-def _gradients(lesson: Lesson, step: int) -> dict[str, Array]:
+def gradients(lesson: Lesson, step: int) -> dict[str, Array]:
+    """What the optimizer is given at a step, counted from 1, as this side's state dict has it."""
     generator = np.random.default_rng((lesson.seed, step))
     drawn = random_weights(lesson.pair.architecture, lesson.seed + step)
     scaled = {name: array * (_LARGEST * 10.0 ** (-_DECADES * generator.random())) for name, array in drawn.items()}

@@ -18,11 +18,13 @@ class CheckPoint:
         run: Records it.
         once: The precision to build the trainer in where the step is run once, whatever the precisions of the run.
         accumulation: Micro-batches of an update for each of the configuration's.
+        again: Records what hypotheses are held against, where that is less; None for `run`.
     """
 
     run: TrainingStep
     once: str | None = None
     accumulation: int = 1
+    again: TrainingStep | None = None
 
 
 TRAINING_STEPS: Mapping[str, CheckPoint] = {
@@ -33,10 +35,14 @@ TRAINING_STEPS: Mapping[str, CheckPoint] = {
     "regularisation": CheckPoint(regularisation.run, once="float64"),
     "optimizer": CheckPoint(optimizer.run),
     "train": CheckPoint(train.run),
-    "distributed": CheckPoint(distributed.run, accumulation=distributed.WORLD),
+    "distributed": CheckPoint(distributed.run, accumulation=distributed.WORLD, again=distributed.alone),
     "inference": CheckPoint(inference.run),
 }
 """By the name they have on the command line, in the order in which `pit-align training` runs them."""
+
+
+_SEVERAL = {"torch", "paddle"}
+"""Frameworks whose trainers can train in several processes."""
 
 
 def dtype_of_once(dtypes: Sequence[str]) -> str:
@@ -54,6 +60,9 @@ def _hindrance(step: str, pair: Pair) -> str | None:
     without = [role for role in ROLES if not pair.side(role).training]
     if without:
         return f"the {' and the '.join(without)} of {pair.name} names no trainer (Side.training)"
-    if step == "distributed" and pair.candidate.framework != "paddle":
-        return f"the candidate of {pair.name} runs in {pair.candidate.framework}, which trains in one process here"
+    if pair.own:
+        return f"{pair.name} has rules, and no published architecture that a recipe could be made for"
+    alone = {pair.side(role).framework for role in ROLES} - _SEVERAL
+    if step == "distributed" and alone:
+        return f"a side of {pair.name} runs in {', '.join(sorted(alone))}, which trains in one process here"
     return None

@@ -11,7 +11,7 @@ from alignment.errors import AlignmentError
 from alignment.pair import Pair
 from alignment.settings import Settings
 from porting.checkpoint import open_checkpoint
-from porting.convert import identify_checkpoint
+from porting.conversion import identify_checkpoint
 from recipe.config import Config, Model
 from recipe.loading import load, override, preset_names
 from recipe.rates import peak_rate

@@ -48,7 +48,7 @@ def write(folder: Path, *, size: int, num_classes: int, train: int, validation: 
         AlignmentError: Pillow is not installed.
     """
     try:
-        from PIL import Image  # noqa: F401
+        from PIL import Image  # noqa: F401 - to see whether it is there
     except ImportError as error:
         raise AlignmentError('pictures need Pillow: pip install "pit-port[train]"') from error
     generator = np.random.default_rng((seed, 4))

@@ -13,14 +13,14 @@ from alignment.errors import AlignmentError, FileError, NothingComparedError
 from alignment.pair import ROLES, Pair, Role
 from alignment.processes import Progress, run_all
 from alignment.report.model import Report, write_report
-from alignment.run import RECORDINGS, REPORT_FILE, batch_of, launch_of, reprod_files, weights_of, workspace
+from alignment.running import RECORDINGS, REPORT_FILE, batch_of, launch_of, reprod_files, weights_of, workspace
 from alignment.settings import Settings
 from alignment.steps.training import TRAINING_STEPS, dtype_of_once, hindrances
 from alignment.training import pictures
 from alignment.training.configuring import configuration, needs_teacher, teacher_model, with_teacher
 from alignment.training.worker import Plan
 from porting.architectures import build
-from porting.convert import write_random
+from porting.conversion import write_random
 from porting.names import unknown
 from recipe.config import Config
 from recipe.loading import dump
@@ -115,7 +115,7 @@ def record(
     progress: Progress | None = None,
     command: str = "",
 ) -> list[Path]:
-    """Run one side's check points of training alone; see `alignment.run.record`.
+    """Run one side's check points of training alone; see `alignment.running.record`.
 
     Returns:
         The recordings, one a precision.
@@ -165,7 +165,7 @@ def _run_sides(
 
 @contextmanager
 def _official_files(pair: Pair, folder: Path, training: Training, settings: Settings) -> Iterator[list[str]]:
-    """See `alignment.run.reprod_files`; nothing is written of steps that record weights only."""
+    """See `alignment.running.reprod_files`; nothing is written of steps that record weights only."""
     if not set(training.steps) - _UNOFFICIAL:
         yield []
         return

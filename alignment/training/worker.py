@@ -12,9 +12,9 @@ import numpy as np
 
 from alignment.backends import trainer as trainers
 from alignment.backends.base import Array
-from alignment.compare import measure
 from alignment.errors import AlignmentError
 from alignment.inputs import perturb
+from alignment.measuring import measure
 from alignment.recording import Recorder
 from alignment.steps.lesson import Lesson
 from alignment.steps.training import TRAINING_STEPS, CheckPoint, dtype_of_once

@@ -20,7 +20,7 @@ from paddle_impl.training.precision import Precision, device_of
 from paddle_impl.training.starting import start
 from porting.addresses import as_source
 from porting.checkpoint import open_checkpoint
-from porting.convert import identify_checkpoint
+from porting.conversion import identify_checkpoint
 from recipe.classes import CLASSES, ClassName, named, read_classes
 from recipe.config import Config, Data, Model
 from recipe.errors import DataError

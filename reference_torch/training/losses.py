@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeAlias
 
 import torch
-import torch.nn.functional as F  # noqa: N812 (the name that torch's users know)
+import torch.nn.functional as F
 from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 from torch import Tensor, nn
 

@@ -62,6 +62,7 @@ class Recipe:
         before: Callable[[int], None] = lambda micro: None,
         context: Callable[[], AbstractContextManager[Any]] = nullcontext,
         scaler: torch.amp.GradScaler | None = None,
+        share: Callable[[], None] = lambda: None,
     ) -> Updated:
         """One update: the gradient averaged over micro-batches, clipped, stepped along, and averaged into the EMA.
 
@@ -70,6 +71,7 @@ class Recipe:
             before: Called with the number of each micro-batch before its forward pass, to set up what is random.
             context: Entered around forward pass and loss: autocast, where it is wanted.
             scaler: Scales the loss of half precision.
+            share: Called when the gradients are there, to average them over several processes.
         """
         losses = []
         self.optimizer.zero_grad(set_to_none=True)
@@ -77,11 +79,12 @@ class Recipe:
             before(micro)
             with context():
                 loss = self.loss(self.model(images), images, targets)
-            share = loss / len(micro_batches)
-            (share if scaler is None else scaler.scale(share)).backward()
+            part = loss / len(micro_batches)
+            (part if scaler is None else scaler.scale(part)).backward()
             losses.append(loss.detach())
         if scaler is not None:
             scaler.unscale_(self.optimizer)
+        share()
         norm = gradient_norm(self.model)
         clip_gradients(self.model, self.config.optimizer)
         if scaler is None:

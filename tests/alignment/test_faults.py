@@ -11,9 +11,12 @@ from alignment.faults import FAULTS, Fault
 from alignment.faults.files import FILE_FAULTS
 from alignment.faults.functions import ACCURACIES, LOSSES, RANKINGS
 from alignment.faults.weights import WEIGHT_FAULTS
-from alignment.selftest import MODELS, pair_of
-from alignment.selftest_worker import allclose_check, mean_check, slug
+from alignment.results import slug
+from alignment.selftest import MODELS, Plan, pair_of
+from alignment.simple_checks import allclose_check, mean_check
 from alignment.steps import STEPS
+from alignment.steps.training import TRAINING_STEPS
+from porting.errors import UnknownNameError
 
 KINDS = {
     "weights": {*WEIGHT_FAULTS, "swapped"},
@@ -24,17 +27,25 @@ KINDS = {
 
 def test_there_are_enough_for_every_step() -> None:
     assert len(FAULTS) >= 60
-    assert set(Counter(fault.step for fault in FAULTS)) == {*STEPS, "files"}
+    assert set(Counter(fault.step for fault in FAULTS)) == {*STEPS, *TRAINING_STEPS, "files"}
     assert len({slug(fault.name) for fault in FAULTS}) == len(FAULTS)
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+@pytest.mark.parametrize(
+    "fault", [fault for fault in FAULTS if fault.place != "training"], ids=lambda fault: fault.name
+)
 def test_a_fault_is_well_formed(fault: Fault) -> None:
     assert fault.model in MODELS
     assert fault.cause
     assert fault.kind in KINDS.get(fault.place, {fault.kind})
     if fault.place == "weights":
         assert {fault.path, *fault.expected} <= set(pair_of(fault.model).architecture.tensors)
+
+
+def test_a_self_test_can_be_split_by_steps() -> None:
+    assert {fault.step for fault in Plan().of_steps(("train", "bp")).faults} == {"train", "bp"}
+    with pytest.raises(UnknownNameError, match="unknown step 'trian'"):
+        Plan().of_steps(("trian",))
 
 
 def test_the_mean_check_passes_what_reprod_log_passes() -> None:

@@ -13,7 +13,9 @@ from alignment.diagnose import explain
 from alignment.findings import Finding, FindingKind
 from alignment.hypotheses.arithmetic import convolve, gelu, gelu_tanh
 from alignment.hypotheses.base import Case
+from alignment.hypotheses.resizing import resizing
 from alignment.hypotheses.wiring import express
+from porting.resize import bicubic
 
 Array: TypeAlias = npt.NDArray[Any]
 DRAW = np.random.default_rng(0)
@@ -65,6 +67,24 @@ def test_mistakes_in_weights(name: str, right: Array, change: Callable[[Array], 
     assert parameter(name, right, change, other=OTHER)[0] == cause
 
 
+@pytest.mark.parametrize("tokens", [0, 2])
+@pytest.mark.parametrize(("kernel", "corners"), [("bilinear", False), ("bilinear", True), ("bicubic", True)])
+def test_a_position_embedding_that_another_filter_resized(kernel: str, corners: bool, tokens: int) -> None:
+    original, head = NORMAL((1, 5, 4, 4)), NORMAL((1, tokens, 5))
+
+    def as_stored(maps: Array) -> Array:
+        flat = maps.reshape(1, 5, -1).transpose(0, 2, 1)
+        stored = maps if tokens == 0 else np.concatenate((head, flat), axis=1)
+        return stored.astype(np.float32)
+
+    matrix = resizing(4, 7, kernel, corners=corners)
+    right, found = as_stored(bicubic(original, 7, 7)), as_stored(matrix @ original @ matrix.T)
+    cause = explain(Case(finding("parameter", "pos_embed"), (right,), (found,), parameters={})).causes[0]
+    assert cause.name == "position embedding resize"
+    assert f"the {kernel} filter{', with align_corners=True' * corners};" in cause.says
+    assert "from 4x4 to 7x7" in cause.look_at
+
+
 def test_what_nothing_explains_is_left_unexplained() -> None:
     assert parameter("proj.weight", SQUARE, lambda a: a + NORMAL(a.shape)) == []
 
@@ -102,6 +122,14 @@ def test_mistakes_in_convolutions() -> None:
     assert module("Conv2d", image, right, wrong, **given)[0] == "padding"
     wrong = convolve(image, kernel, None, (2, 2), (1, 1), mode="reflect")
     assert module("Conv2d", image, right, wrong, **given)[0] == "padding mode"
+
+
+def test_a_pooling_of_another_kind() -> None:
+    x = NORMAL((2, 5, 4, 4))
+    mean, largest = x.mean((2, 3)), x.max((2, 3))
+    assert module("SelectAdaptivePool2d", x, mean, largest)[0] == "pooling"
+    assert module("SelectAdaptivePool2d", x, largest, mean)[0] == "pooling"
+    assert module("SelectAdaptivePool2d", x, mean, x.sum((2, 3)))[0] == "pooling"
 
 
 def test_dropout_is_recognised_by_its_zeros() -> None:

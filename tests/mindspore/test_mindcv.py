@@ -11,7 +11,7 @@ import pytest
 
 from porting.architectures import build
 from porting.checkpoint import LazyTensor, open_checkpoint, write_checkpoint
-from porting.convert import convert, translate, write_random
+from porting.conversion import convert, translate, write_random
 from porting.converters import inward, plan_between
 from porting.synthetic import random_weights
 

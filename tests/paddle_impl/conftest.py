@@ -14,7 +14,7 @@ import torch
 
 from porting.architectures import Architecture, build
 from porting.checkpoint.tensor import LazyTensor
-from porting.convert import translate, write_random
+from porting.conversion import translate, write_random
 from porting.synthetic import random_weights
 from recipe.config import Config
 from recipe.loading import load

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import paddle
-import paddle.nn.functional as F  # noqa: N812
+import paddle.nn.functional as F
 import pytest
 
 from paddle_impl import kernels, layers, pit

@@ -18,7 +18,7 @@ from paddle_impl.training.injection import inject
 from paddle_impl.training.run import train
 from porting.architectures import build
 from porting.checkpoint import open_checkpoint
-from porting.convert import identify_checkpoint, translate, write_random
+from porting.conversion import identify_checkpoint, translate, write_random
 from recipe.config import Config
 from recipe.draws import Seeded
 from recipe.loading import load

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 import cli
 from porting.architectures import build
 from porting.checkpoint import open_checkpoint
-from porting.convert import convert, write_random
+from porting.conversion import convert, write_random
 
 
 def pit_train(*words: str | Path) -> Result:

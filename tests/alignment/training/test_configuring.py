@@ -9,7 +9,7 @@ from alignment.pairs import build
 from alignment.settings import Settings
 from alignment.training.configuring import configuration, needs_teacher, with_precision
 from porting.architectures import build as architecture
-from porting.convert import write_random
+from porting.conversion import write_random
 from recipe.errors import ConfigError
 
 

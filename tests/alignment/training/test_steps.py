@@ -19,13 +19,13 @@ from alignment.recording import Manifest, Recorder, open_recording
 from alignment.report.model import DIVERGENCE, Report, Row
 from alignment.settings import Settings
 from alignment.steps.lesson import Lesson
-from alignment.steps.training import TRAINING_STEPS
+from alignment.steps.training import TRAINING_STEPS, hindrances
 from alignment.training import pictures
 from alignment.training.configuring import configuration, with_precision, with_teacher
 from alignment.weights import prepare
 from porting.architectures import build
 from porting.checkpoint import open_checkpoint
-from porting.convert import write_random
+from porting.conversion import write_random
 from recipe.config import Config
 from recipe.loading import override
 
@@ -191,6 +191,20 @@ def test_distillation_passes_and_a_lost_teacher_does_not(align: Align, kind: str
     )
     assert not diverging(align("right", "train", *overrides, updates=3))
     assert "loss_0" in diverging(align("with_soft_targets_of_logits", "train", *overrides, updates=3))
+
+
+def test_two_workers_of_either_side_agree_with_one(align: Align) -> None:
+    rows = align("right", "distributed", updates=2)
+    assert not diverging(rows)
+    assert {"loss_1", "weights/norm.weight", "workers/loss_1", "workers/ema/norm.weight"} <= set(rows)
+
+
+def test_several_workers_need_a_framework_that_has_them_here() -> None:
+    pair: Pair = WRONG.pair("right")
+    assert hindrances(("distributed",), pair) == {}
+    lonely = replace(pair, name="lonely", candidate=replace(pair.candidate, framework="mindspore"))
+    reasons = hindrances(("distributed", "train"), lonely)
+    assert reasons == {"distributed": "a side of lonely runs in mindspore, which trains in one process here"}
 
 
 def test_workers_whose_gradients_are_added_up_diverge(align: Align) -> None:

@@ -19,7 +19,7 @@ from porting import architectures
 from porting.architectures import Architecture
 from porting.architectures import regnet as architecture
 from porting.checkpoint.tensor import LazyTensor
-from porting.convert import translate
+from porting.conversion import translate
 from recipe.config import Optimizer
 from reference_torch import deit as torch_deit
 from reference_torch import pit as torch_pit

@@ -19,7 +19,7 @@ from paddle_impl.training.schedule import CosineSchedule
 from paddle_impl.training.starting import load_teacher, start
 from porting import architectures
 from porting.checkpoint.tensor import LazyTensor
-from porting.convert import translate
+from porting.conversion import translate
 from recipe.config import Config
 from recipe.rates import peak_rate
 from reference_torch.training.recipe import prepare

@@ -15,7 +15,7 @@ import torch
 from paddle_impl import pit
 from paddle_impl.training.starting import create_model, load_teacher, start
 from porting import architectures
-from porting.convert import convert
+from porting.conversion import convert
 from porting.errors import CheckpointError
 from porting.surgery import Surgery
 from porting.synthetic import random_weights

@@ -1,0 +1,57 @@
+"""Mistakes in what becomes of the logits when a model is used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from alignment.backends.base import Array
+from alignment.hypotheses.arithmetic import sigmoid, softmax
+from alignment.hypotheses.base import Prediction
+from alignment.hypotheses.training.base import RecipeCase, RecipeHypotheses
+from alignment.hypotheses.training.pictures import CROP, FILTER, NORMALISATION
+
+_KEY = "inference/probabilities"
+
+
+def shares(case: RecipeCase) -> Iterator[Prediction]:
+    """Something else than a softmax, or columns in another order."""
+    if _KEY not in case.keys:
+        return
+    expected, found = (side[_KEY].astype(np.float64) for side in (case.expected, case.found))
+    if expected.shape != found.shape:
+        return
+    says = "the logits are returned: they do not go through a softmax"
+    # logits are known up to a constant a row, which the softmax does not tell
+    yield Prediction("no softmax", says, "what follows the model", [expected], found=[softmax(found)])
+    if ((found > 0) & (found < 1)).all():
+        logits = np.log(found) - np.log1p(-found)
+        says = "each class goes through a sigmoid, where all go through a softmax"
+        if np.allclose(sigmoid(logits), found):
+            yield Prediction("sigmoid", says, "what follows the model", [expected], found=[softmax(logits)])
+    yield from _orders(expected, found)
+    yield Prediction(
+        "softmax twice", "the softmax is taken twice", "what follows the model", [softmax(expected)], found=[found]
+    )
+
+
+def _orders(expected: Array, found: Array) -> Iterator[Prediction]:
+    """Columns in another order, found by their nearest."""
+    apart = np.abs(expected[:, :, None] - found[:, None, :]).sum(0)
+    order = apart.argmin(0)
+    if sorted(order) == list(range(len(order))):
+        moved = [int(each) for each in np.flatnonzero(order != np.arange(len(order)))]
+        as_text = sorted(range(len(order)), key=str) == [int(each) for each in order]
+        why = "sorted as text: 0, 1, 10, 11, 2" if as_text else f"in another order: {moved[:6]}"
+        place = "the list of the class names, and how it is sorted"
+        yield Prediction("class order", f"the classes are {why}", place, [expected[:, order]], found=[found])
+
+
+def images(case: RecipeCase) -> Iterator[Prediction]:
+    """Images that are prepared otherwise."""
+    for each in (FILTER, CROP, *NORMALISATION):
+        yield from each(case)
+
+
+ANSWERS: tuple[RecipeHypotheses, ...] = (shares, images)

@@ -1,0 +1,100 @@
+"""What a hypothesis about a check point of training is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from alignment.backends.base import Array
+from alignment.findings import Finding
+from alignment.hypotheses.base import Prediction
+from recipe.config import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What the reference does otherwise when it runs once more.
+
+    Attributes:
+        settings: `section.setting=value` each, over its configuration.
+        slip: A mistake that its backend knows how to make, see `alignment.backends.torch_slips`.
+        updates: Updates to do, where the check point does some.
+    """
+
+    settings: tuple[str, ...] = ()
+    slip: str = ""
+    updates: int | None = None
+
+
+Rerun: TypeAlias = Callable[[Change], Mapping[str, Array]]
+"""What the reference records with a change, by key; empty where it cannot make it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeCase:
+    """All that is known of one finding of a check point of training.
+
+    Attributes:
+        finding: What differs.
+        keys: The quantities that a prediction has to be of, in this order.
+        expected: All that the reference recorded of the check point, by key.
+        found: All that the candidate did.
+        config: The configuration that both were given.
+        rerun: Lets the reference run once more, as far as the keys need.
+        weights: What training starts from, by canonical name.
+        buffers: The names among these that are not trained.
+        gradients: Those that the optimizer is given at a step, by canonical name.
+    """
+
+    finding: Finding
+    keys: tuple[str, ...]
+    expected: Mapping[str, Array]
+    found: Mapping[str, Array]
+    config: Config
+    rerun: Rerun
+    weights: Mapping[str, Array] = field(default_factory=dict)
+    buffers: frozenset[str] = frozenset()
+    gradients: Callable[[int], Mapping[str, Array]] = lambda step: {}
+
+    @property
+    def has(self) -> str:
+        """What the keys are of: the part of the path after the step."""
+        return self.finding.path.partition("/")[2]
+
+
+RecipeHypotheses: TypeAlias = Callable[[RecipeCase], Iterator[Prediction]]
+"""Some hypotheses about one check point: yields a prediction for each that applies to the case."""
+
+
+def rerun(case: RecipeCase, name: str, says: str, look_at: str, change: Change) -> Iterator[Prediction]:
+    """The prediction that the reference itself makes with a change; none where it records other quantities then."""
+    recorded = case.rerun(change)
+    if all(key in recorded for key in case.keys):
+        yield Prediction(name, says, look_at, [recorded[key] for key in case.keys])
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A mistake that amounts to another setting of the recipe.
+
+    Attributes:
+        name: Short name of the mistake.
+        setting: `section.setting`.
+        values: As they are written behind the equals sign, those to try.
+        look_at: Where the candidate is likely to go wrong.
+        says: What is wrong; `{}` stands for the value.
+    """
+
+    name: str
+    setting: str
+    values: tuple[str, ...]
+    look_at: str
+    says: str = ""
+
+    def __call__(self, case: RecipeCase) -> Iterator[Prediction]:
+        """A prediction for each value."""
+        for value in self.values:
+            change = Change((f"{self.setting}={value}",))
+            says = (self.says or f"it is as if {self.setting} were {{}}").format(value)
+            yield from rerun(case, self.name, says, self.look_at, change)

@@ -1,0 +1,98 @@
+"""The training part of the self-test: faults of the check points of training, put into small recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from alignment.faults import Fault
+from alignment.faults.recipes import RECIPES
+from alignment.pair import ROLES
+from alignment.processes import Launch, Progress, run_all
+from alignment.results import slug
+from alignment.running import weights_of
+from alignment.settings import Settings
+from alignment.steps.training import TRAINING_STEPS
+from alignment.training import pictures
+from alignment.training.configuring import configuration, needs_teacher, with_teacher
+from alignment.training.selftest_worker import Task, pair_of
+from porting.architectures import build
+from porting.conversion import write_random
+from recipe.loading import dump
+
+_BATCH, _TRAIN, _VALIDATION = 4, 16, 21
+"""Images of a batch, and of the two sets: two updates an epoch, and a last batch of one image."""
+_MODULE = "alignment.training.selftest_worker"
+
+
+def run(folder: Path, faults: Sequence[Fault], settings: Settings, progress: Progress | None) -> None:
+    """Put faults into recipes, and leave a file of results for each, and one for each right recipe.
+
+    Args:
+        folder: Of the self-test; faults whose result is there are taken as done.
+        faults: Those of training among them are run.
+        settings: Interpreters.
+        progress: Called as the sides report.
+
+    Raises:
+        AlignmentError: A side could not run.
+    """
+    for recipe in RECIPES:
+        own = [fault for fault in faults if fault.recipe == recipe]
+        todo = [fault for fault in own if not (folder / "faults" / f"{slug(fault.name)}.json").exists()]
+        if todo:
+            _run_recipe(folder, recipe, todo, settings, progress)
+
+
+def _run_recipe(
+    folder: Path, recipe: str, faults: Sequence[Fault], settings: Settings, progress: Progress | None
+) -> None:
+    settings = replace(settings, steps=("forward",), batch_size=_BATCH, seed=0, threads=1)
+    work = folder / "work" / f"training-{recipe}"
+    _prepare(work, recipe, settings)
+    wanted = {fault.step for fault in faults}
+    steps = tuple(step for step in TRAINING_STEPS if step in wanted)
+    halves = [faults[0::2], faults[1::2]] if len(faults) > 8 else [faults]
+    tasks = [_task(work, "reference", Task(recipe, work, folder, (), steps), settings)]
+    for number, half in enumerate(halves):
+        names = tuple(fault.name for fault in half)
+        task = Task(recipe, work, folder, names, steps if number == 0 else ())
+        tasks.append(_task(work, "candidate", task, settings, number))
+    run_all(tasks, progress)
+    task = Task(recipe, work, folder, tuple(fault.name for fault in faults), steps)
+    run_all([_task(work, "judge", task, settings)], progress)
+
+
+def _prepare(work: Path, recipe: str, settings: Settings) -> None:
+    """Write the weights of both sides, the pictures, the teacher and the configuration."""
+    pair, given = pair_of(recipe), RECIPES[recipe]
+    for name in ("weights", "recordings"):
+        (work / name).mkdir(parents=True, exist_ok=True)
+    config = configuration(pair, settings, overrides=given.settings)
+    weights_of(pair, ROLES, work / "weights", settings)
+    size = config.model.image_size
+    pictures.write(
+        work / "pictures", size=size, num_classes=given.classes, train=_TRAIN, validation=_VALIDATION, seed=0
+    )
+    config = replace(config, data=replace(config.data, path=str(work / "pictures"), format="auto"))
+    if needs_teacher(config):
+        path = work / "weights" / "teacher.safetensors"
+        write_random(build(given.teacher, num_classes=given.classes), path, seed=1, overwrite=True)
+        config = with_teacher(config, path)
+    (work / "config.yaml").write_text(dump(config), encoding="utf-8")
+
+
+def _task(work: Path, side: str, task: Task, settings: Settings, number: int = 0) -> Launch:
+    path = work / f"task-{side}-{number}.json"
+    task.write(path)
+    pair = pair_of(task.recipe)
+    framework = (pair.candidate if side == "candidate" else pair.reference).framework
+    return Launch(
+        name=f"{framework} {side} {number}" if number else f"{framework} {side}",
+        python=settings.python(framework),
+        module=_MODULE,
+        arguments=(side, str(path)),
+        log=path.with_suffix(".log"),
+        environment=settings.environment(2),
+    )

@@ -1,0 +1,149 @@
+"""Faults of training, put into small recipes in this process: each is seen, found and named."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from alignment.backends import paddle_training_faults
+from alignment.faults import FAULTS, Fault
+from alignment.faults.recipes import RECIPES
+from alignment.fields import decode
+from alignment.findings import Finding
+from alignment.judge import judge
+from alignment.recording import open_recording
+from alignment.results import CorrectRun, FaultResult
+from alignment.settings import Settings
+from alignment.steps.training import TRAINING_STEPS
+from alignment.training import explaining, selftest, selftest_worker
+from alignment.training.selftest_worker import Task, bench_of, pair_of
+
+FAULTS_IN_TRAINING = [fault for fault in FAULTS if fault.place == "training"]
+PUBLISHED = (
+    "filter of what decays",
+    "LinearWarmup",
+    "divergence of logarithms",
+    "before the pretrained weights",
+    "each micro-batch",
+    "number of classes",
+    "sampler's epoch",
+    "label smoothing is ignored",
+    "padded with duplicates",
+    "initial values",
+    "constant 1.0",
+    "deviation of .2",
+    "absolute 100 pixels",
+    "black fill",
+)
+"""Of the mistakes that published ports make, what those do that a check point can show."""
+Explain: TypeAlias = Callable[[Fault], tuple[Finding, ...]]
+
+
+def test_every_check_point_and_every_published_mistake_has_a_fault() -> None:
+    assert {fault.step for fault in FAULTS_IN_TRAINING} == set(TRAINING_STEPS)
+    told = [fault.published for fault in FAULTS_IN_TRAINING]
+    assert [words for words in PUBLISHED if not any(words in each for each in told)] == []
+
+
+@pytest.mark.parametrize("fault", FAULTS_IN_TRAINING, ids=lambda fault: fault.name)
+def test_a_fault_in_training_is_well_formed(fault: Fault) -> None:
+    assert fault.kind in {"setting", *paddle_training_faults.FAULTS}
+    assert fault.model == RECIPES[fault.recipe].model
+    assert all(place.startswith(f"{fault.step}/") for place in fault.expected)
+    maker = paddle_training_faults.target(fault.name).partition(":")[2]
+    assert callable(getattr(paddle_training_faults, maker))
+
+
+def test_a_fault_that_is_not_known_is_no_attribute() -> None:
+    with pytest.raises(AttributeError, match="fault_of_nobody"):
+        paddle_training_faults.fault_of_nobody  # noqa: B018
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Explain:
+    """Records a fault beside its reference, and says what is found; a reference is recorded once."""
+    folder = tmp_path_factory.mktemp("faults")
+    tasks: dict[str, Task] = {}
+
+    def run(fault: Fault) -> tuple[Finding, ...]:
+        if fault.recipe not in tasks:
+            work = folder / fault.recipe
+            selftest._prepare(work, fault.recipe, Settings(steps=("forward",), batch_size=4, threads=1))
+            tasks[fault.recipe] = Task(fault.recipe, work, folder, (), ())
+        task, pair = tasks[fault.recipe], pair_of(fault.recipe)
+        right, wrong = task.recorded("reference", fault.step), task.recorded(fault.name, fault.step)
+        if not right.exists():
+            selftest_worker.record(task, "reference", pair, fault.step, right)
+        selftest_worker.record(task, "candidate", selftest_worker.faulty(pair, fault), fault.step, wrong)
+        with open_recording(right) as reference, open_recording(wrong) as candidate:
+            report = judge({"float64": reference}, {"float64": candidate})
+            return explaining.explain(report, reference, candidate, bench_of(task, "reference", pair, fault.step))
+
+    return run
+
+
+@pytest.mark.parametrize("fault", [each for each in FAULTS_IN_TRAINING if each.quick], ids=lambda fault: fault.name)
+def test_a_mistake_in_training_is_found_and_named(recorded: Explain, fault: Fault) -> None:
+    findings = recorded(fault)
+    assert findings
+    for finding in findings:
+        assert any(fnmatch.fnmatchcase(finding.path, pattern) for pattern in fault.expected), finding.path
+        assert re.search(fault.cause, finding.causes[0].name)
+        assert finding.causes[0].after < finding.causes[0].before / 4
+
+
+@pytest.mark.parametrize("name", ["soft distillation that vanishes", "targets of 1000 classes"])
+def test_published_mistakes_of_other_recipes_and_shapes_are_named(recorded: Explain, name: str) -> None:
+    fault = next(fault for fault in FAULTS_IN_TRAINING if fault.name == name)
+    findings = recorded(fault)
+    assert {each.causes[0].name for each in findings} == {fault.cause}
+
+
+def test_two_mistakes_are_two_findings(recorded: Explain) -> None:
+    """One of the images, one of the list; neither hides the other."""
+    fault = next(fault for fault in FAULTS_IN_TRAINING if fault.name == "labels counted from 1")
+    assert {finding.path: finding.causes[0].name for finding in recorded(fault)} == {
+        "data/listing": "labels shifted",
+        "data/labels": "labels shifted",
+    }
+
+
+def test_what_nothing_explains_says_so(recorded: Explain, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing: Mapping[str, tuple[object, ...]] = dict.fromkeys(TRAINING_STEPS, ())
+    monkeypatch.setattr(explaining, "TRAINING_HYPOTHESES", nothing)
+    fault = next(fault for fault in FAULTS_IN_TRAINING if fault.name == "one bias decays")
+    (finding,) = recorded(fault)
+    assert (finding.path, finding.causes) == ("regularisation/decay/head.bias", ())
+
+
+def test_the_right_candidate_leaves_nothing_to_explain(recorded: Explain) -> None:
+    right = replace(
+        next(fault for fault in FAULTS_IN_TRAINING if fault.name == "no warm-up"),
+        name="a deviation of 0.226 for 0.225",
+        step="schedule",
+    )
+    assert recorded(right) == (), "a fault of the images leaves the schedule as it is"
+
+
+def test_the_training_part_leaves_a_file_a_fault_and_is_taken_up_again(tmp_path: Path) -> None:
+    faults = [fault for fault in FAULTS_IN_TRAINING if fault.name in ("one bias decays", "no warm-up")]
+    selftest.run(tmp_path, faults, Settings(), None)
+    files = sorted((tmp_path / "faults").glob("*.json"))
+    assert [path.stem for path in files] == ["no-warm-up", "one-bias-decays"]
+    for path in files:
+        found = decode(FaultResult, json.loads(path.read_text()))
+        assert (found.detected, found.localised, found.named) == (True, True, True)
+    for step in ("regularisation", "schedule"):
+        path = tmp_path / "correct" / f"training-mixed-{step}.json"
+        right = decode(CorrectRun, json.loads(path.read_text()))
+        assert (right.runs, right.accused) == (1, ())
+    before = [path.stat().st_mtime_ns for path in files]
+    selftest.run(tmp_path, faults, Settings(), None)
+    assert [path.stat().st_mtime_ns for path in files] == before

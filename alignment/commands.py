@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from alignment.commands_evidence import bisect, diagnose, selftest
-from alignment.commands_reports import doctor, gate, html_option, matrix, report, show
+from alignment.commands_reports import EVERY_QUANTITY, details_of, doctor, gate, html_option, matrix, report, show
+from alignment.commands_rules import rules
 from alignment.options import (
     candidate_weights_option,
     pair_of,
@@ -21,7 +22,8 @@ from alignment.options import (
     training_of,
 )
 from alignment.training.commands import TRAINING_COMMANDS
-from porting.tool import FILE, Tool, command_line, json_option, tool_options, verbose_option
+from porting.output import Output, output_options
+from porting.tool import FILE, Tool, command_line, tool_options
 
 
 @click.group(cls=Tool, context_settings={"help_option_names": ["-h", "--help"]})
@@ -38,32 +40,52 @@ def pit_align(debug: bool) -> None:
     """
 
 
-def _step_command(name: str, steps: tuple[str, ...], text: str) -> None:
+def _step_command(name: str, steps: tuple[str, ...], text: str, example: str) -> None:
     """Add a command that aligns these steps; none stands for all."""
 
-    @pit_align.command(name, help=text)
+    @pit_align.command(name, help=f"{text}\n\n\b\npit-align {name} {example}")
     @pair_options
     @candidate_weights_option
-    @verbose_option
     @html_option
-    @json_option
-    def run(out: Path | None, verbose: bool, html: Path | None, as_json: bool, **given: Any) -> None:
-        from alignment.report.progress import showing_progress
-        from alignment.run import align
+    @output_options(verbose=EVERY_QUANTITY)
+    def run(out: Path | None, html: Path | None, output: Output, **given: Any) -> None:
+        from alignment.running import align
 
         pair = pair_of(given)
         settings = settings_of(steps, given)
-        with showing_progress() as progress:
-            found = align(pair, out or Path("logs") / pair.name, settings, progress=progress, command=command_line())
-        show([found], as_json=as_json, verbose=verbose, html=html)
+        folder = out or Path("logs") / pair.name
+        with output.sides() as progress:
+            found = align(pair, folder, settings, progress=progress, command=command_line())
+        show([found], output, html=html, details=details_of(found, folder))
 
 
-_step_command("forward", ("forward",), "Align the logits, every stage and the parameters.")
-_step_command("metric", ("metric",), "Align top-1 and top-5 accuracy, and the classes that each side predicts.")
-_step_command("loss", ("loss",), "Align cross entropy, label smoothing and soft-target cross entropy.")
-_step_command("bp", ("bp",), "Align the gradients of every parameter and the input, and the losses of the next steps.")
-_step_command("batchnorm", ("batchnorm",), "Align one step in training mode, and the running statistics after it.")
-_step_command("all", (), "Align all steps, one process a framework, both at the same time.")
+_STEP_COMMANDS = (
+    ("forward", "Align the logits, every stage and the parameters.", "--model pit_ti --weights pit_ti.pth"),
+    (
+        "metric",
+        "Align top-1 and top-5 accuracy, and the classes that each side predicts.",
+        "--model pit_ti --weights pit_ti.pth --inputs photographs.npz",
+    ),
+    ("loss", "Align cross entropy, label smoothing and soft-target cross entropy.", "--model pit_ti --dtype float64"),
+    (
+        "bp",
+        "Align the gradients of every parameter and the input, and the losses of the next steps.",
+        "--model pit_ti --candidate-weights pit_ti.pdparams --html pit_ti.html",
+    ),
+    (
+        "batchnorm",
+        "Align one step in training mode, and the running statistics after it.",
+        "--model regnety_160 --image-size 64 --batch-size 2",
+    ),
+)
+for _name, _text, _example in _STEP_COMMANDS:
+    _step_command(_name, (_name,), _text, _example)
+_step_command(
+    "all",
+    (),
+    "Align all steps, one process a framework, both at the same time.",
+    "--model pit_b --weights pit_b.pth --candidate-weights pit_b.pdparams --dtype both",
+)
 for _command in (*TRAINING_COMMANDS, bisect, diagnose, selftest):
     pit_align.add_command(_command)
 
@@ -73,15 +95,15 @@ for _command in (*TRAINING_COMMANDS, bisect, diagnose, selftest):
 @click.option("--backend", required=True, help="The framework whose side is run: torch, paddle, mindspore.")
 @pair_options
 @recipe_options
-def record(step: str, backend: str, out: Path | None, **given: Any) -> None:
+@output_options()
+def record(step: str, backend: str, out: Path | None, output: Output, **given: Any) -> None:
     """Run one side of STEP alone, to be compared elsewhere: a step, all, or training for all of training.
 
     \b
     pit-align record forward --backend torch --model pit_ti --device gpu --out torch-side
     pit-align record train --backend torch --model pit_ti --dtype float64 --data photographs --out torch-side
     """
-    from alignment.report.progress import showing_progress
-    from alignment.run import record as record_side
+    from alignment.running import record as record_side
     from alignment.steps.training import TRAINING_STEPS
     from alignment.training.run import Training
     from alignment.training.run import record as record_training
@@ -93,13 +115,13 @@ def record(step: str, backend: str, out: Path | None, **given: Any) -> None:
     if not of_training and training != Training():
         raise click.UsageError("--config, --set, --steps, --data and --teacher are for the check points of training")
     settings = settings_of(() if of_training or step == "all" else (step,), given)
-    with showing_progress() as progress:
+    with output.sides() as progress:
         if of_training:
             written = record_training(pair, role, folder, training, settings, progress=progress, command=command_line())
         else:
             written = record_side(pair, role, folder, settings, progress=progress, command=command_line())
-    for path in written:
-        click.echo(path)
+    paths = [str(path) for path in written]
+    output.show(lambda: "\n".join(paths), lambda: paths)
 
 
 @pit_align.command()
@@ -110,16 +132,14 @@ def record(step: str, backend: str, out: Path | None, **given: Any) -> None:
 )
 @click.option("--rtol", multiple=True, metavar="[KEY:]VALUE", help="Relative tolerance, likewise.")
 @click.option("--squeeze", is_flag=True, help="Let shapes differ by axes of length one.")
-@verbose_option
-@json_option
+@output_options(verbose=EVERY_QUANTITY)
 def compare(
     reference: Path,
     candidate: Path,
     atol: tuple[str, ...],
     rtol: tuple[str, ...],
     squeeze: bool,
-    verbose: bool,
-    as_json: bool,
+    output: Output,
 ) -> None:
     """Compare two recordings, or two .npy files of anybody's reprod_log.
 
@@ -131,9 +151,10 @@ def compare(
     from alignment.tolerance import Tolerances
 
     tolerances = Tolerances.parse(atol, rtol)
-    found = compare_paths(reference, candidate, tolerances=tolerances, squeeze=squeeze, command=command_line())
-    show([found], as_json=as_json, verbose=verbose)
+    with output.waiting("comparing"):
+        found = compare_paths(reference, candidate, tolerances=tolerances, squeeze=squeeze, command=command_line())
+    show([found], output)
 
 
-for _command in (gate, report, matrix, doctor):
+for _command in (gate, report, matrix, rules, doctor):
     pit_align.add_command(_command)

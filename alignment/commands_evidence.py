@@ -11,72 +11,72 @@ from typing import Any
 import click
 
 from alignment.options import candidate_weights_option, pair_of, pair_options, python_options, pythons_of, settings_of
-from porting.tool import DIFFERENT, FILE, command_line, json_option, print_json, verbose_option
+from porting.output import Output, output_options
+from porting.tool import DIFFERENT, FILE, command_line
 
 
 @click.command()
 @pair_options
 @candidate_weights_option
-@verbose_option
-@json_option
-def bisect(out: Path | None, verbose: bool, as_json: bool, **given: Any) -> None:
+@output_options(verbose="Show every module, not only those that are to blame.")
+def bisect(out: Path | None, output: Output, **given: Any) -> None:
     """Name every module that differs by itself: each is run end to end, and alone on what the reference's was given.
 
     \b
     pit-align bisect --model pit_ti --candidate mindspore
     pit-align bisect --pair my_pair.py --batch-size 2
     """
-    _search(out, verbose, as_json, given, hypotheses=False)
+    _search(out, output, given, hypotheses=False)
 
 
 @click.command()
 @pair_options
 @candidate_weights_option
-@verbose_option
-@json_option
-def diagnose(out: Path | None, verbose: bool, as_json: bool, **given: Any) -> None:
+@output_options(verbose="Show every module, not only those that are to blame.")
+def diagnose(out: Path | None, output: Output, **given: Any) -> None:
     """Bisect, then try known mistakes on everything that differs until one explains it down to rounding.
 
     \b
     pit-align diagnose --model pit_b --weights pit_b.pth --candidate-weights pit_b.pdparams --batch-size 1
     """
-    _search(out, verbose, as_json, given, hypotheses=True)
+    _search(out, output, given, hypotheses=True)
 
 
-def _search(out: Path | None, verbose: bool, as_json: bool, given: dict[str, Any], *, hypotheses: bool) -> None:
-    from rich.console import Console
-
+def _search(out: Path | None, output: Output, given: dict[str, Any], *, hypotheses: bool) -> None:
     from alignment.bisect import bisect as search
     from alignment.report.bisection import print_bisection
-    from alignment.report.progress import showing_progress
 
     pair = pair_of(given)
     settings = settings_of((), given)
     folder = out or Path("logs") / f"{pair.name}-{'diagnose' if hypotheses else 'bisect'}"
-    with showing_progress() as progress:
+    with output.sides() as progress:
         found = search(pair, folder, settings, hypotheses=hypotheses, progress=progress, command=command_line())
-    print_json(found.to_json()) if as_json else print_bisection(found, Console(), verbose=verbose)
+    output.show(lambda: print_bisection(found, output.console(), verbose=output.verbose), found.to_json)
     if found.diverges:
         raise SystemExit(DIFFERENT)
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="A few faults and correct runs, in about a minute.")
+@click.option("--quick", is_flag=True, help="A few faults and correct runs, in one to three minutes.")
 @click.option("--seeds", type=click.IntRange(min=0), help="Correct runs of each model; 25 by default.")
+@click.option("--step", "steps", multiple=True, metavar="STEP", help="Only the faults of this step; may be repeated.")
 @click.option("--out", type=FILE, help="Where results go, and are taken up again from; logs/selftest/ by default.")
 @python_options
-@verbose_option
-@json_option
-def selftest(quick: bool, seeds: int | None, out: Path | None, verbose: bool, as_json: bool, **given: Any) -> None:
+@output_options(verbose="Show every fault, not only those that were not found in full.")
+def selftest(
+    quick: bool, seeds: int | None, steps: tuple[str, ...], out: Path | None, output: Output, **given: Any
+) -> None:
     """Put known faults into correct candidates and run correct ones often: what is found, and who is accused.
 
     A run that was interrupted goes on where it was. Exits 1 when a fault went unseen or a correct pair was accused.
+
+    \b
+    pit-align selftest --quick
+    pit-align selftest --seeds 5 --out selftest --json
+    pit-align selftest --step train --step optimizer --seeds 0 --out selftest
     """
     from dataclasses import replace
 
-    from rich.console import Console
-
-    from alignment.report.progress import showing_progress
     from alignment.report.selftest import print_selftest
     from alignment.selftest import Plan
     from alignment.selftest import selftest as prove
@@ -85,9 +85,10 @@ def selftest(quick: bool, seeds: int | None, out: Path | None, verbose: bool, as
     settings = Settings(pythons=pythons_of(given))
     plan = Plan.quick(settings) if quick else Plan(settings=settings)
     plan = plan if seeds is None else replace(plan, seeds=seeds)
+    plan = plan.of_steps(steps) if steps else plan
     folder = out or Path("logs") / ("selftest-quick" if quick else "selftest")
-    with showing_progress() as progress:
+    with output.sides() as progress:
         result = prove(folder, plan, progress=progress, command=command_line())
-    print_json(result.to_json()) if as_json else print_selftest(result, Console(), verbose=verbose)
+    output.show(lambda: print_selftest(result, output.console(), verbose=output.verbose), result.to_json)
     if not result.passed:
         raise SystemExit(DIFFERENT)

@@ -5,25 +5,40 @@ Everything heavy is imported by the command that needs it, so `--help` loads no 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from alignment.options import dtype_option, python_options, pythons_of, settings_of, size_options, trial_options
-from porting.tool import DIFFERENT, FILE, command_line, force_option, json_option, print_json, verbose_option
+from porting.completion import complete_models
+from porting.output import Output, output_options, print_json
+from porting.tool import DIFFERENT, FILE, command_line, force_option
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from alignment.report.details import Details
     from alignment.report.model import Report
 
 html_option = click.option("--html", type=FILE, metavar="FILE", help="Write the report as one HTML page, too.")
+EVERY_QUANTITY = "Show every quantity, not only the worst."
 
 
-def show(reports: Sequence[Report], *, as_json: bool, verbose: bool, html: Path | None = None) -> None:
-    """Print reports, as a JSON list where they are several, and exit 1 on a divergence."""
+def show(
+    reports: Sequence[Report],
+    output: Output,
+    *,
+    html: Path | None = None,
+    details: Callable[[], Sequence[Details]] = tuple,
+) -> None:
+    """Print reports, as a JSON list where they are several, and exit 1 on a divergence.
+
+    Args:
+        reports: What to show.
+        output: How to print them.
+        html: Where to write the page, if it is wanted.
+        details: What the recordings behind each report show, for the page.
+    """
     from alignment.fields import encode
     from alignment.report.model import DIVERGENCE, dumps
     from alignment.report.terminal import print_report
@@ -31,40 +46,83 @@ def show(reports: Sequence[Report], *, as_json: bool, verbose: bool, html: Path 
     if html is not None:
         from alignment.report.html import write_html
 
-        write_html(reports, html)
-    if as_json:
+        with output.waiting("writing the page"):
+            write_html(reports, html, details=details())
+    if output.as_json:
         click.echo(dumps(reports[0]), nl=False) if len(reports) == 1 else print_json(encode(list(reports)))
     else:
         for number, report in enumerate(reports):
-            if number:
+            if number and not output.quiet:
                 click.echo()
-            print_report(report, console(), verbose=verbose)
+            print_report(report, output.console(), verbose=output.verbose)
     if any(report.verdict == DIVERGENCE for report in reports):
         raise SystemExit(DIFFERENT)
 
 
-def console() -> Console:
-    """Where people read: rich finds out about its width and colours."""
-    from rich.console import Console
+def details_of(report: Report, folder: Path) -> Callable[[], list[Details]]:
+    """What the page shows of a run that has just ended."""
 
-    return Console()
+    def details() -> list[Details]:
+        from alignment.report.details import collect
+
+        return [collect(report, folder)]
+
+    return details
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=FILE, metavar="REPORT...")
 @html_option
-@verbose_option
-@json_option
-def report(files: tuple[Path, ...], html: Path | None, verbose: bool, as_json: bool) -> None:
+@click.option(
+    "--diagnosis",
+    "diagnoses",
+    multiple=True,
+    type=FILE,
+    metavar="FILE",
+    help="A bisection.json of bisect or diagnose, shown in the page with the report of its model.",
+)
+@click.option(
+    "--quantity",
+    "quantities",
+    multiple=True,
+    metavar="KEY",
+    help="Show how the errors of this quantity's elements are distributed; a pattern as in a shell.",
+)
+@output_options(verbose=EVERY_QUANTITY)
+def report(
+    files: tuple[Path, ...],
+    html: Path | None,
+    diagnoses: tuple[Path, ...],
+    quantities: tuple[str, ...],
+    output: Output,
+) -> None:
     """Show every REPORT again, and write one HTML page about all of them; exit 1 if one says divergence.
+
+    Where the recordings of a run lie beside its report, the page also shows how the errors of single elements are
+    distributed, the elements that differ most, and the courses of training.
 
     \b
     pit-align report logs/pit_ti/report.json --html pit_ti.html
     pit-align report logs/*/report.json --html all.html
+    pit-align report logs/pit_ti/report.json --html pit_ti.html --quantity 'bp/gradient/head.*'
+    pit-align report logs/pit_ti/report.json --html pit_ti.html --diagnosis logs/pit_ti-diagnose/bisection.json
     """
     from alignment.report.model import read_report
 
-    show([read_report(path) for path in files], as_json=as_json, verbose=verbose, html=html)
+    if (diagnoses or quantities) and html is None:
+        raise click.UsageError("--diagnosis and --quantity are for the page: give --html FILE, too")
+    reports = [read_report(path) for path in files]
+
+    def details() -> list[Details]:
+        from alignment.report.details import collect, diagnosis_of
+
+        found = diagnosis_of(diagnoses, reports)
+        return [
+            collect(report, file.parent, quantities, found.get(report.model))
+            for file, report in zip(files, reports, strict=True)
+        ]
+
+    show(reports, output, html=html, details=details)
 
 
 @click.command()
@@ -82,8 +140,8 @@ def report(files: tuple[Path, ...], html: Path | None, verbose: bool, as_json: b
 @click.option("--github", is_flag=True, help="Annotate the job on GitHub, and append to its summary.")
 @click.option("--init", is_flag=True, help="Write the configuration from these reports instead.")
 @force_option
-@json_option
-def gate(files: tuple[Path, ...], config: Path | None, init: bool, force: bool, as_json: bool, **outputs: Any) -> None:
+@output_options(verbose="Show every failure and every waiver, not only the first.")
+def gate(files: tuple[Path, ...], config: Path | None, init: bool, force: bool, output: Output, **outputs: Any) -> None:
     """Hold every REPORT against reviewed thresholds; exit 1 if one is exceeded.
 
     \b
@@ -96,28 +154,30 @@ def gate(files: tuple[Path, ...], config: Path | None, init: bool, force: bool, 
     from alignment.report.terminal import print_gate
 
     if init:
-        _init(files, config, force)
+        _init(files, config, force, output)
         return
     outcomes = hold(files, config, outputs.pop("against"))
-    if as_json:
+    if output.as_json:
         print_json(to_json(outcomes))
     else:
         for outcome in outcomes:
-            print_gate(outcome.result, console(), name=outcome.name if len(outcomes) > 1 else "")
+            name = outcome.name if len(outcomes) > 1 else ""
+            print_gate(outcome.result, output.console(), name=name, verbose=output.verbose)
     for line in publish(outcomes, Outputs(**outputs)):
-        click.echo(line, err=as_json)
+        click.echo(line, err=output.as_json)
     if not passed(outcomes):
         raise SystemExit(DIFFERENT)
 
 
-def _init(files: tuple[Path, ...], config: Path | None, force: bool) -> None:
+def _init(files: tuple[Path, ...], config: Path | None, force: bool, output: Output) -> None:
     from alignment.gate_config import CONFIG
     from alignment.gate_init import write_config
     from alignment.report.model import read_report
 
     path = config or Path(CONFIG)
     write_config([read_report(file) for file in files], path, force=force)
-    click.echo(f"{path}: written from {len(files)} report{'' if len(files) == 1 else 's'}; review it and commit it")
+    said = f"{path}: written from {len(files)} report{'' if len(files) == 1 else 's'}; review it and commit it"
+    output.show(lambda: said, lambda: {"written": str(path), "reports": len(files)})
 
 
 @click.command()
@@ -129,8 +189,8 @@ def _init(files: tuple[Path, ...], config: Path | None, force: bool) -> None:
     help="The framework that ports run in.",
 )
 @python_options
-@json_option
-def doctor(candidate: str, as_json: bool, **given: Any) -> None:
+@output_options(verbose="Say what is the matter with frameworks that are not needed, too.")
+def doctor(candidate: str, output: Output, **given: Any) -> None:
     """Say what every interpreter has, what is missing, and the command that installs it; exit 1 if it is needed.
 
     \b
@@ -140,14 +200,15 @@ def doctor(candidate: str, as_json: bool, **given: Any) -> None:
     from alignment.doctor import diagnose, healthy
     from alignment.report.doctor import print_doctor, to_json
 
-    patients = diagnose(pythons_of(given), ("torch", candidate))
-    print_json(to_json(patients)) if as_json else print_doctor(patients, console())
+    with output.waiting("asking the interpreters"):
+        patients = diagnose(pythons_of(given), ("torch", candidate))
+    output.show(lambda: print_doctor(patients, output.console(), verbose=output.verbose), lambda: to_json(patients))
     if not healthy(patients):
         raise SystemExit(DIFFERENT)
 
 
 @click.command()
-@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.argument("models", nargs=-1, metavar="[MODEL]...", shell_complete=complete_models)
 @click.option("--step", "steps", multiple=True, help="A check point; all by default. Repeat for several.")
 @size_options
 @trial_options
@@ -159,35 +220,34 @@ def doctor(candidate: str, as_json: bool, **given: Any) -> None:
 @click.option("--fresh", is_flag=True, help="Run again what has passed and has not changed.")
 @click.option("--keep", is_flag=True, help="Keep recordings and weights, which take gigabytes.")
 @html_option
-@json_option
-def matrix(models: tuple[str, ...], html: Path | None, as_json: bool, out: Path, **given: Any) -> None:
+@output_options(verbose="Show every model's report, too.")
+def matrix(models: tuple[str, ...], html: Path | None, output: Output, out: Path, **given: Any) -> None:
     """Align many MODELs, as in a shell ('pit_*'), all by default, and report on them together.
 
     What has passed before and has not changed is not run again. A model that cannot run does not stop the others.
 
-    
+    \b
     pit-align matrix --html matrix.html
     pit-align matrix 'pit_*' deit_base --step forward --step bp --dtype both
     pit-align matrix --shard 2/3 --out logs/matrix
     """
     from alignment import matrix as matrices
     from alignment.report.matrix import print_matrix
-    from alignment.report.progress import showing_progress
 
     form = {name: given.pop(name) for name in ("image_size", "num_classes", "candidate")}
     shard, fresh, keep = (given.pop(name) for name in ("shard", "fresh", "keep"))
-    chosen = matrices.chosen(models)
+    chosen = matrices.chosen(models, form)
     chosen = chosen if shard is None else matrices.shard(chosen, shard, form)
     plan = matrices.Matrix(chosen, settings_of(given.pop("steps"), given), form, keep=keep, fresh=fresh)
-    with showing_progress() as progress:
-        results = matrices.align_all(
-            plan, out, progress=progress, announce=lambda line: click.echo(line, err=True), command=command_line()
-        )
+    with output.sides() as progress:
+        results = matrices.align_all(plan, out, progress=progress, announce=output.note, command=command_line())
     if html is not None:
         from alignment.report.html import write_html
 
         problems = {found.model: found.problem for found in results if found.report is None}
         write_html([found.report for found in results if found.report is not None], html, problems=problems)
-    print_json(matrices.to_json(results)) if as_json else print_matrix(results, console())
+    output.show(
+        lambda: print_matrix(results, output.console(), verbose=output.verbose), lambda: matrices.to_json(results)
+    )
     if code := matrices.exit_code(results):
         raise SystemExit(code)

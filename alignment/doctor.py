@@ -124,7 +124,7 @@ def examine(framework: str, needed: bool, python: str, found: Mapping[str, Any])
 
 def _ask(framework: str, python: str, needed: bool) -> Patient:
     try:
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(
             [python, str(_PROBE), framework], capture_output=True, text=True, timeout=_SECONDS, check=False
         )
     except OSError as error:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alignment.errors import AlignmentError, FileError
-from alignment.gate import gate
+from alignment.gate_check import gate
 from alignment.gate_config import find_config, load_config
 from alignment.report.gate_outputs import Outcome, to_annotations, to_junit, to_markdown
 from alignment.report.model import Report, read_report
@@ -33,7 +33,11 @@ class Outputs:
     github: bool = False
 
 
-def hold(files: Sequence[Path], config: Path | None = None, baselines: Sequence[Path] = ()) -> list[Outcome]:
+def hold(
+    files: Sequence[str | os.PathLike[str]],
+    config: str | os.PathLike[str] | None = None,
+    baselines: Sequence[str | os.PathLike[str]] = (),
+) -> list[Outcome]:
     """Hold reports against one configuration, each against the baseline of its model, too.
 
     Args:
@@ -88,7 +92,7 @@ def _summarise(text: str) -> None:
         raise FileError(path, f"the job's summary cannot be written: {error.strerror}") from None
 
 
-def _by_model(files: Sequence[Path]) -> dict[str, Report]:
+def _by_model(files: Sequence[str | os.PathLike[str]]) -> dict[str, Report]:
     found: dict[str, Report] = {}
     for file in files:
         report = read_report(file)

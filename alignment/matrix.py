@@ -18,7 +18,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from alignment import pairs, run
+from alignment import pairs, running
 from alignment.errors import AlignmentError, FileError, NothingComparedError
 from alignment.pair import Pair
 from alignment.processes import Progress
@@ -36,7 +36,7 @@ SUMMARY_FILE = "matrix.json"
 _CELL_FILE = "cell.json"
 _ROOT = Path(__file__).resolve().parents[1]
 _CODE = ("alignment", "paddle_impl", "porting", "recipe", "reference_torch")
-_BULKY = (run.RECORDINGS, "weights", "inputs.safetensors", "*_torch.npy", "*_paddle.npy")
+_BULKY = (running.RECORDINGS, "weights", "inputs.safetensors", "*_torch.npy", "*_paddle.npy")
 _DIVERGED, _COULD_NOT_RUN, _NOTHING = 1, 3, 5
 
 
@@ -45,7 +45,7 @@ class Matrix:
     """What is to be aligned.
 
     Attributes:
-        models: Names in `alignment.pairs.NAMES`, in the order in which they run.
+        models: Names as `alignment.pairs.build` takes them, in the order in which they run.
         settings: Steps, precisions, device and so on, of all of them; weights are random.
         form: Keyword arguments of `alignment.pairs.build`: `image_size`, `num_classes`, `candidate`.
         keep: Keep recordings and weights, which take gigabytes; reports and logs are always kept.
@@ -80,16 +80,21 @@ class Result:
     applies: bool = True
 
 
-def chosen(patterns: Sequence[str]) -> tuple[str, ...]:
-    """The models that patterns name, as in a shell, in the toolkit's order; all without a pattern.
+def chosen(patterns: Sequence[str], form: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+    """The models that patterns name, as in a shell, in the toolkit's order; all that are published without a pattern.
+
+    Args:
+        patterns: `pit_*`, `deit_base@384`.
+        form: As in `Matrix`; an image size in it leaves out the models that are the same but for theirs.
 
     Raises:
         UnknownNameError: A pattern names none; the nearest model is named.
     """
+    names = pairs.NAMES if (form or {}).get("image_size") else pairs.PUBLISHED
     for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in pairs.NAMES):
-            raise unknown("model", pattern, pairs.NAMES)
-    return tuple(name for name in pairs.NAMES if not patterns or any(fnmatchcase(name, found) for found in patterns))
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise unknown("model", pattern, names)
+    return tuple(name for name in names if not patterns or any(fnmatchcase(name, found) for found in patterns))
 
 
 def shard(models: Sequence[str], which: str, form: Mapping[str, Any]) -> tuple[str, ...]:
@@ -131,7 +136,7 @@ def align_all(
         progress: Called as the sides of a model report.
         announce: Called with a line when a model begins and when it is done.
         command: The command line, for the reports.
-        align: What aligns one pair; `alignment.run.align` by default.
+        align: What aligns one pair; `alignment.running.align` by default.
     """
     built = {model: _pair(model, matrix.form) for model in matrix.models}
     code = _digest_of_code()
@@ -141,7 +146,7 @@ def align_all(
     clock = _Clock(sum(_cost(built[model]) for model in left))
     for number, model in enumerate(left, 1):
         announce(f"[{number}/{len(left)}] {model}{clock.remaining()}")
-        results[model] = _run(built[model], out / model, matrix, keys[model], align or run.align, progress, command)
+        results[model] = _run(built[model], out / model, matrix, keys[model], align or running.align, progress, command)
         clock.done(_cost(built[model]))
         _write_summary(results, out)
     done = [found for model in matrix.models if (found := results.get(model)) is not None]
@@ -222,7 +227,7 @@ def _before(folder: Path, key: str, model: str) -> Result | None:
     """The outcome of an earlier run, if it passed and nothing has changed since."""
     try:
         cell = json.loads((folder / _CELL_FILE).read_text(encoding="utf-8"))
-        report = read_report(folder / run.REPORT_FILE)
+        report = read_report(folder / running.REPORT_FILE)
     except (OSError, ValueError, FileError):
         return None
     if not isinstance(cell, dict) or cell.get("key") != key or not report.passed:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from porting.completion import complete_models
 from porting.options import SOURCE
 from porting.tool import FILE, Command, options
 
@@ -52,7 +53,7 @@ trial_options = options(
 )
 """On what, and how exactly."""
 _model_options = options(
-    click.option("--model", help="A model that `pit-port list` names."),
+    click.option("--model", shell_complete=complete_models, help="A model that `pit-port list` names."),
     click.option("--pair", metavar="FILE[:NAME]", help="A pair declared in a Python file instead."),
     size_options,
     click.option("--weights", type=SOURCE, metavar="FILE", help="Checkpoint in any format, layout; random by default."),
@@ -93,6 +94,8 @@ def pair_of(given: dict[str, Any]) -> Pair:
     candidate = given.pop("candidate")
     if (model is None) == (declaration is None):
         raise click.UsageError("give either --model or --pair")
+    if declaration and (size or classes):
+        raise click.UsageError("--image-size and --num-classes are for --model: a pair says its own")
     return (
         load_pair(declaration)
         if declaration

@@ -135,7 +135,7 @@ class _Process:
         environment = {name: value for name, value in changed.items() if value is not None}
         with launch.log.open("wb") as log:
             try:
-                return subprocess.Popen(  # noqa: S603
+                return subprocess.Popen(
                     [launch.python, str(_BOOTSTRAP), place, launch.module, *launch.arguments],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
@@ -149,7 +149,7 @@ class _Process:
                 ) from None
 
     def _listen(self) -> None:
-        assert self._popen.stdout is not None  # noqa: S101
+        assert self._popen.stdout is not None  # noqa: S101 - it was opened with a pipe
         for line in self._popen.stdout:
             event = _parse(line)
             if event is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.text import Text
@@ -34,6 +34,19 @@ def print_bisection(bisection: Bisection, console: Console, *, verbose: bool = F
         console.print(part)
 
 
+def print_findings(findings: Sequence[Finding], console: Console) -> None:
+    """Print what is to blame, with its likely causes.
+
+    Args:
+        findings: Known mistakes were tried on them.
+        console: Where.
+    """
+    for number, finding in enumerate(findings, 1):
+        console.print()
+        for part in _finding(number, finding, diagnosed=True):
+            console.print(part)
+
+
 def _parts(bisection: Bisection, verbose: bool) -> Iterator[Text]:
     style = "bold red" if bisection.diverges else "bold green"
     word = "DIVERGES" if bisection.diverges else "NOTHING DIVERGES"
@@ -60,7 +73,8 @@ def _finding(number: int, finding: Finding, diagnosed: bool) -> Iterator[Text]:
     name = finding.path or "the model itself"
     where = "" if finding.candidate == finding.path else f", {finding.candidate} in the candidate"
     mode = "" if finding.mode == "eval" else ", in training mode"
-    yield Text.assemble(f"{number}. {finding.kind} ", (name, "bold red"), f"{where}{mode}, {finding.direction}")
+    mode = "" if finding.kind == "quantity" else f"{mode}, {finding.direction}"
+    yield Text.assemble(f"{number}. {finding.kind} ", (name, "bold red"), f"{where}{mode}")
     for evidence in finding.evidence[:4]:
         yield Text(f"   {evidence.what}: {evidence.reason}", style="dim" if evidence.error is None else "")
     for cause in finding.causes[:1]:

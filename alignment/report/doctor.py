@@ -14,10 +14,13 @@ from alignment.fields import encode
 _STYLES = {"missing": "bold red", "bad": "bold red", "note": "yellow"}
 
 
-def print_doctor(patients: Sequence[Patient], console: Console) -> None:
-    """Print one paragraph a framework, and what helps below each of its problems."""
+def print_doctor(patients: Sequence[Patient], console: Console, *, verbose: bool = False) -> None:
+    """Print one paragraph a framework, and what helps below each of its problems.
+
+    Those of a framework that is neither usable nor needed are told where `verbose` asks for them.
+    """
     for patient in patients:
-        for line in _lines(patient):
+        for line in _lines(patient, verbose):
             console.print(line, soft_wrap=True)
     good = healthy(patients)
     said = ("ready to align", "bold green") if good else ("something that is needed is missing", "bold red")
@@ -32,7 +35,7 @@ def to_json(patients: Sequence[Patient]) -> dict[str, Any]:
     }
 
 
-def _lines(patient: Patient) -> Iterator[Text]:
+def _lines(patient: Patient, verbose: bool) -> Iterator[Text]:
     word, style = _state(patient)
     interpreter = f"Python {patient.version}, {patient.python}" if patient.version else patient.python
     yield Text.assemble((f"{patient.framework:<10}", "bold"), (word, style), f"  {interpreter}")
@@ -40,7 +43,7 @@ def _lines(patient: Patient) -> Iterator[Text]:
         yield Text(f"  packages  {', '.join(f'{name} {version}' for name, version in patient.versions.items())}")
     if patient.devices:
         yield Text(f"  runs on   {'; '.join(_facts(patient))}")
-    if patient.usable or patient.needed:
+    if patient.usable or patient.needed or verbose:
         for problem in patient.problems:
             yield Text.assemble(f"  {problem.level:<8}  ", (problem.summary, _STYLES[problem.level]))
             if problem.fix:

@@ -12,7 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from alignment.fields import encode
-from alignment.gate import Failure, GateResult, Waived
+from alignment.gate_check import Failure, GateResult, Waived
 from alignment.report.headline import headline
 from alignment.report.model import STRENGTH, Report
 

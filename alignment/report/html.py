@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alignment.errors import AlignmentError
+from alignment.findings import Bisection
 from alignment.report import charts
+from alignment.report.details import Details, Distribution
+from alignment.report.drawings import CourseDrawing, HistogramDrawing, draw_course, draw_histogram
 from alignment.report.headline import badness, headline
 from alignment.report.model import DIVERGENCE, STRENGTH, Report, Row, Verdict, overall
 from alignment.writing import write_text
@@ -92,6 +95,9 @@ class Section:
         lines: All rows.
         sides: Names of the environments.
         settings: The environments.
+        histograms: Chosen quantities with the distribution of their elements' errors.
+        courses: What changes as training goes on.
+        diagnosis: What was found to be to blame; None where nobody looked.
     """
 
     anchor: str
@@ -108,23 +114,37 @@ class Section:
     lines: tuple[Line, ...]
     sides: tuple[str, ...]
     settings: tuple[Setting, ...]
+    histograms: tuple[tuple[Distribution, HistogramDrawing], ...]
+    courses: tuple[CourseDrawing, ...]
+    diagnosis: Bisection | None
 
 
-def render(reports: Sequence[Report], *, title: str = "", problems: Mapping[str, str] | None = None) -> str:
+def render(
+    reports: Sequence[Report],
+    *,
+    details: Sequence[Details] = (),
+    title: str = "",
+    problems: Mapping[str, str] | None = None,
+) -> str:
     """One page about one report or several.
 
     Args:
         reports: In the order of the page.
+        details: What the recordings behind each show; none by default.
         title: What the page is called; by default after the model or their number.
         problems: Models that could not be aligned, and why.
 
     Raises:
-        AlignmentError: There is nothing to show, or Jinja2 is not installed.
+        AlignmentError: There is nothing to show.
     """
     problems = problems or {}
     if not reports and not problems:
         raise AlignmentError("no report was given, so there is nothing to render")
-    sections = tuple(_section(report, f"report-{number}") for number, report in enumerate(reports, 1))
+    behind = list(details) or [Details()] * len(reports)
+    sections = tuple(
+        _section(report, found, f"report-{number}")
+        for number, (report, found) in enumerate(zip(reports, behind, strict=True), 1)
+    )
     verdict = min((report.verdict for report in reports), key=STRENGTH.__getitem__, default=DIVERGENCE)
     steps = tuple(dict.fromkeys(step for report in reports for step in report.steps))
     dtypes = tuple(dict.fromkeys(dtype for section in sections for dtype in section.dtypes))
@@ -154,23 +174,22 @@ def write_html(
     reports: Sequence[Report],
     path: str | os.PathLike[str],
     *,
+    details: Sequence[Details] = (),
     title: str = "",
     problems: Mapping[str, str] | None = None,
 ) -> None:
     """Write `render`'s page, atomically.
 
     Raises:
-        AlignmentError: There is nothing to show, or Jinja2 is not installed.
+        AlignmentError: There is nothing to show.
         FileError: The file cannot be written.
     """
-    write_text(render(reports, title=title, problems=problems), path, "the page")
+    write_text(render(reports, details=details, title=title, problems=problems), path, "the page")
 
 
 def _environment() -> Environment:
-    try:
-        from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    except ModuleNotFoundError:
-        raise AlignmentError("an HTML report needs Jinja2: `pip install 'pit-port[report]'`") from None
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -178,11 +197,13 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=_number, margin=_margin, share=_share, sign=SIGNS.__getitem__, slug=_slug)
+    environment.filters.update(
+        number=_number, value=_value, margin=_margin, share=_share, sign=SIGNS.__getitem__, slug=_slug
+    )
     return environment
 
 
-def _section(report: Report, anchor: str) -> Section:
+def _section(report: Report, details: Details, anchor: str) -> Section:
     dtypes = tuple(dict.fromkeys(row.dtype for row in report.rows))
     failures = sorted(report.failures, key=badness, reverse=True)
     sides = tuple(report.environments)
@@ -204,6 +225,9 @@ def _section(report: Report, anchor: str) -> Section:
         settings=tuple(
             Setting(name, tuple(report.environments[side].get(name, "-") for side in sides)) for name in names
         ),
+        histograms=tuple((each, draw_histogram(each)) for each in details.distributions),
+        courses=tuple(map(draw_course, details.courses)),
+        diagnosis=details.diagnosis,
     )
 
 
@@ -249,6 +273,11 @@ def _is_equal(row: Row) -> bool:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else "0" if value == 0 else f"{value:.1e}"
+
+
+def _value(value: float) -> str:
+    """A number of one side, with the digits of float32."""
+    return f"{value:.9g}"
 
 
 def _margin(value: float | None) -> str:

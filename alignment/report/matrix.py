@@ -10,12 +10,13 @@ from rich.text import Text
 from alignment.matrix import Result
 from alignment.report.headline import headline
 from alignment.report.model import DIVERGENCE, WITHIN_TOLERANCE
+from alignment.report.terminal import print_report
 
 _VERDICT = len(WITHIN_TOLERANCE)
 
 
-def print_matrix(results: Sequence[Result], console: Console) -> None:
-    """Print one line a model: its verdict, why, and how long it took."""
+def print_matrix(results: Sequence[Result], console: Console, *, verbose: bool = False) -> None:
+    """Print one line a model: its verdict, why, and how long it took; and with `verbose`, every report below."""
     width = max((len(found.model) for found in results), default=0)
     for found in results:
         word, style = _state(found)
@@ -25,6 +26,9 @@ def print_matrix(results: Sequence[Result], console: Console) -> None:
             (f"{found.model:<{width}}  ", "bold"), (f"{word:<{_VERDICT}}", style), f"  {when:>6}  {said}"
         )
         console.print(line, soft_wrap=True)
+    for report in (found.report for found in results if verbose and found.report is not None):
+        console.print()
+        print_report(report, console)
 
 
 def _state(found: Result) -> tuple[str, str]:

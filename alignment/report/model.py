@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 
 from alignment.errors import FieldError, FileError
 from alignment.fields import decode, encode
+from alignment.reprod_check import MeanCheck
 from alignment.writing import write_text
 
 Verdict: TypeAlias = Literal["same function", "rounding", "within tolerance", "divergence"]
@@ -46,6 +47,7 @@ class Row:
         limit: The largest admissible `margin` where there is a floor, else the largest admissible `rel_l2`.
         verdict: What follows.
         reason: Why, in words.
+        reprod_log: What reprod_log's own check says of the same arrays, where files of reprod_log are compared.
     """
 
     key: str
@@ -61,6 +63,7 @@ class Row:
     floor: float | None = None
     margin: float | None = None
     limit: float | None = None
+    reprod_log: MeanCheck | None = None
 
 
 @dataclass(frozen=True, slots=True)

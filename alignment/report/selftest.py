@@ -10,8 +10,8 @@ from rich.text import Text
 
 from alignment.results import FaultResult, Selftest, count
 
-_COLUMNS = "{:<12}{:>8}{:>10}{:>11}{:>8}{:>12}{:>13}"
-_TITLES = ("step", "faults", "detected", "localised", "named", "reprod_log", "np.allclose")
+_COLUMNS = "{:<16}{:>6}{:>10}{:>11}{:>7}{:>7}{:>11}{:>12}"
+_TITLES = ("step", "faults", "detected", "localised", "named", "gated", "reprod_log", "np.allclose")
 
 
 def print_selftest(result: Selftest, console: Console, *, verbose: bool = False) -> None:
@@ -49,13 +49,14 @@ def _parts(result: Selftest, verbose: bool) -> Iterator[Text]:
         yield Text(line, style="underline" if number == 0 else "")
     yield Text()
     for fault in result.faults:
-        if verbose or not (fault.detected and fault.localised and fault.named):
+        if verbose or not (fault.detected and fault.localised and fault.named and fault.gated):
             yield _fault(fault)
     yield from _correct(result)
 
 
 def _fault(fault: FaultResult) -> Text:
     marks = [("detected", fault.detected), ("localised", fault.localised), ("named", fault.named)]
+    marks += [] if fault.gated else [("gated", False)]
     said = [word if done else f"NOT {word}" for word, done in marks]
     found = ", ".join(name or "the model" for name in fault.guilty[:4]) or "nothing"
     causes = ", ".join(cause for cause in fault.causes[:3] if cause) or "no cause"
@@ -67,9 +68,10 @@ def _correct(result: Selftest) -> Iterator[Text]:
     if not result.correct:
         return
     margin = max(each.margin for each in result.correct)
+    pairs = {each.name.partition(":")[0] for each in result.correct}
     models = sorted({each.model for each in result.correct})
     yield Text(
-        f"{result.runs} correct runs of {len(result.correct)} pairs ({', '.join(models)}): "
+        f"{result.runs} correct runs of {len(pairs)} pairs ({', '.join(models)}): "
         f"{len(result.accused)} accused; the largest float32 error is {margin:.2g} times the noise floor"
     )
     measured = [each for each in result.correct if each.objections is not None]

@@ -8,7 +8,7 @@ from itertools import groupby
 from rich.console import Console
 from rich.text import Text
 
-from alignment.gate import GateResult
+from alignment.gate_check import GateResult
 from alignment.report.headline import badness, headline
 from alignment.report.model import (
     DIVERGENCE,
@@ -20,6 +20,7 @@ from alignment.report.model import (
     Row,
     Verdict,
 )
+from alignment.report.reprod_log import disagree, reprod_log_lines
 from porting.names import fold
 
 _STYLES: dict[Verdict, str] = {
@@ -34,7 +35,7 @@ _REASONS = 12
 _COLUMNS = " {:>7}  {:>7}  {:>7}  {:>7}  {:>7}  {}"
 _TITLES = ("mean", "max", "rel. L2", "noise", "margin", "verdict")
 _VERDICT = len(WITHIN_TOLERANCE)
-_NARROWEST = 20
+_NARROWEST = 18
 _PLURALS = {"loss": "losses", "integers": "integer arrays", "weights": "weight tensors"}
 
 
@@ -51,22 +52,26 @@ def print_report(report: Report, console: Console, *, verbose: bool = False) -> 
         console.print(part)
 
 
-def print_gate(result: GateResult, console: Console, *, name: str = "") -> None:
-    """Print a gate's outcome: the verdict, of the report of this name, then every failure, then what is waived."""
+def print_gate(result: GateResult, console: Console, *, name: str = "", verbose: bool = False) -> None:
+    """Print a gate's outcome: the verdict, of the report of this name, then the failures, then what is waived.
+
+    Only `verbose` names them all.
+    """
+    shown = None if verbose else _REASONS
     head = f"{name}: " if name else ""
     if result.passed:
         said = f"  {result.checked} rows held against thresholds"
         console.print(Text.assemble(head, ("PASSED", "bold green"), said))
     else:
         console.print(Text.assemble(head, ("FAILED", "bold red"), f"  {_count(len(result.failures), 'failure')}"))
-    for failure in result.failures[:_REASONS]:
+    for failure in result.failures[:shown]:
         console.print(Text(f"  {failure}"))
-    if len(result.failures) > _REASONS:
+    if not verbose and len(result.failures) > _REASONS:
         names = fold(failure.key for failure in result.failures[_REASONS:])
         console.print(Text(f"  and {len(result.failures) - _REASONS} more: {', '.join(names)}"))
-    for waived in result.waived[:_REASONS]:
+    for waived in result.waived[:shown]:
         console.print(Text(f"  waived: {waived}", style="yellow"))
-    if len(result.waived) > _REASONS:
+    if not verbose and len(result.waived) > _REASONS:
         console.print(Text(f"  and {len(result.waived) - _REASONS} more that are waived", style="yellow"))
 
 
@@ -80,8 +85,9 @@ def _parts(report: Report, verbose: bool, width: int) -> Iterator[Text]:
         yield Text(f"{side}: {_describe(environment)}", style="dim")
     if report.rows:
         yield from _table(report, verbose, width)
+        yield from reprod_log_lines(report.rows, verbose=verbose, width=width)
         yield Text()
-    yield from _reasons(report.failures, verbose)
+    yield from _reasons(tuple(row for row in report.failures if not disagree(row)), verbose)
 
 
 def _describe(environment: object) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from alignment.errors import AlignmentError, FileError
-from alignment.gate import gate
+from alignment.gate_check import gate
 from alignment.gate_config import load_config
 from alignment.gate_init import write_config
 from alignment.report.model import DIVERGENCE, ROUNDING, SAME_FUNCTION, Report, Row, overall

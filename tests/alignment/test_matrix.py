@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 import cli
 from alignment import matrix as matrices
-from alignment import pairs, run
+from alignment import pairs, running
 from alignment.errors import AlignmentError, NothingComparedError
 from alignment.matrix import Matrix, align_all, chosen, exit_code, shard
 from alignment.pair import Pair
@@ -25,7 +25,7 @@ MODELS = ("pit_ti", "pit_s", "deit_tiny")
 
 
 class Aligner:
-    """Stands in for `run.align`: writes what a run writes, and counts."""
+    """Stands in for `running.align`: writes what a run writes, and counts."""
 
     def __init__(self, **verdicts: Verdict | AlignmentError) -> None:
         self.verdicts = verdicts
@@ -46,8 +46,10 @@ class Aligner:
 
 
 def test_patterns_choose_models() -> None:
-    assert chosen(()) == tuple(pairs.NAMES)
+    assert chosen(()) == tuple(pairs.PUBLISHED)
     assert set(chosen(("pit_t*", "deit_base"))) == {"pit_ti", "pit_ti_distilled", "deit_base"}
+    assert chosen(("*@384",)) == ("deit_base@384", "deit_base_distilled@384")
+    assert chosen((), {"image_size": 64}) == tuple(pairs.NAMES)
     with pytest.raises(UnknownNameError, match="did you mean pit_ti"):
         chosen(("pit_tii",))
 
@@ -151,7 +153,7 @@ def pit_align(*words: str | Path) -> Result:
 
 
 def test_the_command_writes_one_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "align", Aligner())
+    monkeypatch.setattr(running, "align", Aligner())
     words = ["matrix", "pit_micro", "--step", "forward", "--batch-size", "1", "--threads", "1"]
     words += ["--out", str(tmp_path / "m"), "--html", str(tmp_path / "m.html")]
     done = pit_align(*words)

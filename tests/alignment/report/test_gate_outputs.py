@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 import alignment.report
 import cli
-from alignment.gate import gate
+from alignment.gate_check import gate
 from alignment.gate_config import GateConfig, Requirement, Threshold, Waiver
 from alignment.report.gate_outputs import Outcome, to_annotations, to_json, to_junit, to_markdown
 from alignment.report.model import DIVERGENCE, SAME_FUNCTION, Report, Row, Verdict, overall, write_report

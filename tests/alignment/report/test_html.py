@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -250,12 +249,6 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(FileError, match="cannot be written"):
         write_html([HEALTHY], tmp_path / "file" / "page.html")
-
-
-def test_without_jinja2_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(AlignmentError, match=r"pip install 'pit-port\[report\]'"):
-        render([HEALTHY])
 
 
 def test_the_command_writes_one_page_of_all_reports(tmp_path: Path) -> None:

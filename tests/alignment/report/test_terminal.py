@@ -7,24 +7,28 @@ import io
 import pytest
 from rich.console import Console
 
-from alignment.gate import Failure, GateResult
+from alignment.gate_check import Failure, GateResult
 from alignment.report.headline import headline
 from alignment.report.model import DIVERGENCE, ROUNDING, SAME_FUNCTION, WITHIN_TOLERANCE, Report, Row, Verdict, overall
 from alignment.report.terminal import print_gate, print_report
 
 
 def row(key: str, dtype: str, verdict: Verdict, size: float = 1e-7, kind: str = "output", margin: float = 0.7) -> Row:
-    numbers = {
-        "mean": size,
-        "max": 10 * size,
-        "rel_l2": size,
-        "error": size,
-        "floor": size,
-        "margin": margin,
-        "limit": 4.0,
-    }
-    step = key.split("/")[0]
-    return Row(key=key, step=step, kind=kind, dtype=dtype, verdict=verdict, reason=f"reason of {key}", **numbers)
+    return Row(
+        key=key,
+        step=key.split("/")[0],
+        kind=kind,
+        dtype=dtype,
+        mean=size,
+        max=10 * size,
+        rel_l2=size,
+        verdict=verdict,
+        reason=f"reason of {key}",
+        error=size,
+        floor=size,
+        margin=margin,
+        limit=4.0,
+    )
 
 
 def report(*rows: Row, model: str = "pit_ti") -> Report:

@@ -15,14 +15,25 @@ import click
 
 from alignment.commands import pit_align
 from alignment.options import python_options, pythons_of
+from porting.commands import check_rules
+from porting.completion import complete_layouts, complete_models
 from porting.options import SOURCE, model_options, surgery_of, surgery_options, weights_option
-from porting.tool import DIFFERENT, FILE, Tool, command_line, force_option, json_option, print_json, tool_options
+from porting.output import Output, output_options
+from porting.tool import DIFFERENT, FILE, Tool, command_line, force_option, tool_options
 from recipe.options import TrainTool, config_of, config_option, overrides_argument, split_words
 
 if TYPE_CHECKING:
     from porting.checkpoint.envelope import Kind
 
 __all__ = ["pit_align", "pit_port", "pit_train"]
+
+to_option = click.option(
+    "--to",
+    "target_layout",
+    metavar="LAYOUT",
+    shell_complete=complete_layouts,
+    help="The target's layout; the usual one of its format.",
+)
 
 
 @click.group(cls=Tool, context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,14 +54,14 @@ def pit_port(debug: bool) -> None:
 @click.argument("source", type=SOURCE)
 @click.argument("target", type=FILE)
 @model_options
-@click.option("--to", "target_layout", metavar="LAYOUT", help="The target's layout; the usual one of its format.")
+@to_option
 @click.option("--dtype", metavar="DTYPE", help="float64, float32, float16 or bfloat16; kept by default.")
 @surgery_options
 @click.option("--dry-run", is_flag=True, help="Check and report, write nothing.")
 @click.option("--verify", "verifying", is_flag=True, help="Prove the port afterwards, as `pit-port verify` does.")
 @python_options
 @force_option
-@json_option
+@output_options(verbose="Name every tensor that was changed, dropped or filled.")
 def convert(
     source: Path | str,
     target: Path,
@@ -62,7 +73,7 @@ def convert(
     dry_run: bool,
     verifying: bool,
     force: bool,
-    as_json: bool,
+    output: Output,
     **surgery: Any,
 ) -> None:
     """Port SOURCE into TARGET, whose suffix tells the format: .pth .pt .bin .pdparams .ckpt .safetensors .npz.
@@ -73,56 +84,70 @@ def convert(
     pit-port convert deit_base.pth deit_base_384.pdparams --image-size 384 --num-classes 10
     pit-port convert hf://timm/pit_b_224.in1k pit_b.pdparams
     """
-    from porting import convert as porting_convert
     from porting import render
+    from porting.conversion import convert as port
 
     pythons = {f"{name}_python": surgery.pop(f"{name}_python") for name in ("torch", "paddle", "mindspore")}
     change = surgery_of(surgery)
     if verifying and (dry_run or dtype or any(surgery.values())):
         raise click.UsageError("--verify proves equal weights: leave out --dry-run, --dtype and changes to the model")
-    report = porting_convert.convert(
-        source,
-        target,
-        model=None if model == "auto" else model,
-        source_layout=source_layout,
-        weights=weights,
-        target_layout=target_layout,
-        dtype=dtype,
-        surgery=change,
-        dry_run=dry_run,
-        overwrite=force,
-    )
-    print_json(render.convert_json(report)) if as_json else click.echo(render.convert_text(report))
+    with output.tensors() as progress:
+        report = port(
+            source,
+            target,
+            model=None if model == "auto" else model,
+            source_layout=source_layout,
+            weights=weights,
+            target_layout=target_layout,
+            dtype=dtype,
+            surgery=change,
+            dry_run=dry_run,
+            overwrite=force,
+            progress=progress,
+        )
+    output.show(lambda: render.convert_text(report, verbose=output.verbose), lambda: render.convert_json(report))
     if verifying:
-        _verify(source, target, weights, None, as_json, pythons)
+        _verify(source, target, weights, None, output, pythons)
 
 
 @pit_port.command()
 @click.argument("source", type=SOURCE)
 @model_options
-@click.option("--to", "target_layout", metavar="LAYOUT", required=True, help="The layout to plan for.")
+@click.option(
+    "--to",
+    "target_layout",
+    metavar="LAYOUT",
+    required=True,
+    shell_complete=complete_layouts,
+    help="The layout to plan for.",
+)
 @surgery_options
-@json_option
+@output_options(verbose="One line a tensor, nothing folded.")
 def plan(
     source: Path | str,
     model: str,
     source_layout: str | None,
     weights: Kind | None,
     target_layout: str,
-    as_json: bool,
+    output: Output,
     **surgery: Any,
 ) -> None:
-    """Show which tensors of SOURCE become which of another layout, and how, for review; indices folded."""
+    """Show which tensors of SOURCE become which of another layout, and how, for review; indices folded.
+
+    \b
+    pit-port plan pit_b.pth --to paddlevit
+    pit-port plan hf://timm/pit_b_224.in1k --to canonical --num-classes 10 --json
+    """
     from porting import render
     from porting.checkpoint import open_checkpoint
-    from porting.convert import plan_port
+    from porting.conversion import plan_port
 
     named = None if model == "auto" else model
     with open_checkpoint(source, weights=weights) as checkpoint:
         port = plan_port(
             checkpoint, target_layout, model=named, source_layout=source_layout, surgery=surgery_of(surgery)
         )
-    print_json(render.plan_json(port)) if as_json else click.echo(render.plan_text(port))
+    output.show(lambda: render.plan_text(port, folded=not output.verbose), lambda: render.plan_json(port))
 
 
 @pit_port.command()
@@ -131,9 +156,9 @@ def plan(
 @weights_option
 @click.option("--out", type=FILE, help="Where the evidence goes; logs/<model>/ by default.")
 @python_options
-@json_option
+@output_options(verbose="Show every quantity of the forward passes.")
 def verify(
-    source: Path | str, target: Path | str, weights: Kind | None, out: Path | None, as_json: bool, **given: Any
+    source: Path | str, target: Path | str, weights: Kind | None, out: Path | None, output: Output, **given: Any
 ) -> None:
     """Prove that TARGET is the port of SOURCE: equal tensors, and equal outputs of the real models.
 
@@ -143,7 +168,7 @@ def verify(
     pit-port verify pit_b.pth pit_b.pdparams
     pit-port verify pit_b.pth pit_b.ckpt --mindspore-python .venv-mindspore/bin/python
     """
-    _verify(source, target, weights, out, as_json, given)
+    _verify(source, target, weights, out, output, given)
 
 
 def _verify(
@@ -151,17 +176,20 @@ def _verify(
     target: Path | str,
     weights: Kind | None,
     out: Path | None,
-    as_json: bool,
+    output: Output,
     pythons: dict[str, Any],
 ) -> None:
-    from alignment.report.progress import showing_progress
     from alignment.settings import Settings
-    from alignment.verify import verify as verify_port
+    from alignment.verification import verify as verify_port
 
     settings = Settings(pythons=pythons_of(pythons))
-    with showing_progress() as progress:
+    with output.sides() as progress:
         result = verify_port(source, target, out, settings, weights=weights, progress=progress, command=command_line())
-    print_json(result.to_json()) if as_json else click.echo(result.to_text())
+    output.show(result.to_text, result.to_json)
+    if output.verbose and not output.as_json:
+        from alignment.report.terminal import print_report
+
+        print_report(result.forward, output.console(), verbose=True)
     if not result.passed:
         raise SystemExit(DIFFERENT)
 
@@ -169,54 +197,74 @@ def _verify(
 @pit_port.command()
 @click.argument("file", type=SOURCE)
 @weights_option
-@json_option
-def inspect(file: Path | str, weights: Kind | None, as_json: bool) -> None:
+@output_options(verbose="Name every tensor, with dtype and shape.")
+def inspect(file: Path | str, weights: Kind | None, output: Output) -> None:
     """Say what checkpoint FILE is: format, model, layout, tensors, and a digest of its content.
 
     The digest is the same for the same weights, whatever format and layout they are in.
+
+    \b
+    pit-port inspect pit_b.pth
+    pit-port inspect logs/train/last.pdparams --weights model -v
+    pit-port inspect hf://timm/pit_b_224.in1k --json
     """
     from porting import render
     from porting.describe import describe
 
-    description = describe(file, weights=weights)
-    print_json(render.describe_json(description)) if as_json else click.echo(render.describe_text(description))
+    with output.tensors() as progress:
+        description = describe(file, weights=weights, progress=progress)
+    output.show(
+        lambda: render.describe_text(description, verbose=output.verbose),
+        lambda: render.describe_json(description, verbose=output.verbose),
+    )
 
 
 @pit_port.command()
 @click.argument("first", type=SOURCE)
 @click.argument("second", type=SOURCE)
 @weights_option
-@json_option
-def diff(first: Path | str, second: Path | str, weights: Kind | None, as_json: bool) -> None:
+@output_options(verbose="Name every tensor that differs, not only the worst.")
+def diff(first: Path | str, second: Path | str, weights: Kind | None, output: Output) -> None:
     """Compare the weights of two checkpoints, tensor by tensor, in canonical form.
 
     Exits 0 when every tensor is bit-equal and 1 when one is not, naming the worst.
-    """
-    from alignment.diff import diff as diff_checkpoints
 
-    result = diff_checkpoints(first, second, weights=weights)
-    print_json(result.to_json()) if as_json else click.echo(result.to_text())
+    \b
+    pit-port diff pit_b.pth pit_b.pdparams
+    pit-port diff pit_b.pth pit_b.safetensors -q && echo same
+    """
+    from alignment.differences import diff as diff_checkpoints
+
+    with output.tensors() as progress:
+        result = diff_checkpoints(first, second, weights=weights, progress=progress)
+    output.show(lambda: result.to_text(verbose=output.verbose), result.to_json)
     if not result.same:
         raise SystemExit(DIFFERENT)
 
 
 @pit_port.command("list")
-@json_option
-def list_models(as_json: bool) -> None:
-    """List the models and the layouts they can be read and written in."""
+@output_options()
+def list_models(output: Output) -> None:
+    """List the models and the layouts they can be read and written in.
+
+    \b
+    pit-port list
+    pit-port list --json
+    """
     from porting import render
 
-    print_json(render.list_json()) if as_json else click.echo(render.list_text())
+    output.show(render.list_text, render.list_json)
 
 
 @pit_port.command()
-@click.argument("model")
+@click.argument("model", shell_complete=complete_models)
 @click.argument("target", type=FILE)
-@click.option("--to", "target_layout", metavar="LAYOUT", help="The target's layout; the usual one of its format.")
+@to_option
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
 @click.option("--image-size", type=click.IntRange(min=1), help="Pixels; the published size by default.")
 @click.option("--num-classes", type=click.IntRange(min=0), help="Columns of the head; the published count by default.")
 @force_option
+@output_options(as_json=False)
 def random(
     model: str,
     target: Path,
@@ -225,6 +273,7 @@ def random(
     image_size: int | None,
     num_classes: int | None,
     force: bool,
+    output: Output,
 ) -> None:
     """Write random weights of MODEL in which every tensor matters, to try things out with.
 
@@ -232,11 +281,16 @@ def random(
     pit-port random pit_ti pit_ti.pth --seed 1
     """
     from porting.architectures import build
-    from porting.convert import write_random
+    from porting.conversion import write_random
 
     architecture = build(model, image_size=image_size, num_classes=num_classes)
-    written = write_random(architecture, target, layout=target_layout, seed=seed, overwrite=force)
-    click.echo(f"{target}: {architecture.name}, {written.nbytes:,} bytes, random weights of seed {seed}")
+    with output.waiting(f"writing {target}"):
+        written = write_random(architecture, target, layout=target_layout, seed=seed, overwrite=force)
+    if not output.quiet:
+        click.echo(f"{target}: {architecture.name}, {written.nbytes:,} bytes, random weights of seed {seed}")
+
+
+pit_port.add_command(check_rules)
 
 
 @click.group(cls=TrainTool, context_settings={"help_option_names": ["-h", "--help"]})
@@ -280,9 +334,9 @@ def train(source: str, resume: str | None, dry_run: bool, overrides: tuple[str, 
 
 @pit_train.command("eval")
 @config_option()
-@json_option
+@output_options()
 @overrides_argument
-def evaluate(source: str, as_json: bool, overrides: tuple[str, ...]) -> None:
+def evaluate(source: str, output: Output, overrides: tuple[str, ...]) -> None:
     """Evaluate model.weights on the validation images, each counted once.
 
     \b
@@ -292,13 +346,10 @@ def evaluate(source: str, as_json: bool, overrides: tuple[str, ...]) -> None:
 
     from paddle_impl.training.run import evaluate as evaluate_run
 
-    found = evaluate_run(config_of(source, overrides))
-    if as_json:
-        print_json(asdict(found))
-    else:
-        click.echo(
-            f"top-1 {found.top1:.2%}  top-{found.k} {found.top5:.2%}  loss {found.loss:.4f}  {found.images} images"
-        )
+    with output.waiting("evaluating"):
+        found = evaluate_run(config_of(source, overrides))
+    said = f"top-1 {found.top1:.2%}  top-{found.k} {found.top5:.2%}  loss {found.loss:.4f}  {found.images} images"
+    output.show(lambda: said, lambda: asdict(found))
 
 
 @pit_train.command()
@@ -306,14 +357,14 @@ def evaluate(source: str, as_json: bool, overrides: tuple[str, ...]) -> None:
 @config_option(required=False)
 @click.option("--classes", type=FILE, help="Names of the classes, one a line; those beside the weights by default.")
 @click.option("--top", default=5, show_default=True, type=click.IntRange(min=1), help="Classes to name of each image.")
-@json_option
+@output_options()
 @click.argument("words", nargs=-1, required=True, metavar="IMAGE|FOLDER... [SECTION.KEY=VALUE]...")
 def predict(
     weights: Path | str,
     source: str | None,
     classes: Path | None,
     top: int,
-    as_json: bool,
+    output: Output,
     words: tuple[str, ...],
 ) -> None:
     """Classify images, or all images below folders.
@@ -330,6 +381,7 @@ def predict(
     config = config_of(source, overrides) if source else override(config_for(weights), overrides)
     predictor = Predictor(config, weights, read_classes(classes) if classes else None)
     for note in predictor.notes:
-        click.echo(note, err=True)
-    for line in report(predictor(find_images(images), top), as_json=as_json):
-        click.echo(line)
+        output.note(note)
+    for line in report(predictor(find_images(images), top), as_json=output.as_json):
+        if output.as_json or not output.quiet:
+            click.echo(line)

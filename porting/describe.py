@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from porting.addresses import as_source
-from porting.architectures.base import Architecture
+from porting.architectures.base import Architecture, Shape
 from porting.checkpoint import Checkpoint, open_checkpoint
 from porting.checkpoint.dtypes import is_float
 from porting.checkpoint.envelope import Kind
 from porting.checkpoint.tensor import LazyTensor
-from porting.convert import count_dtypes, identify_checkpoint
+from porting.conversion import count_dtypes, identify_checkpoint
 from porting.converters import CANONICAL, plan_between
 from porting.errors import CheckpointError
 from porting.identify import Identity
+from porting.progress import TensorCallback
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Description:
         digest: SHA-256 of the canonical names, dtypes, shapes and values: equal for the same weights in any format and
             layout. Counters are left out, since not every layout keeps them. Over the names as stored when the model is
             not known.
+        contents: Name of every tensor as it is stored to its dtype and shape.
     """
 
     path: Path | str
@@ -57,10 +59,23 @@ class Description:
     nbytes: int
     dtypes: Mapping[str, int]
     digest: str
+    contents: Mapping[str, tuple[str, Shape]]
+
+    @property
+    def model(self) -> str | None:
+        """The model's name; None when it is not known."""
+        return self.architecture.name if self.architecture else None
 
 
-def describe(path: str | PathLike[str], *, weights: Kind | None = None) -> Description:
-    """Say what a checkpoint file is; every tensor is read once, for the digest. `weights` as in `open_checkpoint`.
+def describe(
+    path: str | PathLike[str], *, weights: Kind | None = None, progress: TensorCallback | None = None
+) -> Description:
+    """Say what a checkpoint file is; every tensor is read once, for the digest.
+
+    Args:
+        path: A checkpoint in any known format: a path, or `hf://owner/name[/file]`.
+        weights: `"model"` or `"ema"`, of a training checkpoint; the average by default, as in `open_checkpoint`.
+        progress: Called with the name and size in bytes of each tensor that has been read.
 
     Raises:
         CheckpointError: The file cannot be read as a checkpoint.
@@ -86,7 +101,8 @@ def describe(path: str | PathLike[str], *, weights: Kind | None = None) -> Descr
             parameters=identity.architecture.parameters if identity else floating,
             nbytes=sum(tensor.nbytes for tensor in checkpoint.tensors.values()),
             dtypes=count_dtypes(tensor.dtype for tensor in checkpoint.tensors.values()),
-            digest=content_digest(weights_of(tensors, identity)),
+            digest=content_digest(weights_of(tensors, identity), progress),
+            contents={name: (tensor.dtype.name, tensor.shape) for name, tensor in checkpoint.tensors.items()},
         )
 
 
@@ -121,7 +137,7 @@ def weights_of(tensors: Mapping[str, LazyTensor], identity: Identity | None) -> 
     return {name: tensor for name, tensor in tensors.items() if name not in specs or specs[name].kind != "int"}
 
 
-def content_digest(tensors: Mapping[str, LazyTensor]) -> str:
+def content_digest(tensors: Mapping[str, LazyTensor], progress: TensorCallback | None = None) -> str:
     """SHA-256 over name, dtype, shape and little-endian values of every tensor, in the order of the names."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
@@ -129,4 +145,6 @@ def content_digest(tensors: Mapping[str, LazyTensor]) -> str:
         digest.update(f"{name}\0{tensor.dtype.name}\0{tensor.shape}\0".encode())
         values = np.ascontiguousarray(tensor.load())
         digest.update(values.view(np.uint8).data if values.ndim and values.size else values.tobytes())
+        if progress is not None:
+            progress(name, tensor.nbytes)
     return f"sha256:{digest.hexdigest()}"

@@ -127,6 +127,54 @@ class Concat(Op):
 
 
 @dataclass(frozen=True)
+class Tie(Op):
+    """One tensor under several names, as where a head shares the weight of an embedding."""
+
+    outputs: int
+
+    @property
+    def inverse(self) -> Untie:
+        """The first of them."""
+        return Untie(self.outputs)
+
+    def shapes(self, *shapes: Shape) -> tuple[Shape, ...]:
+        """The shape, as often as there are names."""
+        return shapes * self.outputs
+
+    def apply(self, *arrays: Array) -> tuple[Array, ...]:
+        """The array itself, as often as there are names."""
+        return arrays * self.outputs
+
+    def __str__(self) -> str:
+        return f"tie {self.outputs}"
+
+
+@dataclass(frozen=True)
+class Untie(Op):
+    """Several names of one tensor, of which the first is read."""
+
+    inputs: int
+
+    @property
+    def inverse(self) -> Tie:
+        """The tensor under all names."""
+        return Tie(self.inputs)
+
+    def shapes(self, *shapes: Shape) -> tuple[Shape, ...]:
+        """The one shape that all have."""
+        if len(set(shapes)) != 1:
+            raise ShapeMismatchError(f"tied tensors have one shape, these have {', '.join(map(str, shapes))}")
+        return shapes[:1]
+
+    def apply(self, *arrays: Array) -> tuple[Array, ...]:
+        """The first."""
+        return arrays[:1]
+
+    def __str__(self) -> str:
+        return f"untie {self.inputs}"
+
+
+@dataclass(frozen=True)
 class Drop(Op):
     """A tensor that the other layout does not keep, such as a counter.
 

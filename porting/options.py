@@ -6,21 +6,32 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from porting.addresses import as_source
+from porting.completion import Source, complete_layouts, complete_models
 from porting.tool import options
 
 if TYPE_CHECKING:
     from porting.surgery import Surgery
 
 
-SOURCE = as_source
+SOURCE = Source()
 """A file, a folder, or an address on the hub."""
 weights_option = click.option(
     "--weights", type=click.Choice(["model", "ema"]), help="Which of a training checkpoint's; its EMA by default."
 )
 model_options = options(
-    click.option("--model", default="auto", help="The model; found out from names and shapes by default."),
-    click.option("--from", "source_layout", metavar="LAYOUT", help="The source's layout; found out by default."),
+    click.option(
+        "--model",
+        default="auto",
+        shell_complete=complete_models,
+        help="The model; found out from names and shapes by default.",
+    ),
+    click.option(
+        "--from",
+        "source_layout",
+        metavar="LAYOUT",
+        shell_complete=complete_layouts,
+        help="The source's layout; found out by default.",
+    ),
     weights_option,
 )
 """What the source is."""

@@ -8,14 +8,15 @@ from typing import Any
 
 from porting import architectures
 from porting.architectures.base import Architecture
-from porting.convert import ConvertReport, Port
+from porting.conversion import ConvertReport, Port
 from porting.converters import LAYOUTS
 from porting.describe import Description
 from porting.names import fold, fold_members, without_indices
+from porting.plan import Plan
 
 
-def convert_text(report: ConvertReport) -> str:
-    """A conversion in a few lines, the outcome first."""
+def convert_text(report: ConvertReport, *, verbose: bool = False) -> str:
+    """A conversion in a few lines, the outcome first; with `verbose`, every tensor that was changed on the way."""
     done = "Would write" if report.digest is None else "Wrote"
     rows = {
         "model": _model(report.architecture) + _before(report),
@@ -31,7 +32,16 @@ def convert_text(report: ConvertReport) -> str:
         "dtype": _dtypes(report.dtypes) + (f", cast from {_dtypes(report.cast_from)}" if report.cast_from else ""),
         "verified": f"read back, {report.digest}" if report.digest else "",
     }
-    return "\n".join((f"{done} {report.target} ({report.target_format}, layout {report.target_layout})", *_rows(rows)))
+    head = f"{done} {report.target} ({report.target_format}, layout {report.target_layout})"
+    return "\n".join((head, *_rows(rows), *(_touched(report) if verbose else ())))
+
+
+def _touched(report: ConvertReport) -> Iterator[str]:
+    """The tensors that are not the source's as they were, a line each."""
+    yield from (f"  transposed: {name}" for name in report.transposed)
+    yield from (f"  dropped: {name}: {reason}" for name, reason in report.dropped.items())
+    yield from (f"  filled: {name}" for name in report.filled)
+    yield from (f"  changed: {name}: {what}" for name, what in {**report.remarks, **report.changes}.items())
 
 
 def convert_json(report: ConvertReport) -> dict[str, Any]:
@@ -60,8 +70,8 @@ def convert_json(report: ConvertReport) -> dict[str, Any]:
     }
 
 
-def describe_text(description: Description) -> str:
-    """A checkpoint in a few lines."""
+def describe_text(description: Description, *, verbose: bool = False) -> str:
+    """A checkpoint in a few lines; with `verbose`, a line for every tensor as well."""
     known = description.architecture
     rows = {
         "format": description.format,
@@ -73,12 +83,15 @@ def describe_text(description: Description) -> str:
         "dtype": _dtypes(description.dtypes),
         "content": description.digest,
     }
-    return "\n".join((str(description.path), *_rows(rows)))
+    width = max(map(len, description.contents), default=0)
+    contents = (f"  {name:<{width}}  {dtype}  {shape}" for name, (dtype, shape) in description.contents.items())
+    return "\n".join((str(description.path), *_rows(rows), *(contents if verbose else ())))
 
 
-def describe_json(description: Description) -> dict[str, Any]:
-    """A checkpoint for programs; the model's fields are null when it is not known."""
+def describe_json(description: Description, *, verbose: bool = False) -> dict[str, Any]:
+    """A checkpoint for programs, with `verbose` every tensor; the model's fields are null when it is not known."""
     known = description.architecture
+    contents = {name: {"dtype": dtype, "shape": list(shape)} for name, (dtype, shape) in description.contents.items()}
     return {
         "path": str(description.path),
         "format": description.format,
@@ -93,42 +106,54 @@ def describe_json(description: Description) -> dict[str, Any]:
         "bytes": description.nbytes,
         "dtypes": dict(description.dtypes),
         "digest": description.digest,
+        **({"contents": contents} if verbose else {}),
     }
 
 
 def plan_json(port: Port) -> list[dict[str, Any]]:
     """A plan for programs: every target tensor, what it is made of and how."""
+    return table_json(port.plan)
+
+
+def plan_text(port: Port, *, folded: bool = True) -> str:
+    """A plan as a table, a line for all tensors that differ in their indices only, or, not `folded`, for each."""
+    before = f"{_model(port.identity.architecture)}, layout {port.identity.layout}"
+    after = f"{_model(port.architecture)}, layout {port.layout}"
+    return f"{before} -> {after}\n{table_text(port.plan, folded=folded)}"
+
+
+def table_json(plan: Plan) -> list[dict[str, Any]]:
+    """A plan for programs, whatever it maps."""
     return [
         {
             "target": name,
-            "sources": list(port.plan.sources_of(name)),
-            "operations": list(port.plan.operations_of(name)),
-            "shape": list(port.plan.specs[name].shape),
+            "sources": list(plan.sources_of(name)),
+            "operations": list(plan.operations_of(name)),
+            "shape": list(plan.specs[name].shape),
         }
-        for name in port.plan.outputs
+        for name in plan.outputs
     ] + [
         {"target": None, "sources": [name], "operations": [f"drop: {reason}"], "shape": None}
-        for name, reason in port.plan.dropped.items()
+        for name, reason in plan.dropped.items()
     ]
 
 
-def plan_text(port: Port) -> str:
-    """A plan as a table."""
-    rows = [(target or "-", source or "-", what, f"{count:>3}") for target, source, what, count in plan_rows(port)]
+def table_text(plan: Plan, *, folded: bool = True) -> str:
+    """A plan as a table, whatever it maps; `folded` as for `plan_text`."""
+    found = plan_rows(plan) if folded else _unfolded(plan)
+    rows = [(target or "-", source or "-", what, f"{count:>3}") for target, source, what, count in found]
     header = ("target", "source", "operations", "tensors")
     widths = [max(len(row[column]) for row in (header, *rows)) for column in range(3)]
     lines = [
         "  ".join((*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[3]))
         for row in (header, *rows)
     ]
-    before = f"{_model(port.identity.architecture)}, layout {port.identity.layout}"
-    return "\n".join((f"{before} -> {_model(port.architecture)}, layout {port.layout}", *lines))
+    return "\n".join(lines)
 
 
-def plan_rows(port: Port) -> Iterator[tuple[str, str, str, int]]:
+def plan_rows(plan: Plan) -> Iterator[tuple[str, str, str, int]]:
     """A plan for people: target, source and operations with indices folded, and how many tensors that stands for."""
     groups: dict[tuple[str, ...], list[str]] = {}
-    plan = port.plan
     for name in plan.outputs:
         alike = (*plan.operations_of(name), *(without_indices(source) for source in plan.sources_of(name)))
         groups.setdefault(alike, []).append(name)
@@ -139,6 +164,11 @@ def plan_rows(port: Port) -> Iterator[tuple[str, str, str, int]]:
     for reason in dict.fromkeys(plan.dropped.values()):
         for folded, members in fold_members(name for name, why in plan.dropped.items() if why == reason).items():
             yield "", folded, f"drop: {reason}", len(members)
+
+
+def _unfolded(plan: Plan) -> Iterator[tuple[str, str, str, int]]:
+    for row in table_json(plan):
+        yield row["target"] or "", " + ".join(row["sources"]), ", ".join(row["operations"]), 1
 
 
 def list_text() -> str:

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import TypeAlias
 
-from porting.ops import Drop, Op, Transpose
+from porting.ops import Drop, Fill, Op, Transpose
 from porting.patterns import Pattern, PatternError
 
 Names: TypeAlias = "str | tuple[str, ...]"
@@ -83,6 +83,11 @@ def scaled(source: str, target: str) -> Iterator[Rule]:
     """A norm's weight and bias under MindSpore's names of them, gamma and beta."""
     yield rule(f"{source}.weight", f"{target}.gamma")
     yield rule(f"{source}.bias", f"{target}.beta")
+
+
+def fill(target: str, reason: str, value: int = 0) -> Rule:
+    """A tensor that only the other side has, of one value throughout; on the way back it is dropped."""
+    return rule((), target, Fill(reason, value))
 
 
 def drop(source: str, reason: str, fill: int = 0) -> Rule:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -16,12 +16,26 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 DIFFERENT, COULD_NOT_RUN = 1, 3
 FILE = click.Path(path_type=Path)
+_PACKAGES = {
+    "torch": ("torch", "timm", "torchvision"),
+    "paddle": ("paddlepaddle", "paddlepaddle-gpu", "reprod-log"),
+    "mindspore": ("mindspore", "mindcv"),
+}
+"""Framework to the packages that belong to it."""
+_EXTRAS = {
+    "torch": ("torch", "timm", "torchvision"),
+    "paddle": ("paddle", "reprod_log"),
+    "mindspore": ("mindspore", "mindcv"),
+    "train": ("yaml", "PIL", "matplotlib"),
+}
+"""Extra to the names under which its packages are imported."""
 
 
 class Tool(click.Group):
     """A group of commands whose expected failures are one line on stderr and an exit code, never a traceback.
 
-    An error is expected when its class says what to exit with, as `exit_code`, or when it is the system's.
+    An error is expected when its class says what to exit with, as `exit_code`, when it is the system's, and when a
+    package of one of the extras is not installed.
     """
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -33,28 +47,66 @@ class Tool(click.Group):
         except (click.ClickException, click.exceptions.Exit):
             raise
         except (KeyboardInterrupt, click.Abort):
-            self._fail(ctx, "interrupted; nothing was left half-written", COULD_NOT_RUN)
+            self.fail(ctx, "interrupted; nothing was left half-written", COULD_NOT_RUN)
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(COULD_NOT_RUN)
         except Exception as error:
             code = COULD_NOT_RUN if isinstance(error, OSError) else getattr(error, "exit_code", None)
-            if code is None:
+            missing = _missing(error)
+            if code is None and missing is None:
                 raise
-            self._fail(ctx, str(error), code)
+            self.fail(ctx, missing or str(error), code or COULD_NOT_RUN)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is named; for a name that is none, the nearest is told."""
+        name = args[0]
+        if not ctx.resilient_parsing and not name.startswith("-") and self.get_command(ctx, name) is None:
+            from porting.names import unknown
+
+            ctx.fail(str(unknown("command", name, self.list_commands(ctx))))
+        return super().resolve_command(ctx, args)
 
     @staticmethod
-    def _fail(ctx: click.Context, message: str, code: int) -> NoReturn:
+    def fail(ctx: click.Context, message: str, code: int) -> NoReturn:
+        """End with one line on standard error."""
         click.echo(f"{ctx.info_name}: {message}", err=True)
         ctx.exit(code)
 
 
+def _missing(error: Exception) -> str | None:
+    """What to tell of a package of one of the extras that is not installed; None for any other error."""
+    package = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
+    extra = next((name for name, packages in _EXTRAS.items() if package in packages), None)
+    if extra is None:
+        return None
+    said = str(error)
+    return (
+        said if "pip install" in said else f'needs {package}, which is not installed: pip install "pit-port[{extra}]"'
+    )
+
+
 def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
-        from importlib.metadata import version
-
-        click.echo(f"{ctx.info_name} {version('pit-port')}")
+        for line in _versions(ctx.info_name or "pit-port"):
+            click.echo(line)
         ctx.exit()
+
+
+def _versions(tool: str) -> Iterator[str]:
+    """The versions of the tool and of the frameworks, from what pip has noted down: none is imported."""
+    from importlib.metadata import PackageNotFoundError, version
+    from platform import python_version
+
+    yield f"{tool} {version('pit-port')}, Python {python_version()}, NumPy {version('numpy')}"
+    for framework, packages in _PACKAGES.items():
+        found = []
+        for package in packages:
+            with suppress(PackageNotFoundError):
+                found.append(f"{package} {version(package)}")
+        yield f"{framework:<10} {', '.join(found) or 'not found'}"
 
 
 def options(*chosen: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -71,19 +123,17 @@ def options(*chosen: Callable[[Command], Command]) -> Callable[[Command], Comman
 tool_options = options(
     click.option("--debug", is_flag=True, help="Show the traceback of an error."),
     click.option(
-        "--version", is_flag=True, callback=_version, expose_value=False, is_eager=True, help="Show the version."
+        "--version",
+        is_flag=True,
+        callback=_version,
+        expose_value=False,
+        is_eager=True,
+        help="Show the version, and the frameworks beside it.",
     ),
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 force_option = click.option("--force", is_flag=True, help="Replace the target if it is there.")
-verbose_option = click.option("-v", "--verbose", is_flag=True, help="Show every quantity, not only the worst.")
 
 
 def command_line() -> str:
     """The words that this program was started with, for reports."""
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-
-
-def print_json(value: Any) -> None:
-    """Print a value as JSON, indented."""
-    click.echo(json.dumps(value, indent=2))

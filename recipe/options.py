@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from porting.tool import Tool
+from porting.tool import COULD_NOT_RUN, Tool
 
 if TYPE_CHECKING:
     from recipe.config import Config
 
+_SINGLE_DASH = re.compile(r"-\w\w")
 _OVERRIDE = re.compile(r"[a-z_]+\.[a-z_0-9]+=.*", re.DOTALL)
 
 
@@ -22,15 +23,21 @@ class TrainTool(Tool):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take the words; PaddleViT's become ours first."""
-        from recipe.errors import ConfigError
-        from recipe.paddlevit_options import is_option, translate_arguments
-
-        if args and is_option(args[0]):
-            try:
-                args = _command(translate_arguments(args))
-            except ConfigError as error:
-                raise click.UsageError(str(error), ctx) from None
+        if args and _SINGLE_DASH.match(args[0]):
+            args = self._translated(ctx, args)
         return super().parse_args(ctx, args)
+
+    def _translated(self, ctx: click.Context, args: list[str]) -> list[str]:
+        from recipe.errors import ConfigError
+
+        try:
+            from recipe.paddlevit_options import is_option, translate_arguments
+
+            return _command(translate_arguments(args)) if is_option(args[0]) else args
+        except ConfigError as error:
+            raise click.UsageError(str(error), ctx) from None
+        except ImportError as error:
+            self.fail(ctx, str(error), COULD_NOT_RUN)
 
 
 def _command(said: Any) -> list[str]:

@@ -17,7 +17,7 @@ import cli
 from porting.architectures import build
 from porting.checkpoint import write_checkpoint
 from porting.checkpoint.tensor import LazyTensor
-from porting.convert import translate
+from porting.conversion import translate
 from porting.synthetic import random_weights
 
 ROOT = Path(__file__).parents[1]

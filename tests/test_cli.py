@@ -19,7 +19,7 @@ import cli
 from porting.architectures import NAMES, build
 from porting.checkpoint import open_checkpoint, write_checkpoint
 from porting.checkpoint.tensor import LazyTensor
-from porting.convert import write_random
+from porting.conversion import write_random
 from porting.converters import plan_between
 
 ROOT = Path(__file__).parents[1]

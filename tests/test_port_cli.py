@@ -14,7 +14,7 @@ import cli
 from porting.architectures import build
 from porting.checkpoint import open_checkpoint, write_checkpoint
 from porting.checkpoint.tensor import LazyTensor
-from porting.convert import write_random
+from porting.conversion import write_random
 
 SMALL = build("pit_ti", image_size=48, num_classes=7)
 

@@ -122,7 +122,8 @@ def unwrap(
     Args:
         saved: What was read, with `LazyTensor` or `Described` for its tensors.
         error: Makes the error for a problem with the file.
-        weights: Whose weights are wanted; by default those of the first of `WRAPPERS` that is there.
+        weights: Whose weights are wanted; by default those that the file says were better, as files of `pit-train`
+            do, or else those of the first of `WRAPPERS` that is there.
         required: Whether it is an error that they are not there; otherwise what is there is taken.
         averages: Name of a file that holds the averages of these weights; empty where there is none.
 
@@ -136,9 +137,12 @@ def unwrap(
     found = list(_Search().state_dicts(saved))
     if not found:
         raise error(_nothing(saved))
-    chosen = _wanted(found, weights) or (None if required else found[0])
+    better = _better(saved) if weights is None else None
+    chosen = _wanted(found, weights or better) or (None if required and weights else found[0])
     if chosen is None:
         raise error(_absent(found, weights, averages))
+    if better == chosen.kind and len(found) > 1:
+        notes.append(f"{chosen} was read, which had the better accuracy when the file was saved")
     if averages and chosen.kind != "ema":
         notes.append(f"{averages} beside it: not read; it holds the average of these weights, give its path to read it")
     notes += _left_out(saved, chosen, [each for each in found if each is not chosen])
@@ -191,6 +195,19 @@ def _opened(saved: dict[object, object], wrapper: Wrapper) -> object:
 def _wanted(found: list[_Found], weights: Kind | None) -> _Found | None:
     """The first, or the first of the kind that is wanted; weights of which the file says nothing are the model's."""
     return next((each for each in found if weights in (None, each.kind or "model")), None)
+
+
+def _better(saved: object) -> Kind | None:
+    """Whose weights did better in the evaluation that a file of `pit-train` was saved after."""
+    match saved:
+        case {
+            "progress": {
+                "epoch": int() as epoch,
+                "best": {"epoch": int() as best, "weights": ("model" | "ema") as kind},
+            }
+        } if best + 1 == epoch:
+            return "ema" if kind == "ema" else "model"
+    return None
 
 
 def _absent(found: list[_Found], weights: Kind | None, averages: str) -> str:

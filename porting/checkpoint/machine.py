@@ -31,7 +31,7 @@ _MAX_KEY = 2**61 - 1
 """Integers from here on hash like smaller ones, and a dict of many that hash alike takes minutes."""
 
 
-class Malformed(Exception):  # noqa: N818
+class Malformed(Exception):  # noqa: N818 - an adjective reads better where it is raised
     """What a function of the table found wrong with its arguments; the machine adds the file and the place."""
 
 

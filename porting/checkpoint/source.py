@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from reprlib import Repr
 from types import TracebackType
+from typing import Any
 from weakref import finalize
 
 import numpy as np
@@ -28,17 +29,20 @@ class Source:
     Args:
         path: What to call the file in errors.
         buffer: Its bytes.
+        ahead: Whether arrays are about to be read from end to end, so that all their pages are mapped at once; without
+            it they are mapped as they are read.
     """
 
-    def __init__(self, path: Path | str, buffer: mmap.mmap | bytes) -> None:
+    def __init__(self, path: Path | str, buffer: mmap.mmap | bytes, *, ahead: bool = True) -> None:
         self.path = path
+        self._ahead = ahead
         self.size = len(buffer)
         self._buffer = buffer
         self._view = memoryview(buffer)
 
     @classmethod
-    def open(cls, path: Path, name: Path | str | None = None) -> Source:
-        """Maps a regular file, called by its path or another name.
+    def open(cls, path: Path, name: Path | str | None = None, *, ahead: bool = True) -> Source:
+        """Maps a regular file, called by its path or another name; `ahead` as for the class.
 
         Raises:
             CheckpointError: There is no such file, it is no regular file, it is empty or may not be read.
@@ -49,7 +53,7 @@ class Source:
                 kind = "a folder" if path.is_dir() else "no regular file"
                 raise CheckpointError(called, f"is {kind}, expected a checkpoint file")
             with path.open("rb") as file:
-                return cls(called, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+                return cls(called, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), ahead=ahead)
         except FileNotFoundError:
             raise CheckpointError(called, "there is no such file; check the path") from None
         except PermissionError:
@@ -98,7 +102,8 @@ class Source:
         """
         array = np.frombuffer(self.view(offset, length), np.uint8)
         if length >= mmap.PAGESIZE and isinstance(self._buffer, mmap.mmap):
-            self._advise(_POPULATE_READ, offset, length)
+            if self._ahead:
+                self._advise(_POPULATE_READ, offset, length)
             finalize(array, self.release, offset, length).atexit = False
         return array
 
@@ -119,6 +124,21 @@ class Source:
     def unsafe(self, problem: str) -> UnsafePickleError:
         """The error for a pickle that asks for more than tensors and plain containers."""
         return UnsafePickleError(self.path, printable(problem))
+
+
+def release_pages(array: npt.NDArray[Any]) -> None:
+    """Gives the pages of an array, or of a part of one, that a `Source` has mapped back to the system.
+
+    Reading them again is always possible. Arrays of other kinds are left alone.
+    """
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, memoryview) and isinstance(base.obj, mmap.mmap) and array.flags.c_contiguous:
+        offset = array.ctypes.data - np.frombuffer(base.obj, np.uint8).ctypes.data
+        start = offset - offset % mmap.PAGESIZE
+        with contextlib.suppress(OSError):
+            base.obj.madvise(mmap.MADV_DONTNEED, start, offset + array.nbytes - start)
 
 
 _LONGEST = 1000

@@ -67,7 +67,7 @@ def write_checkpoint(
     path: str | PathLike[str],
     tensors: Mapping[str, LazyTensor],
     *,
-    format: str | None = None,  # noqa: A002
+    format: str | None = None,  # noqa: A002 - what it is called wherever there are formats
     overwrite: bool = False,
     metadata: Mapping[str, str] | None = None,
     progress: Callable[[str, int], None] | None = None,

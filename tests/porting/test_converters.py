@@ -10,7 +10,7 @@ import pytest
 
 from porting.architectures import NAMES, Architecture, build
 from porting.checkpoint.tensor import LazyTensor
-from porting.convert import translate
+from porting.conversion import translate
 from porting.converters import MISTAKES, layouts_of, outward, plan_between, specs_in, table_of
 from porting.errors import PlanError, UnknownNameError
 from porting.identify import identify

@@ -18,7 +18,7 @@ import pytest
 
 from porting.architectures import build
 from porting.checkpoint import LazyTensor, open_checkpoint, write_checkpoint
-from porting.convert import write_random
+from porting.conversion import write_random
 from porting.hub import Address, HubError
 
 ROOT = Path(__file__).parents[2]

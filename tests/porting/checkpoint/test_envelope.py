@@ -92,6 +92,28 @@ def test_either_weights_can_be_asked_for(weights: Kind, tensor: LazyTensor, key:
     assert (found.weights, found.tensors, found.envelope) == (weights, {"w": tensor}, (key,))
 
 
+@pytest.mark.parametrize(
+    ("best", "read"),
+    [
+        ({"epoch": 4, "top1": 0.5, "weights": "model"}, "model"),
+        ({"epoch": 4, "top1": 0.5, "weights": "ema"}, "model_ema"),
+        ({"epoch": 3, "top1": 0.5, "weights": "model"}, "model_ema"),
+        ({"epoch": 4, "top1": 0.5, "weights": "both"}, "model_ema"),
+        ({"epoch": "4", "weights": "model"}, "model_ema"),
+        (None, "model_ema"),
+    ],
+)
+def test_the_weights_that_were_better_are_preferred(best: Any, read: str) -> None:
+    saved = {"model": {"w": W}, "model_ema": {"w": V}, "progress": {"epoch": 5, "best": best}}
+    found = unwrap(saved, error)
+    assert found.envelope == (read,)
+    assert unwrap(saved, error, weights="ema").envelope == ("model_ema",)
+    assert unwrap(saved, error, weights="model").envelope == ("model",)
+    said = [note for note in found.notes if "better accuracy" in note]
+    assert len(said) == (isinstance(best, dict) and best["epoch"] == 4 and best["weights"] != "both")
+    assert unwrap({"model": {"w": W}, "progress": {"epoch": 5, "best": best}}, error).envelope == ("model",)
+
+
 def test_weights_within_others() -> None:
     saved = {"state_dict": {"model": {"w": V}, "model_ema": {"w": W}}, "epoch": 1}
     found = unwrap(saved, error, weights="ema")

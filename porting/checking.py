@@ -1,0 +1,144 @@
+"""Tables of rules held against what a table must be: every tensor taken once and given once, there and back."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from porting.architectures import NAMES, Architecture, build
+from porting.converters import LAYOUTS, MISTAKES
+from porting.errors import PlanError, PortingError
+from porting.patterns import Pattern
+from porting.plan import plan
+from porting.rules import Rule
+
+_INDICES = (0, 1, 2, 11)
+"""What stands for a placeholder when two patterns are tried on each other, with every index that the table names."""
+
+
+class NoRulesError(PortingError):
+    """A file that declares no rules, so that there is nothing to check. Exits with 5."""
+
+    exit_code = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What became of one table.
+
+    Attributes:
+        name: Its file and the name it has there; or family and layout.
+        rules: How many rules it has.
+        models: The models whose tensors it was held against; without one only the patterns were looked at.
+        problems: What is wrong; empty for a sound table.
+    """
+
+    name: str
+    rules: int
+    models: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+def check_file(path: str | PathLike[str]) -> list[Checked]:
+    """Run a Python file and check whatever has rules in it (a table, tuple, pair) against every architecture in it.
+
+    Raises:
+        PortingError: The file cannot be run; a rule that cannot be inverted is told with its line.
+        NoRulesError: It declares no rules.
+    """
+    found = _run(Path(path))
+    models = [value for value in found.values() if isinstance(value, Architecture)]
+    tables = {name: rules for name, value in found.items() if (rules := _rules_of(value))}
+    if not tables:
+        raise NoRulesError(
+            f"{path}: declares no rules; expected at its top level a porting.rules.table, a tuple of rules, or a pair "
+            "that has rules"
+        )
+    return [_check(f"{path}:{name}", rules, models) for name, rules in tables.items()]
+
+
+def check_shipped() -> Iterator[Checked]:
+    """Check the tables that come with the toolkit, against all models."""
+    models = [build(name) for name in NAMES]
+    for tables in (LAYOUTS, MISTAKES):
+        for family, layouts in tables.items():
+            for layout, table in layouts.items():
+                known = [each for each in models if each.family == family and table.refusal(each.name) is None]
+                yield _check(f"{family}/{layout}", table.rules, known)
+
+
+def check_rules(rules: Sequence[Rule], models: Iterable[Architecture] = ()) -> list[str]:
+    """Everything that is wrong with rules from the canonical layout, one line each.
+
+    Args:
+        rules: The table.
+        models: Models that it is for, every tensor of which must be taken once and found again on the way back.
+    """
+    problems = [
+        *_overlaps(rules, "take", lambda rule: rule.sources),
+        *_overlaps(rules, "give", lambda rule: rule.targets),
+    ]
+    for model in models:
+        problems += _coverage(rules, model)
+    return problems
+
+
+def _check(name: str, rules: Sequence[Rule], models: Sequence[Architecture]) -> Checked:
+    return Checked(name, len(rules), tuple(model.name for model in models), tuple(check_rules(rules, models)))
+
+
+def _rules_of(value: object) -> tuple[Rule, ...]:
+    """The rules of a table, of a tuple, or of whatever else has `rules`; names among them stand for other rules."""
+    found = getattr(value, "rules", value)
+    if not isinstance(found, tuple | list) or not all(isinstance(each, Rule | str) for each in found):
+        return ()
+    return tuple(each for each in found if isinstance(each, Rule))
+
+
+def _coverage(rules: Sequence[Rule], model: Architecture) -> Iterator[str]:
+    try:
+        there = plan(rules, model.tensors)
+        plan([rule.inverse for rule in rules], there.specs, model.tensors)
+    except PlanError as error:
+        yield from (f"{model.name}: {line}" for line in error.details or (error.summary,))
+
+
+def _overlaps(rules: Sequence[Rule], does: str, side: Callable[[Rule], Sequence[Pattern]]) -> Iterator[str]:
+    """Pairs of rules that are about the same name."""
+    patterns = [(rule, pattern) for rule in rules for pattern in side(rule)]
+    named = {int(found) for _, pattern in patterns for found in re.findall(r"\b\d{1,9}\b", pattern.text)}
+    indices = sorted({*_INDICES, *named})
+    for (first, pattern), (second, other) in combinations(patterns, 2):
+        name = next((name for name in _samples(other, indices) if pattern.match(name) is not None), None)
+        if name is not None:
+            yield f"two rules {does} {name}: {first}; {second}"
+
+
+def _samples(pattern: Pattern, indices: Sequence[int]) -> Iterator[str]:
+    """Names that the pattern stands for."""
+    slots = {slot.name: slot.words for slot in pattern.slots}
+    values: list[Sequence[int | str]] = [words or indices for words in slots.values()]
+    for chosen in product(*values):
+        yield pattern.format(dict(zip(slots, chosen, strict=True)))
+
+
+def _run(path: Path) -> Mapping[str, Any]:
+    """What a file declares; modules beside it can be imported by it."""
+    folder = str(path.absolute().parent)
+    sys.path.insert(0, folder)
+    try:
+        return runpy.run_path(str(path))
+    except Exception as error:  # whatever the file raises is what there is to tell
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        where = f"{path}:{lines[-1]}" if lines else str(path)
+        raise PortingError(f"{where}: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(folder)

@@ -1,0 +1,273 @@
+"""The job: open a checkpoint, see what it is, plan its way into another layout, and write it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from porting.addresses import as_source
+from porting.architectures.base import Architecture
+from porting.casting import cast
+from porting.checkpoint import Checkpoint, Written, format_of, open_checkpoint, write_checkpoint
+from porting.checkpoint.envelope import Kind
+from porting.checkpoint.tensor import LazyTensor
+from porting.converters import inward, outward, plan_between, specs_in, table_of
+from porting.errors import CheckpointError, PlanError, TargetExistsError
+from porting.identify import Identity, identify
+from porting.plan import Plan, mismatches
+from porting.surgery import Surgery, operate
+from porting.synthetic import random_weights
+
+USUAL_LAYOUT: Mapping[str, str] = {"pdparams": "paddlevit", "mindspore": "mindcv"}
+"""Target format to the layout that its users expect; canonical for the others."""
+SAFETENSORS_FORMAT: Mapping[str, str] = {"torch": "pt", "paddle": "np", "mindspore": "ms"}
+"""What loaders of a framework want to read in a safetensors file's metadata under `format`: PaddleNLP refuses `pd`."""
+
+
+@dataclass(frozen=True)
+class ConvertReport:
+    """What a conversion did, or would do.
+
+    Attributes:
+        source: Path of the file that was read, or its address.
+        target: Path of the file that was written.
+        source_format: One of `porting.checkpoint.FORMATS`.
+        target_format: Likewise.
+        source_layout: Layout of the source's tensors.
+        target_layout: Layout of the target's tensors.
+        architecture: The model that was written.
+        source_architecture: The model that was read; another one only where surgery was asked for.
+        envelope: What was unwrapped around the tensors, outermost first.
+        notes: What else was found in the source and left behind.
+        weights: `"model"` or `"ema"`; None where the source does not say whose weights it holds.
+        tensors: Number of tensors in the target.
+        nbytes: Size of their data.
+        transposed: Target names of the tensors that were transposed.
+        dropped: Source names of the tensors that the target layout does not keep, with the reason.
+        changes: Target names of the tensors that surgery changed, with what was done.
+        filled: Target names of the tensors that the source layout does not keep.
+        remarks: Target names of the tensors whose values were changed on the way for a reason, with the reason.
+        dtypes: Target dtype to number of tensors.
+        cast_from: Source dtype to number of tensors that were cast, empty when the dtypes were kept.
+        digest: Digest of the target file as it was read back; None when nothing was written.
+    """
+
+    source: Path | str
+    target: Path
+    source_format: str
+    target_format: str
+    source_layout: str
+    target_layout: str
+    architecture: Architecture
+    source_architecture: Architecture
+    envelope: tuple[str, ...]
+    notes: tuple[str, ...]
+    weights: Kind | None
+    tensors: int
+    nbytes: int
+    transposed: tuple[str, ...]
+    dropped: Mapping[str, str]
+    changes: Mapping[str, str]
+    filled: tuple[str, ...]
+    remarks: Mapping[str, str]
+    dtypes: Mapping[str, int]
+    cast_from: Mapping[str, int]
+    digest: str | None
+
+
+def convert(
+    source: str | PathLike[str],
+    target: str | PathLike[str],
+    *,
+    model: str | None = None,
+    source_layout: str | None = None,
+    weights: Kind | None = None,
+    target_layout: str | None = None,
+    dtype: str | None = None,
+    surgery: Surgery = Surgery(),  # noqa: B008 - immutable
+    dry_run: bool = False,
+    overwrite: bool = False,
+    progress: Callable[[str, int], None] | None = None,
+) -> ConvertReport:
+    """Port a checkpoint into another file format and layout.
+
+    Every tensor of the source is planned for before the first byte is written, and the target appears under its name
+    only once it has been read back and found as planned.
+
+    Args:
+        source: A checkpoint in any known format; the content tells which. A path, or `hf://owner/name[/file]`.
+        target: The file to write; its suffix tells the format.
+        model: A model's name; found out by default.
+        source_layout: The source's layout; found out by default.
+        weights: `"model"` or `"ema"`, of a training checkpoint; the average by default, as in `open_checkpoint`.
+        target_layout: The target's layout; by default the usual one of its format.
+        dtype: `"float64"`, `"float32"`, `"float16"` or `"bfloat16"` for every floating tensor; kept by default.
+        surgery: Changes to the model itself; none by default.
+        dry_run: Plan only, write nothing.
+        overwrite: Replace a target that is there already.
+        progress: Called with the name and size in bytes of each tensor that has been written.
+
+    Raises:
+        CheckpointError: The source cannot be read, or the target cannot be written.
+        TargetExistsError: The target is there, and `overwrite` was not given.
+        PlanError: The surgery does not fit the model.
+        ImpossibleModelError: The image size or class count is not possible for the model.
+        UnknownNameError: A model, layout, dtype or suffix is not known.
+        HubError: The source cannot be fetched.
+    """
+    source, target = as_source(source), Path(target)
+    target_format = format_of(target)
+    layout = target_layout or USUAL_LAYOUT.get(target_format, "canonical")
+    if target.exists() and not overwrite and not dry_run:
+        raise TargetExistsError(target, "is there already; give --force to replace it")
+    with open_checkpoint(source, weights=weights) as checkpoint:
+        port = plan_port(checkpoint, layout, model=model, source_layout=source_layout, surgery=surgery)
+        plan, identity = port.plan, port.identity
+        planned = plan.apply(checkpoint.tensors)
+        tensors = {name: cast(name, tensor, dtype) for name, tensor in planned.items()} if dtype else planned
+        changed = [planned[name].dtype for name in tensors if tensors[name].dtype != planned[name].dtype]
+        written = (
+            None
+            if dry_run
+            else write_checkpoint(
+                target,
+                tensors,
+                format=target_format,
+                overwrite=overwrite,
+                metadata=_metadata(port.architecture, layout),
+                progress=progress,
+            )
+        )
+        return ConvertReport(
+            source=source,
+            target=target,
+            source_format=checkpoint.format,
+            target_format=target_format,
+            source_layout=identity.layout,
+            target_layout=layout,
+            architecture=port.architecture,
+            source_architecture=identity.architecture,
+            envelope=checkpoint.envelope,
+            notes=checkpoint.notes,
+            weights=checkpoint.weights,
+            tensors=len(tensors),
+            nbytes=sum(tensor.nbytes for tensor in tensors.values()),
+            transposed=plan.transposed,
+            dropped=dict(plan.dropped),
+            changes=plan.changes,
+            filled=plan.filled,
+            remarks=plan.remarks(checkpoint.tensors),
+            dtypes=count_dtypes(tensor.dtype for tensor in tensors.values()),
+            cast_from=count_dtypes(changed),
+            digest=written.digest if written else None,
+        )
+
+
+def write_random(
+    architecture: Architecture,
+    target: str | PathLike[str],
+    *,
+    layout: str | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> Written:
+    """Write random weights in which every tensor matters (see `porting.synthetic`).
+
+    Args:
+        architecture: The model.
+        target: The file to write; its suffix tells the format.
+        layout: The layout; by default the usual one of the format.
+        seed: Any integer of 0 or more.
+        overwrite: Replace a target that is there already.
+
+    Raises:
+        CheckpointError: The target cannot be written.
+        UnknownNameError: The layout or suffix is not known.
+    """
+    chosen = layout or USUAL_LAYOUT.get(format_of(target), "canonical")
+    weights = {name: LazyTensor.of(values) for name, values in random_weights(architecture, seed).items()}
+    tensors = translate(weights, architecture, "canonical", chosen)
+    return write_checkpoint(target, tensors, overwrite=overwrite, metadata=_metadata(architecture, chosen))
+
+
+def _metadata(architecture: Architecture, layout: str) -> dict[str, str]:
+    """What a file's metadata tells loaders of its layout's framework."""
+    return {"format": SAFETENSORS_FORMAT[table_of(architecture.family, layout).framework]}
+
+
+@dataclass(frozen=True)
+class Port:
+    """How a checkpoint becomes another one, settled before a byte moves.
+
+    Attributes:
+        identity: What the source is.
+        architecture: The model that the target holds.
+        layout: The layout that it gets.
+        plan: Target tensors from source tensors.
+    """
+
+    identity: Identity
+    architecture: Architecture
+    layout: str
+    plan: Plan
+
+
+def plan_port(
+    checkpoint: Checkpoint,
+    layout: str,
+    *,
+    model: str | None = None,
+    source_layout: str | None = None,
+    surgery: Surgery = Surgery(),  # noqa: B008 - immutable
+) -> Port:
+    """Plan the port of an open checkpoint into a layout; arguments and errors as those of `convert`."""
+    identity = identify_checkpoint(checkpoint, model=model, layout=source_layout)
+    architecture, change = operate(identity.architecture, surgery)
+    there = inward(identity.architecture, identity.layout)
+    return Port(identity, architecture, layout, there.then(change).then(outward(architecture, layout)))
+
+
+def identify_checkpoint(checkpoint: Checkpoint, *, model: str | None = None, layout: str | None = None) -> Identity:
+    """The model and layout of an open checkpoint.
+
+    Raises:
+        CheckpointError: It holds no known model, or one with missing, unexpected or misshapen tensors.
+        UnknownNameError: The model or layout asked for is not known.
+    """
+    try:
+        return identify({name: tensor.shape for name, tensor in checkpoint.tensors.items()}, model=model, layout=layout)
+    except PlanError as error:
+        raise CheckpointError(checkpoint.path, error.summary, error.details) from None
+
+
+def translate(
+    tensors: Mapping[str, LazyTensor], architecture: Architecture, source: str, target: str
+) -> dict[str, LazyTensor]:
+    """Tensors of a model in another layout.
+
+    Args:
+        tensors: Tensor name in the source layout to tensor; all of the model's, no other.
+        architecture: The model.
+        source: Layout of `tensors`.
+        target: Layout to give.
+
+    Raises:
+        PlanError: The tensors are not exactly the model's in the source layout.
+        UnknownNameError: The family has no such layout.
+    """
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    problems = mismatches(specs_in(architecture, source), shapes)
+    if problems:
+        raise PlanError(f"the tensors are not {architecture.name} in layout {source}", problems)
+    return plan_between(architecture, source, target).apply(tensors)
+
+
+def count_dtypes(dtypes: Iterable[np.dtype[Any]]) -> dict[str, int]:
+    """How many of each dtype, most first."""
+    names = [dtype.name for dtype in dtypes]
+    return {name: names.count(name) for name in sorted(set(names), key=names.count, reverse=True)}

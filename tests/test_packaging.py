@@ -1,0 +1,288 @@
+"""What is published: the files in wheel and source distribution, and a wheel alone beside its base dependencies.
+
+Nothing is fetched. The environment of the wheel is empty but for links to the distributions that the wheel's metadata
+asks for, and what these ask for, as they are installed here; so a dependency that is not declared is missing there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Callable
+from email.parser import HeaderParser
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+from alignment.report.model import SAME_FUNCTION, Report, Row, write_report
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("alignment", "paddle_impl", "porting", "recipe", "reference_torch")
+DATA = (".py", "py.typed", ".yaml", ".tsv", ".css", ".jinja", ".schema.json")
+NOT_PUBLISHED = (
+    "__pycache__",
+    "*.egg-info",
+    "*.pyc",
+    ".git",
+    ".venv*",
+    ".*_cache",
+    ".hypothesis",
+    "build",
+    "dist",
+    "site",
+)
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+_BUILD = """
+import sys
+from setuptools import build_meta
+folder = sys.argv[1]
+build_meta.build_sdist(folder)
+build_meta.build_wheel(folder)
+"""
+
+
+def _not_published(folder: str, names: list[str]) -> set[str]:
+    ignored = shutil.ignore_patterns(*NOT_PUBLISHED)(folder, names)
+    return ignored | ({*names} - {"README.md"} if Path(folder) == ROOT / "logs" else set())
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """A clean copy of the tree, its source distribution, and its wheel."""
+    folder = tmp_path_factory.mktemp("packaging")
+    source, dist = folder / "source", folder / "dist"
+    shutil.copytree(ROOT, source, ignore=_not_published)
+    files = [path for path in source.rglob("*") if path.is_file()]
+    (folder / "files.json").write_text(json.dumps([str(path.relative_to(source)) for path in files]))
+    done = subprocess.run([sys.executable, "-c", _BUILD, str(dist)], cwd=source, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder / "files.json", next(dist.glob("*.tar.gz")), next(dist.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def files(built: tuple[Path, Path, Path]) -> set[str]:
+    return set(json.loads(built[0].read_text()))
+
+
+def test_the_wheel_holds_the_packages_and_nothing_else(built: tuple[Path, Path, Path], files: set[str]) -> None:
+    with zipfile.ZipFile(built[2]) as wheel:
+        names = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    expected = {
+        name for name in files if name.startswith(tuple(f"{each}/" for each in PACKAGES)) and name.endswith(DATA)
+    }
+    assert names == expected | {"cli.py"}
+    assert {"alignment/report/templates/report.html.jinja", "recipe/imagenet.tsv", "porting/py.typed"} <= names
+    left_out = {name for name in files if name.startswith(tuple(f"{each}/" for each in PACKAGES))} - names
+    assert not left_out, "add what is needed to [tool.setuptools.package-data]"
+
+
+def test_the_source_distribution_holds_the_repository(built: tuple[Path, Path, Path], files: set[str]) -> None:
+    with tarfile.open(built[1]) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames() if archive.getmember(name).isfile()}
+    made = {name for name in names if name.startswith("pit_port.egg-info/")} | {"PKG-INFO", "setup.cfg"}
+    assert names - made == files - {".git"}, "MANIFEST.in says what it holds"
+    assert {"Makefile", ".ci/run", "requirements.lock", "tests/test_packaging.py", "logs/README.md"} <= names
+
+
+def test_the_metadata_says_what_is_needed(built: tuple[Path, Path, Path]) -> None:
+    metadata = _metadata(built[2])
+    assert metadata["Requires-Python"] == ">=3.10"
+    assert metadata["License-Expression"] == "Apache-2.0"
+    extras = metadata.get_all("Provides-Extra") or []
+    assert {"torch", "paddle", "mindspore", "hub", "train", "notebook", "docs", "dev"} == set(extras)
+    assert {requirement.name for requirement in _requirements(built[2])} == {
+        *("numpy", "click", "rich", "safetensors", "ml_dtypes", "jinja2"),
+        *(["tomli"] if sys.version_info < (3, 11) else []),
+    }
+
+
+def _metadata(wheel: Path) -> Any:
+    with zipfile.ZipFile(wheel) as archive:
+        name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return HeaderParser().parsestr(archive.read(name).decode())
+
+
+def _requirements(wheel: Path) -> list[Requirement]:
+    """The base dependencies that apply here."""
+    found = map(Requirement, _metadata(wheel).get_all("Requires-Dist") or [])
+    return [each for each in found if each.marker is None or each.marker.evaluate({"extra": ""})]
+
+
+def _closure(requirements: list[Requirement]) -> set[str]:
+    """The names of the distributions that these need, and those that they need."""
+    found: set[str] = set()
+    left = list(requirements)
+    while left:
+        name = left.pop().name
+        if name not in found:
+            found.add(name)
+            needed = map(Requirement, distribution(name).requires or ())
+            left += [each for each in needed if each.marker is None or each.marker.evaluate({"extra": ""})]
+    return found
+
+
+@pytest.fixture(scope="module")
+def environment(built: tuple[Path, Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with the wheel and its base dependencies."""
+    folder = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    packages = next(folder.glob("lib/python3.*/site-packages"))
+    for name in _closure(_requirements(built[2])):
+        found = distribution(name)
+        for top in {path.parts[0] for path in found.files or () if path.parts[0] != ".."} - {"__pycache__"}:
+            (packages / top).symlink_to(Path(str(found.locate_file(top))).absolute())
+    with zipfile.ZipFile(built[2]) as wheel:
+        wheel.extractall(packages)
+        points = next(name for name in wheel.namelist() if name.endswith(".dist-info/entry_points.txt"))
+        scripts = re.findall(r"^([\w-]+) = (\w+):(\w+)$", wheel.read(points).decode(), re.MULTILINE)
+    assert [name for name, _, _ in scripts] == ["pit-align", "pit-port", "pit-train"]
+    for name, module, attribute in scripts:
+        script = folder / "bin" / name
+        script.write_text(f"#!{folder}/bin/python\nfrom {module} import {attribute}\n{attribute}()\n")
+        script.chmod(0o755)
+    return folder
+
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def run(environment: Path, tmp_path: Path) -> Run:
+    """Runs a program of the environment in an empty folder; it must exit 0 and say nothing but its result."""
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PIT_"))}
+
+    def program(*words: str, exits: int = 0) -> subprocess.CompletedProcess[str]:
+        command = [str(environment / "bin" / words[0]), *words[1:]]
+        done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True)
+        assert done.returncode == exits, f"{words}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        return done
+
+    return program
+
+
+def test_no_framework_is_there(run: Run) -> None:
+    for name in ("torch", "timm", "paddle", "mindspore", "yaml", "PIL", "huggingface_hub"):
+        found = run("python", "-c", f"import importlib.util; print(importlib.util.find_spec({name!r}))")
+        assert found.stdout == "None\n", name
+    assert "torch      not found\npaddle     not found\nmindspore  not found\n" in run("pit-align", "--version").stdout
+
+
+def test_the_base_wheel_ports(run: Run) -> None:
+    for tool in ("pit-port", "pit-align", "pit-train"):
+        assert run(tool, "--help").stdout.startswith(f"Usage: {tool} ")
+    run("pit-port", "random", "pit_ti", "a.pth", "--image-size", "32", "--num-classes", "3")
+    for target in ("a.pdparams", "a.safetensors", "a.npz", "a.ckpt"):
+        run("pit-port", "convert", "a.pth", target)
+        assert run("pit-port", "diff", "a.pth", target).stdout.startswith("same: ")
+    assert json.loads(run("pit-port", "inspect", "a.pdparams", "--json").stdout)["model"] == "pit_ti"
+    assert "pit_b_distilled" in run("pit-port", "list").stdout
+    assert "transpose" in run("pit-port", "plan", "a.pth", "--to", "paddlevit").stdout
+    assert "WRONG" not in run("pit-port", "check-rules").stdout
+    missing = run("pit-port", "inspect", "hf://timm/pit_b_224.in1k", exits=3)
+    assert 'pip install "pit-port[hub]"' in missing.stderr
+
+
+def test_the_base_wheel_compares_gates_and_reports(run: Run, tmp_path: Path) -> None:
+    for name, error in (("a", 0.0), ("b", 1e-7), ("c", 0.1)):
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "logits.npy", np.arange(1.0, 9.0, dtype=np.float32) + np.float32(error))
+    assert "WITHIN TOLERANCE" in run("pit-align", "compare", "a/logits.npy", "b/logits.npy").stdout
+    assert "DIVERGENCE" in run("pit-align", "compare", "a/logits.npy", "c/logits.npy", exits=1).stdout
+    row = Row("forward/logits", "forward", "output", "float64", 0.0, 0.0, 0.0, SAME_FUNCTION, "because")
+    write_report(Report(SAME_FUNCTION, "pit_ti", ("forward",), (row,)), tmp_path / "report.json")
+    run("pit-align", "gate", "report.json", "--init")
+    assert "PASSED" in run("pit-align", "gate", "report.json", "--junit", "gate.xml").stdout
+    assert (tmp_path / "gate.xml").read_text().startswith("<?xml")
+    run("pit-align", "report", "report.json", "--html", "report.html")
+    assert "<title>pit_ti: same function</title>" in (tmp_path / "report.html").read_text()
+
+
+def test_what_needs_a_framework_says_how_to_get_it(run: Run) -> None:
+    assert "pip install 'pit-port[torch]'" in run("pit-align", "doctor", exits=1).stdout
+    run("pit-port", "random", "pit_micro", "a.pth")
+    for words, extra in (
+        (("pit-align", "forward", "--model", "pit_micro"), "torch|paddle"),  # whichever side is first to say so
+        (("pit-port", "verify", "a.pth", "a.pth"), "torch"),
+        (("pit-align", "train", "--model", "pit_micro"), "train"),
+        (("pit-train", "train", "--config", "pit_b_224"), "train"),
+        (("pit-train", "-cfg", "some.yaml"), "train"),
+        (("pit-train", "predict", "--weights", "a.pth", "image.png"), "paddle"),
+    ):
+        said = run(*words, exits=3).stderr
+        assert re.search(rf"pip install .pit-port\[({extra})\]", said), said
+        assert len(said.splitlines()) == 1
+
+
+def test_the_python_api_of_the_base_wheel(run: Run) -> None:
+    code = (
+        "import alignment, porting, sys\n"
+        "porting.write_random(porting.build('pit_micro'), 'a.pth')\n"
+        "porting.convert('a.pth', 'a.pdparams')\n"
+        "print(alignment.diff('a.pth', 'a.pdparams').same, porting.inspect('a.pdparams').model)\n"
+        "[getattr(alignment, name) for name in alignment.__all__]"
+    )
+    assert run("python", "-W", "error", "-c", code).stdout == "True pit_micro\n"
+
+
+def test_the_lock_satisfies_every_extra_that_is_installed_from_it(built: tuple[Path, Path, Path]) -> None:
+    lines = (ROOT / "requirements.lock").read_text().splitlines()[1:]
+    locked = {
+        re.sub(r"[-_.]+", "-", name).lower(): version for name, _, version in (each.partition("==") for each in lines)
+    }
+    for requirement in map(Requirement, _metadata(built[2]).get_all("Requires-Dist")):
+        extra = next(
+            (each for each in ("torch", "paddle", "hub", "train", "notebook", "dev") if _applies(requirement, each)),
+            None,
+        )
+        if extra:
+            name = re.sub(r"[-_.]+", "-", requirement.name).lower()
+            assert name in locked, f"{requirement} (extra {extra}): run make lock"
+            assert requirement.specifier.contains(locked[name]), f"{requirement}: the lock has {locked[name]}"
+
+
+def _applies(requirement: Requirement, extra: str) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_actions_are_pinned_to_commits(path: Path) -> None:
+    used = re.findall(r"uses: *(\S+)(.*)", path.read_text())
+    assert used
+    for action, comment in used:
+        assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", action), f"{action}: name the commit"
+        assert re.fullmatch(r" # v\d+\.\d+\.\d+", comment), f"{action}: say which version that is"
+
+
+def test_only_the_publishing_job_may_ask_for_an_identity() -> None:
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())["jobs"]
+    assert {name for name, job in jobs.items() if "id-token" in job.get("permissions", {})} == {"publish"}
+    publish = jobs["publish"]
+    assert (publish["environment"]["name"], publish["permissions"]) == ("pypi", {"id-token": "write"})
+    assert set(publish["needs"]) == {"test", "build"}
+    assert not any("run" in step for step in publish["steps"]), "no code of ours runs with that right"
+    assert "secrets." not in (ROOT / ".github" / "workflows" / "release.yml").read_text()
+
+
+def test_every_framework_has_a_dockerfile(built: tuple[Path, Path, Path]) -> None:
+    extras = _metadata(built[2]).get_all("Provides-Extra")
+    for framework in ("torch", "paddle", "mindspore"):
+        text = (ROOT / "docker" / f"{framework}.Dockerfile").read_text()
+        assert framework in extras
+        assert f'"$1[{framework}]"' in text
+        lock = re.findall(r"^COPY (\S+) /tmp/constraints.txt$", text, re.MULTILINE)
+        assert len(lock) == 1
+        assert re.search(rf"^{framework}(paddle)?==", (ROOT / lock[0]).read_text(), re.MULTILINE)
+        assert re.findall(r"^USER (\S+)", text, re.MULTILINE) == ["1000"]
+        assert ":latest" not in text

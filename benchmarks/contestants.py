@@ -36,7 +36,7 @@ class Worker:
         self.process = subprocess.Popen(
             [sys.executable, "-m", module, *map(str, words)],
             cwd=ROOT,
-            env=_environment(threads, mkl),
+            env=environment(threads, mkl),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -64,15 +64,16 @@ class Worker:
         raise click.ClickException(f"{self.title}: its process ended with exit code {self.process.wait()}")
 
 
-def _environment(threads: int, mkl: str) -> dict[str, str]:
-    environment = os.environ | {
+def environment(threads: int, mkl: str = "") -> dict[str, str]:
+    """Variables of a contestant's process, which its framework reads when it is imported."""
+    variables = os.environ | {
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
         "FLAGS_paddle_num_threads": str(threads),
         "OMP_WAIT_POLICY": "passive",
     }
-    environment.pop("MKL_DEBUG_CPU_TYPE", None)
-    return environment | ({"MKL_DEBUG_CPU_TYPE": mkl} if mkl else {})
+    variables.pop("MKL_DEBUG_CPU_TYPE", None)
+    return variables | ({"MKL_DEBUG_CPU_TYPE": mkl} if mkl else {})
 
 
 def serve(answer: Callable[[str], Any]) -> None:

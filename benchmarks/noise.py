@@ -16,7 +16,7 @@ from rich.table import Table
 
 from alignment.pairs import build
 from alignment.report.model import DIVERGENCE, Report, Row
-from alignment.run import align
+from alignment.running import align
 from alignment.settings import Settings
 
 

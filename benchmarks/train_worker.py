@@ -75,7 +75,7 @@ def paddle_update(config: Config) -> Callable[[], Parts]:
 def plain_update(config: Config) -> Callable[[], Parts]:
     """The update as the published projects write it: Paddle's optimizer, and an average tensor by tensor."""
     import paddle
-    import paddle.nn.functional as F  # noqa: N812
+    import paddle.nn.functional as F
 
     from benchmarks.plain_pit import PlainPit
 

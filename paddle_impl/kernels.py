@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 import paddle
-import paddle.nn.functional as F  # noqa: N812 (the name that Paddle's users know)
+import paddle.nn.functional as F
 from paddle import Tensor
 from paddle.base.dygraph.base import in_sot_simulation_mode
 

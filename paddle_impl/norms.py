@@ -6,7 +6,7 @@ from math import sqrt
 
 import numpy as np
 import paddle
-import paddle.nn.functional as F  # noqa: N812 (the name that Paddle's users know)
+import paddle.nn.functional as F
 from paddle import Tensor, nn
 
 

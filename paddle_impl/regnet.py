@@ -11,7 +11,7 @@ from itertools import accumulate
 from math import sqrt
 
 import paddle
-import paddle.nn.functional as F  # noqa: N812 (the name that Paddle's users know)
+import paddle.nn.functional as F
 from paddle import Tensor, nn
 from paddle.nn.initializer import Constant, Normal
 

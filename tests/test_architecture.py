@@ -19,6 +19,9 @@ MAY_IMPORT = {
     "alignment/backends/torch_training.py": {"reference_torch"},  # the training code that is under test
     "alignment/backends/paddle_training.py": {"paddle_impl"},  # likewise
     "alignment/backends/paddle_ranks.py": {"paddle_impl"},  # likewise, in several processes
+    "alignment/backends/paddle_training_faults.py": {"paddle_impl"},  # what the mistakes are put into
+    "alignment/backends/paddle_course_faults.py": {"paddle_impl"},  # likewise
+    "alignment/backends/torch_slips.py": {"reference_torch"},  # likewise
     "paddle_impl": set[str](),
     "paddle_impl/training": {"porting", "recipe"},
     "reference_torch": set[str](),
@@ -33,6 +36,9 @@ FRAMEWORK_OF = {
     "alignment/backends/paddle_faults.py": {"paddle"},
     "alignment/backends/paddle_training.py": {"paddle"},
     "alignment/backends/paddle_ranks.py": {"paddle"},
+    "alignment/backends/paddle_course_faults.py": {"paddle"},
+    "alignment/backends/torch_ranks.py": {"torch"},
+    "alignment/backends/torch_slips.py": {"torch", "timm"},
     "alignment/backends/mindspore.py": {"mindspore"},
     "alignment/backends/mindcv.py": {"mindspore", "mindcv"},
     "alignment/reprod_files.py": {"reprod_log"},

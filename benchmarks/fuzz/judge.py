@@ -16,7 +16,7 @@ from alignment.reprod import read_reprod_log
 from benchmarks.fuzz import corpus
 from benchmarks.fuzz.attacks import CANARY
 from porting.checkpoint import open_checkpoint, write_checkpoint
-from porting.convert import convert
+from porting.conversion import convert
 from porting.errors import PortingError
 
 SECONDS = 1.0

@@ -13,19 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alignment.commands import pit_align
 from alignment.options import python_options, pythons_of
 from porting.commands import check_rules
 from porting.completion import complete_layouts, complete_models
-from porting.options import SOURCE, model_options, surgery_of, surgery_options, weights_option
+from porting.exporting import exporting
+from porting.options import SOURCE, model_options, require_verifiable, surgery_of, surgery_options, weights_option
 from porting.output import Output, output_options
 from porting.tool import DIFFERENT, FILE, Tool, command_line, force_option, tool_options
 from recipe.options import TrainTool, config_of, config_option, overrides_argument, split_words
 
 if TYPE_CHECKING:
+    from alignment.commands import pit_align
     from porting.checkpoint.envelope import Kind
 
 __all__ = ["pit_align", "pit_port", "pit_train"]
+
+if not TYPE_CHECKING:  # a port does not wait for the commands of the alignment
+    __getattr__, __dir__ = exporting(__name__, {"pit_align": "alignment.commands"})
 
 to_option = click.option(
     "--to",
@@ -89,8 +93,8 @@ def convert(
 
     pythons = {f"{name}_python": surgery.pop(f"{name}_python") for name in ("torch", "paddle", "mindspore")}
     change = surgery_of(surgery)
-    if verifying and (dry_run or dtype or any(surgery.values())):
-        raise click.UsageError("--verify proves equal weights: leave out --dry-run, --dtype and changes to the model")
+    if verifying:
+        require_verifiable(source_layout, changes=dry_run or dtype is not None or any(surgery.values()))
     with output.tensors() as progress:
         report = port(
             source,
@@ -105,9 +109,10 @@ def convert(
             overwrite=force,
             progress=progress,
         )
-    output.show(lambda: render.convert_text(report, verbose=output.verbose), lambda: render.convert_json(report))
+    if not (verifying and output.as_json):
+        output.show(lambda: render.convert_text(report, verbose=output.verbose), lambda: render.convert_json(report))
     if verifying:
-        _verify(source, target, weights, None, output, pythons)
+        _verify(source, target, weights, None, output, pythons, converted=render.convert_json(report))
 
 
 @pit_port.command()
@@ -178,14 +183,19 @@ def _verify(
     out: Path | None,
     output: Output,
     pythons: dict[str, Any],
+    converted: dict[str, Any] | None = None,
 ) -> None:
+    """Verify a port and show the result, in JSON as a part of `converted` where that is given."""
     from alignment.settings import Settings
     from alignment.verification import verify as verify_port
 
     settings = Settings(pythons=pythons_of(pythons))
     with output.sides() as progress:
         result = verify_port(source, target, out, settings, weights=weights, progress=progress, command=command_line())
-    output.show(result.to_text, result.to_json)
+    output.show(
+        result.to_text,
+        lambda: result.to_json() if converted is None else converted | {"verification": result.to_json()},
+    )
     if output.verbose and not output.as_json:
         from alignment.report.terminal import print_report
 
@@ -347,7 +357,7 @@ def evaluate(source: str, output: Output, overrides: tuple[str, ...]) -> None:
     from paddle_impl.training.run import evaluate as evaluate_run
 
     with output.waiting("evaluating"):
-        found = evaluate_run(config_of(source, overrides))
+        found = evaluate_run(config_of(source, overrides, output.note))
     said = f"top-1 {found.top1:.2%}  top-{found.k} {found.top5:.2%}  loss {found.loss:.4f}  {found.images} images"
     output.show(lambda: said, lambda: asdict(found))
 
@@ -367,7 +377,7 @@ def predict(
     output: Output,
     words: tuple[str, ...],
 ) -> None:
-    """Classify images, or all images below folders.
+    """Classify images, or all images below folders; with --json an object a line.
 
     \b
     pit-train predict --weights pit_b.pth photograph.jpg --top 3
@@ -378,7 +388,7 @@ def predict(
     from recipe.loading import override
 
     images, overrides = split_words(words)
-    config = config_of(source, overrides) if source else override(config_for(weights), overrides)
+    config = config_of(source, overrides, output.note) if source else override(config_for(weights), overrides)
     predictor = Predictor(config, weights, read_classes(classes) if classes else None)
     for note in predictor.notes:
         output.note(note)

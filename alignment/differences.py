@@ -17,7 +17,7 @@ from porting.addresses import as_source
 from porting.checkpoint import Checkpoint, open_checkpoint
 from porting.checkpoint.envelope import Kind
 from porting.checkpoint.tensor import Array, LazyTensor
-from porting.describe import canonical
+from porting.describe import Canonical, canonical
 from porting.errors import CheckpointError
 from porting.names import fold
 from porting.progress import TensorCallback
@@ -32,18 +32,18 @@ class TensorDifference:
     Attributes:
         name: Its canonical name, or the name as stored when the model is not known.
         problem: Why no number could be given: missing, another shape or dtype, not finite; None otherwise.
-        elements: Number of elements, 0 with a problem.
-        differing: How many of them differ.
+        elements: Number of elements; None, like all that follow, with a problem.
+        differing: How many of them differ in value; zeros of different signs do not.
         max_abs: Largest absolute difference.
         rel_l2: L2 norm of the difference over that of the first file's tensor.
     """
 
     name: str
     problem: str | None
-    elements: int = 0
-    differing: int = 0
-    max_abs: float = 0.0
-    rel_l2: float = 0.0
+    elements: int | None = None
+    differing: int | None = None
+    max_abs: float | None = None
+    rel_l2: float | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,8 @@ class CheckpointDiff:
             yield (
                 f"  {each.name}: relative L2 {each.rel_l2:.2e}, max {each.max_abs:.2e}, "
                 f"{each.differing:,} of {each.elements:,} elements"
+                if each.differing
+                else f"  {each.name}: equal values, other bits: zeros of different signs"
             )
         if len(numbers) > shown:
             yield f"  and {len(numbers) - shown} more; -v names all"
@@ -128,15 +130,24 @@ def diff(
         NothingComparedError: Neither file holds a tensor.
     """
     with opened(first, second, weights) as (one, other):
-        sides = canonical(one), canonical(other)
+        sides = _alike(one, other)
         names = list(dict.fromkeys((*sides[0].tensors, *sides[1].tensors)))
         left_out = tuple(name for name in names if name in sides[0].filled | sides[1].filled)
         names = [name for name in names if name not in left_out]
         if not names:
             raise NothingComparedError(f"{first} and {second} hold no tensors")
         found = list(_differences(names, sides[0].tensors, sides[1].tensors, progress))
-    worst_first = sorted(found, key=lambda each: (each.problem is None, -each.rel_l2))
+    worst_first = sorted(found, key=lambda each: (each.problem is None, -(each.rel_l2 or 0.0)))
     return CheckpointDiff(as_source(first), as_source(second), len(names), tuple(worst_first), left_out)
+
+
+def _alike(one: Checkpoint, other: Checkpoint) -> tuple[Canonical, Canonical]:
+    """Both in the canonical layout if they are the same model, else both as they are stored."""
+    sides = canonical(one), canonical(other)
+    models = [side.identity and side.identity.architecture.name for side in sides]
+    if models[0] is None or models[0] != models[1]:
+        return Canonical(None, one.tensors), Canonical(None, other.tensors)
+    return sides
 
 
 @contextmanager

@@ -128,4 +128,5 @@ def _segment(reference: Array, candidate: Array, begin: int) -> Meter:
 
 def _native(block: Array) -> Array:
     """Floats as float64, which holds every one of them exactly; integers and booleans as they are."""
-    return block.astype(np.float64, copy=False) if block.dtype.name in FLOATS else block
+    with np.errstate(invalid="ignore"):  # said of signalling NaNs, which are counted like all others
+        return block.astype(np.float64, copy=False) if block.dtype.name in FLOATS else block

@@ -15,4 +15,5 @@ def is_remote(source: str | PathLike[str]) -> bool:
 
 def as_source(source: str | PathLike[str]) -> Path | str:
     """An address as it is, anything else as a path."""
-    return fspath(source) if is_remote(source) else Path(source)
+    text = fspath(source)
+    return text if "://" in text else Path(source)

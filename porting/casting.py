@@ -25,7 +25,10 @@ def float_dtype(name: str) -> np.dtype[Any]:
 
 
 def cast(name: str, tensor: LazyTensor, dtype: str) -> LazyTensor:
-    """The tensor in another floating dtype, rounded to nearest; integers and bools stay as they are.
+    """The tensor in another floating dtype; integers and bools stay as they are.
+
+    Values are rounded to the nearest; from float64 to bfloat16 they go through float32, as in torch. What is too small
+    for the dtype becomes zero, as in the frameworks.
 
     Args:
         name: The tensor's name, for the error.
@@ -42,7 +45,7 @@ def cast(name: str, tensor: LazyTensor, dtype: str) -> LazyTensor:
 
     def load() -> Array:
         values = tensor.load()
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             rounded = values.astype(wanted)
         lost = np.isinf(rounded) & np.isfinite(values)
         if lost.any():

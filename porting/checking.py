@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import runpy
 import sys
@@ -135,8 +136,9 @@ def _run(path: Path) -> Mapping[str, Any]:
     folder = str(path.absolute().parent)
     sys.path.insert(0, folder)
     try:
-        return runpy.run_path(str(path))
-    except Exception as error:  # whatever the file raises is what there is to tell
+        with contextlib.redirect_stdout(sys.stderr):  # standard output is for the result
+            return runpy.run_path(str(path))
+    except (Exception, SystemExit) as error:  # whatever the file raises is what there is to tell
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         where = f"{path}:{lines[-1]}" if lines else str(path)
         raise PortingError(f"{where}: {type(error).__name__}: {error}") from error

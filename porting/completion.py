@@ -26,7 +26,9 @@ class Source(ParamType):
     def convert(
         self, value: str | PathLike[str], param: click.Parameter | None, ctx: click.Context | None
     ) -> Path | str:
-        """The path, or the address as it is."""
+        """The path, or the address as it is; an empty word, as an unset variable leaves one, stands for neither."""
+        if not value:
+            self.fail("the name is empty; give a file, a folder or an address", param, ctx)
         return as_source(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

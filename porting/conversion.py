@@ -11,14 +11,17 @@ from typing import Any
 import numpy as np
 
 from porting.addresses import as_source
-from porting.architectures.base import Architecture
+from porting.architectures.base import Architecture, TensorSpec
 from porting.casting import cast
 from porting.checkpoint import Checkpoint, Written, format_of, open_checkpoint, write_checkpoint
+from porting.checkpoint.dtypes import is_float
 from porting.checkpoint.envelope import Kind
+from porting.checkpoint.output import check_target
 from porting.checkpoint.tensor import LazyTensor
 from porting.converters import inward, outward, plan_between, specs_in, table_of
-from porting.errors import CheckpointError, PlanError, TargetExistsError
+from porting.errors import CheckpointError, PlanError
 from porting.identify import Identity, identify
+from porting.names import fold
 from porting.plan import Plan, mismatches
 from porting.surgery import Surgery, operate
 from porting.synthetic import random_weights
@@ -27,6 +30,8 @@ USUAL_LAYOUT: Mapping[str, str] = {"pdparams": "paddlevit", "mindspore": "mindcv
 """Target format to the layout that its users expect; canonical for the others."""
 SAFETENSORS_FORMAT: Mapping[str, str] = {"torch": "pt", "paddle": "np", "mindspore": "ms"}
 """What loaders of a framework want to read in a safetensors file's metadata under `format`: PaddleNLP refuses `pd`."""
+
+_KINDS = {"float": "a floating dtype", "int": "an integer"}
 
 
 @dataclass(frozen=True)
@@ -123,8 +128,8 @@ def convert(
     source, target = as_source(source), Path(target)
     target_format = format_of(target)
     layout = target_layout or USUAL_LAYOUT.get(target_format, "canonical")
-    if target.exists() and not overwrite and not dry_run:
-        raise TargetExistsError(target, "is there already; give --force to replace it")
+    if not dry_run:
+        check_target(target, overwrite=overwrite)
     with open_checkpoint(source, weights=weights) as checkpoint:
         port = plan_port(checkpoint, layout, model=model, source_layout=source_layout, surgery=surgery)
         plan, identity = port.plan, port.identity
@@ -236,13 +241,34 @@ def identify_checkpoint(checkpoint: Checkpoint, *, model: str | None = None, lay
     """The model and layout of an open checkpoint.
 
     Raises:
-        CheckpointError: It holds no known model, or one with missing, unexpected or misshapen tensors.
+        CheckpointError: It holds no known model, or one with missing, unexpected or misshapen tensors, or such of
+            integers or complex numbers where floating ones belong, or the other way round.
         UnknownNameError: The model or layout asked for is not known.
     """
     try:
-        return identify({name: tensor.shape for name, tensor in checkpoint.tensors.items()}, model=model, layout=layout)
+        found = identify(
+            {name: tensor.shape for name, tensor in checkpoint.tensors.items()}, model=model, layout=layout
+        )
     except PlanError as error:
         raise CheckpointError(checkpoint.path, error.summary, error.details) from None
+    if wrong := _wrong_dtypes(specs_in(found.architecture, found.layout), checkpoint.tensors):
+        looks = f"looks like {found.architecture.name} in layout {found.layout}, with wrong dtypes; save it again"
+        raise CheckpointError(checkpoint.path, looks, wrong)
+    return found
+
+
+def _wrong_dtypes(specs: Mapping[str, TensorSpec], tensors: Mapping[str, LazyTensor]) -> list[str]:
+    """The tensors that are of another kind than they should be, a line each, indices folded."""
+    wrong: dict[tuple[str, str], list[str]] = {}
+    for name, tensor in tensors.items():
+        kind = "float" if is_float(tensor.dtype) else "int" if tensor.dtype.kind in "iu" else "other"
+        if kind != specs[name].kind:
+            wrong.setdefault((tensor.dtype.name, _KINDS[specs[name].kind]), []).append(name)
+    return [
+        f"wrong dtype: {name} is {dtype}, expected {kind}"
+        for (dtype, kind), names in wrong.items()
+        for name in fold(names)
+    ]
 
 
 def translate(

@@ -1,4 +1,4 @@
-"""Names that a package offers and that live in its modules, imported when they are first asked for (PEP 562)."""
+"""Names that a package offers and that live in other modules, imported when they are first asked for (PEP 562)."""
 
 from __future__ import annotations
 

@@ -45,8 +45,7 @@ def identify(shapes: Mapping[str, Shape], *, model: str | None = None, layout: s
     """
     if model is not None and model not in architectures.NAMES:
         raise unknown("model", model, architectures.NAMES)
-    known = {table.layout: None for _, table in _tables()}
-    if layout is not None and layout not in known:
+    if layout is not None and layout not in (known := dict.fromkeys(table.layout for _, table in _tables())):
         raise unknown("layout", layout, known)
     nearest: tuple[Identity, list[str]] | None = None
     for candidate in _candidates(shapes, model, layout):

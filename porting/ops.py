@@ -14,6 +14,10 @@ class ShapeMismatchError(ValueError):
     """An operation met a shape that it cannot take; the message says which and why."""
 
 
+class ValueMismatchError(ValueError):
+    """An operation met values that it cannot take without giving something up; the message says what."""
+
+
 class Op(ABC):
     """An operation from some tensors to others; lossless but for `Drop`, which says what it gives up.
 
@@ -151,7 +155,7 @@ class Tie(Op):
 
 @dataclass(frozen=True)
 class Untie(Op):
-    """Several names of one tensor, of which the first is read."""
+    """Several names of one tensor."""
 
     inputs: int
 
@@ -167,7 +171,15 @@ class Untie(Op):
         return shapes[:1]
 
     def apply(self, *arrays: Array) -> tuple[Array, ...]:
-        """The first."""
+        """The first.
+
+        Raises:
+            ValueMismatchError: Another one differs from it.
+        """
+        first = np.ascontiguousarray(arrays[0]).reshape(-1).view(np.uint8)
+        for other in arrays[1:]:
+            if not np.array_equal(first, np.ascontiguousarray(other).reshape(-1).view(np.uint8)):
+                raise ValueMismatchError("is one tensor under several names, and these hold different values")
         return arrays[:1]
 
     def __str__(self) -> str:

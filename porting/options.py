@@ -56,3 +56,17 @@ def surgery_of(given: dict[str, Any]) -> Surgery:
     return Surgery(
         (size, size) if size else None, given["num_classes"], given["drop_head_dist"], given["head_seed"] or 0
     )
+
+
+def require_verifiable(source_layout: str | None, *, changes: bool) -> None:
+    """Say before anything is written that a port could not be verified.
+
+    Raises:
+        UsageError: The model or its numbers are to be changed, or nothing is written, or no model loads the source.
+    """
+    from porting.converters import MISTAKES
+
+    if changes:
+        raise click.UsageError("--verify proves equal weights: leave out --dry-run, --dtype and changes to the model")
+    if any(source_layout in tables for tables in MISTAKES.values()):
+        raise click.UsageError(f"--verify runs the source too, and no model loads layout {source_layout}: leave it out")

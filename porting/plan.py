@@ -14,7 +14,7 @@ from porting.checkpoint.dtypes import is_float
 from porting.checkpoint.tensor import Array, LazyTensor, Shape
 from porting.errors import PlanError
 from porting.names import fold, nearest
-from porting.ops import Fill, Op, ShapeMismatchError, Transpose
+from porting.ops import Fill, Op, ShapeMismatchError, Transpose, ValueMismatchError
 from porting.patterns import Pattern
 from porting.rules import Rule
 
@@ -154,9 +154,14 @@ class Plan:
             found = ", ".join(f"{source} is {tensors[source].dtype}" for source in _sources(expression))
             raise PlanError(f"{name}: its parts have different dtypes: {found}; convert the source to one dtype first")
         dtype = dtypes.pop() if dtypes else np.dtype(np.int64) if spec.kind == "int" else _usual_float(tensors)
-        return LazyTensor(
-            spec.shape, dtype, lambda: _evaluate(expression, lambda source: tensors[source].load(), dtype)
-        )
+
+        def load() -> Array:
+            try:
+                return _evaluate(expression, lambda source: tensors[source].load(), dtype)
+            except ValueMismatchError as error:
+                raise PlanError(f"{name} {error}: {', '.join(_sources(expression))}") from None
+
+        return LazyTensor(spec.shape, dtype, load)
 
 
 def plan(

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from porting import architectures
 from porting.architectures.base import Architecture
 from porting.conversion import ConvertReport, Port
 from porting.converters import LAYOUTS
-from porting.describe import Description
 from porting.names import fold, fold_members, without_indices
 from porting.plan import Plan
+
+if TYPE_CHECKING:
+    from porting.describe import Description
 
 
 def convert_text(report: ConvertReport, *, verbose: bool = False) -> str:

@@ -35,7 +35,8 @@ class Tool(click.Group):
     """A group of commands whose expected failures are one line on stderr and an exit code, never a traceback.
 
     An error is expected when its class says what to exit with, as `exit_code`, when it is the system's, and when a
-    package of one of the extras is not installed.
+    package of one of the extras is not installed. Any other one is told in a line too, and exits with 3: 1 would say
+    that something was compared and differs.
     """
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -52,11 +53,7 @@ class Tool(click.Group):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(COULD_NOT_RUN)
         except Exception as error:
-            code = COULD_NOT_RUN if isinstance(error, OSError) else getattr(error, "exit_code", None)
-            missing = _missing(error)
-            if code is None and missing is None:
-                raise
-            self.fail(ctx, missing or str(error), code or COULD_NOT_RUN)
+            self.fail(ctx, *_failure(error))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -74,6 +71,21 @@ class Tool(click.Group):
         """End with one line on standard error."""
         click.echo(f"{ctx.info_name}: {message}", err=True)
         ctx.exit(code)
+
+
+def _failure(error: Exception) -> tuple[str, int]:
+    """What to tell of an error, and what to exit with."""
+    if (missing := _missing(error)) is not None:
+        return missing, COULD_NOT_RUN
+    if isinstance(error, MemoryError):
+        return f"needs more memory than there is: {str(error) or 'an allocation failed'}", COULD_NOT_RUN
+    if isinstance(error, OSError):
+        return str(error), COULD_NOT_RUN
+    code = getattr(error, "exit_code", None)
+    if code is not None:
+        return str(error), code
+    said = f"{type(error).__name__}: {error}"
+    return f"failed in a way that was not expected ({said}); --debug, before the command, shows where", COULD_NOT_RUN
 
 
 def _missing(error: Exception) -> str | None:

@@ -64,11 +64,11 @@ overrides_argument = click.argument("overrides", nargs=-1, metavar="[SECTION.KEY
 """Settings that come last."""
 
 
-def config_of(source: str, overrides: Sequence[str]) -> Config:
-    """The configuration; what a PaddleViT file says without meaning here goes to standard error."""
+def config_of(source: str, overrides: Sequence[str], note: Callable[[str], None] | None = None) -> Config:
+    """The configuration; what a PaddleViT file says without meaning here goes to `note`, or to standard error."""
     from recipe.loading import load
 
-    return load(source, overrides, note=lambda line: click.echo(line, err=True))
+    return load(source, overrides, note=note or (lambda line: click.echo(line, err=True)))
 
 
 def split_words(words: Sequence[str]) -> tuple[list[Path], list[str]]:

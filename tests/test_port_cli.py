@@ -96,10 +96,24 @@ def test_a_port_within_torch_is_verified_in_torch(source: Path, tmp_path: Path) 
     assert f"verified: {target} (in torch)" in done.stdout
 
 
+def test_a_port_and_its_verification_are_one_document(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = pit_port("convert", source, tmp_path / "b.safetensors", "--verify", "--json")
+    assert done.exit_code == 0, done.output
+    result = json.loads(done.stdout)
+    assert (result["tensors"], result["verification"]["passed"]) == (160, True)
+
+
 def test_verify_refuses_what_cannot_be_equal(source: Path, tmp_path: Path) -> None:
     asked = pit_port("convert", source, tmp_path / "new.pdparams", "--verify", "--num-classes", "3")
     assert asked.exit_code == 2
     assert "--verify proves equal weights" in asked.stderr
+    mistaken = pit_port("convert", source, tmp_path / "new.pdparams", "--verify", "--from", "mindcv-attributes")
+    assert mistaken.exit_code == 2
+    assert "no model loads layout mindcv-attributes" in mistaken.stderr
+    assert not (tmp_path / "new.pdparams").exists()
     other = tmp_path / "other.pth"
     write_random(build("pit_xs", image_size=48, num_classes=7), other)
     done = pit_port("verify", source, other)
@@ -161,3 +175,49 @@ def test_a_folder_is_converted(source: Path, tmp_path: Path) -> None:
     done = pit_port("convert", folder, tmp_path / "back.pth")
     assert done.exit_code == 0, done.output
     assert "unwrapped    model.safetensors" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "problem"),
+    [
+        ("norm.bias", "int32", "wrong dtype: norm.bias is int32, expected a floating dtype"),
+        ("head.weight", "complex64", "wrong dtype: head.weight is complex64, expected a floating dtype"),
+        ("pos_embed", "bool", "wrong dtype: pos_embed is bool, expected a floating dtype"),
+    ],
+)
+def test_weights_that_are_no_floating_numbers_are_refused(
+    source: Path, tmp_path: Path, name: str, dtype: str, problem: str
+) -> None:
+    with open_checkpoint(source) as checkpoint:
+        arrays = {key: np.array(tensor.load()) for key, tensor in checkpoint.tensors.items()}
+    arrays[name] = arrays[name].astype(dtype)
+    wrong = tmp_path / "wrong.safetensors"
+    write_checkpoint(wrong, {key: LazyTensor.of(array) for key, array in arrays.items()})
+    done = pit_port("convert", wrong, tmp_path / "new.pdparams")
+    assert (done.exit_code, (tmp_path / "new.pdparams").exists()) == (3, False)
+    assert problem in done.stderr
+    assert problem in pit_port("inspect", wrong).stdout
+
+
+@pytest.mark.parametrize(
+    ("word", "code", "said"),
+    [
+        ("", 2, "the name is empty"),
+        (
+            "https://example.org/pit_b.pth",
+            3,
+            "https://example.org/pit_b.pth: is no address that is fetched; download it",
+        ),
+        ("n" * 300, 3, "cannot be read: File name too long; check the path"),
+    ],
+)
+def test_sources_that_are_none(word: str, code: int, said: str) -> None:
+    done = pit_port("inspect", word)
+    assert done.exit_code == code
+    assert said in done.stderr
+
+
+def test_a_target_whose_name_is_too_long(source: Path, tmp_path: Path) -> None:
+    done = pit_port("convert", source, tmp_path / ("n" * 300 + ".pth"))
+    assert done.exit_code == 3
+    assert "the name is too long; choose a shorter one" in done.stderr

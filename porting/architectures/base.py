@@ -47,6 +47,9 @@ class Architecture:
     def __post_init__(self) -> None:
         object.__setattr__(self, "tensors", MappingProxyType(dict(self.tensors)))
 
+    def __hash__(self) -> int:
+        return hash((self.family, self.name, self.image_size, self.num_classes))
+
     @property
     def parameters(self) -> int:
         """Number of trainable numbers; buffers are not counted."""

@@ -7,7 +7,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import NamedTuple
 
-from porting.addresses import is_remote
+from porting.addresses import HUB, is_remote
 from porting.checkpoint.formats import SUFFIXES
 from porting.errors import CheckpointError
 
@@ -47,7 +47,14 @@ def locate(source: str | PathLike[str]) -> Place:
     if path.suffix == _OPTIMIZER:
         weights = path.with_suffix(".pdparams")
         raise CheckpointError(path, f"is the state of an optimizer; the weights are beside it: give {weights}")
-    return _in_folder(path) if path.is_dir() else Place(path, path)
+    if "://" in fspath(source):
+        raise CheckpointError(
+            fspath(source), f"is no address that is fetched; download it first, or give {HUB}owner/name"
+        )
+    try:
+        return _in_folder(path) if path.is_dir() else Place(path, path)
+    except OSError as error:
+        raise CheckpointError(path, f"cannot be read: {error.strerror or error}; check the path") from None
 
 
 def _in_folder(folder: Path) -> Place:

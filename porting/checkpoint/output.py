@@ -1,8 +1,9 @@
 """A file being written: streamed, read back and compared with what was planned, renamed into place only when right.
 
 While one block is being prepared, a second thread writes the one before it, reads it back through a descriptor of its
-own, and compares the two byte by byte, which no digest is stricter than, and which costs less than one. The CRC-32 of
-what was read back is the file's digest: it serves to find accidents in later copies of the file, and is no signature.
+own, and compares the two byte by byte, which no digest is stricter than, and which costs less than one. So the CRC-32
+of what was handed over is that of what was read back, and the file's digest: it serves to find accidents in later
+copies of the file, and is no signature.
 
 What is read back comes from the system's cache, as for any program that checks its own output. Only a file that is
 about to replace another one is also flushed to the disk first (`fsync`), so that after a power failure either the old
@@ -20,7 +21,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Queue
 from typing import NamedTuple
-from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -140,6 +140,7 @@ class Output:
 
     def _put(self, block: Block, name: str) -> None:
         self._raise()
+        self.crc = crc32(block.data, self.crc)  # here, since the other thread is the busier one
         self._queue.put(_Item(self._handed_over, block, name))
         self._handed_over += len(block.data)
 
@@ -180,7 +181,6 @@ class Output:
                 f"what was read back differs from what was written, in {item.name} (bytes {item.offset} to "
                 f"{item.offset + len(check)}); nothing was left there. Disk or memory is faulty: write to another disk",
             )
-        self.crc = crc32(check.data, self.crc)
 
 
 def _equal(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> bool:
@@ -209,8 +209,8 @@ def publishing(
         TargetExistsError: The target is there and `overwrite` is false.
         CheckpointError: The target cannot be written; what was there is untouched.
     """
-    replaced = _check_target(path, overwrite=overwrite)
-    draft = path.with_name(f".{path.name[:200]}.{uuid4().hex[:8]}.part")
+    replaced = check_target(path, overwrite=overwrite)
+    draft = path.with_name(f".{path.name[:200]}.{os.urandom(4).hex()}.part")
     with contextlib.ExitStack() as stack:
         with _os_errors(path):
             descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
@@ -240,8 +240,13 @@ def _os_errors(path: Path) -> Iterator[None]:
         raise _cannot_write(path, error) from error
 
 
-def _check_target(path: Path, *, overwrite: bool) -> os.stat_result | None:
-    """What is to be replaced, None when nothing is there."""
+def check_target(path: Path, *, overwrite: bool) -> os.stat_result | None:
+    """What is to be replaced, None when nothing is there.
+
+    Raises:
+        TargetExistsError: The target is there and `overwrite` is false.
+        CheckpointError: It could not be written, as far as can be told without doing so.
+    """
     try:
         found = path.lstat()
     except FileNotFoundError:

@@ -144,6 +144,8 @@ def _sharded(place: Place, sources: list[Source]) -> _Content | None:
 
 def _read(source: Source) -> _Content:
     head = source.read(0, min(source.size, 512))
+    if head[3:9] == b"\0\0\0\0\0{":  # first: the length before it may start like a pickle
+        return _read_safetensors(source)
     if head.startswith(zips.SIGNATURES):
         return _read_zip(source)
     if head.startswith(torch_legacy.SIGNATURE):
@@ -154,9 +156,13 @@ def _read(source: Source) -> _Content:
         saved, notes = mindspore.read(source)
         return _Content("mindspore", saved, notes=notes)
     if head[8:9] == b"{":
-        tensors, metadata = safetensors.read(source)
-        return _Content("safetensors", tensors, metadata)
+        return _read_safetensors(source)
     raise _no_checkpoint(source, head)
+
+
+def _read_safetensors(source: Source) -> _Content:
+    tensors, metadata = safetensors.read(source)
+    return _Content("safetensors", tensors, metadata)
 
 
 def _read_zip(source: Source) -> _Content:

@@ -72,7 +72,9 @@ def _entries(header: object) -> tuple[Mapping[str, str], list[_Entry]]:
 
 def _entry(name: str, entry: object) -> _Entry:
     match entry:
-        case {"dtype": str() as dtype, "shape": [*sizes], "data_offsets": [int() as start, int() as end]}:
+        case {"dtype": str() as dtype, "shape": [*sizes], "data_offsets": [int() as start, int() as end]} if not (
+            isinstance(start, bool) or isinstance(end, bool)
+        ):
             if dtype not in _DTYPES:
                 raise Malformed(f"holds {name:.100} in the dtype {dtype:.40}, expected one of {', '.join(_DTYPES)}")
             try:

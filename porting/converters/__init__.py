@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cache, lru_cache
+from importlib import import_module
 
 from porting.architectures.base import Architecture, TensorSpec
-from porting.converters import deit, pit, regnet
 from porting.errors import PlanError, UnknownNameError
 from porting.names import unknown
 from porting.plan import Plan, plan
@@ -25,15 +26,36 @@ __all__ = [
 ]
 
 CANONICAL = "canonical"
-LAYOUTS: Mapping[str, Mapping[str, Table]] = {
-    family: {table.layout: table for table in tables}
-    for family, tables in {"pit": pit.TABLES, "deit": deit.TABLES, "regnet": regnet.TABLES}.items()
-}
+_FAMILIES = ("pit", "deit", "regnet")
+
+
+class _Tables(Mapping[str, Mapping[str, Table]]):
+    """Family to layout name to table; a family's module is imported when it is first asked for.
+
+    Args:
+        kind: The constant of the module that holds the tables.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self._of = cache(
+            lambda family: {table.layout: table for table in getattr(import_module(f"{__name__}.{family}"), kind)}
+        )
+
+    def __getitem__(self, family: str) -> Mapping[str, Table]:
+        if family not in _FAMILIES:
+            raise KeyError(family)
+        return self._of(family)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_FAMILIES)
+
+    def __len__(self) -> int:
+        return len(_FAMILIES)
+
+
+LAYOUTS: Mapping[str, Mapping[str, Table]] = _Tables("TABLES")
 """Family to layout name to table."""
-MISTAKES: Mapping[str, Mapping[str, Table]] = {
-    family: {table.layout: table for table in tables}
-    for family, tables in {"pit": pit.MISTAKES, "regnet": regnet.MISTAKES}.items()
-}
+MISTAKES: Mapping[str, Mapping[str, Table]] = _Tables("MISTAKES")
 """Likewise, those that files have by mistake: they are read when they are asked for by name, and never written."""
 
 
@@ -87,7 +109,10 @@ def inward(architecture: Architecture, layout: str) -> Plan:
         UnknownNameError: The family has no such layout.
         PlanError: Nobody publishes the model in it.
     """
-    return plan(table_of(architecture.family, layout).inverse, specs_in(architecture, layout), architecture.tensors)
+    there = _planned(architecture, layout)
+    if layout == CANONICAL:
+        return there
+    return plan(table_of(architecture.family, layout).inverse, there.specs, architecture.tensors)
 
 
 def outward(architecture: Architecture, layout: str) -> Plan:
@@ -103,7 +128,9 @@ def outward(architecture: Architecture, layout: str) -> Plan:
     return _planned(architecture, layout)
 
 
+@lru_cache(maxsize=8)
 def _planned(architecture: Architecture, layout: str) -> Plan:
+    """The plan from the canonical layout; a port asks for the same one several times."""
     table = table_of(architecture.family, layout)
     refusal = table.refusal(architecture.name)
     if refusal is not None:

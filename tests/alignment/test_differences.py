@@ -57,3 +57,34 @@ def test_tensors_of_unknown_models_are_compared_as_stored(tmp_path: Path) -> Non
     assert found["x.0"].problem == "only in the first file"
     assert found["x.1"].problem == "only in the second file"
     assert found.keys() == {"w", "x.0", "x.1", "zero"}
+
+
+def test_a_known_model_and_one_that_is_none_are_compared_as_stored(tmp_path: Path) -> None:
+    weights = random_weights(MODEL)
+    first = write(tmp_path / "a.pdparams", weights, "paddlevit")
+    tensors = translate({name: LazyTensor.of(each) for name, each in weights.items()}, MODEL, "canonical", "paddlevit")
+    write_checkpoint(tmp_path / "b.pdparams", {**tensors, "more": LazyTensor.of(np.zeros(3, np.float32))})
+    for pair, side in (((first, tmp_path / "b.pdparams"), "second"), ((tmp_path / "b.pdparams", first), "first")):
+        different = diff(*pair).different
+        assert [(each.name, each.problem) for each in different] == [("more", f"only in the {side} file")]
+
+
+def test_what_was_not_measured_has_no_number(tmp_path: Path) -> None:
+    paths = tmp_path / "a.npz", tmp_path / "b.npz"
+    for path, sign in zip(paths, (1, -1), strict=True):
+        arrays = {"zero": np.array([sign * 0.0]), "nan": np.array([np.nan, sign])}
+        write_checkpoint(path, {name: LazyTensor.of(array) for name, array in arrays.items()})
+    result = diff(*paths)
+    assert "  zero: equal values, other bits: zeros of different signs" in result.to_text().splitlines()
+    found = {each["name"]: each for each in result.to_json()["different"]}
+    assert (found["zero"]["differing"], found["zero"]["rel_l2"]) == (0, 0.0)
+    assert found["nan"]["problem"]
+    assert [found["nan"][key] for key in ("elements", "differing", "max_abs", "rel_l2")] == [None] * 4
+
+
+def test_signalling_nans_are_counted_without_a_warning(tmp_path: Path) -> None:
+    paths = tmp_path / "a.npz", tmp_path / "b.npz"
+    signalling = np.array([0x7F800001, 0x3F800000], np.uint32).view(np.float32)
+    for path, array in zip(paths, (signalling, np.ones(2, np.float32)), strict=True):
+        write_checkpoint(path, {"w": LazyTensor.of(array)})
+    assert "NaN" in str(diff(*paths).different[0].problem)

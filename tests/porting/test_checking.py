@@ -151,6 +151,19 @@ def commit(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.parametrize("code", ["raise SystemExit(0)", "import sys; sys.exit('done')"])
+def test_a_file_that_ends_itself_is_not_sound(tmp_path: Path, code: str) -> None:
+    done = run(write(tmp_path, f"{SOUND}\n{code}\n"))
+    assert (done.exit_code, done.stdout) == (3, "")
+    assert "SystemExit" in done.stderr
+
+
+def test_what_a_file_prints_is_no_result(tmp_path: Path) -> None:
+    done = run(write(tmp_path, f"{SOUND}\nprint('hello')\n"), "--json")
+    assert json.loads(done.stdout)[0]["problems"] == []
+    assert done.stderr == "hello\n"
+
+
 def test_pre_commit_runs_it_over_rule_files_alone(tmp_path: Path) -> None:
     write(tmp_path, "raise SystemExit('not to be run')\n", "other.py")
     write(tmp_path, SOUND, "my_rules.py")

@@ -169,7 +169,7 @@ def test_what_is_read_from_attribute_paths_is_bit_equal(name: str) -> None:
 
 
 def test_mistakes_are_never_written_nor_listed() -> None:
-    assert set(MISTAKES) == {"pit", "regnet"}
+    assert {family for family, tables in MISTAKES.items() if tables} == {"pit", "regnet"}
     for name, _ in ATTRIBUTES:
         assert "mindcv-attributes" not in layouts_of(build(name))
         with pytest.raises(UnknownNameError, match="layout mindcv-attributes is only read, since it has the paths of"):

@@ -8,7 +8,7 @@ import pytest
 from porting.architectures.base import TensorSpec
 from porting.checkpoint.tensor import LazyTensor
 from porting.errors import PlanError
-from porting.ops import Concat, ShapeMismatchError, Split, Transpose
+from porting.ops import Concat, ShapeMismatchError, Split, Tie, Transpose
 from porting.patterns import PatternError
 from porting.plan import Filled, Source, mismatches, plan
 from porting.rules import Rule, affine, drop, invert, linear, rule, same
@@ -147,3 +147,15 @@ def test_operations_refuse_shapes_that_they_do_not_fit(
 ) -> None:
     with pytest.raises(ShapeMismatchError):
         op.shapes(*shapes)
+
+
+def test_tied_tensors_are_untied_only_where_they_are_equal() -> None:
+    tie = rule("embed", ("embed", "head"), Tie(2))
+    there = plan([tie], specs(embed=(2, 3)))
+    back = plan(invert([tie]), there.specs, specs(embed=(2, 3)))
+    one = LazyTensor.of(np.arange(6.0).reshape(2, 3))
+    other = LazyTensor.of(np.arange(6.0).reshape(2, 3) + 1e-9)
+    assert back.apply({"embed": one, "head": one})["embed"].load().tolist() == one.load().tolist()
+    torn = back.apply({"embed": one, "head": other})["embed"]
+    with pytest.raises(PlanError, match=r"embed is one tensor under several names, .*: embed, head"):
+        torn.load()

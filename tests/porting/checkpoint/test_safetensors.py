@@ -44,6 +44,7 @@ SAFETENSORS: dict[str, tuple[object, str]] = {
     "dtype": ({"a": entry(0, 24, [24], "F8_E4M3")}, "holds a in the dtype F8_E4M3, expected one of BOOL"),
     "no dtype": ({"a": {"shape": [6], "data_offsets": [0, 24]}}, "describes a otherwise than by dtype"),
     "offsets": ({"a": {"dtype": "F32", "shape": [6], "data_offsets": [0]}}, "describes a otherwise"),
+    "true for a number": (b'{"a":{"dtype":"U8","shape":[23],"data_offsets":[false,24]}}', "describes a otherwise"),
     "no object": ([1], "safetensors|not a checkpoint"),
     "no json": (b"{nonsense", "its header is no JSON"),
     "NaN": (b'{"a": NaN}', "its header is no JSON"),
@@ -93,3 +94,11 @@ def test_what_the_safetensors_package_refuses_is_refused(data: st.DataObject, tm
     else:
         with contextlib.suppress(CheckpointError):
             read_all(path)
+
+
+@pytest.mark.parametrize("length", [640, 896, 1152, 1408, 65_536 + 640])
+def test_a_header_whose_length_starts_like_a_pickle(length: int, tmp_path: Path) -> None:
+    header = json.dumps({"a": entry(0, 24, [6])}).ljust(length).encode()
+    assert len(header).to_bytes(8, "little")[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+    with open_checkpoint(safetensors_file(tmp_path / "a.safetensors", header)) as checkpoint:
+        assert (checkpoint.format, checkpoint.tensors["a"].load().tolist()) == ("safetensors", [0.0] * 6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
@@ -66,7 +67,17 @@ def compare_paths(
         tolerances=tolerances,
         squeeze=squeeze,
         command=command,
+        notes=tuple(dict.fromkeys(note for folder in (reference, candidate) for note in _left_out(folder))),
     )
+
+
+def _left_out(folder: Path) -> Iterator[str]:
+    """What there is to say of the files of a folder that stand for no side of a step."""
+    known = {path for sides in find_logs(folder).values() for path in sides.values()}
+    others = sorted(path.name for path in folder.glob("*.npy") if path not in known)
+    if others:
+        more = ", ..." if len(others) > 10 else ""
+        yield f"left out, since their names tell no step and side: {', '.join(others[:10])}{more}"
 
 
 def open_side(path: Path, role: Role, stack: ExitStack) -> dict[str, Recording]:

@@ -23,7 +23,7 @@ _PROBE = Path(__file__).with_name("doctor_probe.py")
 _SECONDS = 300
 _EVERYWHERE = ("numpy", "safetensors", "ml_dtypes")
 _NEEDED = {"torch": ("torch", "timm"), "paddle": ("paddlepaddle",), "mindspore": ("mindspore", "mindcv")}
-_OLDEST = {"torch": (2, 4), "timm": (1, 0, 25), "paddlepaddle": (3, 3), "mindspore": (2, 10)}
+_OLDEST = {"torch": (2, 4), "paddlepaddle": (3, 3), "mindspore": (2, 10)}
 _TORCHVISION_AHEAD = 15
 """Minor versions that torchvision 0.x is ahead of torch 2.x."""
 
@@ -125,7 +125,12 @@ def examine(framework: str, needed: bool, python: str, found: Mapping[str, Any])
 def _ask(framework: str, python: str, needed: bool) -> Patient:
     try:
         done = subprocess.run(
-            [python, str(_PROBE), framework], capture_output=True, text=True, timeout=_SECONDS, check=False
+            [python, str(_PROBE), framework],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_SECONDS,
+            check=False,
         )
     except OSError as error:
         problem = f"the interpreter cannot be started: {error.strerror}"
@@ -134,7 +139,7 @@ def _ask(framework: str, python: str, needed: bool) -> Patient:
     else:
         try:
             return examine(framework, needed, python, json.loads(done.stdout.splitlines()[-1]))
-        except (ValueError, IndexError):
+        except (ValueError, LookupError, TypeError, AttributeError):  # whatever else such a program prints
             tail = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
             problem = f"the interpreter says nothing of {framework}: {tail}"
     return Patient(
@@ -168,7 +173,7 @@ def _of_packages(framework: str, python: str, versions: Mapping[str, str]) -> It
         yield Problem("missing", f"{', '.join(common)} not installed, which every side needs", _pip(python, *common))
     for name in _NEEDED[framework]:
         version, oldest = _installed(name, versions), _OLDEST.get(name)
-        if version and oldest and _numbers(version) < oldest and name != "timm":
+        if version and oldest and _numbers(version) < oldest:
             wanted = ".".join(map(str, oldest))
             yield Problem("bad", f"{name} {version}, {wanted} or newer is needed", _pip(python, f"{name}>={wanted}"))
 
@@ -184,7 +189,8 @@ def _of_torch(python: str, versions: Mapping[str, str], facts: Mapping[str, Any]
     elif timm and _numbers(timm) < (0, 9):
         yield Problem("bad", f"timm {timm}, 1.0.25 or newer is needed", _pip(python, "timm>=1.0.25"))
     torch, torchvision = versions.get("torch"), versions.get("torchvision")
-    fitting = f"0.{_numbers(torch)[1] + _TORCHVISION_AHEAD}" if torch and _numbers(torch)[0] == 2 else ""
+    major, minor = (*_numbers(torch or ""), 0, 0)[:2]
+    fitting = f"0.{minor + _TORCHVISION_AHEAD}" if major == 2 else ""
     if torchvision and fitting and not f"{torchvision}.".startswith(f"{fitting}."):
         summary = f"torchvision {torchvision} was not made for torch {torch}, which wants {fitting}"
         yield Problem("note", summary, _pip(python, f"torchvision=={fitting}.*"))

@@ -34,8 +34,6 @@ def main(framework: str) -> None:
     """Print what is found."""
     found: dict[str, Any] = {
         "python": platform.python_version(),
-        "executable": sys.executable,
-        "processors": len(os.sched_getaffinity(0)),
         "versions": _versions(PACKAGES[framework]),
         "error": None,
         "facts": {},

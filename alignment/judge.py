@@ -34,6 +34,7 @@ from alignment.tolerance import (
     Noise,
     Tolerances,
     certify,
+    drifting,
     exact,
     noise_floor,
     rounding,
@@ -106,6 +107,7 @@ def judge_arrays(
     tolerances: Tolerances | None = None,
     squeeze: bool = False,
     command: str = "",
+    notes: tuple[str, ...] = (),
 ) -> Report:
     """Judge arrays of which nothing but their keys is known: integers must be equal, floats are judged by tolerance.
 
@@ -118,6 +120,7 @@ def judge_arrays(
         tolerances: The defaults by default.
         squeeze: Let shapes differ by axes of length one.
         command: The command line, for the report.
+        notes: What its reader must know beside that.
 
     Raises:
         NothingComparedError: neither side has a key.
@@ -142,7 +145,7 @@ def judge_arrays(
         rows=tuple(rows),
         command=command,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        notes=("judged by tolerance only: these files hold no float64 evidence of what rounding explains",),
+        notes=("judged by tolerance only: these files hold no float64 evidence of what rounding explains", *notes),
     )
 
 
@@ -206,11 +209,22 @@ class _Side:
             return certify(entry.kind, measured, self._noise(key, entry, error), limit=entry.limit)
         error = self._reference_error(key) if self._dtype == "float32" else None
         if error is None or self._reference64 is None:
-            return tolerate(measured, self._tolerances.of(key, entry.kind, self._dtype))
+            return self._tolerate(key, entry, measured)
         if error.problem is not None:
             return Judgement(DIVERGENCE, f"the reference's own float64 and float32 results do not fit: {error.problem}")
         candidate_error = measure(self._reference64[key], self._fitted(key), mixed=True)
         return rounding(measured, candidate_error, self._noise(key, entry, error))
+
+    def _tolerate(self, key: str, entry: Entry, measured: Measurement) -> Judgement:
+        """By tolerance, or by the drift that the reference recorded of itself, whichever admits more."""
+        tolerance = self._tolerances.of(key, entry.kind, self._dtype)
+        by_tolerance = tolerate(measured, tolerance)
+        spread = self._reference.manifest.entries.get(key, entry).spread
+        if by_tolerance.verdict != DIVERGENCE or spread is None or measured.problem is not None:
+            return by_tolerance
+        recorded = self._reference.manifest.entries[key]
+        by_drift = drifting(measured, spread, recorded.spread_max or 0.0)
+        return by_drift if by_drift.verdict != DIVERGENCE else by_tolerance
 
     def _fitted(self, key: str) -> Array:
         """The candidate's array, in the shape of the reference where `--squeeze` lets the two differ."""

@@ -1,8 +1,8 @@
 """Many models aligned one after the other, resumably, in shards, into one report.
 
 Every model has a folder of its own with its `report.json`. A model whose report passed is not run again as long as
-nothing changed that its result depends on: settings, code, version of the toolkit. `cell.json` beside the report says
-what that was.
+nothing changed that its result depends on: settings, the toolkit's code, and the versions that the interpreters of both
+sides have installed. `cell.json` beside the report says what that was.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import shutil
+import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from alignment import pairs, running
+from alignment.doctor_probe import PACKAGES
 from alignment.errors import AlignmentError, FileError, NothingComparedError
 from alignment.pair import Pair
 from alignment.processes import Progress
@@ -107,16 +110,20 @@ def shard(models: Sequence[str], which: str, form: Mapping[str, Any]) -> tuple[s
 
     Raises:
         AlignmentError: It does not have this form.
+        NothingComparedError: There are fewer models than machines, and none for this one.
     """
-    number, _, count = which.partition("/")
-    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+    found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", which)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
         raise AlignmentError(f"--shard {which}: expected I/N with I from 1 to N, such as 1/3")
-    loads = [0.0] * int(count)
+    number = int(found[1])
+    loads = [0.0] * min(int(found[2]), len(models))
+    if number > len(loads):
+        raise NothingComparedError(f"--shard {which}: there is no model for it, with {len(models)} in all")
     places: dict[str, int] = {}
     for model in sorted(models, key=lambda name: _cost(_pair(name, form)), reverse=True):
         places[model] = loads.index(min(loads))
         loads[places[model]] += _cost(_pair(model, form))
-    return tuple(model for model in models if places[model] == int(number) - 1)
+    return tuple(model for model in models if places[model] == number - 1)
 
 
 def align_all(
@@ -140,7 +147,11 @@ def align_all(
     """
     built = {model: _pair(model, matrix.form) for model in matrix.models}
     code = _digest_of_code()
-    keys = {model: _key(pair, matrix.settings, code) for model, pair in built.items()}
+    installed = {
+        framework: _versions(framework, matrix.settings.python(framework))
+        for framework in {side.framework for pair in built.values() for side in (pair.reference, pair.candidate)}
+    }
+    keys = {model: _key(pair, matrix.settings, code, installed) for model, pair in built.items()}
     results = {model: _before(out / model, keys[model], model) for model in built if not matrix.fresh}
     left = [model for model in built if results.get(model) is None]
     clock = _Clock(sum(_cost(built[model]) for model in left))
@@ -236,12 +247,34 @@ def _before(folder: Path, key: str, model: str) -> Result | None:
     return Result(model, report, seconds=float(seconds) if isinstance(seconds, int | float) else 0.0, reused=True)
 
 
-def _key(pair: Pair, settings: Settings, code: str) -> str:
+def _key(pair: Pair, settings: Settings, code: str, installed: Mapping[str, str]) -> str:
     """What a result depends on, in one digest."""
     origin = None if pair.origin is None else asdict(pair.origin)
     chosen = {found.name: getattr(settings, found.name) for found in fields(settings)}
-    text = json.dumps([origin, chosen, code], sort_keys=True, default=str)
+    sides = [installed[side.framework] for side in (pair.reference, pair.candidate)]
+    text = json.dumps([pair.name, origin, chosen, code, sides], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+_ASK = """
+import sys
+from importlib.metadata import PackageNotFoundError, version
+print(sys.version)
+for name in sys.argv[1:]:
+    try:
+        print(name, version(name))
+    except PackageNotFoundError:
+        pass
+"""
+
+
+def _versions(framework: str, python: str) -> str:
+    """What an interpreter has of a framework and its company, as a text; empty where it cannot be asked."""
+    try:
+        done = subprocess.run([python, "-c", _ASK, *PACKAGES[framework]], capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout
 
 
 def _digest_of_code() -> str:

@@ -7,7 +7,6 @@ that the numbers do not depend on how many threads there are.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
@@ -15,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from alignment import processors
 from alignment.scaled import ScaledSum, distances
 from porting.checkpoint.source import release_pages
 
@@ -104,7 +104,7 @@ def metered(reference: Array, candidate: Array) -> Meter:
     begins = range(0, reference.size, SEGMENT)
     if len(begins) == 1:
         return _segment(reference, candidate, 0)
-    with ThreadPoolExecutor(min(_MOST_THREADS, len(os.sched_getaffinity(0)))) as pool:
+    with ThreadPoolExecutor(min(_MOST_THREADS, processors.available())) as pool:
         return _merged(pool.map(lambda begin: _segment(reference, candidate, begin), begins))
 
 

@@ -8,7 +8,6 @@ checkpoints' own strict readers.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from math import prod
 from pathlib import Path
@@ -24,19 +23,21 @@ from porting.checkpoint.pickles import load_plain
 
 Array: TypeAlias = npt.NDArray[Any]
 
+PLAIN = "array"
+"""The key of a plain `.npy`, which has none of its own."""
 _OBJECTS = "O"
 _SIDES = {
     "reference": ("torch", "pytorch", "ref", "reference"),
     "candidate": ("paddle", "mindspore", "candidate"),
 }
 _STEPS = {"losses": "bp_align", "backward": "bp_align", "train": "train_align"}
-_DIFF = re.compile(r"(?P<step>.+)_diff(?:\.log|_log\.txt)")
 
 
 def read_reprod_log(path: str | os.PathLike[str]) -> dict[str, Array]:
     """The arrays of a `.npy` that `ReprodLogger` wrote, nested dicts flattened to keys such as `outer/inner`.
 
-    Also reads a plain numeric `.npy`, as one array under the file's stem, and Python numbers among the arrays.
+    Also reads a plain numeric `.npy`, as one array under the key `array` whatever the file is called, and numbers of
+    Python among the arrays.
 
     Raises:
         FileError: the file cannot be read, is no `.npy`, or holds something else than arrays and numbers.
@@ -53,7 +54,7 @@ def read_reprod_log(path: str | os.PathLike[str]) -> dict[str, Array]:
     try:
         header = npz.read_header(data[: npz.MAX_HEADER])
         if header.code != _OBJECTS:
-            return {path.stem: _numeric(data, header)}
+            return {PLAIN: _numeric(data, header)}
     except Malformed as problem:
         raise FileError(path, f"is a damaged .npy file: it {problem}") from None
     if header.shape != ():
@@ -86,12 +87,6 @@ def find_logs(directory: str | os.PathLike[str]) -> dict[str, dict[str, Path]]:
             raise FileError(path, f"stands for the same side of the same step as {sides[side].name}; remove one")
         sides[side] = path
     return found
-
-
-def find_diff_logs(directory: str | os.PathLike[str]) -> dict[str, Path]:
-    """The reports of `ReprodDiffHelper` in a directory by step; `*_diff_log.txt` and `backward_diff.log` are known."""
-    matches = ((_DIFF.fullmatch(path.name), path) for path in sorted(Path(directory).iterdir()))
-    return {_STEPS.get(match["step"], match["step"]): path for match, path in matches if match}
 
 
 def _numeric(data: bytes, header: npz.Header) -> Array:

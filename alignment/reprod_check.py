@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,6 +19,8 @@ Array: TypeAlias = npt.NDArray[Any]
 
 THRESHOLD = 1e-6
 """reprod_log's default for the mean absolute difference."""
+_LARGEST = 2**24
+"""Elements that two arrays may be broadcast to: labels of shape (N,) and (N, 1) would make N times N of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,9 @@ def check_arrays(reference: Array, candidate: Array) -> MeanCheck:
     if not (reference.size and candidate.size):
         return MeanCheck(False, remark="raises an error: there are no elements to compare")
     try:
+        shape = np.broadcast_shapes(reference.shape, candidate.shape)
+        if prod(shape) > max(_LARGEST, reference.size, candidate.size):
+            return MeanCheck(False, remark=f"{remark} to {shape}: too large to be computed here")
         with np.errstate(all="ignore"):
             difference = np.abs(reference - candidate)
             mean, largest, least = (float(value) for value in (difference.mean(), difference.max(), difference.min()))

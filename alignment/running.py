@@ -138,9 +138,16 @@ def weights_of(pair: Pair, roles: Sequence[Role], folder: Path, settings: Settin
     files: dict[Role, WeightFile] = {}
     source: str | os.PathLike[str] | None = settings.weights or pair.weights or None
     for role in roles:
-        if role == "candidate" and settings.candidate_weights is not None:
-            source = settings.candidate_weights
-        files[role] = prepare(pair, role, folder, source=source, seed=settings.seed, which=settings.which)
+        shipped = role == "candidate" and settings.candidate_weights is not None
+        files[role] = prepare(
+            pair,
+            role,
+            folder,
+            source=settings.candidate_weights if shipped else source,
+            seed=settings.seed,
+            which=settings.which,
+            shipped=shipped,
+        )
         source = source if files[role].empty else files[role].path
     return files
 

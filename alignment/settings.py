@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from alignment import processors
 from alignment.backends import FRAMEWORKS
 from alignment.errors import AlignmentError
 from alignment.steps import STEPS
@@ -74,7 +75,7 @@ class Settings:
 
     def threads_of(self, sides: int) -> int:
         """CPU threads of each of this many sides that run at the same time."""
-        return self.threads or max(1, len(os.sched_getaffinity(0)) // sides)
+        return self.threads or max(1, processors.available() // sides)
 
     def environment(self, sides: int) -> dict[str, str | None]:
         """Variables that the frameworks read when they are imported, for a worker's process."""

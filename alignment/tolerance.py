@@ -308,6 +308,22 @@ def tolerate(measured: Measurement, tolerance: Tolerance) -> Judgement:
     return Judgement(DIVERGENCE, reason, *fields)
 
 
+def drifting(measured: Measurement, spread: float, spread_max: float) -> Judgement:
+    """Judge two float32 results, neither of which is known to be right, by how far one of them drifts by itself.
+
+    Args:
+        measured: The candidate's result against the reference's, without a problem.
+        spread: L2 norm of the reference's change under perturbations of one unit in the last place.
+        spread_max: The largest element of that change.
+    """
+    drift = noise_floor(replace(measured, l2=0.0, max_abs=0.0), spread, spread_max)
+    # Both sides drift, so their difference may be that of two runs.
+    margin = max(_ratio(measured.l2, drift.l2), _ratio(measured.max_abs, drift.max_abs) / _MAX_OVER_L2) / 2
+    verdict = WITHIN_TOLERANCE if margin <= drift.limit else DIVERGENCE
+    reason = f"{margin:.2g} times the drift of two runs of the reference: no float64 evidence"
+    return Judgement(verdict, reason, measured.rel_l2, drift.relative, margin, drift.limit)
+
+
 def worst(measured: Measurement) -> str:
     """The element that differs most, in words."""
     element = measured.worst

@@ -16,11 +16,13 @@ from alignment.report.headline import headline
 from alignment.report.model import DIVERGENCE, Report
 from alignment.running import align
 from alignment.settings import Settings
+from alignment.weights import require_loadable
 from porting.checkpoint.envelope import Kind
 from porting.conversion import identify_checkpoint
+from porting.converters import table_of
 
-_FRAMEWORK_OF = {"pdparams": "paddle", "mindspore": "mindspore"}
-"""Format of the port to the framework that runs it; torch runs the others."""
+_FRAMEWORK_OF = {"pdparams": "paddle", "mindspore": "mindspore", "torch-zip": "torch", "torch-legacy": "torch"}
+"""Format of the port to the framework that runs it; of the others the layout tells."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ def verify(
 ) -> Verification:
     """Prove that one file is the port of another: equal tensors, and the same function when run.
 
-    The source runs in torch, the target in the framework of its own format, both in float64 and float32.
+    The source runs in torch, the target in the framework of its own format, or of its layout where the format belongs
+    to none, both in float64 and float32.
 
     Args:
         source: A checkpoint of a known model, in any format and layout.
@@ -93,7 +96,7 @@ def verify(
         command: The command line, for the report.
 
     Raises:
-        PortingError: A file cannot be read, or is no known model.
+        PortingError: A file cannot be read, is no known model, or the framework of its format does not load it.
         AlignmentError: A side could not run, or the files hold different models.
     """
     pair, framework = _pair(source, target, weights)
@@ -107,8 +110,10 @@ def verify(
 
 def _pair(source: str | PathLike[str], target: str | PathLike[str], weights: Kind | None) -> tuple[Pair, str]:
     with opened(source, target, weights) as (one, other):
-        models = identify_checkpoint(one).architecture, identify_checkpoint(other).architecture
-        framework = _FRAMEWORK_OF.get(other.format, "torch")
+        port = identify_checkpoint(other)
+        models = identify_checkpoint(one).architecture, port.architecture
+        framework = _FRAMEWORK_OF.get(other.format) or table_of(port.family, port.layout).framework
+        require_loadable(other, port.architecture, port.layout, framework)
     if models[0] != models[1]:
         forms = [f"{each.name} at {each.image_size}, {each.num_classes} classes" for each in models]
         raise AlignmentError(f"{target}: holds {forms[1]}, and {source} {forms[0]}: not a port of it")

@@ -10,12 +10,13 @@ from pathlib import Path
 from alignment.backends import FRAMEWORKS
 from alignment.layouts import CANONICAL, inward, specs, to_side
 from alignment.pair import Pair, Role
+from porting.architectures import Architecture
 from porting.casting import cast
 from porting.checkpoint import Checkpoint, open_checkpoint, write_checkpoint
 from porting.checkpoint.envelope import Kind
 from porting.checkpoint.tensor import LazyTensor
 from porting.conversion import identify_checkpoint, translate
-from porting.converters import layouts_of, specs_in
+from porting.converters import layouts_of, specs_in, table_of
 from porting.describe import content_digest
 from porting.errors import CheckpointError
 from porting.plan import mismatches
@@ -45,6 +46,7 @@ def prepare(
     source: str | PathLike[str] | None,
     seed: int,
     which: Kind | None = None,
+    shipped: bool = False,
 ) -> WeightFile:
     """Write one side's weight file through the port that is being proven.
 
@@ -55,6 +57,8 @@ def prepare(
         source: A checkpoint in any format and in any layout of the model; None draws random weights.
         seed: Of the random weights.
         which: `"model"` or `"ema"`, where the source holds both.
+        shipped: Whether the source is itself in question, a port that is to be used as it is. Then it has to be in the
+            side's own names, or in a published layout of its framework: in any other, the framework would not load it.
 
     Raises:
         PortingError: The source cannot be read or is not this model; the file cannot be written.
@@ -68,15 +72,35 @@ def prepare(
     with open_checkpoint(source, weights=which, required=False) as checkpoint:
         tensors = {name: cast(name, tensor, "float32") for name, tensor in checkpoint.tensors.items()}
         if pair.own:
-            canonical = inward(pair, _names_of(pair, checkpoint, role)).apply(tensors)
+            canonical = inward(pair, _names_of(pair, checkpoint, role, shipped=shipped)).apply(tensors)
         else:
             layout = find_layout(pair, checkpoint, side.layout)
+            if shipped and layout != side.layout:
+                require_loadable(checkpoint, pair.architecture, layout, side.framework)
             canonical = translate(tensors, pair.architecture, layout, CANONICAL)
         return _write(pair, role, canonical, target)
 
 
-def _names_of(pair: Pair, checkpoint: Checkpoint, preferred: Role) -> Role:
-    """The side whose names a checkpoint of a user's model has.
+def require_loadable(checkpoint: Checkpoint, architecture: Architecture, layout: str, framework: str) -> None:
+    """Refuse a file whose names or orientation no model of the framework has.
+
+    Raises:
+        CheckpointError: The layout is one of another framework; the message says how to convert the file.
+    """
+    if table_of(architecture.family, layout).framework == framework:
+        return
+    known = ", ".join(
+        name for name in layouts_of(architecture) if table_of(architecture.family, name).framework == framework
+    )
+    raise CheckpointError(
+        checkpoint.path,
+        f"holds {architecture.name} in layout {layout}, which no {framework} model loads as it is; expected "
+        f"{known or f'a layout of {framework}'}: port it with pit-port convert --to",
+    )
+
+
+def _names_of(pair: Pair, checkpoint: Checkpoint, preferred: Role, *, shipped: bool) -> Role:
+    """The side whose names a checkpoint of a user's model has; only its own side's where it is what will be shipped.
 
     Raises:
         CheckpointError: It is neither's; the mismatches are those of the side that was asked for.
@@ -85,6 +109,9 @@ def _names_of(pair: Pair, checkpoint: Checkpoint, preferred: Role) -> Role:
     other: Role = "candidate" if preferred == "reference" else "reference"
     problems = {role: mismatches(specs(pair, role), shapes) for role in (preferred, other)}
     fits = [role for role, found in problems.items() if not found]
+    if shipped and fits == [other]:
+        summary = f"holds the {other}'s names and shapes: the {preferred} does not load it as it is; port it first"
+        raise CheckpointError(checkpoint.path, summary, problems[preferred])
     if not fits:
         summary = f"not the weights of {pair.name}, neither in the reference's names nor in the candidate's"
         raise CheckpointError(checkpoint.path, summary, problems[preferred])

@@ -114,3 +114,29 @@ def test_what_cannot_be_run_says_why(tmp_path: Path, words: list[str], code: int
     assert done.exit_code == code, done.output
     assert message in done.stderr.replace("\n", " ")
     assert not (tmp_path / "out" / "report.json").exists()
+
+
+@pytest.mark.parametrize("words", [("optimizer", "--steps", "5"), ("train", "--steps", "4")])
+def test_the_right_trainer_is_not_accused_in_float32_alone(tmp_path: Path, words: tuple[str, ...]) -> None:
+    done = pit_align(
+        *words,
+        *("--model", "pit_micro", "--num-classes", "10", "--dtype", "float32", "--batch-size", "2", "--seed", "3"),
+        *("--threads", "1", "--out", tmp_path),
+    )
+    assert done.exit_code == 0, done.output
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["verdict"] == "within tolerance"
+    drifted = [row for row in report["rows"] if "the drift of two runs of the reference" in row["reason"]]
+    assert drifted
+    assert all(0 < row["margin"] <= row["limit"] for row in drifted)
+
+
+def test_a_wrong_optimizer_is_seen_in_float32_alone(tmp_path: Path) -> None:
+    pair = tmp_path / "pair.py"
+    pair.write_text(
+        "from dataclasses import replace\nfrom alignment import pairs\n"
+        "RIGHT = pairs.build('pit_micro')\n"
+        f"PAIR = replace(RIGHT, candidate=replace(RIGHT.candidate, training={str(WRONG)!r} + ':with_other_betas'))\n"
+    )
+    words = ("--dtype", "float32", "--threads", "1", "--out", tmp_path / "out")
+    assert pit_align("optimizer", "--pair", pair, *words).exit_code == 1

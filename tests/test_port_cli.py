@@ -106,6 +106,23 @@ def test_a_port_and_its_verification_are_one_document(
     assert (result["tensors"], result["verification"]["passed"]) == (160, True)
 
 
+def test_a_file_that_its_framework_does_not_load_is_not_verified(source: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.pdparams"
+    assert pit_port("convert", source, wrong, "--to", "canonical").exit_code == 0
+    assert "same" in pit_port("diff", source, wrong).stdout
+    done = pit_port("verify", source, wrong)
+    assert (done.exit_code, done.stdout) == (3, "")
+    assert "holds pit_ti in layout canonical, which no paddle model loads as it is; expected paddlevit" in done.stderr
+
+
+def test_the_layout_tells_who_runs_a_file_of_no_framework(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "pit_ti.npz"
+    assert pit_port("convert", source, target, "--to", "paddlevit").exit_code == 0
+    done = pit_port("verify", source, target, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert f"verified: {target} (in paddle)" in done.stdout
+
+
 def test_verify_refuses_what_cannot_be_equal(source: Path, tmp_path: Path) -> None:
     asked = pit_port("convert", source, tmp_path / "new.pdparams", "--verify", "--num-classes", "3")
     assert asked.exit_code == 2

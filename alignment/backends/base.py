@@ -15,6 +15,7 @@ sides of a pair cannot drift apart. What a backend must hold to:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -225,7 +226,10 @@ class Backend(Protocol):
         """Further names in the state dict of a tensor that is in it already, to its first name."""
 
     def train(self, training: bool) -> None:
-        """Put the model in training mode, or back in evaluation mode."""
+        """Put the model in training mode, or back in evaluation mode.
+
+        What draws at random (`draws_at_random`) stays in evaluation mode: two frameworks draw different numbers.
+        """
 
     def forward(self, images: Array, intermediates: str | None) -> Outputs:
         """Run the model without gradients.
@@ -284,6 +288,14 @@ class Backend(Protocol):
 
     def optimizer_step(self) -> None:
         """Apply the last gradients."""
+
+
+_RANDOM = re.compile(r"Drop|StochasticDepth")
+
+
+def draws_at_random(module: object) -> bool:
+    """Whether a module without children draws in training mode: a dropout or drop path, by its class's name."""
+    return _RANDOM.search(type(module).__name__) is not None
 
 
 def check_state(file: Path, found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> None:

@@ -17,7 +17,17 @@ import numpy as np
 from mindspore import Tensor, nn, ops, train
 from mindspore.experimental import optim
 
-from alignment.backends.base import AdamW, Array, Description, Outputs, Runtime, check_state, one_output, widen
+from alignment.backends.base import (
+    AdamW,
+    Array,
+    Description,
+    Outputs,
+    Runtime,
+    check_state,
+    draws_at_random,
+    one_output,
+    widen,
+)
 from alignment.backends.hooks import HookedTaps, Primitives
 from alignment.errors import AlignmentError
 
@@ -114,6 +124,9 @@ class MindSporeBackend:
     def train(self, training: bool) -> None:
         """Put the model in training mode, or back in evaluation mode."""
         self._model.set_train(training)
+        for _, cell in self._model.cells_and_names():
+            if not cell.name_cells() and draws_at_random(cell):
+                cell.set_train(False)
 
     def forward(self, images: Array, intermediates: str | None) -> Outputs:
         """Run the model without gradients."""

@@ -13,7 +13,17 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
-from alignment.backends.base import AdamW, Array, Description, Outputs, Runtime, check_state, one_output, widen
+from alignment.backends.base import (
+    AdamW,
+    Array,
+    Description,
+    Outputs,
+    Runtime,
+    check_state,
+    draws_at_random,
+    one_output,
+    widen,
+)
 from alignment.backends.hooks import HookedTaps, Primitives
 from alignment.errors import AlignmentError
 
@@ -117,6 +127,9 @@ class PaddleBackend:
     def train(self, training: bool) -> None:
         """Put the model in training mode, or back in evaluation mode."""
         self._model.train() if training else self._model.eval()
+        for layer in self._model.sublayers():
+            if not layer.sublayers() and draws_at_random(layer):
+                layer.eval()
 
     @paddle.no_grad()
     def forward(self, images: Array, intermediates: str | None) -> Outputs:

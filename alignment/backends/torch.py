@@ -12,7 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from alignment.backends.base import AdamW, Array, Description, Outputs, Runtime, check_state, one_output
+from alignment.backends.base import (
+    AdamW,
+    Array,
+    Description,
+    Outputs,
+    Runtime,
+    check_state,
+    draws_at_random,
+    one_output,
+)
 from alignment.backends.hooks import HookedTaps, Primitives
 from alignment.errors import AlignmentError
 from reference_torch.compat import prepare_timm
@@ -138,6 +147,9 @@ class TorchBackend:
     def train(self, training: bool) -> None:
         """Put the model in training mode, or back in evaluation mode."""
         self._model.train(training)
+        for module in self._model.modules():
+            if not [*module.children()] and draws_at_random(module):
+                module.eval()
 
     def forward(self, images: Array, intermediates: str | None) -> Outputs:
         """Run the model without gradients."""

@@ -7,19 +7,26 @@ one. Gradients in training mode flow through the batch's own statistics, which t
 The gradients are recorded in float64 only. A ReLU whose input is within rounding of zero switches a whole path on or
 off, so that float32 gradients of two correct models can differ by far more than any noise measured beforehand.
 
-The models must draw nothing: their dropout and drop path rates are zero.
+Dropouts and drop paths stay in evaluation mode, since each framework draws its own numbers. A model that draws some
+elsewhere is refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
+from alignment.backends.base import Array
+from alignment.errors import AlignmentError
 from alignment.pair import Pair
 from alignment.recording import Entry
 from alignment.steps.base import Quantity, Trial
 
 _OUTPUT = Entry("output", "batchnorm")
 _GRADIENT = Entry("gradient", "batchnorm")
+_FIXED = 1e-3
+"""The relative L2 between two passes that no rounding of sums in another order reaches."""
 
 
 def hindrance(pair: Pair) -> str | None:
@@ -34,10 +41,14 @@ def run(trial: Trial) -> Iterator[Quantity]:
     loss with regard to the input, `batchnorm/gradient/input`, and to the scale and shift of every norm.
     """
     backend, images = trial.backend, trial.inputs.images
-    trial.reset()
     backend.train(True)
     try:
-        yield Quantity("batchnorm/logits", backend.forward(images, None).logits, _OUTPUT)
+        trial.reset()
+        before = backend.forward(images, None).logits
+        trial.reset()
+        logits = backend.forward(images, None).logits
+        _require_fixed(trial, before, logits)
+        yield Quantity("batchnorm/logits", logits, _OUTPUT)
         state = trial.canonical(backend.state())
         for name in trial.pair.architecture.statistics:
             yield Quantity(f"batchnorm/running/{name}", state[name], _OUTPUT)
@@ -46,6 +57,19 @@ def run(trial: Trial) -> Iterator[Quantity]:
             yield from _gradients(trial)
     finally:
         backend.train(False)
+
+
+def _require_fixed(trial: Trial, first: Array, second: Array) -> None:
+    """Refuse a model whose passes in training mode differ: what it draws is no one's mistake, and no quantity.
+
+    Raises:
+        AlignmentError: It does.
+    """
+    if np.linalg.norm(first - second) > _FIXED * np.linalg.norm(first):
+        raise AlignmentError(
+            f"{trial.pair.name}: the {trial.role} draws random numbers in training mode, beside its dropouts and drop "
+            "paths, so that the step batchnorm cannot compare it; run forward, metric, loss and bp each by itself"
+        )
 
 
 def _gradients(trial: Trial) -> Iterator[Quantity]:

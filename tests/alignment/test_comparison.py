@@ -53,3 +53,17 @@ def test_a_recording_is_not_compared_with_a_log(run: Run, tmp_path: Path) -> Non
     recording = run("reference", dtypes=("float32",))["float32"].path
     with pytest.raises(FileError, match=r"x\.npy: holds no recording"):
         compare_paths(recording, tmp_path / "x.npy")
+
+
+def test_plain_arrays_are_compared_whatever_their_files_are_called(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    files = [tmp_path / "a" / "forward_torch.npy", tmp_path / "b" / "forward_paddle.npy"]
+    for file in files:
+        np.save(file, np.ones((4, 10)))
+    assert [row.key for row in compare_paths(*files).rows] == ["array"]
+    assert compare_paths(*files).verdict == WITHIN_TOLERANCE
+    np.save(tmp_path / "b" / "backward.npy", np.ones(3))
+    report = compare_paths(tmp_path / "a", tmp_path / "b")
+    assert [row.key for row in report.rows] == ["forward/array"]
+    assert "left out, since their names tell no step and side: backward.npy" in report.notes

@@ -124,3 +124,19 @@ def test_people_read_what_to_do() -> None:
     assert "paddle    NOT USABLE" in text
     assert "/env/bin/python -m pip install 'pit-port[paddle]'" in text
     assert text.endswith("something that is needed is missing\n")
+
+
+@pytest.mark.parametrize("said", ["5", "{}", "null", '{"python": "3.11.7"}', '{"facts": 3}', "\\xff", ""])
+def test_an_interpreter_that_prints_something_else(tmp_path: Path, said: str) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\nprintf '{said}\\n'\n")
+    python.chmod(0o755)
+    everyone = dict.fromkeys(_GOOD, str(python))
+    for found in diagnose(everyone, ["torch"]):
+        assert not found.usable
+        assert f"the interpreter says nothing of {found.framework}" in found.problems[0].summary
+
+
+def test_a_version_of_one_number() -> None:
+    assert not patient("torch", torch="1").usable
+    assert patient("torch", torch="2").problems

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -63,10 +64,33 @@ def test_shards_are_even_and_whole(count: int) -> None:
     assert max(costs) - min(costs) <= max(matrices._cost(pairs.build(model)) for model in models)
 
 
-@pytest.mark.parametrize("which", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3"])
+@pytest.mark.parametrize("which", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3", "１/２", f"1/{'9' * 5000}"])  # noqa: RUF001 - a wide 1 and 2
 def test_a_shard_that_is_none(which: str) -> None:
     with pytest.raises(AlignmentError, match="expected I/N"):
         shard(MODELS, which, {})
+
+
+def test_more_machines_than_models() -> None:
+    many = 10**9 - 1
+    parts = [shard(MODELS, f"{number}/{many}", {}) for number in (1, 2, 3)]
+    assert sorted(model for part in parts for model in part) == sorted(MODELS)
+    with pytest.raises(NothingComparedError, match=f"--shard 4/{many}: there is no model for it, with 3 in all"):
+        shard(MODELS, f"4/{many}", {})
+
+
+def test_another_version_of_a_framework_runs_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    aligner = Aligner()
+    monkeypatch.setattr(matrices, "_versions", lambda framework, python: f"{framework} 1 in {python}")
+    align_all(Matrix(MODELS), tmp_path, align=aligner)
+    monkeypatch.setattr(matrices, "_versions", lambda framework, python: f"{framework} 2 in {python}")
+    assert [found.reused for found in align_all(Matrix(MODELS), tmp_path, align=aligner)] == [False] * 3
+
+
+def test_interpreters_are_asked_what_they_have() -> None:
+    said = matrices._versions("torch", sys.executable)
+    assert "torch 2." in said
+    assert "numpy " in said
+    assert matrices._versions("torch", "/no/such/python") == ""
 
 
 def test_all_run_once_and_leave_their_reports(tmp_path: Path) -> None:

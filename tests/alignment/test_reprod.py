@@ -12,7 +12,7 @@ import pytest
 from alignment.comparison import compare_paths
 from alignment.errors import FileError
 from alignment.report.model import DIVERGENCE, WITHIN_TOLERANCE
-from alignment.reprod import find_diff_logs, find_logs, read_reprod_log
+from alignment.reprod import find_logs, read_reprod_log
 from porting.errors import PortingError, UnsafePickleError
 
 
@@ -36,7 +36,7 @@ def test_nested_dicts_are_flattened(tmp_path: Path) -> None:
 @pytest.mark.parametrize("array", [np.arange(4.0), np.arange(6, dtype="i2").reshape(2, 3), np.array(1.5)])
 def test_a_plain_array_is_one_quantity(tmp_path: Path, array: Any) -> None:
     found = read_reprod_log(save(tmp_path / "logits.npy", array))
-    np.testing.assert_array_equal(found["logits"], array)
+    np.testing.assert_array_equal(found["array"], array)
 
 
 class Crafted:
@@ -106,16 +106,6 @@ def test_aliases_are_found(tmp_path: Path) -> None:
     save(tmp_path / "forward_torch.npy", {})
     with pytest.raises(FileError, match=r"forward_torch\.npy: stands for the same side .* as forward_ref\.npy"):
         find_logs(tmp_path)
-
-
-def test_diff_logs_are_found(tmp_path: Path) -> None:
-    for name in ("forward_diff.log", "backward_diff.log", "loss_diff_log.txt", "other.log"):
-        (tmp_path / name).write_text("")
-    assert {step: path.name for step, path in find_diff_logs(tmp_path).items()} == {
-        "forward": "forward_diff.log",
-        "bp_align": "backward_diff.log",
-        "loss": "loss_diff_log.txt",
-    }
 
 
 def test_files_and_folders_are_compared(tmp_path: Path) -> None:

@@ -144,3 +144,11 @@ def test_a_comparison_shows_both_and_why_they_differ(files: tuple[Path, Path], t
     assert agreed == ["rounding", "off", "square transposed", "half", "unsigned", "many"]
     assert "of 6 more quantities both say the same" in text
     assert text.count("shape () in the reference, (31,) in the candidate") == 1
+
+
+def test_what_broadcasting_would_blow_up_is_told_and_not_computed() -> None:
+    labels = np.zeros(60_000)
+    found = check_arrays(labels[:, None], labels)
+    assert (found.passed, found.mean) == (False, None)
+    assert found.remark == "broadcasts (60000, 1) and (60000,) to (60000, 60000): too large to be computed here"
+    assert check_arrays(np.zeros((300, 1)), np.zeros(300)).mean == 0.0

@@ -302,3 +302,18 @@ def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
 
     with workspace(tmp_path), pytest.raises(FileError, match="another run is writing here"), workspace(tmp_path):
         pass
+
+
+def test_dropouts_are_off_where_running_statistics_are_compared(tmp_path: Path) -> None:
+    drops = load_pair(f"{PAIRS.with_name('random_pairs.py')}:DROPS")
+    settings = Settings(steps=("batchnorm",), dtypes=("float64",), batch_size=4, threads=1)
+    report = align(drops, tmp_path, settings)
+    assert report.verdict == "same function", [row.key for row in report.failures]
+    assert {"batchnorm/logits", "batchnorm/running/bn.running_var"} <= {row.key for row in report.rows}
+
+
+def test_what_draws_elsewhere_in_training_is_refused(tmp_path: Path) -> None:
+    draws = load_pair(f"{PAIRS.with_name('random_pairs.py')}:DRAWS")
+    settings = Settings(steps=("batchnorm",), dtypes=("float64",), batch_size=4, threads=1)
+    with pytest.raises(AlignmentError, match="drops: the reference draws random numbers in training mode"):
+        align(draws, tmp_path, settings)

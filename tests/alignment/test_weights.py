@@ -1,17 +1,20 @@
 """Each side's weight file."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from alignment import pairs
-from alignment.pair import load_pair
+from alignment.deriving import derive
+from alignment.pair import Pair, Side, load_pair
 from alignment.weights import prepare
 from porting.checkpoint import open_checkpoint
 from porting.conversion import convert
 from porting.errors import CheckpointError
+from tests.alignment.models_in_words import linear, model
 
 PAIR = pairs.build("pit_ti_distilled", image_size=64, num_classes=10)
 
@@ -68,3 +71,42 @@ def test_another_form_of_the_model_is_refused_with_its_mismatches(
     with pytest.raises(CheckpointError, match="expected pit_ti_distilled at 64x64 pixels with 10 classes") as caught:
         prepare(PAIR, "reference", tmp_path, source=other, seed=0)
     assert caught.value.details
+
+
+@pytest.mark.parametrize("layout", ["canonical", "timm"])
+def test_a_port_that_its_framework_would_not_load_is_refused(
+    tmp_path: Path, write_random: Callable[..., Path], layout: str
+) -> None:
+    official = write_random(PAIR.name, tmp_path / "official.pth", image_size=64, num_classes=10)
+    convert(official, tmp_path / "shipped.pdparams", target_layout=layout)
+    prepare(PAIR, "candidate", tmp_path, source=tmp_path / "shipped.pdparams", seed=0)
+    said = (
+        rf"in layout {layout}, which no paddle model loads as it is; expected paddlevit: port it with pit-port convert"
+    )
+    with pytest.raises(CheckpointError, match=said):
+        prepare(PAIR, "candidate", tmp_path, source=tmp_path / "shipped.pdparams", seed=0, shipped=True)
+
+
+def test_a_port_in_another_layout_of_its_framework_is_renamed(
+    tmp_path: Path, write_random: Callable[..., Path]
+) -> None:
+    deit = pairs.build("deit_tiny", image_size=32, num_classes=5)
+    official = write_random(deit.name, tmp_path / "official.pth", image_size=32, num_classes=5)
+    convert(official, tmp_path / "paddleclas.pdparams", target_layout="paddleclas")
+    expected = prepare(deit, "reference", tmp_path, source=official, seed=0)
+    shipped = prepare(deit, "candidate", tmp_path, source=tmp_path / "paddleclas.pdparams", seed=0, shipped=True)
+    assert shipped.digest == expected.digest
+
+
+def test_of_a_pair_of_ones_own_a_port_in_the_references_names_is_refused(tmp_path: Path) -> None:
+    two = model(linear("fc", 4, 6, "paddle"), framework="paddle", output=(3, 4))
+    contract = derive(model(linear("fc", 4, 6), output=(3, 4)), two, [], auto=True)
+    own = Pair("own", Side("torch", "a.py:one"), Side("paddle", "a.py:two"), input_shape=(6,), rules="auto")
+    own = replace(own, architecture=contract.architecture("own", (6,)), contract=contract)
+    reference = prepare(own, "reference", tmp_path, source=None, seed=0)
+    ported = prepare(own, "candidate", tmp_path, source=reference.path, seed=0)
+    (tmp_path / "again").mkdir()
+    shipped = prepare(own, "candidate", tmp_path / "again", source=ported.path, seed=0, shipped=True)
+    assert shipped.digest == ported.digest
+    with pytest.raises(CheckpointError, match="holds the reference's names and shapes: the candidate does not load it"):
+        prepare(own, "candidate", tmp_path, source=reference.path, seed=0, shipped=True)

@@ -34,6 +34,7 @@ from alignment.tolerance import (
     Noise,
     Tolerances,
     certify,
+    default_tolerance,
     drifting,
     exact,
     noise_floor,
@@ -216,11 +217,12 @@ class _Side:
         return rounding(measured, candidate_error, self._noise(key, entry, error))
 
     def _tolerate(self, key: str, entry: Entry, measured: Measurement) -> Judgement:
-        """By tolerance, or by the drift that the reference recorded of itself, whichever admits more."""
+        """By the tolerance that was given, or else by the default one or the drift that the reference recorded."""
         tolerance = self._tolerances.of(key, entry.kind, self._dtype)
         by_tolerance = tolerate(measured, tolerance)
         spread = self._reference.manifest.entries.get(key, entry).spread
-        if by_tolerance.verdict != DIVERGENCE or spread is None or measured.problem is not None:
+        given = tolerance != default_tolerance(entry.kind, self._dtype)
+        if by_tolerance.verdict != DIVERGENCE or given or spread is None or measured.problem is not None:
             return by_tolerance
         recorded = self._reference.manifest.entries[key]
         by_drift = drifting(measured, spread, recorded.spread_max or 0.0)

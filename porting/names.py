@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from itertools import islice
 
 from porting.errors import UnknownNameError
@@ -17,6 +16,8 @@ _INDEX = re.compile(r"(?<![^.])\d{1,9}(?![^.])")
 
 def nearest(name: str, known: Iterable[str], count: int = 1) -> list[str]:
     """The known names that look most like this one, best first."""
+    from difflib import get_close_matches  # needed for errors only, while names are folded by every command
+
     return get_close_matches(name, list(known), n=count, cutoff=0.5)
 
 

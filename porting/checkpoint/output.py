@@ -1,9 +1,8 @@
 """A file being written: streamed, read back and compared with what was planned, renamed into place only when right.
 
 While one block is being prepared, a second thread writes the one before it, reads it back through a descriptor of its
-own, and compares the two byte by byte, which no digest is stricter than, and which costs less than one. So the CRC-32
-of what was handed over is that of what was read back, and the file's digest: it serves to find accidents in later
-copies of the file, and is no signature.
+own, and compares the two byte by byte, which no digest is stricter than, and which costs less than one. The CRC-32 of
+what was read back is the file's digest: it serves to find accidents in later copies of the file, and is no signature.
 
 What is read back comes from the system's cache, as for any program that checks its own output. Only a file that is
 about to replace another one is also flushed to the disk first (`fsync`), so that after a power failure either the old
@@ -90,6 +89,8 @@ class Output:
             The CRC-32 of both; 0 when it was not asked for.
         """
         for block in self._packer.blocks(self.load(name, tensor)):
+            if crc is not None or len(block.data) < _SMALL or not self._queue.empty():
+                block.fill()  # else the other thread has nothing to do, and copies it itself
             if crc is not None:
                 crc = crc32(block.data, crc)
             if len(block.data) < _SMALL:
@@ -140,7 +141,6 @@ class Output:
 
     def _put(self, block: Block, name: str) -> None:
         self._raise()
-        self.crc = crc32(block.data, self.crc)  # here, since the other thread is the busier one
         self._queue.put(_Item(self._handed_over, block, name))
         self._handed_over += len(block.data)
 
@@ -158,6 +158,7 @@ class Output:
 
     def _write_and_check(self, item: _Item, check: npt.NDArray[np.uint8]) -> None:
         try:
+            item.block.fill()
             self._write(item)
             self._read_back(item, check[: len(item.block.data)])
         except OSError as error:
@@ -181,6 +182,7 @@ class Output:
                 f"what was read back differs from what was written, in {item.name} (bytes {item.offset} to "
                 f"{item.offset + len(check)}); nothing was left there. Disk or memory is faulty: write to another disk",
             )
+        self.crc = crc32(check.data, self.crc)
 
 
 def _equal(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> bool:

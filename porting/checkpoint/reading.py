@@ -1,4 +1,7 @@
-"""Opens a checkpoint of any format: the format is found in the content, whatever the suffix."""
+"""Opens a checkpoint of any format: the format is found in the content, whatever the suffix.
+
+A format's module is imported when a file turns out to have it, so that no port waits for the others.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import NamedTuple
 
-from porting.checkpoint import mindspore, npz, pdparams, safetensors, sharded, torch_legacy, torch_zip, zips
+from porting.checkpoint import sharded, torch_legacy, zips
 from porting.checkpoint.envelope import Kind, unwrap
 from porting.checkpoint.locating import Place, averages_beside, locate
 from porting.checkpoint.source import Source
@@ -151,7 +154,11 @@ def _read(source: Source) -> _Content:
     if head.startswith(torch_legacy.SIGNATURE):
         return _Content("torch-legacy", torch_legacy.read(source))
     if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+        from porting.checkpoint import pdparams
+
         return _Content("pdparams", pdparams.read(source))
+    from porting.checkpoint import mindspore
+
     if mindspore.SIGNATURE.match(head):
         saved, notes = mindspore.read(source)
         return _Content("mindspore", saved, notes=notes)
@@ -161,6 +168,8 @@ def _read(source: Source) -> _Content:
 
 
 def _read_safetensors(source: Source) -> _Content:
+    from porting.checkpoint import safetensors
+
     tensors, metadata = safetensors.read(source)
     return _Content("safetensors", tensors, metadata)
 
@@ -170,7 +179,11 @@ def _read_zip(source: Source) -> _Content:
     unchecked = any(record.verified and record.size for record in records.values())
     notes = ("the file was written without checksums, so that damage to it would not be noticed",) if unchecked else ()
     if any(name.endswith("/data.pkl") for name in records):
+        from porting.checkpoint import torch_zip
+
         return _Content("torch-zip", torch_zip.read(source, records), notes=notes)
+    from porting.checkpoint import npz
+
     if records and all(name.endswith(npz.SUFFIX) for name in records):
         return _Content("npz", npz.read(source, records), notes=notes)
     raise source.error("is a zip archive, but neither of torch (NAME/data.pkl) nor of NumPy (*.npy alone)")
@@ -191,6 +204,8 @@ _LOOKALIKES = (
 
 
 def _no_checkpoint(source: Source, head: bytes) -> CheckpointError:
+    from porting.checkpoint import mindspore
+
     if head[:4] in mindspore.ENCRYPTED:
         mode = mindspore.ENCRYPTED[head[:4]]
         return source.error(f"is encrypted by MindSpore ({mode}); load it there with its dec_key and save it without")

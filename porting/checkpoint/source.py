@@ -1,9 +1,15 @@
-"""The bytes of a file, mapped rather than read, bounds-checked, and given back to the system after use."""
+"""The bytes of a file, bounds-checked, and given back after use.
+
+The file is mapped. Tensors are read all the same, into buffers that are used again: that is faster than to map the
+pages of each and to unmap them, and what was checked cannot change any more. Large ones are views of the mapped pages,
+so that no tensor needs memory of its own.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import mmap
+import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,10 +21,14 @@ from weakref import finalize
 import numpy as np
 import numpy.typing as npt
 
+from porting.checkpoint.buffers import Buffer, Buffers
 from porting.errors import CheckpointError, UnsafePickleError
 
 _POPULATE_READ = 22
 """Linux's MADV_POPULATE_READ (5.14): maps all pages of a stretch at once, instead of one fault for every few."""
+
+_READ = range(1 << 12, 3 << 23)
+"""Lengths of arrays that are read; 24 MiB holds any matrix of PiT and DeiT."""
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -29,20 +39,25 @@ class Source:
     Args:
         path: What to call the file in errors.
         buffer: Its bytes.
-        ahead: Whether arrays are about to be read from end to end, so that all their pages are mapped at once; without
-            it they are mapped as they are read.
+        file: The descriptor of a mapped file, which is closed with it; without one nothing is read, only viewed.
     """
 
-    def __init__(self, path: Path | str, buffer: mmap.mmap | bytes, *, ahead: bool = True) -> None:
+    def __init__(self, path: Path | str, buffer: mmap.mmap | bytes, *, file: int | None = None) -> None:
         self.path = path
-        self._ahead = ahead
         self.size = len(buffer)
         self._buffer = buffer
         self._view = memoryview(buffer)
+        self._file = file
+        self._buffers = Buffers(_READ.stop)
 
     @classmethod
     def open(cls, path: Path, name: Path | str | None = None, *, ahead: bool = True) -> Source:
-        """Maps a regular file, called by its path or another name; `ahead` as for the class.
+        """Maps a regular file, called by its path or another name.
+
+        Args:
+            path: The file.
+            name: What to call it in errors; its path by default.
+            ahead: Whether arrays are about to be read from end to end; else they are views, mapped as they are read.
 
         Raises:
             CheckpointError: There is no such file, it is no regular file, it is empty or may not be read.
@@ -52,8 +67,15 @@ class Source:
             if not stat.S_ISREG(path.stat().st_mode):
                 kind = "a folder" if path.is_dir() else "no regular file"
                 raise CheckpointError(called, f"is {kind}, expected a checkpoint file")
-            with path.open("rb") as file:
-                return cls(called, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), ahead=ahead)
+            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                buffer = mmap.mmap(file, 0, access=mmap.ACCESS_READ)
+            except BaseException:
+                os.close(file)
+                raise
+            if not ahead:
+                os.close(file)
+            return cls(called, buffer, file=file if ahead else None)
         except FileNotFoundError:
             raise CheckpointError(called, "there is no such file; check the path") from None
         except PermissionError:
@@ -70,7 +92,11 @@ class Source:
         self.close()
 
     def close(self) -> None:
-        """Unmaps the file; arrays still in use keep their mapping until they are gone."""
+        """Closes the file; arrays still in use keep their buffer or mapping until they are gone."""
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
+        self._buffers.clear()
         try:
             self._view.release()
             if isinstance(self._buffer, mmap.mmap):
@@ -96,16 +122,39 @@ class Source:
         return bytes(self.view(offset, length))
 
     def array(self, offset: int, length: int) -> Bytes:
-        """A stretch of the file as a read-only array, whose pages are given back when the array is gone.
+        """A stretch of the file as a read-only array; its buffer or its pages are given back when the array is gone.
 
         Bounds as in `view`.
         """
-        array = np.frombuffer(self.view(offset, length), np.uint8)
+        view = self.view(offset, length)
+        if self._file is not None and length in _READ:
+            buffer = self._filled(self._file, offset, length)
+            array = np.frombuffer(buffer.memory.data.toreadonly()[:length], np.uint8)
+            finalize(array, self._buffers.give_back, buffer).atexit = False
+            return array
+        array = np.frombuffer(view, np.uint8)
         if length >= mmap.PAGESIZE and isinstance(self._buffer, mmap.mmap):
-            if self._ahead:
+            if self._file is not None:
                 self._advise(_POPULATE_READ, offset, length)
             finalize(array, self.release, offset, length).atexit = False
         return array
+
+    def _filled(self, file: int, offset: int, length: int) -> Buffer:
+        """A buffer with this stretch of the file."""
+        buffer = self._buffers.take(offset, length)
+        if buffer.stretch == (offset, length):
+            return buffer
+        buffer.stretch, done = None, 0
+        while done < length:
+            try:
+                count = os.preadv(file, [buffer.memory.data[done:length]], offset + done)
+            except OSError as error:
+                raise self.error(f"cannot be read: {error.strerror or error}") from error
+            if not count:
+                raise self.error(f"has become shorter while it was read: it ends at byte {offset + done}")
+            done += count
+        buffer.stretch = offset, length
+        return buffer
 
     def release(self, offset: int = 0, length: int | None = None) -> None:
         """Drops the pages of a stretch from this process; reading them again is always possible."""

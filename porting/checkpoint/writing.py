@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Protocol
 
-from porting.checkpoint import mindspore, npz, pdparams, safetensors, torch_zip
 from porting.checkpoint.formats import FORMATS, format_of
 from porting.checkpoint.output import Output, publishing
 from porting.checkpoint.tensor import LazyTensor
@@ -43,13 +43,14 @@ class Writer(Protocol):
         """Write the whole file."""
 
 
-_WRITERS: Mapping[str, Writer] = {
-    "torch-zip": torch_zip,
-    "pdparams": pdparams,
-    "safetensors": safetensors,
-    "npz": npz,
-    "mindspore": mindspore,
+_WRITERS: Mapping[str, str] = {
+    "torch-zip": "torch_zip",
+    "pdparams": "pdparams",
+    "safetensors": "safetensors",
+    "npz": "npz",
+    "mindspore": "mindspore",
 }
+"""Format to its module, which is imported when it is needed."""
 
 
 def writer_of(name: str) -> Writer:
@@ -60,7 +61,8 @@ def writer_of(name: str) -> Writer:
     """
     if name not in _WRITERS:
         raise unknown("format", name, _WRITERS)
-    return _WRITERS[name]
+    writer: Writer = import_module(f"porting.checkpoint.{_WRITERS[name]}")
+    return writer
 
 
 def write_checkpoint(

@@ -18,6 +18,8 @@ from porting.checkpoint.dtypes import DTYPES, dtype
 def packed(array: np.ndarray[Any, Any]) -> bytes:
     packer, parts = Packer(1), []
     for block in packer.blocks(array):
+        block.fill()
+        block.fill()  # again: nothing is left to be copied
         parts.append(bytes(block.data))
         assert len(parts[-1]) <= copying.BLOCK
         packer.give_back(block)

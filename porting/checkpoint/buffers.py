@@ -1,0 +1,54 @@
+"""Buffers for stretches of a file, used again and again: new memory costs as much as reading into it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(slots=True, eq=False)
+class Buffer:
+    """Memory for a stretch of a file.
+
+    Attributes:
+        memory: At least as many bytes as the stretch has.
+        stretch: Offset and length of what is in it; None while nothing is.
+    """
+
+    memory: npt.NDArray[np.uint8]
+    stretch: tuple[int, int] | None = None
+
+
+class Buffers:
+    """The buffers that are not in use.
+
+    Args:
+        most: Bytes that they may take together.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._free: list[Buffer] = []
+
+    def take(self, offset: int, length: int) -> Buffer:
+        """The buffer that has this stretch already, else the smallest that it fits into, else a new one."""
+        fitting = [each for each in self._free if each.memory.size >= length]
+        if not fitting:
+            self._free.clear()
+            return Buffer(np.empty(length, np.uint8))
+        has_it = [each for each in fitting if each.stretch == (offset, length)]
+        taken = min(has_it or fitting, key=lambda each: each.memory.size)
+        self._free.remove(taken)
+        return taken
+
+    def give_back(self, buffer: Buffer) -> None:
+        """Ends the use of a buffer; the oldest are let go when there are too many."""
+        self._free.append(buffer)
+        while sum(each.memory.size for each in self._free) > self._most:
+            self._free.pop(0)
+
+    def clear(self) -> None:
+        """Lets go of all."""
+        self._free.clear()

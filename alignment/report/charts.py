@@ -100,10 +100,8 @@ def charts(report: Report) -> tuple[tuple[str, tuple[Chart, ...]], ...]:
     floors = {row.key: row.floor for row in report.rows if row.dtype == "float32"}
     drawn = [row for row in report.rows if row.kind not in _NOT_DRAWN]
     found = []
-    for step, kind in dict.fromkeys((row.step, row.kind) for row in drawn):
-        rows = [row for row in drawn if (row.step, row.kind) == (step, kind)]
-        dtypes = sorted({row.dtype for row in rows}, reverse=True)
-        panels = [in_order([row for row in rows if row.dtype == dtype], kind) for dtype in dtypes]
+    for (step, kind), rows in grouped(drawn, "step", "kind").items():
+        panels = [in_order(panel, kind) for _, panel in sorted(grouped(rows, "dtype").items(), reverse=True)]
         title = f"{step}: {_DIRECTIONS.get(kind, f'{kind}s, in order')}"
         drawings = tuple(_chart(panel, floors) for panel in panels if len(panel) >= _FEWEST)
         if drawings:
@@ -117,6 +115,14 @@ _DIRECTIONS = {
     "loss": "losses",
     "weights": "weights, as the model declares them",
 }
+
+
+def grouped(rows: Iterable[Row], *names: str) -> dict[tuple[str, ...], list[Row]]:
+    """Rows by what they have in these fields, in the order in which it appears first."""
+    found: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        found.setdefault(tuple(getattr(row, name) for name in names), []).append(row)
+    return found
 
 
 def used(row: Row) -> float | None:

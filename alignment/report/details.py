@@ -203,10 +203,10 @@ def _asked(report: Report, patterns: Sequence[str]) -> list[Row]:
 def _telling(report: Report) -> list[Row]:
     """What diverges first in each step and precision, else of each step the quantity nearest to its limit."""
     chosen = []
-    for step, kind, dtype in dict.fromkeys((row.step, row.kind, row.dtype) for row in report.rows):
-        rows = [row for row in report.rows if (row.step, row.kind, row.dtype) == (step, kind, dtype)]
+    fails = bool(report.failures)
+    for (_, kind, _), rows in charts.grouped(report.rows, "step", "kind", "dtype").items():
         diverged = [row for row in rows if row.verdict == DIVERGENCE]
-        if report.failures:
+        if fails:
             chosen += charts.in_order(diverged, kind)[:1]
         elif kind in ("output", "gradient", "weights"):
             chosen.append(max(rows, key=badness))

@@ -164,8 +164,9 @@ def render(
             steps=steps,
             dtypes=dtypes,
             overview=[
-                (section, [_cell(section.report, step, dtype) for step in steps for dtype in dtypes])
+                (section, [found.get((step, dtype), _NOTHING) for step in steps for dtype in dtypes])
                 for section in sections
+                for found in [_cells(section.report)]
             ],
             diverged=[section for section in sections if section.report.verdict == DIVERGENCE],
             geometry=charts,
@@ -216,7 +217,7 @@ def _environment() -> Environment:
 def _section(report: Report, details: Details, anchor: str) -> Section:
     dtypes = tuple(dict.fromkeys(row.dtype for row in report.rows))
     failures = sorted(report.failures, key=badness, reverse=True)
-    sides = tuple(report.environments)
+    cells, sides = _cells(report), tuple(report.environments)
     names = dict.fromkeys(name for side in sides for name in report.environments[side])
     return Section(
         anchor=anchor,
@@ -224,7 +225,7 @@ def _section(report: Report, details: Details, anchor: str) -> Section:
         report=report,
         headline=headline(report),
         dtypes=dtypes,
-        cells=tuple((step, tuple(_cell(report, step, dtype) for dtype in dtypes)) for step in report.steps),
+        cells=tuple((step, tuple(cells.get((step, dtype), _NOTHING) for dtype in dtypes)) for step in report.steps),
         charts=charts.charts(report),
         first=tuple(_first(report)),
         reasons=tuple(failures[:_REASONS]),
@@ -241,18 +242,22 @@ def _section(report: Report, details: Details, anchor: str) -> Section:
     )
 
 
-def _cell(report: Report, step: str, dtype: str) -> Cell:
-    rows = tuple(row for row in report.rows if (row.step, row.dtype) == (step, dtype))
-    if not rows:
-        return Cell(None)
+_NOTHING = Cell(None)
+
+
+def _cells(report: Report) -> dict[tuple[str, ...], Cell]:
+    """By step and precision."""
+    return {place: _cell(rows) for place, rows in charts.grouped(report.rows, "step", "dtype").items()}
+
+
+def _cell(rows: Sequence[Row]) -> Cell:
     diverged = sum(row.verdict == DIVERGENCE for row in rows)
-    return Cell(overall(rows), len(rows), diverged, numbers.largest(map(charts.used, rows)))
+    return Cell(overall(tuple(rows)), len(rows), diverged, numbers.largest(map(charts.used, rows)))
 
 
 def _first(report: Report) -> Iterator[Row]:
     """Where it begins: of each step and kind the first that diverges in the order of execution, rather in float64."""
-    for step, kind in dict.fromkeys((row.step, row.kind) for row in report.failures):
-        rows = [row for row in report.failures if (row.step, row.kind) == (step, kind)]
+    for (_, kind), rows in charts.grouped(report.failures, "step", "kind").items():
         dtype = max(row.dtype for row in rows)
         yield charts.in_order([row for row in rows if row.dtype == dtype], kind)[0]
 
@@ -266,8 +271,7 @@ def _worst(report: Report, dtype: str) -> list[Row]:
 def _lines(report: Report) -> tuple[Line, ...]:
     """All rows; those of a kind that are exactly equal under one folded name."""
     lines: list[Line] = []
-    for step, kind, dtype in dict.fromkeys((row.step, row.kind, row.dtype) for row in report.rows):
-        rows = [row for row in report.rows if (row.step, row.kind, row.dtype) == (step, kind, dtype)]
+    for (_, kind, _), rows in charts.grouped(report.rows, "step", "kind", "dtype").items():
         equal = [row for row in rows if _is_equal(row)]
         folded = len(equal) > 1
         lines += [Line(row.key, row) for row in rows if not (folded and _is_equal(row))]

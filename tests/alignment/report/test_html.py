@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -286,6 +287,29 @@ def test_an_index_of_a_list_is_a_small_number(index: str) -> None:
     names = ("a.0", "a.1", f"a.{index}", "b.0", "b.1")
     rows = [row(f"bp/gradient/{name}.w") for name in names]
     assert len(charts(report(*rows))[0][1][0].points) == 5
+
+
+class Counted(tuple[Row, ...]):
+    """Rows that count how often somebody goes through them."""
+
+    passes = 0
+
+    def __iter__(self) -> Iterator[Row]:
+        Counted.passes += 1
+        return super().__iter__()
+
+
+def passes(count: int) -> int:
+    """How often the page goes through rows of so many steps and kinds."""
+    rows = [row(f"step{i}/x", kind=f"kind{i}", verdict=DIVERGENCE) for i in range(count)]
+    found = replace(report(*rows), rows=Counted(rows))
+    Counted.passes = 0
+    render([found])
+    return Counted.passes
+
+
+def test_a_page_goes_through_the_rows_as_often_whatever_they_are() -> None:
+    assert passes(5) == passes(40)
 
 
 def test_no_report_no_page() -> None:

@@ -5,6 +5,7 @@ Everything heavy is imported by the command that needs it, so `--help` loads no 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import click
 
 from alignment.options import dtype_option, python_options, pythons_of, settings_of, size_options, trial_options
 from porting.completion import complete_models
-from porting.output import Output, output_options, print_json
+from porting.output import Output, output_options
 from porting.tool import DIFFERENT, FILE, command_line, force_option
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def show(
     from alignment.fields import encode
     from alignment.report.model import DIVERGENCE, dumps
     from alignment.report.terminal import print_report
+    from alignment.visible import harmless
 
     if html is not None:
         from alignment.report.html import write_html
@@ -49,7 +51,9 @@ def show(
         with output.waiting("writing the page"):
             write_html(reports, html, details=details())
     if output.as_json:
-        click.echo(dumps(reports[0]), nl=False) if len(reports) == 1 else print_json(encode(list(reports)))
+        several = len(reports) > 1
+        text = json.dumps(encode(list(reports)), indent=2) if several else dumps(reports[0]).rstrip("\n")
+        click.echo(harmless(text))
     else:
         for number, report in enumerate(reports):
             if number and not output.quiet:
@@ -107,11 +111,15 @@ def report(
     pit-align report logs/pit_ti/report.json --html pit_ti.html --quantity 'bp/gradient/head.*'
     pit-align report logs/pit_ti/report.json --html pit_ti.html --diagnosis logs/pit_ti-diagnose/bisection.json
     """
+    from alignment.errors import NothingComparedError
     from alignment.report.model import read_report
 
     if (diagnoses or quantities) and html is None:
         raise click.UsageError("--diagnosis and --quantity are for the page: give --html FILE, too")
     reports = [read_report(path) for path in files]
+    for file, found in zip(files, reports, strict=True):
+        if not found.rows:
+            raise NothingComparedError(f"{file}: nothing was compared: the report has no rows; run the alignment again")
 
     def details() -> list[Details]:
         from alignment.report.details import collect, diagnosis_of
@@ -152,18 +160,20 @@ def gate(files: tuple[Path, ...], config: Path | None, init: bool, force: bool, 
     from alignment.gating import Outputs, hold, publish
     from alignment.report.gate_outputs import passed, to_json
     from alignment.report.terminal import print_gate
+    from alignment.visible import harmless
 
     if init:
         _init(files, config, force, output)
         return
     outcomes = hold(files, config, outputs.pop("against"))
+    lines = list(publish(outcomes, Outputs(**outputs)))
     if output.as_json:
-        print_json(to_json(outcomes))
+        click.echo(harmless(json.dumps(to_json(outcomes), indent=2)))
     else:
         for outcome in outcomes:
             name = outcome.name if len(outcomes) > 1 else ""
             print_gate(outcome.result, output.console(), name=name, verbose=output.verbose)
-    for line in publish(outcomes, Outputs(**outputs)):
+    for line in lines:
         click.echo(line, err=output.as_json)
     if not passed(outcomes):
         raise SystemExit(DIFFERENT)
@@ -175,9 +185,14 @@ def _init(files: tuple[Path, ...], config: Path | None, force: bool, output: Out
     from alignment.report.model import read_report
 
     path = config or Path(CONFIG)
-    write_config([read_report(file) for file in files], path, force=force)
-    said = f"{path}: written from {len(files)} report{'' if len(files) == 1 else 's'}; review it and commit it"
-    output.show(lambda: said, lambda: {"written": str(path), "reports": len(files)})
+    limits = write_config([read_report(file) for file in files], path, force=force)
+    source = f"{len(files)} report{'' if len(files) == 1 else 's'}"
+    said = f"{path}: written from {source}; review it and commit it"
+    if not limits:
+        said += (
+            "; it sets no limits, since no row has an error to limit: verdicts and what is required are all it holds"
+        )
+    output.show(lambda: said, lambda: {"written": str(path), "reports": len(files), "thresholds": limits})
 
 
 @click.command()
@@ -244,8 +259,12 @@ def matrix(models: tuple[str, ...], html: Path | None, output: Output, out: Path
     if html is not None:
         from alignment.report.html import write_html
 
-        problems = {found.model: found.problem for found in results if found.report is None}
-        write_html([found.report for found in results if found.report is not None], html, problems=problems)
+        missing = [found for found in results if found.report is None]
+        problems, skipped = (
+            {found.model: found.problem for found in missing if found.applies is a} for a in (True, False)
+        )
+        reports = [found.report for found in results if found.report is not None]
+        write_html(reports, html, problems=problems, skipped=skipped)
     output.show(
         lambda: print_matrix(results, output.console(), verbose=output.verbose), lambda: matrices.to_json(results)
     )

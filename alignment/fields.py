@@ -7,16 +7,21 @@ that was edited by hand, cut short or written by another version is refused inst
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
+import sys
 import types
 from collections.abc import Mapping
 from datetime import date
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from alignment.errors import FieldError
+from alignment.visible import printable
 from porting.names import nearest
 
 T = TypeVar("T")
+_LARGEST = sys.float_info.max
+_LONGEST = 60
 _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _WORDS = {
     str: "a string",
@@ -26,6 +31,27 @@ _WORDS = {
     types.NoneType: "null",
     date: "a date",
 }
+
+
+def parse_json(text: str) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: It is no JSON, has a field twice in one table, or nests too deep to be read.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_unique)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"field {_describe(twice)} stands twice in one table")
+    return found
 
 
 def decode(cls: type[T], value: object, where: str = "") -> T:
@@ -89,7 +115,7 @@ def _decode_plain(hint: Any, value: object, where: str) -> Any:
     if hint is float:
         if isinstance(value, str) and value in _NON_FINITE:
             return _NON_FINITE[value]
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, float) or (type(value) is int and abs(value) <= _LARGEST):
             return float(value)
     elif hint is int:
         if isinstance(value, int) and not isinstance(value, bool):
@@ -132,7 +158,8 @@ def _decode_mapping(hint: Any, value: object, where: str) -> dict[str, Any]:
 
 
 def _join(where: str, name: str) -> str:
-    return f"{where}.{name}" if where else name
+    shown = printable(_short(name))
+    return f"{where}.{shown}" if where else shown
 
 
 def _hint(name: str, known: list[str]) -> str:
@@ -145,4 +172,10 @@ def _describe(value: object) -> str:
         return "a table"
     if isinstance(value, list | tuple):
         return "a list"
-    return repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        return "an integer that is larger than any number"
+    return printable(_short(repr(value)))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

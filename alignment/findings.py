@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from alignment.errors import FieldError, FileError
-from alignment.fields import decode, encode
+from alignment.fields import decode, encode, parse_json
 
 FindingKind: TypeAlias = Literal["module", "parameter", "statistic", "function", "quantity"]
 Status: TypeAlias = Literal["agrees", "inherits", "children", "guilty", "not compared"]
@@ -103,7 +103,7 @@ def read_findings(path: str | os.PathLike[str]) -> tuple[Finding, ...]:
 
 def _read(path: str | os.PathLike[str]) -> Any:
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return parse_json(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise FileError(path, f"the findings cannot be read: {error.strerror}") from None
     except ValueError as error:

@@ -38,6 +38,7 @@ from alignment.gate_config import (
     meant,
 )
 from alignment.report.model import DIVERGENCE, STRENGTH, Report, Row
+from alignment.visible import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +86,21 @@ class GateResult:
         failures: Every reason why not.
         checked: Rows that a threshold applied to.
         waived: The failures that are accepted for a while.
+        remarks: What a reader must know beside them: that no threshold was held.
+        unused: Waivers for this report that accept nothing, and have not expired.
     """
 
     passed: bool
     failures: tuple[Failure, ...]
     checked: int
     waived: tuple[Waived, ...] = ()
+    remarks: tuple[str, ...] = ()
+    unused: tuple[Waiver, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know beside failures and waivers, in words."""
+        return (*self.remarks, *map(_unused, self.unused))
 
 
 def gate(
@@ -106,7 +116,7 @@ def gate(
 
     Raises:
         NothingComparedError: The report has no rows.
-        RefusedError: The baseline is of another model or device.
+        RefusedError: The baseline is of another model or device, or was given another batch, seed or inputs.
     """
     if not report.rows:
         raise NothingComparedError("nothing was compared: the report has no rows, so no gate can pass it")
@@ -124,13 +134,30 @@ def gate(
     checked = len({(row.key, row.dtype) for _, rows in applied for row in rows})
     waivers = [waiver for waiver in config.waiver if meant(report, waiver)]
     today = today or datetime.now(timezone.utc).date()
-    waived = tuple(_waived(failures, [waiver for waiver in waivers if today <= waiver.expires]))
+    valid = [waiver for waiver in waivers if today <= waiver.expires]
+    waived = tuple(_waived(failures, valid))
     accepted = {found.failure for found in waived}
     left = (
         *(failure for failure in failures if failure not in accepted),
         *(_expired(waiver) for waiver in waivers if today > waiver.expires),
     )
-    return GateResult(not left, left, checked, waived)
+    used = {found.waiver for found in waived}
+    unused = tuple(waiver for waiver in valid if waiver not in used)
+    return GateResult(not left, left, checked, waived, tuple(_remarks(report, config)), unused)
+
+
+def _remarks(report: Report, config: GateConfig) -> Iterator[str]:
+    only = "only verdicts and what is required were looked at"
+    if not config.threshold:
+        yield f"the configuration sets no thresholds: {only}"
+    elif not any(meant(report, threshold) for threshold in config.threshold):
+        model = report.model or "a report without a model"
+        yield f"no threshold is for {model} on {report.device}, all {len(config.threshold)} are for others: {only}"
+
+
+def _unused(waiver: Waiver) -> str:
+    where = f"key {waiver.key}, step {waiver.step}, precision {waiver.dtype}"
+    return f"the waiver for {where} accepts nothing: no failure matches it ({waiver.reason}); remove it or correct it"
 
 
 def _diverged(row: Row) -> Failure:
@@ -181,10 +208,7 @@ def _apply(report: Report, threshold: Threshold, rows: list[Row]) -> Iterator[Fa
 
 def _regressions(report: Report, baseline: Report, regression: Regression) -> Iterator[Failure]:
     """What an earlier report shows better than this one: a row at all, a stronger verdict, a smaller margin."""
-    for what in ("model", "device"):
-        ours, theirs = getattr(report, what), getattr(baseline, what)
-        if ours != theirs:
-            raise RefusedError(f"the baseline's {what} is {theirs!r}, the report's {ours!r}: they cannot be compared")
+    _refuse_other(report, baseline)
     rows = {(row.key, row.dtype): row for row in report.rows}
     for before in baseline.rows:
         row = rows.get((before.key, before.dtype))
@@ -193,6 +217,23 @@ def _regressions(report: Report, baseline: Report, regression: Regression) -> It
             yield Failure(*where, "missing", "no such row", "one, as in the baseline")
         elif row.verdict != DIVERGENCE:
             yield from _regression(row, before, regression)
+
+
+def _refuse_other(report: Report, baseline: Report) -> None:
+    """Margins compare only of the same computation; what one of the reports does not tell is not held against it."""
+    ours, theirs = ({"model": of.model, "device": of.device, **_run(of)} for of in (report, baseline))
+    different = [name for name in ours if name in theirs and ours[name] != theirs[name]]
+    if different:
+        found = "; ".join(
+            f"{name} {theirs[name]!r} in the baseline, {ours[name]!r} in the report" for name in different
+        )
+        raise RefusedError(printable(f"{found}: they cannot be compared; make both with the same options"))
+
+
+def _run(report: Report) -> dict[str, str]:
+    """What a report tells of what both sides were given."""
+    environment = report.environments.get("reference", {})
+    return {name: environment[name] for name in ("batch size", "seed", "inputs") if name in environment}
 
 
 def _regression(row: Row, before: Row, regression: Regression) -> Iterator[Failure]:

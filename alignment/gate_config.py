@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,7 +26,8 @@ LIMITS = {"max_mean": "mean", "max_abs": "max", "max_rel_l2": "rel_l2", "max_err
 """The limits that a threshold may set, with the field of a row that each is of."""
 CONFIG = "pit-align.toml"
 PROJECT = "pyproject.toml"
-_TABLE = "tool.pit-align"
+TABLE = "tool.pit-align"
+"""Where a gate's configuration stands in a pyproject.toml."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +159,10 @@ def find_config(folder: str | os.PathLike[str] = ".") -> Path:
     own, project = folder / CONFIG, folder / PROJECT
     if own.exists():
         return own
-    if project.exists() and _table(_read(project)) is not None:
+    if project.exists() and table(parse(read_text(project), project)) is not None:
         return project
     raise AlignmentError(
-        f"no gate is configured here: there is no {CONFIG} and no [{_TABLE}] in {PROJECT}; "
+        f"no gate is configured here: there is no {CONFIG} and no [{TABLE}] in {PROJECT}; "
         "name a file with --config, or write one from a good report with `pit-align gate REPORT --init`"
     )
 
@@ -172,11 +174,20 @@ def load_config(path: str | os.PathLike[str]) -> GateConfig:
         FileError: it cannot be read, is not TOML, or has an unknown, missing or wrongly typed key, which is named.
     """
     path = Path(path)
-    value: object = _read(path)
+    return config_of(read_text(path), path)
+
+
+def config_of(text: str, path: Path) -> GateConfig:
+    """The configuration that a text is, which stands in a file or is to; of a pyproject.toml, its table.
+
+    Raises:
+        FileError: it is not TOML, or has an unknown, missing or wrongly typed key, which is named.
+    """
+    value: object = parse(text, path)
     if path.name == PROJECT:
-        value = _table(_read(path))
+        value = table(parse(text, path))
         if value is None:
-            raise FileError(path, f"has no table [{_TABLE}]; write one with `pit-align gate REPORT --init`")
+            raise FileError(path, f"has no table [{TABLE}]; write one with `pit-align gate REPORT --init`")
     try:
         config = decode(GateConfig, value)
     except FieldError as error:
@@ -187,17 +198,37 @@ def load_config(path: str | os.PathLike[str]) -> GateConfig:
     return config
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_text(path: Path) -> str:
+    """The text of a configuration.
+
+    Raises:
+        FileError: it cannot be read, or is no UTF-8.
+    """
     try:
-        found: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise FileError(path, f"the gate's configuration cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise FileError(path, f"not valid TOML: byte {error.start} is no UTF-8, which TOML is written in") from None
+
+
+def parse(text: str, path: Path) -> dict[str, Any]:
+    """The value of a TOML text that stands in a file, or is to.
+
+    Raises:
+        FileError: it is no TOML.
+    """
+    try:
+        found: dict[str, Any] = tomllib.loads(text)
     except ValueError as error:
         raise FileError(path, f"not valid TOML: {error}") from None
+    except RecursionError:
+        raise FileError(path, "not valid TOML: nested too deep") from None
     return found
 
 
-def _table(project: dict[str, Any]) -> object | None:
+def table(project: dict[str, Any]) -> object | None:
+    """The gate's table of a pyproject.toml; None where it has none."""
     tools = project.get("tool")
     return tools.get("pit-align") if isinstance(tools, dict) else None
 
@@ -221,5 +252,11 @@ def _problems(config: GateConfig) -> Iterator[str]:
 def _problems_of(waiver: Waiver) -> Iterator[str]:
     if not waiver.reason.strip():
         yield ".reason: is empty; say why the failure is accepted"
-    if {waiver.key, waiver.step} == {"*"}:
-        yield ": accepts every failure; name a key or a step"
+    if not (_names_something(waiver.key) or _names_something(waiver.step)):
+        yield f": accepts every failure (key {waiver.key!r}, step {waiver.step!r}); name a key or a step"
+
+
+def _names_something(pattern: str) -> bool:
+    """Whether a pattern holds a letter or a digit that must be there; `?*`, `*/*` and `[!_]*` do not."""
+    literal = re.sub(r"\[(?!!)(.)\]", r"\1", pattern)
+    return any(map(str.isalnum, re.sub(r"\[.[^\]]*\]", "", literal)))

@@ -10,20 +10,21 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from alignment.errors import AlignmentError, FileError
-from alignment.gate_config import PROJECT, load_config
+from alignment.gate_config import PROJECT, TABLE, config_of, parse, read_text, table
 from alignment.report.model import SAME_FUNCTION, Report, Row
+from alignment.visible import printable, visible
 from alignment.writing import write_text
 
 _ROOM64, _ROOM32, _ROOM_MARGIN = 10.0, 4.0, 2.0
 _LEAST64 = 1e-12
+_LARGEST_WHOLE = 1e15
 _JUDGED_ALONE = {"metric", "ranking", "input", "integers", "setting", "count", "picture", "sample"}
-_PREFIX = "tool.pit-align."
-_TABLE = re.compile(r"^\s*\[+\s*tool\s*\.\s*\"?pit-align\"?", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class _Group:
     dtype: str
 
 
-def write_config(reports: Sequence[Report], path: Path, *, force: bool = False) -> None:
+def write_config(reports: Sequence[Report], path: Path, *, force: bool = False) -> int:
     """Write a configuration that these reports pass; of a pyproject.toml, add its table.
 
     Args:
@@ -43,27 +44,37 @@ def write_config(reports: Sequence[Report], path: Path, *, force: bool = False) 
         path: The file.
         force: Replace it if it is there; the table of a pyproject.toml is never replaced.
 
+    Returns:
+        How many thresholds it sets; none where no row has an error to limit.
+
     Raises:
         AlignmentError: A report diverges or has no rows.
-        FileError: The file, or the table in it, is there, or cannot be written.
+        FileError: The file, or the table in it, is there, cannot be read or cannot be written; or what would be
+            written is no configuration, because of names that TOML cannot hold. Nothing is written then.
     """
     for report in reports:
         if not report.passed:
             raise AlignmentError(
-                f"the report of {report.model or 'the pair'} diverges or is empty; a gate written from it would accept "
-                "the mistake, so correct the port first"
+                f"the report of {printable(report.model or 'the pair')} diverges or is empty; a gate written from it "
+                "would accept the mistake, so correct the port first"
             )
     if path.name == PROJECT:
-        before = path.read_text(encoding="utf-8") if path.exists() else ""
-        if _TABLE.search(before):
-            raise FileError(path, f"has a table [{_PREFIX[:-1]}] already; take it out first")
-        text = before + ("\n" if before else "") + config_text(reports, prefix=_PREFIX)
+        before = read_text(path) if path.exists() else ""
+        if table(parse(before, path)) is not None:
+            raise FileError(path, f"has a table [{TABLE}] already; take it out first")
+        text = before + ("\n" if before else "") + config_text(reports, prefix=f"{TABLE}.")
     elif path.exists() and not force:
         raise FileError(path, "is there already; replace it with --force, or name another file with --config")
     else:
         text = config_text(reports)
+    try:
+        text.encode()
+        config = config_of(text, path)
+    except (UnicodeEncodeError, FileError) as error:
+        problem = error.summary.removeprefix(f"{path}: ") if isinstance(error, FileError) else "a name is no valid text"
+        raise FileError(path, f"nothing is written, since it would be no configuration: {problem}") from None
     write_text(text, path, "the gate's configuration")
-    load_config(path)
+    return len(config.threshold)
 
 
 def config_text(reports: Sequence[Report], *, prefix: str = "") -> str:
@@ -73,7 +84,7 @@ def config_text(reports: Sequence[Report], *, prefix: str = "") -> str:
 
 def _head(reports: Sequence[Report], prefix: str) -> Iterator[str]:
     models = ", ".join(dict.fromkeys(report.model or "unnamed" for report in reports))
-    yield f"# Written by `pit-align gate --init` from reports of {_comment(models)}. Review changes like code."
+    yield f"# Written by `pit-align gate --init` from reports of {visible(models)}. Review changes like code."
     yield "# A divergence fails whatever stands here; what is required must be there; all thresholds that match apply."
     yield from ([f"[{prefix[:-1]}]"] if prefix else [""])
     yield "require = ["
@@ -82,7 +93,7 @@ def _head(reports: Sequence[Report], prefix: str) -> Iterator[str]:
         rows = [row for report in reports for row in report.rows if (row.step, row.dtype) == (step, dtype)]
         certified = all(row.verdict == SAME_FUNCTION for row in rows)
         verdict = f", verdict = {_string(SAME_FUNCTION)}" if certified else ""
-        yield f"    {{ step = {_string(step)}, dtype = {_string(dtype)}{verdict} }},"
+        yield f"    {{ step = {_pattern_of(step)}, dtype = {_string(dtype)}{verdict} }},"
     yield "]"
 
 
@@ -119,7 +130,12 @@ def _pattern(row: Row) -> str:
 
 
 def _literal(text: str) -> str:
-    return re.sub(r"([*?\[])", r"[\1]", text)
+    """The pattern that means this text; `?` for halves of characters, which no file holds."""
+    return re.sub("[\ud800-\udfff]", "?", re.sub(r"([*?\[])", r"[\1]", text))
+
+
+def _pattern_of(text: str) -> str:
+    return _string(_literal(text))
 
 
 def _threshold(group: _Group, rows: list[Row], prefix: str, rest: dict[str, str]) -> Iterator[str]:
@@ -127,10 +143,12 @@ def _threshold(group: _Group, rows: list[Row], prefix: str, rest: dict[str, str]
     if not limits:
         return
     yield f"\n[[{prefix}threshold]]"
-    for name, value in {"step": group.step, "key": group.key, "dtype": group.dtype, **rest}.items():
-        yield f"{name} = {_string(value)}"
+    yield f"step = {_pattern_of(group.step)}"
+    yield f"key = {_string(group.key)}"
+    for name, value in {"dtype": group.dtype, **rest}.items():
+        yield f"{name} = {_pattern_of(value)}"
     for name, limit in limits.items():
-        yield f"{name} = {limit:g}" if limit != int(limit) else f"{name} = {int(limit)}"
+        yield f"{name} = {int(limit)}" if limit < _LARGEST_WHOLE and limit.is_integer() else f"{name} = {limit:g}"
 
 
 def _limits(dtype: str, rows: list[Row]) -> dict[str, float]:
@@ -155,22 +173,22 @@ def _limits32(rows: list[Row]) -> dict[str, float]:
     margins = [row.margin for row in rows if row.margin is not None]
     if margins:
         widest = max(row.limit if row.floor is not None and row.limit else 1.0 for row in rows)
-        found["max_margin"] = min(_up(max(_ROOM_MARGIN * max(margins), widest / 2)), math.ceil(widest))
+        found["max_margin"] = min(_up(max(_ROOM_MARGIN * max(margins), widest / 2)), _ceil(widest))
     return found
+
+
+def _ceil(value: float) -> float:
+    return float(math.ceil(value)) if math.isfinite(value) else value
 
 
 def _up(value: float) -> float:
     """The next larger number of one digit."""
     if value <= 0 or not math.isfinite(value):
         return value
-    power = 10.0 ** math.floor(math.log10(value))
+    power = max(10.0 ** math.floor(math.log10(value)), sys.float_info.min)
     return float(f"{math.ceil(value / power * (1 - 1e-12)) * power:.1g}")
 
 
 def _string(text: str) -> str:
     """A TOML basic string, which JSON's are, but for what JSON leaves as it is."""
-    return json.dumps(text).replace("\x7f", "\\u007f")
-
-
-def _comment(text: str) -> str:
-    return re.sub(r"[\x00-\x08\x0a-\x1f\x7f]", " ", text)
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from alignment.errors import AlignmentError, FileError
 from alignment.gate_check import gate
-from alignment.gate_config import find_config, load_config
+from alignment.gate_config import Waiver, find_config, load_config
 from alignment.report.gate_outputs import Outcome, to_annotations, to_junit, to_markdown
 from alignment.report.model import Report, read_report
+from alignment.visible import printable
 from alignment.writing import write_text
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
@@ -56,14 +57,21 @@ def hold(
     for file in files:
         report = read_report(file)
         if before and report.model not in before:
-            known = ", ".join(before)
-            raise AlignmentError(f"{file}: --against has no baseline of {report.model or 'no model'}, only of {known}")
+            known, wanted = printable(", ".join(before)), printable(report.model or "no model")
+            raise AlignmentError(f"{file}: --against has no baseline of {wanted}, only of {known}")
         outcomes.append(Outcome(str(file), report, gate(report, demanded, baseline=before.get(report.model))))
-    return outcomes
+    used = {waived.waiver for outcome in outcomes for waived in outcome.result.waived}
+    return [_without_used(outcome, used) for outcome in outcomes]
+
+
+def _without_used(outcome: Outcome, used: set[Waiver]) -> Outcome:
+    """An outcome that calls no waiver unused which accepts a failure of another report."""
+    unused = tuple(waiver for waiver in outcome.result.unused if waiver not in used)
+    return replace(outcome, result=replace(outcome.result, unused=unused))
 
 
 def publish(outcomes: Sequence[Outcome], outputs: Outputs) -> Iterator[str]:
-    """Write the files that are asked for.
+    """Write the files that are asked for, before anything is printed.
 
     Yields:
         The lines that GitHub takes for annotations, to be printed.
@@ -72,9 +80,9 @@ def publish(outcomes: Sequence[Outcome], outputs: Outputs) -> Iterator[str]:
         FileError: A file cannot be written.
     """
     if outputs.junit is not None:
-        write_text(to_junit(outcomes), outputs.junit)
+        write_text(to_junit(outcomes), outputs.junit, "the JUnit XML of --junit")
     if outputs.markdown is not None:
-        write_text(to_markdown(outcomes), outputs.markdown)
+        write_text(to_markdown(outcomes), outputs.markdown, "the Markdown of --markdown")
     if outputs.github:
         _summarise(to_markdown(outcomes))
         yield from to_annotations(outcomes)
@@ -97,6 +105,6 @@ def _by_model(files: Sequence[str | os.PathLike[str]]) -> dict[str, Report]:
     for file in files:
         report = read_report(file)
         if report.model in found:
-            raise FileError(file, f"a second baseline of {report.model or 'no model'}; name one a model")
+            raise FileError(file, f"a second baseline of {printable(report.model or 'no model')}; name one a model")
         found[report.model] = report
     return found

@@ -46,6 +46,8 @@ Array: TypeAlias = npt.NDArray[Any]
 
 DTYPES = ("float64", "float32")
 _MOST = 0.9
+_DIGEST = len("sha256:") + 16
+"""Of the inputs, as much as a reader needs to tell them apart."""
 _EXACT = {"parameter": "parameters", "input": "inputs", "count": "counts"}
 
 
@@ -350,6 +352,7 @@ def _environment(recordings: Mapping[str, Recording]) -> dict[str, str]:
     flags = {name: str(value).lower() for name, value in first.flags.items()}
     settings = {"backend": first.backend, "device": first.device, "dtypes": ", ".join(m.dtype for m in manifests)}
     optional = {"threads": first.threads, "batch size": first.batch_size, "python": first.python or None}
+    optional |= {"seed": first.seeds.get("run"), "inputs": first.digests.get("inputs", "")[:_DIGEST] or None}
     known = {name: str(value) for name, value in optional.items() if value is not None}
     return {**settings, **known, **first.versions, **flags}
 

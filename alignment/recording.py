@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alignment.errors import AlignmentError, FieldError, FileError
-from alignment.fields import decode, encode
+from alignment.fields import decode, encode, parse_json
 from porting.checkpoint import safetensors
 from porting.checkpoint.source import Source
 from porting.checkpoint.tensor import LazyTensor
@@ -202,7 +202,7 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest:
     """
     file = Path(path) / MANIFEST_FILE
     try:
-        value = json.loads(file.read_text(encoding="utf-8"))
+        value = parse_json(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise FileError(file, f"no recording here ({error.strerror}); `pit-align record` writes one") from None
     except ValueError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,10 @@ ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text())
 _GATE = 'require = [{ step = "forward", dtype = "float64" }]\n'
 
 
+_OLD_BASH = "enable -n mapfile readarray\n"
+"""What macOS has is bash 3.2, without these two."""
+
+
 def gate(folder: Path, **inputs: str) -> subprocess.CompletedProcess[str]:
     """Runs the action's last step as the runner does, in a folder."""
     step = ACTION["runs"]["steps"][-1]
@@ -29,6 +34,8 @@ def gate(folder: Path, **inputs: str) -> subprocess.CompletedProcess[str]:
     }
     runner = {"GITHUB_OUTPUT": str(folder / "output"), "GITHUB_STEP_SUMMARY": str(folder / "summary")}
     (folder / "pit-align.toml").write_text(_GATE)
+    (folder / "old-bash").write_text(_OLD_BASH)
+    runner["BASH_ENV"] = str(folder / "old-bash")
     return subprocess.run(
         ["bash", "-c", step["run"]],
         cwd=folder,
@@ -61,6 +68,35 @@ def test_a_divergence_fails_the_step_and_is_annotated(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert (tmp_path / "output").read_text() == "passed=false\n"
     assert "::error title=pit-align%3A pit_ti::forward/logits" in done.stdout
+
+
+@pytest.mark.parametrize("space", [" ", "\n", "  \n\n"])
+def test_reports_and_baselines_may_stand_on_several_lines(tmp_path: Path, space: str) -> None:
+    write(tmp_path / "a.json")
+    write(tmp_path / "b.json", DIVERGENCE)
+    done = gate(tmp_path, report=f"a.json{space}b.json{space}", against=f"a.json{space}", python=sys.executable)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert (tmp_path / "summary").read_text().count("| pit") == 2
+
+
+def test_no_report_is_no_success(tmp_path: Path) -> None:
+    done = gate(tmp_path, report=" ", python=sys.executable, html="page.html")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert (tmp_path / "output").read_text() == "passed=false\n"
+
+
+def test_a_page_that_cannot_be_written_fails_the_step(tmp_path: Path) -> None:
+    write(tmp_path / "a.json")
+    done = gate(tmp_path, report="a.json", python=sys.executable, html="a.json/page.html")
+    assert done.returncode == 3
+    assert "the page cannot be written" in done.stderr
+    assert (tmp_path / "output").read_text() == "passed=false\n"
+
+
+def test_the_script_takes_no_empty_array_for_granted() -> None:
+    text = (ROOT / ".github" / "gate.sh").read_text()
+    arrays = re.findall(r'(?<!\+)"\$\{(\w+)\[@\]\}"', text)
+    assert set(arrays) == {"words"}, "bash 3.2 takes an empty array for an unset variable: ${a[@]+"
 
 
 @pytest.mark.parametrize("report", ["none.json", "$(touch stolen)", "`touch stolen`", "; touch stolen", "--init"])

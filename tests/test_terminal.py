@@ -133,7 +133,7 @@ def test_quiet_gates_and_reports(report: Path, tmp_path: Path) -> None:
     shown = run("pit-align", "report", report, report, "-q")
     assert (shown.exit_code, shown.output) == (0, "")
     written = run("pit-align", "gate", report, "--init", "--config", tmp_path / "new.toml", "--json")
-    assert json.loads(written.output) == {"written": str(tmp_path / "new.toml"), "reports": 1}
+    assert json.loads(written.output) == {"written": str(tmp_path / "new.toml"), "reports": 1, "thresholds": 0}
 
 
 def test_verbose_names_every_tensor(source: Path, tmp_path: Path) -> None:

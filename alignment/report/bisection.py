@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from alignment.findings import Bisection, Finding, ModuleRow, Status
+from alignment.visible import printable
 from porting.names import fold
 
 _STYLES = {"agrees": "green", "inherits": "yellow", "children": "yellow", "guilty": "bold red", "not compared": "dim"}
@@ -30,7 +31,7 @@ def print_bisection(bisection: Bisection, console: Console, *, verbose: bool = F
         console: Where.
         verbose: Show every module, not only those that are to blame.
     """
-    for part in _parts(bisection, verbose):
+    for part in _parts(printable(bisection), verbose):
         console.print(part)
 
 
@@ -41,7 +42,7 @@ def print_findings(findings: Sequence[Finding], console: Console) -> None:
         findings: Known mistakes were tried on them.
         console: Where.
     """
-    for number, finding in enumerate(findings, 1):
+    for number, finding in enumerate(printable(tuple(findings)), 1):
         console.print()
         for part in _finding(number, finding, diagnosed=True):
             console.print(part)

@@ -6,6 +6,7 @@ Nothing here draws: a chart is points, paths and ticks in the units of its own v
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -26,6 +27,7 @@ _LETTER = 6.4
 _LONGEST = 18
 _MOST_TICKS = 7
 _EDGE = 14.0
+_INDEX = re.compile("[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +100,8 @@ def charts(report: Report) -> tuple[tuple[str, tuple[Chart, ...]], ...]:
     floors = {row.key: row.floor for row in report.rows if row.dtype == "float32"}
     drawn = [row for row in report.rows if row.kind not in _NOT_DRAWN]
     found = []
-    for step, kind in dict.fromkeys((row.step, row.kind) for row in drawn):
-        rows = [row for row in drawn if (row.step, row.kind) == (step, kind)]
-        dtypes = sorted({row.dtype for row in rows}, reverse=True)
-        panels = [in_order([row for row in rows if row.dtype == dtype], kind) for dtype in dtypes]
+    for (step, kind), rows in grouped(drawn, "step", "kind").items():
+        panels = [in_order(panel, kind) for _, panel in sorted(grouped(rows, "dtype").items(), reverse=True)]
         title = f"{step}: {_DIRECTIONS.get(kind, f'{kind}s, in order')}"
         drawings = tuple(_chart(panel, floors) for panel in panels if len(panel) >= _FEWEST)
         if drawings:
@@ -117,11 +117,24 @@ _DIRECTIONS = {
 }
 
 
+def grouped(rows: Iterable[Row], *names: str) -> dict[tuple[str, ...], list[Row]]:
+    """Rows by what they have in these fields, in the order in which it appears first."""
+    found: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        found.setdefault(tuple(getattr(row, name) for name in names), []).append(row)
+    return found
+
+
 def used(row: Row) -> float | None:
-    """The share of its limit that a row uses up: 1 is at the limit; None where nothing is known of it."""
-    if row.margin is None:
+    """The share of its limit that a row uses up: 1 is at the limit; None where nothing is known of it.
+
+    Where the limit is zero, any error is infinitely far above it.
+    """
+    if row.margin is None or row.floor is None:
+        return row.margin
+    if row.limit is None:
         return None
-    return row.margin / row.limit if row.floor is not None and row.limit else row.margin
+    return row.margin / row.limit if row.limit else math.inf if row.margin else 0.0
 
 
 def allowed(row: Row) -> float | None:
@@ -160,7 +173,7 @@ def _interleaved(rows: list[Row]) -> list[Row]:
 def _list_of(row: Row) -> str:
     """The list of modules at the top of the model that a parameter is in; empty for none."""
     head, *rest = _name(row).split(".")
-    return head if rest and rest[0].isdecimal() else ""
+    return head if rest and _INDEX.fullmatch(rest[0]) else ""
 
 
 def _indices(rows: list[Row]) -> set[str]:
@@ -246,7 +259,7 @@ def _point(x: float, row: Row, error: float | None, axis: _Axis) -> Point:
     height = axis.at(error)
     y = height if height is not None else TOP if where == "off" else FOOT
     number = "no finite error" if error is None else f"error {error:.1e}"
-    limit = allowed(row)
+    limit = _finite(allowed(row))
     admissible = "" if limit is None else f", {limit:.1e} admissible"
     return Point(round(x, 1), y, where, row.verdict == DIVERGENCE, f"{row.key}: {number}{admissible}, {row.verdict}")
 
@@ -296,7 +309,7 @@ def _groups(rows: Sequence[Row], xs: Sequence[float], half: float) -> tuple[tupl
 def _module(name: str) -> str:
     """The module at the top of the model, with its index in a list."""
     head, *rest = name.split(".")
-    return f"{head}.{rest[0]}" if rest and rest[0].isdecimal() else head
+    return f"{head}.{rest[0]}" if rest and _INDEX.fullmatch(rest[0]) else head
 
 
 def _uncrowded(groups: list[Tick]) -> Iterator[Tick]:

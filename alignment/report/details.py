@@ -23,7 +23,9 @@ from alignment.findings import DIAGNOSIS_FILE, Bisection, read_findings
 from alignment.meter import FLOATS
 from alignment.recording import Recording
 from alignment.report import charts
+from alignment.report.headline import badness
 from alignment.report.model import DIVERGENCE, Report, Row
+from alignment.visible import printable
 from porting.names import nearest
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -145,9 +147,10 @@ def collect(
         sides = open_side(folder, "reference", stack), open_side(folder, "candidate", stack)
         if not (sides[0] and sides[1]):
             if quantities:
+                again = printable(report.command or "pit-align all")
                 raise AlignmentError(
                     f"{folder}: the recordings of this report are not there, so the distribution of "
-                    f"{', '.join(quantities)} cannot be shown; run it again ({report.command or 'pit-align all'})"
+                    f"{', '.join(quantities)} cannot be shown; run it again ({again})"
                 )
             return Details(diagnosis=diagnosis)
         rows = _asked(report, quantities) if quantities else _telling(report)
@@ -178,33 +181,35 @@ def diagnosis_of(files: Sequence[Path], reports: Sequence[Report]) -> dict[str, 
     for file in files:
         bisection = Bisection.read(file)
         if bisection.model not in models:
-            raise FileError(file, f"is about {bisection.model}, and the reports are about {', '.join(models)}")
+            raise FileError(
+                file, printable(f"is about {bisection.model}, and the reports are about {', '.join(models)}")
+            )
         found[bisection.model] = bisection
     return found
 
 
 def _asked(report: Report, patterns: Sequence[str]) -> list[Row]:
-    rows = []
+    rows: dict[int, Row] = {}
     for pattern in patterns:
         matching = [row for row in report.rows if fnmatchcase(row.key, pattern)]
         if not matching:
             close = nearest(pattern, {row.key for row in report.rows})
-            hint = f"; the nearest is {close[0]}" if close else ""
+            hint = f"; the nearest is {printable(close[0])}" if close else ""
             raise NothingComparedError(f"no quantity of the report is called {pattern}{hint}")
-        rows += [row for row in matching if row not in rows]
-    return rows
+        rows |= {id(row): row for row in matching}
+    return list(rows.values())
 
 
 def _telling(report: Report) -> list[Row]:
     """What diverges first in each step and precision, else of each step the quantity nearest to its limit."""
     chosen = []
-    for step, kind, dtype in dict.fromkeys((row.step, row.kind, row.dtype) for row in report.rows):
-        rows = [row for row in report.rows if (row.step, row.kind, row.dtype) == (step, kind, dtype)]
+    fails = bool(report.failures)
+    for (_, kind, _), rows in charts.grouped(report.rows, "step", "kind", "dtype").items():
         diverged = [row for row in rows if row.verdict == DIVERGENCE]
-        if report.failures:
+        if fails:
             chosen += charts.in_order(diverged, kind)[:1]
         elif kind in ("output", "gradient", "weights"):
-            chosen.append(max(rows, key=lambda row: charts.used(row) or 0.0))
+            chosen.append(max(rows, key=badness))
     return chosen
 
 
@@ -241,12 +246,19 @@ def _histogram(truth: Array, array: Array) -> Histogram:
 
 
 def _root_mean_square(array: Array) -> float:
-    """Of the finite elements; 1 where they are all zero."""
+    """Of the finite elements; 1 where they are all zero.
+
+    The elements are scaled by the largest before they are squared, so that no square overflows or vanishes.
+    """
+    finite = (block[np.isfinite(block)] for block, _ in _blocks(array, array))
+    largest = max((float(np.max(np.abs(block), initial=0.0)) for block in finite), default=0.0)
+    if not largest:
+        return 1.0
     total, count = 0.0, 0
     for block, _ in _blocks(array, array):
-        finite = block[np.isfinite(block)]
-        total, count = total + float(np.einsum("i,i->", finite, finite)), count + finite.size
-    return float(np.sqrt(total / count)) if count and np.isfinite(total) and total else 1.0
+        scaled = block[np.isfinite(block)] / largest
+        total, count = total + float(np.einsum("i,i->", scaled, scaled)), count + scaled.size
+    return largest * float(np.sqrt(total / count))
 
 
 def _blocks(one: Array, other: Array) -> Iterator[tuple[Array, Array]]:

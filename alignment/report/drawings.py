@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ _GAP = 62.0
 """Room of the bar for elements without any error, left of the log axis."""
 _HEAD = 12.0
 _MOST_TICKS = 8
+_TINY, _HUGE = 1e-300, 1e300
+_MAX = sys.float_info.max / _HUGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,8 @@ def draw_course(course: Course) -> CourseDrawing:
 
     def point(index: int, value: float) -> tuple[float, float]:
         x = LEFT + _HEAD + index * (WIDTH - RIGHT - LEFT - 2 * _HEAD) / (count - 1)
-        return round(x, 1), round(FOOT - _HEAD - (value - low) / (high - low) * (FOOT - TOP - 2 * _HEAD), 1)
+        share = (value / 2 - low / 2) / (high / 2 - low / 2)
+        return round(x, 1), round(FOOT - _HEAD - share * (FOOT - TOP - 2 * _HEAD), 1)
 
     every = max(1, math.ceil(count / _MOST_TICKS))
     return CourseDrawing(
@@ -165,13 +169,18 @@ def _median(histogram: Histogram) -> float | None:
 
 def _course_summary(course: Course) -> str:
     pairs = list(zip(course.reference, course.candidate, strict=True))
-    apart = [abs(one - other) if math.isfinite(one - other) else math.inf for one, other in pairs]
+    apart = [_distance(one, other) for one, other in pairs]
     worst = max(range(len(apart)), key=apart.__getitem__)
     says = f"{len(pairs)} values, from {course.reference[0]:.4g} to {course.reference[-1]:.4g}"
     if apart[worst] == 0:
         return f"{says}; both sides are equal throughout"
     far = "one side is not finite" if math.isinf(apart[worst]) else f"{apart[worst]:.1e} apart"
     return f"{says}; the sides are furthest apart at {worst}: {far}"
+
+
+def _distance(one: float, other: float) -> float:
+    """How far apart two numbers are; infinitely, only if one of them is not finite."""
+    return min(abs(one - other), sys.float_info.max) if math.isfinite(one) and math.isfinite(other) else math.inf
 
 
 def _path(values: Sequence[float], point: Callable[[int, float], tuple[float, float]]) -> str:
@@ -187,7 +196,13 @@ def _path(values: Sequence[float], point: Callable[[int, float], tuple[float, fl
 
 
 def _round_numbers(low: float, high: float) -> list[float]:
-    """From three to seven round numbers around a range."""
+    """From three to seven round numbers around a range, those of the largest and smallest magnitudes included."""
+    widest = max(abs(low), abs(high))
+    if 0 < widest < _TINY:
+        low, high = min(low, 0.0), max(high, _TINY)
+    elif widest > _HUGE:
+        scaled = _round_numbers(low / _HUGE, high / _HUGE)
+        return list(dict.fromkeys(min(max(number, -_MAX), _MAX) * _HUGE for number in scaled))
     if high - low <= 1e-9 * max(abs(low), abs(high)):
         low, high = (low - abs(low) / 2, high + abs(high) / 2) if low else (-1.0, 1.0)
     exact = (high - low) / 4

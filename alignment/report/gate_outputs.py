@@ -5,6 +5,7 @@ The JSON form is published as `schema/gate.schema.json`.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,13 +14,18 @@ from xml.etree import ElementTree
 
 from alignment.fields import encode
 from alignment.gate_check import Failure, GateResult, Waived
+from alignment.report.charts import used
 from alignment.report.headline import headline
-from alignment.report.model import STRENGTH, Report
+from alignment.report.model import DIVERGENCE, Report, Row
+from alignment.visible import hexadecimal, printable, visible
 
 SCHEMA_VERSION = 1
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ANNOTATIONS = 10
 _LISTED = 50
+_LINK = re.compile(r"[@#]|://|www\.|:\w+:|\bGH-\d|\b[0-9a-f]{7,}\b", re.IGNORECASE)
+_NO_CODE = re.compile("[`|<>]")
+"""What ends code in a table, or is no code to all that read Markdown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,7 @@ def to_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
                     }
                     for waived in outcome.result.waived
                 ],
+                "notes": list(outcome.result.notes),
             }
             for outcome in outcomes
         ],
@@ -103,9 +110,8 @@ def to_markdown(outcomes: Sequence[Outcome]) -> str:
 def to_annotations(outcomes: Sequence[Outcome]) -> Iterator[str]:
     """GitHub's workflow commands: an error each for the worst ten quantities, and a warning for what is waived."""
     places: dict[tuple[str, str, str, str], str] = {}
-    for outcome in outcomes:
-        for failure in worst_first(outcome):
-            places.setdefault((outcome.path, outcome.name, failure.key, failure.dtype), str(failure))
+    for outcome, failure in worst_first(outcomes):
+        places.setdefault((outcome.path, outcome.name, failure.key, failure.dtype), str(failure))
     for (_, name, _, _), text in list(places.items())[:_ANNOTATIONS]:
         yield _command("error", f"pit-align: {name}", text)
     if len(places) > _ANNOTATIONS:
@@ -116,18 +122,23 @@ def to_annotations(outcomes: Sequence[Outcome]) -> Iterator[str]:
             yield _command("warning", f"pit-align: {outcome.name}", str(waived))
 
 
-def worst_first(outcome: Outcome) -> list[Failure]:
-    """The failures, those first whose rows have the weakest verdict and exceed their limit most."""
-    rows = {(row.key, row.dtype): row for row in outcome.report.rows}
+def worst_first(outcomes: Iterable[Outcome]) -> list[tuple[Outcome, Failure]]:
+    """The failures of all reports: what diverges, then what no row has, then the rest; by the share of a limit."""
+    found: list[tuple[tuple[int, float], Outcome, Failure]] = []
+    for outcome in outcomes:
+        rows = {(row.key, row.dtype): row for row in outcome.report.rows}
+        places = ((rows.get((failure.key, failure.dtype)), failure) for failure in outcome.result.failures)
+        found += [(_badness(row), outcome, failure) for row, failure in places]
+    return [(outcome, failure) for _, outcome, failure in sorted(found, key=lambda each: each[0], reverse=True)]
 
-    def badness(failure: Failure) -> tuple[bool, float, float]:
-        row = rows.get((failure.key, failure.dtype))
-        if row is None:
-            return (True, 0.0, 0.0)
-        margin = float("inf") if row.margin is None else row.margin
-        return (True, -STRENGTH[row.verdict], margin) if row.limit is None else (False, -STRENGTH[row.verdict], margin)
 
-    return sorted(outcome.result.failures, key=badness, reverse=True)
+def _badness(row: Row | None) -> tuple[int, float]:
+    """What cannot be measured is as bad as can be; a margin that was measured and is not known likewise."""
+    if row is None:
+        return (1, 0.0)
+    share = used(row)
+    share = math.inf if share is None or math.isnan(share) else share
+    return (2 if row.verdict == DIVERGENCE else 0, share)
 
 
 def _suite(root: ElementTree.Element, outcome: Outcome) -> None:
@@ -164,7 +175,7 @@ def _text(text: str) -> str:
 
 
 def _details(outcome: Outcome) -> Iterator[str]:
-    failures = worst_first(outcome)
+    failures = [failure for _, failure in worst_first([outcome])]
     if failures or outcome.result.waived:
         yield from ("", f"### {_cell(outcome.name)}", "", _cell(headline(outcome.report)), "")
         yield from ("| quantity | precision | what | found | expected |", "|---|---|---|---|---|")
@@ -175,6 +186,8 @@ def _details(outcome: Outcome) -> Iterator[str]:
         yield _row(waived.failure, until)
     if len(failures) > _LISTED:
         yield from ("", f"and {len(failures) - _LISTED} more failures")
+    for note in outcome.result.notes:
+        yield from ("", f"Note, {_cell(outcome.name)}: {_cell(note)}")
 
 
 def _row(failure: Failure, expected: str) -> str:
@@ -183,12 +196,17 @@ def _row(failure: Failure, expected: str) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text as a table's cell: on one line, with nothing that Markdown or HTML would read as its own."""
-    escaped = re.sub(r"([\\`*_{}\[\]<>|~#])", r"\\\1", " ".join(text.split()))
+    """Text as a table's cell: on one line, with nothing that Markdown or HTML would read as its own.
+
+    No escape keeps GitHub from making a link of an address, a name after `@` or a number after `#`; code does.
+    """
+    line = " ".join(visible(text).split())
+    if _LINK.search(line):
+        return f"`{_NO_CODE.sub(lambda found: hexadecimal(found[0]), line)}`"
+    escaped = re.sub(r"([\\`*_{}\[\]<>|~])", r"\\\1", line)
     return escaped.replace("&", "&amp;").replace("\\<", "&lt;").replace("\\>", "&gt;")
 
 
 def _command(kind: str, title: str, message: str) -> str:
-    escaped = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    name = title.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A").replace(":", "%3A").replace(",", "%2C")
-    return f"::{kind} title={name}::{escaped}"
+    name = printable(title).replace("%", "%25").replace(":", "%3A").replace(",", "%2C")
+    return f"::{kind} title={name}::{printable(message).replace('%', '%25')}"

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
+from alignment.report.charts import used
 from alignment.report.model import ROUNDING, SAME_FUNCTION, WITHIN_TOLERANCE, Report, Row
+from alignment.report.numbers import at_most
 
 
 def headline(report: Report) -> str:
     """Why the verdict is what it is, in one line."""
     failures = report.failures
     if failures:
-        first = min(failures, key=lambda row: (report.steps.index(row.step), row.dtype != "float64", _last(row)))
+        place = {step: number for number, step in enumerate(report.steps)}
+        first = min(failures, key=lambda row: (place.get(row.step, len(place)), row.dtype != "float64", _last(row)))
         return f"{len(failures)} of {len(report.rows)} rows diverge, the first is {first.key} ({first.dtype})"
     if not report.rows:
         return "nothing was compared"
@@ -24,14 +28,14 @@ def _because(rows: tuple[Row, ...]) -> Iterator[str]:
     sampled = [row for row in rows if row.verdict == ROUNDING and row.kind == "sample"]
     tolerated = [row for row in rows if row.verdict == WITHIN_TOLERANCE]
     if certified:
-        error = max(row.error or 0.0 for row in certified)
-        yield f"float64 agrees in all {len(certified)} quantities, to a relative L2 of {error:.1e} or better"
+        error = at_most((row.error for row in certified), ".1e")
+        yield f"float64 agrees in all {len(certified)} quantities, to a relative L2 of {error} or better"
     if rounded:
-        margin = max(row.margin or 0.0 for row in rounded)
-        yield f"float32 differs by rounding, at most {margin:.2g} times the measured noise"
+        margin = at_most((row.margin for row in rounded), ".2g")
+        yield f"float32 differs by rounding, at most {margin} times the measured noise"
     if tolerated:
-        error = max(row.error or 0.0 for row in tolerated)
-        yield f"{len(tolerated)} within tolerance, to a relative L2 of {error:.1e}, without float64 evidence"
+        error = at_most((row.error for row in tolerated), ".1e")
+        yield f"{len(tolerated)} within tolerance, to a relative L2 of {error}, without float64 evidence"
     if sampled:
         yield f"{len(sampled)} tensors are drawn from the same distributions as far as their values tell"
     if not (certified or rounded or tolerated or sampled):
@@ -44,5 +48,6 @@ def _last(row: Row) -> bool:
 
 
 def badness(row: Row) -> tuple[bool, float, float]:
-    """A key to sort rows by, the worst last: what cannot be measured, then by margin, then by error."""
-    return (row.max is None, row.margin or 0.0, row.rel_l2 or 0.0)
+    """A key to sort rows by, the worst last: what cannot be measured, then by the share of the limit, then by error."""
+    share, error = (math.inf if math.isnan(value) else value for value in (used(row) or 0.0, row.rel_l2 or 0.0))
+    return (row.max is None, share, error)

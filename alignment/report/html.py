@@ -5,7 +5,6 @@ Everything in a report is untrusted text, and is escaped. The page forbids scrip
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from alignment.errors import AlignmentError
 from alignment.findings import Bisection
-from alignment.report import charts
+from alignment.report import charts, numbers
 from alignment.report.details import Details, Distribution
 from alignment.report.drawings import CourseDrawing, HistogramDrawing, draw_course, draw_histogram
 from alignment.report.headline import badness, headline
 from alignment.report.model import DIVERGENCE, STRENGTH, Report, Row, Verdict, overall
+from alignment.visible import visible
 from alignment.writing import write_text
 from porting.names import fold
 
@@ -125,6 +125,7 @@ def render(
     details: Sequence[Details] = (),
     title: str = "",
     problems: Mapping[str, str] | None = None,
+    skipped: Mapping[str, str] | None = None,
 ) -> str:
     """One page about one report or several.
 
@@ -133,12 +134,13 @@ def render(
         details: What the recordings behind each show; none by default.
         title: What the page is called; by default after the model or their number.
         problems: Models that could not be aligned, and why.
+        skipped: Models that no step applies to, and why.
 
     Raises:
         AlignmentError: There is nothing to show.
     """
-    problems = problems or {}
-    if not reports and not problems:
+    problems, skipped = problems or {}, skipped or {}
+    if not (reports or problems or skipped):
         raise AlignmentError("no report was given, so there is nothing to render")
     behind = list(details) or [Details()] * len(reports)
     sections = tuple(
@@ -149,7 +151,7 @@ def render(
     steps = tuple(dict.fromkeys(step for report in reports for step in report.steps))
     dtypes = tuple(dict.fromkeys(dtype for section in sections for dtype in section.dtypes))
     name = sections[0].name if len(sections) == 1 else f"{len(sections)} alignments"
-    default = f"{name}: {verdict if sections else 'none could run'}"
+    default = f"{name}: {verdict if sections else 'none could run' if problems else 'nothing was compared'}"
     return (
         _environment()
         .get_template("report.html.jinja")
@@ -157,12 +159,14 @@ def render(
             title=title or default,
             verdict=verdict,
             problems=problems,
+            skipped=skipped,
             sections=sections,
             steps=steps,
             dtypes=dtypes,
             overview=[
-                (section, [_cell(section.report, step, dtype) for step in steps for dtype in dtypes])
+                (section, [found.get((step, dtype), _NOTHING) for step in steps for dtype in dtypes])
                 for section in sections
+                for found in [_cells(section.report)]
             ],
             diverged=[section for section in sections if section.report.verdict == DIVERGENCE],
             geometry=charts,
@@ -177,6 +181,7 @@ def write_html(
     details: Sequence[Details] = (),
     title: str = "",
     problems: Mapping[str, str] | None = None,
+    skipped: Mapping[str, str] | None = None,
 ) -> None:
     """Write `render`'s page, atomically.
 
@@ -184,7 +189,7 @@ def write_html(
         AlignmentError: There is nothing to show.
         FileError: The file cannot be written.
     """
-    write_text(render(reports, details=details, title=title, problems=problems), path, "the page")
+    write_text(render(reports, details=details, title=title, problems=problems, skipped=skipped), path, "the page")
 
 
 def _environment() -> Environment:
@@ -193,12 +198,18 @@ def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters.update(
-        number=_number, value=_value, margin=_margin, share=_share, sign=SIGNS.__getitem__, slug=_slug
+        number=numbers.number,
+        value=_value,
+        margin=numbers.margin,
+        share=numbers.share,
+        sign=SIGNS.__getitem__,
+        slug=_slug,
     )
     return environment
 
@@ -206,7 +217,7 @@ def _environment() -> Environment:
 def _section(report: Report, details: Details, anchor: str) -> Section:
     dtypes = tuple(dict.fromkeys(row.dtype for row in report.rows))
     failures = sorted(report.failures, key=badness, reverse=True)
-    sides = tuple(report.environments)
+    cells, sides = _cells(report), tuple(report.environments)
     names = dict.fromkeys(name for side in sides for name in report.environments[side])
     return Section(
         anchor=anchor,
@@ -214,7 +225,7 @@ def _section(report: Report, details: Details, anchor: str) -> Section:
         report=report,
         headline=headline(report),
         dtypes=dtypes,
-        cells=tuple((step, tuple(_cell(report, step, dtype) for dtype in dtypes)) for step in report.steps),
+        cells=tuple((step, tuple(cells.get((step, dtype), _NOTHING) for dtype in dtypes)) for step in report.steps),
         charts=charts.charts(report),
         first=tuple(_first(report)),
         reasons=tuple(failures[:_REASONS]),
@@ -231,19 +242,22 @@ def _section(report: Report, details: Details, anchor: str) -> Section:
     )
 
 
-def _cell(report: Report, step: str, dtype: str) -> Cell:
-    rows = tuple(row for row in report.rows if (row.step, row.dtype) == (step, dtype))
-    if not rows:
-        return Cell(None)
-    shares = [share for row in rows if (share := charts.used(row)) is not None]
+_NOTHING = Cell(None)
+
+
+def _cells(report: Report) -> dict[tuple[str, ...], Cell]:
+    """By step and precision."""
+    return {place: _cell(rows) for place, rows in charts.grouped(report.rows, "step", "dtype").items()}
+
+
+def _cell(rows: Sequence[Row]) -> Cell:
     diverged = sum(row.verdict == DIVERGENCE for row in rows)
-    return Cell(overall(rows), len(rows), diverged, max(shares, default=None))
+    return Cell(overall(tuple(rows)), len(rows), diverged, numbers.largest(map(charts.used, rows)))
 
 
 def _first(report: Report) -> Iterator[Row]:
     """Where it begins: of each step and kind the first that diverges in the order of execution, rather in float64."""
-    for step, kind in dict.fromkeys((row.step, row.kind) for row in report.failures):
-        rows = [row for row in report.failures if (row.step, row.kind) == (step, kind)]
+    for (_, kind), rows in charts.grouped(report.failures, "step", "kind").items():
         dtype = max(row.dtype for row in rows)
         yield charts.in_order([row for row in rows if row.dtype == dtype], kind)[0]
 
@@ -251,14 +265,13 @@ def _first(report: Report) -> Iterator[Row]:
 def _worst(report: Report, dtype: str) -> list[Row]:
     """The rows that use up most of their limit."""
     rows = [row for row in report.rows if row.dtype == dtype and row.max != 0 and row.margin is not None]
-    return sorted(rows, key=lambda row: charts.used(row) or 0.0, reverse=True)[:_WORST]
+    return sorted(rows, key=badness, reverse=True)[:_WORST]
 
 
 def _lines(report: Report) -> tuple[Line, ...]:
     """All rows; those of a kind that are exactly equal under one folded name."""
     lines: list[Line] = []
-    for step, kind, dtype in dict.fromkeys((row.step, row.kind, row.dtype) for row in report.rows):
-        rows = [row for row in report.rows if (row.step, row.kind, row.dtype) == (step, kind, dtype)]
+    for (_, kind, _), rows in charts.grouped(report.rows, "step", "kind", "dtype").items():
         equal = [row for row in rows if _is_equal(row)]
         folded = len(equal) > 1
         lines += [Line(row.key, row) for row in rows if not (folded and _is_equal(row))]
@@ -271,26 +284,14 @@ def _is_equal(row: Row) -> bool:
     return row.max == 0 and row.verdict != DIVERGENCE
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else "0" if value == 0 else f"{value:.1e}"
+def _shown(value: object) -> object:
+    """What is put into the page: text of the report visibly; markup of our own as it is."""
+    return visible(value) if type(value) is str else value
 
 
 def _value(value: float) -> str:
     """A number of one side, with the digits of float32."""
     return f"{value:.9g}"
-
-
-def _margin(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.2f}" if 0.005 <= value < 1000 else "∞" if math.isinf(value) else _number(value)
-
-
-def _share(value: float) -> str:
-    """A share of the limit in words."""
-    if value > 1:
-        return f"{_margin(value)} times the limit"
-    return f"{value:.0%} of the limit" if value >= 0.005 else "below 1% of the limit" if value else "no error at all"
 
 
 def _slug(verdict: str) -> str:

@@ -11,6 +11,7 @@ from alignment.matrix import Result
 from alignment.report.headline import headline
 from alignment.report.model import DIVERGENCE, WITHIN_TOLERANCE
 from alignment.report.terminal import print_report
+from alignment.visible import printable
 
 _VERDICT = len(WITHIN_TOLERANCE)
 
@@ -21,7 +22,7 @@ def print_matrix(results: Sequence[Result], console: Console, *, verbose: bool =
     for found in results:
         word, style = _state(found)
         when = "before" if found.reused else f"{found.seconds:.0f} s"
-        said = found.problem.splitlines()[0] if found.report is None else headline(found.report)
+        said = printable(found.problem.splitlines()[0] if found.report is None else headline(found.report))
         line = Text.assemble(
             (f"{found.model:<{width}}  ", "bold"), (f"{word:<{_VERDICT}}", style), f"  {when:>6}  {said}"
         )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from alignment.errors import FieldError, FileError
-from alignment.fields import decode, encode
+from alignment.fields import decode, encode, parse_json
 from alignment.reprod_check import MeanCheck
+from alignment.visible import printable
 from alignment.writing import write_text
 
 Verdict: TypeAlias = Literal["same function", "rounding", "within tolerance", "divergence"]
@@ -21,6 +23,8 @@ WITHIN_TOLERANCE: Verdict = "within tolerance"
 DIVERGENCE: Verdict = "divergence"
 
 SCHEMA_VERSION = 1
+_NUMBERS = ("mean", "max", "rel_l2", "error", "floor", "margin", "limit")
+_PROBLEMS = 10
 STRENGTH: Mapping[Verdict, int] = {DIVERGENCE: 0, WITHIN_TOLERANCE: 1, ROUNDING: 2, SAME_FUNCTION: 3}
 """How much each verdict proves."""
 
@@ -131,11 +135,11 @@ def read_report(path: str | os.PathLike[str]) -> Report:
     """Read what `write_report` wrote.
 
     Raises:
-        FileError: it cannot be read, is not a report, or another version of the toolkit wrote it.
+        FileError: it cannot be read, is not a report, contradicts itself, or another version of the toolkit wrote it.
     """
     path = Path(path)
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise FileError(path, f"the report cannot be read: {error.strerror}") from None
     except ValueError as error:
@@ -144,9 +148,34 @@ def read_report(path: str | os.PathLike[str]) -> Report:
     if version != SCHEMA_VERSION:
         raise FileError(path, f"not a report: schema version {version!r}, this version reads {SCHEMA_VERSION}")
     try:
-        return decode(Report, value)
+        report = decode(Report, value)
     except FieldError as error:
         raise FileError(path, str(error)) from None
+    problems = list(_contradictions(report))
+    if problems:
+        shown = (*problems[1:_PROBLEMS], *([f"and {len(problems) - _PROBLEMS} more"] if problems[_PROBLEMS:] else ()))
+        raise FileError(path, f"not what an alignment wrote: {problems[0]}", shown)
+    return report
+
+
+def _contradictions(report: Report) -> Iterator[str]:
+    """What no alignment says of itself: each with its place, what is there and what was expected."""
+    given = overall(report.rows)
+    if report.rows and report.verdict != given:
+        yield f"verdict: {report.verdict!r}, but its rows give {given!r}; run the alignment again"
+    steps = set(report.steps)
+    for number, row in enumerate(report.rows):
+        where = f"rows[{number}]"
+        if row.step not in steps:
+            yield f"{where}.step: {printable(row.step)!r} is not among the report's steps"
+        for name in _NUMBERS:
+            value = getattr(row, name)
+            if value is None:
+                continue
+            if value < 0:
+                yield f"{where}.{name}: {value:g} is negative, expected 0 or more"
+            elif math.isnan(value) and row.verdict != DIVERGENCE:
+                yield f"{where}.{name}: NaN in a row that says {row.verdict!r}; what is not known diverges"
 
 
 def dumps(report: Report) -> str:

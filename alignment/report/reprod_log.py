@@ -63,5 +63,6 @@ def _explained(row: Row, check: MeanCheck) -> str:
     because = f" ({check.remark})" if check.remark else ""
     if check.passed:
         return f"reprod_log passes{because}; {row.verdict} here: {row.reason}"
-    fails = because or f" (a mean of {check.mean:.2g}, whatever the size of the values)"
+    mean = "that is not known" if check.mean is None else f"of {check.mean:.2g}"
+    fails = because or f" (a mean {mean}, whatever the size of the values)"
     return f"reprod_log fails{fails}; {row.verdict} here: {row.reason}"

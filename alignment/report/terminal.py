@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 from rich.console import Console
@@ -20,7 +20,9 @@ from alignment.report.model import (
     Row,
     Verdict,
 )
+from alignment.report.numbers import largest, margin, number
 from alignment.report.reprod_log import disagree, reprod_log_lines
+from alignment.visible import printable
 from porting.names import fold
 
 _STYLES: dict[Verdict, str] = {
@@ -48,22 +50,25 @@ def print_report(report: Report, console: Console, *, verbose: bool = False) -> 
         verbose: Show every row; by default many of a kind are folded into the worst few and one line for the rest.
             What diverges is never folded away.
     """
-    for part in _parts(report, verbose, console.width):
+    for part in _parts(printable(report), verbose, console.width):
         console.print(part)
 
 
 def print_gate(result: GateResult, console: Console, *, name: str = "", verbose: bool = False) -> None:
-    """Print a gate's outcome: the verdict, of the report of this name, then the failures, then what is waived.
+    """Print a gate's outcome: the verdict, of the report of this name, what is odd, the failures, and what is waived.
 
     Only `verbose` names them all.
     """
+    result, name = printable(result), printable(name)
     shown = None if verbose else _REASONS
     head = f"{name}: " if name else ""
     if result.passed:
-        said = f"  {result.checked} rows held against thresholds"
+        said = f"  {result.checked or 'no'} rows held against thresholds"
         console.print(Text.assemble(head, ("PASSED", "bold green"), said))
     else:
         console.print(Text.assemble(head, ("FAILED", "bold red"), f"  {_count(len(result.failures), 'failure')}"))
+    for note in result.notes:
+        console.print(Text(f"  note: {note}", style="yellow"))
     for failure in result.failures[:shown]:
         console.print(Text(f"  {failure}"))
     if not verbose and len(result.failures) > _REASONS:
@@ -90,13 +95,12 @@ def _parts(report: Report, verbose: bool, width: int) -> Iterator[Text]:
     yield from _reasons(tuple(row for row in report.failures if not disagree(row)), verbose)
 
 
-def _describe(environment: object) -> str:
-    if not isinstance(environment, dict):
-        return str(environment)
+def _describe(environment: Mapping[str, str]) -> str:
     backend = environment.get("backend", "")
     version = environment.get(backend, "")
     threads = environment.get("threads")
-    parts = (f"{backend} {version}".strip(), environment.get("device"), threads and _count(int(threads), "thread"))
+    used = threads and f"{threads} thread{'' if threads == '1' else 's'}"
+    parts = (f"{backend} {version}".strip(), environment.get("device"), used)
     return ", ".join(part for part in parts if part)
 
 
@@ -121,7 +125,7 @@ def _lines(rows: list[Row], verbose: bool) -> Iterator[tuple[str, tuple[str, ...
         shown = group if verbose or len(group) <= _MANY else _worst(group)
         for row in shown:
             yield f"  {row.key.removeprefix(f'{row.step}/')}", _numbers([row]), row.verdict
-        rest = [row for row in group if row not in shown]
+        rest = _without(group, shown)
         if rest:
             verdict = min((row.verdict for row in rest), key=STRENGTH.__getitem__)
             label = f"  {len(rest)} {'more ' if shown else ''}{_PLURALS.get(kind, kind + 's')}"
@@ -131,36 +135,36 @@ def _lines(rows: list[Row], verbose: bool) -> Iterator[tuple[str, tuple[str, ...
 def _numbers(rows: list[Row]) -> tuple[str, ...]:
     """The largest of every number over the rows."""
     fields = zip(*((row.mean, row.max, row.rel_l2, row.floor, row.margin) for row in rows), strict=True)
-    *values, margin = (max((value for value in field if value is not None), default=None) for field in fields)
-    return (*(_number(value) for value in values), _margin(margin))
+    *values, last = map(largest, fields)
+    return (*(number(value) for value in values), margin(last))
 
 
 def _worst(rows: list[Row]) -> list[Row]:
     """What diverges, capped, and else the few with the largest margins, in the rows' own order."""
     failures = sorted((row for row in rows if row.verdict == DIVERGENCE), key=badness, reverse=True)[:_REASONS]
     if failures:
-        return [row for row in rows if row in failures]
+        return _among(rows, failures)
     if all(row.max == 0 for row in rows):
         return []
-    worst = sorted(rows, key=badness, reverse=True)[:_WORST]
-    return [row for row in rows if row in worst]
+    return _among(rows, sorted(rows, key=badness, reverse=True)[:_WORST])
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else "0" if value == 0 else f"{value:.1e}"
+def _among(rows: Sequence[Row], chosen: Sequence[Row]) -> list[Row]:
+    """Those rows that are chosen, in the rows' own order."""
+    places = set(map(id, chosen))
+    return [row for row in rows if id(row) in places]
 
 
-def _margin(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.2f}" if 0.005 <= value < 1000 else _number(value)
+def _without(rows: Sequence[Row], chosen: Sequence[Row]) -> list[Row]:
+    places = set(map(id, chosen))
+    return [row for row in rows if id(row) not in places]
 
 
 def _reasons(failures: tuple[Row, ...], verbose: bool) -> Iterator[Text]:
     shown = failures if verbose else sorted(failures, key=badness, reverse=True)[:_REASONS]
     for row in shown:
         yield Text.assemble((f"{row.key} ({row.dtype}): ", "red"), row.reason)
-    rest = [row for row in failures if row not in shown]
+    rest = _without(failures, shown)
     if rest:
         yield Text(f"and {len(rest)} more rows that diverge: {', '.join(fold(row.key for row in rest))}")
 

@@ -206,6 +206,38 @@ def test_a_waiver_accepts_nothing_else(other: dict[str, str]) -> None:
     assert not gate(failing, config, today=LAST).passed
 
 
+@pytest.mark.parametrize("field", ["key", "step"])
+@pytest.mark.parametrize("pattern", ["*", "**", "?*", "*/*", "[!_]*", "[a-z]*"])
+def test_a_waiver_for_everything_is_refused(tmp_path: Path, field: str, pattern: str) -> None:
+    waiver = f'[[waiver]]\n{field} = "{pattern}"\nreason = "y"\nexpires = 2027-01-01\n'
+    with pytest.raises(FileError, match=r"waiver\[0\]: accepts every failure"):
+        load(tmp_path, HEAD + waiver)
+    assert load(tmp_path, f'{HEAD}{waiver}{"step" if field == "key" else "key"} = "[b]p*"').waiver
+
+
+def test_a_waiver_that_accepts_nothing_is_told() -> None:
+    result = gate(GOOD, GateConfig(REQUIRE, waiver=(WAIVER, replace(WAIVER, model="other"))), today=LAST)
+    assert result.unused == (WAIVER,)
+    assert "key logits, step *, precision float32 accepts nothing" in result.notes[-1]
+    failing = report(row("forward/logits"), row("forward/logits", "float32", verdict=DIVERGENCE))
+    assert not gate(failing, GateConfig(REQUIRE, waiver=(WAIVER,)), today=LAST).unused
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "note"),
+    [
+        ((), "the configuration sets no thresholds"),
+        ((Threshold(model="x", max_abs=1),), "no threshold is for pit_ti on cpu, all 1 are for others"),
+        ((Threshold(device="gpu", max_abs=1), Threshold(model="x", max_abs=1)), "all 2 are for others"),
+        ((Threshold(max_abs=1), Threshold(model="x", max_abs=1)), None),
+    ],
+)
+def test_thresholds_that_hold_nothing_are_told(thresholds: tuple[Threshold, ...], note: str | None) -> None:
+    notes = gate(GOOD, GateConfig(REQUIRE, thresholds)).notes
+    assert len(notes) == (note is not None)
+    assert note is None or note in notes[0]
+
+
 def test_an_expired_waiver_fails_where_there_is_nothing_to_accept() -> None:
     assert gate(GOOD, GateConfig(REQUIRE, waiver=(WAIVER,)), today=LAST).passed
     assert not gate(GOOD, GateConfig(REQUIRE, waiver=(WAIVER,)), today=date(2028, 1, 1)).passed
@@ -261,6 +293,47 @@ def test_what_the_baseline_proved_must_still_be_proved() -> None:
 def test_a_baseline_of_something_else_is_refused(other: dict[str, Any]) -> None:
     with pytest.raises(RefusedError, match="cannot be compared"):
         gate(GOOD, GateConfig(REQUIRE), baseline=replace(GOOD, **other))
+
+
+def ran(**environment: str) -> Report:
+    return replace(GOOD, environments={"reference": {"backend": "torch", **environment}})
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "message"),
+    [
+        ({"batch size": "1"}, {"batch size": "4"}, "batch size '1' in the baseline, '4' in the report"),
+        (
+            {"seed": "0", "inputs": "a"},
+            {"seed": "1", "inputs": "b"},
+            "seed '0' in the baseline, '1' in the report; inputs 'a' in",
+        ),
+        ({"batch size": "1"}, {"batch size": "1", "inputs": "a"}, None),
+        ({}, {"batch size": "4"}, None),
+        ({"threads": "1"}, {"threads": "2"}, None),
+    ],
+)
+def test_a_baseline_of_another_batch_is_refused(
+    before: dict[str, str], now: dict[str, str], message: str | None
+) -> None:
+    if message is None:
+        assert gate(ran(**now), GateConfig(REQUIRE), baseline=ran(**before)).passed
+        return
+    with pytest.raises(RefusedError, match=f"{message}.*: they cannot be compared; make both with the same options"):
+        gate(ran(**now), GateConfig(REQUIRE), baseline=ran(**before))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"\xff\xfe", "byte 0 is no UTF-8"), (b"a = " + b"[" * 10**5, "not valid TOML"), (None, "cannot be read")],
+)
+@pytest.mark.parametrize("name", ["pit-align.toml", "pyproject.toml"])
+def test_a_file_that_is_no_configuration(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
+    path = tmp_path / name
+    path.mkdir() if content is None else path.write_bytes(content)
+    for read in (load_config, lambda path: find_config(path.parent)) if name == "pyproject.toml" else (load_config,):
+        with pytest.raises(FileError, match=message):
+            read(path)
 
 
 def test_the_configuration_may_stand_in_pyproject(tmp_path: Path) -> None:

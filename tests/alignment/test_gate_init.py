@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from alignment.errors import AlignmentError, FileError
 from alignment.gate_check import gate
-from alignment.gate_config import load_config
+from alignment.gate_config import load_config, meant
 from alignment.gate_init import write_config
 from alignment.report.model import DIVERGENCE, ROUNDING, SAME_FUNCTION, Report, Row, overall
 
@@ -103,6 +104,60 @@ def test_a_file_that_is_there_is_kept(tmp_path: Path) -> None:
     assert path.read_text() == "kept"
     write_config([PIT], path, force=True)
     assert gate(PIT, load_config(path)).passed
+
+
+@pytest.mark.parametrize("prefix", ["[tool]\npit-align = {a = 1}", '["tool"."pit-align"]', "tool.pit-align.x = 1"])
+def test_a_table_is_seen_however_it_is_written(tmp_path: Path, prefix: str) -> None:
+    path = tmp_path / "pyproject.toml"
+    path.write_text(prefix)
+    with pytest.raises(FileError, match=r"has a table \[tool.pit-align\] already"):
+        write_config([PIT], path)
+    assert path.read_text() == prefix
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\xff", "byte 0 is no UTF-8"),
+        (b"x = ", "not valid TOML"),
+        (b"tool = {}", "nothing is written"),
+        (None, "cannot be"),
+    ],
+)
+def test_a_project_file_that_cannot_take_it_is_left_alone(tmp_path: Path, content: bytes | None, message: str) -> None:
+    path = tmp_path / "pyproject.toml"
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(FileError, match=message):
+        write_config([PIT], path)
+    assert content is None or path.read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["a[b]", "a*", "?", "\U0001f600", "x\ud800", "\u2028\x85", "[!a]"])
+def test_names_are_no_patterns(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "pyproject.toml"
+    path.write_text("[project]\n")
+    odd = replace(report(name, *FORWARD, row(f"{name}/x", "float64", 1e-14)), device=name)
+    write_config([odd, PIT], path)
+    config = load_config(path)
+    assert [limit.limits for limit in config.threshold if limit.key == "x" and meant(odd, limit)] == [
+        {"max_error": 1e-12}
+    ]
+    assert gate(odd, config).checked == 8
+    assert gate(odd, config).passed
+    other = replace(odd, model="ab", device="ab")
+    assert not any(meant(other, limit) for limit in config.threshold if limit.key == "x")
+
+
+@pytest.mark.parametrize("limit", [math.inf, 5e-324, 1e308])
+def test_numbers_at_the_ends_of_the_range(tmp_path: Path, limit: float) -> None:
+    end = report("pit_ti", row("loss/x", "float32", limit, limit=limit, margin=limit, floor=limit))
+    write_config([end], tmp_path / "gate.toml")
+    load_config(tmp_path / "gate.toml")
+
+
+def test_it_says_how_many_limits_it_sets(tmp_path: Path) -> None:
+    assert write_config([PIT], tmp_path / "a.toml") == 4
+    assert write_config([report("pit_ti", FORWARD[-1])], tmp_path / "b.toml") == 0
 
 
 def test_names_are_data(tmp_path: Path) -> None:

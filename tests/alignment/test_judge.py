@@ -194,6 +194,14 @@ def test_different_weights_are_told(write: Write) -> None:
     assert "different weights" in " ".join(judge(*sides).notes)
 
 
+def test_environments_say_what_the_sides_were_given(write: Write) -> None:
+    quantities = {"forward/x": (OUTPUT, np.ones(3, np.float32))}
+    given = {"digests": {"inputs": "abc"}, "seeds": {"run": 7}, "batch_size": 4}
+    report = judge(*({"float32": write(quantities, **given)} for _ in range(2)))
+    for side in report.environments.values():
+        assert (side["inputs"], side["seed"], side["batch size"]) == ("abc", "7", "4")
+
+
 def test_environments_name_both_sides(run: Run) -> None:
     report = judge(run("reference"), run("candidate"), command="pit-align all")
     assert report.environments["reference"]["backend"] == "torch"

@@ -20,7 +20,7 @@ from alignment.errors import AlignmentError, FileError, NothingComparedError
 from alignment.findings import DIAGNOSIS_FILE, Bisection, Cause, Evidence, Finding, write_findings
 from alignment.recording import Entry, Manifest, Recorder
 from alignment.report.charts import FOOT, TOP, WIDTH
-from alignment.report.details import Course, Distribution, Histogram, collect, diagnosis_of
+from alignment.report.details import Course, Distribution, Histogram, _root_mean_square, collect, diagnosis_of
 from alignment.report.drawings import draw_course, draw_histogram
 from alignment.report.html import render
 from alignment.report.model import Report, Row, write_report
@@ -187,7 +187,7 @@ def test_histograms_stay_inside_their_frame(bins: dict[int, int], equal: int, le
     assert (f"{left_out:,} are not finite" in drawing.summary) == bool(left_out)
 
 
-VALUES = st.floats(-1e30, 1e30) | st.just(math.nan) | st.just(math.inf)
+VALUES = st.floats(allow_nan=False, allow_infinity=False) | st.just(math.nan) | st.just(math.inf)
 
 
 @given(st.lists(st.tuples(VALUES, VALUES), min_size=4, max_size=30))
@@ -198,6 +198,14 @@ def test_courses_stay_inside_their_frame(pairs: list[tuple[float, float]]) -> No
         assert ((points[:, 0] >= 0) & (points[:, 0] <= WIDTH)).all()
         assert ((points[:, 1] >= TOP) & (points[:, 1] <= FOOT)).all()
     assert 2 <= len(drawing.ticks) <= 8
+    assert len({tick.text for tick in drawing.ticks}) > 1
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e200, 1e-200, 5e-324, 1e308])
+def test_the_root_mean_square_has_no_square_that_overflows(scale: float) -> None:
+    array = np.array([scale, -scale, scale, math.nan, math.inf])
+    assert math.isclose(_root_mean_square(array), scale, rel_tol=1e-12)
+    assert _root_mean_square(np.zeros(3)) == 1.0
 
 
 def test_a_course_says_where_the_sides_part() -> None:

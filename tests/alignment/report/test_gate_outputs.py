@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import alignment.report
 import cli
 from alignment.gate_check import gate
 from alignment.gate_config import GateConfig, Requirement, Threshold, Waiver
-from alignment.report.gate_outputs import Outcome, to_annotations, to_json, to_junit, to_markdown
+from alignment.report.gate_outputs import Outcome, _cell, to_annotations, to_json, to_junit, to_markdown, worst_first
 from alignment.report.model import DIVERGENCE, SAME_FUNCTION, Report, Row, Verdict, overall, write_report
 
 SCHEMA = json.loads((Path(alignment.report.__file__).parent / "schema" / "gate.schema.json").read_text())
@@ -90,6 +91,20 @@ def test_markdown_keeps_its_tables(outcomes: list[Outcome]) -> None:
             assert line.replace("\\|", "").count("|") in (6, 7)
 
 
+def test_the_worst_come_first_whatever_report_they_are_in() -> None:
+    near = replace(row("forward/near", DIVERGENCE, 4e-7), rel_l2=2e-10)
+    floored = replace(row("forward/floored", DIVERGENCE, 90.0), dtype="float32", floor=1e-7, limit=64.0)
+    unknown = replace(row("forward/nan", DIVERGENCE), margin=float("nan"))
+    over = outcome(replace(row("forward/over", margin=5.0), error=1.0), model="a")
+    lost = Outcome("lost", GOOD.report, gate(GOOD.report, GateConfig((Requirement("bp", "float32"),))))
+    far = outcome(row("forward/far", DIVERGENCE, 7.0), near, floored, unknown, model="b")
+    order = [
+        failure.key for _, failure in worst_first([over, lost, far]) if failure.what in ("verdict", "missing", "error")
+    ]
+    order = list(dict.fromkeys(order))
+    assert order == ["forward/nan", "forward/far", "forward/floored", "forward/near", "*", "forward/over"]
+
+
 def test_the_worst_ten_are_annotated() -> None:
     lines = list(to_annotations([MANY, WAIVED]))
     assert [line.split(" ")[0] for line in lines] == ["::error"] * 10 + ["::notice", "::warning"]
@@ -101,7 +116,68 @@ def test_the_worst_ten_are_annotated() -> None:
 def test_nothing_in_a_report_is_a_command() -> None:
     (line,) = to_annotations([EVIL])
     assert "\n" not in line
-    assert "%0A::error::%25" in line
+    assert line.count("::") == 2
+    assert r"\n\x3a:error\x3a:%25" in line
+
+
+def commands(text: str) -> list[str]:
+    """What GitHub takes for commands: lines that begin with `::`, whatever space is before; `##[` anywhere."""
+    return [line.strip() for line in text.splitlines() if line.strip().startswith("::") or "##[" in line]
+
+
+@pytest.mark.parametrize("form", [(), ("--json",), ("-v",)])
+@pytest.mark.parametrize("verdict", [SAME_FUNCTION, DIVERGENCE])
+def test_nothing_that_the_gate_prints_is_a_command_of_a_report(
+    files: Path, form: tuple[str, ...], verdict: Verdict
+) -> None:
+    injected = "x\n::error title=evil::pwned\n::stop-commands::tok\r\x1b[31m\u2028##[error]v1 \ud800"
+    evil = [row(f"forward/{injected}{index}", verdict) for index in range(3)]
+    evil = [replace(found, reason=injected) for found in evil]
+    report = Report(verdict, f"::warning::{injected}", ("forward",), tuple(evil), notes=(injected,))
+    write_report(report, files / "evil.json")
+    waiver = (
+        f'[[waiver]]\nkey = "*"\nstep = "f*"\nwhat = "x"\nexpires = 2099-01-01\nreason = {json.dumps(injected[:-1])}\n'
+    )
+    (files / "evil.toml").write_text('require = [{step = "forward", dtype = "float64"}]\n' + waiver)
+    done = pit_align("gate", "evil.json", "good.json", "--config", "evil.toml", "--github", *form)
+    assert done.exit_code == (1 if verdict == DIVERGENCE else 0), done.output
+    found = commands(done.stdout + done.stderr)
+    assert len(found) == (3 if verdict == DIVERGENCE else 0)
+    assert all(line.startswith("::error title=pit-align%3A \\x3a%3Awarning") for line in found)
+    assert "\x1b" not in done.output
+    assert "\x1b" not in pit_align("report", "evil.json").output
+    for words in (("evil.json", "-v"), ("evil.json", "--json"), ("evil.json", "good.json", "--json")):
+        assert not commands(pit_align("report", *words).output)
+    assert json.loads(pit_align("report", "evil.json", "--json").stdout) == json.loads(
+        (files / "evil.json").read_text()
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "see https://evil.example/x",
+        "www.evil.example",
+        "cc @name",
+        "fixes #12",
+        "owner/repo#1",
+        ":tada:",
+        "mail a@b.example",
+        "`@name` | x",
+        "GH-12",
+    ],
+)
+def test_nothing_in_a_cell_becomes_a_link(text: str) -> None:
+    cell = _cell(text)
+    assert cell.startswith("`")
+    assert cell.endswith("`")
+    assert cell.count("`") == 2
+    assert "|" not in cell
+
+
+def test_a_cell_is_one_visible_line() -> None:
+    assert _cell("a\nb\x00\x1b[1m") == r"a\\nb\\x00\\x1b\[1m"
+    assert _cell("forward/stage_0") == r"forward/stage\_0"
 
 
 def pit_align(*words: str | Path) -> Result:
@@ -130,6 +206,31 @@ def test_the_command_writes_all_forms(files: Path, monkeypatch: pytest.MonkeyPat
     assert done.exit_code == 1
     assert [report["passed"] for report in json.loads(done.stdout)["reports"]] == [True, False]
     assert "::error " in done.stderr
+
+
+def test_outputs_are_written_before_anything_is_said(files: Path) -> None:
+    for option, what in (("--junit", "the JUnit XML of --junit"), ("--markdown", "the Markdown of --markdown")):
+        done = pit_align("gate", "good.json", option, "good.json/x")
+        assert (done.exit_code, done.stdout) == (3, "")
+        assert f"{what} cannot be written" in done.stderr
+
+
+def test_a_gate_that_holds_nothing_says_so(files: Path) -> None:
+    text = (files / "pit-align.toml").read_text().replace("[[threshold]]", '[[threshold]]\nmodel = "another"')
+    (files / "pit-align.toml").write_text(text)
+    done = pit_align("gate", "good.json", "--markdown", "m.md")
+    assert done.exit_code == 0
+    assert "PASSED  no rows held against thresholds" in done.stdout
+    assert "note: no threshold is for pit_ti on cpu" in done.stdout
+    assert "Note, pit\\_ti: no threshold is for pit\\_ti on cpu" in (files / "m.md").read_text()
+
+
+def test_a_waiver_is_unused_if_no_report_needs_it(files: Path) -> None:
+    waiver = '[[waiver]]\nkey = "stage_*"\nreason = "r"\nexpires = 2099-01-01\n'
+    (files / "w.toml").write_text('require = [{step = "forward", dtype = "float64"}]\n' + waiver)
+    said = "the waiver for key stage_*, step *, precision * accepts nothing: no failure matches it (r)"
+    assert said in " ".join(pit_align("gate", "good.json", "--config", "w.toml").stdout.split())
+    assert "accepts nothing" not in pit_align("gate", "good.json", "bad.json", "--config", "w.toml").stdout
 
 
 def test_the_command_holds_against_baselines(files: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 import cli
+from alignment import matrix
 from alignment.errors import AlignmentError, FileError
 from alignment.report.charts import FOOT, TOP, charts, used
 from alignment.report.html import render, write_html
@@ -215,6 +217,9 @@ def test_what_a_log_axis_lacks_is_drawn_beside_it() -> None:
         (row("forward/a"), 0.125),
         (row("forward/a", "float64"), 1e-4),
         (row("forward/a", margin=None), None),
+        (row("forward/a", limit=0.0), math.inf),
+        (row("forward/a", limit=0.0, margin=0.0), 0.0),
+        (row("forward/a", limit=None), None),
     ],
 )
 def test_the_share_of_a_limit(given: Row, share: float | None) -> None:
@@ -238,6 +243,73 @@ def test_what_could_not_be_aligned_is_no_success(reports: list[Report]) -> None:
     assert "1 could not be aligned: pit_b" in page.text
     assert f"pit_b : {_EVIL}" in page.text
     assert page.all("header") == [{"class": "within-tolerance" if reports else "divergence"}]
+
+
+def test_what_no_step_applies_to_is_no_failure() -> None:
+    page = Page(render([HEALTHY], skipped={"resnet": "has no\n  loss"}))
+    assert "could not be aligned" not in page.text
+    assert "What no step applies to resnet : has no loss" in page.text
+    assert page.all("header") == [{"class": "same-function"}]
+    assert "nothing was compared" in Page(render([], skipped={"resnet": "no"})).text
+
+
+def test_the_page_of_a_matrix_keeps_them_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = [
+        matrix.Result("pit_ti", HEALTHY),
+        matrix.Result("resnet", None, "no loss", applies=False),
+        matrix.Result("deit", None, "no memory"),
+    ]
+    monkeypatch.setattr(matrix, "align_all", lambda *_, **__: results)
+    page = tmp_path / "page.html"
+    done = CliRunner().invoke(cli.pit_align, ["matrix", "pit_ti", "--out", str(tmp_path), "--html", str(page)])
+    assert done.exit_code == 3, done.output
+    text = Page(page.read_text()).text
+    assert "✗ 1 could not be aligned: deit" in text
+    assert "What no step applies to resnet : no loss" in text
+
+
+def test_a_page_shows_what_is_hidden_and_what_is_not_known() -> None:
+    odd = replace(
+        HEALTHY,
+        model="a\x1b\ud800\u202e",
+        rows=tuple(replace(found, margin=math.nan, limit=math.nan) for found in HEALTHY.rows),
+    )
+    text = render([odd])
+    text.encode()
+    assert r"a\x1b\ud800\u202e" in text
+    assert "not known how much of the limit" in text
+    assert "nan admissible" not in text
+    assert "below 1% of the limit" not in text
+
+
+@pytest.mark.parametrize("index", ["9" * 5000, "\u0663", "1" * 10])
+def test_an_index_of_a_list_is_a_small_number(index: str) -> None:
+    names = ("a.0", "a.1", f"a.{index}", "b.0", "b.1")
+    rows = [row(f"bp/gradient/{name}.w") for name in names]
+    assert len(charts(report(*rows))[0][1][0].points) == 5
+
+
+class Counted(tuple[Row, ...]):
+    """Rows that count how often somebody goes through them."""
+
+    passes = 0
+
+    def __iter__(self) -> Iterator[Row]:
+        Counted.passes += 1
+        return super().__iter__()
+
+
+def passes(count: int) -> int:
+    """How often the page goes through rows of so many steps and kinds."""
+    rows = [row(f"step{i}/x", kind=f"kind{i}", verdict=DIVERGENCE) for i in range(count)]
+    found = replace(report(*rows), rows=Counted(rows))
+    Counted.passes = 0
+    render([found])
+    return Counted.passes
+
+
+def test_a_page_goes_through_the_rows_as_often_whatever_they_are() -> None:
+    assert passes(5) == passes(40)
 
 
 def test_no_report_no_page() -> None:

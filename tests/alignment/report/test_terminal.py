@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import math
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from alignment.gate_check import Failure, GateResult
-from alignment.report.headline import headline
+from alignment.report.headline import badness, headline
 from alignment.report.model import DIVERGENCE, ROUNDING, SAME_FUNCTION, WITHIN_TOLERANCE, Report, Row, Verdict, overall
 from alignment.report.terminal import print_gate, print_report
 
@@ -134,6 +136,33 @@ def test_ascii_output_is_enough() -> None:
 )
 def test_the_headline_says_what_the_evidence_is(rows: list[Row], expected: str) -> None:
     assert headline(report(*rows)).startswith(expected)
+
+
+@pytest.mark.parametrize("verbose", [True, False])
+def test_rows_are_not_compared_with_each_other(verbose: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Row, other: object) -> bool:
+        raise AssertionError("as many comparisons as there are pairs of rows")
+
+    rows = [row(f"bp/gradient/{i}", "float32", DIVERGENCE, 1e-3, "gradient", 100 + i) for i in range(40)]
+    broken = report(*rows)
+    monkeypatch.setattr(Row, "__eq__", refuse)
+    assert "40 of 40 rows diverge" in shown(broken, verbose=verbose)
+
+
+@pytest.mark.parametrize("threads", ["many", "1" * 50, ""])
+def test_an_environment_may_say_anything(threads: str) -> None:
+    odd = replace(GOOD, environments={"reference": {"backend": "torch", "threads": threads}})
+    assert f"torch, {threads} threads" in shown(odd) or not threads
+
+
+@pytest.mark.parametrize("rows", [(0.5, math.nan), (math.nan, 0.5)])
+def test_what_is_not_known_is_never_small(rows: tuple[float, float]) -> None:
+    known = [row(f"forward/{i}", "float32", ROUNDING, margin=margin) for i, margin in enumerate(rows)]
+    assert "at most not known times" in headline(report(*known))
+    many = [replace(found, key=f"{found.key}{i}", margin=rows[i % 2]) for i, found in enumerate(known * 5)]
+    (line,) = [line for line in shown(report(*many)).splitlines() if "more outputs" in line]
+    assert line.split()[-2] == "nan"
+    assert badness(known[rows.index(math.nan)]) > badness(known[rows.index(0.5)])
 
 
 def test_gate_results() -> None:

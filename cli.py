@@ -19,7 +19,15 @@ from alignment.options import python_options, pythons_of
 from porting.commands import check_rules
 from porting.completion import complete_layouts, complete_models
 from porting.exporting import exporting
-from porting.options import SOURCE, model_options, require_verifiable, surgery_of, surgery_options, weights_option
+from porting.options import (
+    SOURCE,
+    model_options,
+    require_verifiable,
+    surgery_of,
+    surgery_options,
+    to_option,
+    weights_option,
+)
 from porting.output import Output, output_options
 from porting.tool import DIFFERENT, FILE, Tool, command_line, force_option, tool_options
 from recipe.options import TrainTool, config_of, config_option, overrides_argument, split_words
@@ -32,14 +40,6 @@ __all__ = ["pit_align", "pit_port", "pit_train"]
 
 if not TYPE_CHECKING:  # a port does not wait for the commands of the alignment
     __getattr__, __dir__ = exporting(__name__, {"pit_align": "alignment.commands"})
-
-to_option = click.option(
-    "--to",
-    "target_layout",
-    metavar="LAYOUT",
-    shell_complete=complete_layouts,
-    help="The target's layout; the usual one of its format.",
-)
 
 
 @click.group(cls=Tool, context_settings={"help_option_names": ["-h", "--help"]})
@@ -96,7 +96,6 @@ def convert(
     from porting.conversion import convert as port
 
     pythons = {f"{name}_python": surgery.pop(f"{name}_python") for name in ("torch", "paddle", "mindspore")}
-    change = surgery_of(surgery)
     if verifying:
         require_verifiable(source_layout, changes=dry_run or dtype is not None or any(surgery.values()))
     with output.tensors() as progress:
@@ -108,7 +107,7 @@ def convert(
             weights=weights,
             target_layout=target_layout,
             dtype=dtype,
-            surgery=change,
+            surgery=surgery_of(surgery),
             dry_run=dry_run,
             overwrite=force,
             progress=progress,

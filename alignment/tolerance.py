@@ -142,7 +142,8 @@ def certify(kind: str, measured: Measurement, noise: Noise | None = None, *, lim
             that is as small as this noise scaled to float64.
         limit: The admissible relative L2, where it is not that of the kind.
     """
-    limit = limit or (GRADIENT_LIMIT if kind == "gradient" else OUTPUT_LIMIT)
+    if limit is None:
+        limit = GRADIENT_LIMIT if kind == "gradient" else OUTPUT_LIMIT
     if measured.problem is not None:
         return Judgement(DIVERGENCE, measured.problem, limit=limit)
     error, margin = measured.rel_l2, measured.rel_l2 / limit

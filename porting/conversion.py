@@ -132,10 +132,8 @@ def convert(
         check_target(target, overwrite=overwrite)
     with open_checkpoint(source, weights=weights) as checkpoint:
         port = plan_port(checkpoint, layout, model=model, source_layout=source_layout, surgery=surgery)
-        plan, identity = port.plan, port.identity
-        planned = plan.apply(checkpoint.tensors)
+        planned = port.plan.apply(checkpoint.tensors)
         tensors = {name: cast(name, tensor, dtype) for name, tensor in planned.items()} if dtype else planned
-        changed = [planned[name].dtype for name in tensors if tensors[name].dtype != planned[name].dtype]
         written = (
             None
             if dry_run
@@ -148,29 +146,44 @@ def convert(
                 progress=progress,
             )
         )
-        return ConvertReport(
-            source=source,
-            target=target,
-            source_format=checkpoint.format,
-            target_format=target_format,
-            source_layout=identity.layout,
-            target_layout=layout,
-            architecture=port.architecture,
-            source_architecture=identity.architecture,
-            envelope=checkpoint.envelope,
-            notes=checkpoint.notes,
-            weights=checkpoint.weights,
-            tensors=len(tensors),
-            nbytes=sum(tensor.nbytes for tensor in tensors.values()),
-            transposed=plan.transposed,
-            dropped=dict(plan.dropped),
-            changes=plan.changes,
-            filled=plan.filled,
-            remarks=plan.remarks(checkpoint.tensors),
-            dtypes=count_dtypes(tensor.dtype for tensor in tensors.values()),
-            cast_from=count_dtypes(changed),
-            digest=written.digest if written else None,
-        )
+        return _report(source, target, checkpoint, port, (planned, tensors), written)
+
+
+def _report(
+    source: Path | str,
+    target: Path,
+    checkpoint: Checkpoint,
+    port: Port,
+    tensors: tuple[Mapping[str, LazyTensor], Mapping[str, LazyTensor]],
+    written: Written | None,
+) -> ConvertReport:
+    """What was done; the tensors are those that were planned, and those that they were cast to."""
+    planned, cast_to = tensors
+    plan, identity = port.plan, port.identity
+    changed = [planned[name].dtype for name in cast_to if cast_to[name].dtype != planned[name].dtype]
+    return ConvertReport(
+        source=source,
+        target=target,
+        source_format=checkpoint.format,
+        target_format=format_of(target),
+        source_layout=identity.layout,
+        target_layout=port.layout,
+        architecture=port.architecture,
+        source_architecture=identity.architecture,
+        envelope=checkpoint.envelope,
+        notes=checkpoint.notes,
+        weights=checkpoint.weights,
+        tensors=len(cast_to),
+        nbytes=sum(tensor.nbytes for tensor in cast_to.values()),
+        transposed=plan.transposed,
+        dropped=dict(plan.dropped),
+        changes=plan.changes,
+        filled=plan.filled,
+        remarks=plan.remarks(checkpoint.tensors),
+        dtypes=count_dtypes(tensor.dtype for tensor in cast_to.values()),
+        cast_from=count_dtypes(changed),
+        digest=written.digest if written else None,
+    )
 
 
 def write_random(

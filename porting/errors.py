@@ -6,6 +6,11 @@ from collections.abc import Iterable
 from os import PathLike
 
 
+def escaped(text: str) -> str:
+    """Text for one line on a terminal: what cannot be printed as its escape."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
 class ExpectedError(Exception):
     """Something that the user can act on.
 
@@ -36,7 +41,7 @@ class CheckpointError(PortingError):
     """A file that cannot be read or written as a checkpoint; the summary starts with the file's path."""
 
     def __init__(self, path: str | PathLike[str], problem: str, details: Iterable[str] = ()) -> None:
-        super().__init__(f"{path}: {problem}", details)
+        super().__init__(f"{escaped(str(path))}: {problem}", details)
         self.path = path
 
 

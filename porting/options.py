@@ -35,6 +35,14 @@ model_options = options(
     weights_option,
 )
 """What the source is."""
+to_option = click.option(
+    "--to",
+    "target_layout",
+    metavar="LAYOUT",
+    shell_complete=complete_layouts,
+    help="The target's layout; the usual one of its format.",
+)
+"""What the target shall be."""
 surgery_options = options(
     click.option(
         "--image-size", type=click.IntRange(min=1), help="Resize the position embedding for this size, pixels."

@@ -226,6 +226,7 @@ def test_weights_that_are_no_floating_numbers_are_refused(
             "https://example.org/pit_b.pth: is no address that is fetched; download it",
         ),
         ("n" * 300, 3, "cannot be read: File name too long; check the path"),
+        ("a\nb.pth", 3, r"a\nb.pth: there is no such file"),
     ],
 )
 def test_sources_that_are_none(word: str, code: int, said: str) -> None:

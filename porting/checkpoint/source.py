@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from porting.checkpoint.buffers import Buffer, Buffers
-from porting.errors import CheckpointError, UnsafePickleError
+from porting.errors import CheckpointError, UnsafePickleError, escaped
 
 _POPULATE_READ = 22
 """Linux's MADV_POPULATE_READ (5.14): maps all pages of a stretch at once, instead of one fault for every few."""
@@ -197,7 +197,7 @@ def printable(text: str) -> str:
     """Text from a file for one line on a terminal: control characters as their escapes, and not too long."""
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    return escaped(text)
 
 
 _SHORT = Repr()

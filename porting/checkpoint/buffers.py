@@ -22,18 +22,20 @@ class Buffer:
 
 
 class Buffers:
-    """The buffers that are not in use.
+    """The buffers of a file, those in use included.
 
     Args:
-        most: Bytes that they may take together.
+        most: How many are kept: what is taken beyond that is let go when it is given back.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self._taken = 0
         self._free: list[Buffer] = []
 
     def take(self, offset: int, length: int) -> Buffer:
         """The buffer that has this stretch already, else the smallest that it fits into, else a new one."""
+        self._taken += 1
         fitting = [each for each in self._free if each.memory.size >= length]
         if not fitting:
             self._free.clear()
@@ -44,11 +46,11 @@ class Buffers:
         return taken
 
     def give_back(self, buffer: Buffer) -> None:
-        """Ends the use of a buffer; the oldest are let go when there are too many."""
-        self._free.append(buffer)
-        while sum(each.memory.size for each in self._free) > self._most:
-            self._free.pop(0)
+        """Ends the use of a buffer."""
+        self._taken -= 1
+        if self._taken + len(self._free) < self._most:
+            self._free.append(buffer)
 
     def clear(self) -> None:
-        """Lets go of all."""
+        """Lets go of those that are not in use."""
         self._free.clear()

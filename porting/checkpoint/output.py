@@ -32,6 +32,8 @@ from porting.errors import CheckpointError, TargetExistsError
 _BUFFERS = 3
 _SMALL = 1 << 16
 """Bytes up to which data is collected before it is handed over."""
+_HUGE = 3 << 23
+"""Bytes of a tensor beyond which it has to be alone in memory."""
 
 
 class _Item(NamedTuple):
@@ -63,6 +65,7 @@ class Output:
         self._descriptor, self._reader = descriptor, reader
         self._progress = progress
         self._packer = Packer(_BUFFERS)
+        self._lending = threading.Semaphore()
         self._failure: BaseException | None = None
         self._queue: Queue[_Item | None] = Queue(_BUFFERS)
         self._thread = threading.Thread(target=self._work, name="checkpoint-writer", daemon=True)
@@ -88,9 +91,10 @@ class Output:
         Returns:
             The CRC-32 of both; 0 when it was not asked for.
         """
+        if tensor.nbytes > _HUGE:
+            self._queue.join()  # what is still to be written keeps its tensors in memory
         for block in self._packer.blocks(self.load(name, tensor)):
-            if crc is not None or len(block.data) < _SMALL or not self._queue.empty():
-                block.fill()  # else the other thread has nothing to do, and copies it itself
+            self._fill_or_lend(block, needed=crc is not None or len(block.data) < _SMALL)
             if crc is not None:
                 crc = crc32(block.data, crc)
             if len(block.data) < _SMALL:
@@ -102,6 +106,14 @@ class Output:
         if self._progress is not None:
             self._progress(name, tensor.nbytes)
         return crc or 0
+
+    def _fill_or_lend(self, block: Block, *, needed: bool) -> None:
+        """Fills a block here, unless the other thread has nothing to do: then it gets one to fill itself.
+
+        Only one at a time, since it keeps a whole tensor in memory while the next one is read.
+        """
+        if needed or block.rows is None or not self._queue.empty() or not self._lending.acquire(blocking=False):
+            block.fill()
 
     def load(self, name: str, tensor: LazyTensor) -> Array:
         """A tensor's data, found to be of the shape and dtype announced."""
@@ -155,10 +167,13 @@ class Output:
                 self._write_and_check(item, check)
             self._packer.give_back(item.block)
             del item
+            self._queue.task_done()
 
     def _write_and_check(self, item: _Item, check: npt.NDArray[np.uint8]) -> None:
         try:
-            item.block.fill()
+            if item.block.rows is not None:
+                item.block.fill()
+                self._lending.release()
             self._write(item)
             self._read_back(item, check[: len(item.block.data)])
         except OSError as error:

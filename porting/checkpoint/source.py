@@ -16,7 +16,7 @@ from pathlib import Path
 from reprlib import Repr
 from types import TracebackType
 from typing import Any
-from weakref import finalize
+from weakref import WeakValueDictionary, finalize
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,8 @@ _POPULATE_READ = 22
 
 _READ = range(1 << 12, 3 << 23)
 """Lengths of arrays that are read; 24 MiB holds any matrix of PiT and DeiT."""
+_KEPT = 2
+"""Buffers that are kept: one is read into while the one before it is still being written elsewhere."""
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -48,7 +50,8 @@ class Source:
         self._buffer = buffer
         self._view = memoryview(buffer)
         self._file = file
-        self._buffers = Buffers(_READ.stop)
+        self._buffers = Buffers(_KEPT)
+        self._alive: WeakValueDictionary[tuple[int, int], Bytes] = WeakValueDictionary()
 
     @classmethod
     def open(cls, path: Path, name: Path | str | None = None, *, ahead: bool = True) -> Source:
@@ -128,22 +131,27 @@ class Source:
         """
         view = self.view(offset, length)
         if self._file is not None and length in _READ:
-            buffer = self._filled(self._file, offset, length)
-            array = np.frombuffer(buffer.memory.data.toreadonly()[:length], np.uint8)
-            finalize(array, self._buffers.give_back, buffer).atexit = False
-            return array
+            alive = self._alive.get((offset, length))
+            return self._read_into_buffer(self._file, offset, length) if alive is None else alive
         array = np.frombuffer(view, np.uint8)
         if length >= mmap.PAGESIZE and isinstance(self._buffer, mmap.mmap):
             if self._file is not None:
+                self._buffers.clear()  # memory for one of both, not for both
                 self._advise(_POPULATE_READ, offset, length)
             finalize(array, self.release, offset, length).atexit = False
         return array
 
-    def _filled(self, file: int, offset: int, length: int) -> Buffer:
-        """A buffer with this stretch of the file."""
+    def _read_into_buffer(self, file: int, offset: int, length: int) -> Bytes:
         buffer = self._buffers.take(offset, length)
-        if buffer.stretch == (offset, length):
-            return buffer
+        array = np.frombuffer(buffer.memory.data.toreadonly()[:length], np.uint8)
+        finalize(array, self._buffers.give_back, buffer).atexit = False
+        if buffer.stretch != (offset, length):
+            self._fill(buffer, file, offset, length)
+        self._alive[offset, length] = array
+        return array
+
+    def _fill(self, buffer: Buffer, file: int, offset: int, length: int) -> None:
+        """Reads a stretch of the file into a buffer."""
         buffer.stretch, done = None, 0
         while done < length:
             try:
@@ -154,7 +162,6 @@ class Source:
                 raise self.error(f"has become shorter while it was read: it ends at byte {offset + done}")
             done += count
         buffer.stretch = offset, length
-        return buffer
 
     def release(self, offset: int = 0, length: int | None = None) -> None:
         """Drops the pages of a stretch from this process; reading them again is always possible."""

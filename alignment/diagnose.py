@@ -14,26 +14,28 @@ from dataclasses import replace
 
 from alignment.findings import Cause, Finding
 from alignment.hypotheses import HYPOTHESES
-from alignment.hypotheses.base import Case, Prediction, distance, limit_of
+from alignment.hypotheses.base import DO_NOT_APPLY, Case, Prediction, distance, limit_of, predictions
+from alignment.hypotheses.parameters import differing
 
 _MOST = 3
-_DO_NOT_APPLY = (ArithmeticError, LookupError, TypeError, ValueError)
-"""What a hypothesis may raise of a module that is built otherwise than it knows: then it explains nothing."""
 
 
 def explain(case: Case) -> Finding:
-    """The finding of a case, with the known mistakes that explain it, the best first."""
+    """The finding of a case, with the known mistakes that explain it, the best first.
+
+    Of a parameter it says as well which elements differ, where these are few: that is evidence, and explains nothing.
+    """
     before = distance(case.expected, case.found)
     causes, tried = [], 0
-    for hypotheses in HYPOTHESES[case.finding.kind]:
-        with suppress(*_DO_NOT_APPLY):
-            for prediction in hypotheses(case):
-                tried += 1
-                cause = _cause(case, prediction, before)
-                if cause is not None:
-                    causes.append(cause)
+    for prediction in predictions(HYPOTHESES[case.finding.kind], case):
+        tried += 1
+        with suppress(*DO_NOT_APPLY):
+            cause = _cause(case, prediction, before)
+            if cause is not None:
+                causes.append(cause)
     causes.sort(key=lambda cause: cause.after > limit_of(case) / 100)
-    return replace(case.finding, causes=tuple(causes), tried=tried)
+    evidence = (*case.finding.evidence, *(differing(case) if case.finding.kind == "parameter" else ()))
+    return replace(case.finding, causes=tuple(causes), tried=tried, evidence=evidence)
 
 
 def agree(findings: Iterable[Finding]) -> list[Finding]:

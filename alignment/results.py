@@ -28,6 +28,8 @@ class FaultResult:
         gated: Whether a gate without thresholds stops it, and JUnit and annotations name what diverges.
         reprod_log: Whether reprod_log's mean check objected to the step's files.
         allclose: Whether `np.allclose` did.
+        says: What was said of each cause, in sentences.
+        key: Digest of what the result depends on, see `alignment.selftest_results.Keys`.
     """
 
     name: str
@@ -41,6 +43,8 @@ class FaultResult:
     reprod_log: bool
     allclose: bool
     gated: bool
+    says: tuple[str, ...] = ()
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class CorrectRun:
         accused: What was accused; empty as it should be.
         margin: The largest float32 error, in multiples of the noise floor.
         objections: Which of the two simple checks objected to which step; None where that was not measured.
+        key: Digest of what the result depends on.
     """
 
     name: str
@@ -66,6 +71,7 @@ class CorrectRun:
     accused: tuple[str, ...]
     margin: float
     objections: tuple[str, ...] | None = None
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from alignment import pairs
 from alignment.faults import FAULTS, Fault
-from alignment.fields import decode
 from alignment.pair import Origin, Pair, Side
 from alignment.processes import Launch, Progress, run_all
-from alignment.results import CorrectRun, FaultResult, Selftest, slug
+from alignment.results import CorrectRun, FaultResult, Selftest
 from alignment.running import RECORDINGS, batch_of, launch_of, weights_of
+from alignment.selftest_results import Keys, correct_file, fault_file, is_done, read_result
 from alignment.settings import Settings
 from alignment.steps import hindrances
 from alignment.training import selftest as training
@@ -93,7 +93,7 @@ class Plan:
 def selftest(
     out: str | os.PathLike[str], plan: Plan | None = None, *, progress: Progress | None = None, command: str = ""
 ) -> Selftest:
-    """Run the self-test. What a run before left in `out` is taken as done.
+    """Run the self-test. What a run before left in `out` is taken as done, where code, packages and fault are the same.
 
     Args:
         out: Folder for the results, one file a fault or correct pair.
@@ -103,59 +103,73 @@ def selftest(
 
     Raises:
         AlignmentError: A side could not run.
+        FileError: What lies in the place of a result is none.
     """
     plan, folder = plan or Plan(), Path(out).absolute()
     folder.mkdir(parents=True, exist_ok=True)
+    keys = Keys.of(plan.settings, folder)
     for model in MODELS:
-        _inject(folder, plan, model, progress)
-    training.run(folder, plan.faults, plan.settings, progress)
-    _run_correct(folder, plan, progress)
-    faults = [_read(FaultResult, _fault_file(folder, fault)) for fault in plan.faults]
-    correct = [_read(CorrectRun, path) for path in sorted((folder / "correct").glob("*.json"))]
+        _inject(folder, plan, keys, model, progress)
+    training.run(folder, plan.faults, plan.settings, progress, keys)
+    _run_correct(folder, plan, keys, progress)
+    faults = [read_result(FaultResult, fault_file(folder, fault), keys.of_fault(fault)) for fault in plan.faults]
+    names = sorted({*(name for name, *_ in _correct_pairs(plan)), *training.right_runs(plan.faults)})
+    correct = [read_result(CorrectRun, correct_file(folder, name), keys.of_correct(name)) for name in names]
     return Selftest(tuple(faults), tuple(correct), command)
 
 
-def _inject(folder: Path, plan: Plan, model: str, progress: Progress | None) -> None:
+def _inject(folder: Path, plan: Plan, keys: Keys, model: str, progress: Progress | None) -> None:
     own = [fault for fault in plan.faults if fault.model == model and fault.place != "training"]
-    faults = [fault for fault in own if not _fault_file(folder, fault).exists()]
+    faults = [fault for fault in own if not is_done(fault_file(folder, fault), keys.of_fault(fault))]
     if not faults:
         return
     work = folder / "work" / model
     settings = _settings(plan, pair_of(model), 0, 1)
     paths = _prepare(pair_of(model), work, settings)
-    run_all([_task(work, "reference", settings, [paths["reference"]], taps=True)], progress)
-    right = _task(work, "correct", settings, [paths["candidate"]], results=folder / "unfaulted", keep=True)
+    run_all([_task(work, "reference", settings, [paths["reference"]], {}, taps=True)], progress)
+    right = _task(work, "correct", settings, [paths["candidate"]], {}, results=folder / "unfaulted", keep=True)
     run_all([right], progress)
-    names = [fault.name for fault in faults]
-    halves = [names[0::2], names[1::2]] if len(names) > 8 else [names]
+    halves = [faults[0::2], faults[1::2]] if len(faults) > 8 else [faults]
     launches = [
-        _task(work, f"faults-{number}", settings, [paths["candidate"]], faults=half, results=folder / "faults")
+        _task(
+            *(work, f"faults-{number}", settings, [paths["candidate"]]),
+            {fault.name: keys.of_fault(fault) for fault in half},
+            results=folder / "faults",
+        )
         for number, half in enumerate(halves)
     ]
     run_all(launches, progress)
 
 
-def _run_correct(folder: Path, plan: Plan, progress: Progress | None) -> None:
-    models = CORRECT if plan.seeds > _QUICK_SEEDS else CORRECT[:2]
+def _correct_pairs(plan: Plan) -> Iterator[tuple[str, str, int, int]]:
+    """The correct pairs that a plan has run: name of the result, model, image size and seed."""
+    for model, size in CORRECT if plan.seeds > _QUICK_SEEDS else CORRECT[:2]:
+        for seed in range(plan.seeds):
+            yield f"{model}-{size}-seed{seed}", model, size, seed
+
+
+def _run_correct(folder: Path, plan: Plan, keys: Keys, progress: Progress | None) -> None:
+    """Run the correct pairs: those of even seeds with one thread, the others with two."""
+    todo = [
+        each for each in _correct_pairs(plan) if not is_done(correct_file(folder, each[0]), keys.of_correct(each[0]))
+    ]
     for threads in (1, 2):
         work = folder / "work" / f"correct-{threads}"
-        todo: dict[str, list[str]] = {"reference": [], "candidate": []}
+        own = [each for each in todo if each[-1] % 2 == threads - 1]
+        named = {name: keys.of_correct(name) for name, *_ in own}
+        plain: dict[str, list[str]] = {"reference": [], "candidate": []}
         tapped: dict[str, list[str]] = {"reference": [], "candidate": []}
         settings = replace(plan.settings, threads=threads)
-        for model, size in models:
-            for seed in range(threads - 1, plan.seeds, 2):
-                name = f"{model}-{size}-seed{seed}"
-                if (folder / "correct" / f"{name}.json").exists():
-                    continue
-                pair = pair_of(model, size)
-                settings = _settings(plan, pair, seed, threads)
-                paths = _prepare(pair, work / name, settings)
-                for role, path in paths.items():
-                    (tapped if seed % _BISECTED == 0 else todo)[role].append(path)
-        for lists, taps in ((tapped, True), (todo, False)):
+        for name, model, size, seed in own:
+            pair = pair_of(model, size)
+            settings = _settings(plan, pair, seed, threads)
+            for role, path in _prepare(pair, work / name, settings).items():
+                (tapped if seed % _BISECTED == 0 else plain)[role].append(path)
+        for lists, taps in ((tapped, True), (plain, False)):
             if lists["reference"]:
-                run_all([_task(work, "reference", settings, lists["reference"], taps=taps)], progress)
-                run_all([_task(work, "correct", settings, lists["candidate"], results=folder / "correct")], progress)
+                run_all([_task(work, "reference", settings, lists["reference"], {}, taps=taps)], progress)
+                candidate = _task(work, "correct", settings, lists["candidate"], named, results=folder / "correct")
+                run_all([candidate], progress)
 
 
 def _settings(plan: Plan, pair: Pair, seed: int, threads: int) -> Settings:
@@ -181,12 +195,21 @@ def _prepare(pair: Pair, folder: Path, settings: Settings) -> dict[str, str]:
 
 
 def _task(
-    work: Path, name: str, settings: Settings, requests: Sequence[str], *, results: Path | None = None, **more: Any
+    work: Path,
+    name: str,
+    settings: Settings,
+    requests: Sequence[str],
+    keys: Mapping[str, str],
+    *,
+    results: Path | None = None,
+    **more: Any,
 ) -> Launch:
+    """A worker's task, `keys` those of its results by their names."""
     work.mkdir(parents=True, exist_ok=True)
     path = work / f"task-{name}.json"
     kind = name.partition("-")[0]
-    task = {"kind": kind, "requests": list(requests), "results": str(results or work), "taps": False, **more}
+    given = {"kind": kind, "requests": list(requests), "results": str(results or work), "keys": dict(keys)}
+    task = {**given, "taps": False, **more}
     path.write_text(json.dumps(task), encoding="utf-8")
     framework = "torch" if kind == "reference" else "paddle"
     return Launch(
@@ -197,11 +220,3 @@ def _task(
         log=path.with_suffix(".log"),
         environment=settings.environment(2),
     )
-
-
-def _fault_file(folder: Path, fault: Fault) -> Path:
-    return folder / "faults" / f"{slug(fault.name)}.json"
-
-
-def _read(kind: Any, path: Path) -> Any:
-    return decode(kind, json.loads(path.read_text(encoding="utf-8")))

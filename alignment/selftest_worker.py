@@ -11,7 +11,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +33,7 @@ from alignment.probe import Seen, localise, record
 from alignment.recording import Recording, open_recording
 from alignment.report.model import Report
 from alignment.results import CorrectRun, FaultResult, slug, write_json
+from alignment.selftest_results import Tell, tell_progress
 from alignment.simple_checks import allclose_check, mean_check
 from alignment.worker import Job, Request, prepare, run, serve
 from porting.checkpoint.tensor import LazyTensor
@@ -40,7 +41,6 @@ from porting.conversion import translate
 
 _DTYPES = ("float32", "float64")
 _INJECTORS = "alignment.backends.{framework}_faults"
-Tell = Callable[[Mapping[str, Any]], None]
 
 
 def recorded(request: Request) -> Path:
@@ -55,21 +55,23 @@ def reference_side(requests: list[Request], tell: Tell, *, taps: bool) -> None:
         if taps:
             recorded(request).mkdir(parents=True, exist_ok=True)
             record(request, recorded(request), _silent)
-        _tell(tell, f"reference {Path(request.folder).parent.name}", number, len(requests))
+        tell_progress(tell, f"reference {Path(request.folder).parent.name}", number, len(requests))
 
 
-def faulty_side(request: Request, names: list[str], results: Path, tell: Tell) -> None:
-    """Put each of these faults into the candidate, and note what the toolkit says."""
+def faulty_side(request: Request, keys: Mapping[str, str], results: Path, tell: Tell) -> None:
+    """Put each of these faults into the candidate, and note what the toolkit says; `keys` has the results' by fault."""
     seen = Seen.read(recorded(request))
     known = {fault.name: fault for fault in FAULTS}
-    for number, name in enumerate(names):
+    for number, (name, key) in enumerate(keys.items()):
         fault = known[name]
         outcome = _file_result(fault, request) if fault.place == "files" else _result(fault, request, seen)
-        write_json(results / f"{slug(name)}.json", encode(outcome))
-        _tell(tell, name, number, len(names))
+        write_json(results / f"{slug(name)}.json", encode(replace(outcome, key=key)))
+        tell_progress(tell, name, number, len(keys))
 
 
-def correct_side(requests: list[Request], results: Path, tell: Tell, *, keep: bool = False) -> None:
+def correct_side(
+    requests: list[Request], keys: Mapping[str, str], results: Path, tell: Tell, *, keep: bool = False
+) -> None:
     """Run the correct candidate, and note whether it is accused; `keep` leaves its recordings."""
     for number, request in enumerate(requests):
         run(request, _silent)
@@ -89,12 +91,13 @@ def correct_side(requests: list[Request], results: Path, tell: Tell, *, keep: bo
         model = request.arguments.get("name", "")
         margin = max((row.margin or 0.0 for row in report.rows if row.dtype == "float32"), default=0.0)
         outcome = CorrectRun(
-            name, model, request.seed, request.threads, runs, tuple(accused), margin, tuple(objections)
+            *(name, model, request.seed, request.threads, runs, tuple(accused), margin, tuple(objections)),
+            key=keys.get(name, ""),
         )
         write_json(results / f"{name}.json", encode(outcome))
         if not keep:
             shutil.rmtree(Path(request.folder).parent, ignore_errors=True)
-        _tell(tell, name, number, len(requests))
+        tell_progress(tell, name, number, len(requests))
 
 
 def _result(fault: Fault, request: Request, seen: Seen) -> FaultResult:
@@ -135,7 +138,7 @@ def _outcome(
     fault: Fault, report: Report, found: Bisection, reference: Mapping[str, Array], candidate: Mapping[str, Array]
 ) -> FaultResult:
     guilty = tuple(dict.fromkeys(finding.path for finding in found.findings))
-    causes = [finding.causes[0].name if finding.causes else "" for finding in found.findings]
+    said = [(each.causes[0].name, each.causes[0].says) if each.causes else ("", "") for each in found.findings]
     expected, blamed = set(fault.expected), set(guilty)
     exact = bool(blamed) and (blamed <= expected if fault.step == "metric" else blamed == expected)
     return FaultResult(
@@ -143,13 +146,14 @@ def _outcome(
         step=fault.step,
         detected=bool(report.failures),
         localised=exact,
-        named=bool(causes) and all(re.search(fault.cause, cause) for cause in causes),
+        named=bool(said) and all(fault.names(*each) for each in said),
         guilty=guilty,
-        causes=tuple(dict.fromkeys(causes)),
+        causes=tuple(dict.fromkeys(cause for cause, _ in said)),
         failed=tuple(row.key for row in report.failures)[:6],
         reprod_log=mean_check(reference, candidate),
         allclose=allclose_check(reference, candidate),
         gated=stops(report),
+        says=tuple(dict.fromkeys(says for _, says in said)),
     )
 
 
@@ -171,14 +175,21 @@ def _file_result(fault: Fault, request: Request) -> FaultResult:
             step=fault.step,
             detected=bool(failures),
             localised=set(failures) == {fault.path},
-            named=any(re.search(fault.cause, reason, re.IGNORECASE) for reason in reasons),
+            named=bool(reasons) and all(fault.names(_word(reason), reason) for reason in reasons),
             guilty=tuple(failures),
             causes=tuple(reason[:80] for reason in reasons),
             failed=tuple(failures),
             reprod_log=mean_check(sides[0], wrong),
             allclose=allclose_check(sides[0], wrong),
             gated=stops(report),
+            says=reasons,
         )
+
+
+def _word(reason: str) -> str:
+    """The word that says what is wrong with an array: `shape`, `NaN`, `missing`; a number may stand before it."""
+    found = re.match(r"(?:\d+ )?([A-Za-z]+)", reason)
+    return found[1] if found else ""
 
 
 def _official(step: str, request: Request, folder: Path, stack: ExitStack) -> tuple[dict[str, Array], dict[str, Array]]:
@@ -219,10 +230,6 @@ def _silent(_: Mapping[str, Any]) -> None:
     pass
 
 
-def _tell(tell: Tell, what: str, done: int, total: int) -> None:
-    tell({"event": "progress", "what": what, "done": done + 1, "total": total})
-
-
 def main(arguments: list[str]) -> int:
     """Carry out the task in the file that is named; returns the exit code."""
     task = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
@@ -233,9 +240,9 @@ def main(arguments: list[str]) -> int:
         if task["kind"] == "reference":
             reference_side(requests, tell, taps=task["taps"])
         elif task["kind"] == "faults":
-            faulty_side(requests[0], task["faults"], results, tell)
+            faulty_side(requests[0], task["keys"], results, tell)
         elif task["kind"] == "correct":
-            correct_side(requests, results, tell, keep=task.get("keep", False))
+            correct_side(requests, task["keys"], results, tell, keep=task.get("keep", False))
         else:
             raise AlignmentError(f"{arguments[0]}: no task is called {task['kind']!r}")
 

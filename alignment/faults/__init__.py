@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alignment.faults.base import Fault
+from alignment.faults.base import NO_KNOWN_CAUSE, Fault
 from alignment.faults.catalogue import FAULTS
 
-__all__ = ["FAULTS", "Fault"]
+__all__ = ["FAULTS", "NO_KNOWN_CAUSE", "Fault"]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+NO_KNOWN_CAUSE = "no known cause"
+"""In the place of a cause: nothing that is known is the mistake, which then counts as not named whatever is said."""
 Place: TypeAlias = Literal["module", "weights", "function", "files", "training"]
 
 
@@ -23,7 +26,9 @@ class Fault:
         path: The module, weight, function or key, as the candidate has it.
         arguments: What the injector takes.
         guilty: What must be named, by the reference's names, no more and no less; `path` by default.
-        cause: Short name of the cause that must be found.
+        cause: Short name of the cause that must be found, in full; several where two names are of the same mistake;
+            of a file, the word that the reason begins with. Or `NO_KNOWN_CAUSE`.
+        says: What the sentence of the cause must have, as a pattern: the value, where it has one.
         model: A key of `alignment.selftest.MODELS`.
         quick: Whether the quick self-test has it.
         recipe: Of a fault in training, the recipe that it is put into: a key of `alignment.faults.recipes.RECIPES`.
@@ -35,15 +40,23 @@ class Fault:
     place: Place
     kind: str
     path: str
-    cause: str
+    cause: str | tuple[str, ...]
     arguments: Mapping[str, Any] = field(default_factory=dict)
     guilty: tuple[str, ...] = ()
     model: str = "pit_micro_distilled"
     quick: bool = False
     recipe: str = ""
     published: str = ""
+    says: str = ""
 
     @property
     def expected(self) -> tuple[str, ...]:
         """What must be named."""
         return self.guilty or (self.path,)
+
+    def names(self, cause: str, says: str = "") -> bool:
+        """Whether a cause that was found, and the sentence that was said of it, are this fault's."""
+        known = (self.cause,) if isinstance(self.cause, str) else self.cause
+        if cause not in known or NO_KNOWN_CAUSE in known:
+            return False
+        return re.search(rf"(?<![\w.])(?:{self.says})(?!\w|\.\d)", says) is not None if self.says else True

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from alignment.faults.base import Fault
+from dataclasses import replace
+
+from alignment.faults.base import NO_KNOWN_CAUSE, Fault
 from alignment.faults.training import TRAINING
+from alignment.faults.values import SAYS
 
 _T = "transformers"
 _A0, _A1 = f"{_T}.0.blocks.1", f"{_T}.1.blocks.1"
@@ -36,7 +39,7 @@ LAYERS = (
     _module("ReLU for GELU", "activation", _ACTS[5], "relu", kind_="relu"),
     _module("SiLU for GELU", "activation", _ACTS[2], "silu", kind_="silu"),
     _module("no activation in an MLP", "mlp", f"{_A1}.mlp", "wired otherwise", kind_="no activation"),
-    _module("an activation after an MLP", "mlp", f"{_A0}.mlp", "wired|extra activation", kind_="activation twice"),
+    _module("an activation after an MLP", "mlp", f"{_A0}.mlp", "extra activation", kind_="activation twice"),
     _module("a square weight applied transposed", "linear", f"{_A0}.attn.proj", "not transposed", kind_="transposed"),
     _module("a lost bias of an MLP", "linear", f"{_A1}.mlp.fc2", "bias lost", quick=True, kind_="no bias"),
     _module("a lost bias of qkv", "linear", f"{_A0}.attn.qkv", "bias lost", kind_="no bias"),
@@ -45,7 +48,9 @@ LAYERS = (
     _module("a lost bias of the patch embedding", "convolution", "patch_embed.conv", "bias lost", kind_="no bias"),
     _module("BGR for RGB", "convolution", "patch_embed.conv", "channel order", kind_="reversed"),
     _module("a kernel turned by 180 degrees", "convolution", "pools.0.conv", "kernel flipped", kind_="flipped"),
-    _module("height for width in a kernel", "convolution", "patch_embed.conv", "rows and columns", kind_="turned"),
+    _module(
+        "height for width in a kernel", "convolution", "patch_embed.conv", "rows and columns swapped", kind_="turned"
+    ),
     _module("no padding in a pooling", "convolution", "pools.1.conv", "padding", kind_="unpadded"),
     _module("reflected padding in a pooling", "convolution", "pools.0.conv", "padding mode", kind_="reflect"),
     _module("replicated padding in a pooling", "convolution", "pools.1.conv", "padding mode", kind_="replicate"),
@@ -71,24 +76,30 @@ WIRING = (
     _module("no shortcut around an MLP", "block", _A1, "residual lost", kind_="second residual lost"),
     _module("an attention without its norm", "block", _A1, "wired otherwise", kind_="first norm skipped"),
     _module("an MLP without its norm", "block", _A0, "wired otherwise", kind_="second norm skipped"),
-    _module("an MLP beside its attention", "block", _A1, "part lost|residual|wired", kind_="second norm of input"),
-    _module("the norms of a block exchanged", "block", _A0, "wired|part lost", kind_="norms exchanged"),
+    _module("an MLP beside its attention", "block", _A1, "part lost", kind_="second norm of input"),
+    _module("the norms of a block exchanged", "block", _A0, NO_KNOWN_CAUSE, kind_="norms exchanged"),
     _module("a branch added twice", "block", _A1, "weighted otherwise", kind_="branch doubled"),
     _module("distilled heads swapped", "model", "", "token order", quick=True, kind_="heads swapped"),
     _module("distilled heads summed", "model", "", "weighted otherwise", kind_="heads summed"),
-    _module("one head of two", "model", "", "part lost|wired otherwise|weighted", kind_="one head"),
+    _module("one head of two", "model", "", "wired otherwise", kind_="one head"),
     _module("both heads on the class token", "model", "", "token order", kind_="both from the class token"),
     _module("no position embedding", "model", "", "pos_embed not added", kind_="positions lost"),
     _module("a position embedding turned", "model", "", "wired otherwise", kind_="positions turned"),
     _module("class tokens exchanged in a stage", "stage", f"{_T}.1", "token order", kind_="tokens exchanged"),
-    _module("a map turned in a stage", "stage", f"{_T}.1", "token order|wired", kind_="map turned"),
+    _module("a map turned in a stage", "stage", f"{_T}.1", "token order", kind_="map turned"),
 )
 WEIGHTS = (
     _weight("a square weight not transposed", "transposed", f"{_A0}.attn.proj.weight", "not transposed", quick=True),
     _weight("two rows swapped", "exchanged", f"{_A1}.mlp.fc1.weight", "rows swapped", quick=True, first=3, second=7),
     _weight("two columns swapped", "exchanged", "head.weight", "columns swapped", first=3, second=7, axis=1),
     _weight("a bias off by 1e-4", "shifted", f"{_A1}.mlp.fc2.bias", "shifted", quick=True, by=1e-4),
-    _weight("the key's bias off by 1, which no output shows", "key shifted", f"{_A0}.attn.qkv.bias", "k bias", by=1.0),
+    _weight(
+        "the key's bias off by 1, which no output shows",
+        "key shifted",
+        f"{_A0}.attn.qkv.bias",
+        "k bias shifted",
+        by=1.0,
+    ),
     _weight("k before q in a weight", "thirds", f"{_A0}.attn.qkv.weight", "q/k/v order", order=(1, 0, 2)),
     _weight("v before k in a bias", "thirds", f"{_A1}.attn.qkv.bias", "q/k/v order", order=(0, 2, 1)),
     _weight(
@@ -105,13 +116,13 @@ WEIGHTS = (
         guilty=("head.weight", "head_dist.weight"),
     ),
     _weight("a kernel stored upside down", "flipped", "pools.0.conv.weight", "kernel flipped"),
-    _weight("a kernel stored by columns", "turned", "patch_embed.conv.weight", "rows and columns"),
+    _weight("a kernel stored by columns", "turned", "patch_embed.conv.weight", "rows and columns swapped"),
     _weight("a kernel stored for BGR", "reversed", "patch_embed.conv.weight", "channel order", axis=1),
-    _weight("a position embedding stored by columns", "turned", "pos_embed", "rows and columns"),
+    _weight("a position embedding stored by columns", "turned", "pos_embed", "rows and columns swapped"),
     _weight("class tokens stored in reverse", "reversed", "cls_token", "class token order", axis=1),
     _weight("a weight rounded to float16", "rounded", f"{_A1}.mlp.fc1.weight", "rounded", dtype="float16"),
     _weight("a bias rounded to bfloat16", "rounded", "norm.bias", "rounded", dtype="bfloat16"),
-    _weight("one element off by 1e-6", "one element", "head.weight", "few elements", by=1e-6),
+    _weight("one element off by 1e-6", "one element", "head.weight", NO_KNOWN_CAUSE, by=1e-6),
     _weight("a weight scaled by 1.001", "scaled", f"{_A1}.attn.proj.weight", "scaled", by=1.001),
     _weight("a bias of zeros", "constant", "pools.1.fc.bias", "lost", value=0.0),
     _weight("a norm that was never loaded", "constant", f"{_T}.1.blocks.0.norm2.weight", "never loaded", value=1.0),
@@ -146,7 +157,7 @@ BACKWARD = (
         guilty=("bp/soft_target", "loss/label_smoothing"),
     ),
     Fault(
-        *("hard targets in training", "bp", "module", "soft target", "", "hard targets|label smoothing ignored"),
+        *("hard targets in training", "bp", "module", "soft target", "", ("hard targets", "label smoothing ignored")),
         arguments={"kind_": "hard"},
         guilty=("bp/soft_target", "loss/label_smoothing"),
     ),
@@ -174,7 +185,7 @@ LOSSES = (
     _function("label smoothing of the others only", "others only", "loss/label_smoothing", "label smoothing"),
     _function("label smoothing summed", "sum", "loss/label_smoothing", "reduction"),
     _function("hard targets for soft ones", "hard", "loss/soft_target", "hard targets"),
-    _function("divergence for cross entropy", "divergence", "loss/soft_target", "divergence"),
+    _function("divergence for cross entropy", "divergence", "loss/soft_target", "divergence for entropy"),
     _function("a soft loss that vanishes", "zero", "loss/soft_target", "log targets"),
 )
 _ACCURACIES = ("metric/acc_top1", "metric/acc_top5", "metric/planted_acc_top1", "metric/planted_acc_top5")
@@ -218,23 +229,24 @@ def _file(name: str, kind: str, key: str, cause: str, *, quick: bool = False) ->
 
 
 FILES = (
-    _file("NaN in the candidate", "nan", "forward/logits", "not finite|nan", quick=True),
-    _file("infinity in the candidate", "infinity", "forward/stage_0", "not finite|inf"),
+    _file("NaN in the candidate", "nan", "forward/logits", "NaN", quick=True),
+    _file("infinity in the candidate", "infinity", "forward/stage_0", "infinite"),
     _file("an array transposed", "transposed", "forward/logits", "shape"),
     _file("an axis of length one too many", "unsqueezed", "bp/loss_0", "shape"),
     _file("one row that would broadcast", "one row", "forward/logits", "shape"),
-    _file("float64 for float32", "wider", "forward/logits", "float64|dtype"),
-    _file("float16 for float32", "narrower", "forward/stage_1", "float16|dtype"),
-    _file("a key that is missing", "missing", "bp/gradient/norm.weight", "missing|not|lacks"),
-    _file("a key too many", "extra", "forward/extra", "missing|not|lacks"),
-    _file("no elements", "empty", "forward/stage_2", "shape|no elements"),
-    _file("rows in another order", "rows", "forward/logits", "differs|rounding|times"),
-    _file("one wrong element of many", "element", "forward/stage_0", "differs|rounding|times"),
-    _file("a gradient of zeros", "zeros", "bp/gradient/norm.bias", "differs|rounding|times"),
-    _file("integers that wrap around", "wrapped", "metric/top5_classes", "differ|rank"),
+    _file("float64 for float32", "wider", "forward/logits", "dtype"),
+    _file("float16 for float32", "narrower", "forward/stage_1", "dtype"),
+    _file("a key that is missing", "missing", "bp/gradient/norm.weight", "missing"),
+    _file("a key too many", "extra", "forward/extra", "missing"),
+    _file("no elements", "empty", "forward/stage_2", "shape"),
+    _file("rows in another order", "rows", "forward/logits", NO_KNOWN_CAUSE),
+    _file("one wrong element of many", "element", "forward/stage_0", NO_KNOWN_CAUSE),
+    _file("a gradient of zeros", "zeros", "bp/gradient/norm.bias", NO_KNOWN_CAUSE),
+    _file("integers that wrap around", "wrapped", "metric/top5_classes", NO_KNOWN_CAUSE),
 )
-FAULTS: tuple[Fault, ...] = (
+_ALL = (
     *(*LAYERS, *ATTENTION, *WIRING, *WEIGHTS),
     *(*BACKWARD, *LOSSES, *METRICS, *BATCHNORM, *FILES, *TRAINING),
 )
+FAULTS: tuple[Fault, ...] = tuple(replace(fault, says=SAYS.get(fault.name, "")) for fault in _ALL)
 """All of them, in the order of the steps; those of training last."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from alignment.backends.base import Array
 from alignment.hypotheses.arithmetic import softmax
-from alignment.hypotheses.base import Case, Prediction
+from alignment.hypotheses.base import Case, Prediction, predictions
 
 _NEEDED = ("qkv.weight", "proj.weight")
 
@@ -74,13 +74,18 @@ def attention(case: Case) -> Iterator[Prediction]:
     usable = all(name in case.parameters for name in _NEEDED) and "num_heads" in case.settings
     if not usable or len(case.inputs) != 1 or case.inputs[0].ndim != 3 or case.finding.direction != "forward":
         return
-    model = _Attention(case)
-    yield from _scales(model)
-    yield from _orders(model)
-    place = _place(case, "softmax")
+    yield from predictions((_scales, _orders, _heads, _softmaxes, _losses), _Attention(case))
+
+
+def _softmaxes(model: _Attention) -> Iterator[Prediction]:
+    place = _place(model.case, "softmax")
     yield Prediction("softmax axis", "the softmax runs over the queries, not the keys", place, model.run(axis=-2))
     yield Prediction("no softmax", "the weights do not go through a softmax", place, model.run(soft=False))
     yield Prediction("causal mask", "tokens see those before them only", place, model.run(causal=True))
+
+
+def _losses(model: _Attention) -> Iterator[Prediction]:
+    case = model.case
     if "qkv.bias" in case.parameters:
         place = _place(case, "qkv bias")
         yield Prediction("bias lost", "the bias of q, k and v is not added", place, model.run(qkv_bias=0))
@@ -119,6 +124,9 @@ def _orders(model: _Attention) -> Iterator[Prediction]:
         yield Prediction("head split order", says, place, model.run(split=split))
     says = "heads and tokens are not exchanged back before the heads are joined"
     yield Prediction("head merge order", says, place, model.run(merge="wrong"))
+
+
+def _heads(model: _Attention) -> Iterator[Prediction]:
     channels = model.width * model.heads
     for heads in (each for each in range(1, channels + 1) if channels % each == 0 and each != model.heads):
         says = f"it has {heads} heads, not {model.heads}"

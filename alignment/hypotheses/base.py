@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
 from alignment.backends.base import Array
 from alignment.findings import Finding
+
+T = TypeVar("T")
+FITTED = 4
+"""Elements that have to agree for each number that a hypothesis fits to them, else the fit says nothing."""
+DO_NOT_APPLY = (ArithmeticError, LookupError, TypeError, ValueError)
+"""What a hypothesis may raise of what is built otherwise than it knows: then it explains nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,13 @@ class Prediction:
 
 Hypotheses: TypeAlias = Callable[[Case], Iterator[Prediction]]
 """Some hypotheses about one kind of finding: yields a prediction for each that applies to the case."""
+
+
+def predictions(generators: Iterable[Callable[[T], Iterator[Prediction]]], case: T) -> Iterator[Prediction]:
+    """What each of some hypotheses predicts; one that does not apply ends there, and the next one is tried."""
+    for generator in generators:
+        with suppress(*DO_NOT_APPLY):
+            yield from generator(case)
 
 
 def distance(expected: Sequence[Array], found: Sequence[Array]) -> float:

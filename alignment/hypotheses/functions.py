@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from alignment.backends.base import Array
-from alignment.hypotheses.base import Case, Prediction
+from alignment.hypotheses.arithmetic import softmax
+from alignment.hypotheses.base import FITTED, Case, Prediction
 
 _SMOOTHINGS = (0.0, 0.01, 0.05, 0.2, 0.3)
 _RIGHT_SMOOTHING = 0.1
@@ -37,6 +38,8 @@ def gradient_of_loss(case: Case) -> Iterator[Prediction]:
     place = "the loss's backward, and what divides it"
     zero = np.zeros_like(expected)
     yield Prediction("detached", "no gradient comes out of the loss", place, [zero], [expected], [found])
+    if expected.size < FITTED:
+        return
     scale = float(np.vdot(expected, found) / np.vdot(expected, expected))
     says = f"its gradient is multiplied by {scale:.6g}"
     yield Prediction("gradient scaled", says, place, [expected * scale], [expected], [found])
@@ -121,7 +124,7 @@ def _values(case: Case, name: str, logits: Array, right: Array, each: Array) -> 
         inner = np.sum(np.where(right > 0, right * np.log(np.where(right > 0, right, 1)), 0), axis=1)
         yield "divergence for entropy", "it is the Kullback-Leibler divergence", float((each + inner).mean())
         yield "log targets", "targets are taken for logarithms, so that it vanishes", 0.0
-    twice = _entropies(_softmax(logits), right)
+    twice = _entropies(softmax(logits), right)
     yield "softmax twice", "the logits went through a softmax before", float(twice.mean())
     yield "no softmax", "the logits are taken for log-probabilities", float(-(right * logits).sum(1).mean())
 
@@ -146,12 +149,6 @@ _PLACES: Mapping[str, str] = {
     "label smoothing ignored": "whether `label_smoothing` reaches the loss",
     "hard targets": "the loss's argument `soft_label`",
 }
-
-
-def _softmax(logits: Array) -> Array:
-    shifted = np.exp(logits - logits.max(1, keepdims=True))
-    result: Array = shifted / shifted.sum(1, keepdims=True)
-    return result
 
 
 def _entropies(logits: Array, target: Array) -> Array:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from alignment.backends.base import Array
-from alignment.hypotheses.base import Case, Prediction
+from alignment.hypotheses.base import FITTED, Case, Prediction, predictions
 from alignment.hypotheses.wiring import express
 
 
@@ -23,10 +23,11 @@ def outputs(case: Case) -> Iterator[Prediction]:
         yield Prediction("skipped", "it gives back what it gets", place, [x])
         yield Prediction("residual lost", "what it gets is not added to what it makes", place, [right - x])
         yield Prediction("residual added", "what it gets is added once too often", place, [right + x])
-    scale = float(np.vdot(right, found) / max(np.vdot(right, right), 1e-300))
-    yield Prediction("scaled", f"it is multiplied by {scale:.8g}", place, [right * scale])
-    shift = float(np.mean(found - right))
-    yield Prediction("shifted", f"{shift:.4g} is added to it", place, [right + shift])
+    if right.size >= FITTED:
+        scale = float(np.vdot(right, found) / max(np.vdot(right, right), 1e-300))
+        yield Prediction("scaled", f"it is multiplied by {scale:.8g}", place, [right * scale])
+        shift = float(np.mean(found - right))
+        yield Prediction("shifted", f"{shift:.4g} is added to it", place, [right + shift])
     for axis in range(1, right.ndim):
         says = f"axis {axis} runs backwards"
         yield Prediction("axis reversed", says, place, [np.flip(right, axis)])
@@ -41,8 +42,12 @@ def outputs(case: Case) -> Iterator[Prediction]:
 
 def gradients(case: Case) -> Iterator[Prediction]:
     """Gradients that are lost, scaled, or lack the shortcut's, where the way forward is right."""
-    if case.finding.direction != "backward":
-        return
+    if case.finding.direction == "backward":
+        yield from predictions((_factors, _lost_ways, _frozen_norm, _detached_attention), case)
+
+
+def _factors(case: Case) -> Iterator[Prediction]:
+    """Gradients of which nothing or a multiple arrives, or one of two ways."""
     names = [name.removeprefix("expected/") for name in case.extra if name.startswith("expected/")]
     differing = [name for name in names if _differs(case.extra[f"expected/{name}"], case.extra[f"found/{name}"])]
     if not differing:
@@ -53,19 +58,17 @@ def gradients(case: Case) -> Iterator[Prediction]:
     place = f"{case.finding.candidate}: stop_gradient, detach or no_grad in its {case.candidate_kind}"
     zeros = [np.zeros_like(array) for array in right]
     yield Prediction("gradient lost", f"nothing arrives at the {which}", place, zeros, right, found)
-    scale = sum(float(np.vdot(a, b)) for a, b in zip(right, found, strict=True))
-    scale /= max(sum(float(np.vdot(a, a)) for a in right), 1e-300)
-    says = f"the {which} is multiplied by {scale:.6g}"
-    yield Prediction("gradient scaled", says, place, [array * scale for array in right], right, found)
+    if sum(array.size for array in right) >= FITTED:
+        scale = sum(float(np.vdot(a, b)) for a, b in zip(right, found, strict=True))
+        scale /= max(sum(float(np.vdot(a, a)) for a in right), 1e-300)
+        says = f"the {which} is multiplied by {scale:.8g}"
+        yield Prediction("gradient scaled", says, place, [array * scale for array in right], right, found)
     given = case.extra.get("given/output gradient 0")
     if given is not None and differing[0].startswith("input") and given.shape == right[0].shape:
         says = "no gradient flows through the shortcut"
         yield Prediction("shortcut detached", says, place, [right[0] - given], right[:1], found[:1])
         says = "gradient flows through the shortcut only"
         yield Prediction("branch detached", says, place, [given], right[:1], found[:1])
-    yield from _lost_ways(case)
-    yield from _frozen_norm(case)
-    yield from _detached_attention(case)
 
 
 def _lost_ways(case: Case) -> Iterator[Prediction]:

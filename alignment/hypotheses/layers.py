@@ -10,7 +10,7 @@ import numpy as np
 
 from alignment.backends.base import Array
 from alignment.hypotheses import arithmetic
-from alignment.hypotheses.base import Case, Prediction, distance, limit_of
+from alignment.hypotheses.base import Case, Prediction, distance, limit_of, predictions
 
 Run: TypeAlias = Callable[..., list[Array]]
 _EPSILONS = (1e-5, 1e-6, 1e-3, 1e-12, 1e-8, 1e-7, 1e-4, 0.0)
@@ -179,8 +179,8 @@ def convolution(case: Case) -> Iterator[Prediction]:
         given = {"weight": weight, "bias": bias, "stride": stride, "padding": padding, "groups": groups}
         return [arithmetic.convolve(x, **{**given, "dilation": dilation, **changed})]
 
-    yield from _kernels(case, run, weight, bias)
-    yield from _windows(case, run, stride, padding)
+    parts = (lambda _: _kernels(case, run, weight, bias), lambda _: _windows(case, run, stride, padding))
+    yield from predictions(parts, case)
 
 
 def _kernels(case: Case, run: Run, weight: Array, bias: Array | None) -> Iterator[Prediction]:

@@ -9,7 +9,8 @@ import ml_dtypes
 import numpy as np
 
 from alignment.backends.base import Array
-from alignment.hypotheses.base import Case, Prediction
+from alignment.findings import Evidence
+from alignment.hypotheses.base import FITTED, Case, Prediction
 from alignment.hypotheses.resizing import resized
 
 _QKV = ("q", "k", "v")
@@ -129,27 +130,31 @@ def value(case: Case) -> Iterator[Prediction]:
     for other, array in case.parameters.items():
         if other != name and array.shape == right.shape:
             yield Prediction("holds another", f"it holds the values of {other}", loading, [array])
+    for dtype in (np.float16, ml_dtypes.bfloat16):
+        rounded = right.astype(dtype).astype(right.dtype)
+        yield Prediction("rounded", f"it went through {np.dtype(dtype).name}", loading, [rounded])
+    if right.size < FITTED:
+        return
     shift = float(np.mean(found.astype(np.float64) - right))
     says = f"{shift:.3g} is added to every element"
     yield Prediction("shifted", says, loading, [right + right.dtype.type(shift)])
     scale = float(np.vdot(right, found)) / max(float(np.vdot(right, right)), 1e-300)
     yield Prediction("scaled", f"it is multiplied by {scale:.6g}", loading, [right * right.dtype.type(scale)])
-    for dtype in (np.float16, ml_dtypes.bfloat16):
-        rounded = right.astype(dtype).astype(right.dtype)
-        yield Prediction("rounded", f"it went through {np.dtype(dtype).name}", loading, [rounded])
 
 
-def elements(case: Case) -> Iterator[Prediction]:
-    """A few elements that differ, or one row: where, if not why."""
-    name, right, found = _value(case)
+def differing(case: Case) -> Iterator[Evidence]:
+    """Which elements of a tensor differ, or which row, where that is a small part of it: where it is, not why."""
+    _, right, found = _value(case)
     if right.shape != found.shape:
         return
-    differing = np.argwhere(right != found)
-    if 0 < len(differing) <= _FEW:
-        where = "; ".join(str(each.tolist()) for each in differing)
-        yield Prediction("few elements", f"only these elements differ: {where}", name, [found])
-    elif right.ndim > 1 and len(right) > 1 and len(set(differing[:, 0].tolist())) == 1:
-        yield Prediction("one row", f"only row {differing[0, 0]} differs", name, [found])
+    wrong = right != found
+    if 0 < np.count_nonzero(wrong) <= _FEW and not wrong.all():
+        places = "; ".join(str(at.tolist()) for at in np.argwhere(wrong))
+        yield Evidence("where", None, f"only these elements differ: {places}")
+    elif right.ndim > 1 and len(right) > 1:
+        rows = np.flatnonzero(wrong.reshape(len(right), -1).any(1))
+        if len(rows) == 1:
+            yield Evidence("where", None, f"only row {rows[0]} differs")
 
 
-PARAMETER_HYPOTHESES = (orientation, tokens, attention, order, resized, value, elements)
+PARAMETER_HYPOTHESES = (orientation, tokens, attention, order, resized, value)

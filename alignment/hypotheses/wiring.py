@@ -15,7 +15,7 @@ import numpy as np
 
 from alignment.backends.base import Array
 from alignment.hypotheses.arithmetic import ACTIVATIONS
-from alignment.hypotheses.base import Case, Prediction
+from alignment.hypotheses.base import FITTED, Case, Prediction
 
 _MOST_TERMS = 4
 _FOLLOWING = ("relu", "gelu erf", "gelu tanh", "silu")
@@ -113,7 +113,10 @@ def _near(name: str, children: Mapping[str, Array]) -> bool:
 
 
 def express(target: Array, terms: Mapping[str, Array]) -> Sum | None:
-    """A tensor as a sum of few others, or of what is made of them; None where it is none."""
+    """A tensor as a sum of few others, or of what is made of them; None where it is none.
+
+    A sum has to hold in four times as many elements as it has terms: with fewer, any tensor is a sum of any others.
+    """
     columns = {name: array for name, array in _derived(target.shape, terms).items() if np.isfinite(array).all()}
     columns = _distinct(columns)
     if not columns or not target.size:
@@ -124,18 +127,20 @@ def express(target: Array, terms: Mapping[str, Array]) -> Sum | None:
     matrix = matrix.astype(np.float64)
     goal = target.reshape(-1)[chosen].astype(np.float64)
     for used in _choices(matrix, goal):
-        factors = np.linalg.lstsq(matrix[:, used], goal, rcond=None)[0]
-        whole = sum(
-            (
-                factor * np.broadcast_to(columns[names[at]], target.shape)
-                for at, factor in zip(used, factors, strict=True)
-            ),
-            np.zeros(target.shape),
-        )
-        if np.linalg.norm(whole - target) <= _tolerance(target) * np.linalg.norm(target):
-            kept = {names[at]: float(factor) for at, factor in zip(used, factors, strict=True) if abs(factor) > _SMALL}
-            return Sum(kept, whole)
+        if _fits(matrix, goal, used, _tolerance(target)):
+            used = _fewest(matrix, goal, used, _tolerance(target))
+            found = _sum(target, {names[at]: columns[names[at]] for at in used}, _solved(matrix, goal, used))
+            if np.linalg.norm(found.array - target) <= _tolerance(target) * np.linalg.norm(target):
+                return found
     return None
+
+
+def _sum(target: Array, terms: Mapping[str, Array], factors: Array) -> Sum:
+    whole = np.zeros(target.shape)
+    for array, factor in zip(terms.values(), factors, strict=True):
+        whole = whole + factor * np.broadcast_to(array, target.shape)
+    kept = {name: float(factor) for name, factor in zip(terms, factors, strict=True) if abs(factor) > _SMALL}
+    return Sum(kept, whole)
 
 
 def _choices(matrix: Array, goal: Array) -> Iterator[list[int]]:
@@ -143,14 +148,38 @@ def _choices(matrix: Array, goal: Array) -> Iterator[list[int]]:
     used: list[int] = []
     left = goal
     norms = np.maximum(np.linalg.norm(matrix, axis=0), 1e-300)
-    for _ in range(min(_MOST_TERMS, matrix.shape[1])):
+    most = len(goal) // FITTED
+    for _ in range(min(_MOST_TERMS, matrix.shape[1], most)):
         scores = np.abs(left @ matrix) / norms
         scores[used] = -1
         used.append(int(scores.argmax()))
         yield list(used)
-        left = goal - matrix[:, used] @ np.linalg.lstsq(matrix[:, used], goal, rcond=None)[0]
-    if matrix.shape[1] <= 3 * _MOST_TERMS:
+        left = goal - matrix[:, used] @ _solved(matrix, goal, used)
+    if matrix.shape[1] <= min(3 * _MOST_TERMS, most):
         yield list(range(matrix.shape[1]))
+
+
+def _fewest(matrix: Array, goal: Array, used: list[int], tolerance: float) -> list[int]:
+    """The columns of a set that do without the others, leaving out the last ones first, or the first ones first."""
+    found = []
+    for order in (used[::-1], used):
+        kept = used
+        for column in order:
+            fewer = [each for each in kept if each != column]
+            if fewer and _fits(matrix, goal, fewer, tolerance):
+                kept = fewer
+        found.append(kept)
+    return min(found, key=len)
+
+
+def _fits(matrix: Array, goal: Array, used: list[int], tolerance: float) -> bool:
+    left = goal - matrix[:, used] @ _solved(matrix, goal, used)
+    return bool(np.linalg.norm(left) <= tolerance * np.linalg.norm(goal))
+
+
+def _solved(matrix: Array, goal: Array, used: list[int]) -> Array:
+    factors: Array = np.linalg.lstsq(matrix[:, used], goal, rcond=None)[0]
+    return factors
 
 
 def _derived(shape: tuple[int, ...], terms: Mapping[str, Array]) -> dict[str, Array]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import traceback
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -67,11 +68,18 @@ class Bench:
         return Lesson(trainer, self.pair, self.role, config, self.weights, self.weights_file, updates)
 
     def rerun(self, step: str, change: Change) -> Mapping[str, Array]:
-        """What a step records with a change; empty where that is not possible. Nothing is run twice."""
+        """What a step records with a change; empty where that is not possible. Nothing is run twice.
+
+        A framework that fails with the change (an assertion of timm's, a shape that torch refuses) does not make the
+        candidate's mistake either; what it says goes to the log.
+        """
         if (step, change) not in self._seen:
             try:
                 self._seen[step, change] = self._record(step, change)
             except ExpectedError:  # a setting that the recipe refuses here, which is then not the mistake
+                self._seen[step, change] = {}
+            except Exception:
+                traceback.print_exc()
                 self._seen[step, change] = {}
         return self._seen[step, change]
 

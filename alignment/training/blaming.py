@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from alignment.report.model import Row
@@ -39,16 +39,22 @@ class Blame:
         step: The check point.
         path: What they are called: a key, where it is one.
         rows: Of the quantities.
+        family: Pattern of the keys that have the same cause, those that agree among them; empty for none but the rows'.
     """
 
     step: str
     path: str
     rows: tuple[Row, ...]
+    family: str = ""
 
     @property
     def keys(self) -> tuple[str, ...]:
         """Of the quantities."""
         return tuple(row.key for row in self.rows)
+
+    def kin(self, recorded: Iterable[str]) -> tuple[str, ...]:
+        """The keys of the family, of those that were recorded, without those of the quantities that differ."""
+        return tuple(key for key in recorded if self.family and re.match(self.family, key) and key not in self.keys)
 
     @property
     def updates(self) -> int | None:
@@ -84,7 +90,7 @@ def _of_families(step: str, rows: Sequence[Row]) -> Iterator[Blame]:
     for name, pattern in _FAMILIES[step]:
         own = tuple(row for row in rows if re.match(pattern, row.key.removeprefix(f"{step}/")))
         if own and not (name == "samples" and any(row.key == _FIRST_ORDER for row in rows)):
-            yield Blame(step, own[0].key if len(own) == 1 else f"{step}/{name}", own)
+            yield Blame(step, own[0].key if len(own) == 1 else f"{step}/{name}", own, f"{step}/(?:{pattern})")
 
 
 def _of_course(step: str, rows: Sequence[Row]) -> Iterator[Blame]:

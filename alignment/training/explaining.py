@@ -14,7 +14,7 @@ import numpy as np
 
 from alignment.backends.base import Array
 from alignment.findings import Cause, Evidence, Finding
-from alignment.hypotheses.base import Prediction, distance
+from alignment.hypotheses.base import DO_NOT_APPLY, Prediction, distance, predictions
 from alignment.hypotheses.training import TRAINING_HYPOTHESES, RecipeCase, explain_sample
 from alignment.recording import Recording
 from alignment.report.model import Report
@@ -22,8 +22,6 @@ from alignment.steps.training import TRAINING_STEPS
 from alignment.training.bench import Bench
 from alignment.training.blaming import Blame, blames
 
-_DO_NOT_APPLY = (ArithmeticError, LookupError, TypeError, ValueError)
-"""What a hypothesis may raise of quantities that are otherwise than it knows: then it explains nothing."""
 _LIMITS = {"float32": 1e-6}
 _LIMIT = 1e-9
 """How far apart, as relative L2, a prediction and what it explains may be."""
@@ -55,6 +53,7 @@ def _explained(blame: Blame, reference: Recording, candidate: Recording, bench: 
     case = RecipeCase(
         finding=finding,
         keys=tuple(key for key in blame.keys if all(key in side for side in sides)),
+        kin=tuple(key for key in blame.kin(sides[0]) if key in sides[1]),
         expected=sides[0],
         found=sides[1],
         config=bench.config_of(blame.step),
@@ -69,13 +68,12 @@ def _explained(blame: Blame, reference: Recording, candidate: Recording, bench: 
 def _tried(case: RecipeCase) -> Finding:
     """The finding with the first known mistake that explains it."""
     tried = 0
-    for hypotheses in TRAINING_HYPOTHESES[case.finding.path.partition("/")[0]]:
-        with suppress(*_DO_NOT_APPLY):
-            for prediction in hypotheses(case):
-                tried += 1
-                cause = _cause(case, prediction)
-                if cause is not None:
-                    return replace(case.finding, causes=(cause,), tried=tried)
+    for prediction in predictions(TRAINING_HYPOTHESES[case.finding.path.partition("/")[0]], case):
+        tried += 1
+        with suppress(*DO_NOT_APPLY):
+            cause = _cause(case, prediction)
+            if cause is not None:
+                return replace(case.finding, causes=(cause,), tried=tried)
     return replace(case.finding, tried=tried)
 
 

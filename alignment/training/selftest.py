@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +10,13 @@ from alignment.faults import Fault
 from alignment.faults.recipes import RECIPES
 from alignment.pair import ROLES
 from alignment.processes import Launch, Progress, run_all
-from alignment.results import slug
 from alignment.running import weights_of
+from alignment.selftest_results import Keys, correct_file, fault_file, is_done
 from alignment.settings import Settings
 from alignment.steps.training import TRAINING_STEPS
 from alignment.training import pictures
 from alignment.training.configuring import configuration, needs_teacher, with_teacher
-from alignment.training.selftest_worker import Task, pair_of
+from alignment.training.selftest_worker import Task, pair_of, right_name
 from porting.architectures import build
 from porting.conversion import write_random
 from recipe.loading import dump
@@ -26,7 +26,9 @@ _BATCH, _TRAIN, _VALIDATION = 4, 16, 21
 _MODULE = "alignment.training.selftest_worker"
 
 
-def run(folder: Path, faults: Sequence[Fault], settings: Settings, progress: Progress | None) -> None:
+def run(
+    folder: Path, faults: Sequence[Fault], settings: Settings, progress: Progress | None, keys: Keys | None = None
+) -> None:
     """Put faults into recipes, and leave a file of results for each, and one for each right recipe.
 
     Args:
@@ -34,24 +36,45 @@ def run(folder: Path, faults: Sequence[Fault], settings: Settings, progress: Pro
         faults: Those of training among them are run.
         settings: Interpreters.
         progress: Called as the sides report.
+        keys: Of the results; of this code and the settings' interpreters by default.
 
     Raises:
         AlignmentError: A side could not run.
+        FileError: What lies in the place of a result is none.
     """
+    keys = keys or Keys.of(settings, folder)
+    rights = right_runs(faults)
     for recipe in RECIPES:
         own = [fault for fault in faults if fault.recipe == recipe]
-        todo = [fault for fault in own if not (folder / "faults" / f"{slug(fault.name)}.json").exists()]
-        if todo:
-            _run_recipe(folder, recipe, todo, settings, progress)
+        todo = [fault for fault in own if not is_done(fault_file(folder, fault), keys.of_fault(fault))]
+        missing = {
+            step
+            for name, (of, step) in rights.items()
+            if of == recipe and not is_done(correct_file(folder, name), keys.of_correct(name))
+        }
+        wanted = {fault.step for fault in todo} | missing
+        if wanted:
+            _run_recipe(folder, recipe, todo, wanted, keys, settings, progress)
+
+
+def right_runs(faults: Sequence[Fault]) -> dict[str, tuple[str, str]]:
+    """The recipes and check points that faults are put into, and that are run without them, by the results' names."""
+    pairs = {(fault.recipe, fault.step): None for fault in faults if fault.place == "training"}
+    return {right_name(recipe, step): (recipe, step) for recipe, step in pairs}
 
 
 def _run_recipe(
-    folder: Path, recipe: str, faults: Sequence[Fault], settings: Settings, progress: Progress | None
+    folder: Path,
+    recipe: str,
+    faults: Sequence[Fault],
+    wanted: Collection[str],
+    keys: Keys,
+    settings: Settings,
+    progress: Progress | None,
 ) -> None:
     settings = replace(settings, steps=("forward",), batch_size=_BATCH, seed=0, threads=1)
     work = folder / "work" / f"training-{recipe}"
     _prepare(work, recipe, settings)
-    wanted = {fault.step for fault in faults}
     steps = tuple(step for step in TRAINING_STEPS if step in wanted)
     halves = [faults[0::2], faults[1::2]] if len(faults) > 8 else [faults]
     tasks = [_task(work, "reference", Task(recipe, work, folder, (), steps), settings)]
@@ -60,7 +83,9 @@ def _run_recipe(
         task = Task(recipe, work, folder, names, steps if number == 0 else ())
         tasks.append(_task(work, "candidate", task, settings, number))
     run_all(tasks, progress)
-    task = Task(recipe, work, folder, tuple(fault.name for fault in faults), steps)
+    named = {fault.name: keys.of_fault(fault) for fault in faults}
+    rights = {right_name(recipe, step): keys.of_correct(right_name(recipe, step)) for step in steps}
+    task = Task(recipe, work, folder, tuple(named), steps, named | rights)
     run_all([_task(work, "judge", task, settings)], progress)
 
 

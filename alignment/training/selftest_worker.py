@@ -6,14 +6,12 @@ for a hypothesis, it keeps for the next fault.
 
 from __future__ import annotations
 
-import fnmatch
 import importlib
 import json
-import re
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +31,7 @@ from alignment.pair import Pair, Role
 from alignment.recording import Manifest, Recorder, Recording, open_recording
 from alignment.reprod_files import LEFT_OUT
 from alignment.results import CorrectRun, FaultResult, slug, write_json
+from alignment.selftest_results import Tell, correct_file, fault_file, tell_progress
 from alignment.simple_checks import allclose_check, mean_check
 from alignment.steps.training import TRAINING_STEPS
 from alignment.training.bench import Bench
@@ -42,7 +41,6 @@ from porting.checkpoint import open_checkpoint
 from recipe.loading import load
 
 UPDATES = {"train": 6, "distributed": 2}
-Tell = Callable[[Mapping[str, Any]], None]
 _FAULTY = "alignment.backends.{framework}_training_faults"
 
 
@@ -56,6 +54,7 @@ class Task:
         results: Folder of the results.
         faults: Names of the faults.
         steps: The check points that the right candidate runs.
+        keys: Of the results, by the name of the fault or right run.
     """
 
     recipe: str
@@ -63,23 +62,29 @@ class Task:
     results: Path
     faults: tuple[str, ...]
     steps: tuple[str, ...]
+    keys: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> Task:
         """Read what `write` wrote."""
         given = json.loads(path.read_text(encoding="utf-8"))
         work, results = Path(given["work"]), Path(given["results"])
-        return cls(given["recipe"], work, results, tuple(given["faults"]), tuple(given["steps"]))
+        return cls(given["recipe"], work, results, tuple(given["faults"]), tuple(given["steps"]), given["keys"])
 
     def write(self, path: Path) -> None:
         """Write the task as JSON."""
         words = {"work": str(self.work), "results": str(self.results)}
-        given = {"recipe": self.recipe, "faults": self.faults, "steps": self.steps, **words}
+        given = {"recipe": self.recipe, "faults": self.faults, "steps": self.steps, "keys": self.keys, **words}
         path.write_text(json.dumps(given, indent=1) + "\n", encoding="utf-8")
 
     def recorded(self, side: str, step: str) -> Path:
         """Where a step is recorded."""
         return self.work / "recordings" / f"{slug(side)}-{step}"
+
+
+def right_name(recipe: str, step: str) -> str:
+    """What the result of the right candidate of a recipe is called."""
+    return f"training-{recipe}-{step}"
 
 
 def pair_of(recipe: str) -> Pair:
@@ -109,7 +114,7 @@ def reference_side(task: Task, tell: Tell) -> None:
     """Record the reference."""
     for number, step in enumerate(task.steps):
         record(task, "reference", pair_of(task.recipe), step, task.recorded("reference", step))
-        _tell(tell, f"reference {step}", number, len(task.steps))
+        tell_progress(tell, f"reference {step}", number, len(task.steps))
 
 
 def candidate_side(task: Task, tell: Tell) -> None:
@@ -119,7 +124,7 @@ def candidate_side(task: Task, tell: Tell) -> None:
     for number, (fault, step) in enumerate(todo):
         target = task.recorded(fault.name if fault else "candidate", step)
         record(task, "candidate", pair if fault is None else faulty(pair, fault), step, target)
-        _tell(tell, fault.name if fault else f"right {step}", number, len(todo))
+        tell_progress(tell, fault.name if fault else f"right {step}", number, len(todo))
 
 
 def faulty(pair: Pair, fault: Fault) -> Pair:
@@ -132,15 +137,17 @@ def judging_side(task: Task, tell: Tell) -> None:
     """Judge and explain what the candidate recorded."""
     known, benches = {fault.name: fault for fault in FAULTS}, dict[str, Bench]()
     for step in task.steps:
-        write_json(task.results / "correct" / f"training-{task.recipe}-{step}.json", encode(_right(task, step)))
+        name = right_name(task.recipe, step)
+        outcome = replace(_right(task, step), key=task.keys.get(name, ""))
+        write_json(correct_file(task.results, name), encode(outcome))
     for number, name in enumerate(task.faults):
         fault = known[name]
         if fault.step not in benches:
             benches[fault.step] = bench_of(task, "reference", pair_of(task.recipe), fault.step)
-        outcome = _outcome(task, fault, benches[fault.step])
-        write_json(task.results / "faults" / f"{slug(name)}.json", encode(outcome))
+        found = replace(_outcome(task, fault, benches[fault.step]), key=task.keys.get(name, ""))
+        write_json(fault_file(task.results, fault), encode(found))
         shutil.rmtree(task.recorded(name, fault.step), ignore_errors=True)
-        _tell(tell, name, number, len(task.faults))
+        tell_progress(tell, name, number, len(task.faults))
 
 
 def _outcome(task: Task, fault: Fault, bench: Bench) -> FaultResult:
@@ -157,6 +164,7 @@ def _outcome(task: Task, fault: Fault, bench: Bench) -> FaultResult:
             named=_named(fault, findings),
             guilty=tuple(finding.path for finding in findings),
             causes=tuple(dict.fromkeys(each.causes[0].name if each.causes else "" for each in findings)),
+            says=tuple(dict.fromkeys(each.causes[0].says if each.causes else "" for each in findings)),
             failed=tuple(row.key for row in report.failures)[:6],
             reprod_log=bool(arrays[0]) and mean_check(*arrays),
             allclose=bool(arrays[0]) and allclose_check(*arrays),
@@ -166,17 +174,12 @@ def _outcome(task: Task, fault: Fault, bench: Bench) -> FaultResult:
 
 def _localised(fault: Fault, findings: Sequence[Finding]) -> bool:
     """Whether all that is blamed is expected, and nothing that is expected is missing."""
-    paths, patterns = [finding.path for finding in findings], fault.expected
-    return (
-        bool(paths)
-        and all(any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns) for path in paths)
-        and all(fnmatch.filter(paths, pattern) for pattern in patterns)
-    )
+    return {finding.path for finding in findings} == set(fault.expected)
 
 
 def _named(fault: Fault, findings: Sequence[Finding]) -> bool:
     return bool(findings) and all(
-        each.causes and re.search(fault.cause, each.causes[0].name) is not None for each in findings
+        each.causes and fault.names(each.causes[0].name, each.causes[0].says) for each in findings
     )
 
 
@@ -194,10 +197,6 @@ def _official(recording: Recording) -> dict[str, Array]:
     """What the official files of a step hold; nothing of steps that record weights only."""
     entries: Mapping[str, Any] = recording.manifest.entries
     return {key: np.asarray(recording[key]) for key, entry in entries.items() if entry.kind not in LEFT_OUT}
-
-
-def _tell(tell: Tell, what: str, done: int, total: int) -> None:
-    tell({"event": "progress", "what": what, "done": done + 1, "total": total})
 
 
 def main(arguments: list[str]) -> int:

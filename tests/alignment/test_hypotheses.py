@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,7 +12,7 @@ import pytest
 from alignment.diagnose import explain
 from alignment.findings import Finding, FindingKind
 from alignment.hypotheses.arithmetic import convolve, gelu, gelu_tanh
-from alignment.hypotheses.base import Case
+from alignment.hypotheses.base import Case, Prediction, predictions
 from alignment.hypotheses.resizing import resizing
 from alignment.hypotheses.wiring import express
 from porting.resize import bicubic
@@ -48,7 +48,6 @@ SQUARE, QKV, KERNEL, BIAS = NORMAL((6, 6)), NORMAL((24, 8)), NORMAL((5, 3, 4, 4)
         ("proj.weight", SQUARE, lambda a: a[:, ::-1], "columns reordered"),
         ("proj.weight", SQUARE, lambda a: a * 0, "lost"),
         ("proj.weight", SQUARE, lambda _: OTHER, "holds another"),
-        ("proj.weight", SQUARE, lambda a: a + np.eye(6)[2][:, None] * np.arange(1.0, 7) ** 2, "one row"),
         ("qkv.weight", QKV, lambda a: np.concatenate((a[8:16], a[:8], a[16:])), "q/k/v order"),
         ("qkv.weight", QKV, lambda a: a.reshape(3, 2, 4, 8).swapaxes(0, 1).reshape(24, 8), "head split order"),
         ("qkv.bias", BIAS, lambda a: a + np.repeat([0, 1.0, 0], 4), "k bias shifted"),
@@ -60,11 +59,27 @@ SQUARE, QKV, KERNEL, BIAS = NORMAL((6, 6)), NORMAL((24, 8)), NORMAL((5, 3, 4, 4)
         ("norm.bias", BIAS, lambda a: a + 1e-4, "shifted"),
         ("norm.bias", BIAS, lambda a: a * 0.999, "scaled"),
         ("norm.bias", BIAS, lambda a: a.astype(np.float16).astype(np.float64), "rounded"),
-        ("norm.bias", BIAS, lambda a: a + 0.3 * np.eye(12)[3], "few elements"),
     ],
 )
 def test_mistakes_in_weights(name: str, right: Array, change: Callable[[Array], Array], cause: str) -> None:
     assert parameter(name, right, change, other=OTHER)[0] == cause
+
+
+@pytest.mark.parametrize(
+    ("right", "change", "where"),
+    [
+        (BIAS, lambda a: a + 0.3 * np.eye(12)[3], ["only these elements differ: [3]"]),
+        (SQUARE, lambda a: a + np.eye(6)[2][:, None] * np.arange(1.0, 7) ** 2, ["only row 2 differs"]),
+        (SQUARE, lambda a: a + np.arange(36.0).reshape(6, 6) ** 2, []),
+        (NORMAL(1), lambda a: a + 1, []),
+    ],
+)
+def test_where_a_tensor_differs_is_evidence_and_no_cause(
+    right: Array, change: Callable[[Array], Array], where: list[str]
+) -> None:
+    found = explain(Case(finding("parameter", "norm.bias"), (right,), (change(right),), parameters={}))
+    assert found.causes == (), "neither a place nor a number fitted to one element explains anything"
+    assert [each.reason for each in found.evidence if each.what == "where"] == where
 
 
 @pytest.mark.parametrize("tokens", [0, 2])
@@ -187,3 +202,43 @@ def test_a_sum_of_tensors_is_found() -> None:
     found = express(z[:, 1], {"x": x, "z": z})
     assert str(found) == "z[:, 1]"
     assert express(x * y, {"x": x, "y": y}) is None
+
+
+@pytest.mark.parametrize("shape", [(1, 10), (2, 6), (4, 10)])
+@pytest.mark.parametrize("count", [1, 3, 4, 12])
+def test_a_tensor_that_has_nothing_to_do_with_the_others_is_no_sum_of_them(shape: tuple[int, ...], count: int) -> None:
+    generator = np.random.default_rng(count)
+    for _ in range(20):
+        terms = {f"part{number}": generator.standard_normal(shape) for number in range(count)}
+        assert express(generator.standard_normal(shape), terms) is None
+
+
+def test_of_the_sums_that_fit_the_smallest_is_told() -> None:
+    terms = {f"part{number}": NORMAL((3, 40)) for number in range(9)}
+    terms["both"] = terms["part0"] + terms["part1"]
+    six = sum((terms[f"part{number}"] for number in range(6)), np.zeros((3, 40)))
+    found = express(six, terms)
+    assert found is not None
+    assert set(found.terms) == {"both", *(f"part{number}" for number in range(2, 6))}
+
+
+def test_random_outputs_of_a_module_with_many_children_are_left_unexplained() -> None:
+    generator = np.random.default_rng(1)
+    children = {f"m{number}:0/output/0": generator.standard_normal((1, 10)) for number in range(12)}
+    right, wrong = generator.standard_normal((2, 1, 10))
+    case = Case(
+        finding("module"), (right,), (wrong,), kind="Any", children=children, reference_children=children, inputs=()
+    )
+    assert causes(case) == []
+
+
+def test_a_mistake_that_does_not_apply_leaves_the_others_of_its_place_tried() -> None:
+    def confused(case: Case) -> Iterator[Prediction]:
+        yield Prediction("of nothing", "says", "place", [None])  # type: ignore[list-item]
+        raise ValueError("not enough values to unpack")
+
+    def right(case: Case) -> Iterator[Prediction]:
+        yield Prediction("right", "says", "place", list(case.found))
+
+    case = Case(finding("module"), (NORMAL(8),), (NORMAL(8),))
+    assert [each.name for each in predictions((confused, right), case)] == ["of nothing", "right"]

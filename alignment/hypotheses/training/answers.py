@@ -8,7 +8,7 @@ import numpy as np
 
 from alignment.backends.base import Array
 from alignment.hypotheses.arithmetic import sigmoid, softmax
-from alignment.hypotheses.base import Prediction
+from alignment.hypotheses.base import Prediction, predictions
 from alignment.hypotheses.training.base import RecipeCase, RecipeHypotheses
 from alignment.hypotheses.training.pictures import CROP, FILTER, NORMALISATION
 
@@ -50,8 +50,7 @@ def _orders(expected: Array, found: Array) -> Iterator[Prediction]:
 
 def images(case: RecipeCase) -> Iterator[Prediction]:
     """Images that are prepared otherwise."""
-    for each in (FILTER, CROP, *NORMALISATION):
-        yield from each(case)
+    yield from predictions((FILTER, CROP, *NORMALISATION), case)
 
 
 ANSWERS: tuple[RecipeHypotheses, ...] = (shares, images)

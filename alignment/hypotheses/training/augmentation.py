@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from alignment.hypotheses.base import Prediction
+from alignment.hypotheses.base import Prediction, predictions
 from alignment.hypotheses.training.base import Change, RecipeCase, RecipeHypotheses, Setting, rerun
 from alignment.hypotheses.training.pictures import FILTER, NORMALISATION, normalisation, orientation
 
@@ -128,15 +128,14 @@ def box(case: RecipeCase) -> Iterator[Prediction]:
 def samples(case: RecipeCase) -> Iterator[Prediction]:
     """All that is done to single images."""
     if "sample" in case.has:
-        for each in (normalisation, orientation, erased_first, slips, FILTER, *NORMALISATION, *_IMAGES, policy):
-            yield from each(case)
+        tried = (normalisation, orientation, erased_first, slips, FILTER, *NORMALISATION, *_IMAGES, policy)
+        yield from predictions(tried, case)
 
 
 def mixing(case: RecipeCase) -> Iterator[Prediction]:
     """All that is done to batches."""
     if "mix" in case.has or "targets" in case.has:
-        for each in (targets, box, SMOOTHING, MIXUP, CUTMIX, SWITCH, PROBABILITY):
-            yield from each(case)
+        yield from predictions((targets, box, SMOOTHING, MIXUP, CUTMIX, SWITCH, PROBABILITY), case)
 
 
 def orders(case: RecipeCase) -> Iterator[Prediction]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -37,7 +37,8 @@ class RecipeCase:
 
     Attributes:
         finding: What differs.
-        keys: The quantities that a prediction has to be of, in this order.
+        keys: The quantities that differ, of which a prediction has to be, in this order.
+        kin: Others that would differ for the same reasons, and agree: what explains the one may not change the other.
         expected: All that the reference recorded of the check point, by key.
         found: All that the candidate did.
         config: The configuration that both were given.
@@ -56,6 +57,7 @@ class RecipeCase:
     weights: Mapping[str, Array] = field(default_factory=dict)
     buffers: frozenset[str] = frozenset()
     gradients: Callable[[int], Mapping[str, Array]] = lambda step: {}
+    kin: tuple[str, ...] = ()
 
     @property
     def has(self) -> str:
@@ -68,10 +70,22 @@ RecipeHypotheses: TypeAlias = Callable[[RecipeCase], Iterator[Prediction]]
 
 
 def rerun(case: RecipeCase, name: str, says: str, look_at: str, change: Change) -> Iterator[Prediction]:
-    """The prediction that the reference itself makes with a change; none where it records other quantities then."""
+    """The prediction that the reference itself makes with a change; none where it records other quantities then.
+
+    It is of what differs and of what agrees: a flip of 0.1 for 0.5 is none of 0.4, though it turns the same images.
+    """
     recorded = case.rerun(change)
     if all(key in recorded for key in case.keys):
-        yield Prediction(name, says, look_at, [recorded[key] for key in case.keys])
+        yield of_all(case, name, says, look_at, recorded, [*case.keys, *(key for key in case.kin if key in recorded)])
+
+
+def of_all(
+    case: RecipeCase, name: str, says: str, look_at: str, predicted: Mapping[str, Array], keys: Iterable[str]
+) -> Prediction:
+    """A prediction of quantities of which some may agree on both sides."""
+    keys = tuple(keys)
+    before, found = ([side[key] for key in keys] for side in (case.expected, case.found))
+    return Prediction(name, says, look_at, [predicted[key] for key in keys], before, found)
 
 
 @dataclass(frozen=True, slots=True)

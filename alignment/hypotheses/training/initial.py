@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -17,6 +18,8 @@ _MANY = 20_000
 _CUTS = (2.0, 1.0)
 _ERRORS = 3.0
 """Standard errors that the deviation of a framework's default may be off, so that a fitted one is not taken for it."""
+_CHANCE = 1.63
+"""Times the root of 1/n + 1/m, the Kolmogorov-Smirnov distance that one pair of samples in a hundred has by chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,8 @@ class _Guess:
 def explain_sample(name: str, shape: tuple[int, ...], expected: Array, found: Array) -> tuple[Cause, ...]:
     """What a tensor's initial values are drawn from instead; of several that fit, the closest first.
 
+    Those that are as close as chance allows are told apart by nothing; of them, the more telling come first.
+
     Args:
         name: The tensor's.
         shape: Of the tensor.
@@ -43,7 +48,8 @@ def explain_sample(name: str, shape: tuple[int, ...], expected: Array, found: Ar
         values = np.sort(guess.values)
         if judge_sample(Measurement(), values, found).verdict != DIVERGENCE:
             causes.append(Cause(guess.name, guess.says, guess.look_at, before, sample_distance(values, found)))
-    return tuple(causes[:3])
+    chance = _CHANCE * (1 / found.size + 1 / expected.size) ** 0.5
+    return tuple(sorted(causes, key=lambda cause: cause.after if cause.after > chance else 0.0)[:3])
 
 
 def _guesses(name: str, shape: tuple[int, ...], expected: Array, found: Array) -> Iterator[_Guess]:
@@ -51,55 +57,57 @@ def _guesses(name: str, shape: tuple[int, ...], expected: Array, found: Array) -
     if found[0] == found[-1]:
         yield _Guess("constant", f"every element starts at {found[0]:g}", place, np.full(found.size, found[0]))
         return
-    generator = np.random.default_rng(0)
-    error = _ERRORS * (found.size**-0.5 + _MANY**-0.5) / 2**0.5
-    for guess in _defaults(shape, place, generator):
-        if abs(float(np.log(found.std() / guess.values.std()))) < error:
-            yield guess
+    yield from _defaults(shape, place, found)
     if expected[0] != expected[-1]:
         for scale in (found.std() / expected.std(), (found[-1] - found[0]) / (expected[-1] - expected[0])):
             moved = (expected - expected.mean()) * scale + expected.mean()
             says = f"its deviation is {found.std():.4g}, {scale:.4g} times {expected.std():.4g}"
             yield _Guess("scaled", says, place, moved)
     deviation = float(found.std())
-    drawn = generator.standard_normal(_MANY)
     word = "normal for uniform" if _is_uniform(expected) else "normal"
-    yield _Guess(word, f"it is normal with a deviation of {deviation:.4g}", place, drawn * deviation)
+    yield _Guess(word, f"it is normal with a deviation of {deviation:.4g}", place, _NORMAL * deviation)
     for cut in _CUTS:
-        kept = drawn[np.abs(drawn) <= cut]
+        kept = _NORMAL[np.abs(_NORMAL) <= cut]
         says = f"it is normal, cut off at {cut:g} deviations"
         yield _Guess("truncated", says, place, kept * deviation / kept.std())
-    uniform = generator.uniform(-1, 1, _MANY) * np.abs(found).max()
-    yield _Guess("uniform", f"it is uniform within {np.abs(found).max():.4g}", place, uniform)
+    bound = float(np.abs(found).max())
+    yield _Guess("uniform", f"it is uniform within {bound:.4g}", place, _UNIFORM * bound)
 
 
-def _defaults(shape: tuple[int, ...], place: str, generator: np.random.Generator) -> Iterator[_Guess]:
-    """The frameworks' defaults."""
+def _defaults(shape: tuple[int, ...], place: str, found: Array) -> Iterator[_Guess]:
+    """The frameworks' defaults, those whose deviation is the sample's as far as so many values tell."""
     if len(shape) < 2:
         return
     field = int(np.prod(shape[2:]))
     fan_in, fan_out = shape[1] * field, shape[0] * field
-    uniform, normal = generator.uniform(-1, 1, _MANY), generator.standard_normal(_MANY)
-    bound = (6 / (fan_in + fan_out)) ** 0.5
-    yield _Guess(
-        "xavier uniform",
-        f"it is Xavier's uniform, within {bound:.4g}",
-        f"{place}: Paddle's default of Linear",
-        uniform * bound,
-    )
-    deviation = (2 / fan_in) ** 0.5
-    yield _Guess(
-        "kaiming normal",
-        f"it is Kaiming's normal, of deviation {deviation:.4g}",
-        f"{place}: Paddle's default of Conv2D",
-        normal * deviation,
-    )
-    bound = fan_in**-0.5
-    yield _Guess("torch's default", f"it is torch's default, uniform within {bound:.4g}", place, uniform * bound)
+    xavier, kaiming, torchs = (6 / (fan_in + fan_out)) ** 0.5, (2 / fan_in) ** 0.5, fan_in**-0.5
+    for name, says, where, values in (
+        (
+            *("xavier uniform", f"it is Xavier's uniform, within {xavier:.4g}", ": Paddle's default of Linear"),
+            _UNIFORM * xavier,
+        ),
+        (
+            *("kaiming normal", f"it is Kaiming's normal, of deviation {kaiming:.4g}", ": Paddle's default of Conv2D"),
+            _NORMAL * kaiming,
+        ),
+        ("torch's default", f"it is torch's default, uniform within {torchs:.4g}", "", _UNIFORM * torchs),
+    ):
+        error = (max(_kurtosis(values) - 1, 0.0) / (4 * found.size)) ** 0.5
+        if abs(float(np.log(found.std() / values.std()))) < _ERRORS * error:
+            yield _Guess(name, says, f"{place}{where}", values)
 
 
 def _is_uniform(sample: Array) -> bool:
     """Whether a sample looks uniform: its kurtosis is 1.8, a normal one's 3."""
+    return bool(sample.std() > 0) and _kurtosis(sample) < 2.2
+
+
+def _kurtosis(sample: Array) -> float:
     centred = sample - sample.mean()
-    spread = float((centred**2).mean())
-    return spread > 0 and float((centred**4).mean()) / spread**2 < 2.2
+    return float((centred**4).mean()) / float((centred**2).mean()) ** 2
+
+
+_EVEN = (np.arange(_MANY) + 0.5) / _MANY
+_UNIFORM = 2 * _EVEN - 1
+_NORMAL = np.array([NormalDist().inv_cdf(each) for each in _EVEN])
+"""Values that stand for the two distributions better than as many that are drawn."""

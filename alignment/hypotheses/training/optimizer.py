@@ -9,7 +9,7 @@ import numpy as np
 
 from alignment.backends.base import Array
 from alignment.hypotheses.base import Prediction
-from alignment.hypotheses.training.base import RecipeCase, RecipeHypotheses
+from alignment.hypotheses.training.base import RecipeCase, RecipeHypotheses, of_all
 
 _CLIP = 1e-6
 """Added to the norm that gradients are clipped by, as torch does."""
@@ -106,7 +106,8 @@ def adamw(case: RecipeCase) -> Iterator[Prediction]:
         arrays: dict[str, Array] = {}
         for recorded in wrong.run(trained, gradients):
             arrays |= recorded
-        yield Prediction(name, says, place, [arrays[key].reshape(case.found[key].shape) for key in case.keys])
+        shaped = {key: arrays[key].reshape(case.found[key].shape) for key in arrays}
+        yield of_all(case, name, says, place, shaped, shaped)
 
 
 def _wrong(right: _AdamW, case: RecipeCase, trained: Mapping[str, Array]) -> Iterator[tuple[str, str, str, _AdamW]]:

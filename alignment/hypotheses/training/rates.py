@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import cos, pi
 
 import numpy as np
@@ -14,6 +14,8 @@ from alignment.hypotheses.training.base import RecipeCase, RecipeHypotheses
 from recipe.config import Schedule
 
 _PLACE = "the scheduler: when it is stepped, and with which epoch"
+_EQUAL = 1e-9
+"""Relative; two rates that are no farther apart are the same."""
 
 
 def _curve(config: Schedule, peak: float, shape: Callable[[float], float] | None = None) -> list[float]:
@@ -31,38 +33,98 @@ def _curve(config: Schedule, peak: float, shape: Callable[[float], float] | None
     return rates
 
 
-def _of(case: RecipeCase, rates: list[float]) -> list[Array]:
-    found = case.found["schedule/lr"]
-    return [np.repeat(np.asarray(rates, np.float64)[:, None], found.shape[1], axis=1)]
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """The rates of a schedule with a mistake.
+
+    Attributes:
+        name: Short name of the mistake.
+        says: What is wrong, in a sentence.
+        look_at: Where the candidate is likely to go wrong.
+        rates: Of every epoch.
+    """
+
+    name: str
+    says: str
+    look_at: str
+    rates: list[float]
 
 
-def shifted(case: RecipeCase) -> Iterator[Prediction]:
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What is known of both sides' rates, for curves to be tried on.
+
+    Attributes:
+        config: The schedule that is meant.
+        peak: The rate that its warm-up ends at.
+        right: The rate that every epoch should have.
+        first: The candidate's first rate; None where too few are known to fit a curve to it.
+        factor: The candidate's rates over the right ones, if all are the same multiple of them.
+        epochs: Of the candidate.
+    """
+
+    config: Schedule
+    peak: float
+    right: list[float]
+    first: float | None
+    factor: float | None
+    epochs: int
+
+
+def rates_of(config: Schedule, peak: float) -> list[float]:
+    """The rate of every epoch, as the recipe means it."""
+    return _curve(config, peak)
+
+
+def factor_of(expected: Array, found: Array) -> float | None:
+    """What all of some rates are times what they should be; None where they are no multiple, or too few to tell.
+
+    Of rates that are all the same, and of a single one, any other one is a multiple.
+    """
+    there = expected != 0
+    if expected.shape != found.shape or np.unique(expected[there]).size < 2 or found[~there].any():
+        return None
+    factors = found[there] / expected[there]
+    factor = float(np.median(factors))
+    same = np.isfinite(factors).all() and np.allclose(factors, factor, rtol=_EQUAL, atol=0)
+    return factor if same and factor else None
+
+
+def first_of(expected: Array, found: Array) -> float | None:
+    """The first rate, where the others have to agree with what is made of it."""
+    return float(found[0]) if np.unique(expected).size > 1 else None
+
+
+def curves(rates: Rates) -> Iterator[Curve]:
+    """All known mistakes of a schedule."""
+    for each in (_shifted, _of_paddle, _settings, _shapes):
+        yield from each(rates)
+
+
+def _shifted(rates: Rates) -> Iterator[Curve]:
     """A schedule that is early or late by epochs, or scaled."""
-    right = [float(each) for each in case.expected["schedule/lr"][:, 0]]
+    right, config = rates.right, rates.config
     for shift in (1, -1, 2, -2):
         moved = right[shift:] + right[-1:] * shift if shift > 0 else right[:1] * -shift + right[:shift]
         says = f"every epoch has the rate of the one {abs(shift)} {'after' if shift > 0 else 'before'} it"
-        yield Prediction("schedule off by one", says, _PLACE, _of(case, moved))
-    config, peak = case.config.schedule, case.config.optimizer.learning_rate
-    quirk = _curve(replace(config, deit_quirk=not config.deit_quirk), peak)
+        yield Curve("schedule off by one", says, _PLACE, moved)
+    quirk = _curve(replace(config, deit_quirk=not config.deit_quirk), rates.peak)
     done = "the number of the epoch that is over" if not config.deit_quirk else "that of the next epoch"
     says = f"the scheduler is stepped with {done}, so that it is off by one epoch"
-    yield Prediction("schedule off by one", says, _PLACE, _of(case, quirk))
-    found = case.found["schedule/lr"]
-    if found.shape == case.expected["schedule/lr"].shape and found[0, 0]:
-        factor = float(found[0, 0]) / right[0]
-        says = f"every rate is {factor:.6g} times what it should be"
-        yield Prediction("rate scaled", says, "how the rate follows the batch", _of(case, [r * factor for r in right]))
+    yield Curve("schedule off by one", says, _PLACE, quirk)
+    if rates.factor is not None:
+        says = f"every rate is {rates.factor:.6g} times what it should be"
+        yield Curve("rate scaled", says, "how the rate follows the batch", [each * rates.factor for each in right])
 
 
-def settings(case: RecipeCase) -> Iterator[Prediction]:
+def _settings(rates: Rates) -> Iterator[Curve]:
     """Another warm-up, minimum, length."""
-    config, peak = case.config.schedule, case.config.optimizer.learning_rate
-    epochs = len(case.found["schedule/lr"])
+    config, epochs = rates.config, rates.epochs
     tried = [
         ("warm-up lost", "there is no warm-up", replace(config, warmup_epochs=0)),
         ("minimum rate", "it falls to zero: the minimum rate is lost", replace(config, minimum_rate=0.0)),
         ("minimum rate", "the minimum rate is 1e-05", replace(config, minimum_rate=1e-5)),
+        ("minimum rate", "the minimum rate is 1e-06", replace(config, minimum_rate=1e-6)),
         ("cooldown lost", "there is no cooldown", replace(config, cooldown_epochs=0)),
         (
             *("epochs", "the cooldown is part of the cosine"),
@@ -73,45 +135,44 @@ def settings(case: RecipeCase) -> Iterator[Prediction]:
             replace(config, epochs=max(1, epochs - config.cooldown_epochs)),
         ),
     ]
-    first = float(case.found["schedule/lr"][0, 0])
-    tried.append(("warm-up rate", f"the warm-up begins at {first:.3g}", replace(config, warmup_rate=first)))
+    if rates.first is not None:
+        says = f"the warm-up begins at {rates.first:.3g}"
+        tried.append(("warm-up rate", says, replace(config, warmup_rate=rates.first)))
     for length in range(1, 21):
         if length != config.warmup_epochs:
             says = f"the warm-up takes {length} epochs, not {config.warmup_epochs}"
             tried.append(("warm-up length", says, replace(config, warmup_epochs=length)))
     for name, says, other in tried:
         for quirk in (config.deit_quirk, not config.deit_quirk):
-            rates = _curve(replace(other, deit_quirk=quirk), peak)
+            curve = _curve(replace(other, deit_quirk=quirk), rates.peak)
             more = "" if quirk == config.deit_quirk else ", and it is off by one epoch"
-            yield Prediction(name, says + more, "the arguments of the scheduler", _of(case, rates))
+            yield Curve(name, says + more, "the arguments of the scheduler", curve)
 
 
-def shapes(case: RecipeCase) -> Iterator[Prediction]:
+def _shapes(rates: Rates) -> Iterator[Curve]:
     """Another curve."""
-    config, peak = case.config.schedule, case.config.optimizer.learning_rate
+    config, peak, place = rates.config, rates.peak, "the formula of the cosine"
     start = config.warmup_epochs / config.epochs
-    place = "the formula of the cosine"
-    late = _curve(config, peak, lambda share: (1 + cos(pi * (share - start) / (1 - start))) / 2)
-    says = "the cosine counts from the end of the warm-up, not from the first epoch"
-    yield Prediction("cosine after warm-up", says, place, _of(case, late))
-    yield Prediction(
-        "linear", "it falls linearly, not as a cosine", place, _of(case, _curve(config, peak, lambda s: 1 - s))
-    )
-    constant = _curve(config, peak, lambda share: 1.0)
-    yield Prediction("constant", "it does not fall after the warm-up", place, _of(case, constant))
+    if start < 1:
+        late = _curve(config, peak, lambda share: (1 + cos(pi * (share - start) / (1 - start))) / 2)
+        says = "the cosine counts from the end of the warm-up, not from the first epoch"
+        yield Curve("cosine after warm-up", says, place, late)
+    yield Curve("linear", "it falls linearly, not as a cosine", place, _curve(config, peak, lambda share: 1 - share))
+    says = "it does not fall after the warm-up"
+    yield Curve("constant", says, place, _curve(config, peak, lambda share: 1.0))
 
 
-def of_paddle(case: RecipeCase) -> Iterator[Prediction]:
+def _of_paddle(rates: Rates) -> Iterator[Curve]:
     """Paddle's `LinearWarmup` over `CosineAnnealingDecay`, which both begin anew after the warm-up."""
-    config, peak = case.config.schedule, case.config.optimizer.learning_rate
+    config = rates.config
     epochs, warm = config.epochs + config.cooldown_epochs, config.warmup_epochs
     for lowest in (0.0, config.minimum_rate):
         for ahead in (0, 1):
-            rates = [_paddles(t + ahead, warm, config, peak, lowest) for t in range(epochs)]
+            curve = [_paddles(t + ahead, warm, config, rates.peak, lowest) for t in range(epochs)]
             name = "warm-up advanced" if ahead else "schedule of Paddle"
             says = "it is Paddle's LinearWarmup, whose cosine begins after the warm-up"
             more = f"{says}, advanced once before the first epoch (last_epoch=0)" if ahead else says
-            yield Prediction(name, more, "last_epoch of LinearWarmup, and its first step()", _of(case, rates))
+            yield Curve(name, more, "last_epoch of LinearWarmup, and its first step()", curve)
 
 
 def _paddles(t: int, warm: int, config: Schedule, peak: float, lowest: float) -> float:
@@ -121,4 +182,16 @@ def _paddles(t: int, warm: int, config: Schedule, peak: float, lowest: float) ->
     return lowest + (peak - lowest) * (1 + cos(pi * share)) / 2
 
 
-SCHEDULE: tuple[RecipeHypotheses, ...] = (shifted, of_paddle, settings, shapes)
+def schedule(case: RecipeCase) -> Iterator[Prediction]:
+    """A rate over the epochs that follows another curve."""
+    expected, found = case.expected["schedule/lr"], case.found["schedule/lr"]
+    config, peak = case.config.schedule, case.config.optimizer.learning_rate
+    right = [float(each) for each in expected[:, 0]]
+    first = first_of(expected, found[:, 0])
+    known = Rates(config, peak, right, first, factor_of(expected, found), len(found))
+    for curve in curves(known):
+        predicted = np.repeat(np.asarray(curve.rates, np.float64)[:, None], found.shape[1], axis=1)
+        yield Prediction(curve.name, curve.says, curve.look_at, [predicted])
+
+
+SCHEDULE: tuple[RecipeHypotheses, ...] = (schedule,)

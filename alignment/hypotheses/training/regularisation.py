@@ -29,8 +29,12 @@ def decays(case: RecipeCase) -> Iterator[Prediction]:
     exempt = sum(bool(each.flat[0]) for each in right)
     says = f"{len(right) - exempt} parameters decay that should not, and {exempt} do not that should: {names}"
     yield Prediction("decay group", says, _GROUPS, other)
-    applied = [each for each in right if each.flat[0]]
-    if len(applied) == len(right) and all(a.shape == b.shape for a, b in zip(right, found, strict=True)):
+    decaying = [key for key, array in case.expected.items() if "/decay/" in key and array.flat[0]]
+    if (
+        len(right) > 1
+        and sorted(decaying) == sorted(case.keys)
+        and all(a.shape == b.shape for a, b in zip(right, found, strict=True))
+    ):
         factor = float(np.median([b.flat[0] / a.flat[0] for a, b in zip(right, found, strict=True)]))
         if factor and abs(factor * decay) < _MOVED:
             says = f"everything that decays does so by {factor * decay:.6g}, not by {decay:g}"

@@ -34,6 +34,17 @@ def test_another_distribution_is_named(draw: Callable[[np.random.Generator], Arr
     assert causes[0].after < causes[0].before / 2
 
 
+def test_of_several_that_fit_the_closest_comes_first() -> None:
+    """A normal of 0.2 beside Kaiming's of 0.2041: what is told apart by the values is not taken for a default."""
+    found = np.sort(np.random.default_rng(1).normal(0, 0.2, COUNT))
+    causes = explain_sample("fc1.weight", (48, 48), RIGHT, found)
+    assert causes[0].name == "normal for uniform"
+    assert "kaiming normal" not in {cause.name for cause in causes}
+    found = np.sort(np.random.default_rng(1).uniform(-0.13, 0.13, COUNT) ** 3)
+    far = [cause.after for cause in explain_sample("fc1.weight", SHAPE, RIGHT, found)]
+    assert far == sorted(far)
+
+
 def test_what_no_known_distribution_gives_is_left_unexplained() -> None:
     found = np.sort(np.random.default_rng(2).exponential(0.1, COUNT))
     assert explain_sample("head.weight", SHAPE, RIGHT, found) == ()

@@ -7,7 +7,7 @@ MINDSPORE := .venv-mindspore
 FUZZ_SECONDS ?= 300
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help setup demo test test-mindspore fuzz lint format bench dist sbom lint-docker lock lock-mindspore clean
+.PHONY: help setup demo test test-mindspore test-base fuzz lint format bench dist sbom lint-docker lock lock-mindspore clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -37,6 +37,14 @@ $(MINDSPORE)/.ready: requirements-mindspore.lock
 
 test-mindspore: $(MINDSPORE)/.ready  ## Run the tests that need MindSpore and MindCV, in an environment of their own
 	@$(MINDSPORE)/bin/python -m pytest tests/mindspore
+
+BASE_TESTS := tests/porting tests/alignment/report $(addprefix tests/alignment/test_,differences.py gate_check.py judge.py measuring.py)
+NEED_TORCH := $(addprefix --ignore=tests/porting/,checkpoint/test_frameworks.py test_resize.py test_surgery.py)
+test-base:  ## What needs no framework, with PYTHON, whatever its version, and the newest base dependencies
+	@rm -rf build/base && $(PYTHON) -m venv build/base
+	@build/base/bin/pip install --quiet . "pytest>=8" hypothesis jsonschema pillow pre-commit pyyaml
+	@build/base/bin/python -m pytest $(BASE_TESTS) $(NEED_TORCH)
+	@rm -rf build/base
 
 fuzz: setup  ## Damaged and hostile files for every reader, for FUZZ_SECONDS
 	@$(BIN)/python -m benchmarks.fuzz --seconds $(FUZZ_SECONDS)

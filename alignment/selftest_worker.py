@@ -21,7 +21,7 @@ import numpy as np
 
 from alignment.backends.base import Array
 from alignment.errors import AlignmentError
-from alignment.faults import FAULTS, Fault
+from alignment.faults import KNOWN, Fault
 from alignment.faults import files as file_faults
 from alignment.faults import functions as function_faults
 from alignment.faults import weights as weight_faults
@@ -61,9 +61,8 @@ def reference_side(requests: list[Request], tell: Tell, *, taps: bool) -> None:
 def faulty_side(request: Request, names: list[str], results: Path, tell: Tell) -> None:
     """Put each of these faults into the candidate, and note what the toolkit says."""
     seen = Seen.read(recorded(request))
-    known = {fault.name: fault for fault in FAULTS}
     for number, name in enumerate(names):
-        fault = known[name]
+        fault = KNOWN[name]
         outcome = _file_result(fault, request) if fault.place == "files" else _result(fault, request, seen)
         write_json(results / f"{slug(name)}.json", encode(outcome))
         _tell(tell, name, number, len(names))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+NO_KNOWN_CAUSE = "no known cause"
+"""In the place of a cause: no known mistake is this one, so that whatever is named is wrong."""
 Place: TypeAlias = Literal["module", "weights", "function", "files", "training"]
 
 
@@ -23,7 +26,8 @@ class Fault:
         path: The module, weight, function or key, as the candidate has it.
         arguments: What the injector takes.
         guilty: What must be named, by the reference's names, no more and no less; `path` by default.
-        cause: Short name of the cause that must be found.
+        cause: Short name of the cause that must be found, as a pattern; `NO_KNOWN_CAUSE` where nothing that is known is
+            the mistake, which then counts as not named whatever is said.
         model: A key of `alignment.selftest.MODELS`.
         quick: Whether the quick self-test has it.
         recipe: Of a fault in training, the recipe that it is put into: a key of `alignment.faults.recipes.RECIPES`.
@@ -47,3 +51,7 @@ class Fault:
     def expected(self) -> tuple[str, ...]:
         """What must be named."""
         return self.guilty or (self.path,)
+
+    def names(self, cause: str) -> bool:
+        """Whether a cause that was found is this fault's."""
+        return self.cause != NO_KNOWN_CAUSE and re.search(self.cause, cause) is not None

@@ -3,30 +3,8 @@
 from __future__ import annotations
 
 from alignment.faults.base import Fault
-
-
-def _fault(
-    name: str, kind: str, guilty: str | tuple[str, ...], cause: str, *, published: str = "", **more: object
-) -> Fault:
-    """A fault of the step that the first of the guilty quantities, by pattern, belongs to."""
-    places = (guilty,) if isinstance(guilty, str) else guilty
-    recipe, quick = str(more.pop("recipe", "mixed")), bool(more.pop("quick", False))
-    step = places[0].partition("/")[0]
-    return Fault(
-        *(name, step, "training", kind, places[0], cause, more),
-        guilty=places,
-        model="pit_micro" if recipe != "soft" else "pit_micro_distilled",
-        quick=quick,
-        recipe=recipe,
-        published=published,
-    )
-
-
-def _set(
-    name: str, setting: str, guilty: str | tuple[str, ...], cause: str, *, published: str = "", **more: object
-) -> Fault:
-    return _fault(name, "setting", guilty, cause, published=published, setting=setting, **more)
-
+from alignment.faults.making import in_training as _fault
+from alignment.faults.making import setting as _set
 
 _P, _SAMPLES, _MIXED = "data/pictures", "train_data/samples", "train_data/mixing"
 DATA = (

@@ -23,7 +23,7 @@ from alignment import pairs
 from alignment.backends import FRAMEWORKS
 from alignment.backends.base import Array
 from alignment.errors import AlignmentError
-from alignment.faults import FAULTS, Fault
+from alignment.faults import KNOWN, Fault
 from alignment.faults.recipes import RECIPES
 from alignment.fields import encode
 from alignment.findings import Finding
@@ -114,8 +114,8 @@ def reference_side(task: Task, tell: Tell) -> None:
 
 def candidate_side(task: Task, tell: Tell) -> None:
     """Record the right candidate, then each fault in its check point."""
-    pair, known = pair_of(task.recipe), {fault.name: fault for fault in FAULTS}
-    todo = [*((None, step) for step in task.steps), *((known[name], known[name].step) for name in task.faults)]
+    pair = pair_of(task.recipe)
+    todo = [*((None, step) for step in task.steps), *((KNOWN[name], KNOWN[name].step) for name in task.faults)]
     for number, (fault, step) in enumerate(todo):
         target = task.recorded(fault.name if fault else "candidate", step)
         record(task, "candidate", pair if fault is None else faulty(pair, fault), step, target)
@@ -130,11 +130,11 @@ def faulty(pair: Pair, fault: Fault) -> Pair:
 
 def judging_side(task: Task, tell: Tell) -> None:
     """Judge and explain what the candidate recorded."""
-    known, benches = {fault.name: fault for fault in FAULTS}, dict[str, Bench]()
+    benches = dict[str, Bench]()
     for step in task.steps:
         write_json(task.results / "correct" / f"training-{task.recipe}-{step}.json", encode(_right(task, step)))
     for number, name in enumerate(task.faults):
-        fault = known[name]
+        fault = KNOWN[name]
         if fault.step not in benches:
             benches[fault.step] = bench_of(task, "reference", pair_of(task.recipe), fault.step)
         outcome = _outcome(task, fault, benches[fault.step])

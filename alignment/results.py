@@ -28,6 +28,7 @@ class FaultResult:
         gated: Whether a gate without thresholds stops it, and JUnit and annotations name what diverges.
         reprod_log: Whether reprod_log's mean check objected to the step's files.
         allclose: Whether `np.allclose` did.
+        misnamed: Whether a cause was named that is not the fault's.
     """
 
     name: str
@@ -41,6 +42,7 @@ class FaultResult:
     reprod_log: bool
     allclose: bool
     gated: bool
+    misnamed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +110,9 @@ class Selftest:
 
 
 def count(faults: Iterable[FaultResult]) -> dict[str, int]:
-    """How many faults were detected, localised, named and gated, and how many the two simple checks objected to."""
+    """How many faults were detected, localised, named, gated and misnamed, and how many the two simple checks saw."""
     faults = list(faults)
-    names = ("detected", "localised", "named", "gated", "reprod_log", "allclose")
+    names = ("detected", "localised", "named", "gated", "reprod_log", "allclose", "misnamed")
     return {name: sum(bool(getattr(fault, name)) for fault in faults) for name in names}
 
 

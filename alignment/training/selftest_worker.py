@@ -9,7 +9,6 @@ from __future__ import annotations
 import fnmatch
 import importlib
 import json
-import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -155,6 +154,7 @@ def _outcome(task: Task, fault: Fault, bench: Bench) -> FaultResult:
             detected=bool(report.failures),
             localised=_localised(fault, findings),
             named=_named(fault, findings),
+            misnamed=any(each.causes and not fault.names(each.causes[0].name) for each in findings),
             guilty=tuple(finding.path for finding in findings),
             causes=tuple(dict.fromkeys(each.causes[0].name if each.causes else "" for each in findings)),
             failed=tuple(row.key for row in report.failures)[:6],
@@ -175,9 +175,7 @@ def _localised(fault: Fault, findings: Sequence[Finding]) -> bool:
 
 
 def _named(fault: Fault, findings: Sequence[Finding]) -> bool:
-    return bool(findings) and all(
-        each.causes and re.search(fault.cause, each.causes[0].name) is not None for each in findings
-    )
+    return bool(findings) and all(each.causes and fault.names(each.causes[0].name) for each in findings)
 
 
 def _right(task: Task, step: str) -> CorrectRun:

@@ -122,8 +122,10 @@ def _injected(fault: Fault, job: Job, injectors: Any) -> Job:
         function_faults.inject(job.backend, fault.kind, fault.path)
     else:
         right = job.trial("float32").canonical(job.backend.state())
+        tensors, counters = job.pair.architecture.tensors, job.pair.architecture.counters
         wrong = weight_faults.injected(right, fault.kind, fault.path, given)
         lazy = {name: LazyTensor.of(np.ascontiguousarray(array)) for name, array in wrong.items()}
+        lazy |= {name: LazyTensor.of(np.zeros(tensors[name].shape, np.int64)) for name in counters}
         layout = job.pair.side("candidate").layout
         translated = translate(lazy, job.pair.architecture, "canonical", layout)
         return replace(job, weights={name: np.asarray(tensor.load()) for name, tensor in translated.items()})

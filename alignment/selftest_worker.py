@@ -145,7 +145,7 @@ def _outcome(
         detected=bool(report.failures),
         localised=exact,
         named=bool(causes) and all(fault.names(cause) for cause in causes),
-        misnamed=any(cause and not fault.names(cause) for cause in causes),
+        misnamed=any(map(fault.contradicts, causes)),
         guilty=guilty,
         causes=tuple(dict.fromkeys(causes)),
         failed=tuple(row.key for row in report.failures)[:6],

@@ -32,6 +32,7 @@ class Fault:
         quick: Whether the quick self-test has it.
         recipe: Of a fault in training, the recipe that it is put into: a key of `alignment.faults.recipes.RECIPES`.
         published: Of a fault that published ports have, what they do, in words.
+        allowed: Further causes, as a pattern, that are true of it: naming one of them is neither right nor wrong.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Fault:
     quick: bool = False
     recipe: str = ""
     published: str = ""
+    allowed: str = ""
 
     @property
     def expected(self) -> tuple[str, ...]:
@@ -55,3 +57,7 @@ class Fault:
     def names(self, cause: str) -> bool:
         """Whether a cause that was found is this fault's."""
         return self.cause != NO_KNOWN_CAUSE and re.search(self.cause, cause) is not None
+
+    def contradicts(self, cause: str) -> bool:
+        """Whether a cause that was found sends its reader to the wrong place."""
+        return bool(cause) and not self.names(cause) and not (self.allowed and re.search(self.allowed, cause))

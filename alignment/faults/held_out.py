@@ -2,9 +2,17 @@
 
 They are put in, and judged, as those of the catalogue are. `cause` is what a maintainer would have to be told: the
 catalogue's word for it where it has one, a word that an explanation could not do without, or `NO_KNOWN_CAUSE`.
+
+The set was fixed before its first run. Corrected afterwards were two expected places (of a pooling, it is the
+convolution that is wrong), and `allowed` was added. No fault turned out to be no fault at all. Five that would have
+been were not written down: PiT's class tokens after its patches, for attention has no order; a position embedding added
+after a dropout of rate 0; a softmax that does not subtract the maximum; a teacher without dropout in training mode; a
+resize to a size that the image has.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from alignment.faults.base import NO_KNOWN_CAUSE, Fault
 from alignment.faults.held_out_training import HELD_OUT_TRAINING
@@ -24,6 +32,10 @@ def _regnet(
 ) -> Fault:
     places = (guilty,) if isinstance(guilty, str) else guilty
     return Fault(name, step, "module", kind, path, cause, more, places, model="regnety_002")
+
+
+def _pooled(name: str, path: str, cause: str, kind: str) -> Fault:
+    return Fault(name, "forward", "module", "pooled", path, cause, {"kind_": kind}, (f"{path}.conv",))
 
 
 NORMS = (
@@ -81,14 +93,8 @@ WIRING = (
     in_module("probabilities of two heads averaged", "pit", "", NO_KNOWN_CAUSE, kind_="shares averaged"),
     in_module("a shortcut around a stage", "shortcut around", f"{_T}.2", NO_KNOWN_CAUSE),
     in_module("images normalised once more", "fed", "patch_embed.conv", NO_KNOWN_CAUSE, scale=2.0, shift=-1.0),
-    in_module(
-        "stride and padding of a pooling swapped",
-        "pooled",
-        "pools.0",
-        "padding|stride",
-        kind_="stride and padding swapped",
-    ),
-    in_module("a pooling padded as TensorFlow does", "pooled", "pools.1", "padding", kind_="padding of TensorFlow"),
+    _pooled("stride and padding of a pooling swapped", "pools.0", "padding|stride", "stride and padding swapped"),
+    _pooled("a pooling padded as TensorFlow does", "pools.1", "padding", "padding of TensorFlow"),
     in_module("class tokens repeated, not widened", "pooled", "pools.0", NO_KNOWN_CAUSE, kind_="tokens repeated"),
     _deit("the distillation token first", "deit", "", "", "token order", kind_="tokens swapped"),
     _deit("no position for the class tokens", "deit", "", "", NO_KNOWN_CAUSE, kind_="patch positions only"),
@@ -282,8 +288,20 @@ BATCHNORM = (
         kind_="variance detached",
     ),
 )
-HELD_OUT: tuple[Fault, ...] = (
-    *(*NORMS, *MLPS, *ATTENTION, *WIRING, *CONVOLUTIONS, *WEIGHTS),
-    *(*BACKWARD, *LOSSES, *METRICS, *BATCHNORM, *HELD_OUT_TRAINING),
-)
+_ALLOWED = {
+    "Hardswish for GELU": "hard swish",
+    "leaky ReLU for GELU": "leaky relu",
+    "a shortcut around a stage": "part added",
+    "a pooling padded as TensorFlow does": "stride phase",
+    "the maximum of the map for its mean": "wired otherwise",
+    "two heads exchanged in qkv": "rows reordered",
+    "outputs of a pooling interleaved": "rows reordered",
+    "classes moved by a background class": "rows reordered",
+}
+"""What was named in the first run, is not what was expected, and is true all the same, read one by one."""
+HELD_OUT: tuple[Fault, ...] = tuple(
+    replace(fault, allowed=_ALLOWED.get(fault.name, ""))
+    for part in (NORMS, MLPS, ATTENTION, WIRING, CONVOLUTIONS, WEIGHTS, BACKWARD, LOSSES, METRICS, BATCHNORM)
+    for fault in part
+) + tuple(HELD_OUT_TRAINING)
 """All of them, in the order of the steps; those of training last."""

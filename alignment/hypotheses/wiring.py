@@ -48,10 +48,11 @@ def wiring(case: Case) -> Iterator[Prediction]:
     if found is None:
         return
     name, right, wrong = found
-    theirs = express(right, _terms(case, case.reference_children, name))
+    recorded = _terms(case, case.reference_children, name)
+    theirs = express(right, recorded)
     ours = express(wrong, _terms(case, case.children, name))
-    if ours is None:
-        return
+    if ours is None or (theirs is None and not ours.terms.keys() <= _derived(right.shape, recorded).keys()):
+        return  # what the reference does not have, such as an activation within a norm, cannot be told from a mistake
     says = f"{_words(name)} is {ours}" + (f", not {theirs}" if theirs is not None else "")
     place = f"{case.finding.candidate or 'the model'}: forward of its {case.candidate_kind}"
     yield Prediction(_name(theirs, ours, case), says, place, [ours.array], [right], [wrong])
@@ -73,11 +74,16 @@ def _name(right: Sum | None, wrong: Sum, case: Case) -> str:
         return "part lost"
     if any(name.startswith(tuple(f"{activation} of " for activation in _FOLLOWING)) for name in added):
         return "extra activation"
-    if any("[:, " in name or "joined" in name for name in (*lost, *added)):
+    if _tokens_of(lost) & _tokens_of(added):
         return "token order"
     if added and not lost:
         return "part added"
     return "wired otherwise"
+
+
+def _tokens_of(names: set[str]) -> set[str]:
+    """What tokens are cut out of, or joined."""
+    return {"joined" if "joined" in name else name.partition("[:, ")[0] for name in names}
 
 
 def _first_difference(case: Case) -> tuple[str, Array, Array] | None:

@@ -154,7 +154,7 @@ def _outcome(task: Task, fault: Fault, bench: Bench) -> FaultResult:
             detected=bool(report.failures),
             localised=_localised(fault, findings),
             named=_named(fault, findings),
-            misnamed=any(each.causes and not fault.names(each.causes[0].name) for each in findings),
+            misnamed=any(fault.contradicts(cause.name) for each in findings for cause in each.causes[:1]),
             guilty=tuple(finding.path for finding in findings),
             causes=tuple(dict.fromkeys(each.causes[0].name if each.causes else "" for each in findings)),
             failed=tuple(row.key for row in report.failures)[:6],

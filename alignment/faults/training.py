@@ -26,7 +26,7 @@ DATA = (
 )
 TRAIN_DATA = (
     _set("no flip", "augmentation.flip=0.0", _SAMPLES, "flip"),
-    _set("a flip of 0.4 for 0.5", "augmentation.flip=0.4", _SAMPLES, "flip"),
+    _set("a flip of 0.4 for 0.5", "augmentation.flip=0.4", "train_data/sample*", "flip"),
     _set("erasing with zeros", "augmentation.erasing_mode=const", _SAMPLES, "erasing"),
     _set("erasing of 0.25 for 0.5", "augmentation.erasing=0.25", _SAMPLES, "erasing"),
     _fault("erasing before the normalisation", "erased first", _SAMPLES, "erasing before"),

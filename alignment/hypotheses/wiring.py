@@ -8,6 +8,7 @@ two different sums name the mistake.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from alignment.hypotheses.base import Case, Prediction
 
 _MOST_TERMS = 4
 _FOLLOWING = ("relu", "gelu erf", "gelu tanh", "silu")
+_LATER_CALL = re.compile(r" \(call \d+\)")
 _SMALL = 1e-9
 _SAMPLES = 20_000
 
@@ -51,8 +53,8 @@ def wiring(case: Case) -> Iterator[Prediction]:
     recorded = _terms(case, case.reference_children, name)
     theirs = express(right, recorded)
     ours = express(wrong, _terms(case, case.children, name))
-    if ours is None or (theirs is None and not ours.terms.keys() <= _derived(right.shape, recorded).keys()):
-        return  # what the reference does not have, such as an activation within a norm, cannot be told from a mistake
+    if ours is None or (theirs is None and not _are_known(ours, _derived(right.shape, recorded))):
+        return
     says = f"{_words(name)} is {ours}" + (f", not {theirs}" if theirs is not None else "")
     place = f"{case.finding.candidate or 'the model'}: forward of its {case.candidate_kind}"
     yield Prediction(_name(theirs, ours, case), says, place, [ours.array], [right], [wrong])
@@ -79,6 +81,14 @@ def _name(right: Sum | None, wrong: Sum, case: Case) -> str:
     if added and not lost:
         return "part added"
     return "wired otherwise"
+
+
+def _are_known(found: Sum, terms: Mapping[str, Array]) -> bool:
+    """Whether the reference has all modules of a sum, if not as many calls of them.
+
+    One that it does not have, such as the activation after a norm that has it within, is no mistake by itself.
+    """
+    return all(name in terms or _LATER_CALL.sub("", name) in terms for name in found.terms)
 
 
 def _tokens_of(names: set[str]) -> set[str]:

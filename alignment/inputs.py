@@ -20,8 +20,13 @@ Array: TypeAlias = npt.NDArray[Any]
 
 _TARGET_UNITS = 2**20
 _PLANTED_CLASSES = 10
-_PLANTED_RANKS = (0, 0, 0, 0, 1, 4, 5, 9)
-"""How many scores are above the label's in each planted row: half of them none, three quarters fewer than five."""
+_PLANTED_RANKS = (0, 0, 0, 5, 1, 4, 9, 0)
+"""How many scores are above the label's in each planted row: half of them none, three quarters fewer than five.
+
+The first and the last row count, so that one that is left out shows.
+"""
+_PLANTED_BEST = 2.0
+"""The lowest score is -2.5, so that the largest magnitude is not the best score."""
 PLANTED_TOP1, PLANTED_TOP5 = 0.5, 0.75
 
 
@@ -212,7 +217,7 @@ def perturb(array: Array, generator: np.random.Generator) -> Array:
 
 def _plant(generator: np.random.Generator) -> tuple[Array, Array]:
     rows = len(_PLANTED_RANKS)
-    ordered = np.arange(_PLANTED_CLASSES, 0, -1, dtype=np.float32) / 2
+    ordered = _PLANTED_BEST - np.arange(_PLANTED_CLASSES, dtype=np.float32) / 2
     classes = np.stack([generator.permutation(_PLANTED_CLASSES) for _ in range(rows)])
     scores = np.empty((rows, _PLANTED_CLASSES), np.float32)
     np.put_along_axis(scores, classes, np.broadcast_to(ordered, classes.shape), axis=1)

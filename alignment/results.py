@@ -30,6 +30,7 @@ class FaultResult:
         allclose: Whether `np.allclose` did.
         says: What was said of each cause, in sentences.
         key: Digest of what the result depends on, see `alignment.selftest_results.Keys`.
+        misnamed: Whether a cause was named that is not the fault's.
     """
 
     name: str
@@ -45,6 +46,7 @@ class FaultResult:
     gated: bool
     says: tuple[str, ...] = ()
     key: str = ""
+    misnamed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +116,9 @@ class Selftest:
 
 
 def count(faults: Iterable[FaultResult]) -> dict[str, int]:
-    """How many faults were detected, localised, named and gated, and how many the two simple checks objected to."""
+    """How many faults were detected, localised, named, gated and misnamed, and how many the two simple checks saw."""
     faults = list(faults)
-    names = ("detected", "localised", "named", "gated", "reprod_log", "allclose")
+    names = ("detected", "localised", "named", "gated", "reprod_log", "allclose", "misnamed")
     return {name: sum(bool(getattr(fault, name)) for fault in faults) for name in names}
 
 

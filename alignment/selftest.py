@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from alignment import pairs
-from alignment.faults import FAULTS, Fault
+from alignment.faults import FAULTS, HELD_OUT, Fault
 from alignment.pair import Origin, Pair, Side
 from alignment.processes import Launch, Progress, run_all
 from alignment.results import CorrectRun, FaultResult, Selftest
@@ -77,13 +77,18 @@ class Plan:
         """What fits into some minutes: the faults that are marked, and one run of each of the smallest models."""
         return cls(tuple(fault for fault in FAULTS if fault.quick), _QUICK_SEEDS, settings)
 
+    @classmethod
+    def held_out(cls, settings: Settings) -> Plan:
+        """The held-out faults in the place of the catalogue's; correct runs are the catalogue's business."""
+        return cls(HELD_OUT, 0, settings)
+
     def of_steps(self, steps: Sequence[str]) -> Plan:
         """The same with the faults of some steps only, so that a long run can be split.
 
         Raises:
             UnknownNameError: No fault is of a step.
         """
-        known = tuple(dict.fromkeys(fault.step for fault in FAULTS))
+        known = tuple(dict.fromkeys(fault.step for fault in self.faults))
         for step in steps:
             if step not in known:
                 raise unknown("step", step, known)

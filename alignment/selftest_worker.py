@@ -21,7 +21,7 @@ import numpy as np
 
 from alignment.backends.base import Array
 from alignment.errors import AlignmentError
-from alignment.faults import FAULTS, Fault
+from alignment.faults import KNOWN, Fault
 from alignment.faults import files as file_faults
 from alignment.faults import functions as function_faults
 from alignment.faults import weights as weight_faults
@@ -61,9 +61,8 @@ def reference_side(requests: list[Request], tell: Tell, *, taps: bool) -> None:
 def faulty_side(request: Request, keys: Mapping[str, str], results: Path, tell: Tell) -> None:
     """Put each of these faults into the candidate, and note what the toolkit says; `keys` has the results' by fault."""
     seen = Seen.read(recorded(request))
-    known = {fault.name: fault for fault in FAULTS}
     for number, (name, key) in enumerate(keys.items()):
-        fault = known[name]
+        fault = KNOWN[name]
         outcome = _file_result(fault, request) if fault.place == "files" else _result(fault, request, seen)
         write_json(results / f"{slug(name)}.json", encode(replace(outcome, key=key)))
         tell_progress(tell, name, number, len(keys))
@@ -126,8 +125,10 @@ def _injected(fault: Fault, job: Job, injectors: Any) -> Job:
         function_faults.inject(job.backend, fault.kind, fault.path)
     else:
         right = job.trial("float32").canonical(job.backend.state())
+        tensors, counters = job.pair.architecture.tensors, job.pair.architecture.counters
         wrong = weight_faults.injected(right, fault.kind, fault.path, given)
         lazy = {name: LazyTensor.of(np.ascontiguousarray(array)) for name, array in wrong.items()}
+        lazy |= {name: LazyTensor.of(np.zeros(tensors[name].shape, np.int64)) for name in counters}
         layout = job.pair.side("candidate").layout
         translated = translate(lazy, job.pair.architecture, "canonical", layout)
         return replace(job, weights={name: np.asarray(tensor.load()) for name, tensor in translated.items()})
@@ -147,6 +148,7 @@ def _outcome(
         detected=bool(report.failures),
         localised=exact,
         named=bool(said) and all(fault.names(*each) for each in said),
+        misnamed=any(fault.contradicts(*each) for each in said),
         guilty=guilty,
         causes=tuple(dict.fromkeys(cause for cause, _ in said)),
         failed=tuple(row.key for row in report.failures)[:6],

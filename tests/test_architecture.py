@@ -21,6 +21,9 @@ MAY_IMPORT = {
     "alignment/backends/paddle_ranks.py": {"paddle_impl"},  # likewise, in several processes
     "alignment/backends/paddle_training_faults.py": {"paddle_impl"},  # what the mistakes are put into
     "alignment/backends/paddle_course_faults.py": {"paddle_impl"},  # likewise
+    "alignment/backends/paddle_fault_tools.py": {"paddle_impl"},  # likewise
+    "alignment/backends/paddle_held_out_data.py": {"paddle_impl"},  # likewise
+    "alignment/backends/paddle_held_out_training.py": {"paddle_impl"},  # likewise
     "alignment/backends/torch_slips.py": {"reference_torch"},  # likewise
     "paddle_impl": set[str](),
     "paddle_impl/training": {"porting", "recipe"},
@@ -37,6 +40,9 @@ FRAMEWORK_OF = {
     "alignment/backends/paddle_training.py": {"paddle"},
     "alignment/backends/paddle_ranks.py": {"paddle"},
     "alignment/backends/paddle_course_faults.py": {"paddle"},
+    "alignment/backends/paddle_fault_tools.py": {"paddle"},
+    "alignment/backends/paddle_held_out.py": {"paddle"},
+    "alignment/backends/paddle_held_out_training.py": {"paddle"},
     "alignment/backends/torch_ranks.py": {"torch"},
     "alignment/backends/torch_slips.py": {"torch", "timm"},
     "alignment/backends/mindspore.py": {"mindspore"},

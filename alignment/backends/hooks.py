@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -106,7 +107,9 @@ class HookedTaps:
         within = {name: module for name, module in self._modules.items() if name != path and _inside(name, path)}
         with self._hooked(within if visit or replaced else {}, visit or _ignore, replaced or {}, {}):
             outputs = list(self._tensors(self._modules[path](*arguments)))
-        pairs = [(out, array) for out, array in zip(outputs, output_gradients, strict=False) if array is not None]
+        given = [(out, array) for out, array in zip(outputs, output_gradients, strict=False) if array is not None]
+        # An output of another size differs, whatever its gradient would be; frameworks refuse to go back from it.
+        pairs = [(out, array) for out, array in given if math.prod(out.shape) == array.size]
         if pairs and framework.backward is not None:
             framework.backward([out for out, _ in pairs], [framework.tensor(array, False) for _, array in pairs])
         found = tuple(framework.gradient(tensor) if pairs else None for tensor in tensors)

@@ -14,27 +14,11 @@ from paddle import Tensor
 from paddle.optimizer.lr import CosineAnnealingDecay, LinearWarmup
 
 from alignment.backends.base import Array
+from alignment.backends.paddle_fault_tools import Schedule, assembled
 from paddle_impl.layers import DropPath
 from paddle_impl.training.ema import Ema
 from paddle_impl.training.parallel import World
 from paddle_impl.training.schedule import CosineSchedule
-
-
-class _Schedule:
-    """A schedule whose rates are made of the right ones."""
-
-    def __init__(self, right: Any, rate: Callable[..., float]) -> None:
-        self._right, self.rate = right, rate
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._right, name)
-
-
-def _assembled(trainer: Any, change: Callable[[Any], Any]) -> None:
-    """Changes the parts of a trainer, now and whenever they are put together anew."""
-    right = trainer._assemble
-    trainer._assemble = lambda model: change(right(model))
-    trainer.parts = change(trainer.parts)
 
 
 def _schedule(trainer: Any, change: str) -> None:
@@ -60,9 +44,9 @@ def _schedule(trainer: Any, change: str) -> None:
         def rate(epoch: int, update: int = 0) -> float:
             return rates[epoch]
 
-        return replace(parts, schedule=_Schedule(right, rate))
+        return replace(parts, schedule=Schedule(right, rate))
 
-    _assembled(trainer, wrong)
+    assembled(trainer, wrong)
 
 
 def _of_paddle(right: CosineSchedule) -> list[float]:
@@ -86,9 +70,9 @@ def _rate_late(trainer: Any) -> None:
             before.append(right.rate(epoch, update))
             return float(before[-2])
 
-        return replace(parts, schedule=_Schedule(right, rate))
+        return replace(parts, schedule=Schedule(right, rate))
 
-    _assembled(trainer, wrong)
+    assembled(trainer, wrong)
 
 
 def _decays(trainer: Any, parameter: str, on: bool = True) -> None:
@@ -98,7 +82,7 @@ def _decays(trainer: Any, parameter: str, on: bool = True) -> None:
         parts.optimizer._decaying = [*decaying, wanted] if on else decaying
         return parts
 
-    _assembled(trainer, wrong)
+    assembled(trainer, wrong)
 
 
 def _drop_paths(trainer: Any, change: str) -> None:
@@ -154,7 +138,7 @@ def _coupled(trainer: Any) -> None:
         ]
         return parts
 
-    _assembled(trainer, wrong)
+    assembled(trainer, wrong)
 
 
 def _decay_unscaled(trainer: Any) -> None:
@@ -175,7 +159,7 @@ def _clipped_alone(trainer: Any) -> None:
         ]
         return parts
 
-    _assembled(trainer, wrong)
+    assembled(trainer, wrong)
 
 
 def _factor(trainer: Any, share: str) -> int:
@@ -221,7 +205,7 @@ def _average(trainer: Any, change: str) -> None:
             _before(parts.optimizer, right)
         return parts
 
-    _assembled(trainer, wrong)
+    assembled(trainer, wrong)
 
 
 def _before(optimizer: Any, first: Callable[[], None]) -> None:

@@ -11,6 +11,8 @@ from paddle import Tensor, nn
 
 from alignment.backends import paddle as backend_module
 from alignment.backends.paddle import PaddleBackend
+from alignment.backends.paddle_fault_tools import Gradient, after
+from alignment.backends.paddle_held_out import HELD_OUT_INJECTORS
 
 
 def inject(backend: PaddleBackend, name: str, path: str, arguments: Mapping[str, Any]) -> None:
@@ -37,12 +39,7 @@ def _set(_: PaddleBackend, layer: Any, attribute: str, value: Any) -> None:
 
 
 def _scale(_: PaddleBackend, layer: Any, factor: float) -> None:
-    _after(layer, lambda y: y * factor)
-
-
-def _after(layer: Any, change: Callable[[Tensor], Tensor]) -> None:
-    right = layer.forward
-    layer.forward = lambda *given: change(right(*given))
+    after(layer, lambda y: y * factor)
 
 
 def _activation(_: PaddleBackend, layer: Any, kind: str) -> None:
@@ -69,7 +66,7 @@ def _linear(_: PaddleBackend, layer: Any, kind: str) -> None:
     if kind == "transposed":
         layer.forward = lambda x: paddle.matmul(x, layer.weight, transpose_y=True) + layer.bias
     else:
-        _after(layer, lambda y: y - layer.bias if kind == "no bias" else y + layer.bias)
+        after(layer, lambda y: y - layer.bias if kind == "no bias" else y + layer.bias)
 
 
 def _convolution(_: PaddleBackend, layer: Any, kind: str) -> None:
@@ -205,29 +202,16 @@ def _drop(_: PaddleBackend, layer: Any, rate: float, whole: bool = False) -> Non
 
 
 def _precision(_: PaddleBackend, layer: Any) -> None:
-    _after(layer, lambda y: y.astype("float32").astype(y.dtype))
-
-
-class _Gradient(paddle.autograd.PyLayer):
-    """The identity, with its gradient scaled."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, factor: float) -> Tensor:
-        ctx.factor = factor
-        return x * 1
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return gradient * ctx.factor
+    after(layer, lambda y: y.astype("float32").astype(y.dtype))
 
 
 def _gradient(_: PaddleBackend, layer: Any, factor: float) -> None:
-    _after(layer, lambda y: _Gradient.apply(y, factor))
+    after(layer, lambda y: Gradient.apply(y, lambda gradient: gradient * factor))
 
 
 def _detach(_: PaddleBackend, layer: Any, what: str) -> None:
     if what == "output":
-        _after(layer, lambda y: y.detach())
+        after(layer, lambda y: y.detach())
     else:
         getattr(layer, what).stop_gradient = True
 
@@ -264,7 +248,7 @@ def _soft_target(backend: PaddleBackend, _: Any, kind: str) -> None:
         if kind == "hard":
             return F.cross_entropy(logits, target.argmax(-1))
         value = F.cross_entropy(logits, target, soft_label=True, reduction="sum" if kind == "sum" else "mean")
-        return _Gradient.apply(value, 0.5) if kind == "half gradient" else value
+        return Gradient.apply(value, lambda gradient: gradient * 0.5) if kind == "half gradient" else value
 
     backend_module._soft_target = loss
 
@@ -276,6 +260,7 @@ def restore() -> None:
 
 _RIGHT_SOFT_TARGET = backend_module._soft_target
 INJECTORS: Mapping[str, Callable[..., None]] = {
+    **HELD_OUT_INJECTORS,
     "set": _set,
     "scale": _scale,
     "activation": _activation,

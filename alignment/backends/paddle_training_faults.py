@@ -1,4 +1,4 @@
-"""Mistakes put into the port's training code: `alignment.faults.training` says which, and what should be said of them.
+"""Mistakes put into the port's training code: `alignment.faults` says which, and what should be said of them.
 
 Every fault is a trainer of its own, under its name with underscores, so that a `Side.training` can name it, and the
 processes of a distributed run find it too: `alignment.backends.paddle_training_faults:no_warm_up`.
@@ -17,15 +17,17 @@ import numpy as np
 
 from alignment.backends.base import Array
 from alignment.backends.paddle_course_faults import COURSE_FAULTS
+from alignment.backends.paddle_fault_tools import transforming
+from alignment.backends.paddle_held_out_data import HELD_OUT_DATA, HELD_OUT_INITIAL
+from alignment.backends.paddle_held_out_training import HELD_OUT_COURSE
 from alignment.backends.paddle_training import PaddleTrainer
 from alignment.backends.trainer import Listing
-from alignment.faults.training import TRAINING
+from alignment.faults import KNOWN
 from alignment.pair import Side
 from paddle_impl.training.data import operations
 from paddle_impl.training.data.mixing import Mixing
 from paddle_impl.training.data.transforms import TrainTransform
 from recipe.config import Config
-from recipe.images import read_image
 from recipe.loading import override
 
 Injector = Callable[..., None]
@@ -39,8 +41,8 @@ def target(name: str) -> str:
 
 def __getattr__(name: str) -> Any:
     """The function that makes the trainer with the fault of this name."""
-    for fault in TRAINING:
-        if _identifier(fault.name) == name:
+    for fault in KNOWN.values():
+        if fault.place == "training" and _identifier(fault.name) == name:
             return partial(create, fault.kind, fault.arguments)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
@@ -108,18 +110,6 @@ def _labels_shifted(trainer: Any) -> None:
     trainer.validation = lambda: ((images, labels + 1) for images, labels in validation())
 
 
-def _transforming(trainer: Any, make: Callable[[TrainTransform], Any]) -> None:
-    """Augments by what is made of the right transform."""
-    transform = make(TrainTransform.of(trainer.config))
-
-    def augmented(epoch: int, positions: Sequence[int]) -> Iterator[Array]:
-        samples, order = trainer._samples(), trainer.order(epoch)
-        for at in positions:
-            yield transform(read_image(samples.names[order[at]]), trainer._tape.stream("sample", epoch, at))
-
-    trainer.augmented = augmented
-
-
 def _erased_first(trainer: Any) -> None:
     def make(right: TrainTransform) -> Any:
         unchanged = replace(right.normalise, mean=(0.0,) * 3, std=(1.0,) * 3)
@@ -127,11 +117,11 @@ def _erased_first(trainer: Any) -> None:
         early = replace(right, normalise=unchanged)
         return lambda image, draws: (early(image, draws) - mean) / std
 
-    _transforming(trainer, make)
+    transforming(trainer, make)
 
 
 def _black_fill(trainer: Any) -> None:
-    _transforming(trainer, lambda right: replace(right, canvas=replace(right.canvas, fill=(0, 0, 0))))
+    transforming(trainer, lambda right: replace(right, canvas=replace(right.canvas, fill=(0, 0, 0))))
 
 
 def _moves_by_pixels(trainer: Any) -> None:
@@ -203,6 +193,7 @@ INITIAL: Mapping[str, Callable[[np.random.Generator, Array], Array]] = {
     "wide": lambda generator, array: _normal(generator, array, 0.2),
     "truncated": lambda generator, array: _normal(generator, array, 0.02, 2.0),
     "xavier": _xavier,
+    **HELD_OUT_INITIAL,
 }
 
 
@@ -243,6 +234,8 @@ def _answers(trainer: Any, change: str) -> None:
 
 FAULTS: Mapping[str, Injector] = {
     **COURSE_FAULTS,
+    **HELD_OUT_COURSE,
+    **HELD_OUT_DATA,
     "pixels": _on_pixels,
     "last dropped": _last_dropped,
     "last filled": _last_filled,

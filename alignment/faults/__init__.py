@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from alignment.faults.base import NO_KNOWN_CAUSE, Fault
 from alignment.faults.catalogue import FAULTS
+from alignment.faults.held_out import HELD_OUT
 
-__all__ = ["FAULTS", "NO_KNOWN_CAUSE", "Fault"]
+KNOWN: Mapping[str, Fault] = {fault.name: fault for fault in (*FAULTS, *HELD_OUT)}
+"""The faults of both sets by name."""
+
+__all__ = ["FAULTS", "HELD_OUT", "KNOWN", "NO_KNOWN_CAUSE", "Fault"]

@@ -9,6 +9,8 @@ from typing import Any, Literal, TypeAlias
 
 NO_KNOWN_CAUSE = "no known cause"
 """In the place of a cause: nothing that is known is the mistake, which then counts as not named whatever is said."""
+Cause: TypeAlias = "str | tuple[str, ...]"
+"""The short name of a cause, or several that are true of one mistake."""
 Place: TypeAlias = Literal["module", "weights", "function", "files", "training"]
 
 
@@ -29,10 +31,12 @@ class Fault:
         cause: Short name of the cause that must be found, in full; several where two names are of the same mistake;
             of a file, the word that the reason begins with. Or `NO_KNOWN_CAUSE`.
         says: What the sentence of the cause must have, as a pattern: the value, where it has one.
+        allowed: Further causes that are true of it: naming one of them is neither right nor wrong.
         model: A key of `alignment.selftest.MODELS`.
         quick: Whether the quick self-test has it.
         recipe: Of a fault in training, the recipe that it is put into: a key of `alignment.faults.recipes.RECIPES`.
         published: Of a fault that published ports have, what they do, in words.
+        allowed: Further causes, as a pattern, that are true of it: naming one of them is neither right nor wrong.
     """
 
     name: str
@@ -40,7 +44,7 @@ class Fault:
     place: Place
     kind: str
     path: str
-    cause: str | tuple[str, ...]
+    cause: Cause
     arguments: Mapping[str, Any] = field(default_factory=dict)
     guilty: tuple[str, ...] = ()
     model: str = "pit_micro_distilled"
@@ -48,6 +52,7 @@ class Fault:
     recipe: str = ""
     published: str = ""
     says: str = ""
+    allowed: tuple[str, ...] = ()
 
     @property
     def expected(self) -> tuple[str, ...]:
@@ -60,3 +65,7 @@ class Fault:
         if cause not in known or NO_KNOWN_CAUSE in known:
             return False
         return re.search(rf"(?<![\w.])(?:{self.says})(?!\w|\.\d)", says) is not None if self.says else True
+
+    def contradicts(self, cause: str, says: str = "") -> bool:
+        """Whether a cause that was found sends its reader to the wrong place."""
+        return bool(cause) and not self.names(cause, says) and cause not in self.allowed

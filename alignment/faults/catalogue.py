@@ -5,27 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from alignment.faults.base import NO_KNOWN_CAUSE, Fault
+from alignment.faults.making import attribute as _set
+from alignment.faults.making import in_function as _function
+from alignment.faults.making import in_metric as _metric
+from alignment.faults.making import in_module as _module
+from alignment.faults.making import in_weights as _weight
 from alignment.faults.training import TRAINING
 from alignment.faults.values import SAYS
 
 _T = "transformers"
 _A0, _A1 = f"{_T}.0.blocks.1", f"{_T}.1.blocks.1"
 _ACTS = tuple(f"{_T}.{stage}.blocks.{block}.mlp.act" for stage, depth in enumerate((2, 3, 1)) for block in range(depth))
-
-
-def _module(
-    name: str, kind: str, path: str, cause: str, *, step: str = "forward", quick: bool = False, **arguments: object
-) -> Fault:
-    return Fault(name, step, "module", kind, path, cause, arguments, quick=quick)
-
-
-def _weight(name: str, kind: str, path: str, cause: str, *, quick: bool = False, **arguments: object) -> Fault:
-    return Fault(name, "forward", "weights", kind, path, cause, arguments, quick=quick)
-
-
-def _set(name: str, path: str, attribute: str, value: object, cause: str, *, quick: bool = False) -> Fault:
-    return _module(name, "set", path, cause, quick=quick, attribute=attribute, value=value)
-
 
 LAYERS = (
     _set("LayerNorm eps 1e-5 for 1e-6, the last norm", "norm", "_epsilon", 1e-5, "layernorm eps", quick=True),
@@ -167,13 +157,6 @@ BACKWARD = (
         guilty=("bp/soft_target",),
     ),
 )
-
-
-def _function(name: str, kind: str, path: str, cause: str, *, quick: bool = False, also: tuple[str, ...] = ()) -> Fault:
-    step = path.partition("/")[0]
-    return Fault(name, step, "function", kind, path, cause, guilty=(path, *also) if also else (), quick=quick)
-
-
 LOSSES = (
     _function("cross entropy summed", "sum", "loss/cross_entropy", "reduction", quick=True),
     _function("cross entropy over classes too", "mean over classes", "loss/cross_entropy", "reduction"),
@@ -188,13 +171,6 @@ LOSSES = (
     _function("divergence for cross entropy", "divergence", "loss/soft_target", "divergence for entropy"),
     _function("a soft loss that vanishes", "zero", "loss/soft_target", "log targets"),
 )
-_ACCURACIES = ("metric/acc_top1", "metric/acc_top5", "metric/planted_acc_top1", "metric/planted_acc_top5")
-
-
-def _metric(name: str, kind: str, cause: str, *, quick: bool = False) -> Fault:
-    return Fault(name, "metric", "function", kind, "metric/acc", cause, guilty=_ACCURACIES, quick=quick)
-
-
 METRICS = (
     _metric("accuracy of another k", "other k", "another k", quick=True),
     _metric("accuracy in percent", "percent", "percent"),

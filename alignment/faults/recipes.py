@@ -44,6 +44,11 @@ _EVERYTHING = (
     "schedule.cooldown_epochs=3",
     "ema.decay=0.9996",
     "run.accumulation=2",
+    "data.mean=[0.485,0.456,0.406]",
+    "data.std=[0.229,0.224,0.225]",
+    "data.crop=0.9",
+    "augmentation.scale=[0.08,1.0]",
+    "augmentation.ratio=[0.75,1.3333333333333333]",
 )
 _TAUGHT = ("distillation.weights=to be drawn", "distillation.teacher=pit_micro", "distillation.temperature=3.0")
 RECIPES: Mapping[str, Recipe] = {

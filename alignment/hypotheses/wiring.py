@@ -8,6 +8,7 @@ two different sums name the mistake.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from alignment.hypotheses.base import FITTED, Case, Prediction
 
 _MOST_TERMS = 4
 _FOLLOWING = ("relu", "gelu erf", "gelu tanh", "silu")
+_LATER_CALL = re.compile(r" \(call \d+\)")
 _SMALL = 1e-9
 _SAMPLES = 20_000
 
@@ -48,9 +50,10 @@ def wiring(case: Case) -> Iterator[Prediction]:
     if found is None:
         return
     name, right, wrong = found
-    theirs = express(right, _terms(case, case.reference_children, name))
+    recorded = _terms(case, case.reference_children, name)
+    theirs = express(right, recorded)
     ours = express(wrong, _terms(case, case.children, name))
-    if ours is None:
+    if ours is None or (theirs is None and not _are_known(ours, _derived(right.shape, recorded))):
         return
     says = f"{_words(name)} is {ours}" + (f", not {theirs}" if theirs is not None else "")
     place = f"{case.finding.candidate or 'the model'}: forward of its {case.candidate_kind}"
@@ -73,11 +76,24 @@ def _name(right: Sum | None, wrong: Sum, case: Case) -> str:
         return "part lost"
     if any(name.startswith(tuple(f"{activation} of " for activation in _FOLLOWING)) for name in added):
         return "extra activation"
-    if any("[:, " in name or "joined" in name for name in (*lost, *added)):
+    if _tokens_of(lost) & _tokens_of(added):
         return "token order"
     if added and not lost:
         return "part added"
     return "wired otherwise"
+
+
+def _are_known(found: Sum, terms: Mapping[str, Array]) -> bool:
+    """Whether the reference has all modules of a sum, if not as many calls of them.
+
+    One that it does not have, such as the activation after a norm that has it within, is no mistake by itself.
+    """
+    return all(name in terms or _LATER_CALL.sub("", name) in terms for name in found.terms)
+
+
+def _tokens_of(names: set[str]) -> set[str]:
+    """What tokens are cut out of, or joined."""
+    return {"joined" if "joined" in name else name.partition("[:, ")[0] for name in names}
 
 
 def _first_difference(case: Case) -> tuple[str, Array, Array] | None:

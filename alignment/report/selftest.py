@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
 
@@ -11,6 +12,7 @@ from rich.text import Text
 from alignment.results import FaultResult, Selftest, count
 
 _COLUMNS = "{:<16}{:>6}{:>10}{:>11}{:>7}{:>7}{:>11}{:>12}"
+_COUNTED = ("detected", "localised", "named", "gated", "reprod_log", "allclose")
 _TITLES = ("step", "faults", "detected", "localised", "named", "gated", "reprod_log", "np.allclose")
 
 
@@ -39,7 +41,17 @@ def _order(result: Selftest, fault: FaultResult) -> int:
 
 
 def _line(step: str, faults: list[FaultResult]) -> str:
-    return _COLUMNS.format(step, len(faults), *count(faults).values())
+    counted = count(faults)
+    return _COLUMNS.format(step, len(faults), *(counted[name] for name in _COUNTED))
+
+
+def _misnamed(result: Selftest) -> str:
+    """How many faults were given a cause that is not theirs, and of which steps they are."""
+    wrong = Counter(fault.step for fault in result.faults if fault.misnamed)
+    steps = ", ".join(f"{step} {number}" for step, number in wrong.items())
+    return f"given a cause that is not theirs: {wrong.total()} of {len(result.faults)}" + (
+        f" ({steps})" if steps else ""
+    )
 
 
 def _parts(result: Selftest, verbose: bool) -> Iterator[Text]:
@@ -47,6 +59,7 @@ def _parts(result: Selftest, verbose: bool) -> Iterator[Text]:
     yield Text.assemble((word, style), f"  {len(result.faults)} faults, {result.runs} correct runs")
     for number, line in enumerate(table(result)):
         yield Text(line, style="underline" if number == 0 else "")
+    yield Text(_misnamed(result))
     yield Text()
     for fault in result.faults:
         if verbose or not (fault.detected and fault.localised and fault.named and fault.gated):
@@ -58,6 +71,7 @@ def _fault(fault: FaultResult) -> Text:
     marks = [("detected", fault.detected), ("localised", fault.localised), ("named", fault.named)]
     marks += [] if fault.gated else [("gated", False)]
     said = [word if done else f"NOT {word}" for word, done in marks]
+    said += ["MISNAMED"] if fault.misnamed else []
     found = ", ".join(name or "the model" for name in fault.guilty[:4]) or "nothing"
     causes = ", ".join(cause for cause in fault.causes[:3] if cause) or "no cause"
     style = "" if fault.detected else "bold red"

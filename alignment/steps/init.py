@@ -22,7 +22,10 @@ _SAMPLE = Entry("sample", "init")
 
 
 def run(lesson: Lesson) -> Iterator[Quantity]:
-    """Record `init/sample/<canonical name>`, ascending, and `init/repeated`: tensors equal under two seeds."""
+    """Record `init/sample/<canonical name>`, ascending, `init/repeated` and `init/alike`.
+
+    The latter are how many tensors are the same under two seeds, and how many repeat another one of the model.
+    """
     drawn: dict[str, list[Array]] = {}
     for number in range(SEEDS):
         state = lesson.canonical(lesson.trainer.initial(lesson.seed * SEEDS + number))
@@ -30,6 +33,8 @@ def run(lesson: Lesson) -> Iterator[Quantity]:
             drawn.setdefault(name, []).append(_some(array))
     repeated = sum(_is_drawn(each[0]) and np.array_equal(each[0], each[1]) for each in drawn.values())
     yield Quantity("init/repeated", np.asarray(repeated, np.int64), Entry("count", "init"))
+    first = [(each[0].shape, each[0].tobytes()) for each in drawn.values() if _is_drawn(each[0])]
+    yield Quantity("init/alike", np.asarray(len(first) - len(set(first)), np.int64), Entry("count", "init"))
     for name, arrays in drawn.items():
         yield Quantity(f"init/sample/{name}", np.sort(np.concatenate(arrays)), _SAMPLE)
 

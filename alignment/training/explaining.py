@@ -113,6 +113,8 @@ def _of_sample(finding: Finding, reference: Recording, candidate: Recording, ben
         says = f"{found} tensors are the same under two seeds: the seed is not used"
         cause = Cause("seed ignored", says, "where the framework's generator is seeded", float(found - right), 0.0)
         return replace(finding, causes=(cause,) if found > right else (), tried=1)
+    if finding.path == "init/alike":
+        return finding
     key, name = f"init/sample/{finding.path.removeprefix('init/')}", finding.path.removeprefix("init/")
     shape = bench.pair.architecture.tensors[name].shape
     return replace(finding, causes=explain_sample(name, shape, reference[key], candidate[key]), tried=1)

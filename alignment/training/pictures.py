@@ -93,7 +93,10 @@ def _write_one(
     exif = Image.Exif()
     if number % len(_FORMS) == 0:
         exif[_ORIENTATION] = _TURNED
-    picture.convert(mode).save(folder / place, **({"exif": exif, "quality": 90} if suffix == "jpg" else {}))
+    picture = picture.convert(mode)
+    if mode == "RGBA":
+        picture.putalpha(Image.linear_gradient("L").resize(picture.size))
+    picture.save(folder / place, **({"exif": exif, "quality": 90} if suffix == "jpg" else {}))
     return place
 
 

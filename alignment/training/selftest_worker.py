@@ -21,7 +21,7 @@ from alignment import pairs
 from alignment.backends import FRAMEWORKS
 from alignment.backends.base import Array
 from alignment.errors import AlignmentError
-from alignment.faults import FAULTS, Fault
+from alignment.faults import KNOWN, Fault
 from alignment.faults.recipes import RECIPES
 from alignment.fields import encode
 from alignment.findings import Finding
@@ -119,8 +119,8 @@ def reference_side(task: Task, tell: Tell) -> None:
 
 def candidate_side(task: Task, tell: Tell) -> None:
     """Record the right candidate, then each fault in its check point."""
-    pair, known = pair_of(task.recipe), {fault.name: fault for fault in FAULTS}
-    todo = [*((None, step) for step in task.steps), *((known[name], known[name].step) for name in task.faults)]
+    pair = pair_of(task.recipe)
+    todo = [*((None, step) for step in task.steps), *((KNOWN[name], KNOWN[name].step) for name in task.faults)]
     for number, (fault, step) in enumerate(todo):
         target = task.recorded(fault.name if fault else "candidate", step)
         record(task, "candidate", pair if fault is None else faulty(pair, fault), step, target)
@@ -135,13 +135,13 @@ def faulty(pair: Pair, fault: Fault) -> Pair:
 
 def judging_side(task: Task, tell: Tell) -> None:
     """Judge and explain what the candidate recorded."""
-    known, benches = {fault.name: fault for fault in FAULTS}, dict[str, Bench]()
+    benches = dict[str, Bench]()
     for step in task.steps:
         name = right_name(task.recipe, step)
         outcome = replace(_right(task, step), key=task.keys.get(name, ""))
         write_json(correct_file(task.results, name), encode(outcome))
     for number, name in enumerate(task.faults):
-        fault = known[name]
+        fault = KNOWN[name]
         if fault.step not in benches:
             benches[fault.step] = bench_of(task, "reference", pair_of(task.recipe), fault.step)
         found = replace(_outcome(task, fault, benches[fault.step]), key=task.keys.get(name, ""))
@@ -162,6 +162,7 @@ def _outcome(task: Task, fault: Fault, bench: Bench) -> FaultResult:
             detected=bool(report.failures),
             localised=_localised(fault, findings),
             named=_named(fault, findings),
+            misnamed=any(fault.contradicts(cause.name, cause.says) for each in findings for cause in each.causes[:1]),
             guilty=tuple(finding.path for finding in findings),
             causes=tuple(dict.fromkeys(each.causes[0].name if each.causes else "" for each in findings)),
             says=tuple(dict.fromkeys(each.causes[0].says if each.causes else "" for each in findings)),

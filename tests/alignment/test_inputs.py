@@ -48,6 +48,14 @@ def test_planted_accuracies_are_what_they_claim_without_ties() -> None:
     assert all(len(set(row)) == len(row) for row in planted.scores.tolist())
 
 
+def test_planted_rows_show_a_missing_end_and_a_magnitude() -> None:
+    planted = batch(5).planted
+    best = planted.scores.argmax(axis=1) == planted.labels
+    assert best[0]
+    assert best[-1]
+    assert (np.abs(planted.scores).argmax(axis=1) != planted.scores.argmax(axis=1)).all()
+
+
 def test_writing_and_reading_keep_the_digest(tmp_path: Path) -> None:
     batch().write(tmp_path / "inputs.safetensors")
     assert Inputs.read(tmp_path / "inputs.safetensors").digest == batch().digest

@@ -11,6 +11,7 @@ from alignment.hypotheses.base import Prediction
 from alignment.hypotheses.training.base import RecipeCase, RecipeHypotheses, Setting
 
 _LEVELS = 255
+_FLAT = 1e-6
 FILTER = Setting(
     "resize filter",
     "data.interpolation",
@@ -59,6 +60,8 @@ def normalisation(case: RecipeCase) -> Iterator[Prediction]:
     slope, offset = np.ones(3), np.zeros(3)
     for channel in range(3):
         slope[channel], offset[channel] = np.polyfit(right[channel], wrong[channel], 1)
+    if np.abs(slope).min() < _FLAT:
+        return  # pictures of one colour are an affine function of any others
     shape = (3, 1, 1)
     arrays = [each * slope.reshape(shape) + offset.reshape(shape) for each in expected]
     place = "the mean and std that images are normalised with"

@@ -25,6 +25,7 @@ def test_both_forms_list_the_same_pictures_of_every_kind(tmp_path: Path) -> None
             modes.add((image.format, image.mode))
             sizes.add(image.size)
             assert np.asarray(image.convert("RGB")).std() > 5
+            assert image.mode != "RGBA" or np.asarray(image.getchannel("A")).std() > 5
     assert {("JPEG", "RGB"), ("JPEG", "L"), ("PNG", "P"), ("PNG", "RGBA"), ("PNG", "L")} <= modes
     assert any(min(size) < 32 for size in sizes)
 

@@ -194,6 +194,19 @@ def forgets_the_seed(side: Any, config: Any) -> Any:
     return trainer
 
 
+def starts_as_copies(side: Any, config: Any) -> Any:
+    """As `copy.deepcopy` of one block does."""
+    trainer = _trainer(side, config)
+    initial = trainer.initial
+
+    def wrong(seed: int) -> Any:
+        state = initial(seed)
+        return {name: state[name.replace("blocks.1.", "blocks.0.")] for name in state}
+
+    trainer.initial = wrong
+    return trainer
+
+
 def answers_in_logits(side: Any, config: Any) -> Any:
     import numpy as np
 

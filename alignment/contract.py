@@ -10,28 +10,31 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 
-from alignment.description import TRACED_BATCH, ModelDescription, TensorInfo
+from alignment.description import FEWER, TRACED_BATCH, ModelDescription, TensorInfo
 from alignment.errors import AlignmentError, FieldError, FileError
 from alignment.fields import decode, encode
-from alignment.units import BARE, COUNTER, Part, Unit, units_of
+from alignment.meter import FLOATS
+from alignment.units import BARE, COUNTER, NAMES, Part, Unit, units_of
 from porting.architectures import Architecture, TensorSpec
+from porting.checkpoint.tensor import LazyTensor
 from porting.errors import PlanError
-from porting.ops import Concat, Drop, Fill, Op, Split, Tie, Transpose, Untie
-from porting.plan import Plan, plan
+from porting.ops import Concat, Drop, Fill, Op, Split, Squeeze, Tie, Transpose, Unsqueeze, Untie
+from porting.patterns import PatternError
+from porting.plan import Expression, Plan, plan
 from porting.render import table_json
 from porting.rules import Rule, invert, rule
 
 _FORMAT = "pit-align rules 1"
 _OPS: Mapping[str, Callable[[int], Op]] = {"split in": Split, "join": Concat, "tie": Tie, "untie": Untie}
+_AXES: Mapping[str, Callable[[tuple[int, ...]], Op]] = {"squeeze": Squeeze, "unsqueeze": Unsqueeze}
 _EVIDENCE: Mapping[str, str] = {
     "only one": "being the only one of their kind and shape",
     "order": "order of execution",
@@ -58,14 +61,23 @@ class Contract:
 
     @property
     def classes(self) -> int:
-        """Columns of the output, where that is `(batch, classes)`; else 0."""
-        output = self.reference.output
-        return output[1] if len(output) == 2 and output[0] == TRACED_BATCH and output[1] >= 2 else 0
+        """Columns of the output, where a model gives floating-point numbers `(batch, classes)`; else 0."""
+        output, model = self.reference.output, self.reference
+        logits = len(output) == 2 and output[1] >= 2 and self.output(1) == (1, output[1])
+        return output[1] if logits and self.has_gradients and not model.function else 0
+
+    @property
+    def has_gradients(self) -> bool:
+        """Whether the models give floating-point numbers."""
+        return all(side.gives in FLOATS for side in (self.reference, self.candidate))
 
     def output(self, batch_size: int) -> tuple[int, ...]:
-        """Shape of what the models give for so many inputs."""
-        first, *rest = self.reference.output or (0,)
-        return (batch_size, *rest) if first == TRACED_BATCH else self.reference.output
+        """Shape of what the models give for so many inputs: some axes follow their number, others are what they are."""
+        output, fewer = self.reference.output, self.reference.fewer
+        if len(fewer) != len(output):  # only one batch was traced
+            return (batch_size, *output[1:]) if output[:1] == (TRACED_BATCH,) else output
+        steps = [(many - few) // (TRACED_BATCH - FEWER) for many, few in zip(output, fewer, strict=True)]
+        return tuple(few + step * (batch_size - FEWER) for few, step in zip(fewer, steps, strict=True))
 
     @property
     def smooth(self) -> bool:
@@ -99,10 +111,28 @@ class Contract:
         """Canonical names of the buffers that are no statistics, with their values in the reference as it is built."""
         found = {}
         for each in self._reference_rules:
-            info = self.reference.tensors[str(each.targets[0])]
-            if info.buffer and info.values:
-                found[str(each.sources[0])] = np.array(info.values).reshape(info.shape).astype(info.dtype)
+            constant = self.reference.tensors[str(each.targets[0])].constant
+            if constant is not None:
+                found[str(each.sources[0])] = constant
         return found
+
+    @cached_property
+    def built(self) -> Mapping[str, tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
+        """Name in the candidate to what a constant is made of there from the reference's, and to what it builds."""
+        theirs = {name: info.constant for name, info in self.reference.tensors.items()}
+        lazy = {name: LazyTensor.of(array) for name, array in theirs.items() if array is not None}
+        found = {}
+        for name, expression in self.table.outputs.items():
+            ours, sources = self.candidate.tensors[name].constant, self.table.sources_of(name)
+            if ours is not None and sources and all(source in lazy for source in sources):
+                one = Plan({name: expression}, {name: self.table.specs[name]})
+                found[name] = one.apply(lazy)[name].load(), ours
+        return found
+
+    @cached_property
+    def empty(self) -> tuple[str, ...]:
+        """Canonical names of the tensors that have no elements."""
+        return tuple(str(each.sources[0]) for each in self._reference_rules if 0 in self._canonical(each)[0].shape)
 
     def outward(self, role: Literal["reference", "candidate"]) -> Plan:
         """The plan from the canonical names to those of a side."""
@@ -116,7 +146,8 @@ class Contract:
         from_reference = plan(invert(self._reference_rules), specs(self.reference), tensors)
         if role == "reference":
             return from_reference
-        return plan(invert(self.rules), specs(self.candidate), specs(self.reference)).then(from_reference)
+        back = plan(invert(self.rules), specs(self.candidate), specs(self.reference))
+        return replace(back, outputs={**back.outputs, **self._further_names(back)}).then(from_reference)
 
     def specs(self, role: Literal["reference", "candidate"]) -> Mapping[str, TensorSpec]:
         """Names, shapes and kinds of a side's state dict."""
@@ -151,17 +182,22 @@ class Contract:
         """
         try:
             value = json.loads(Path(path).read_text(encoding="utf-8"))
+        except RecursionError:
+            raise FileError(path, "cannot be read as rules: nested too deeply") from None
         except (OSError, ValueError) as error:
             raise FileError(path, f"cannot be read as rules: {error}") from None
         if not isinstance(value, dict) or value.get("format") != _FORMAT:
             raise FileError(path, "holds no rules; `pit-align rules --pair FILE --save RULES.json` writes them")
         try:
-            sides = [decode(ModelDescription, value[name], name) for name in ("reference", "candidate")]
-            evidence = {row["target"] or row["sources"][0]: row.get("evidence", "") for row in value["rules"]}
-            return cls(sides[0], sides[1], tuple(_rules(value["rules"])), evidence)
+            reference, candidate = (_model(value.get(name), name) for name in ("reference", "candidate"))
+            rows = [_row(row, f"rules[{place}]") for place, row in enumerate(_list(value.get("rules"), "rules"))]
+            evidence = {row.target or row.sources[0]: row.evidence for row in rows}
+            return cls(reference, candidate, tuple(_rules(rows)), evidence)
         except FieldError as error:
             raise FileError(path, str(error)) from None
-        except (KeyError, TypeError, ValueError) as error:
+        except RecursionError:
+            raise FileError(path, "cannot be read as rules: nested too deeply") from None
+        except (PatternError, ValueError) as error:
             raise FileError(path, f"a rule is written wrongly: {error}") from None
 
     @cached_property
@@ -172,11 +208,19 @@ class Contract:
     def _parts(self) -> Mapping[str, Part]:
         return {part.name: part for unit in units_of(self.reference) for part in unit.parts.values()}
 
+    def _further_names(self, back: Plan) -> dict[str, Expression]:
+        """On the way back, what the table drops as another name of a tensor that it keeps: that very tensor."""
+        found = {}
+        for names in ties_of(self.reference).values():
+            kept = [name for name in names if name not in self.table.dropped]
+            if kept:
+                found.update({name: back.outputs[kept[0]] for name in names if name in self.table.dropped})
+        return found
+
     def _canonical(self, each: Rule) -> tuple[TensorSpec, Part]:
         part = self._parts[str(each.targets[0])]
         info = self.reference.tensors[part.name]
-        shape = part.shape if len(each.targets) == 1 else info.shape
-        return TensorSpec(shape, _kind(info, part.name)), part
+        return TensorSpec(part.shape, _kind(info, part.name)), part
 
 
 def specs(model: ModelDescription) -> dict[str, TensorSpec]:
@@ -206,19 +250,61 @@ def _canonical_rules(model: ModelDescription, dropped: set[str]) -> Iterator[Rul
             if model.tensors[tensor.name].same_as:
                 continue
             names = sorted(ties.get(tensor.name, [tensor.name]), key=lambda name: name in dropped)
-            op = tensor.op if len(names) == 1 else Tie(len(names))
+            op = tensor.op if len(names) == 1 else Tie(len(names), tensor.op)
             yield rule(unit.canonical(part), tuple(names), op)
 
 
-def _rules(rows: Iterable[Mapping[str, Any]]) -> Iterator[Rule]:
+@dataclass(frozen=True)
+class _Row:
+    """One row of a table, as `porting.render.table_json` writes it."""
+
+    target: str | None
+    sources: tuple[str, ...]
+    operations: tuple[str, ...]
+    evidence: str = ""
+
+
+def _list(value: object, where: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise FieldError(where, f"expected a list, found {type(value).__name__}")
+    return value
+
+
+def _row(value: object, where: str) -> _Row:
+    known = {field.name for field in fields(_Row)}
+    row = decode(_Row, {k: v for k, v in value.items() if k in known} if isinstance(value, dict) else value, where)
+    if not row.target and not row.sources:
+        raise FieldError(where, "neither a target nor a source")
+    if len(row.operations) > 1:
+        raise FieldError(where, f"{row.target} has several operations")
+    return row
+
+
+def _model(value: object, where: str) -> ModelDescription:
+    model = decode(ModelDescription, value, where)
+    if model.framework not in NAMES:
+        raise FieldError(f"{where}.framework", f"{model.framework!r} is not known; known: {', '.join(NAMES)}")
+    for place, module in enumerate(model.modules):
+        for name in module.tensors:
+            if name not in model.tensors:
+                raise FieldError(f"{where}.modules[{place}].tensors", f"there is no tensor {name!r}")
+    for name, info in model.tensors.items():
+        try:
+            _ = info.constant
+        except ValueError as error:
+            raise FieldError(f"{where}.tensors.{name}.values", str(error)) from None
+        if info.same_as and info.same_as not in model.tensors:
+            raise FieldError(f"{where}.tensors.{name}.same_as", f"there is no tensor {info.same_as!r}")
+    return model
+
+
+def _rules(rows: Iterable[_Row]) -> Iterator[Rule]:
     """The rules that rows of a table stand for; those that share their sources and operation are one."""
     together: dict[tuple[tuple[str, ...], str], list[str]] = defaultdict(list)
     for row in rows:
-        if len(row["operations"]) > 1:
-            raise ValueError(f"{row['target']} has several operations")
-        operation = row["operations"][0] if row["operations"] else ""
-        sources = tuple(row["sources"]) or (f"\0{row['target']}",)
-        together[sources, operation].extend([row["target"]] if row["target"] else [])
+        operation = row.operations[0] if row.operations else ""
+        sources = row.sources or (f"\0{row.target}",)
+        together[sources, operation].extend([row.target] if row.target else [])
     for (sources, operation), targets in together.items():
         own = () if sources[0].startswith("\0") else sources
         yield rule(own, tuple(targets), _op(operation))
@@ -230,6 +316,10 @@ def _op(operation: str) -> Op | None:
         return None
     if operation == "transpose":
         return Transpose()
+    first, joined, then = operation.partition(" and ")
+    if joined and then.startswith(("tie ", "untie ")):
+        tied = _op(then)
+        return replace(tied, op=_op(first)) if isinstance(tied, Tie | Untie) else None
     if what == "drop":
         return Drop(reason.strip())
     words, _, number = what.rpartition(" ")
@@ -237,7 +327,12 @@ def _op(operation: str) -> Op | None:
         return Fill(reason.strip(), int(number))
     if words in _OPS:
         return _OPS[words](int(number))
-    raise ValueError(f"{operation!r} is no operation; known: transpose, drop: REASON, fill with 0, split in N, join N")
+    words, *axes = what.split()
+    if words in _AXES:
+        return _AXES[words](tuple(map(int, axes)))
+    raise ValueError(
+        f"{operation!r} is no operation; known: transpose, drop: REASON, fill with 0, split in N, join N, squeeze AXIS"
+    )
 
 
 def bare(units: Iterable[Unit]) -> Iterator[Part]:

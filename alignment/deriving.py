@@ -9,10 +9,10 @@ from dataclasses import replace
 from alignment.contract import Contract, ties_of
 from alignment.description import ModelDescription
 from alignment.errors import AlignmentError
-from alignment.matching import Match, Matching, match_units
+from alignment.matching import Ambiguity, Match, Matching, match_units
 from alignment.units import COUNTER, Unit, units_of
 from porting.names import fold, nearest
-from porting.ops import Op, Tie
+from porting.ops import Op, Tie, between
 from porting.rules import Rule, drop, fill, rule
 
 _COUNTED = "counts batches, which takes no part in the function"
@@ -43,7 +43,7 @@ def derive(reference: ModelDescription, candidate: ModelDescription, given: Sequ
     theirs = _without(units_of(reference), _taken(given, reference.tensors, sources=True))
     ours = _without(units_of(candidate), _taken(given, candidate.tensors, sources=False))
     matching = match_units(theirs, ours)
-    derived = _Derived(reference, candidate, matching)
+    derived = _Derived(reference, candidate, matching, given)
     problems += derived.problems(theirs, ours)
     if problems:
         raise AlignmentError(
@@ -52,15 +52,22 @@ def derive(reference: ModelDescription, candidate: ModelDescription, given: Sequ
             [*problems, _REMEDY],
         )
     contract = Contract(reference, candidate, (*given, *derived.rules(theirs, ours)), derived.evidence)
-    _ = contract.table
+    try:
+        _ = contract.table
+    except AlignmentError as error:
+        raise AlignmentError(error.summary, [*error.details, _REMEDY]) from None
     return contract
 
 
 class _Derived:
     """Matched units as rules of tensors."""
 
-    def __init__(self, reference: ModelDescription, candidate: ModelDescription, matching: Matching) -> None:
+    def __init__(
+        self, reference: ModelDescription, candidate: ModelDescription, matching: Matching, given: Iterable[Rule]
+    ) -> None:
         self._reference, self._candidate, self._matching = reference, candidate, matching
+        self._given = _taken(given, reference.tensors, sources=True)
+        self._taken = _taken(given, candidate.tensors, sources=False)
         self._ties, self._their_ties = ties_of(candidate), ties_of(reference)
         self.evidence: dict[str, str] = {}
         self._pairs = {source: target for match in matching.matches for source, target, _ in _tensors(match)}
@@ -70,12 +77,13 @@ class _Derived:
         done: set[str] = set()
         for match in self._matching.matches:
             for source, target, op in _tensors(match):
-                alone = [name for name in self._tied(target) if name not in self._pairs.values()]
+                there = {*self._pairs.values(), *self._taken}
+                alone = [name for name in self._tied(target) if name not in there]
                 self.evidence |= dict.fromkeys((target, *alone), match.evidence)
-                yield rule(source, (target, *alone), Tie(1 + len(alone)) if alone else op)
+                yield rule(source, (target, *alone), Tie(1 + len(alone), op) if alone else op)
                 done |= {source, target, *alone}
-        for unit, part in _parts(self._matching.reference_only):
-            name = unit.parts[part].name
+        left = [unit.parts[part].name for unit, part in _parts(self._matching.reference_only)]
+        for name in (*left, *self._aliases):
             yield drop(name, f"the same tensor as {self._kept(name)}")
         yield from (drop(name, _COUNTED, 0) for name in _counters(theirs) if name not in done)
         for name in _counters(ours):
@@ -89,10 +97,13 @@ class _Derived:
         left = [each for each in _parts(self._matching.reference_only) if not self._kept(each[0].parts[each[1]].name)]
         right = [each for each in _parts(self._matching.candidate_only) if each[0].parts[each[1]].name not in tied]
         found = [*_unmatched("reference", left, right, ours), *_unmatched("candidate", right, left, theirs)]
-        for several, others in self._matching.ambiguous:
-            names = f"{_listed(several)} of the reference with {_listed(others)} of the candidate"
-            found.append(f"several equally good ways: {names}, all {_form(several[0])}")
-        return found + self._torn()
+        return [*found, *map(_several, self._matching.ambiguous), *self._torn()]
+
+    @property
+    def _aliases(self) -> list[str]:
+        """Further names of tensors of the reference, under paths of modules that are another module as well."""
+        listed = {name for module in self._reference.modules for name in module.tensors}
+        return [name for name in self._reference.tensors if name not in listed | self._given and self._kept(name)]
 
     def _torn(self) -> list[str]:
         """What is one tensor on one side and two on the other."""
@@ -123,7 +134,7 @@ def _tensors(match: Match) -> Iterator[tuple[str, str, Op | None]]:
     for part, source in match.reference.parts.items():
         target = match.candidate.parts.get(part)
         if target is not None:
-            yield source.name, target.name, _between(source.op, target.op)
+            yield source.name, target.name, _between(source.op, target.op) or between(source.shape, target.shape)
 
 
 def _between(source: Op | None, target: Op | None) -> Op | None:
@@ -185,6 +196,28 @@ def _unmatched(
             close = nearest(folded, same) or same[:1] or nearest(folded, free) or nearest(folded, everything)
             hint = f"; nearest in the {other_side}: {close[0]} {everything[close[0]]}" if close else ""
             yield f"only in the {side}: {folded} {shape}, {_of(kind)}{hint}"
+
+
+def _several(doubt: Ambiguity) -> str:
+    """A line for units that could be matched in several ways, with the rule to give where names contradict the rest."""
+    names = f"{_listed(doubt.reference)} of the reference with {_listed(doubt.candidate)} of the candidate"
+    line = f"several equally good ways: {names}, all {_form(doubt.reference[0])}"
+    if doubt.found is None or doubt.named is None:
+        return line
+    evidence = "order of execution" if doubt.found.evidence == "order" else doubt.found.evidence
+    unit, other, named = doubt.found.reference.path, doubt.found.candidate.path, doubt.named.candidate.path
+    ways = f"{unit} is {other} by {evidence}, {named} by its name"
+    return f"{line}; {ways}; if the name is right: {_rules_of(doubt.named)}; else: {_rules_of(doubt.found)}"
+
+
+def _rules_of(match: Match) -> str:
+    """The rules of two matched units as a user writes them."""
+    words = {"transpose": ", Transpose()"}
+    return ", ".join(
+        f"rule({source!r}, {target!r}{words.get(str(op), '')})"
+        for source, target, op in _tensors(match)
+        if source.rpartition(".")[2] != COUNTER
+    )
 
 
 def _of(kind: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,9 +18,10 @@ from typing import Any
 import numpy as np
 
 from alignment import backends
-from alignment.backends.base import Array, Backend, Runtime, Tap
+from alignment.backends.base import Array, Backend, Runtime, Tap, Taps
 from alignment.contract import bare
-from alignment.description import TRACED_BATCH, ModelDescription, ModuleInfo, TensorInfo
+from alignment.dataflow import successors
+from alignment.description import FEWER, TRACED_BATCH, ModelDescription, ModuleInfo, TensorInfo, pack
 from alignment.fields import decode, encode
 from alignment.inputs import random_inputs
 from alignment.pair import Origin, Pair, Role, locate
@@ -64,6 +66,28 @@ def describe(pair: Pair, role: Role, backend: Backend) -> ModelDescription:
         name: TensorInfo(array.shape, array.dtype.name, name in buffers, tied.get(name, ""))
         for name, array in state.items()
     }
+    _randomise(backend, state, buffers)
+    batch = random_inputs(pair.input_shape, TRACED_BATCH, pair.tokens, seed=0)
+    modules, logits = _traced(backend, taps, batch)
+    found = ModelDescription(
+        framework=pair.side(role).framework,
+        modules=modules,
+        tensors=tensors,
+        output=logits.shape,
+        fewer=backend.forward(batch[:FEWER], None).logits.shape,
+        gives=logits.dtype.name,
+        zeros=not logits.any(),
+        function=bool(pair.side(role).function),
+    )
+    constants = [part.name for part in bare(units_of(found)) if part.buffer]
+    values = {name: replace(tensors[name], values=pack(state[name])) for name in constants}
+    found = replace(found, tensors={**tensors, **values})
+    after = successors(taps, lambda: backend.forward(batch[:FEWER], None), _forms(found))
+    return replace(found, modules=tuple(replace(each, after=after.get(each.path, ())) for each in modules))
+
+
+def _traced(backend: Backend, taps: Taps, batch: Array) -> tuple[tuple[ModuleInfo, ...], Array]:
+    """The modules, with when each is first called, what it is given then and what it gives; and the model's output."""
     calls: dict[str, int] = {}
     seen: dict[tuple[str, str], str] = {}
 
@@ -73,9 +97,8 @@ def describe(pair: Pair, role: Role, backend: Backend) -> ModelDescription:
             digest = hashlib.blake2b(array.tobytes(), digest_size=12).hexdigest()
             seen.setdefault((tap.path, tap.what), digest)
 
-    _randomise(backend, state, buffers)
     with taps.watch(visit):
-        outputs = backend.forward(random_inputs(pair.input_shape, TRACED_BATCH, pair.tokens, seed=0), None)
+        logits = backend.forward(batch, None).logits
     modules = tuple(
         ModuleInfo(
             *(path, each.kind, each.bases, each.parameters, calls.get(path)),
@@ -84,15 +107,23 @@ def describe(pair: Pair, role: Role, backend: Backend) -> ModelDescription:
         )
         for path, each in taps.modules.items()
     )
-    found = ModelDescription(pair.side(role).framework, modules, tensors, outputs.logits.shape)
-    constants = [part.name for part in bare(units_of(found)) if part.buffer]
-    values = {name: replace(tensors[name], values=tuple(state[name].reshape(-1).tolist())) for name in constants}
-    return replace(found, tensors={**tensors, **values})
+    return modules, logits
+
+
+def _forms(model: ModelDescription) -> list[list[str]]:
+    """Paths of the modules that hold tensors of the same kind and shapes, in the order in which they are called."""
+    given = {module.path: module.call for module in model.modules if module.given and module.call is not None}
+    found: dict[object, list[str]] = defaultdict(list)
+    for unit in units_of(model):
+        if unit.module in given and unit.module not in found[unit.signature]:
+            found[unit.signature].append(unit.module)
+    ordered = [sorted(paths, key=lambda path: given[path]) for paths in found.values()]
+    return [list(paths) for paths in dict.fromkeys(map(tuple, ordered))]
 
 
 def _randomise(backend: Backend, state: Mapping[str, Array], buffers: frozenset[str]) -> None:
     generator = np.random.default_rng(0)
-    parameters = {name: array for name, array in state.items() if name not in buffers}
+    parameters = {name: array for name, array in state.items() if name not in buffers and array.dtype.kind not in "biu"}
     drawn = {name: array + 0.1 * generator.standard_normal(array.shape) for name, array in parameters.items()}
     backend.set_state({name: array.astype(np.float32) for name, array in drawn.items()})
 
@@ -107,6 +138,7 @@ def main(arguments: list[str]) -> int:
         backend = backends.create(side.framework, Runtime(threads=question.threads))
         backend.use("float32")
         build_model(backend, side)
+        backend.use("float32")
         answer = json.dumps(encode(describe(pair, question.role, backend)))
         Path(question.answer).write_text(answer, encoding="utf-8")
 

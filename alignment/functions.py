@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-
-import numpy as np
 
 from alignment.backends.base import Array, Backend, Outputs, Tap, Taps
 from alignment.inputs import Inputs
@@ -39,8 +37,3 @@ def loss_gradient(backend: Backend, taps: Taps, inputs: Inputs, logits: Array) -
     with taps.watch(visit, {("", 0): [logits]}):
         loss = backend.backward(inputs.images, inputs.soft_targets)
     return loss, found[0] if found else None
-
-
-def arrays_of(quantities: Iterator[Quantity]) -> Mapping[str, Array]:
-    """The arrays of quantities by key."""
-    return {quantity.key: np.asarray(quantity.array) for quantity in quantities}

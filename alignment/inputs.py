@@ -207,10 +207,10 @@ def read_images(
 
 
 def perturb(array: Array, generator: np.random.Generator) -> Array:
-    """A copy with every number moved to one of its two neighbours in float32, at random; zeros stay."""
+    """A copy with every number moved to one of its two neighbours in float32, at random; zeros and infinities stay."""
     flat = np.array(array, np.float32).reshape(-1)
     steps = generator.integers(0, 2, flat.size, dtype=np.int8).astype(np.int32) * 2 - 1
-    steps *= flat != 0
+    steps *= (flat != 0) & np.isfinite(flat)
     flat.view(np.int32)[...] += steps
     return flat.reshape(array.shape)
 

@@ -1,10 +1,10 @@
 """Which unit of a candidate stands for which of the reference: by kind and shape, then by name and order of execution.
 
 Only units of one kind with the same parts and shapes can stand for each other. Where several could, the evidence is
-asked in turn: names that agree on both sides; what the units are next to; the order in which they are called; and for
-units that no order can tell apart, since they are given the same input (a query, a key and a value) or are called at
-once, how much their names have in common. Where that leaves two choices that are equally good, nothing is guessed: it
-is listed.
+asked in turn: names that agree on both sides; what the units are next to; the order in which they are called, where
+one is given what is made of the other's output; and for units that no order can tell apart, since they are branches
+side by side (a query, a key and a value), how much their names have in common. Where that leaves two choices that are
+equally good, or names say something else than neighbours and order do, nothing is guessed: it is listed.
 """
 
 from __future__ import annotations
@@ -16,13 +16,17 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeAlias
 
+from alignment.naming import agree, best_of_both, similarity, surest, words_of
 from alignment.neighbours import labels_of
 from alignment.units import BARE, COUNTER, Unit
 from porting.names import without_indices
+from porting.ops import between
 
 Group: TypeAlias = "list[tuple[str, Unit]]"
 """Units, each with its path without what all paths of its side have in front."""
 Distinction: TypeAlias = "Callable[[tuple[str, Unit]], str]"
+_ENOUGH = 0.5
+"""What two names must have in common to contradict other evidence."""
 
 
 @dataclass(frozen=True)
@@ -40,19 +44,36 @@ class Match:
     evidence: str
 
 
+@dataclass(frozen=True)
+class Ambiguity:
+    """Units that could be paired in several ways that are equally good.
+
+    Attributes:
+        reference: The reference's.
+        candidate: The candidate's.
+        found: How one of them would be paired by other evidence than its name, where that is in doubt.
+        named: The same one, paired by its name.
+    """
+
+    reference: Sequence[Unit]
+    candidate: Sequence[Unit]
+    found: Match | None = None
+    named: Match | None = None
+
+
 @dataclass
 class Matching:
     """What was matched, and what was not.
 
     Attributes:
         matches: The pairs.
-        ambiguous: Lists of units, the reference's and the candidate's, that could be paired in several ways.
+        ambiguous: What could be paired in several ways.
         reference_only: Units of the reference that nothing in the candidate can stand for.
         candidate_only: The other way round.
     """
 
     matches: list[Match] = field(default_factory=list)
-    ambiguous: list[tuple[list[Unit], list[Unit]]] = field(default_factory=list)
+    ambiguous: list[Ambiguity] = field(default_factory=list)
     reference_only: list[Unit] = field(default_factory=list)
     candidate_only: list[Unit] = field(default_factory=list)
 
@@ -69,7 +90,10 @@ def match_units(reference: Sequence[Unit], candidate: Sequence[Unit]) -> Matchin
     around = _around(reference, candidate)
     left: tuple[Group, Group] = ([], [])
     for signature in dict.fromkeys((*theirs, *ours)):
+        first = len(found.matches)
         rest = _match_group(theirs[signature], ours[signature], around, found)
+        paths = {id(unit): path for path, unit in (*theirs[signature], *ours[signature])}
+        found.matches[first:] = _undoubted(found.matches[first:], paths, found)
         left[0].extend(rest[0])
         left[1].extend(rest[1])
     _match_tensors(*left, found)
@@ -97,7 +121,7 @@ def _match_group(
         same = theirs[0][0] == ours[0][0]
         found.matches.append(Match(theirs[0][1], ours[0][1], "name" if same else only))
         return [], []
-    if len(theirs) != len(ours) or {path for path, _ in theirs} == {path for path, _ in ours}:
+    if len(theirs) != len(ours) or _same_names(theirs, ours):
         return _match_equal_names(theirs, ours, found)
     for distinction in (_by_words, *around, _by_last_word):
         classes = Counter(map(distinction, theirs))
@@ -111,6 +135,13 @@ def _match_group(
     return [], []
 
 
+def _same_names(theirs: Group, ours: Group) -> bool:
+    """Whether both sides have the same names; what is but a number, without what all have in front, is none."""
+    if {unit.path for _, unit in theirs} == {unit.path for _, unit in ours}:
+        return True
+    return {path for path, _ in theirs} == {path for path, _ in ours} and all(words_of(path) for path, _ in theirs)
+
+
 def _match_equal_names(theirs: Group, ours: Group, found: Matching) -> tuple[Group, Group]:
     """Match what has the same name; where both sides have others left, nothing says which have no counterpart."""
     named = dict(ours)
@@ -119,18 +150,15 @@ def _match_equal_names(theirs: Group, ours: Group, found: Matching) -> tuple[Gro
             found.matches.append(Match(unit, named[path], "name"))
     rest = [each for each in theirs if each[0] not in named], [each for each in ours if each[0] not in dict(theirs)]
     if all(rest):
-        found.ambiguous.append(([unit for _, unit in rest[0]], [unit for _, unit in rest[1]]))
+        found.ambiguous.append(Ambiguity(_units(rest[0]), _units(rest[1])))
         return [], []
     return rest
 
 
 def _match_ordered(theirs: Group, ours: Group, found: Matching) -> None:
     """Match as many units on one side as on the other, by the order in which they are called."""
-    if any(unit.call is None for _, unit in (*theirs, *ours)):
-        _match_similar(theirs, ours, found)
-        return
     theirs, ours = (sorted(side, key=lambda each: each[1].call or 0) for side in (theirs, ours))
-    for places in _indistinct([unit for _, unit in theirs], [unit for _, unit in ours]):
+    for places in _indistinct(_units(theirs), _units(ours)):
         if len(places) == 1:
             found.matches.append(Match(theirs[places[0]][1], ours[places[0]][1], "order"))
         else:
@@ -141,12 +169,11 @@ def _indistinct(theirs: Sequence[Unit], ours: Sequence[Unit]) -> list[list[int]]
     """Places in the order, those together that it says nothing about on one side or the other."""
     group = list(range(len(theirs)))
     for units in (theirs, ours):
-        first: dict[object, int] = {}
         for place, unit in enumerate(units):
-            for token in (("call", unit.call), ("given", unit.given) if unit.given else ("place", place)):
-                other = first.setdefault(token, place)
-                old, new = group[place], group[other]
-                group = [new if each == old else each for each in group]
+            for earlier in range(place):
+                if units[earlier].module not in unit.after and group[earlier] != group[place]:
+                    old, new = group[place], group[earlier]
+                    group = [new if each == old else each for each in group]
     together: dict[int, list[int]] = defaultdict(list)
     for place, each in enumerate(group):
         together[each].append(place)
@@ -154,35 +181,60 @@ def _indistinct(theirs: Sequence[Unit], ours: Sequence[Unit]) -> list[list[int]]
 
 
 def _match_similar(theirs: Group, ours: Group, found: Matching) -> None:
-    """Match each unit with the one whose name has more in common with its own than any other's, both ways."""
-    pairs: list[Match] = []
-    while theirs:
-        scores = [[similarity(path, other) for other, _ in ours] for path, _ in theirs]
-        best = [(row, _only_best(scores[row])) for row in range(len(theirs))]
-        sure = [(a, b) for a, b in best if b is not None and _only_best([line[b] for line in scores]) == a]
-        if not sure and len(theirs) == 1 and pairs:
-            sure = [(0, 0)]
-        if not sure:
-            found.ambiguous.append(([unit for _, unit in theirs], [unit for _, unit in ours]))
-            break
-        pairs += [Match(theirs[a][1], ours[b][1], "similar name") for a, b in sure]
-        theirs = [each for place, each in enumerate(theirs) if place not in {a for a, _ in sure}]
-        ours = [each for place, each in enumerate(ours) if place not in {b for _, b in sure}]
-    found.matches += pairs
+    """Match units that no order tells apart: first by the words of their names, then those that share all words."""
+    sides = [_by_name(side) for side in (theirs, ours)]
+    if len(sides[0]) == len(sides[1]) == 1:
+        _match_numbered(theirs, ours, found)
+        return
+    for name, other in best_of_both(sides[0], sides[1]):
+        alike, others = sides[0].pop(name), sides[1].pop(other)
+        if len(alike) == len(others) == 1:
+            found.matches.append(Match(alike[0][1], others[0][1], "similar name"))
+        elif len(alike) == len(others):
+            _match_ordered(alike, others, found)
+        else:
+            sides[0][name], sides[1][other] = alike, others
+    rest = [[each for units in side.values() for each in units] for side in sides]
+    if rest[0]:
+        found.ambiguous.append(Ambiguity(_units(rest[0]), _units(rest[1])))
 
 
-def _only_best(scores: Sequence[float]) -> int | None:
-    """The place of the largest score; None where it is zero, or where another is as large."""
-    largest = max(scores)
-    places = [place for place, score in enumerate(scores) if score > largest - 1e-9]
-    return places[0] if largest > 0 and len(places) == 1 else None
+def _match_numbered(theirs: Group, ours: Group, found: Matching) -> None:
+    """Match units that share all words of their names by the numbers in them, if the words agree on both sides."""
+    numbers = [{_numbers(path): unit for path, unit in side} for side in (theirs, ours)]
+    unique = len(numbers[0]) == len(theirs) and numbers[0].keys() == numbers[1].keys()
+    if unique and agree(theirs[0][0], ours[0][0]):
+        found.matches += [Match(unit, numbers[1][each], "similar name") for each, unit in numbers[0].items()]
+    else:
+        found.ambiguous.append(Ambiguity(_units(theirs), _units(ours)))
+
+
+def _undoubted(matches: Sequence[Match], paths: Mapping[int, str], found: Matching) -> Sequence[Match]:
+    """The matches that names do not contradict, among those of units that could all stand for each other."""
+    theirs = [words_of(paths[id(match.reference)]) for match in matches]
+    ours = [words_of(paths[id(match.candidate)]) for match in matches]
+    said = {name: other for name, other in surest(theirs, ours) if similarity(name, other) >= _ENOUGH}
+    sayers = {other: name for name, other in said.items()}
+    wrong = [
+        place
+        for place, match in enumerate(matches)
+        if match.evidence in ("order", "neighbours") and said.get(theirs[place], ours[place]) != ours[place]
+    ]
+    if not wrong:
+        return matches
+    doubtful = [p for p in range(len(matches)) if p in wrong or sayers.get(ours[p], theirs[p]) != theirs[p]]
+    one = matches[wrong[0]]
+    named = next(match.candidate for p, match in enumerate(matches) if ours[p] == said[theirs[wrong[0]]])
+    units = [matches[p].reference for p in doubtful], [matches[p].candidate for p in doubtful]
+    found.ambiguous.append(Ambiguity(*units, one, Match(one.reference, named, "name")))
+    return [match for p, match in enumerate(matches) if p not in doubtful]
 
 
 def _match_tensors(theirs: Group, ours: Group, found: Matching) -> None:
     """Match what is left tensor by tensor, by equal names: a norm written by hand and the framework's own."""
     named = {name: (unit, part) for path, unit in ours for part in unit.parts for name in _names(path, unit, part)}
     used: tuple[set[str], set[str]] = (set(), set())
-    for unit, twin_unit in _same_weights(theirs, ours):
+    for unit, twin_unit in (*_same_weights(theirs, ours), *_same_but_for_ones(theirs, ours)):
         for part in unit.parts.keys() & twin_unit.parts.keys():
             found.matches.append(Match(_alone(unit, part), _alone(twin_unit, part), "only one"))
             used[0].add(unit.parts[part].name)
@@ -210,6 +262,21 @@ def _same_weights(theirs: Group, ours: Group) -> Iterator[tuple[Unit, Unit]]:
             yield units[0], others[0]
 
 
+def _same_but_for_ones(theirs: Group, ours: Group) -> Iterator[tuple[Unit, Unit]]:
+    """Bare tensors that are the only ones left of their lengths, axes of length one not counted."""
+    sides = []
+    for side in (theirs, ours):
+        found: dict[tuple[int, ...], list[Unit]] = defaultdict(list)
+        for unit in _units(side):
+            if unit.kind == BARE:
+                found[tuple(length for length in unit.parts[""].shape if length != 1)].append(unit)
+        sides.append(found)
+    for lengths, units in sides[0].items():
+        others = sides[1].get(lengths, [])
+        if len(units) == len(others) == 1 and between(units[0].parts[""].shape, others[0].parts[""].shape):
+            yield units[0], others[0]
+
+
 def _by_weight(units: Sequence[Unit]) -> dict[object, list[Unit]]:
     found: dict[object, list[Unit]] = defaultdict(list)
     for unit in units:
@@ -220,8 +287,10 @@ def _by_weight(units: Sequence[Unit]) -> dict[object, list[Unit]]:
 
 def _stored_alike(unit: Unit, part: str, other: Unit, other_part: str) -> bool:
     """Whether two tensors can be the same: a matrix in modules of one kind only, else nothing says how it is stored."""
-    shape = unit.parts[part].shape
-    return shape == other.parts[other_part].shape and (len(shape) != 2 or unit.kind == other.kind)
+    shape, other_shape = unit.parts[part].shape, other.parts[other_part].shape
+    if unit.kind == other.kind == BARE and between(shape, other_shape):
+        return True
+    return shape == other_shape and (len(shape) != 2 or unit.kind == other.kind)
 
 
 def _without(units: Sequence[Unit], names: Collection[str]) -> Iterator[Unit]:
@@ -233,28 +302,6 @@ def _without(units: Sequence[Unit], names: Collection[str]) -> Iterator[Unit]:
 
 def _alone(unit: Unit, part: str) -> Unit:
     return Unit(unit.canonical(part), BARE, {"": unit.parts[part]})
-
-
-def similarity(one: str, other: str) -> float:
-    """How much two paths have in common, 0 to 1: words and numbers, or the beginning of a word."""
-    words, others = _words(one), _words(other)
-    if not words or not others:
-        return 0.0
-    score = sum(max(_alike(a, b) for b in others) for a in words) + sum(
-        max(_alike(a, b) for a in words) for b in others
-    )
-    return score / (len(words) + len(others))
-
-
-def _alike(one: str, other: str) -> float:
-    if one == other:
-        return 1.0
-    begins = one.startswith(other) or other.startswith(one)
-    return 0.5 if begins and not one.isdigit() and not other.isdigit() else 0.0
-
-
-def _words(path: str) -> list[str]:
-    return [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+|\d+", path)]
 
 
 def _stripped(units: Sequence[Unit]) -> Group:
@@ -271,6 +318,22 @@ def _by_signature(units: Group) -> dict[object, Group]:
     for path, unit in units:
         found[unit.signature].append((path, unit))
     return found
+
+
+def _by_name(units: Group) -> dict[str, Group]:
+    """Units by the words of their names, numbers left out."""
+    found: dict[str, Group] = defaultdict(list)
+    for path, unit in units:
+        found[words_of(path)].append((path, unit))
+    return found
+
+
+def _numbers(path: str) -> tuple[str, ...]:
+    return tuple(re.findall(r"\d+", path))
+
+
+def _units(group: Group) -> list[Unit]:
+    return [unit for _, unit in group]
 
 
 def _by_words(each: tuple[str, Unit]) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -210,6 +211,8 @@ def locate(origin: Origin) -> Pair:
         AlignmentError: There is no such file or name, or it is no `Pair`.
     """
     found = targets.resolve(origin.target)
+    if callable(found):
+        _check_arguments(found, origin)
     pair = found(**origin.arguments) if callable(found) else found
     if not isinstance(pair, Pair):
         raise AlignmentError(f"{origin.target} is a {type(pair).__name__}, expected an alignment.pair.Pair")
@@ -217,6 +220,19 @@ def locate(origin: Origin) -> Pair:
     if targets.is_file(place):
         pair = _anchored(pair, Path(place).parent)
     return replace(pair, origin=origin)
+
+
+def _check_arguments(function: Callable[..., Any], origin: Origin) -> None:
+    """Refuse a function that cannot be called with the arguments that there are."""
+    try:
+        inspect.signature(function).bind(**origin.arguments)
+    except TypeError as error:
+        raise AlignmentError(
+            f"{origin.target} is a function that cannot be called so: {error}; expected a Pair, or a function without "
+            "arguments that returns one"
+        ) from None
+    except ValueError:  # a builtin that does not say what it takes
+        return
 
 
 def _anchored(pair: Pair, folder: Path) -> Pair:

@@ -15,6 +15,7 @@ import numpy as np
 from alignment import inputs as batches
 from alignment.backends import FRAMEWORKS
 from alignment.comparison import compare_paths
+from alignment.constants import remarks
 from alignment.errors import AlignmentError, FileError, NothingComparedError
 from alignment.findings import DIAGNOSIS_FILE
 from alignment.inputs import Inputs
@@ -195,6 +196,9 @@ def launch_of(
         raise AlignmentError(f"the {framework} side runs in {known} only: leave out --dtype {settings.dtypes[0]}")
     if dtypes != list(settings.dtypes):
         notes.append(f"the {framework} side runs in {', '.join(dtypes)} only, and is held against the other's float64")
+    drawn = not (settings.weights or settings.candidate_weights or pair.weights)
+    if pair.contract is not None:
+        notes += remarks(pair.contract, of_file=not drawn)
     request = Request(
         target=pair.origin.target,
         arguments=pair.origin.arguments,
@@ -209,6 +213,7 @@ def launch_of(
         seed=settings.seed,
         perturbations=settings.perturbations,
         weights="" if weights.empty else str(weights.path),
+        drawn=drawn,
         weights_digest=weights.digest,
         inputs=str(folder / "inputs.safetensors"),
         inputs_digest=batch.digest,
@@ -241,6 +246,8 @@ def _applicable(pair: Pair, steps: Sequence[str]) -> tuple[list[str], list[str]]
         raise NothingComparedError(f"nothing to compare: {'; '.join(notes)}")
     if pair.contract is not None and pair.contract.table.outputs:
         notes.append(f"weights mapped by workers/{CONTRACT_FILE}: {pair.contract.summary}")
+    if pair.contract is not None and pair.contract.reference.zeros:
+        notes.append("the reference gives nothing but zeros for random inputs, so that agreement says little")
     if counters := pair.architecture.counters:
         kind = counters[0].rpartition(".")[2]
         notes.append(

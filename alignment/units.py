@@ -7,7 +7,7 @@ is decided by the class of the module that holds it, never by its shape.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -45,7 +45,7 @@ _PARTS: Mapping[str, tuple[str, ...]] = {
     "BatchNorm": ("weight", "bias", *_STATISTICS),
     "InstanceNorm": ("weight", "bias", *_STATISTICS),
 }
-_NAMES: Mapping[str, Mapping[str, str]] = {
+NAMES: Mapping[str, Mapping[str, str]] = {
     "torch": {},
     "paddle": {"_mean": "running_mean", "_variance": "running_var", "scale": "weight", "_weight": "weight"},
     "mindspore": {
@@ -59,6 +59,7 @@ _NAMES: Mapping[str, Mapping[str, str]] = {
 """Framework to its own names of the parts, where they are not PyTorch's."""
 _OPS: Mapping[tuple[str, str, str], Op] = {("paddle", "Linear", "weight"): Transpose()}
 """Framework, kind and part to what takes the common form to the framework's."""
+_NOTHING: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,8 @@ class Unit:
         call: When the module is first called; None where that is not known.
         given: Digest of what it is first called with; empty where that is not known.
         gave: Digest of what it gives then.
+        module: Path of the module that holds its tensors.
+        after: Paths of modules of the same form, of whose output the module's input is made.
     """
 
     path: str
@@ -97,6 +100,8 @@ class Unit:
     call: int | None = None
     given: str = ""
     gave: str = ""
+    module: str = ""
+    after: frozenset[str] = frozenset()
 
     @cached_property
     def signature(self) -> tuple[str, tuple[tuple[str, Shape], ...]]:
@@ -121,22 +126,31 @@ def kind_of(module: ModuleInfo) -> str:
 
 def units_of(model: ModelDescription) -> tuple[Unit, ...]:
     """The units of a model, in the order of its modules; of tensors with several names each name is a part."""
-    return tuple(unit for module in model.modules for unit in _units(model, module))
+    after = _after(model.modules)
+    return tuple(unit for module in model.modules for unit in _units(model, module, after.get(module.path, _NOTHING)))
 
 
-def _units(model: ModelDescription, module: ModuleInfo) -> Iterator[Unit]:
+def _after(modules: Sequence[ModuleInfo]) -> dict[str, frozenset[str]]:
+    """Path to all paths of which the input of a module is made, near ones and far ones."""
+    found: dict[str, frozenset[str]] = {}
+    for module in sorted(modules, key=lambda each: -1 if each.call is None else each.call):
+        found[module.path] = frozenset(module.after).union(*(found.get(path, _NOTHING) for path in module.after))
+    return found
+
+
+def _units(model: ModelDescription, module: ModuleInfo, after: frozenset[str]) -> Iterator[Unit]:
     kind = kind_of(module)
     parts: dict[str, Part] = {}
     for name in module.tensors:
         info = model.tensors[name]
         own = name.rpartition(".")[2]
-        part = _NAMES[model.framework].get(own, own) if kind else own
+        part = NAMES[model.framework].get(own, own) if kind else own
         if part in _PARTS.get(kind, ()):
             op = _OPS.get((model.framework, kind, part))
             shape = op.inverse.shapes(info.shape)[0] if op and op.inverse else info.shape
             parts[part] = Part(name, shape, op, info.buffer or part in _STATISTICS)
         else:
             bare = {"": Part(name, info.shape, None, info.buffer)}
-            yield Unit(name, BARE, bare, module.call)
+            yield Unit(name, BARE, bare, module.call, module=module.path, after=after)
     if parts:
-        yield Unit(module.path, kind, parts, module.call, module.given, module.gave)
+        yield Unit(module.path, kind, parts, module.call, module.given, module.gave, module.path, after)

@@ -30,7 +30,7 @@ from alignment.recording import Manifest, Recorder
 from alignment.steps import STEPS, Trial
 from porting.errors import PortingError
 
-PROTOCOL = 2
+PROTOCOL = 3
 _NOISY_KINDS = ("output", "gradient", "loss")
 
 
@@ -52,6 +52,7 @@ class Request:
         seed: What the run is seeded with.
         perturbations: How many times the float32 steps are repeated with inputs and weights one ulp off; 0 for none.
         weights: The side's weight file; empty where it has no weights.
+        drawn: Whether the weights are drawn, so that a file which somebody ships says nothing of the constants.
         weights_digest: Digest of the canonical weights.
         inputs: The batch, as `Inputs.write` wrote it.
         inputs_digest: The digest that the batch must have.
@@ -74,6 +75,7 @@ class Request:
     seed: int
     perturbations: int
     weights: str
+    drawn: bool
     weights_digest: str
     inputs: str
     inputs_digest: str
@@ -112,6 +114,7 @@ class Job:
         backend: The framework, its model built and loaded.
         inputs: The batch, float32.
         weights: The state dict.
+        built: Those of its constants that the model was built with, where the weights are drawn.
     """
 
     request: Request
@@ -119,11 +122,13 @@ class Job:
     backend: Backend
     inputs: Inputs
     weights: Mapping[str, Array]
+    built: Mapping[str, Array] = field(default_factory=dict)
 
     def trial(self, dtype: str) -> Trial:
         """The model and its inputs in a precision that the backend uses already."""
         record = dtype == self.request.dtypes[0]
-        return Trial(self.backend, self.pair, self.request.role, self.inputs.cast(dtype), self.weights, record)
+        inputs = self.inputs.cast(dtype)
+        return Trial(self.backend, self.pair, self.request.role, inputs, self.weights, record, self.built)
 
     def perturbed(self, number: int) -> Trial:
         """The float32 trial with inputs and weights moved by one unit in the last place."""
@@ -189,9 +194,12 @@ def prepare(request: Request) -> Job:
     backend = backends.create(side.framework, runtime)
     backend.use("float32")
     build_model(backend, side)
+    backend.use("float32")  # a model may be built in another precision
+    drawn = request.drawn and pair.contract is not None and bool(pair.contract.constants)
+    built = backend.state() if drawn else {}
     if request.weights:
         backend.load(Path(request.weights))
-    return Job(request, pair, backend, inputs, backend.state())
+    return Job(request, pair, backend, inputs, backend.state(), built)
 
 
 def build_model(backend: Backend, side: Side) -> None:

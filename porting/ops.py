@@ -132,43 +132,55 @@ class Concat(Op):
 
 @dataclass(frozen=True)
 class Tie(Op):
-    """One tensor under several names, as where a head shares the weight of an embedding."""
+    """One tensor under several names, as where a head shares the weight of an embedding.
+
+    Args:
+        outputs: How many names.
+        op: What happens to the tensor before; None passes it as it is.
+    """
 
     outputs: int
+    op: Op | None = None
 
     @property
     def inverse(self) -> Untie:
         """The first of them."""
-        return Untie(self.outputs)
+        return Untie(self.outputs, self.op.inverse if self.op else None)
 
     def shapes(self, *shapes: Shape) -> tuple[Shape, ...]:
         """The shape, as often as there are names."""
-        return shapes * self.outputs
+        return (self.op.shapes(*shapes) if self.op else shapes) * self.outputs
 
     def apply(self, *arrays: Array) -> tuple[Array, ...]:
-        """The array itself, as often as there are names."""
-        return arrays * self.outputs
+        """The array, as often as there are names."""
+        return (self.op.apply(*arrays) if self.op else arrays) * self.outputs
 
     def __str__(self) -> str:
-        return f"tie {self.outputs}"
+        return f"{self.op} and tie {self.outputs}" if self.op else f"tie {self.outputs}"
 
 
 @dataclass(frozen=True)
 class Untie(Op):
-    """Several names of one tensor."""
+    """Several names of one tensor.
+
+    Args:
+        inputs: How many names.
+        op: What happens to the tensor afterwards; None passes it as it is.
+    """
 
     inputs: int
+    op: Op | None = None
 
     @property
     def inverse(self) -> Tie:
         """The tensor under all names."""
-        return Tie(self.inputs)
+        return Tie(self.inputs, self.op.inverse if self.op else None)
 
     def shapes(self, *shapes: Shape) -> tuple[Shape, ...]:
         """The one shape that all have."""
         if len(set(shapes)) != 1:
             raise ShapeMismatchError(f"tied tensors have one shape, these have {', '.join(map(str, shapes))}")
-        return shapes[:1]
+        return self.op.shapes(shapes[0]) if self.op else shapes[:1]
 
     def apply(self, *arrays: Array) -> tuple[Array, ...]:
         """The first.
@@ -180,10 +192,87 @@ class Untie(Op):
         for other in arrays[1:]:
             if not np.array_equal(first, np.ascontiguousarray(other).reshape(-1).view(np.uint8)):
                 raise ValueMismatchError("is one tensor under several names, and these hold different values")
-        return arrays[:1]
+        return self.op.apply(arrays[0]) if self.op else arrays[:1]
 
     def __str__(self) -> str:
-        return f"untie {self.inputs}"
+        return f"{self.op} and untie {self.inputs}" if self.op else f"untie {self.inputs}"
+
+
+@dataclass(frozen=True)
+class Squeeze(Op):
+    """A tensor without some axes of length one: a scale that is `(1,)` in Paddle and `()` in torch.
+
+    Args:
+        axes: Which, of what goes in.
+    """
+
+    axes: tuple[int, ...]
+
+    @property
+    def inverse(self) -> Unsqueeze:
+        """The same axes put in."""
+        return Unsqueeze(self.axes)
+
+    def shapes(self, *shapes: Shape) -> tuple[Shape, ...]:
+        """(1, n) to (n,)."""
+        (shape,) = shapes
+        if any(axis >= len(shape) or shape[axis] != 1 for axis in self.axes):
+            raise ShapeMismatchError(f"shape {shape} has no axes of length one at {', '.join(map(str, self.axes))}")
+        return (tuple(length for axis, length in enumerate(shape) if axis not in self.axes),)
+
+    def apply(self, *arrays: Array) -> tuple[Array, ...]:
+        """A view without the axes."""
+        return (np.squeeze(arrays[0], self.axes),)
+
+    def __str__(self) -> str:
+        return f"squeeze {' '.join(map(str, self.axes))}"
+
+
+@dataclass(frozen=True)
+class Unsqueeze(Op):
+    """A tensor with further axes of length one.
+
+    Args:
+        axes: Which, of what comes out.
+    """
+
+    axes: tuple[int, ...]
+
+    @property
+    def inverse(self) -> Squeeze:
+        """The axes taken out."""
+        return Squeeze(self.axes)
+
+    def shapes(self, *shapes: Shape) -> tuple[Shape, ...]:
+        """(n,) to (1, n)."""
+        (shape,) = shapes
+        length = len(shape) + len(self.axes)
+        if any(axis >= length for axis in self.axes):
+            raise ShapeMismatchError(f"shape {shape} cannot have axes of length one put in at {self.axes}")
+        rest = iter(shape)
+        return (tuple(1 if axis in self.axes else next(rest) for axis in range(length)),)
+
+    def apply(self, *arrays: Array) -> tuple[Array, ...]:
+        """A view with the axes."""
+        return (np.expand_dims(arrays[0], self.axes),)
+
+    def __str__(self) -> str:
+        return f"unsqueeze {' '.join(map(str, self.axes))}"
+
+
+def between(before: Shape, after: Shape) -> Squeeze | Unsqueeze | None:
+    """What takes one shape to another by axes of length one, put in or taken out; None where nothing does."""
+    if len(before) > len(after):
+        back = between(after, before)
+        return Squeeze(back.axes) if back else None
+    left, axes = list(before), []
+    for axis, length in enumerate(after):
+        if left and length == left[0]:
+            left.pop(0)
+        else:
+            axes.append(axis)
+    fits = not left and axes and all(after[axis] == 1 for axis in axes)
+    return Unsqueeze(tuple(axes)) if fits else None
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -209,24 +211,45 @@ def _is_hole(value: Any) -> bool:
 
 
 def _map(value: Any, wanted: Callable[[Any], bool], change: Callable[[Any], Any]) -> Any:
-    """A value with the wanted leaves of its tuples, lists and dicts changed, in order."""
+    """A value with the wanted leaves of what it holds changed, in order; the very value where none is changed.
+
+    It stays what it is: tuples with and without names, lists, mappings of any class and dataclasses.
+    """
     if wanted(value):
         return change(value)
+    inside = _inside_of(value)
+    changed = {key: _map(each, wanted, change) for key, each in inside.items()}
+    if all(each is inside[key] for key, each in changed.items()):
+        return value
     if isinstance(value, tuple | list):
-        return type(value)(_map(each, wanted, change) for each in value)
-    if isinstance(value, dict):
-        return {key: _map(each, wanted, change) for key, each in value.items()}
-    return value
+        make = getattr(type(value), "_make", type(value))
+        return make(changed.values())
+    again = copy.copy(value)
+    for key, each in changed.items():
+        if isinstance(value, Mapping):
+            again[key] = each
+        else:
+            object.__setattr__(again, key, each)
+    return again
 
 
 def _leaves(value: Any, wanted: Callable[[Any], bool]) -> Iterator[Any]:
     if wanted(value):
         yield value
-    elif isinstance(value, tuple | list):
-        for each in value:
-            yield from _leaves(each, wanted)
-    elif isinstance(value, dict):
-        yield from _leaves(list(value.values()), wanted)
+        return
+    for each in _inside_of(value).values():
+        yield from _leaves(each, wanted)
+
+
+def _inside_of(value: Any) -> dict[Any, Any]:
+    """What a value holds, by place, key or field; empty for what is looked into by nobody."""
+    if isinstance(value, tuple | list):
+        return dict(enumerate(value))
+    if isinstance(value, MutableMapping):
+        return dict(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return {}
 
 
 def _settings(module: Any, common: Collection[str]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import mindspore
+import ml_dtypes
 import numpy as np
 from mindspore import Tensor, nn, ops, train
 from mindspore.experimental import optim
@@ -258,6 +259,8 @@ class _Function(nn.Cell):
 
 
 def _array(tensor: Tensor) -> Array:
+    if tensor.dtype == mindspore.bfloat16:  # NumPy has no such numbers of its own; float32 holds each of them
+        return np.asarray(tensor.astype(mindspore.float32).asnumpy(), ml_dtypes.bfloat16)
     return np.array(tensor.asnumpy())
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
+from paddle.nn.layer.rnn import RNNBase
 
 from alignment.backends.base import (
     AdamW,
@@ -79,8 +82,8 @@ class PaddleBackend:
         model = builder(**options)
         if not isinstance(model, nn.Layer):
             raise AlignmentError(f"the builder returned a {type(model).__name__}, expected a paddle.nn.Layer")
-        model.eval()
         self._model = model
+        self.train(False)
 
     def wrap(self, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
         """Take a plain function of tensors for the model."""
@@ -101,7 +104,8 @@ class PaddleBackend:
         """Convert the model, and what it creates while it runs, to `float32` or `float64`."""
         self._dtype = dtype
         paddle.set_default_dtype(dtype)
-        self._model.to(dtype=dtype)
+        with _left_alone(self._model):
+            self._model.to(dtype=dtype)
 
     def state(self) -> dict[str, Array]:
         """Every tensor of the model's state dict."""
@@ -126,7 +130,7 @@ class PaddleBackend:
 
     def train(self, training: bool) -> None:
         """Put the model in training mode, or back in evaluation mode."""
-        self._model.train() if training else self._model.eval()
+        self._model.train() if training else _evaluate(self._model)
         for layer in self._model.sublayers():
             if not layer.sublayers() and draws_at_random(layer):
                 layer.eval()
@@ -256,8 +260,41 @@ class _Function(nn.Layer):
         return self._function(*inputs, **self._options)
 
 
+def _evaluate(model: nn.Layer) -> None:
+    """Put a model in evaluation mode, its recurrent layers in training mode without dropout: that is the same function.
+
+    In evaluation mode Paddle's recurrent kernels keep nothing for the backward pass, which then fails.
+    """
+    model.eval()
+    for layer in model.sublayers(include_self=True):
+        if isinstance(layer, RNNBase) and not layer.dropout:
+            layer.training = True
+
+
+@contextmanager
+def _left_alone(model: nn.Layer) -> Iterator[None]:
+    """The model without the buffers that `Layer.to` must not be given.
+
+    Those are integers and booleans, which it would make floating-point numbers of, and what has no memory yet: the
+    state of dropout on a GPU, which every LSTM and GRU holds, and `Layer.to` cannot read.
+    """
+    held = [(layer._buffers, dict(layer._buffers)) for layer in model.sublayers(include_self=True)]
+    for buffers, before in held:
+        for name, buffer in before.items():
+            if buffer is not None and not (buffer._is_initialized() and buffer.is_floating_point()):
+                del buffers[name]
+    try:
+        yield
+    finally:
+        for buffers, before in held:
+            now = {name: buffers.get(name, buffer) for name, buffer in before.items()}
+            buffers.clear()
+            buffers.update(now)
+
+
 def _array(tensor: Tensor) -> Array:
-    return tensor.detach().numpy().copy()
+    values = tensor.detach().numpy().copy()
+    return values.view(ml_dtypes.bfloat16) if tensor.dtype == paddle.bfloat16 else values
 
 
 def _gradient(tensor: Tensor) -> Array:

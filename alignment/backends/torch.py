@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -138,10 +139,10 @@ class TorchBackend:
         return frozenset(self._model.state_dict()) - dict(self._model.named_parameters(remove_duplicate=False)).keys()
 
     def tied(self) -> Mapping[str, str]:
-        """Further names of parameters, to their first."""
+        """Further names of tensors, to their first."""
         first: dict[int, str] = {}
-        named = self._model.named_parameters(remove_duplicate=False)
-        found = {name: first.setdefault(id(parameter), name) for name, parameter in named}
+        named = self._model.state_dict(keep_vars=True)
+        found = {name: first.setdefault(id(tensor), name) for name, tensor in named.items()}
         return {name: other for name, other in found.items() if name != other}
 
     def train(self, training: bool) -> None:
@@ -247,7 +248,10 @@ class TorchBackend:
 
 
 def _array(tensor: Tensor) -> Array:
-    return tensor.detach().cpu().numpy().copy()
+    values = tensor.detach().cpu()
+    if values.dtype == torch.bfloat16:
+        return values.view(torch.int16).numpy().view(ml_dtypes.bfloat16).copy()
+    return values.numpy().copy()
 
 
 def _device(name: str) -> torch.device:

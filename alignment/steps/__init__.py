@@ -21,13 +21,21 @@ STEPS: Mapping[str, Step] = {
 
 
 def _no_classifier(pair: Pair) -> str | None:
-    return None if pair.classifies else f"{pair.name} gives no logits, (batch, classes)"
+    return None if pair.classifies else _no_gradient(pair) or f"{pair.name} gives no logits, (batch, classes)"
+
+
+def _no_gradient(pair: Pair) -> str | None:
+    if pair.contract is None or pair.contract.has_gradients:
+        return None
+    sides = pair.contract.reference, pair.contract.candidate
+    return f"{pair.name} gives {' and '.join(dict.fromkeys(side.gives for side in sides))}, which has no gradient"
 
 
 _HINDRANCES: Mapping[str, Callable[[Pair], str | None]] = {
     "metric": _no_classifier,
     "loss": _no_classifier,
-    "batchnorm": batchnorm.hindrance,
+    "bp": _no_gradient,
+    "batchnorm": lambda pair: batchnorm.hindrance(pair) or _no_gradient(pair),
 }
 
 

@@ -24,7 +24,9 @@ def run(trial: Trial) -> Iterator[Quantity]:
     The later losses are those of the same batch after one and two updates.
     """
     backend, images, targets, loss = trial.backend, trial.inputs.images, trial.inputs.soft_targets, trial.pair.loss
-    parameters = [name for name in trial.pair.architecture.tensors if name not in trial.pair.architecture.buffers]
+    architecture, contract = trial.pair.architecture, trial.pair.contract
+    apart = {*contract.constants, *contract.empty} if contract else set()
+    parameters = [name for name in architecture.tensors if name not in architecture.buffers | apart]
     kind = Entry("gradient", "bp", jumps=not trial.pair.smooth)
     trial.reset()
     if parameters:

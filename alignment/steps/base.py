@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
 
 from alignment.backends.base import Array, Backend, Outputs
+from alignment.constants import recordable
 from alignment.inputs import Inputs
 from alignment.layouts import inward
 from alignment.pair import Pair, Role, Side
@@ -38,6 +39,7 @@ class Trial:
         inputs: Images, labels and targets, in the precision of the trial.
         weights: The state dict that every step starts from.
         record_parameters: Whether the step `forward` records the weights themselves.
+        built: What the model was built with, where that says more of its constants than `weights`.
     """
 
     backend: Backend
@@ -46,11 +48,22 @@ class Trial:
     inputs: Inputs
     weights: Mapping[str, Array]
     record_parameters: bool = True
+    built: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def side(self) -> Side:
         """The side of the pair that this is."""
         return self.pair.side(self.role)
+
+    @cached_property
+    def constants(self) -> Mapping[str, Array]:
+        """Canonical name to the side's own constants, as recordings have them; see `alignment.constants`."""
+        contract = self.pair.contract
+        if contract is None or not contract.constants:
+            return {}
+        there = {name: array for name, array in contract.constants.items() if self._plan.sources_of(name)}
+        found = self.canonical({**self.weights, **self.built}, there)
+        return {name: recordable(found[name], there[name]) for name in there if found[name].size}
 
     @cached_property
     def outputs(self) -> Outputs:

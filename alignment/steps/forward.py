@@ -16,11 +16,16 @@ _PARAMETER = Entry("parameter", "forward")
 
 
 def run(trial: Trial) -> Iterator[Quantity]:
-    """Record `forward/logits`, `forward/stage_<i>` and `forward/parameters/<canonical name>`."""
+    """Record `forward/logits`, `forward/stage_<i>`, `forward/parameters/<canonical name>` and those of constants."""
     outputs = trial.outputs
     yield Quantity("forward/logits", outputs.logits, _OUTPUT)
     for index, stage in enumerate(outputs.stages):
         yield Quantity(f"forward/stage_{index}", stage, _OUTPUT)
     if trial.record_parameters:
+        contract = trial.pair.contract
+        apart = {*contract.constants, *contract.empty} if contract else ()
         for name, array in trial.canonical(trial.backend.state()).items():
-            yield Quantity(f"forward/parameters/{name}", array, _PARAMETER)
+            if name not in apart:
+                yield Quantity(f"forward/parameters/{name}", array, _PARAMETER)
+        for name, array in trial.constants.items():
+            yield Quantity(f"forward/constants/{name}", array, _PARAMETER)

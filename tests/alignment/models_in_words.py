@@ -54,7 +54,7 @@ def norm(path: str, width: int, framework: str = "torch") -> Layer:
 def model(
     *layers: Layer, framework: str = "torch", tied: Mapping[str, str] | None = None, output: Shape = (3, 10)
 ) -> ModelDescription:
-    """A model whose modules are called in this order."""
+    """A model whose modules are called in this order; one whose input has no name is given what the last gave."""
     modules = [
         ModuleInfo(
             each.path,
@@ -64,6 +64,7 @@ def model(
             place if each.call == -1 else each.call,
             each.given,
             each.gave,
+            each.after or (() if each.given or place == 1 or each.call is None else (layers[place - 2][0].path,)),
         )
         for place, (each, _) in enumerate(layers, 1)
     ]

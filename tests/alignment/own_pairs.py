@@ -115,6 +115,121 @@ def paddle_loss(logits: Any, smoothing: float = 0.1) -> Any:
     return paddle.nn.functional.cross_entropy(logits, target, soft_label=True)
 
 
+def torch_constant(*, mean: float = 0.485, reversed_order: bool = False) -> Any:
+    """Constants that are no ordinary numbers, a module under two names, an output of two tensors with names."""
+    import torch
+    from torch import nn
+
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(8, 8)
+
+        def forward(self, x: Any) -> Any:
+            return torch.return_types.max((self.fc(x), torch.arange(8)))
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            order = torch.arange(8)
+            self.register_buffer("mean", torch.full((8,), mean))
+            self.register_buffer("order", order.flip(0) if reversed_order else order)
+            self.register_buffer("mask", torch.tensor([0.0] * 7 + [-torch.inf]))
+            self.register_buffer("keep", torch.tensor([True] * 8))
+            self.register_buffer("halves", torch.ones(8, dtype=torch.bfloat16))
+            self.register_buffer("nothing", torch.zeros(0))
+            self.first = self.again = nn.Linear(8, 8)
+            self.two, self.head = Two(), nn.Linear(8, 4)
+
+        def forward(self, x: Any) -> Any:
+            x = torch.tanh(self.again(torch.tanh(self.first((x - self.mean)[:, self.order] * self.halves))))
+            return self.head(torch.softmax(self.two(x).values + self.mask, 1) * self.keep)
+
+    return Net().double()
+
+
+def torch_towers() -> Any:
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.text, self.image = (nn.ModuleList([nn.Linear(8, 8), nn.Linear(8, 8)]) for _ in range(2))
+            self.scale = nn.Parameter(torch.tensor(2.0))
+
+        def forward(self, x: Any) -> Any:
+            text, image = (tower[1](torch.tanh(tower[0](x[:, place]))) for place, tower in enumerate(self.towers))
+            return text * torch.sigmoid(image) * self.scale
+
+        @property
+        def towers(self) -> Any:
+            return self.text, self.image
+
+    return Net()
+
+
+def paddle_towers(*, crossed: bool = False) -> Any:
+    """The other tower first, and other indices; `crossed` gives each what the other is for."""
+    import paddle
+    from paddle import nn
+
+    class Net(nn.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.factor = self.create_parameter([1])
+            linears = [nn.Linear(8, 8) for _ in range(4)]
+            self.image_tower = nn.Sequential(linears[0], nn.Identity(), linears[1])
+            self.text_tower = nn.Sequential(linears[2], nn.Identity(), linears[3])
+
+        def forward(self, x: Any) -> Any:
+            first, second = (self.text_tower, self.image_tower) if crossed else (self.image_tower, self.text_tower)
+            image = first[2](paddle.tanh(first[0](x[:, 1])))
+            return second[2](paddle.tanh(second[0](x[:, 0]))) * paddle.nn.functional.sigmoid(image) * self.factor
+
+    return Net()
+
+
+def torch_recurrent() -> Any:
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn, self.head = nn.LSTM(8, 6, batch_first=True), nn.Linear(6, 4)
+
+        def forward(self, x: Any) -> Any:
+            return self.head(self.rnn(x)[0][:, -1])
+
+    return Net()
+
+
+def paddle_recurrent() -> Any:
+    from paddle import nn
+
+    class Net(nn.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn, self.head = nn.LSTM(8, 6), nn.Linear(6, 4)
+
+        def forward(self, x: Any) -> Any:
+            return self.head(self.rnn(x)[0][:, -1])
+
+    return Net()
+
+
+def torch_ranks(x: Any) -> Any:
+    return x.argsort(-1)
+
+
+def paddle_ranks(x: Any) -> Any:
+    return x.argsort(-1)
+
+
+def torch_nothing(x: Any) -> Any:
+    return x.mean((0, 2)) * 0
+
+
 NET = Pair(
     name="net",
     reference=Side("torch", f"{_FILE}:torch_net"),
@@ -168,6 +283,50 @@ LOSS = Pair(
     input_shape=(7,),
 )
 WRONG_LOSS = replace(LOSS, candidate=Side("paddle", function=f"{_FILE}:paddle_loss", options={"smoothing": 0.2}))
+
+
+CONSTANT = Pair(
+    name="constant",
+    reference=Side("torch", f"{_FILE}:torch_constant"),
+    candidate=Side("torch", f"{_FILE}:torch_constant"),
+    input_shape=(8,),
+    rules="auto",
+)
+WRONG_CONSTANT = replace(CONSTANT, candidate=Side("torch", f"{_FILE}:torch_constant", options={"mean": 0.5}))
+WRONG_ORDER = replace(CONSTANT, candidate=Side("torch", f"{_FILE}:torch_constant", options={"reversed_order": True}))
+
+
+TOWERS = Pair(
+    name="towers",
+    reference=Side("torch", f"{_FILE}:torch_towers"),
+    candidate=Side("paddle", f"{_FILE}:paddle_towers"),
+    input_shape=(2, 8),
+    rules="auto",
+)
+CROSSED = replace(TOWERS, candidate=Side("paddle", f"{_FILE}:paddle_towers", options={"crossed": True}))
+RECURRENT = Pair(
+    name="recurrent",
+    reference=Side("torch", f"{_FILE}:torch_recurrent"),
+    candidate=Side("paddle", f"{_FILE}:paddle_recurrent"),
+    input_shape=(5, 8),
+    rules="auto",
+)
+RANKS = Pair(
+    name="ranks",
+    reference=Side("torch", function=f"{_FILE}:torch_ranks"),
+    candidate=Side("paddle", function=f"{_FILE}:paddle_ranks"),
+    input_shape=(16,),
+)
+NOTHING = Pair(
+    name="nothing",
+    reference=Side("torch", function=f"{_FILE}:torch_nothing"),
+    candidate=Side("torch", function=f"{_FILE}:torch_nothing"),
+    input_shape=(3, 4),
+)
+
+
+def needs_an_argument(name: str) -> Pair:
+    return replace(NET, name=name)
 
 
 def _published(name: str, size: int) -> Pair:

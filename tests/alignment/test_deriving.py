@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import random
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,11 +16,14 @@ from hypothesis import strategies as st
 
 from alignment.contract import Contract
 from alignment.deriving import derive
+from alignment.description import ModelDescription, TensorInfo, pack
 from alignment.errors import AlignmentError, FileError
 from porting.checkpoint import LazyTensor
 from porting.ops import Transpose
 from porting.rules import drop, fill, rule
 from tests.alignment.models_in_words import Layer, layer, linear, model, norm, rows
+
+_LINEAR = ("weight", "bias")
 
 
 def _conv(path: str, out: int, into: int, given: str = "") -> Layer:
@@ -246,6 +253,118 @@ def test_rules_are_written_read_and_changed(tmp_path: Path) -> None:
     text = (tmp_path / "rules.json").read_text()
     (tmp_path / "rules.json").write_text(text.replace('"transpose"', '"rotate"'))
     with pytest.raises(FileError, match="a rule is written wrongly: 'rotate' is no operation"):
+        Contract.read(tmp_path / "rules.json")
+
+
+def _branches(*names: str, framework: str = "torch") -> ModelDescription:
+    """Linears of one form on inputs of their own, called in this order."""
+    return model(*(linear(name, 4, 4, framework, given=f"x{name}") for name in names), framework=framework)
+
+
+def test_branches_called_the_other_way_round_go_by_their_names() -> None:
+    one, two = (
+        _branches("text_proj", "image_proj"),
+        _branches("image_projection", "text_projection", framework="paddle"),
+    )
+    contract = derive(one, two, [], auto=True)
+    assert "text_proj.bias -> text_projection.bias" in rows(contract.rules)
+    assert set(contract.evidence.values()) == {"similar name"}
+
+
+def test_an_order_that_names_contradict_is_listed_with_the_rule_to_give() -> None:
+    one = model(linear("text_proj", 4, 4), linear("image_proj", 4, 4))
+    two = model(
+        linear("image_projection", 4, 4, "paddle"), linear("text_projection", 4, 4, "paddle"), framework="paddle"
+    )
+    message = _problems(one, two, [])
+    assert "several equally good ways: text_proj, image_proj of the reference with image_projection" in message
+    assert "text_proj is image_projection by order of execution, text_projection by its name" in message
+    assert "rule('text_proj.weight', 'text_projection.weight', Transpose()), rule('text_proj.bias'" in message
+
+
+@pytest.mark.parametrize("names", [("l1", "l2"), ("net.l.1", "net.l.2")])
+def test_numbers_alone_do_not_tell_branches_apart(names: tuple[str, str]) -> None:
+    two = _branches(*(name.replace("l", "w") for name in names), framework="paddle")
+    assert "several equally good ways: " in _problems(_branches(*names), two, [])
+
+
+def test_numbers_tell_branches_apart_whose_words_agree() -> None:
+    contract = derive(_branches("fc1", "fc2"), _branches("fc_2", "fc_1", framework="paddle"), [], auto=True)
+    assert "fc1.bias -> fc_1.bias" in rows(contract.rules)
+
+
+def test_towers_of_layers_go_by_their_names_and_each_by_its_order() -> None:
+    def tower(side: str, framework: str) -> list[Layer]:
+        first = linear(f"{side}.0", 4, 4, framework, given=f"x{side}")
+        return [first, linear(f"{side}.2", 4, 4, framework)]
+
+    one = model(*tower("text", "torch"), *tower("image", "torch"))
+    two = model(*tower("image_tower", "paddle"), *tower("text_tower", "paddle"), framework="paddle")
+    assert "text.2.bias -> text_tower.2.bias" in rows(derive(one, two, [], auto=True).rules)
+
+
+@pytest.mark.parametrize("framework", ["torch", "paddle"])
+def test_a_module_under_two_names_is_one_tensor_under_two(framework: str) -> None:
+    def shared(side: str) -> ModelDescription:
+        found = model(linear("a", 4, 4, side), framework=side)
+        further = {f"b.{part}": TensorInfo(found.tensors[f"a.{part}"].shape, same_as=f"a.{part}") for part in _LINEAR}
+        return replace(found, tensors={**found.tensors, **further})
+
+    contract = derive(shared("torch"), shared(framework), [], auto=True)
+    weight = np.arange(16.0).reshape(4, 4)
+    canonical = {"a.weight": LazyTensor.of(weight), "a.bias": LazyTensor.of(weight[0])}
+    there = contract.outward("candidate").apply(canonical)
+    expected = weight.T if framework == "paddle" else weight
+    assert all(np.array_equal(there[name].load(), expected) for name in ("a.weight", "b.weight"))
+    back = contract.inward("candidate").apply(there)
+    assert np.array_equal(back["a.weight"].load(), weight)
+    assert list(back) == ["a.weight", "a.bias"]
+
+
+def test_scalars_with_and_without_an_axis(tmp_path: Path) -> None:
+    one = model(layer("", "Net", base="", scale=()), layer("m", "Net", base="", shift=(8,)))
+    two = model(layer("", "Net", base="", factor=(1,)), layer("m", "Net", base="", shift=(1, 8)), framework="paddle")
+    contract = derive(one, two, [], auto=True)
+    assert rows(contract.rules) == {"scale -> factor (unsqueeze 0)", "m.shift -> m.shift (unsqueeze 0)"}
+    contract.write(tmp_path / "rules.json")
+    assert Contract.read(tmp_path / "rules.json").to_json() == contract.to_json()
+
+
+def _written(tmp_path: Path, change: Callable[[Any], object]) -> Path:
+    one = model(linear("fc", 4, 8))
+    constant = TensorInfo((2,), buffer=True, values=pack(np.zeros(2, np.float32)))
+    one = replace(one, tensors={**one.tensors, "c": constant})
+    one = replace(one, modules=(replace(one.modules[0], tensors=("c",)), *one.modules[1:]))
+    value = derive(one, one, [], auto=True).to_json()
+    change(value)
+    path = tmp_path / "rules.json"
+    path.write_text(json.dumps(value))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda value: value["rules"][0].update(operations=[5]), r"rules\[0\].operations\[0\]: expected a string"),
+        (lambda value: value["rules"][1].update(target=None, sources=[]), r"rules\[1\]: neither a target nor a source"),
+        (lambda value: value["rules"].append(7), r"rules\[3\]: expected a table, found 7"),
+        (lambda value: value["reference"]["modules"][0].update(tensors=["x"]), "tensors: there is no tensor 'x'"),
+        (lambda value: value["candidate"]["tensors"]["c"].update(shape=[3]), "c.values: 8 bytes of values"),
+        (lambda value: value["candidate"]["tensors"]["c"].update(values="*"), "c.values: values that cannot be read"),
+        (lambda value: value["candidate"].update(framework="jax"), "candidate.framework: 'jax' is not known"),
+        (lambda value: value.pop("rules"), "rules: expected a list, found NoneType"),
+    ],
+)
+def test_rules_that_were_changed_wrongly_are_named_with_their_place(
+    change: Callable[[Any], object], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(FileError, match=message):
+        Contract.read(_written(tmp_path, change))
+
+
+def test_rules_that_are_nested_too_deeply(tmp_path: Path) -> None:
+    (tmp_path / "rules.json").write_text("[" * 100_000)
+    with pytest.raises(FileError, match="nested too deeply"):
         Contract.read(tmp_path / "rules.json")
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from alignment.contract import Contract
 from alignment.deriving import derive
+from alignment.description import pack
 from alignment.errors import AlignmentError, FileError
 from alignment.inputs import Inputs
 from alignment.pair import Pair, Side
@@ -56,6 +57,25 @@ def test_models_that_give_anything_else_get_weights_of_it(
     assert batch.soft_targets.shape == output
     batch.write(tmp_path / "inputs.safetensors")
     assert Inputs.read(tmp_path / "inputs.safetensors").digest == batch.digest
+
+
+@pytest.mark.parametrize(
+    ("traced", "fewer", "expected"),
+    [((3,), (3,), (3,)), ((7, 3, 4), (7, 2, 4), (7, 5, 4)), ((12, 4), (8, 4), (20, 4)), ((3, 4), (2, 4), (5, 4))],
+)
+def test_axes_that_follow_the_batch_are_found_by_two_batches(
+    traced: tuple[int, ...], fewer: tuple[int, ...], expected: tuple[int, ...]
+) -> None:
+    one = replace(model(linear("fc", 4, 6), output=traced), fewer=fewer)
+    contract = derive(one, one, [], auto=True)
+    assert contract.output(5) == expected
+    assert bool(contract.classes) == (traced == (3, 4))
+
+
+@pytest.mark.parametrize("change", [{"gives": "int64"}, {"gives": "bool"}, {"function": True}])
+def test_integers_and_plain_functions_are_no_logits(change: dict[str, Any]) -> None:
+    one = replace(model(linear("fc", 4, 6), output=(3, 4)), **change)
+    assert derive(one, one, [], auto=True).classes == 0
 
 
 def test_tokens_are_integers_in_every_precision() -> None:
@@ -107,8 +127,8 @@ def test_gradients_jump_where_a_module_is_known_to_make_them() -> None:
 def test_constants_keep_their_values_and_counters_are_counters() -> None:
     index = layer("attn", "Attention", base="Module", relative_position_index=(2, 2))
     info = next(iter(index[1].values()))
-    index[1]["attn.relative_position_index"] = replace(info, dtype="int64", buffer=True, values=(0, 1, 1, 0))  # type: ignore[index]
-    both = model(index, linear("fc", 4, 6))
+    info = replace(info, dtype="int64", buffer=True, values=pack(np.array([0, 1, 1, 0])))
+    both = model((index[0], {"attn.relative_position_index": info}), linear("fc", 4, 6))
     contract = derive(both, both, [], auto=True)
     architecture = contract.architecture("own", (6,))
     assert contract.constants["attn.relative_position_index"].tolist() == [[0, 1], [1, 0]]

@@ -50,6 +50,59 @@ def test_models_that_are_the_same_function(name: str, tmp_path: Path) -> None:
     assert any(note.startswith("weights mapped by workers/rules.json: ") for note in report.notes)
 
 
+def test_constants_of_any_kind_and_modules_under_two_names(tmp_path: Path) -> None:
+    report = _align(_pair("CONSTANT"), tmp_path, ("forward", "bp"))
+    assert report.verdict != DIVERGENCE, [row for row in report.rows if row.verdict == DIVERGENCE]
+    constants = {key for key in _keys(report, "forward") if "/constants/" in key}
+    assert constants == {f"forward/constants/{name}" for name in ("mean", "order", "mask", "keep", "halves")}
+    assert "tensors without elements are not compared: nothing" in report.notes
+    assert not {"bp/gradient/mean", "bp/gradient/nothing"} & _keys(report, "bp")
+
+
+def test_towers_go_by_names_and_their_layers_by_what_flows(tmp_path: Path) -> None:
+    report = _align(_pair("TOWERS"), tmp_path, ("forward", "bp"))
+    assert report.verdict != DIVERGENCE, [row for row in report.rows if row.verdict == DIVERGENCE]
+    crossed = _align(_pair("CROSSED"), tmp_path / "crossed", ("forward",), dtypes=("float32",))
+    assert {row.key for row in crossed.rows if row.verdict == DIVERGENCE} == {"forward/logits"}
+
+
+def test_recurrent_layers_and_their_gradients(tmp_path: Path) -> None:
+    report = _align(_pair("RECURRENT"), tmp_path, ("forward", "bp"))
+    assert report.verdict != DIVERGENCE, [row for row in report.rows if row.verdict == DIVERGENCE]
+    assert "bp/gradient/rnn.weight_hh_l0" in _keys(report, "bp")
+
+
+def test_outputs_that_are_integers_have_to_be_equal(tmp_path: Path) -> None:
+    report = _align(_pair("RANKS"), tmp_path)
+    assert report.verdict != DIVERGENCE
+    assert {row.key for row in report.rows} == {"forward/logits"}
+    assert "the step bp does not apply: ranks gives int64, which has no gradient" in report.notes
+
+
+def test_zeros_say_little_and_no_axis_is_the_batch_by_chance(tmp_path: Path) -> None:
+    report = _align(_pair("NOTHING"), tmp_path, ("forward", "bp"), dtypes=("float32",))
+    assert report.verdict != DIVERGENCE
+    assert any(note.startswith("the reference gives nothing but zeros") for note in report.notes)
+
+
+def test_a_declaration_that_needs_arguments() -> None:
+    with pytest.raises(AlignmentError, match="needs_an_argument is a function that cannot be called so: missing a req"):
+        _pair("needs_an_argument")
+
+
+@pytest.mark.parametrize(("name", "constant"), [("WRONG_CONSTANT", "mean"), ("WRONG_ORDER", "order")])
+def test_a_constant_that_the_candidate_builds_otherwise_diverges(name: str, constant: str, tmp_path: Path) -> None:
+    report = _align(_pair(name), tmp_path / "drawn", ("forward",), dtypes=("float32",))
+    assert {row.key for row in report.rows if row.verdict == DIVERGENCE} == {f"forward/constants/{constant}"}
+    weights = tmp_path / "drawn" / "weights" / "reference.pth"
+    report = _align(_pair(name), tmp_path / "file", ("forward",), dtypes=("float32",), weights=weights)
+    assert report.verdict != DIVERGENCE
+    words = (
+        f"the candidate builds other constants than the reference: {constant}; both sides run on those of the weight"
+    )
+    assert any(note.startswith(words) for note in report.notes)
+
+
 def test_a_parameter_that_one_side_lacks_is_filled_and_its_training_diverges(tmp_path: Path) -> None:
     report = _align(_pair("FILLED"), tmp_path, ("forward", "bp"))
     assert {row.key for row in report.rows if row.verdict == DIVERGENCE} == {"bp/loss_1", "bp/loss_2"}

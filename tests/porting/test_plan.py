@@ -8,7 +8,7 @@ import pytest
 from porting.architectures.base import TensorSpec
 from porting.checkpoint.tensor import LazyTensor
 from porting.errors import PlanError
-from porting.ops import Concat, ShapeMismatchError, Split, Tie, Transpose
+from porting.ops import Concat, ShapeMismatchError, Split, Tie, Transpose, between
 from porting.patterns import PatternError
 from porting.plan import Filled, Source, mismatches, plan
 from porting.rules import Rule, affine, drop, invert, linear, rule, same
@@ -23,6 +23,29 @@ def specs(**shapes: tuple[int, ...]) -> dict[str, TensorSpec]:
 def lazy(sources: Mapping[str, TensorSpec]) -> dict[str, LazyTensor]:
     generator = np.random.default_rng(0)
     return {name: LazyTensor.of(generator.standard_normal(spec.shape)) for name, spec in sources.items()}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [((), (1,)), ((1,), ()), ((8,), (1, 8)), ((1, 8, 1), (8,)), ((1, 3), (1, 1, 3))]
+)
+def test_axes_of_length_one_go_and_come_back(before: tuple[int, ...], after: tuple[int, ...]) -> None:
+    op = between(before, after)
+    assert op is not None
+    (there,) = op.apply(np.zeros(before))
+    assert op.shapes(before) == (there.shape,) == (after,)
+    assert op.inverse.shapes(after) == (op.inverse.apply(there)[0].shape,) == (before,)
+
+
+@pytest.mark.parametrize(("before", "after"), [((8,), (8,)), ((8, 1), (1, 8)), ((2,), (1, 3)), ((), (2,))])
+def test_axes_of_length_one_do_not_explain_everything(before: tuple[int, ...], after: tuple[int, ...]) -> None:
+    assert between(before, after) is None
+
+
+def test_a_tensor_is_transposed_and_tied_and_comes_back() -> None:
+    op, array = Tie(2, Transpose()), np.arange(6.0).reshape(2, 3)
+    there = op.apply(array)
+    assert op.shapes((2, 3)) == ((3, 2), (3, 2)) == tuple(each.shape for each in there)
+    assert np.array_equal(op.inverse.apply(*there)[0], array)
 
 
 def test_split_and_back() -> None:

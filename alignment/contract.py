@@ -134,6 +134,14 @@ class Contract:
         """Canonical names of the tensors that have no elements."""
         return tuple(str(each.sources[0]) for each in self._reference_rules if 0 in self._canonical(each)[0].shape)
 
+    @cached_property
+    def dropped(self) -> tuple[str, ...]:
+        """Canonical names of the tensors that the candidate does not have under any name."""
+        gone = self.table.dropped
+        return tuple(
+            str(each.sources[0]) for each in self._reference_rules if all(str(t) in gone for t in each.targets)
+        )
+
     def outward(self, role: Literal["reference", "candidate"]) -> Plan:
         """The plan from the canonical names to those of a side."""
         tensors = {str(each.sources[0]): self._canonical(each)[0] for each in self._reference_rules}

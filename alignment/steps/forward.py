@@ -23,7 +23,7 @@ def run(trial: Trial) -> Iterator[Quantity]:
         yield Quantity(f"forward/stage_{index}", stage, _OUTPUT)
     if trial.record_parameters:
         contract = trial.pair.contract
-        apart = {*contract.constants, *contract.empty} if contract else ()
+        apart = {*contract.constants, *contract.empty, *contract.dropped} if contract else ()
         for name, array in trial.canonical(trial.backend.state()).items():
             if name not in apart:
                 yield Quantity(f"forward/parameters/{name}", array, _PARAMETER)

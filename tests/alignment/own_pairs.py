@@ -148,6 +148,14 @@ def torch_constant(*, mean: float = 0.485, reversed_order: bool = False) -> Any:
     return Net().double()
 
 
+def torch_with_more() -> Any:
+    from torch import nn
+
+    net = torch_net()
+    net.aux = nn.Linear(8, 4)
+    return net
+
+
 def torch_towers() -> Any:
     import torch
     from torch import nn
@@ -296,6 +304,11 @@ WRONG_CONSTANT = replace(CONSTANT, candidate=Side("torch", f"{_FILE}:torch_const
 WRONG_ORDER = replace(CONSTANT, candidate=Side("torch", f"{_FILE}:torch_constant", options={"reversed_order": True}))
 
 
+DROPPED = replace(
+    NET,
+    reference=Side("torch", f"{_FILE}:torch_with_more"),
+    rules=["auto", drop("aux.{part:weight|bias}", "for training only")],
+)
 TOWERS = Pair(
     name="towers",
     reference=Side("torch", f"{_FILE}:torch_towers"),

@@ -36,6 +36,12 @@ def _keys(report: Report, step: str) -> set[str]:
     return {row.key for row in report.rows if row.step == step}
 
 
+def test_what_the_candidate_need_not_have_is_not_held_against_it(tmp_path: Path) -> None:
+    report = _align(_pair("DROPPED"), tmp_path, ("forward", "bp"))
+    assert report.verdict != DIVERGENCE, [row for row in report.rows if row.verdict == DIVERGENCE]
+    assert not [key for key in _keys(report, "forward") if "aux" in key]
+
+
 @pytest.mark.parametrize("name", ["NET", "BACKWARDS", "ITSELF", "TABLE"])
 def test_models_that_are_the_same_function(name: str, tmp_path: Path) -> None:
     report = _align(_pair(name), tmp_path)

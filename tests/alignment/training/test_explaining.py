@@ -119,7 +119,7 @@ def test_two_mistakes_are_two_findings(recorded: Explain) -> None:
 
 @pytest.mark.parametrize("name", ["erasing of 0.25 for 0.5", "one bias that decays"])
 def test_what_explains_a_difference_leaves_right_what_is_right(recorded: Explain, name: str) -> None:
-    """Erasing of another share erases images that this one does not; where every parameter decays, more than one does."""
+    """Another share erases images that this one does not; where every parameter decays, more than one does."""
     fault = next(fault for fault in FAULTS_IN_TRAINING if fault.name == name)
     (finding,) = recorded(fault)
     assert fault.says

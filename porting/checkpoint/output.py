@@ -30,6 +30,8 @@ from porting.checkpoint.tensor import Array, LazyTensor
 from porting.errors import CheckpointError, TargetExistsError
 
 _BUFFERS = 3
+_WAITING = 2
+"""Blocks between the two threads; each may keep a tensor in memory."""
 _SMALL = 1 << 16
 """Bytes up to which data is collected before it is handed over."""
 _HUGE = 3 << 23
@@ -67,7 +69,7 @@ class Output:
         self._packer = Packer(_BUFFERS)
         self._lending = threading.Semaphore()
         self._failure: BaseException | None = None
-        self._queue: Queue[_Item | None] = Queue(_BUFFERS)
+        self._queue: Queue[_Item | None] = Queue(_WAITING)
         self._thread = threading.Thread(target=self._work, name="checkpoint-writer", daemon=True)
         self._thread.start()
 

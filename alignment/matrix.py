@@ -12,7 +12,6 @@ import json
 import math
 import re
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -20,8 +19,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from alignment import pairs, running
-from alignment.doctor_probe import PACKAGES
+from alignment import dependence, pairs, running
 from alignment.errors import AlignmentError, FileError, NothingComparedError
 from alignment.pair import Pair
 from alignment.processes import Progress
@@ -37,8 +35,6 @@ Align: TypeAlias = Callable[..., Report]
 
 SUMMARY_FILE = "matrix.json"
 _CELL_FILE = "cell.json"
-_ROOT = Path(__file__).resolve().parents[1]
-_CODE = ("alignment", "paddle_impl", "porting", "recipe", "reference_torch")
 _BULKY = (running.RECORDINGS, "weights", "inputs.safetensors", "*_torch.npy", "*_paddle.npy")
 _DIVERGED, _COULD_NOT_RUN, _NOTHING = 1, 3, 5
 
@@ -146,9 +142,9 @@ def align_all(
         align: What aligns one pair; `alignment.running.align` by default.
     """
     built = {model: _pair(model, matrix.form) for model in matrix.models}
-    code = _digest_of_code()
+    code = dependence.digest_of_code()
     installed = {
-        framework: _versions(framework, matrix.settings.python(framework))
+        framework: dependence.versions_in(matrix.settings.python(framework), framework)
         for framework in {side.framework for pair in built.values() for side in (pair.reference, pair.candidate)}
     }
     keys = {model: _key(pair, matrix.settings, code, installed) for model, pair in built.items()}
@@ -254,35 +250,6 @@ def _key(pair: Pair, settings: Settings, code: str, installed: Mapping[str, str]
     sides = [installed[side.framework] for side in (pair.reference, pair.candidate)]
     text = json.dumps([pair.name, origin, chosen, code, sides], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-_ASK = """
-import sys
-from importlib.metadata import PackageNotFoundError, version
-print(sys.version)
-for name in sys.argv[1:]:
-    try:
-        print(name, version(name))
-    except PackageNotFoundError:
-        pass
-"""
-
-
-def _versions(framework: str, python: str) -> str:
-    """What an interpreter has of a framework and its company, as a text; empty where it cannot be asked."""
-    try:
-        done = subprocess.run([python, "-c", _ASK, *PACKAGES[framework]], capture_output=True, text=True, check=False)
-    except OSError:
-        return ""
-    return done.stdout
-
-
-def _digest_of_code() -> str:
-    digest = hashlib.sha256()
-    for path in sorted(path for name in _CODE for path in (_ROOT / name).rglob("*.py")):
-        digest.update(str(path.relative_to(_ROOT)).encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def _prune(folder: Path) -> None:

@@ -112,7 +112,7 @@ def selftest(
     """
     plan, folder = plan or Plan(), Path(out).absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    keys = Keys.of(plan.settings, folder)
+    keys = Keys.of(plan.settings)
     for model in MODELS:
         _inject(folder, plan, keys, model, progress)
     training.run(folder, plan.faults, plan.settings, progress, keys)

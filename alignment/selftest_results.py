@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
-import platform
-import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from alignment.doctor_probe import PACKAGES
+from alignment import dependence
 from alignment.errors import FieldError, FileError
 from alignment.faults import Fault
 from alignment.fields import decode, encode
-from alignment.processes import Launch, run_all
 from alignment.results import CorrectRun, FaultResult, slug
 from alignment.settings import Settings
 
 T = TypeVar("T", FaultResult, CorrectRun)
 Tell = Callable[[Mapping[str, Any]], None]
-_ROOT = Path(__file__).resolve().parents[1]
-_CODE = ("alignment", "paddle_impl", "porting", "recipe", "reference_torch")
 _SIDES = ("torch", "paddle")
 _AGAIN = "remove it, and it is run again"
 
@@ -55,18 +48,10 @@ class Keys:
     state: str
 
     @classmethod
-    def of(cls, settings: Settings, folder: Path) -> Keys:
-        """Of this code and the interpreters of some settings.
-
-        Args:
-            settings: Their interpreters may be of other environments: each is asked in a process of its own.
-            folder: For what these say.
-
-        Raises:
-            AlignmentError: An interpreter cannot be started.
-        """
-        versions = {side: _versions_in(settings.python(side), side, folder) for side in _SIDES}
-        return cls(_digest([_digest_of_code(), versions]))
+    def of(cls, settings: Settings) -> Keys:
+        """Of this code and the interpreters of some settings."""
+        versions = {side: dependence.versions_in(settings.python(side), side) for side in _SIDES}
+        return cls(_digest([dependence.digest_of_code(), versions]))
 
     def of_fault(self, fault: Fault) -> str:
         """The key of a fault's result: all that is known of the fault is part of it."""
@@ -116,36 +101,3 @@ def _key(value: Any) -> Any:
 
 def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def _digest_of_code() -> str:
-    digest = hashlib.sha256()
-    for path in sorted(path for name in _CODE for path in (_ROOT / name).rglob("*.py")):
-        digest.update(str(path.relative_to(_ROOT)).encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def _versions_in(python: str, framework: str, folder: Path) -> Any:
-    if Path(python).absolute() == Path(sys.executable).absolute():
-        return _versions(framework)
-    path = folder / "work" / f"versions-{framework}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    arguments = (framework, str(path))
-    run_all([Launch(framework, python, __name__, arguments, path.with_suffix(".log"), Settings().environment(1))])
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _versions(framework: str) -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for package in PACKAGES[framework]:
-        with suppress(importlib.metadata.PackageNotFoundError):
-            versions[package] = importlib.metadata.version(package)
-    return versions
-
-
-def main(arguments: list[str]) -> int:
-    """Write the versions of what a framework needs in this interpreter into a file; returns the exit code."""
-    framework, path = arguments
-    Path(path).write_text(json.dumps(_versions(framework)), encoding="utf-8")
-    return 0

@@ -42,7 +42,7 @@ def run(
         AlignmentError: A side could not run.
         FileError: What lies in the place of a result is none.
     """
-    keys = keys or Keys.of(settings, folder)
+    keys = keys or Keys.of(settings)
     rights = right_runs(faults)
     for recipe in RECIPES:
         own = [fault for fault in faults if fault.recipe == recipe]

@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 import cli
+from alignment import dependence, pairs, running
 from alignment import matrix as matrices
-from alignment import pairs, running
 from alignment.errors import AlignmentError, NothingComparedError
 from alignment.matrix import Matrix, align_all, chosen, exit_code, shard
 from alignment.pair import Pair
@@ -80,17 +80,17 @@ def test_more_machines_than_models() -> None:
 
 def test_another_version_of_a_framework_runs_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     aligner = Aligner()
-    monkeypatch.setattr(matrices, "_versions", lambda framework, python: f"{framework} 1 in {python}")
+    monkeypatch.setattr(dependence, "versions_in", lambda python, framework: f"{framework} 1 in {python}")
     align_all(Matrix(MODELS), tmp_path, align=aligner)
-    monkeypatch.setattr(matrices, "_versions", lambda framework, python: f"{framework} 2 in {python}")
+    monkeypatch.setattr(dependence, "versions_in", lambda python, framework: f"{framework} 2 in {python}")
     assert [found.reused for found in align_all(Matrix(MODELS), tmp_path, align=aligner)] == [False] * 3
 
 
 def test_interpreters_are_asked_what_they_have() -> None:
-    said = matrices._versions("torch", sys.executable)
+    said = dependence.versions_in(sys.executable, "torch")
     assert "torch 2." in said
     assert "numpy " in said
-    assert matrices._versions("torch", "/no/such/python") == ""
+    assert dependence.versions_in("/no/such/python", "torch") == ""
 
 
 def test_all_run_once_and_leave_their_reports(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_what_changed_runs_again(tmp_path: Path, change: Callable[[Matrix], Matr
 def test_changed_code_runs_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     aligner = Aligner()
     align_all(Matrix(("pit_ti",)), tmp_path, align=aligner)
-    monkeypatch.setattr(matrices, "_digest_of_code", lambda: "other")
+    monkeypatch.setattr(dependence, "digest_of_code", lambda: "other")
     align_all(Matrix(("pit_ti",)), tmp_path, align=aligner)
     assert aligner.ran == ["pit_ti"] * 2
 

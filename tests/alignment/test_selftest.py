@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from alignment import selftest_results
+from alignment import dependence
 from alignment.errors import FileError
 from alignment.faults import FAULTS, NO_KNOWN_CAUSE, Fault
 from alignment.faults.values import SAYS
@@ -25,8 +25,8 @@ EPS, TANH = (
 
 
 @pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
-    return Keys.of(Settings(), tmp_path_factory.mktemp("keys"))
+def keys() -> Keys:
+    return Keys.of(Settings())
 
 
 def outcome(fault: Fault, key: str) -> FaultResult:
@@ -54,11 +54,11 @@ def test_a_result_of_another_fault_or_state_is_none(
     assert not is_done(path, keys.of_fault(TANH)), "what was measured of another fault"
     path = written(tmp_path, EPS, keys)
     assert not is_done(path, keys.of_fault(replace(EPS, arguments={"attribute": "_epsilon", "value": 1e-4})))
-    monkeypatch.setattr(selftest_results, "_digest_of_code", lambda: "other code")
-    assert not is_done(path, Keys.of(Settings(), tmp_path).of_fault(EPS))
+    monkeypatch.setattr(dependence, "digest_of_code", lambda: "other code")
+    assert not is_done(path, Keys.of(Settings()).of_fault(EPS))
     monkeypatch.undo()
-    monkeypatch.setattr(selftest_results, "_versions", lambda framework: {"torch": "1.0"})
-    other = Keys.of(Settings(), tmp_path)
+    monkeypatch.setattr(dependence, "versions_in", lambda python, framework: "torch 1.0")
+    other = Keys.of(Settings())
     assert not is_done(path, other.of_fault(EPS))
     with pytest.raises(FileError, match=rf"{path.name}: is of another version .*; remove it, and it is run again"):
         read_result(FaultResult, path, other.of_fault(EPS))
@@ -87,14 +87,11 @@ def test_only_the_correct_runs_of_a_plan_count(tmp_path: Path, keys: Keys) -> No
 
 
 def test_an_interpreter_of_another_environment_is_asked_for_its_versions(tmp_path: Path) -> None:
-    own, other = tmp_path / "own.json", tmp_path / "other"
-    assert selftest_results.main(["torch", str(own)]) == 0
-    assert '"torch": "' in own.read_text()
     wrapper = tmp_path / "python"
     wrapper.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     wrapper.chmod(0o755)
-    same = Keys.of(Settings(pythons={"torch": str(wrapper)}), other)
-    assert same == Keys.of(Settings(), other), "the same versions, found in another way"
+    same = Keys.of(Settings(pythons={"torch": str(wrapper)}))
+    assert same == Keys.of(Settings()), "the same versions, found in another way"
 
 
 def test_a_cause_is_compared_in_full_with_its_value() -> None:

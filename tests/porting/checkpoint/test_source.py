@@ -60,6 +60,13 @@ def test_memory_is_used_again(source: Source) -> None:
     np.testing.assert_array_equal(source.array(7, SIZE - 1), DATA[7 : SIZE + 6])
 
 
+def test_memory_that_is_used_again_is_in_use_once(source: Source) -> None:
+    source.array(0, SIZE)
+    arrays = [source.array(at * SIZE, SIZE) for at in (1, 2, 3)]
+    for at, array in zip((1, 2, 3), arrays, strict=True):
+        np.testing.assert_array_equal(array, DATA[at * SIZE : (at + 1) * SIZE])
+
+
 def test_a_file_that_shrinks_while_it_is_read(source: Source) -> None:
     os.truncate(source.path, SIZE + 5000)
     with pytest.raises(CheckpointError, match=f"has become shorter while it was read: it ends at byte {SIZE + 5000}"):

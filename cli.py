@@ -6,8 +6,6 @@ progress and logs to stderr. Everything heavy is imported by the command that ne
 
 from __future__ import annotations
 
-import atexit
-import gc
 import os
 import warnings
 from pathlib import Path
@@ -16,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alignment.options import python_options, pythons_of
-from porting.commands import check_rules
-from porting.completion import complete_layouts, complete_models
+from porting.commands import check_rules, list_models, random
+from porting.completion import complete_layouts
 from porting.exporting import exporting
 from porting.options import (
     SOURCE,
@@ -29,7 +27,7 @@ from porting.options import (
     weights_option,
 )
 from porting.output import Output, output_options
-from porting.tool import DIFFERENT, FILE, Tool, command_line, force_option, tool_options
+from porting.tool import DIFFERENT, FILE, Tool, command_line, force_option, tool_options, uncollected
 from recipe.options import TrainTool, config_of, config_option, overrides_argument, split_words
 
 if TYPE_CHECKING:
@@ -54,8 +52,7 @@ def pit_port(debug: bool) -> None:
     """
     # NumPy only copies here: its linear algebra need not start a thread a core, which takes 20 ms of every command.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # What is left at the end goes with the process: to look for cycles in it takes 10 ms.
-    atexit.register(gc.freeze)
+    click.get_current_context().with_resource(uncollected())
 
 
 @pit_port.command()
@@ -255,55 +252,8 @@ def diff(first: Path | str, second: Path | str, weights: Kind | None, output: Ou
         raise SystemExit(DIFFERENT)
 
 
-@pit_port.command("list")
-@output_options()
-def list_models(output: Output) -> None:
-    """List the models and the layouts they can be read and written in.
-
-    \b
-    pit-port list
-    pit-port list --json
-    """
-    from porting import render
-
-    output.show(render.list_text, render.list_json)
-
-
-@pit_port.command()
-@click.argument("model", shell_complete=complete_models)
-@click.argument("target", type=FILE)
-@to_option
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
-@click.option("--image-size", type=click.IntRange(min=1), help="Pixels; the published size by default.")
-@click.option("--num-classes", type=click.IntRange(min=0), help="Columns of the head; the published count by default.")
-@force_option
-@output_options(as_json=False)
-def random(
-    model: str,
-    target: Path,
-    target_layout: str | None,
-    seed: int,
-    image_size: int | None,
-    num_classes: int | None,
-    force: bool,
-    output: Output,
-) -> None:
-    """Write random weights of MODEL in which every tensor matters, to try things out with.
-
-    \b
-    pit-port random pit_ti pit_ti.pth --seed 1
-    """
-    from porting.architectures import build
-    from porting.conversion import write_random
-
-    architecture = build(model, image_size=image_size, num_classes=num_classes)
-    with output.waiting(f"writing {target}"):
-        written = write_random(architecture, target, layout=target_layout, seed=seed, overwrite=force)
-    if not output.quiet:
-        click.echo(f"{target}: {architecture.name}, {written.nbytes:,} bytes, random weights of seed {seed}")
-
-
-pit_port.add_command(check_rules)
+for command in (check_rules, list_models, random):
+    pit_port.add_command(command)
 
 
 @click.group(cls=TrainTool, context_settings={"help_option_names": ["-h", "--help"]})

@@ -24,13 +24,15 @@ from alignment.fields import decode, encode
 from alignment.meter import FLOATS
 from alignment.units import BARE, COUNTER, NAMES, Part, Unit, units_of
 from porting.architectures import Architecture, TensorSpec
+from porting.axes import Squeeze, Unsqueeze
 from porting.checkpoint.tensor import LazyTensor
 from porting.errors import PlanError
-from porting.ops import Concat, Drop, Fill, Op, Split, Squeeze, Tie, Transpose, Unsqueeze, Untie
+from porting.ops import Concat, Drop, Fill, Op, Split, Transpose
 from porting.patterns import PatternError
 from porting.plan import Expression, Plan, plan
 from porting.render import table_json
 from porting.rules import Rule, invert, rule
+from porting.ties import Tie, Untie
 
 _FORMAT = "pit-align rules 1"
 _OPS: Mapping[str, Callable[[int], Op]] = {"split in": Split, "join": Concat, "tie": Tie, "untie": Untie}

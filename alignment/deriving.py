@@ -11,9 +11,11 @@ from alignment.description import ModelDescription
 from alignment.errors import AlignmentError
 from alignment.matching import Ambiguity, Match, Matching, match_units
 from alignment.units import COUNTER, Unit, units_of
+from porting.axes import between
 from porting.names import fold, nearest
-from porting.ops import Op, Tie, between
+from porting.ops import Op
 from porting.rules import Rule, drop, fill, rule
+from porting.ties import Tie
 
 _COUNTED = "counts batches, which takes no part in the function"
 _REMEDY = (

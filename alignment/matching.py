@@ -19,8 +19,8 @@ from typing import TypeAlias
 from alignment.naming import agree, best_of_both, similarity, surest, words_of
 from alignment.neighbours import labels_of
 from alignment.units import BARE, COUNTER, Unit
+from porting.axes import between
 from porting.names import without_indices
-from porting.ops import between
 
 Group: TypeAlias = "list[tuple[str, Unit]]"
 """Units, each with its path without what all paths of its side have in front."""

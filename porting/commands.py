@@ -1,4 +1,4 @@
-"""Commands of `pit-port` about rules; the others are in `cli`."""
+"""Commands of `pit-port` about models and rules; those about files are in `cli`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from pathlib import Path
 
 import click
 
+from porting.completion import complete_models
+from porting.options import to_option
 from porting.output import Output, output_options
-from porting.tool import DIFFERENT, FILE
+from porting.tool import DIFFERENT, FILE, force_option
 
 
 @click.command("check-rules")
@@ -42,3 +44,51 @@ def check_rules(files: tuple[Path, ...], output: Output) -> None:
     output.show(text, lambda: [asdict(each) for each in found])
     if any(each.problems for each in found):
         raise SystemExit(DIFFERENT)
+
+
+@click.command("list")
+@output_options()
+def list_models(output: Output) -> None:
+    """List the models and the layouts they can be read and written in.
+
+    \b
+    pit-port list
+    pit-port list --json
+    """
+    from porting import render
+
+    output.show(render.list_text, render.list_json)
+
+
+@click.command()
+@click.argument("model", shell_complete=complete_models)
+@click.argument("target", type=FILE)
+@to_option
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+@click.option("--image-size", type=click.IntRange(min=1), help="Pixels; the published size by default.")
+@click.option("--num-classes", type=click.IntRange(min=0), help="Columns of the head; the published count by default.")
+@force_option
+@output_options(as_json=False)
+def random(
+    model: str,
+    target: Path,
+    target_layout: str | None,
+    seed: int,
+    image_size: int | None,
+    num_classes: int | None,
+    force: bool,
+    output: Output,
+) -> None:
+    """Write random weights of MODEL in which every tensor matters, to try things out with.
+
+    \b
+    pit-port random pit_ti pit_ti.pth --seed 1
+    """
+    from porting.architectures import build
+    from porting.conversion import write_random
+
+    architecture = build(model, image_size=image_size, num_classes=num_classes)
+    with output.waiting(f"writing {target}"):
+        written = write_random(architecture, target, layout=target_layout, seed=seed, overwrite=force)
+    if not output.quiet:
+        click.echo(f"{target}: {architecture.name}, {written.nbytes:,} bytes, random weights of seed {seed}")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from porting import architectures
 from porting.architectures.base import Architecture
@@ -13,12 +13,12 @@ from porting.converters import LAYOUTS, MISTAKES, specs_in, table_of
 from porting.errors import PlanError
 from porting.names import fold, unknown
 from porting.ops import ShapeMismatchError
+from porting.patterns import Patterns
 from porting.plan import mismatches
-from porting.rules import Table
+from porting.rules import Rule, Table
 
 
-@dataclass(frozen=True)
-class Identity:
+class Identity(NamedTuple):
     """A model and the layout that its tensors are in."""
 
     architecture: Architecture
@@ -47,25 +47,43 @@ def identify(shapes: Mapping[str, Shape], *, model: str | None = None, layout: s
         raise unknown("model", model, architectures.NAMES)
     if layout is not None and layout not in (known := dict.fromkeys(table.layout for _, table in _tables())):
         raise unknown("layout", layout, known)
-    nearest: tuple[Identity, list[str]] | None = None
-    for candidate in _candidates(shapes, model, layout):
-        problems = _problems(candidate, shapes)
-        if not problems:
+    for candidate in _exact(shapes, model, layout):
+        if not _problems(candidate, shapes):
             return _intended(candidate, layout)
-        if nearest is None or len(problems) < len(nearest[1]):
-            nearest = candidate, problems
-    raise _refusal(shapes, nearest, model, layout)
+    candidates = (identity for identity, _ in _candidates(shapes, model, layout))
+    compared = ((candidate, _problems(candidate, shapes)) for candidate in candidates)
+    raise _refusal(shapes, min(compared, key=lambda each: len(each[1]), default=None), model, layout)
 
 
-def _candidates(shapes: Mapping[str, Shape], model: str | None, layout: str | None) -> Iterator[Identity]:
+def _exact(shapes: Mapping[str, Shape], model: str | None, layout: str | None) -> Iterator[Identity]:
+    """What the tensors may be without a mismatch, as far as is quickly found out."""
+    names = list(shapes)
+    sample = names[:: max(1, len(names) // _SAMPLE)]
+    for identity, canonical in _candidates(shapes, model, layout, sample):
+        specs = identity.architecture.tensors
+        if all(name in specs and specs[name].shape == shape for name, shape in canonical.items()):
+            yield identity
+
+
+_SAMPLE = 8
+
+
+def _candidates(
+    shapes: Mapping[str, Shape], model: str | None, layout: str | None, names: Iterable[str] = ()
+) -> Iterator[tuple[Identity, Mapping[str, Shape]]]:
+    """What the tensors may be, and their canonical shapes; only layouts that have a place for all of these names."""
     for family, table in _tables():
         if layout not in (None, table.layout):
             continue
-        found = architectures.recognise(family, _canonical_shapes(table, shapes))
+        patterns = Patterns((rule, pattern) for rule in table.inverse for pattern in rule.sources)
+        if not all(map(patterns.find, names)):
+            continue
+        canonical = _canonical_shapes(patterns, shapes)
+        found = architectures.recognise(family, canonical)
         if model is not None and (found is None or found.name != model):
             found = architectures.build(model) if model in architectures.FAMILIES[family].CONFIGS else None
         if found is not None and table.refusal(found.name) is None:
-            yield Identity(found, table.layout)
+            yield Identity(found, table.layout), canonical
 
 
 def _tables() -> Iterator[tuple[str, Table]]:
@@ -87,13 +105,12 @@ def _intended(identity: Identity, asked: str | None) -> Identity:
     return identity
 
 
-def _canonical_shapes(table: Table, shapes: Mapping[str, Shape]) -> dict[str, Shape]:
+def _canonical_shapes(patterns: Patterns[Rule], shapes: Mapping[str, Shape]) -> dict[str, Shape]:
     """Shapes under canonical names, as far as single rules give them; enough to tell models apart, no more."""
     canonical: dict[str, Shape] = {}
     for name, shape in shapes.items():
-        for rule in table.inverse:
-            bindings = rule.sources[0].match(name) if len(rule.sources) == 1 == len(rule.targets) else None
-            if bindings is not None:
+        for rule, bindings in patterns.find(name):
+            if len(rule.sources) == 1 == len(rule.targets):
                 with suppress(ShapeMismatchError):
                     canonical[rule.targets[0].format(bindings)] = rule.op.shapes(shape)[0] if rule.op else shape
     return canonical
@@ -104,7 +121,7 @@ def _refusal(
 ) -> PlanError:
     asked = " in ".join(filter(None, (model, f"layout {layout}" if layout else "")))
     if asked:
-        actual = next((each for each in _candidates(shapes, None, None) if not _problems(each, shapes)), None)
+        actual = next((each for each in _exact(shapes, None, None) if not _problems(each, shapes)), None)
         if actual is not None:
             return PlanError(f"the tensors are {actual.architecture.name} in layout {actual.layout}, not {asked}")
     if nearest is None or not _resembles(nearest[0], shapes):

@@ -8,11 +8,12 @@ the same value twice. Everything else stands for itself, and a pattern matches w
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TypeAlias
+from functools import cached_property, lru_cache
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
+Key = TypeVar("Key")
 Bindings: TypeAlias = Mapping[str, "int | str"]
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
@@ -23,15 +24,14 @@ class PatternError(ValueError):
     """A pattern or a rule that is written wrongly; raised when the table is imported, not when a user runs it."""
 
 
-@dataclass(frozen=True)
-class _Slot:
+class _Slot(NamedTuple):
     name: str
     offset: int
     words: tuple[str, ...]
 
     @property
     def regex(self) -> str:
-        return "|".join(map(re.escape, self.words)) if self.words else r"0|[1-9]\d{0,8}"
+        return "|".join(map(re.escape, self.words)) if self.words else r"0|[1-9][0-9]{0,8}"
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Pattern:
 
     def __post_init__(self) -> None:
         self.slots  # noqa: B018 - parses them, so that a malformed one is found where it is written
-        if re.search(r"[{}]", _PLACEHOLDER.sub("", self.text)):
+        if any("{" in piece or "}" in piece for piece in self._pieces):
             raise PatternError(f"pattern {self.text!r}: unbalanced braces")
 
     def __str__(self) -> str:
@@ -58,7 +58,7 @@ class Pattern:
     @cached_property
     def slots(self) -> tuple[_Slot, ...]:
         """The placeholders, from left to right."""
-        return tuple(self._slot(inside) for inside in _PLACEHOLDER.findall(self.text))
+        return tuple(self._slot(inside) for inside in self._parts[1::2])
 
     def match(self, name: str) -> dict[str, int | str] | None:
         """The placeholders' values in this name, or None where the name is another."""
@@ -74,17 +74,16 @@ class Pattern:
 
     def format(self, bindings: Bindings) -> str:
         """The name that these values give."""
-        slots = iter(self.slots)
-
-        def fill(_: re.Match[str]) -> str:
-            slot = next(slots)
+        name = self._pieces[0]
+        for slot, piece in zip(self.slots, self._pieces[1:], strict=True):
             value = bindings[slot.name]
-            return str(value + slot.offset) if isinstance(value, int) else value
-
-        return _PLACEHOLDER.sub(fill, self.text)
+            name += f"{value + slot.offset if isinstance(value, int) else value}{piece}"
+        return name
 
     def bind(self, words: Mapping[str, tuple[str, ...]]) -> Pattern:
         """This pattern with the words of the rule's other patterns written into its plain placeholders."""
+        if not any(words.get(slot.name) and not slot.words for slot in self.slots):
+            return self
 
         def typed(found: re.Match[str]) -> str:
             inside = found[1]
@@ -94,19 +93,56 @@ class Pattern:
 
     @cached_property
     def _regex(self) -> re.Pattern[str]:
-        slots = iter(self.slots)
-        pieces = re.split(r"\{[^{}]*\}", self.text)
-        body = re.escape(pieces[0])
-        for piece in pieces[1:]:
-            body += f"({next(slots).regex}){re.escape(piece)}"
+        body = re.escape(self._pieces[0])
+        for slot, piece in zip(self.slots, self._pieces[1:], strict=True):
+            body += f"({slot.regex}){re.escape(piece)}"
         return re.compile(body)
 
+    @cached_property
+    def _parts(self) -> list[str]:
+        """What stands around the placeholders, and between it what stands inside of them."""
+        return _PLACEHOLDER.split(self.text)
+
+    @property
+    def _pieces(self) -> list[str]:
+        return self._parts[::2]
+
     def _slot(self, inside: str) -> _Slot:
-        found = _TYPED.fullmatch(inside)
-        if found is None:
+        slot = _parsed(inside)
+        if slot is None:
             raise PatternError(
                 f"pattern {self.text!r}: {{{inside}}} is no placeholder; "
                 "write {index}, {index+1} or {part:weight|bias}"
             )
-        words = tuple(found["words"].split("|")) if found["words"] else ()
-        return _Slot(found["name"], int(found["offset"] or 0), words)
+        return slot
+
+
+@lru_cache(maxsize=256)
+def _parsed(inside: str) -> _Slot | None:
+    """A placeholder; None for text that is none. Tables hold few different ones, each many times."""
+    found = _TYPED.fullmatch(inside)
+    if found is None:
+        return None
+    words = tuple(found["words"].split("|")) if found["words"] else ()
+    return _Slot(found["name"], int(found["offset"] or 0), words)
+
+
+class Patterns(Generic[Key]):
+    """Patterns to look names up in.
+
+    Args:
+        patterns: Each with what to call it.
+    """
+
+    def __init__(self, patterns: Iterable[tuple[Key, Pattern]]) -> None:
+        self._by_dots: dict[int, list[tuple[Key, Pattern]]] = {}
+        for key, pattern in patterns:  # no placeholder stands for a dot: only those with as many can match
+            self._by_dots.setdefault(pattern.text.count("."), []).append((key, pattern))
+
+    def find(self, name: str) -> list[tuple[Key, dict[str, int | str]]]:
+        """The patterns that match a name, with the placeholders' values, in the order that they were given in."""
+        return [
+            (key, bindings)
+            for key, pattern in self._by_dots.get(name.count("."), ())
+            if (bindings := pattern.match(name)) is not None
+        ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -15,21 +15,19 @@ from porting.checkpoint.tensor import Array, LazyTensor, Shape
 from porting.errors import PlanError
 from porting.names import fold, nearest
 from porting.ops import Fill, Op, ShapeMismatchError, Transpose, ValueMismatchError
-from porting.patterns import Pattern
+from porting.patterns import Pattern, Patterns
 from porting.rules import Rule
 
 Group: TypeAlias = "tuple[int, tuple[tuple[str, int | str], ...]]"
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """The tensor of this name, as it is."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(NamedTuple):
     """One of the tensors that an operation gives."""
 
     op: Op
@@ -37,8 +35,7 @@ class Applied:
     output: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Filled:
+class Filled(NamedTuple):
     """A tensor of one value, that the source does not have."""
 
     value: int
@@ -49,8 +46,7 @@ class Filled:
         return np.full(self.spec.shape, self.value, dtype)
 
 
-@dataclass(frozen=True, slots=True)
-class Initialised:
+class Initialised(NamedTuple):
     """A tensor that starts afresh: weights normal, cut off at two standard deviations; biases zero.
 
     Attributes:
@@ -232,15 +228,15 @@ class _Planner:
         groups: dict[Group, dict[int, str]] = {}
         unused: list[str] = []
         ambiguous: list[str] = []
+        patterns = Patterns(
+            ((index, place), pattern)
+            for index, rule in enumerate(self.rules)
+            for place, pattern in enumerate(rule.sources)
+        )
         for name in self.sources:
-            found = [
-                (index, place, bindings)
-                for index, rule in enumerate(self.rules)
-                for place, pattern in enumerate(rule.sources)
-                if (bindings := pattern.match(name)) is not None
-            ]
+            found = patterns.find(name)
             if len(found) == 1:
-                index, place, bindings = found[0]
+                (index, place), bindings = found[0]
                 groups.setdefault((index, tuple(sorted(bindings.items()))), {})[place] = name
             else:
                 (ambiguous if found else unused).append(name)

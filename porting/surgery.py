@@ -8,14 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from porting.architectures import Architecture, TensorSpec, build
-from porting.checkpoint.tensor import Array, Shape
 from porting.errors import PlanError
-from porting.ops import Op, ShapeMismatchError
 from porting.plan import Applied, Expression, Initialised, Plan, Source
-from porting.resize import bicubic
 
 _PATCH = 16
 _STD = 0.02
@@ -36,79 +31,6 @@ class Surgery:
     num_classes: int | None = None
     drop_head_dist: bool = False
     seed: int = 0
-
-
-@dataclass(frozen=True)
-class ResizeMap(Op):
-    """A position embedding that is a feature map, (1, channels, rows, columns), at another size, bicubically."""
-
-    size: tuple[int, int]
-    inverse: None = None
-
-    def shapes(self, *shapes: Shape) -> tuple[Shape, ...]:
-        """Rows and columns become `size`."""
-        return ((*shapes[0][:-2], *self.size),)
-
-    def apply(self, *arrays: Array) -> tuple[Array, ...]:
-        """The resized map, computed in float64 and rounded to the dtype that it had."""
-        return (bicubic(arrays[0], *self.size).astype(arrays[0].dtype),)
-
-    def __str__(self) -> str:
-        return f"resize to {self.size[0]}x{self.size[1]}, bicubic"
-
-
-@dataclass(frozen=True)
-class ResizeTokens(Op):
-    """A position embedding of tokens, (1, tokens, channels), whose patches are resized bicubically.
-
-    Attributes:
-        extra: Class and distillation tokens in front, which stay.
-        before: Rows and columns of patches.
-        after: Rows and columns that they become.
-    """
-
-    extra: int
-    before: tuple[int, int]
-    after: tuple[int, int]
-    inverse: None = None
-
-    def shapes(self, *shapes: Shape) -> tuple[Shape, ...]:
-        """The number of tokens becomes that of `after`."""
-        (one, tokens, channels) = shapes[0]
-        if tokens != self.extra + self.before[0] * self.before[1]:
-            raise ShapeMismatchError(f"{tokens} tokens are not {self.extra} and {self.before[0]}x{self.before[1]}")
-        return ((one, self.extra + self.after[0] * self.after[1], channels),)
-
-    def apply(self, *arrays: Array) -> tuple[Array, ...]:
-        """The resized embedding, computed in float64 and rounded to the dtype that it had."""
-        embedding = arrays[0]
-        channels = embedding.shape[2]
-        grid = embedding[:, self.extra :].transpose(0, 2, 1).reshape(1, channels, *self.before)
-        patches = bicubic(grid, *self.after).reshape(1, channels, -1).transpose(0, 2, 1)
-        return (np.concatenate([embedding[:, : self.extra], patches.astype(embedding.dtype)], axis=1),)
-
-    def __str__(self) -> str:
-        return f"resize from {self.before[0]}x{self.before[1]} to {self.after[0]}x{self.after[1]} patches, bicubic"
-
-
-@dataclass(frozen=True)
-class DropToken(Op):
-    """A tensor of tokens, (1, tokens, channels), without one of them."""
-
-    index: int
-    inverse: None = None
-
-    def shapes(self, *shapes: Shape) -> tuple[Shape, ...]:
-        """One token less."""
-        (one, tokens, channels) = shapes[0]
-        return ((one, tokens - 1, channels),)
-
-    def apply(self, *arrays: Array) -> tuple[Array, ...]:
-        """The tensor without the token."""
-        return (np.delete(arrays[0], self.index, axis=1),)
-
-    def __str__(self) -> str:
-        return f"drop token {self.index}"
 
 
 def operate(architecture: Architecture, surgery: Surgery) -> tuple[Architecture, Plan]:
@@ -146,6 +68,8 @@ def _without_distillation(
     for name in [name for name in outputs if name not in plain.tensors]:
         del outputs[name]
         dropped[name] = "asked for: --drop-head-dist"
+    from porting.embeddings import DropToken
+
     for name, spec in plain.tensors.items():
         if spec.shape != architecture.tensors[name].shape:
             outputs[name] = Applied(DropToken(1), (outputs[name],))
@@ -159,12 +83,14 @@ def _resized(architecture: Architecture, image_size: tuple[int, int], outputs: d
     )
     if before == after:
         return target
+    from porting.embeddings import ResizeMap, ResizeTokens
+
     if len(after) == 4:
-        op: Op = ResizeMap((after[2], after[3]))
+        outputs["pos_embed"] = Applied(ResizeMap((after[2], after[3])), (outputs["pos_embed"],))
     else:
         grids = [(each.image_size[0] // _PATCH, each.image_size[1] // _PATCH) for each in (architecture, target)]
         op = ResizeTokens(after[1] - grids[1][0] * grids[1][1], grids[0], grids[1])
-    outputs["pos_embed"] = Applied(op, (outputs["pos_embed"],))
+        outputs["pos_embed"] = Applied(op, (outputs["pos_embed"],))
     return target
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from functools import cache
+from typing import Any, Protocol, cast
 
-from porting.architectures import deit, pit, regnet
 from porting.architectures.base import Architecture, Shape, TensorSpec
+from porting.families import PerFamily
 from porting.names import unknown
 
 __all__ = ["FAMILIES", "NAMES", "Architecture", "Shape", "TensorSpec", "build", "recognise"]
@@ -28,8 +29,21 @@ class Family(Protocol):
         """The one that has these canonical shapes."""
 
 
-FAMILIES: Mapping[str, Family] = {"pit": pit, "deit": deit, "regnet": regnet}
-NAMES: tuple[str, ...] = tuple(name for family in FAMILIES.values() for name in family.CONFIGS)
+FAMILIES: Mapping[str, Family] = PerFamily(__name__, lambda module: cast("Family", module))
+"""Family to its module, imported when it is first asked for."""
+NAMES: tuple[str, ...]
+"""Every published model; known once it is asked for, since that takes the modules of all families."""
+
+
+def __getattr__(name: str) -> Any:
+    if name == "NAMES":
+        return _names()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+@cache
+def _names() -> tuple[str, ...]:
+    return tuple(name for family in FAMILIES.values() for name in family.CONFIGS)
 
 
 def build(
@@ -49,7 +63,7 @@ def build(
     for family in FAMILIES.values():
         if name in family.CONFIGS:
             return family.build(name, image_size=image_size, num_classes=num_classes)
-    raise unknown("model", name, NAMES)
+    raise unknown("model", name, _names())
 
 
 def recognise(family: str, shapes: Mapping[str, Shape]) -> Architecture | None:

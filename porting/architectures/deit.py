@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from math import isqrt
+from typing import NamedTuple
 
 from porting.architectures.base import Architecture, Shape, TensorSpec, affine, transformer_block
 from porting.errors import ImpossibleModelError
 
 
-@dataclass(frozen=True)
-class DeitConfig:
+class DeitConfig(NamedTuple):
     """Hyper-parameters of one DeiT.
 
     Attributes:
@@ -50,7 +49,7 @@ _PLAIN = {
     "deit_base": DeitConfig(width=768, heads=12),
 }
 CONFIGS: Mapping[str, DeitConfig] = _PLAIN | {
-    f"{name}_distilled": replace(config, distilled=True) for name, config in _PLAIN.items()
+    f"{name}_distilled": config._replace(distilled=True) for name, config in _PLAIN.items()
 }
 """The published variants at 224 pixels and 1000 classes; those at 384 differ in the position embedding only."""
 
@@ -71,9 +70,9 @@ def build(
     """
     config = CONFIGS[name]
     if image_size is not None:
-        config = replace(config, image_size=(image_size, image_size) if isinstance(image_size, int) else image_size)
+        config = config._replace(image_size=(image_size, image_size) if isinstance(image_size, int) else image_size)
     if num_classes is not None:
-        config = replace(config, num_classes=num_classes)
+        config = config._replace(num_classes=num_classes)
     return architecture(name, config)
 
 
@@ -112,8 +111,7 @@ def recognise(shapes: Mapping[str, Shape]) -> Architecture | None:
         if (config.width, config.depth, config.patch_size) == (patch[0], depth, patch[2]) and side:
             if config.distilled != distilled:
                 continue
-            found = replace(
-                config,
+            found = config._replace(
                 image_size=(side * config.patch_size,) * 2,
                 num_classes=shapes.get("head.bias", (0,))[0],
                 in_channels=patch[1],

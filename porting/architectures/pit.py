@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from porting.architectures.base import Architecture, Shape, TensorSpec, affine, transformer_block
 from porting.errors import ImpossibleModelError
 
 
-@dataclass(frozen=True)
-class PitConfig:
+class PitConfig(NamedTuple):
     """Hyper-parameters of one PiT.
 
     Attributes:
@@ -60,7 +59,7 @@ _PLAIN = {
     ),
 }
 CONFIGS: Mapping[str, PitConfig] = _PLAIN | {
-    f"{name}_distilled": replace(config, distilled=True) for name, config in _PLAIN.items()
+    f"{name}_distilled": config._replace(distilled=True) for name, config in _PLAIN.items()
 }
 """The eight published variants at 224 pixels and 1000 classes, and the micro one at 32 pixels and 10 classes, which is
 nobody's: small enough to be trained in a minute."""
@@ -82,9 +81,9 @@ def build(
     """
     config = CONFIGS[name]
     if image_size is not None:
-        config = replace(config, image_size=(image_size, image_size) if isinstance(image_size, int) else image_size)
+        config = config._replace(image_size=(image_size, image_size) if isinstance(image_size, int) else image_size)
     if num_classes is not None:
-        config = replace(config, num_classes=num_classes)
+        config = config._replace(num_classes=num_classes)
     return architecture(name, config)
 
 
@@ -124,8 +123,7 @@ def recognise(shapes: Mapping[str, Shape]) -> Architecture | None:
         if found and conv[2] == config.patch_size and config.distilled == (tokens[1] == 2):
             return architecture(
                 name,
-                replace(
-                    config,
+                config._replace(
                     image_size=(_pixels(config, pos_embed[2]), _pixels(config, pos_embed[3])),
                     num_classes=shapes.get("head.bias", (0,))[0],
                     in_channels=conv[1],

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from porting.architectures.base import Architecture, Shape, TensorSpec, affine
 from porting.errors import ImpossibleModelError
 
 
-@dataclass(frozen=True)
-class RegnetConfig:
+class RegnetConfig(NamedTuple):
     """Hyper-parameters of one RegNetY.
 
     Attributes:
@@ -58,9 +57,9 @@ def build(
     """
     config = CONFIGS[name]
     if image_size is not None:
-        config = replace(config, image_size=(image_size, image_size) if isinstance(image_size, int) else image_size)
+        config = config._replace(image_size=(image_size, image_size) if isinstance(image_size, int) else image_size)
     if num_classes is not None:
-        config = replace(config, num_classes=num_classes)
+        config = config._replace(num_classes=num_classes)
     return architecture(name, config)
 
 
@@ -96,7 +95,7 @@ def recognise(shapes: Mapping[str, Shape]) -> Architecture | None:
         widths = tuple(shapes.get(key, (0,))[0] for key in last)
         if len(stem) == 4 and widths == config.widths and not any(key in shapes for key in beyond):
             classes = shapes.get("head.fc.bias", (0,))[0]
-            return architecture(name, replace(config, num_classes=classes, in_channels=stem[1]))
+            return architecture(name, config._replace(num_classes=classes, in_channels=stem[1]))
     return None
 
 

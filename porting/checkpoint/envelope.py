@@ -7,11 +7,9 @@ Which wrappers there are, whose they are, and which of several in one file wins,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
-from porting.checkpoint import classy
 from porting.checkpoint.pickles import Inert
 from porting.checkpoint.source import brief, printable, shown
 from porting.checkpoint.tensor import Described, LazyTensor
@@ -23,8 +21,7 @@ Kind: TypeAlias = Literal["model", "ema"]
 """Whose weights: those that are trained, or their moving average."""
 
 
-@dataclass(frozen=True)
-class Wrapper:
+class Wrapper(NamedTuple):
     """A place where files keep a state dict.
 
     Attributes:
@@ -41,6 +38,12 @@ class Wrapper:
         return ".".join(self.keys)
 
 
+def _joined(saved: Mapping[object, object]) -> dict[object, object]:
+    from porting.checkpoint import classy
+
+    return classy.joined(saved)
+
+
 WRAPPERS = (
     Wrapper(("state_dict_ema",), "ema"),  # timm
     Wrapper(("model_ema",), "ema"),  # DeiT, PaddleViT, timm
@@ -49,7 +52,7 @@ WRAPPERS = (
     Wrapper(("model",)),  # DeiT and its teacher, PaddleViT
     Wrapper(("model_state",)),  # pycls
     Wrapper(("model_state_dict",)),  # torch's tutorials
-    Wrapper(("classy_state_dict", "base_model", "model"), joined=classy.joined),
+    Wrapper(("classy_state_dict", "base_model", "model"), joined=_joined),
 )
 """In timm's order of preference, averages first: of several in one file the first is read, unless one is asked for."""
 PREFIXES = ("module.", "_orig_mod.")
@@ -76,8 +79,7 @@ _MAX_NOTES = 50
 _LONGEST_NAME = 1000
 
 
-@dataclass(frozen=True)
-class Unwrapped:
+class Unwrapped(NamedTuple):
     """A state dict without its envelope.
 
     Attributes:
@@ -93,8 +95,7 @@ class Unwrapped:
     weights: Kind | None = None
 
 
-@dataclass(frozen=True)
-class _Found:
+class _Found(NamedTuple):
     """A state dict within what a file holds, and the way there."""
 
     path: tuple[Wrapper, ...]

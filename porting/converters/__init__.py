@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import cache, lru_cache
-from importlib import import_module
+from collections.abc import Mapping
+from functools import lru_cache
 
 from porting.architectures.base import Architecture, TensorSpec
 from porting.errors import PlanError, UnknownNameError
+from porting.families import PerFamily
 from porting.names import unknown
 from porting.plan import Plan, plan
 from porting.rules import Table
@@ -26,36 +26,16 @@ __all__ = [
 ]
 
 CANONICAL = "canonical"
-_FAMILIES = ("pit", "deit", "regnet")
 
 
-class _Tables(Mapping[str, Mapping[str, Table]]):
-    """Family to layout name to table; a family's module is imported when it is first asked for.
-
-    Args:
-        kind: The constant of the module that holds the tables.
-    """
-
-    def __init__(self, kind: str) -> None:
-        self._of = cache(
-            lambda family: {table.layout: table for table in getattr(import_module(f"{__name__}.{family}"), kind)}
-        )
-
-    def __getitem__(self, family: str) -> Mapping[str, Table]:
-        if family not in _FAMILIES:
-            raise KeyError(family)
-        return self._of(family)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(_FAMILIES)
-
-    def __len__(self) -> int:
-        return len(_FAMILIES)
+def _tables(kind: str) -> Mapping[str, Mapping[str, Table]]:
+    """The tables that each family's module holds as a constant of this name, by layout."""
+    return PerFamily(__name__, lambda module: {table.layout: table for table in getattr(module, kind)})
 
 
-LAYOUTS: Mapping[str, Mapping[str, Table]] = _Tables("TABLES")
-"""Family to layout name to table."""
-MISTAKES: Mapping[str, Mapping[str, Table]] = _Tables("MISTAKES")
+LAYOUTS: Mapping[str, Mapping[str, Table]] = _tables("TABLES")
+"""Family to layout name to table; a family's module is imported when it is first asked for."""
+MISTAKES: Mapping[str, Mapping[str, Table]] = _tables("MISTAKES")
 """Likewise, those that files have by mistake: they are read when they are asked for by name, and never written."""
 
 

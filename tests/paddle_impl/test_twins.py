@@ -42,7 +42,7 @@ def pair(name: str, **size: Any) -> tuple[reference.PoolingTransformer, candidat
 @pytest.fixture
 def shallow_pit_b(monkeypatch: pytest.MonkeyPatch) -> None:
     """Patches, strides and heads of pit_b, a hundredth of its parameters."""
-    for configs in (reference.CONFIGS, candidate.CONFIGS, architectures.pit.CONFIGS):
+    for configs in (reference.CONFIGS, candidate.CONFIGS, architectures.FAMILIES["pit"].CONFIGS):
         assert isinstance(configs, dict)
         monkeypatch.setitem(configs, "pit_b", replace(configs["pit_b"], depth=(1, 2, 1), heads=(1, 2, 4)))
 

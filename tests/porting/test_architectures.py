@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
-from porting.architectures import NAMES, build, recognise
+from porting import architectures
+from porting.architectures import FAMILIES, NAMES, build, recognise
 from porting.errors import UnknownNameError
 
 PARAMETERS = {
@@ -84,3 +88,22 @@ def test_bad_requests_say_what_is_wrong() -> None:
     for name in ("pit_ti", "deit_tiny", "regnety_160"):
         with pytest.raises(ValueError, match="the class count is -1"):
             build(name, num_classes=-1)
+
+
+def test_a_port_does_not_wait_for_the_other_families() -> None:
+    program = """
+import sys
+from porting.converters import specs_in
+from porting.architectures import build
+specs_in(build("pit_ti"), "timm")
+print([name for name in sys.modules if name.endswith((".deit", ".regnet"))])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_a_family_that_is_none() -> None:
+    with pytest.raises(KeyError, match="vit"):
+        FAMILIES["vit"]
+    with pytest.raises(AttributeError, match="has no attribute 'NAME'"):
+        architectures.NAME  # noqa: B018

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from porting.patterns import Pattern, PatternError
+from porting.patterns import Pattern, PatternError, Patterns
 
 
 def test_placeholders_match_and_format() -> None:
@@ -25,6 +25,7 @@ def test_placeholders_match_and_format() -> None:
         "transformers.-1.pool.fc.weight",
         f"transformers.{'1' * 5000}.pool.fc.weight",
         "transformers1.pool.fc.weight",
+        "transformers.\u0661.pool.fc.weight",  # a digit of another script
     ],
 )
 def test_other_names_do_not_match(name: str) -> None:
@@ -53,3 +54,15 @@ def test_a_placeholder_twice_is_the_same_value_twice() -> None:
     assert pattern.match("trunk_output.block2.block2-0.f.a.0.weight") == {"stage": 2, "block": 1}
     assert pattern.match("trunk_output.block2.block3-0.f.a.0.weight") is None
     assert pattern.format({"stage": 2, "block": 1}) == "trunk_output.block2.block2-0.f.a.0.weight"
+
+
+def test_names_are_looked_up_in_several() -> None:
+    texts = ("a.{i}.{part:weight|bias}", "a.{i+1}.weight", "a.b", "{part:a|b}.b", "c")
+    patterns = Patterns((text, Pattern(text)) for text in texts)
+    assert patterns.find("a.2.weight") == [
+        ("a.{i}.{part:weight|bias}", {"i": 2, "part": "weight"}),
+        ("a.{i+1}.weight", {"i": 1}),
+    ]
+    assert patterns.find("a.b") == [("a.b", {}), ("{part:a|b}.b", {"part": "a"})]
+    for name in ("c", "a.x.weight", "a.b.c.d", ""):
+        assert patterns.find(name) == [(text, {}) for text in texts if text == name]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,8 @@ from porting.casting import cast
 from porting.checkpoint import Checkpoint, Written, format_of, open_checkpoint, write_checkpoint
 from porting.checkpoint.dtypes import is_float
 from porting.checkpoint.envelope import Kind
-from porting.checkpoint.output import check_target
-from porting.checkpoint.tensor import LazyTensor
+from porting.checkpoint.target import check_target
+from porting.checkpoint.tensor import Array, LazyTensor
 from porting.converters import inward, outward, plan_between, specs_in, table_of
 from porting.errors import CheckpointError, PlanError
 from porting.identify import Identity, identify
@@ -130,16 +130,18 @@ def convert(
     layout = target_layout or USUAL_LAYOUT.get(target_format, "canonical")
     if not dry_run:
         check_target(target, overwrite=overwrite)
-    with open_checkpoint(source, weights=weights) as checkpoint:
+    with open_checkpoint(source, weights=weights, check=False) as checkpoint:
         port = plan_port(checkpoint, layout, model=model, source_layout=source_layout, surgery=surgery)
         planned = port.plan.apply(checkpoint.tensors)
         tensors = {name: cast(name, tensor, dtype) for name, tensor in planned.items()} if dtype else planned
+        if dry_run:
+            checkpoint.check()
         written = (
             None
             if dry_run
             else write_checkpoint(
                 target,
-                tensors,
+                _checked(tensors, checkpoint),
                 format=target_format,
                 overwrite=overwrite,
                 metadata=_metadata(port.architecture, layout),
@@ -147,6 +149,18 @@ def convert(
             )
         )
         return _report(source, target, checkpoint, port, (planned, tensors), written)
+
+
+def _checked(tensors: Mapping[str, LazyTensor], checkpoint: Checkpoint) -> dict[str, LazyTensor]:
+    """The tensors, the last of which is there only once the whole file is known to be undamaged."""
+    name, last = list(tensors.items())[-1]
+
+    def load() -> Array:
+        array = last.load()
+        checkpoint.check()
+        return array
+
+    return {**tensors, name: LazyTensor(last.shape, last.dtype, load)}
 
 
 def _report(
@@ -218,8 +232,7 @@ def _metadata(architecture: Architecture, layout: str) -> dict[str, str]:
     return {"format": SAFETENSORS_FORMAT[table_of(architecture.family, layout).framework]}
 
 
-@dataclass(frozen=True)
-class Port:
+class Port(NamedTuple):
     """How a checkpoint becomes another one, settled before a byte moves.
 
     Attributes:
@@ -263,6 +276,7 @@ def identify_checkpoint(checkpoint: Checkpoint, *, model: str | None = None, lay
             {name: tensor.shape for name, tensor in checkpoint.tensors.items()}, model=model, layout=layout
         )
     except PlanError as error:
+        checkpoint.check()  # what a damaged file lacks is no news
         raise CheckpointError(checkpoint.path, error.summary, error.details) from None
     if wrong := _wrong_dtypes(specs_in(found.architecture, found.layout), checkpoint.tensors):
         looks = f"looks like {found.architecture.name} in layout {found.layout}, with wrong dtypes; save it again"

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+UNIT = 1 << 22
+"""Bytes that memory is taken in multiples of: from so many on the system has larger pages for it."""
+
 
 @dataclass(slots=True, eq=False)
 class Buffer:
@@ -39,7 +42,7 @@ class Buffers:
         fitting = [each for each in self._free if each.memory.size >= length]
         if not fitting:
             self._free.clear()
-            return Buffer(np.empty(length, np.uint8))
+            return Buffer(np.empty(-(-length // UNIT) * UNIT, np.uint8))
         has_it = [each for each in fitting if each.stretch == (offset, length)]
         taken = min(has_it or fitting, key=lambda each: each.memory.size)
         self._free.remove(taken)

@@ -15,16 +15,16 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from porting.checkpoint import dtypes, mindspore_training
 from porting.checkpoint.arrays import checked_shape
-from porting.checkpoint.crc import crc32
 from porting.checkpoint.machine import Malformed
 from porting.checkpoint.output import Output
 from porting.checkpoint.protobuf import Span, field, fields, head, integers, number_field
+from porting.checkpoint.running import RunningChecksum
 from porting.checkpoint.source import Bytes, Source
 from porting.checkpoint.tensor import Array, LazyTensor, Shape
 
@@ -63,37 +63,77 @@ _MAX_DIMS = 32
 _MAX_VALUES = 20_000
 """So many values take little memory and time, and no model has more tensors."""
 _MAX_TEXT = 10_000
-_STEP = 1 << 23
-"""Bytes of the file that the CRC-32 looks at together."""
 
 _Item: TypeAlias = "LazyTensor | str"
+_Seen: TypeAlias = "Callable[[int, Bytes], None]"
+"""Told the offset of a stretch that was read, and its bytes."""
 
 
-def read(source: Source) -> tuple[Mapping[str, object], tuple[str, ...]]:
-    """The tensors by name, and what else was in the file."""
+class Content(NamedTuple):
+    """What is in a file.
+
+    Attributes:
+        saved: The tensors by name.
+        notes: What else there was.
+        check: Raises `CheckpointError` for a file whose checksum is not that of its content; without a second reading
+            for what of it has been read.
+    """
+
+    saved: Mapping[str, object]
+    notes: tuple[str, ...]
+    check: Callable[[], None]
+
+
+def read(source: Source, *, check: bool = True) -> Content:
+    """The content of a file.
+
+    Args:
+        source: The file.
+        check: Whether its checksum is held against its content before anything else.
+    """
+    whole = _Whole(source)
+    if check:
+        whole.check()
     try:
-        end = _content_end(source)
-        items = {entry.tag: entry.item(source) for entry in _entries(source, Span(0, end))}
+        items = {entry.tag: entry.item(source, whole.seen) for entry in _entries(source, Span(0, whole.end))}
     except Malformed as problem:
+        whole.check()  # which says more, where it is wrong
         raise source.error(f"{problem}; fetch or save it again") from None
     saved, notes = mindspore_training.sorted_out(items)
-    if end == source.size:
+    if whole.end == source.size:
         notes = (*notes, "the file was written without a checksum, so that damage to it would not be noticed")
-    return saved, notes
+    return Content(saved, notes, whole.check)
 
 
-def _content_end(source: Source) -> int:
-    """Where the values end: before the trailer, whose CRC-32 has to be theirs, or at the end of the file."""
-    end = source.size - len(_TRAILER) - _CRC_BYTES
-    if end < 0 or source.read(end, len(_TRAILER)) != _TRAILER:
-        return source.size
-    expected = int.from_bytes(source.view(source.size - _CRC_BYTES, _CRC_BYTES), "big")
-    found = 0
-    for start in range(0, end, _STEP):
-        found = crc32(source.array(start, min(_STEP, end - start)).data, found)
-    if found != expected:
-        raise Malformed(f"is damaged: its CRC-32 is {found:08x}, the file says {expected:08x}")
-    return end
+class _Whole:
+    """A file's checksum and its content.
+
+    Attributes:
+        end: Where the values end: before the trailer, whose CRC-32 has to be theirs, or at the end of the file.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.end = source.size - len(_TRAILER) - _CRC_BYTES
+        self._running: RunningChecksum | None = RunningChecksum(source, self.end)
+        if self.end < 0 or source.read(self.end, len(_TRAILER)) != _TRAILER:
+            self.end, self._running = source.size, None
+
+    def seen(self, offset: int, data: Bytes) -> None:
+        """Takes up what was read."""
+        if self._running is not None:
+            self._running.passed(offset, data)
+
+    def check(self) -> None:
+        """Holds the checksum against all of the content."""
+        if self._running is None:
+            return
+        expected = int.from_bytes(self._source.view(self._source.size - _CRC_BYTES, _CRC_BYTES), "big")
+        if self._running.value != expected:
+            raise self._source.error(
+                f"is damaged: its CRC-32 is {self._running.value:08x}, the file says {expected:08x}; "
+                "fetch or save it again"
+            )
 
 
 @dataclass(slots=True)
@@ -112,7 +152,7 @@ class _Entry:
     dims: tuple[int, ...]
     parts: list[Span]
 
-    def item(self, source: Source) -> _Item:
+    def item(self, source: Source, seen: _Seen) -> _Item:
         """The tensor, once its dims and data agree; a text as it is."""
         if self.kind == _TEXT:
             return _text(source, self.parts)
@@ -129,7 +169,7 @@ class _Entry:
                 f"holds {found} bytes for {self.tag:.100} of shape {shape} and dtype {dtype.name}, "
                 f"expected {prod(shape) * dtype.itemsize}"
             )
-        return LazyTensor(shape, dtype, _loader(source, self.parts, shape, dtype))
+        return LazyTensor(shape, dtype, _loader(source, self.parts, shape, dtype, seen))
 
 
 def _text(source: Source, parts: list[Span]) -> str:
@@ -138,21 +178,26 @@ def _text(source: Source, parts: list[Span]) -> str:
     return start.decode("utf-32-le", "replace")
 
 
-def _loader(source: Source, parts: list[Span], shape: Shape, dtype: np.dtype[Any]) -> Callable[[], Array]:
+def _loader(source: Source, parts: list[Span], shape: Shape, dtype: np.dtype[Any], seen: _Seen) -> Callable[[], Array]:
+    def read(part: Span) -> Bytes:
+        data = source.array(part.start, part.length)
+        seen(part.start, data)
+        return data
+
     def load() -> Array:
-        array: Array = np.ndarray(shape, dtype, _joined(source, parts))
+        array: Array = np.ndarray(shape, dtype, _joined(read, parts))
         return array
 
     return load
 
 
-def _joined(source: Source, parts: list[Span]) -> Bytes:
+def _joined(read: Callable[[Span], Bytes], parts: list[Span]) -> Bytes:
     """The bytes of a tensor; of several parts, only one is mapped at a time."""
     if len(parts) == 1:
-        return source.array(parts[0].start, parts[0].length)
+        return read(parts[0])
     joined, at = np.empty(sum(part.length for part in parts), np.uint8), 0
     for part in parts:
-        joined[at : at + part.length] = source.array(part.start, part.length)
+        joined[at : at + part.length] = read(part)
         at += part.length
     return joined
 
@@ -237,13 +282,11 @@ SLICE = 512 << 20
 
 def write(output: Output, tensors: Mapping[str, LazyTensor], metadata: Mapping[str, str]) -> None:
     """Writes one value a tensor, several for a large one, and the CRC-32, which MindSpore reads from 2.3 onwards."""
-    crc = 0
     for name, tensor in tensors.items():
         for part in _slices(output, name, tensor):
-            start = _value_head(name, tensor, part.nbytes)
-            output.write(start)
-            crc = output.write_tensor(name, part, crc=crc32(memoryview(start), crc))
-    output.write(_TRAILER + crc.to_bytes(_CRC_BYTES, "big"))
+            output.write(_value_head(name, tensor, part.nbytes))
+            output.write_tensor(name, part)
+    output.write_late(len(_TRAILER) + _CRC_BYTES, lambda: _TRAILER + output.crc.to_bytes(_CRC_BYTES, "big"))
 
 
 def _slices(output: Output, name: str, tensor: LazyTensor) -> Iterator[LazyTensor]:

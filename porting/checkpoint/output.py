@@ -12,36 +12,69 @@ or the new file is whole; a new file is treated as `cp` treats it.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import stat
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Queue
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from porting.checkpoint.copying import BLOCK, Block, Packer
-from porting.checkpoint.crc import crc32
+from porting.checkpoint.crc import Crc32, combined
+from porting.checkpoint.reserving import reserve
+from porting.checkpoint.target import cannot_write, check_target, flush_folder, os_errors, prepare_to_replace, publish
 from porting.checkpoint.tensor import Array, LazyTensor
-from porting.errors import CheckpointError, TargetExistsError
+from porting.errors import CheckpointError
 
-_BUFFERS = 3
-_WAITING = 2
-"""Blocks between the two threads; each may keep a tensor in memory."""
+_BUFFERS = 5
+_WAITING = 4
+"""Blocks between the two threads."""
 _SMALL = 1 << 16
 """Bytes up to which data is collected before it is handed over."""
-_HUGE = 3 << 23
-"""Bytes of a tensor beyond which it has to be alone in memory."""
+_KEPT = 9 << 22
+"""Bytes of tensors in memory, from before one is read until its last block is written; a larger one is alone."""
 
 
 class _Item(NamedTuple):
+    """A block for the other thread.
+
+    Attributes:
+        offset: Where it belongs.
+        block: Its bytes.
+        name: The tensor's, for errors.
+        frees: Bytes that are kept no longer once it is written: its tensor's, where it is the last of one.
+        starts: Whether a checksum starts with it.
+        ends: The checksum that ends with it.
+        late: Gives the bytes, in place of the block's.
+    """
+
     offset: int
     block: Block
     name: str
+    frees: int = 0
+    starts: bool = False
+    ends: Checksum | None = None
+    late: Callable[[], bytes] | None = None
+
+
+class Checksum:
+    """The CRC-32 of a tensor's bytes.
+
+    Attributes:
+        value: It, once it is known.
+        known: Whether it is: at once for a small tensor, after all of it has been read back for others.
+    """
+
+    value: int
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a value yet."""
+        return hasattr(self, "value")
 
 
 class Output:
@@ -52,22 +85,21 @@ class Output:
         descriptor: Where they are written.
         reader: A second descriptor of the same file, where they are read back.
         progress: Told the name and size of each tensor that was handed over.
-
-    Attributes:
-        crc: After `finish`, the CRC-32 of the file as read back.
     """
 
     def __init__(
         self, path: Path, descriptor: int, reader: int, progress: Callable[[str, int], None] | None = None
     ) -> None:
         self.path = path
-        self.crc = 0
+        self._before = 0
+        self._crc, self._length = Crc32(), 0
         self._handed_over = 0
         self._small = bytearray()
         self._descriptor, self._reader = descriptor, reader
         self._progress = progress
         self._packer = Packer(_BUFFERS)
-        self._lending = threading.Semaphore()
+        self._room = threading.Condition()
+        self._kept = 0
         self._failure: BaseException | None = None
         self._queue: Queue[_Item | None] = Queue(_WAITING)
         self._thread = threading.Thread(target=self._work, name="checkpoint-writer", daemon=True)
@@ -78,44 +110,70 @@ class Output:
         """Number of bytes so far."""
         return self._handed_over + len(self._small)
 
+    @property
+    def crc(self) -> int:
+        """The CRC-32 of what has been read back: of the whole file after `finish`."""
+        return combined(self._before, self._crc.value, self._length)
+
     def write(self, data: bytes | bytearray) -> None:
         """Writes what stands between tensors."""
         self._collect(data)
 
-    def write_tensor(self, name: str, tensor: LazyTensor, *, crc: int | None = None) -> int:
+    def write_late(self, length: int, content: Callable[[], bytes]) -> None:
+        """Writes what depends on checksums.
+
+        Args:
+            length: How many bytes.
+            content: Gives them; called, in another thread, once everything before has been read back.
+        """
+        self._hand_over_small()
+        for start in range(0, length, BLOCK):
+            part = slice(start, min(start + BLOCK, length))
+            block = Block(memoryview(bytes(part.stop - part.start)))
+            self._put(block, "framing", late=lambda part=part: content()[part])
+
+    def write_tensor(self, name: str, tensor: LazyTensor, checksum: Checksum | None = None) -> None:
         """Writes a tensor's bytes, packed in C order.
 
         Args:
             name: What to call it in errors and to `progress`.
             tensor: Read here, and dropped again.
-            crc: CRC-32 of what belongs before the tensor, when that of both together is wanted.
-
-        Returns:
-            The CRC-32 of both; 0 when it was not asked for.
+            checksum: What is to be given the value, where it is wanted.
         """
-        if tensor.nbytes > _HUGE:
-            self._queue.join()  # what is still to be written keeps its tensors in memory
-        for block in self._packer.blocks(self.load(name, tensor)):
-            self._fill_or_lend(block, needed=crc is not None or len(block.data) < _SMALL)
-            if crc is not None:
-                crc = crc32(block.data, crc)
-            if len(block.data) < _SMALL:
-                self._collect(block.data)
-                self._packer.give_back(block)
-            else:
-                self._hand_over_small()
-                self._put(block, name)
+        if tensor.nbytes < _SMALL:
+            self._write_small(self.load(name, tensor), checksum)
+        else:
+            self._write_large(name, tensor, checksum)
         if self._progress is not None:
             self._progress(name, tensor.nbytes)
-        return crc or 0
 
-    def _fill_or_lend(self, block: Block, *, needed: bool) -> None:
-        """Fills a block here, unless the other thread has nothing to do: then it gets one to fill itself.
-
-        Only one at a time, since it keeps a whole tensor in memory while the next one is read.
-        """
-        if needed or block.rows is None or not self._queue.empty() or not self._lending.acquire(blocking=False):
+    def _write_small(self, array: Array, checksum: Checksum | None) -> None:
+        crc = 0
+        for block in self._packer.blocks(array):
             block.fill()
+            crc = zlib.crc32(block.data, crc)
+            self._collect(block.data)
+            self._packer.give_back(block)
+        if checksum is not None:
+            checksum.value = crc
+
+    def _write_large(self, name: str, tensor: LazyTensor, checksum: Checksum | None) -> None:
+        self._hand_over_small()
+        self._keep(tensor.nbytes)
+        done = 0
+        for block in self._packer.blocks(self.load(name, tensor)):
+            if not self._queue.empty():
+                block.fill()  # else the other thread has nothing to do, and does it
+            starts = checksum is not None and not done
+            done += len(block.data)
+            last = done == tensor.nbytes
+            self._put(block, name, frees=tensor.nbytes if last else 0, starts=starts, ends=checksum if last else None)
+
+    def _keep(self, nbytes: int) -> None:
+        """Waits until there is room for a tensor."""
+        with self._room:
+            self._room.wait_for(lambda: not self._kept or self._kept + nbytes <= _KEPT)
+            self._kept += nbytes
 
     def load(self, name: str, tensor: LazyTensor) -> Array:
         """A tensor's data, found to be of the shape and dtype announced."""
@@ -153,10 +211,11 @@ class Output:
         for start in range(0, len(data), BLOCK):
             self._put(Block(data[start : start + BLOCK]), "small tensors and framing")
 
-    def _put(self, block: Block, name: str) -> None:
+    def _put(self, block: Block, name: str, **more: Any) -> None:
         self._raise()
-        self._queue.put(_Item(self._handed_over, block, name))
-        self._handed_over += len(block.data)
+        length = len(block.data)
+        self._queue.put(_Item(self._handed_over, block, name, **more))
+        self._handed_over += length
 
     def _raise(self) -> None:
         if self._failure is not None:
@@ -168,20 +227,30 @@ class Output:
             if self._failure is None:
                 self._write_and_check(item, check)
             self._packer.give_back(item.block)
-            del item
-            self._queue.task_done()
+            frees = item.frees
+            del item  # with it goes what the block keeps of a tensor
+            if frees:
+                with self._room:
+                    self._kept -= frees
+                    self._room.notify()
 
     def _write_and_check(self, item: _Item, check: npt.NDArray[np.uint8]) -> None:
         try:
-            if item.block.rows is not None:
-                item.block.fill()
-                self._lending.release()
+            self._prepare(item)
             self._write(item)
             self._read_back(item, check[: len(item.block.data)])
         except OSError as error:
-            self._failure = _cannot_write(self.path, error)
+            self._failure = cannot_write(self.path, error)
         except BaseException as failure:  # raised by the next call instead, in the thread that can act on it
             self._failure = failure
+
+    def _prepare(self, item: _Item) -> None:
+        item.block.fill()
+        if item.late is not None:
+            content = item.late()
+            if len(content) != len(item.block.data):
+                raise AssertionError(f"{len(content)} late bytes, {len(item.block.data)} were announced")
+            item.block.data = memoryview(content)
 
     def _write(self, item: _Item) -> None:
         data = item.block.data
@@ -199,7 +268,17 @@ class Output:
                 f"what was read back differs from what was written, in {item.name} (bytes {item.offset} to "
                 f"{item.offset + len(check)}); nothing was left there. Disk or memory is faulty: write to another disk",
             )
-        self.crc = crc32(check.data, self.crc)
+        if item.starts:
+            self._start_checksum()
+        self._crc.update(check.data)
+        self._length += len(check)
+        if item.ends is not None:
+            item.ends.value = self._crc.value
+            self._start_checksum()
+
+    def _start_checksum(self) -> None:
+        self._before = self.crc
+        self._crc, self._length = Crc32(), 0
 
 
 def _equal(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> bool:
@@ -212,7 +291,12 @@ def _equal(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> bool:
 
 @contextlib.contextmanager
 def publishing(
-    path: Path, *, overwrite: bool, durable: bool = False, progress: Callable[[str, int], None] | None = None
+    path: Path,
+    *,
+    overwrite: bool,
+    durable: bool = False,
+    room: int = 0,
+    progress: Callable[[str, int], None] | None = None,
 ) -> Iterator[Output]:
     """An output that appears under its name when the block ends without an error, complete and checked.
 
@@ -222,6 +306,7 @@ def publishing(
         path: The target.
         overwrite: Whether a file that is there may be replaced.
         durable: Flush a new file to the disk too, as one that replaces another always is, and the folder's entry.
+        room: Bytes that the file will have at least, to be reserved on the disk.
         progress: As for `Output`.
 
     Raises:
@@ -231,101 +316,22 @@ def publishing(
     replaced = check_target(path, overwrite=overwrite)
     draft = path.with_name(f".{path.name[:200]}.{os.urandom(4).hex()}.part")
     with contextlib.ExitStack() as stack:
-        with _os_errors(path):
+        with os_errors(path):
             descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
             stack.callback(draft.unlink, missing_ok=True)
             stack.callback(os.close, descriptor)
             reader = os.open(draft, os.O_RDONLY | os.O_CLOEXEC)
             stack.callback(os.close, reader)
+            reserve(descriptor, room)
         output = Output(path, descriptor, reader, progress)
         stack.callback(output.stop)
         yield output
         output.finish()
-        with _os_errors(path):
+        with os_errors(path):
             if replaced is not None:
-                _prepare_to_replace(descriptor, replaced)
+                prepare_to_replace(descriptor, replaced)
             elif durable:
                 os.fsync(descriptor)
-            _publish(draft, path, overwrite=overwrite)
+            publish(draft, path, overwrite=overwrite)
             if durable:
-                _flush_folder(path.parent)
-
-
-@contextlib.contextmanager
-def _os_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-
-
-def check_target(path: Path, *, overwrite: bool) -> os.stat_result | None:
-    """What is to be replaced, None when nothing is there.
-
-    Raises:
-        TargetExistsError: The target is there and `overwrite` is false.
-        CheckpointError: It could not be written, as far as can be told without doing so.
-    """
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        if not path.parent.is_dir():
-            raise CheckpointError(path, f"there is no folder {path.parent}; create it first (mkdir -p)") from None
-        return None
-    except NotADirectoryError:
-        raise CheckpointError(path, f"{path.parent} is no folder; choose another target") from None
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    if not stat.S_ISREG(found.st_mode):
-        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a link" if path.is_symlink() else "no regular file"
-        raise CheckpointError(path, f"is {kind}, which is never replaced; name a file")
-    if not overwrite:
-        raise TargetExistsError(path, "already exists; use --force to replace it, or choose another target")
-    return found
-
-
-def _prepare_to_replace(draft: int, replaced: os.stat_result) -> None:
-    """Gives the draft the permissions of the file that it replaces, and sees it to the disk."""
-    os.fchmod(draft, stat.S_IMODE(replaced.st_mode))
-    os.fsync(draft)
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _publish(draft: Path, path: Path, *, overwrite: bool) -> None:
-    if overwrite:
-        draft.replace(path)
-        return
-    try:
-        # A link never replaces: whoever created the target in the meantime keeps theirs.
-        path.hardlink_to(draft)
-    except FileExistsError:
-        raise TargetExistsError(path, "has just been created by someone else; use --force to replace it") from None
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS):
-            raise
-        if path.exists():  # a file system without links, such as FAT
-            raise TargetExistsError(path, "already exists; use --force to replace it") from None
-        draft.rename(path)
-
-
-_REASONS = {
-    errno.ENOSPC: "the disk is full; free some space or choose another target",
-    errno.EDQUOT: "the disk quota is used up; free some space or choose another target",
-    errno.EFBIG: "the file is larger than the system allows (ulimit -f); choose another target",
-    errno.EACCES: "the folder may not be written; check its permissions",
-    errno.EPERM: "the folder may not be written; check its permissions",
-    errno.EROFS: "the file system is read-only; choose another target",
-    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
-}
-
-
-def _cannot_write(path: Path, error: OSError) -> CheckpointError:
-    reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
-    return CheckpointError(path, f"cannot be written: {reason}. What was there before is untouched")
+                flush_folder(path.parent)

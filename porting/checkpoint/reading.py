@@ -5,7 +5,7 @@ A format's module is imported when a file turns out to have it, so that no port 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -43,6 +43,19 @@ class Checkpoint:
     metadata: Mapping[str, str]
     weights: Kind | None
     _sources: tuple[Source, ...] = field(repr=False)
+    _checks: tuple[Callable[[], None], ...] = field(default=(), repr=False)
+
+    def check(self) -> None:
+        """Holds the checksum of a whole file, where there is one, against all of its content.
+
+        Only a file that was opened with `check=False` has not been held against it yet. What was read since then is
+        not read again.
+
+        Raises:
+            CheckpointError: They differ: the file is damaged.
+        """
+        for check in self._checks:
+            check()
 
     def close(self) -> None:
         """Lets go of the file; its tensors cannot be loaded any more."""
@@ -56,13 +69,17 @@ class Checkpoint:
         self.close()
 
 
-def open_checkpoint(path: str | PathLike[str], *, weights: Kind | None = None, required: bool = True) -> Checkpoint:
+def open_checkpoint(
+    path: str | PathLike[str], *, weights: Kind | None = None, required: bool = True, check: bool = True
+) -> Checkpoint:
     """Opens a file and lists its tensors; nothing in it is executed, and no tensor is read yet.
 
     Args:
         path: A file, the index of a sharded checkpoint, a folder with one of them, or `hf://owner/name[/file]`.
         weights: `"model"` or `"ema"`, where a training checkpoint holds both; by default the average, as timm does.
         required: Whether it is an error that the weights asked for are not there; otherwise what is there is read.
+        check: Whether a checksum of the whole file (MindSpore's) is checked first, which reads all of it. Who leaves
+            this out calls `Checkpoint.check` after the last tensor. A tensor's own checksum is checked as it is read.
 
     Raises:
         CheckpointError: The file cannot be read, is no checkpoint, is damaged, or holds no state dict, or not the one
@@ -73,16 +90,16 @@ def open_checkpoint(path: str | PathLike[str], *, weights: Kind | None = None, r
     place = locate(path)
     sources: list[Source] = []
     try:
-        return _opened(place, sources, weights, required=required)
+        return _opened(place, sources, weights, required=required, check=check)
     except BaseException:
         for source in sources:
             source.close()
         raise
 
 
-def _opened(place: Place, sources: list[Source], weights: Kind | None, *, required: bool) -> Checkpoint:
+def _opened(place: Place, sources: list[Source], weights: Kind | None, *, required: bool, check: bool) -> Checkpoint:
     source = _source(place.path, place.name, sources)
-    content = _sharded(place, sources) or _read(source)
+    content = _sharded(place, sources) or _read(source, check=check)
     averages = averages_beside(place.path) if content.format == "pdparams" else ""
     found = unwrap(content.saved, source.error, weights=weights, required=required, averages=averages)
     tensors = {key: leaf.tensor(key) if isinstance(leaf, Described) else leaf for key, leaf in found.tensors.items()}
@@ -96,6 +113,7 @@ def _opened(place: Place, sources: list[Source], weights: Kind | None, *, requir
         metadata=content.metadata,
         weights=found.weights,
         _sources=tuple(sources),
+        _checks=content.checks,
     )
 
 
@@ -123,6 +141,7 @@ class _Content(NamedTuple):
     metadata: Mapping[str, str] = MappingProxyType({})
     notes: tuple[str, ...] = ()
     envelope: tuple[str, ...] = ()
+    checks: tuple[Callable[[], None], ...] = ()
 
 
 def _sharded(place: Place, sources: list[Source]) -> _Content | None:
@@ -145,7 +164,7 @@ def _sharded(place: Place, sources: list[Source]) -> _Content | None:
     return _Content(formats.pop(), saved, notes=notes, envelope=(f"{len(contents)} shards",))
 
 
-def _read(source: Source) -> _Content:
+def _read(source: Source, *, check: bool = True) -> _Content:
     head = source.read(0, min(source.size, 512))
     if head[3:9] == b"\0\0\0\0\0{":  # first: the length before it may start like a pickle
         return _read_safetensors(source)
@@ -160,8 +179,8 @@ def _read(source: Source) -> _Content:
     from porting.checkpoint import mindspore
 
     if mindspore.SIGNATURE.match(head):
-        saved, notes = mindspore.read(source)
-        return _Content("mindspore", saved, notes=notes)
+        content = mindspore.read(source, check=check)
+        return _Content("mindspore", content.saved, notes=content.notes, checks=(content.check,))
     if head[8:9] == b"{":
         return _read_safetensors(source)
     raise _no_checkpoint(source, head)

@@ -1,8 +1,8 @@
 """The bytes of a file, bounds-checked, and given back after use.
 
 The file is mapped. Tensors are read all the same, into buffers that are used again: that is faster than to map the
-pages of each and to unmap them, and what was checked cannot change any more. Large ones are views of the mapped pages,
-so that no tensor needs memory of its own.
+pages of each and to unmap them. Large ones are views of the mapped pages, so that no tensor needs memory of its own. A
+file that is written to while it is read is refused.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ class Source:
         self._buffer = buffer
         self._view = memoryview(buffer)
         self._file = file
+        self._version = None if file is None else _version(file)
         self._buffers = Buffers(_KEPT)
         self._alive: WeakValueDictionary[tuple[int, int], Bytes] = WeakValueDictionary()
 
@@ -161,6 +162,8 @@ class Source:
             if not count:
                 raise self.error(f"has become shorter while it was read: it ends at byte {offset + done}")
             done += count
+        if _version(file) != self._version:
+            raise self.error("has been written to while it was read; wait until it is complete, and start again")
         buffer.stretch = offset, length
 
     def release(self, offset: int = 0, length: int | None = None) -> None:
@@ -180,6 +183,12 @@ class Source:
     def unsafe(self, problem: str) -> UnsafePickleError:
         """The error for a pickle that asks for more than tensors and plain containers."""
         return UnsafePickleError(self.path, printable(problem))
+
+
+def _version(file: int) -> tuple[int, int]:
+    """What changes when a file is written to."""
+    found = os.fstat(file)
+    return found.st_size, found.st_mtime_ns
 
 
 def release_pages(array: npt.NDArray[Any]) -> None:

@@ -96,7 +96,7 @@ def write(output: Output, tensors: Mapping[str, LazyTensor], metadata: Mapping[s
     for index, (name, tensor) in enumerate(tensors.items()):
         archive.add_tensor(f"{_ARCHIVE}/data/{index}", name, tensor)
     archive.add(f"{_ARCHIVE}/version", b"3\n")
-    archive.add(f"{_ARCHIVE}/.data/serialization_id", archive.identity())
+    archive.add_identity(f"{_ARCHIVE}/.data/serialization_id")
     archive.finish()
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from porting.checkpoint.formats import FORMATS, format_of
 from porting.checkpoint.output import Output, publishing
@@ -16,8 +15,7 @@ from porting.errors import CheckpointError
 from porting.names import unknown
 
 
-@dataclass(frozen=True)
-class Written:
+class Written(NamedTuple):
     """A file that was written and found to be what was planned.
 
     Attributes:
@@ -97,7 +95,8 @@ def write_checkpoint(
     target, writer = Path(fspath(path)), writer_of(name)
     _require_names(target, name, tensors, writer.RESERVED)
     _require_dtypes(target, name, tensors, writer.WRITTEN)
-    with publishing(target, overwrite=overwrite, progress=progress) as output:
+    room = sum(tensor.nbytes for tensor in tensors.values())
+    with publishing(target, overwrite=overwrite, room=room, progress=progress) as output:
         writer.write(output, tensors, metadata or {})
     return Written(target, name, output.position, f"crc32:{output.crc:08x}")
 

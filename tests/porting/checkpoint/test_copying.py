@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from porting.checkpoint import copying
-from porting.checkpoint.copying import Packer, copy_strips
+from porting.checkpoint.copying import Packer, copy_tiles
 from porting.checkpoint.dtypes import DTYPES, dtype
 
 
@@ -50,10 +50,11 @@ def test_any_dtype(name: str, shape: tuple[int, ...]) -> None:
     assert packed(array.T) == array.T.tobytes()
 
 
-def test_strips() -> None:
-    source = np.arange(37 * 53.0).reshape(37, 53)
-    target = np.empty((53, 37))
-    copy_strips(source.T, target)
+@pytest.mark.parametrize("shape", [(37, 53), (64, 1024), (65, 1025), (200, 2100), (1, 3000), (3000, 1)])
+def test_tiles(shape: tuple[int, int]) -> None:
+    source = np.arange(np.prod(shape, dtype=float)).reshape(shape)
+    target = np.empty(shape[::-1])
+    copy_tiles(source.T, target)
     assert (target == source.T).all()
 
 

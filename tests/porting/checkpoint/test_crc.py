@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from porting.checkpoint import crc
-from porting.checkpoint.crc import crc32
+from porting.checkpoint.crc import Crc32, combined, crc32
 
 DATA = np.random.default_rng(0).bytes(3_000_000)
 
@@ -25,13 +25,15 @@ def test_the_multiple_of_three_terms_is_one() -> None:
 
 
 @pytest.mark.parametrize("offset", range(9))
-@pytest.mark.parametrize("length", [0, 1, 2**19 - 1, 2**19, 2**19 + 1, 4 * 91639, 8 * 91639 + 3, 2_500_001])
+@pytest.mark.parametrize(
+    "length", [0, 1, 2**20 - 1, 2**20, 2**20 + 1, *(12 * 91639 + odd for odd in range(5)), 2_500_001]
+)
 def test_lengths_and_alignments(offset: int, length: int) -> None:
     view = memoryview(DATA)[offset : offset + length]
     assert crc32(view) == zlib.crc32(view)
 
 
-@given(offset=st.integers(0, 9), length=st.integers(2**19, 2_900_000), start=st.integers(0, 2**32 - 1))
+@given(offset=st.integers(0, 9), length=st.integers(2**20, 2_900_000), start=st.integers(0, 2**32 - 1))
 def test_any_start(offset: int, length: int, start: int) -> None:
     view = memoryview(DATA)[offset : offset + length]
     assert crc32(view, start) == zlib.crc32(view, start)
@@ -39,10 +41,11 @@ def test_any_start(offset: int, length: int, start: int) -> None:
 
 @given(cuts=st.lists(st.integers(0, len(DATA)), max_size=6).map(sorted))
 def test_pieces(cuts: list[int]) -> None:
-    found = 0
+    found, whole = 0, Crc32()
     for start, end in zip([0, *cuts], [*cuts, len(DATA)], strict=True):
         found = crc32(memoryview(DATA)[start:end], found)
-    assert found == zlib.crc32(DATA)
+        whole.update(memoryview(DATA)[start:end])
+        assert found == whole.value == zlib.crc32(DATA[:end])
 
 
 @pytest.mark.parametrize("fill", [0, 255])
@@ -55,3 +58,20 @@ def test_nothing_is_changed() -> None:
     data = bytearray(DATA)
     crc32(memoryview(data))
     assert data == DATA
+
+
+@given(cut=st.integers(0, len(DATA)), start=st.integers(0, 2**32 - 1))
+def test_two_stretches_together(cut: int, start: int) -> None:
+    first, second = zlib.crc32(DATA[:cut], start), zlib.crc32(DATA[cut:])
+    assert combined(first, second, len(DATA) - cut) == zlib.crc32(DATA, start)
+
+
+def test_stretches_of_any_size_together() -> None:
+    """Zeros double a file in size, up to more bytes than a disk has."""
+    crc = zlib.crc32(b"a")
+    zeros, length = zlib.crc32(b"\0"), 1
+    for _ in range(60):
+        crc, zeros, length = combined(crc, zeros, length), combined(zeros, zeros, length), 2 * length
+        if length < 1 << 20:
+            assert crc == zlib.crc32(b"a" + bytes(length - 1))
+    assert 0 <= crc < 1 << 32

@@ -9,6 +9,9 @@ import stat
 import subprocess
 import sys
 import threading
+import time
+import weakref
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,8 @@ import numpy as np
 import pytest
 
 from porting.checkpoint import LazyTensor, output, write_checkpoint
+from porting.checkpoint.copying import BLOCK
+from porting.checkpoint.tensor import Array
 from porting.errors import CheckpointError, TargetExistsError
 
 TENSORS = {f"w{index}": LazyTensor.of(np.full((500, 700), index, np.float32)) for index in range(6)}
@@ -266,3 +271,76 @@ def test_errors_of_a_source_are_not_blamed_on_the_target(target: Path) -> None:
     with pytest.raises(CheckpointError, match=r"source\.pth: is damaged"):
         write_checkpoint(target, {"w": LazyTensor((1,), np.dtype("f4"), load)})
     assert not target.exists()
+
+
+@pytest.mark.parametrize("suffix", ["npz", "safetensors", "pdparams"])
+@pytest.mark.parametrize(("mebibytes", "expected"), [(12, {24, 36}), (20, {20}), (40, {40})])
+def test_few_tensors_are_in_memory(
+    suffix: str, mebibytes: int, expected: set[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None is read before there is room, however much slower the disk is than the source; a large one is alone."""
+    shape, kept, most, write = (mebibytes, 1 << 18), [0], [0], os.write
+
+    def slowly(descriptor: int, data: Any) -> int:
+        time.sleep(0.01)
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", slowly)
+
+    def gone(nbytes: int) -> None:
+        kept[0] -= nbytes
+
+    def load() -> Array:
+        array = np.ones(shape, np.float32)
+        weakref.finalize(array, gone, array.nbytes)
+        kept[0] += array.nbytes
+        most[0] = max(most[0], kept[0])
+        return array
+
+    tensors = {f"w{index}": LazyTensor(shape, np.dtype(np.float32), load) for index in range(6)}
+    write_checkpoint(tmp_path / f"a.{suffix}", tensors)
+    assert most[0] >> 20 in expected
+
+
+@pytest.mark.parametrize("length", [0, 5, 3 * BLOCK + 1])
+def test_what_comes_late_knows_all_before(length: int, tmp_path: Path) -> None:
+    data = np.arange(1_000_000, dtype=np.float32)
+    checksums = [output.Checksum() for _ in range(2)]
+    seen: list[int] = []
+
+    def content() -> bytes:
+        seen[:] = [out.crc, *(each.value for each in checksums)]
+        return bytes(length)
+
+    with output.publishing(tmp_path / "a", overwrite=False) as out:
+        out.write(b"head")
+        for checksum in checksums:
+            out.write_tensor("w", LazyTensor.of(data), checksum)
+        out.write_late(length, content)
+        out.write(b"tail")
+    expected = b"head" + data.tobytes() * 2 + bytes(length) + b"tail"
+    assert (tmp_path / "a").read_bytes() == expected
+    assert out.crc == zlib.crc32(expected)
+    if length:
+        assert seen[1:] == [zlib.crc32(data.tobytes())] * 2
+    if 0 < length < BLOCK:
+        assert seen[0] == zlib.crc32(b"head" + data.tobytes() * 2)
+
+
+def test_late_bytes_of_another_length(target: Path) -> None:
+    with (
+        pytest.raises(AssertionError, match="3 late bytes, 5 were announced"),
+        output.publishing(target, overwrite=False) as out,
+    ):
+        out.write_late(5, lambda: b"abc")
+    assert not target.exists()
+
+
+def test_small_tensors_have_their_checksum_at_once(target: Path) -> None:
+    checksum = output.Checksum()
+    known = [checksum.known]
+    with output.publishing(target, overwrite=False) as out:
+        out.write_tensor("w", LazyTensor.of(np.arange(3.0)), checksum)
+        known.append(checksum.known)
+    assert known == [False, True]
+    assert checksum.value == zlib.crc32(np.arange(3.0).tobytes())

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from porting.checkpoint import source as sources
-from porting.checkpoint.buffers import Buffers
+from porting.checkpoint.buffers import UNIT, Buffers
 from porting.checkpoint.source import Source
 from porting.errors import CheckpointError
 
@@ -23,6 +23,7 @@ SIZE = 1 << 16
 def source(tmp_path: Path) -> Iterator[Source]:
     path = tmp_path / "a.bin"
     path.write_bytes(DATA.tobytes())
+    os.utime(path, ns=(0, 0))  # so that a change shows, however coarse the system's clock is
     with Source.open(path) as opened:
         yield opened
 
@@ -99,10 +100,24 @@ def test_a_stretch_in_use_is_not_read_again(source: Source) -> None:
 
 def test_few_buffers_are_kept() -> None:
     buffers = Buffers(2)
-    taken = [buffers.take(0, 60), buffers.take(60, 60), buffers.take(120, 10)]
+    large = 2 * UNIT
+    taken = [buffers.take(0, large), buffers.take(large, large), buffers.take(2 * large, 10)]
     for each in taken:
         buffers.give_back(each)
     assert len(buffers._free) == 2
-    assert buffers.take(0, 5).memory.size == 10
-    assert buffers.take(0, 61).memory.size == 61
+    assert buffers.take(0, 5).memory.size == UNIT
+    assert buffers.take(0, large + 1).memory.size == large + UNIT
     assert not buffers._free
+
+
+@pytest.mark.parametrize("change", ["write", "append", "touch"])
+def test_a_file_that_is_written_to_while_it_is_read(change: str, source: Source) -> None:
+    source.array(0, SIZE)
+    path = Path(source.path)
+    if change == "touch":
+        os.utime(path, ns=(1, 1))
+    else:
+        with path.open("r+b" if change == "write" else "ab") as file:
+            file.write(b"new")
+    with pytest.raises(CheckpointError, match=r"has been written to while it was read; wait until it is complete"):
+        source.array(SIZE, SIZE)

@@ -1,0 +1,87 @@
+"""A whole file's checksum is held against it before its port appears, without a second reading."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from porting.architectures import build
+from porting.checkpoint import open_checkpoint
+from porting.checkpoint.running import RunningChecksum
+from porting.conversion import convert, write_random
+from porting.errors import CheckpointError
+
+DAMAGED = r"model\.ckpt: is damaged: its CRC-32 is [0-9a-f]{8}, the file says [0-9a-f]{8}; fetch or save it again"
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "model.ckpt"
+    write_random(build("pit_ti", image_size=32, num_classes=3), path)
+    return path
+
+
+def flip(path: Path, at: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("suffix", ["pdparams", "pth", "safetensors", "npz", "ckpt"])
+@pytest.mark.parametrize("place", [0.05, 0.5, 0.999])
+def test_a_damaged_tensor(place: float, suffix: str, source: Path, tmp_path: Path) -> None:
+    flip(source, int(place * source.stat().st_size))
+    with pytest.raises(CheckpointError, match=DAMAGED):
+        convert(source, tmp_path / f"target.{suffix}")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.ckpt"]
+
+
+def test_a_damaged_name(source: Path, tmp_path: Path) -> None:
+    """The model is not known any more, which is not what has to be told."""
+    flip(source, source.read_bytes().index(b"cls_token"))
+    with pytest.raises(CheckpointError, match=DAMAGED):
+        convert(source, tmp_path / "target.pth")
+
+
+def test_a_damaged_length(source: Path, tmp_path: Path) -> None:
+    flip(source, 1)
+    with pytest.raises(CheckpointError, match=DAMAGED):
+        convert(source, tmp_path / "target.pth")
+
+
+def test_a_dry_run_of_a_damaged_file(source: Path, tmp_path: Path) -> None:
+    flip(source, source.stat().st_size // 2)
+    with pytest.raises(CheckpointError, match=DAMAGED):
+        convert(source, tmp_path / "target.pth", dry_run=True)
+
+
+def test_nothing_is_read_twice(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, catch_up = [0], RunningChecksum._catch_up
+
+    def counted(self: RunningChecksum, end: int) -> None:
+        read[0] += max(0, end - self._position)
+        catch_up(self, end)
+
+    monkeypatch.setattr(RunningChecksum, "_catch_up", counted)
+    report = convert(source, tmp_path / "target.pth")
+    framing = source.stat().st_size - report.nbytes
+    assert read[0] == framing - len("crc_num") - 10
+
+
+def test_a_checkpoint_can_be_checked_at_any_time(source: Path) -> None:
+    with open_checkpoint(source, check=False) as checkpoint:
+        first, *_, last = checkpoint.tensors.values()
+        last.load()
+        checkpoint.check()
+        first.load()
+        checkpoint.check()
+    flip(source, source.stat().st_size // 2)
+    with open_checkpoint(source, check=False) as checkpoint, pytest.raises(CheckpointError, match=DAMAGED):
+        checkpoint.check()
+
+
+def test_formats_without_such_a_checksum(tmp_path: Path) -> None:
+    write_random(build("pit_ti", image_size=32), tmp_path / "a.pth")
+    with open_checkpoint(tmp_path / "a.pth", check=False) as checkpoint:
+        checkpoint.check()

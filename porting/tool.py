@@ -17,6 +17,7 @@ import click
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 DIFFERENT, COULD_NOT_RUN = 1, 3
+_DEBUG = "--debug"
 FILE = click.Path(path_type=Path)
 _PACKAGES = {
     "torch": ("torch", "timm", "torchvision"),
@@ -57,6 +58,13 @@ class Tool(click.Group):
         except Exception as error:
             self.fail(ctx, *_failure(error))
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the words; `--debug` may stand after the command, too, where who has seen an error adds it."""
+        end = args.index("--") if "--" in args else len(args)
+        if _DEBUG in args[:end]:
+            args = [_DEBUG, *(word for word in args[:end] if word != _DEBUG), *args[end:]]
+        return super().parse_args(ctx, args)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -87,7 +95,7 @@ def _failure(error: Exception) -> tuple[str, int]:
     if code is not None:
         return str(error), code
     said = f"{type(error).__name__}: {error}"
-    return f"failed in a way that was not expected ({said}); --debug, before the command, shows where", COULD_NOT_RUN
+    return f"failed in a way that was not expected ({said}); --debug shows where", COULD_NOT_RUN
 
 
 def _missing(error: Exception) -> str | None:
@@ -135,7 +143,7 @@ def options(*chosen: Callable[[Command], Command]) -> Callable[[Command], Comman
 
 
 tool_options = options(
-    click.option("--debug", is_flag=True, help="Show the traceback of an error."),
+    click.option(_DEBUG, is_flag=True, help="Show the traceback of an error; may stand after the command."),
     click.option(
         "--version",
         is_flag=True,

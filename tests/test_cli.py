@@ -337,8 +337,17 @@ def test_without_frameworks_files_are_converted(source: Path, tmp_path: Path) ->
     assert pit_port("diff", source, target).exit_code == 0
 
 
-def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "words", [("--debug", "inspect", "FILE"), ("inspect", "--debug", "FILE"), ("inspect", "FILE", "--debug")]
+)
+def test_debug_shows_the_traceback(words: tuple[str, ...], tmp_path: Path) -> None:
     from porting.errors import CheckpointError
 
-    done = pit_port("--debug", "inspect", tmp_path / "none.pth")
+    done = pit_port(*(tmp_path / "none.pth" if word == "FILE" else word for word in words))
     assert isinstance(done.exception, CheckpointError)
+
+
+def test_what_follows_two_dashes_is_no_option(tmp_path: Path) -> None:
+    done = pit_port("inspect", "--", "--debug")
+    assert done.exit_code == 3
+    assert "--debug: there is no such file" in done.stderr

@@ -318,7 +318,7 @@ def test_the_documented_completion_is_the_real_one() -> None:
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (RuntimeError("the moon is full"), "was not expected (RuntimeError: the moon is full); --debug, before the"),
+        (RuntimeError("the moon is full"), "was not expected (RuntimeError: the moon is full); --debug shows where"),
         (MemoryError(), "needs more memory than there is"),
     ],
 )

@@ -17,6 +17,7 @@ import torch
 
 from paddle_impl import pit as candidate
 from porting import architectures
+from porting.architectures import pit as architecture
 from porting.synthetic import random_weights
 from reference_torch import pit as reference
 
@@ -42,9 +43,12 @@ def pair(name: str, **size: Any) -> tuple[reference.PoolingTransformer, candidat
 @pytest.fixture
 def shallow_pit_b(monkeypatch: pytest.MonkeyPatch) -> None:
     """Patches, strides and heads of pit_b, a hundredth of its parameters."""
-    for configs in (reference.CONFIGS, candidate.CONFIGS, architectures.FAMILIES["pit"].CONFIGS):
+    smaller = {"depth": (1, 2, 1), "heads": (1, 2, 4)}
+    for configs in (reference.CONFIGS, candidate.CONFIGS):
         assert isinstance(configs, dict)
-        monkeypatch.setitem(configs, "pit_b", replace(configs["pit_b"], depth=(1, 2, 1), heads=(1, 2, 4)))
+        monkeypatch.setitem(configs, "pit_b", replace(configs["pit_b"], **smaller))
+    known: Any = architecture.CONFIGS
+    monkeypatch.setitem(known, "pit_b", known["pit_b"]._replace(**smaller))
 
 
 def relative(found: Array, expected: Array) -> float:

@@ -20,7 +20,7 @@ from porting.checkpoint.tensor import Array
 
 BLOCK = 1 << 21
 """Bytes in a block: what is on its way stays in the cache between being copied, written and read back."""
-_TILE = (256, 128)
+_TILE = (256, 256)
 """Rows and columns of a matrix that are transposed at a time."""
 _PADDING = 64
 """Bytes between rows of the scratch: a line of the cache."""

@@ -36,7 +36,7 @@ class Crc32:
 
     def __init__(self, start: int = 0) -> None:
         self._start = start
-        self._window: _Bytes | None = None
+        self._window: _Window | None = None
         self._rest = np.empty(0, np.uint8)
         self._length = 0
 
@@ -52,13 +52,13 @@ class Crc32:
                 self._start = zlib.crc32(new[:odd].data, self._start)
                 new = new[odd:]
             at = _WINDOW if odd < _WORD else odd
-            self._window = self._first(new[:at])
+            self._window = _Window(self._first(new[:at]), _WORD)
         else:
             at = min(_WINDOW - self._length, len(new)) if self._length else 0
             self._keep(self._window, new[:at])
         whole = at + (len(new) - at) // _WINDOW * _WINDOW
         for start in range(at, whole, _WINDOW):
-            _carry(self._window, new[start : start + _WINDOW], _WORD)
+            self._window.carry(new[start : start + _WINDOW])
         self._keep(self._window, new[whole:])
 
     @property
@@ -66,10 +66,11 @@ class Crc32:
         """The CRC-32 so far, as `zlib.crc32`."""
         if self._window is None:
             return self._start
-        folded = self._window[:_HIGH].copy()
+        carried = self._window.content
+        folded = _Window(carried[:_HIGH].copy(), 1)
         for start in range(_HIGH, _WINDOW, _HIGH):
-            _carry(folded, self._window[start : start + _HIGH], 1)
-        return zlib.crc32(self._rest[: self._length].data, zlib.crc32(folded.data, 0xFFFFFFFF))
+            folded.carry(carried[start : start + _HIGH])
+        return zlib.crc32(self._rest[: self._length].data, zlib.crc32(folded.content.data, 0xFFFFFFFF))
 
     def _first(self, new: _Bytes) -> _Bytes:
         """The window that ends with the first bytes; nothing before them is as good as zeros."""
@@ -80,7 +81,7 @@ class Crc32:
         window[_WINDOW - len(new) :][:_WORD] ^= np.frombuffer(before, np.uint8)
         return window
 
-    def _keep(self, window: _Bytes, new: _Bytes) -> None:
+    def _keep(self, window: _Window, new: _Bytes) -> None:
         """Keeps bytes until there are enough to carry the window on by its own length."""
         if len(new) == 0:
             return
@@ -89,8 +90,28 @@ class Crc32:
         self._rest[self._length : self._length + len(new)] = new
         self._length += len(new)
         if self._length == _WINDOW:
-            _carry(window, self._rest, _WORD)
+            window.carry(self._rest)
             self._length = 0
+
+
+class _Window:
+    """The remainder of what has passed.
+
+    Args:
+        content: It; taken over.
+        unit: Bytes that the exponents count.
+    """
+
+    def __init__(self, content: _Bytes, unit: int) -> None:
+        high, low = _HIGH * unit, _LOW * unit
+        self.content = content
+        self._steps = (content[high - low :], content[:low]), (content[: high - low], content[low:])
+
+    def carry(self, new: _Bytes) -> None:
+        """Carries it on by its own length: what it holds is folded into as many new bytes."""
+        for into, what in self._steps:
+            np.bitwise_xor(into, what, out=into)
+        np.bitwise_xor(self.content, new, out=self.content)
 
 
 def crc32(data: memoryview, start: int = 0) -> int:
@@ -140,17 +161,3 @@ def _power(exponent: int) -> int:
 def _squared(times: int) -> int:
     """X squared so many times, modulo P."""
     return _X if times == 0 else _product(_squared(times - 1), _squared(times - 1))
-
-
-def _carry(window: _Bytes, new: _Bytes, unit: int) -> None:
-    """Carries a window on by its own length: what it holds is folded into the new bytes.
-
-    Args:
-        window: The remainder so far; of the new bytes too, afterwards.
-        new: As many bytes as the window has.
-        unit: Bytes that the exponents count.
-    """
-    high, low = _HIGH * unit, _LOW * unit
-    window[high - low :] ^= window[:low]
-    window[: high - low] ^= window[low:]
-    window ^= new

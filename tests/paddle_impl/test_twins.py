@@ -43,7 +43,7 @@ def pair(name: str, **size: Any) -> tuple[reference.PoolingTransformer, candidat
 @pytest.fixture
 def shallow_pit_b(monkeypatch: pytest.MonkeyPatch) -> None:
     """Patches, strides and heads of pit_b, a hundredth of its parameters."""
-    smaller = {"depth": (1, 2, 1), "heads": (1, 2, 4)}
+    smaller: dict[str, Any] = {"depth": (1, 2, 1), "heads": (1, 2, 4)}
     for configs in (reference.CONFIGS, candidate.CONFIGS):
         assert isinstance(configs, dict)
         monkeypatch.setitem(configs, "pit_b", replace(configs["pit_b"], **smaller))

@@ -60,7 +60,7 @@ def main(config: str, batch_size: int, threads: int, rounds: int, as_json: bool)
         total = totals[name]
         ratios = (f"{total / totals['torch']:.2f}", f"{totals['plain'] / total:.2f}")
         table.add_row(TITLES[name], *cells, f"{1000 * total:.0f}", f"{batch_size / total:.1f}", *ratios)
-    console = Console()
+    console = Console(width=max(100, Console().width))
     console.print(f"{config}, batch {batch_size}, {threads} threads, medians of {rounds} updates; times in ms")
     console.print(table)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -109,4 +108,6 @@ def _silent_downloads() -> Iterator[None]:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON, indented."""
+    import json
+
     click.echo(json.dumps(value, indent=2))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from porting.checkpoint.machine import Malformed
 
 MAX_BYTES = 2**22
@@ -24,6 +22,8 @@ def require_modest(data: bytes) -> None:
 
 def parse(data: bytes) -> object:
     """The value; raises `Malformed` where it is no JSON, too large, has a key twice or nests too deep."""
+    import json  # here, since hardly any file holds some
+
     require_modest(data)
     try:
         return json.loads(str(data, "utf-8"), object_pairs_hook=_unique, parse_constant=_refused)

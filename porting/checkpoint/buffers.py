@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-UNIT = 1 << 22
-"""Bytes that memory is taken in multiples of: from so many on the system has larger pages for it."""
+UNIT, SMALL = 1 << 22, 1 << 20
+"""Bytes that memory is taken in multiples of. From the first on the system has larger pages for it; of the second only
+what is used takes memory."""
 
 
 @dataclass(slots=True, eq=False)
@@ -28,7 +29,7 @@ class Buffers:
     """The buffers of a file, those in use included.
 
     Args:
-        most: How many are kept: what is taken beyond that is let go when it is given back.
+        most: Bytes that are kept: what is taken beyond that is let go when it is given back.
     """
 
     def __init__(self, most: int) -> None:
@@ -38,22 +39,29 @@ class Buffers:
 
     def take(self, offset: int, length: int) -> Buffer:
         """The buffer that has this stretch already, else the smallest that it fits into, else a new one."""
-        self._taken += 1
         fitting = [each for each in self._free if each.memory.size >= length]
-        if not fitting:
+        if fitting:
+            has_it = [each for each in fitting if each.stretch == (offset, length)]
+            taken = min(has_it or fitting, key=lambda each: each.memory.size)
+            self._free.remove(taken)
+        else:
             self._free.clear()
-            return Buffer(np.empty(-(-length // UNIT) * UNIT, np.uint8))
-        has_it = [each for each in fitting if each.stretch == (offset, length)]
-        taken = min(has_it or fitting, key=lambda each: each.memory.size)
-        self._free.remove(taken)
+            taken = Buffer(np.empty(_rounded(length), np.uint8))
+        self._taken += taken.memory.size
         return taken
 
     def give_back(self, buffer: Buffer) -> None:
         """Ends the use of a buffer."""
-        self._taken -= 1
-        if self._taken + len(self._free) < self._most:
+        self._taken -= buffer.memory.size
+        if self._taken + sum(each.memory.size for each in self._free) + buffer.memory.size <= self._most:
             self._free.append(buffer)
 
     def clear(self) -> None:
         """Lets go of those that are not in use."""
         self._free.clear()
+
+
+def _rounded(length: int) -> int:
+    """The size of a new buffer: few different ones, so that one fits the next stretch too."""
+    unit = UNIT if length > SMALL else SMALL
+    return -(-length // unit) * unit

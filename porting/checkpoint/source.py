@@ -29,8 +29,8 @@ _POPULATE_READ = 22
 
 _READ = range(1 << 12, 3 << 23)
 """Lengths of arrays that are read; 24 MiB holds any matrix of PiT and DeiT."""
-_KEPT = 2
-"""Buffers that are kept: one is read into while the one before it is still being written elsewhere."""
+_KEPT = 5 << 23
+"""Bytes of buffers that are kept: some are read into while those before them are still being written elsewhere."""
 
 Bytes = npt.NDArray[np.uint8]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from porting.checkpoint import source as sources
-from porting.checkpoint.buffers import UNIT, Buffers
+from porting.checkpoint.buffers import SMALL, UNIT, Buffers
 from porting.checkpoint.source import Source
 from porting.errors import CheckpointError
 
@@ -99,15 +99,28 @@ def test_a_stretch_in_use_is_not_read_again(source: Source) -> None:
 
 
 def test_few_buffers_are_kept() -> None:
-    buffers = Buffers(2)
     large = 2 * UNIT
+    buffers = Buffers(2 * large)
     taken = [buffers.take(0, large), buffers.take(large, large), buffers.take(2 * large, 10)]
-    for each in taken:
+    assert [each.memory.size for each in taken] == [large, large, SMALL]
+    for each in reversed(taken):
         buffers.give_back(each)
-    assert len(buffers._free) == 2
-    assert buffers.take(0, 5).memory.size == UNIT
+    assert [each.memory.size for each in buffers._free] == [large, large]
+    assert buffers.take(0, 5).memory.size == large
     assert buffers.take(0, large + 1).memory.size == large + UNIT
     assert not buffers._free
+
+
+def test_many_small_stretches_take_little_memory(source: Source) -> None:
+    """As of somebody who keeps all tensors: what is not used of a buffer is not there."""
+    before = resident()
+    kept = [source.array(at * SIZE // 2, SIZE // 2) for at in range(30)]
+    assert resident() - before < 2 * len(kept) * SIZE
+
+
+def resident() -> int:
+    """Bytes of memory that this process has."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.mark.parametrize("change", ["write", "append", "touch"])

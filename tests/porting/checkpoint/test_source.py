@@ -111,18 +111,6 @@ def test_few_buffers_are_kept() -> None:
     assert not buffers._free
 
 
-def test_many_small_stretches_take_little_memory(source: Source) -> None:
-    """As of somebody who keeps all tensors: what is not used of a buffer is not there."""
-    before = resident()
-    kept = [source.array(at * SIZE // 2, SIZE // 2) for at in range(30)]
-    assert resident() - before < 2 * len(kept) * SIZE
-
-
-def resident() -> int:
-    """Bytes of memory that this process has."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
 @pytest.mark.parametrize("change", ["write", "append", "touch"])
 def test_a_file_that_is_written_to_while_it_is_read(change: str, source: Source) -> None:
     source.array(0, SIZE)

@@ -52,7 +52,12 @@ class Output(NamedTuple):
         """Where people read: rich finds out about its width and colours, and honours `NO_COLOR`."""
         from rich.console import Console
 
-        return Console(quiet=self.quiet)
+        class Printer(Console):
+            def on_broken_pipe(self) -> None:
+                """Leave it to `Tool`: rich would exit with 1, which means that something differs."""
+                raise BrokenPipeError
+
+        return Printer(quiet=self.quiet)
 
     def sides(self) -> AbstractContextManager[Callback]:
         """Progress of the sides of an alignment."""

@@ -334,3 +334,36 @@ def test_an_unexpected_error_is_no_difference(
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert run("pit-port", "--debug", "inspect", source).exception is error
+
+
+TALKER = """
+import click
+from porting.output import Output
+from porting.tool import Tool, tool_options
+
+@click.group(cls=Tool)
+@tool_options
+def tool(debug): pass
+
+@tool.command()
+@click.argument("how")
+def say(how):
+    told = Output().console().print if how == "rich" else click.echo
+    for _ in range(20_000):
+        told("words " * 10)
+
+tool()
+"""
+
+
+@pytest.mark.parametrize("how", ["rich", "plain"])
+def test_a_reader_that_has_gone_is_no_difference(how: str) -> None:
+    """`pit-align all ... | head -2` under `pipefail`."""
+    words = [sys.executable, "-c", TALKER, "say", how]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith("words words")
+        process.stdout.close()
+        errors = process.stderr.read()
+    assert (process.returncode, errors) == (3, "")

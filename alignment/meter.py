@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from alignment import processors
+from porting import processors
 from alignment.scaled import ScaledSum, distances
 from porting.checkpoint.source import release_pages
 

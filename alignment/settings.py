@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from alignment import processors
+from porting import processors
 from alignment.backends import FRAMEWORKS
 from alignment.errors import AlignmentError
 from alignment.steps import STEPS

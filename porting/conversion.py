@@ -17,7 +17,7 @@ from porting.checkpoint import Checkpoint, Written, format_of, open_checkpoint, 
 from porting.checkpoint.dtypes import is_float
 from porting.checkpoint.envelope import Kind
 from porting.checkpoint.target import check_target
-from porting.checkpoint.tensor import Array, LazyTensor
+from porting.checkpoint.tensor import LazyTensor
 from porting.converters import inward, outward, plan_between, specs_in, table_of
 from porting.errors import CheckpointError, PlanError
 from porting.identify import Identity, identify
@@ -141,26 +141,15 @@ def convert(
             if dry_run
             else write_checkpoint(
                 target,
-                _checked(tensors, checkpoint),
+                tensors,
                 format=target_format,
                 overwrite=overwrite,
                 metadata=_metadata(port.architecture, layout),
+                check=checkpoint.check,
                 progress=progress,
             )
         )
         return _report(source, target, checkpoint, port, (planned, tensors), written)
-
-
-def _checked(tensors: Mapping[str, LazyTensor], checkpoint: Checkpoint) -> dict[str, LazyTensor]:
-    """The tensors, the last of which is there only once the whole file is known to be undamaged."""
-    name, last = list(tensors.items())[-1]
-
-    def load() -> Array:
-        array = last.load()
-        checkpoint.check()
-        return array
-
-    return {**tensors, name: LazyTensor(last.shape, last.dtype, load)}
 
 
 def _report(

@@ -11,6 +11,7 @@ zlib.
 
 from __future__ import annotations
 
+import threading
 import zlib
 from functools import cache, lru_cache
 
@@ -35,9 +36,13 @@ class Crc32:
     """
 
     def __init__(self, start: int = 0) -> None:
+        self._memory = np.empty(0, np.uint8)
+        self.restart(start)
+
+    def restart(self, start: int = 0) -> None:
+        """Begins anew, in the same memory."""
         self._start = start
         self._window: _Window | None = None
-        self._rest = np.empty(0, np.uint8)
         self._length = 0
 
     def update(self, data: memoryview) -> None:
@@ -70,27 +75,27 @@ class Crc32:
         folded = _Window(carried[:_HIGH].copy(), 1)
         for start in range(_HIGH, _WINDOW, _HIGH):
             folded.carry(carried[start : start + _HIGH])
-        return zlib.crc32(self._rest[: self._length].data, zlib.crc32(folded.content.data, 0xFFFFFFFF))
+        return zlib.crc32(self._memory[1][: self._length].data, zlib.crc32(folded.content.data, 0xFFFFFFFF))
 
     def _first(self, new: _Bytes) -> _Bytes:
         """The window that ends with the first bytes; nothing before them is as good as zeros."""
-        window = np.zeros(_WINDOW, np.uint8)
-        window[_WINDOW - len(new) :] = new
+        if len(self._memory) == 0:
+            self._memory = np.empty((2, _WINDOW), np.uint8)
+        window: _Bytes = self._memory[0]
+        before = _WINDOW - len(new)
+        window[:before], window[before:] = 0, new
         # What came before acts as an exclusive or with the first four bytes: all ones when it was nothing.
-        before = (self._start ^ 0xFFFFFFFF).to_bytes(_WORD, "little")
-        window[_WINDOW - len(new) :][:_WORD] ^= np.frombuffer(before, np.uint8)
+        state = (self._start ^ 0xFFFFFFFF).to_bytes(_WORD, "little")
+        window[before : before + _WORD] ^= np.frombuffer(state, np.uint8)
         return window
 
     def _keep(self, window: _Window, new: _Bytes) -> None:
         """Keeps bytes until there are enough to carry the window on by its own length."""
-        if len(new) == 0:
-            return
-        if len(self._rest) == 0:
-            self._rest = np.empty(_WINDOW, np.uint8)
-        self._rest[self._length : self._length + len(new)] = new
+        rest = self._memory[1]
+        rest[self._length : self._length + len(new)] = new
         self._length += len(new)
         if self._length == _WINDOW:
-            window.carry(self._rest)
+            window.carry(rest)
             self._length = 0
 
 
@@ -114,9 +119,16 @@ class _Window:
         np.bitwise_xor(self.content, new, out=self.content)
 
 
+_OWN = threading.local()
+"""Every thread's own memory for what is checked in one piece."""
+
+
 def crc32(data: memoryview, start: int = 0) -> int:
     """The CRC-32 of bytes, continuing from that of what came before them, as `zlib.crc32`."""
-    crc = Crc32(start)
+    crc: Crc32 | None = getattr(_OWN, "crc", None)
+    if crc is None:
+        crc = _OWN.crc = Crc32()
+    crc.restart(start)
     crc.update(data)
     return crc.value
 
@@ -130,6 +142,36 @@ def combined(first: int, second: int, length: int) -> int:
         length: Bytes of the one after.
     """
     return _product(first, _power(8 * length)) ^ second
+
+
+class Parts:
+    """The CRC-32 of bytes whose parts become known in any order, in any thread."""
+
+    def __init__(self) -> None:
+        self._parts: dict[int, tuple[int, int]] = {}
+
+    def has(self, offset: int) -> bool:
+        """Whether the part that starts there is known."""
+        return offset in self._parts
+
+    def add(self, offset: int, length: int, crc: int) -> None:
+        """Takes up a part: where it starts, its length and its CRC-32."""
+        if length:
+            self._parts[offset] = length, crc
+
+    def gaps(self, end: int) -> list[tuple[int, int]]:
+        """Where the stretches up to `end` start and end that are not known."""
+        known = sorted((offset, offset + length) for offset, (length, _) in self._parts.items())
+        starts, ends = [0, *(stop for _, stop in known)], [*(start for start, _ in known), end]
+        return [gap for gap in zip(starts, ends, strict=True) if gap[0] < gap[1]]
+
+    def value(self, end: int) -> int:
+        """That of the parts before `end`, one after the other."""
+        crc = 0
+        for offset, (length, part) in sorted(self._parts.items()):
+            if offset < end:
+                crc = combined(crc, part, length)
+        return crc
 
 
 _POLYNOMIAL, _ONE, _X = 0xEDB88320, 1 << 31, 1 << 30

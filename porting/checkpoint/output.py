@@ -1,8 +1,9 @@
 """A file being written: streamed, read back and compared with what was planned, renamed into place only when right.
 
-While one block is being prepared, a second thread writes the one before it, reads it back through a descriptor of its
-own, and compares the two byte by byte, which no digest is stricter than, and which costs less than one. The CRC-32 of
-what was read back is the file's digest: it serves to find accidents in later copies of the file, and is no signature.
+Every processor takes one tensor after the other, and sees it through: it puts a block together, writes it, reads it
+back through a second descriptor, and compares the two byte by byte, which no digest is stricter than, and which costs
+less than one. The CRC-32 of what was read back is the file's digest: it serves to find accidents in later copies of the
+file, and is no signature.
 
 What is read back comes from the system's cache, as for any program that checks its own output. Only a file that is
 about to replace another one is also flushed to the disk first (`fsync`), so that after a power failure either the old
@@ -15,50 +16,28 @@ import contextlib
 import os
 import threading
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from queue import Queue
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from porting.checkpoint.copying import BLOCK, Block, Packer
-from porting.checkpoint.crc import Crc32, combined
+from porting import processors
+from porting.checkpoint.copying import BLOCK, Packer
+from porting.checkpoint.crc import Crc32, Parts
 from porting.checkpoint.reserving import reserve
-from porting.checkpoint.target import cannot_write, check_target, flush_folder, os_errors, prepare_to_replace, publish
+from porting.checkpoint.target import check_target, flush_folder, os_errors, prepare_to_replace, publish
 from porting.checkpoint.tensor import Array, LazyTensor
 from porting.errors import CheckpointError
 
-_BUFFERS = 5
-_WAITING = 4
-"""Blocks between the two threads."""
+_MOST_THREADS = 4
+"""Memory is what they wait for beyond that."""
 _SMALL = 1 << 16
-"""Bytes up to which data is collected before it is handed over."""
+"""Bytes up to which data is collected before it is written."""
 _KEPT = 9 << 22
-"""Bytes of tensors in memory, from before one is read until its last block is written; a larger one is alone."""
-
-
-class _Item(NamedTuple):
-    """A block for the other thread.
-
-    Attributes:
-        offset: Where it belongs.
-        block: Its bytes.
-        name: The tensor's, for errors.
-        frees: Bytes that are kept no longer once it is written: its tensor's, where it is the last of one.
-        starts: Whether a checksum starts with it.
-        ends: The checksum that ends with it.
-        late: Gives the bytes, in place of the block's.
-    """
-
-    offset: int
-    block: Block
-    name: str
-    frees: int = 0
-    starts: bool = False
-    ends: Checksum | None = None
-    late: Callable[[], bytes] | None = None
+"""Bytes of tensors in memory at a time; a larger one is alone."""
 
 
 class Checksum:
@@ -77,33 +56,64 @@ class Checksum:
         return hasattr(self, "value")
 
 
+class _Task(NamedTuple):
+    """A tensor to be written.
+
+    Attributes:
+        offset: Where it belongs.
+        name: What to call it.
+        tensor: It, not read yet.
+        checksum: What is to be given its CRC-32, where it is wanted.
+    """
+
+    offset: int
+    name: str
+    tensor: LazyTensor
+    checksum: Checksum | None
+
+
+class _Late(NamedTuple):
+    """Bytes that depend on checksums, and so come last."""
+
+    offset: int
+    length: int
+    content: Callable[[], bytes]
+
+
 class Output:
-    """Takes the bytes of a file in order.
+    """Takes the content of a file in order; large tensors are read and written when a processor is free.
 
     Args:
         path: The target, for errors.
-        descriptor: Where they are written.
-        reader: A second descriptor of the same file, where they are read back.
-        progress: Told the name and size of each tensor that was handed over.
+        descriptor: Where it is written.
+        reader: A second descriptor of the same file, where it is read back.
+        progress: Told the name and size of each tensor that was written, by one thread at a time.
     """
 
     def __init__(
         self, path: Path, descriptor: int, reader: int, progress: Callable[[str, int], None] | None = None
     ) -> None:
         self.path = path
-        self._before = 0
-        self._crc, self._length = Crc32(), 0
-        self._handed_over = 0
-        self._small = bytearray()
-        self._descriptor, self._reader = descriptor, reader
-        self._progress = progress
-        self._packer = Packer(_BUFFERS)
-        self._room = threading.Condition()
+        self._reader = reader
+        self._progress, self._telling = progress, threading.Lock()
+        self._small, self._handed_over = bytearray(), 0
+        self._late: list[_Late] = []
+        self._parts, self._known = Parts(), 0
+        self._tasks: deque[_Task] = deque()
         self._kept = 0
+        self._ended = False
         self._failure: BaseException | None = None
-        self._queue: Queue[_Item | None] = Queue(_WAITING)
-        self._thread = threading.Thread(target=self._work, name="checkpoint-writer", daemon=True)
-        self._thread.start()
+        self._changed = threading.Condition()
+        """Held to use the four above it."""
+        self._mirror, *others = (
+            _Mirror(path, descriptor, reader) for _ in range(min(processors.available(), _MOST_THREADS))
+        )
+        self._threads = [
+            threading.Thread(target=self._work, args=(mirror,), name="checkpoint-writer", daemon=True)
+            for mirror in others
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def position(self) -> int:
@@ -112,68 +122,47 @@ class Output:
 
     @property
     def crc(self) -> int:
-        """The CRC-32 of what has been read back: of the whole file after `finish`."""
-        return combined(self._before, self._crc.value, self._length)
+        """The CRC-32 of what was read back: of all that comes before, for who comes late; of the file after `finish`."""
+        return self._parts.value(self._known)
 
-    def write(self, data: bytes | bytearray) -> None:
+    def write(self, data: bytes | bytearray | memoryview) -> None:
         """Writes what stands between tensors."""
-        self._collect(data)
+        self._small += data
+        if len(self._small) >= _SMALL:
+            self._hand_over_small()
 
     def write_late(self, length: int, content: Callable[[], bytes]) -> None:
-        """Writes what depends on checksums.
+        """Leaves room for what depends on checksums.
 
         Args:
             length: How many bytes.
-            content: Gives them; called, in another thread, once everything before has been read back.
+            content: Gives them; called when everything but what comes late has been read back, in order.
         """
         self._hand_over_small()
-        for start in range(0, length, BLOCK):
-            part = slice(start, min(start + BLOCK, length))
-            block = Block(memoryview(bytes(part.stop - part.start)))
-            self._put(block, "framing", late=lambda part=part: content()[part])
+        self._late.append(_Late(self.position, length, content))
+        self._handed_over += length
 
     def write_tensor(self, name: str, tensor: LazyTensor, checksum: Checksum | None = None) -> None:
         """Writes a tensor's bytes, packed in C order.
 
         Args:
             name: What to call it in errors and to `progress`.
-            tensor: Read here, and dropped again.
+            tensor: It; a large one is read later, in another thread perhaps.
             checksum: What is to be given the value, where it is wanted.
         """
         if tensor.nbytes < _SMALL:
-            self._write_small(self.load(name, tensor), checksum)
-        else:
-            self._write_large(name, tensor, checksum)
-        if self._progress is not None:
-            self._progress(name, tensor.nbytes)
-
-    def _write_small(self, array: Array, checksum: Checksum | None) -> None:
-        crc = 0
-        for block in self._packer.blocks(array):
-            block.fill()
-            crc = zlib.crc32(block.data, crc)
-            self._collect(block.data)
-            self._packer.give_back(block)
-        if checksum is not None:
-            checksum.value = crc
-
-    def _write_large(self, name: str, tensor: LazyTensor, checksum: Checksum | None) -> None:
+            data = self.load(name, tensor).tobytes()
+            if checksum is not None:
+                checksum.value = zlib.crc32(data)
+            self.write(data)
+            self._tell(name, tensor)
+            return
         self._hand_over_small()
-        self._keep(tensor.nbytes)
-        done = 0
-        for block in self._packer.blocks(self.load(name, tensor)):
-            if not self._queue.empty():
-                block.fill()  # else the other thread has nothing to do, and does it
-            starts = checksum is not None and not done
-            done += len(block.data)
-            last = done == tensor.nbytes
-            self._put(block, name, frees=tensor.nbytes if last else 0, starts=starts, ends=checksum if last else None)
-
-    def _keep(self, nbytes: int) -> None:
-        """Waits until there is room for a tensor."""
-        with self._room:
-            self._room.wait_for(lambda: not self._kept or self._kept + nbytes <= _KEPT)
-            self._kept += nbytes
+        with self._changed:
+            self._raise()
+            self._tasks.append(_Task(self.position, name, tensor, checksum))
+            self._changed.notify()
+        self._handed_over += tensor.nbytes
 
     def load(self, name: str, tensor: LazyTensor) -> Array:
         """A tensor's data, found to be of the shape and dtype announced."""
@@ -187,105 +176,156 @@ class Output:
         return array
 
     def finish(self) -> None:
-        """Waits until everything is written and checked; raises what went wrong."""
+        """Sees to it that everything is written and checked; raises what went wrong."""
         self._hand_over_small()
-        self.stop()
+        self._end()
+        self._work(self._mirror)
+        self._join()
         self._raise()
+        for late in self._late:
+            self._known = late.offset
+            content = late.content()
+            if len(content) != late.length:
+                raise AssertionError(f"{len(content)} late bytes, {late.length} were announced")
+            self._put_framing(late.offset, memoryview(content))
+        self._known = self.position
         if os.fstat(self._reader).st_size != self.position:
             raise CheckpointError(self.path, f"the file written does not have the {self.position} bytes planned")
 
     def stop(self) -> None:
-        """Ends the writing thread."""
-        if self._thread.is_alive():
-            self._queue.put(None)
-            self._thread.join()
+        """Ends the threads, whatever there is left to do."""
+        with self._changed:
+            self._tasks.clear()
+            self._failure = self._failure or InterruptedError()
+        self._end()
+        self._join()
 
-    def _collect(self, data: bytes | bytearray | memoryview) -> None:
-        """Takes a little data, to be written with what comes next."""
-        self._small += data
-        if len(self._small) >= _SMALL:
-            self._hand_over_small()
+    def _end(self) -> None:
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
 
-    def _hand_over_small(self) -> None:
-        data, self._small = memoryview(self._small), bytearray()
-        for start in range(0, len(data), BLOCK):
-            self._put(Block(data[start : start + BLOCK]), "small tensors and framing")
-
-    def _put(self, block: Block, name: str, **more: Any) -> None:
-        self._raise()
-        length = len(block.data)
-        self._queue.put(_Item(self._handed_over, block, name, **more))
-        self._handed_over += length
+    def _join(self) -> None:
+        for thread in self._threads:
+            thread.join()
 
     def _raise(self) -> None:
         if self._failure is not None:
             raise self._failure
 
-    def _work(self) -> None:
-        check = np.empty(BLOCK, np.uint8)
-        while (item := self._queue.get()) is not None:
-            if self._failure is None:
-                self._write_and_check(item, check)
-            self._packer.give_back(item.block)
-            frees = item.frees
-            del item  # with it goes what the block keeps of a tensor
-            if frees:
-                with self._room:
-                    self._kept -= frees
-                    self._room.notify()
+    def _hand_over_small(self) -> None:
+        data, self._small = memoryview(self._small), bytearray()
+        self._put_framing(self._handed_over, data)
+        self._handed_over += len(data)
 
-    def _write_and_check(self, item: _Item, check: npt.NDArray[np.uint8]) -> None:
-        try:
-            self._prepare(item)
-            self._write(item)
-            self._read_back(item, check[: len(item.block.data)])
-        except OSError as error:
-            self._failure = cannot_write(self.path, error)
-        except BaseException as failure:  # raised by the next call instead, in the thread that can act on it
-            self._failure = failure
+    def _put_framing(self, offset: int, data: memoryview) -> None:
+        for start in range(offset, offset + len(data), BLOCK):
+            part = data[start - offset : start - offset + BLOCK]
+            self._mirror.crc.restart()
+            self._mirror.put("small tensors and framing", start, part)
+            self._parts.add(start, len(part), self._mirror.crc.value)
 
-    def _prepare(self, item: _Item) -> None:
-        item.block.fill()
-        if item.late is not None:
-            content = item.late()
-            if len(content) != len(item.block.data):
-                raise AssertionError(f"{len(content)} late bytes, {len(item.block.data)} were announced")
-            item.block.data = memoryview(content)
+    def _work(self, mirror: _Mirror) -> None:
+        """Writes tensors until none is left and none will come."""
+        packer = Packer()
+        while (task := self._next()) is not None:
+            failure = None
+            try:
+                self._write_large(task, packer, mirror)
+            except BaseException as error:  # raised again in the thread that can act on it
+                failure = error
+            with self._changed:
+                self._kept -= task.tensor.nbytes
+                if failure is not None:
+                    self._failure = self._failure or failure
+                    self._tasks.clear()
+                self._changed.notify_all()
 
-    def _write(self, item: _Item) -> None:
-        data = item.block.data
-        while data:
-            data = data[os.write(self._descriptor, data) :]
+    def _next(self) -> _Task | None:
+        """The next tensor, when there is room for it; None when there is none and none will come."""
+        with self._changed:
+            self._changed.wait_for(self._is_ready)
+            if not self._tasks:
+                return None
+            self._kept += self._tasks[0].tensor.nbytes
+            return self._tasks.popleft()
 
-    def _read_back(self, item: _Item, check: npt.NDArray[np.uint8]) -> None:
-        """Reads the block from the file and compares it with what was planned."""
-        done = 0
-        while done < len(check) and (count := os.preadv(self._reader, [check[done:].data], item.offset + done)):
-            done += count
-        if done != len(check) or not _equal(check, np.frombuffer(item.block.data, np.uint8)):
+    def _is_ready(self) -> bool:
+        if not self._tasks:
+            return self._ended or self._failure is not None
+        return not self._kept or self._kept + self._tasks[0].tensor.nbytes <= _KEPT
+
+    def _write_large(self, task: _Task, packer: Packer, mirror: _Mirror) -> None:
+        offset = task.offset
+        mirror.crc.restart()
+        for data in packer.blocks(self.load(task.name, task.tensor)):
+            self._raise()
+            mirror.put(task.name, offset, data)
+            offset += len(data)
+        crc = mirror.crc.value
+        self._parts.add(task.offset, task.tensor.nbytes, crc)
+        if task.checksum is not None:
+            task.checksum.value = crc
+        self._tell(task.name, task.tensor)
+
+    def _tell(self, name: str, tensor: LazyTensor) -> None:
+        if self._progress is not None:
+            with self._telling:
+                self._progress(name, tensor.nbytes)
+
+
+class _Mirror:
+    """Writes blocks, and reads each back to compare it with what was planned; for one thread at a time.
+
+    Args:
+        path: The target, for errors.
+        descriptor: Where they are written.
+        reader: Where they are read back.
+
+    Attributes:
+        crc: The CRC-32 of what was read back since it was last restarted.
+    """
+
+    def __init__(self, path: Path, descriptor: int, reader: int) -> None:
+        self.crc = Crc32()
+        self._path = path
+        self._descriptor, self._reader = descriptor, reader
+        self._found = np.empty(BLOCK, np.uint8)
+        self._same = np.empty(BLOCK // 8, np.bool_)
+
+    def put(self, name: str, offset: int, data: memoryview) -> None:
+        """Writes a block of up to `BLOCK` bytes; the name is for errors."""
+        with os_errors(self._path):
+            self._write(offset, data)
+            found = self._read(offset, len(data))
+        if not self._equal(found, np.frombuffer(data, np.uint8)):
             raise CheckpointError(
-                self.path,
-                f"what was read back differs from what was written, in {item.name} (bytes {item.offset} to "
-                f"{item.offset + len(check)}); nothing was left there. Disk or memory is faulty: write to another disk",
+                self._path,
+                f"what was read back differs from what was written, in {name} (bytes {offset} to "
+                f"{offset + len(data)}); nothing was left there. Disk or memory is faulty: write to another disk",
             )
-        if item.starts:
-            self._start_checksum()
-        self._crc.update(check.data)
-        self._length += len(check)
-        if item.ends is not None:
-            item.ends.value = self._crc.value
-            self._start_checksum()
+        self.crc.update(found.data)
 
-    def _start_checksum(self) -> None:
-        self._before = self.crc
-        self._crc, self._length = Crc32(), 0
+    def _write(self, offset: int, data: memoryview) -> None:
+        while data:
+            done = os.pwrite(self._descriptor, data, offset)
+            data, offset = data[done:], offset + done
 
+    def _read(self, offset: int, length: int) -> npt.NDArray[np.uint8]:
+        """What is there, as far as the file goes."""
+        done = 0
+        while done < length and (count := os.preadv(self._reader, [self._found[done:length].data], offset + done)):
+            done += count
+        return self._found[:done]
 
-def _equal(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> bool:
-    """Whether bytes are equal, compared as words: an eighth of the intermediate results."""
-    words = len(one) // 8 * 8
-    same = bool((one[:words].view(np.uint64) == other[:words].view(np.uint64)).all())
-    return same and (words == len(one) or bool((one[words:] == other[words:]).all()))
+    def _equal(self, one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> bool:
+        """Whether bytes are equal, compared as words: an eighth of the intermediate results."""
+        if len(one) != len(other):
+            return False
+        count = len(one) // 8
+        words = one[: 8 * count].view(np.uint64), other[: 8 * count].view(np.uint64)
+        same = np.equal(*words, out=self._same[:count]).all()
+        return bool(same) and bool((one[8 * count :] == other[8 * count :]).all())
 
 
 @contextlib.contextmanager
@@ -295,6 +335,7 @@ def publishing(
     overwrite: bool,
     durable: bool = False,
     room: int = 0,
+    check: Callable[[], None] | None = None,
     progress: Callable[[str, int], None] | None = None,
 ) -> Iterator[Output]:
     """An output that appears under its name when the block ends without an error, complete and checked.
@@ -306,6 +347,7 @@ def publishing(
         overwrite: Whether a file that is there may be replaced.
         durable: Flush a new file to the disk too, as one that replaces another always is, and the folder's entry.
         room: Bytes that the file will have at least, to be reserved on the disk.
+        check: Called when all of it is written; what it raises keeps the file from appearing.
         progress: As for `Output`.
 
     Raises:
@@ -326,6 +368,8 @@ def publishing(
         stack.callback(output.stop)
         yield output
         output.finish()
+        if check is not None:
+            check()
         with os_errors(path):
             if replaced is not None:
                 prepare_to_replace(descriptor, replaced)

@@ -46,16 +46,18 @@ class Checkpoint:
     _checks: tuple[Callable[[], None], ...] = field(default=(), repr=False)
 
     def check(self) -> None:
-        """Holds the checksum of a whole file, where there is one, against all of its content.
+        """Checks that nobody has written to the files, and holds the checksum of a whole file against its content.
 
         Only a file that was opened with `check=False` has not been held against it yet. What was read since then is
         not read again.
 
         Raises:
-            CheckpointError: They differ: the file is damaged.
+            CheckpointError: The file has changed while it was read, or is damaged.
         """
         for check in self._checks:
             check()
+        for source in self._sources:
+            source.require_unchanged()
 
     def close(self) -> None:
         """Lets go of the file; its tensors cannot be loaded any more."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from porting.checkpoint.crc import Crc32
+from porting.checkpoint.crc import Parts, crc32
 from porting.checkpoint.source import Bytes, Source
 
 _STEP = 1 << 23
 """Bytes that are read at a time where nobody else reads them."""
+_LEAST = 1 << 16
+"""Bytes from which on a stretch is remembered; shorter ones are read again, all together."""
 
 
 class RunningChecksum:
-    """The CRC-32 of the first bytes of a file.
+    """The CRC-32 of the first bytes of a file, whose stretches pass in any order and in any thread.
 
     Args:
         source: The file.
@@ -19,22 +21,22 @@ class RunningChecksum:
 
     def __init__(self, source: Source, end: int) -> None:
         self._source, self._end = source, end
-        self._crc, self._position = Crc32(), 0
+        self._parts = Parts()
 
     def passed(self, offset: int, data: Bytes) -> None:
-        """Takes up a stretch that was read; what is before it and was not is read here."""
-        if offset >= self._position:
-            self._catch_up(offset)
-            self._crc.update(data.data)
-            self._position = offset + len(data)
+        """Takes up a stretch that was read."""
+        if len(data) >= _LEAST and not self._parts.has(offset):
+            self._parts.add(offset, len(data), crc32(data.data))
 
     @property
     def value(self) -> int:
-        """The CRC-32, once what is missing has been read."""
-        self._catch_up(self._end)
-        return self._crc.value
+        """The CRC-32; what has not passed is read here."""
+        for start, end in self._parts.gaps(self._end):
+            self._parts.add(start, end - start, self._read(start, end))
+        return self._parts.value(self._end)
 
-    def _catch_up(self, end: int) -> None:
-        for start in range(self._position, end, _STEP):
-            self._crc.update(self._source.array(start, min(_STEP, end - start)).data)
-        self._position = max(self._position, end)
+    def _read(self, start: int, end: int) -> int:
+        crc = 0
+        for at in range(start, end, _STEP):
+            crc = crc32(self._source.array(at, min(_STEP, end - at)).data, crc)
+        return crc

@@ -1,8 +1,8 @@
 """The bytes of a file, bounds-checked, and given back after use.
 
-The file is mapped. Tensors are read all the same, into buffers that are used again: that is faster than to map the
-pages of each and to unmap them. Large ones are views of the mapped pages, so that no tensor needs memory of its own. A
-file that is written to while it is read is refused.
+Tensors are views of the mapped file, so that they need no memory of their own; what is small is read. A stretch that
+the system has not in memory yet is read once before it is viewed, so that a disk that fails is an error of the file and
+not the end of the process. A file that is written to while it is read is refused.
 """
 
 from __future__ import annotations
@@ -11,26 +11,23 @@ import contextlib
 import mmap
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from reprlib import Repr
 from types import TracebackType
-from typing import Any
-from weakref import WeakValueDictionary, finalize
+from typing import Any, NamedTuple
+from weakref import finalize
 
 import numpy as np
 import numpy.typing as npt
 
-from porting.checkpoint.buffers import Buffer, Buffers
+from porting.checkpoint.cached import is_cached
 from porting.errors import CheckpointError, UnsafePickleError, escaped
 
-_POPULATE_READ = 22
-"""Linux's MADV_POPULATE_READ (5.14): maps all pages of a stretch at once, instead of one fault for every few."""
-
-_READ = range(1 << 12, 3 << 23)
-"""Lengths of arrays that are read; 24 MiB holds any matrix of PiT and DeiT."""
-_KEPT = 5 << 23
-"""Bytes of buffers that are kept: some are read into while those before them are still being written elsewhere."""
+_WINDOW, _SMALL = 1 << 12, 1 << 17
+"""Bytes that are read at a time of what stands between tensors, and from which on an array is mapped."""
+_UNUSED = bytearray(1 << 18)
+"""Takes what is only read to see whether it can be."""
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -41,7 +38,7 @@ class Source:
     Args:
         path: What to call the file in errors.
         buffer: Its bytes.
-        file: The descriptor of a mapped file, which is closed with it; without one nothing is read, only viewed.
+        file: The descriptor of a mapped file, which is closed with it; without one the mapping alone is used.
     """
 
     def __init__(self, path: Path | str, buffer: mmap.mmap | bytes, *, file: int | None = None) -> None:
@@ -50,9 +47,8 @@ class Source:
         self._buffer = buffer
         self._view = memoryview(buffer)
         self._file = file
+        self._window = 0, memoryview(b"")
         self._version = None if file is None else _version(file)
-        self._buffers = Buffers(_KEPT)
-        self._alive: WeakValueDictionary[tuple[int, int], Bytes] = WeakValueDictionary()
 
     @classmethod
     def open(cls, path: Path, name: Path | str | None = None, *, ahead: bool = True) -> Source:
@@ -61,7 +57,7 @@ class Source:
         Args:
             path: The file.
             name: What to call it in errors; its path by default.
-            ahead: Whether arrays are about to be read from end to end; else they are views, mapped as they are read.
+            ahead: Whether all of an array is fetched from the disk when it is asked for; else page by page in use.
 
         Raises:
             CheckpointError: There is no such file, it is no regular file, it is empty or may not be read.
@@ -100,7 +96,6 @@ class Source:
         file, self._file = self._file, None
         if file is not None:
             os.close(file)
-        self._buffers.clear()
         try:
             self._view.release()
             if isinstance(self._buffer, mmap.mmap):
@@ -119,62 +114,78 @@ class Source:
                 f"is truncated or damaged: {length} bytes are expected at byte {offset}, the file ends at {self.size}; "
                 "fetch or save it again"
             )
-        return self._view[offset : offset + length]
+        if self._file is None or length > _WINDOW:
+            return self._view[offset : offset + length]
+        start, window = self._window
+        if not start <= offset <= offset + length <= start + len(window):
+            start, window = self._window = offset, self._pread(self._file, offset, min(_WINDOW, self.size - offset))
+        return window[offset - start : offset - start + length]
 
     def read(self, offset: int, length: int) -> bytes:
         """A copy of a stretch of the file; bounds as in `view`."""
         return bytes(self.view(offset, length))
 
     def array(self, offset: int, length: int) -> Bytes:
-        """A stretch of the file as a read-only array; its buffer or its pages are given back when the array is gone.
+        """A stretch of the file as a read-only array; its pages are given back to the system when the array is gone.
 
         Bounds as in `view`.
+
+        Raises:
+            CheckpointError: The disk fails, or the file has been written to since it was opened.
         """
         view = self.view(offset, length)
-        if self._file is not None and length in _READ:
-            alive = self._alive.get((offset, length))
-            return self._read_into_buffer(self._file, offset, length) if alive is None else alive
+        if self._file is not None and _WINDOW < length < _SMALL:
+            view = self._pread(self._file, offset, length)
         array = np.frombuffer(view, np.uint8)
-        if length >= mmap.PAGESIZE and isinstance(self._buffer, mmap.mmap):
+        if length >= _SMALL and isinstance(self._buffer, mmap.mmap):
             if self._file is not None:
-                self._buffers.clear()  # memory for one of both, not for both
-                self._advise(_POPULATE_READ, offset, length)
+                self._fetch(self._file, offset, length)
             finalize(array, self.release, offset, length).atexit = False
         return array
 
-    def _read_into_buffer(self, file: int, offset: int, length: int) -> Bytes:
-        buffer = self._buffers.take(offset, length)
-        array = np.frombuffer(buffer.memory.data.toreadonly()[:length], np.uint8)
-        finalize(array, self._buffers.give_back, buffer).atexit = False
-        if buffer.stretch != (offset, length):
-            self._fill(buffer, file, offset, length)
-        self._alive[offset, length] = array
-        return array
+    def _pread(self, file: int, offset: int, length: int) -> memoryview:
+        """Reads a stretch, instead of mapping the large pages around it."""
+        with self._reading(file):
+            return memoryview(os.pread(file, length, offset))
 
-    def _fill(self, buffer: Buffer, file: int, offset: int, length: int) -> None:
-        """Reads a stretch of the file into a buffer."""
-        buffer.stretch, done = None, 0
-        while done < length:
-            try:
-                count = os.preadv(file, [buffer.memory.data[done:length]], offset + done)
-            except OSError as error:
-                raise self.error(f"cannot be read: {error.strerror or error}") from error
-            if not count:
-                raise self.error(f"has become shorter while it was read: it ends at byte {offset + done}")
-            done += count
-        if _version(file) != self._version:
+    @contextlib.contextmanager
+    def _reading(self, file: int) -> Iterator[None]:
+        """Errors of the disk as those of the file, and nothing from a file that has been written to."""
+        try:
+            yield
+        except OSError as error:
+            raise self.error(f"cannot be read: {error.strerror or error}") from error
+        self._require_unchanged(file)
+
+    def _fetch(self, file: int, offset: int, length: int) -> None:
+        """Sees to it that a stretch is in memory: a disk that fails while a page is used would end the process."""
+        with self._reading(file):
+            if not is_cached(file, offset, length):
+                for start in range(offset, offset + length, len(_UNUSED)):
+                    os.preadv(file, [memoryview(_UNUSED)[: offset + length - start]], start)
+
+    def require_unchanged(self) -> None:
+        """Checks that nobody has written to the file since it was opened.
+
+        Raises:
+            CheckpointError: Somebody has: what was read may be of both contents.
+        """
+        if self._file is not None:
+            self._require_unchanged(self._file)
+
+    def _require_unchanged(self, file: int) -> None:
+        found = _version(file)
+        if found.size < self.size:
+            raise self.error(f"has become shorter while it was read: it ends at byte {found.size}")
+        if found != self._version:
             raise self.error("has been written to while it was read; wait until it is complete, and start again")
-        buffer.stretch = offset, length
 
     def release(self, offset: int = 0, length: int | None = None) -> None:
         """Drops the pages of a stretch from this process; reading them again is always possible."""
-        self._advise(mmap.MADV_DONTNEED, offset, self.size - offset if length is None else length)
-
-    def _advise(self, advice: int, offset: int, length: int) -> None:
         if isinstance(self._buffer, mmap.mmap) and not self._buffer.closed:
-            start = offset - offset % mmap.PAGESIZE
-            with contextlib.suppress(OSError):  # advice is for speed and memory alone, and kernels know different ones
-                self._buffer.madvise(advice, start, offset + length - start)
+            start, end = offset - offset % mmap.PAGESIZE, self.size if length is None else offset + length
+            with contextlib.suppress(OSError):  # advice is for memory alone, and kernels know different ones
+                self._buffer.madvise(mmap.MADV_DONTNEED, start, end - start)
 
     def error(self, problem: str, details: Iterable[str] = ()) -> CheckpointError:
         """The error for something wrong with this file."""
@@ -185,10 +196,16 @@ class Source:
         return UnsafePickleError(self.path, printable(problem))
 
 
-def _version(file: int) -> tuple[int, int]:
+class _Version(NamedTuple):
     """What changes when a file is written to."""
+
+    size: int
+    modified: int
+
+
+def _version(file: int) -> _Version:
     found = os.fstat(file)
-    return found.st_size, found.st_mtime_ns
+    return _Version(found.st_size, found.st_mtime_ns)
 
 
 def release_pages(array: npt.NDArray[Any]) -> None:

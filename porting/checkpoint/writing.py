@@ -70,21 +70,23 @@ def write_checkpoint(
     format: str | None = None,  # noqa: A002 - what it is called wherever there are formats
     overwrite: bool = False,
     metadata: Mapping[str, str] | None = None,
+    check: Callable[[], None] | None = None,
     progress: Callable[[str, int], None] | None = None,
 ) -> Written:
     """Writes tensors as a flat state dict.
 
-    Each tensor is read, packed, written, read back and dropped before the next one but two is read. The file appears
+    Each tensor is read, packed, written, read back and dropped, a few of them at a time, in threads. The file appears
     under its name only when all of it was read back and found to be what was planned; otherwise nothing is left, and
     what was there is untouched.
 
     Args:
         path: The target; its folder has to be there.
-        tensors: What to write, in this order.
+        tensors: What to write, in this order; they are loaded in any order, from several threads.
         format: One of `FORMATS`; by default the one that the suffix stands for.
         overwrite: Whether a file that is there may be replaced.
         metadata: Texts to store beside the tensors; only safetensors files have a place for them.
-        progress: Called with the name and size in bytes of each tensor.
+        check: Called when all is written; what it raises keeps the file from appearing.
+        progress: Called with the name and size in bytes of each tensor that was written, by one thread at a time.
 
     Raises:
         UnknownNameError: The suffix stands for no format, or the format is none that is written.
@@ -96,7 +98,7 @@ def write_checkpoint(
     _require_names(target, name, tensors, writer.RESERVED)
     _require_dtypes(target, name, tensors, writer.WRITTEN)
     room = sum(tensor.nbytes for tensor in tensors.values())
-    with publishing(target, overwrite=overwrite, room=room, progress=progress) as output:
+    with publishing(target, overwrite=overwrite, room=room, check=check, progress=progress) as output:
         writer.write(output, tensors, metadata or {})
     return Written(target, name, output.position, f"crc32:{output.crc:08x}")
 

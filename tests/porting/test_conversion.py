@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from porting.architectures import build
-from porting.checkpoint import open_checkpoint
+from porting.checkpoint import open_checkpoint, running
 from porting.checkpoint.running import RunningChecksum
 from porting.conversion import convert, write_random
 from porting.errors import CheckpointError
@@ -56,17 +56,20 @@ def test_a_dry_run_of_a_damaged_file(source: Path, tmp_path: Path) -> None:
         convert(source, tmp_path / "target.pth", dry_run=True)
 
 
-def test_nothing_is_read_twice(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read, catch_up = [0], RunningChecksum._catch_up
+def test_large_tensors_are_not_read_twice(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, again = [0], RunningChecksum._read
 
-    def counted(self: RunningChecksum, end: int) -> None:
-        read[0] += max(0, end - self._position)
-        catch_up(self, end)
+    def counted(self: RunningChecksum, start: int, end: int) -> int:
+        read[0] += end - start
+        return again(self, start, end)
 
-    monkeypatch.setattr(RunningChecksum, "_catch_up", counted)
+    monkeypatch.setattr(RunningChecksum, "_read", counted)
     report = convert(source, tmp_path / "target.pth")
+    with open_checkpoint(source, check=False) as checkpoint:
+        small = sum(each.nbytes for each in checkpoint.tensors.values() if each.nbytes < running._LEAST)
     framing = source.stat().st_size - report.nbytes
-    assert read[0] == framing - len("crc_num") - 10
+    assert 0 < small < report.nbytes / 50
+    assert read[0] == framing - len("crc_num") - 10 + small
 
 
 def test_a_checkpoint_can_be_checked_at_any_time(source: Path) -> None:

@@ -11,18 +11,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from porting.checkpoint import copying
-from porting.checkpoint.copying import Packer, copy_tiles
+from porting.checkpoint.copying import Packer
 from porting.checkpoint.dtypes import DTYPES, dtype
 
 
 def packed(array: np.ndarray[Any, Any]) -> bytes:
-    packer, parts = Packer(1), []
-    for block in packer.blocks(array):
-        block.fill()
-        block.fill()  # again: nothing is left to be copied
-        parts.append(bytes(block.data))
+    parts = []
+    for block in Packer().blocks(array):
+        parts.append(bytes(block))
         assert len(parts[-1]) <= copying.BLOCK
-        packer.give_back(block)
     return b"".join(parts)
 
 
@@ -50,16 +47,23 @@ def test_any_dtype(name: str, shape: tuple[int, ...]) -> None:
     assert packed(array.T) == array.T.tobytes()
 
 
-@pytest.mark.parametrize("shape", [(37, 53), (64, 1024), (65, 1025), (200, 2100), (1, 3000), (3000, 1)])
+@pytest.mark.parametrize("shape", [(37, 53), (64, 1024), (65, 1025), (600, 2100), (1, 3000), (3000, 1)])
 def test_tiles(shape: tuple[int, int]) -> None:
     source = np.arange(np.prod(shape, dtype=float)).reshape(shape)
     target = np.empty(shape[::-1])
-    copy_tiles(source.T, target)
+    Packer().copy(source.T, target)
     assert (target == source.T).all()
+
+
+def test_memory_is_used_again() -> None:
+    packer, array = Packer(), np.arange(600_000.0).reshape(600, 1000)
+    first, *_ = packer.blocks(array.T)
+    second, *_ = packer.blocks(array[:, ::2])
+    addresses = {np.frombuffer(block, np.uint8).ctypes.data for block in (first, second)}
+    assert len(addresses) == 1
 
 
 def test_contiguous_arrays_are_not_copied() -> None:
     array = np.arange(100)
-    (block,) = Packer(0).blocks(array)
-    assert block.buffer is None
-    assert np.shares_memory(np.frombuffer(block.data, np.uint8), array)
+    (block,) = Packer().blocks(array)
+    assert np.shares_memory(np.frombuffer(block, np.uint8), array)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from porting import processors
 from porting.checkpoint import LazyTensor, output, write_checkpoint
 from porting.checkpoint.copying import BLOCK
 from porting.checkpoint.tensor import Array
@@ -131,15 +132,15 @@ def test_interrupted(existing: bool, error: type[BaseException], target: Path) -
 
 def failing(monkeypatch: pytest.MonkeyPatch, number: int, after: int = 3) -> None:
     """Lets the system refuse writes after the first few."""
-    real, done = os.write, [0]
+    real, done = os.pwrite, [0]
 
-    def write(descriptor: int, data: Any) -> int:
+    def write(descriptor: int, data: Any, offset: int) -> int:
         done[0] += 1
         if done[0] > after:
             raise OSError(number, os.strerror(number))
-        return real(descriptor, data)
+        return real(descriptor, data, offset)
 
-    monkeypatch.setattr(os, "write", write)
+    monkeypatch.setattr(os, "pwrite", write)
 
 
 @pytest.mark.parametrize(
@@ -154,23 +155,23 @@ def test_write_errors(number: int, message: str, target: Path, monkeypatch: pyte
 
 
 def test_short_writes_are_continued(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = os.write
-    monkeypatch.setattr(os, "write", lambda descriptor, data: real(descriptor, data[:100_001]))
+    real = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda descriptor, data, offset: real(descriptor, data[:100_001], offset))
     expected = write_checkpoint(target, TENSORS)
     assert expected.nbytes == target.stat().st_size
 
 
 def test_what_is_read_back_differs(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, done = os.write, [0]
+    real, done = os.pwrite, [0]
 
-    def write(descriptor: int, data: Any) -> int:
-        done[0] += 1
+    def write(descriptor: int, data: Any, offset: int) -> int:
+        done[0] += len(data) > 100_000
         if done[0] == 4:
             data = bytearray(data)
             data[5] ^= 1
-        return real(descriptor, data)
+        return real(descriptor, data, offset)
 
-    monkeypatch.setattr(os, "write", write)
+    monkeypatch.setattr(os, "pwrite", write)
     with pytest.raises(CheckpointError, match=r"read back differs from what was written, in w\d .*write to another"):
         write_checkpoint(target, TENSORS)
     assert not target.exists()
@@ -279,13 +280,14 @@ def test_few_tensors_are_in_memory(
     suffix: str, mebibytes: int, expected: set[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """None is read before there is room, however much slower the disk is than the source; a large one is alone."""
-    shape, kept, most, write = (mebibytes, 1 << 18), [0], [0], os.write
+    shape, kept, most, write = (mebibytes, 1 << 18), [0], [0], os.pwrite
+    monkeypatch.setattr(processors, "available", lambda: 4)
 
-    def slowly(descriptor: int, data: Any) -> int:
+    def slowly(descriptor: int, data: Any, offset: int) -> int:
         time.sleep(0.01)
-        return write(descriptor, data)
+        return write(descriptor, data, offset)
 
-    monkeypatch.setattr(os, "write", slowly)
+    monkeypatch.setattr(os, "pwrite", slowly)
 
     def gone(nbytes: int) -> None:
         kept[0] -= nbytes

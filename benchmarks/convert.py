@@ -1,8 +1,9 @@
 """Times the port of a checkpoint against `cp` and against the script that imports both frameworks.
 
 Every way runs as a process of its own, the ways interleaved, with the source in the page cache and no file under the
-target's name; the table shows the median wall time and resident set of each. Ours includes starting Python, checking
-the source's checksums and reading the target back.
+target's name. Each run follows one of `cp` on the same source, and is held against that: how fast a machine is changes
+from minute to minute. The table shows medians. Ours includes starting Python, checking the source's checksums and
+reading the target back.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 from rich.console import Console
@@ -37,7 +39,31 @@ subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
 print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
 _SUFFIXES = {"torch": "pth", "paddle": "pdparams", "safetensors": "safetensors", "numpy": "npz", "mindspore": "ckpt"}
-Results = dict[str, tuple[float, float]]
+
+
+class Result(NamedTuple):
+    """Medians of the runs of one way.
+
+    Attributes:
+        seconds: Wall time.
+        times_cp: Wall time over that of the `cp` before it.
+        megabytes: Peak resident set.
+    """
+
+    seconds: float
+    times_cp: float
+    megabytes: float
+
+
+class _Way(NamedTuple):
+    command: list[str]
+    source: Path
+    target: Path
+
+    def run(self) -> Result:
+        cp, _ = _run(["cp", str(self.source)], self.target.with_name("cp"))
+        seconds, megabytes = _run(self.command, self.target)
+        return Result(seconds, seconds / cp, megabytes)
 
 
 @click.command()
@@ -50,43 +76,45 @@ def main(runs: int, model: str, all_pairs: bool, as_json: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         results = measure(Path(folder), model, runs, all_pairs)
     if as_json:
-        click.echo(json.dumps(results, indent=2))
+        click.echo(json.dumps({way: result._asdict() for way, result in results.items()}, indent=2))
         return
     table = Table("way", "wall s", "x cp", "peak RSS MB", title=f"{model}, median of {runs}")
-    for way, (seconds, rss) in results.items():
-        table.add_row(way, f"{seconds:.2f}", f"{seconds / results['cp'][0]:.1f}", f"{rss:.0f}")
+    for way, (seconds, ratio, megabytes) in results.items():
+        table.add_row(way, f"{seconds:.3f}", f"{ratio:.2f}", f"{megabytes:.0f}")
     Console().print(table)
-    if not all_pairs:
-        ours, naive = results["torch -> paddle"][0], results["both frameworks"][0]
+    if all_pairs:
+        ratios = sorted(result.times_cp for result in results.values())
+        click.echo(f"x cp: {ratios[0]:.2f} at best, {statistics.median(ratios):.2f} in the middle, {ratios[-1]:.2f}")
+    else:
+        ours, naive = results["torch -> paddle"].seconds, results["both frameworks"].seconds
         click.echo(f"pit-port convert is {naive / ours:.1f}x as fast as the script that imports both frameworks")
 
 
-def measure(folder: Path, model: str, runs: int, all_pairs: bool) -> Results:
-    """Median wall seconds and peak RSS in MB of each way."""
+def measure(folder: Path, model: str, runs: int, all_pairs: bool) -> dict[str, Result]:
+    """What each way takes."""
     tool = str(Path(sys.executable).with_name("pit-port"))
     source = folder / "source.pth"
     _quietly([tool, "random", model, str(source)])
-    ways = {"cp": (["cp", str(source)], folder / "cp.pth")}
-    if all_pairs:
-        ways |= _pairs(tool, source)
-    else:
-        script = folder / "naive.py"
-        script.write_text(_NAIVE)
-        ways["torch -> paddle"] = ([tool, "convert", str(source)], folder / "ours.pdparams")
-        naive = [sys.executable, "-W", "ignore", str(script), str(source)]
-        ways["both frameworks"] = (naive, folder / "naive.pdparams")
-    samples: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
+    ways = _pairs(tool, source) if all_pairs else _single(tool, source)
+    samples: dict[str, list[Result]] = {name: [] for name in ways}
     for _ in track(range(runs), "Timing", console=Console(stderr=True), transient=True):
-        for way, (command, target) in ways.items():
-            samples[way].append(_run([*command, str(target)]))
-            target.unlink()
+        for name, way in ways.items():
+            samples[name].append(way.run())
+    return {name: Result(*map(statistics.median, zip(*taken, strict=True))) for name, taken in samples.items()}
+
+
+def _single(tool: str, source: Path) -> dict[str, _Way]:
+    """The usual port, and the script without this tool."""
+    script = source.with_name("naive.py")
+    script.write_text(_NAIVE)
+    naive = [sys.executable, "-W", "ignore", str(script), str(source)]
     return {
-        way: (statistics.median(seconds for seconds, _ in taken), statistics.median(rss for _, rss in taken))
-        for way, taken in samples.items()
+        "torch -> paddle": _Way([tool, "convert", str(source)], source, source.with_name("ours.pdparams")),
+        "both frameworks": _Way(naive, source, source.with_name("naive.pdparams")),
     }
 
 
-def _pairs(tool: str, source: Path) -> dict[str, tuple[list[str], Path]]:
+def _pairs(tool: str, source: Path) -> dict[str, _Way]:
     """Every format into every other, torch's from before 1.6 too; one that does not hold the model is left out."""
     files = {"torch": source}
     for name, suffix in _SUFFIXES.items():
@@ -101,14 +129,16 @@ def _pairs(tool: str, source: Path) -> dict[str, tuple[list[str], Path]]:
     files["legacy torch"] = source.with_name("legacy.pth")
     _quietly([sys.executable, "-W", "ignore", "-c", _LEGACY, str(source), str(files["legacy torch"])])
     return {
-        f"{one} -> {other}": ([tool, "convert", str(path)], source.with_name(f"to-{one}.{suffix}"))
+        f"{one} -> {other}": _Way([tool, "convert", str(path)], path, source.with_name(f"to-{one}.{suffix}"))
         for one, path in files.items()
         for other, suffix in targets.items()
     }
 
 
-def _run(command: list[str]) -> tuple[float, float]:
-    seconds, kilobytes = _quietly([sys.executable, "-c", _MEASURE, *command]).split()
+def _run(command: list[str], target: Path) -> tuple[float, float]:
+    """Wall seconds and megabytes of a command, whose target is removed again."""
+    seconds, kilobytes = _quietly([sys.executable, "-c", _MEASURE, *command, str(target)]).split()
+    target.unlink()
     return float(seconds), float(kilobytes) / 1e3
 
 

@@ -8,9 +8,10 @@ the same value twice. Everything else stands for itself, and a pattern matches w
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from operator import itemgetter
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 Key = TypeVar("Key")
@@ -32,6 +33,34 @@ class _Slot(NamedTuple):
     @property
     def regex(self) -> str:
         return "|".join(map(re.escape, self.words)) if self.words else r"0|[1-9][0-9]{0,8}"
+
+    def takes(self, text: str) -> bool:
+        if self.words:
+            return text in self.words
+        return text.isascii() and text.isdigit() and len(text) <= 9 and (text == "0" or text[0] != "0")
+
+
+class _ByParts:
+    """A pattern whose placeholders stand for whole parts of a name, from dot to dot.
+
+    Args:
+        parts: The pattern's.
+        slots: Place and kind of those that are placeholders.
+    """
+
+    def __init__(self, parts: Sequence[str], slots: tuple[tuple[int, _Slot], ...]) -> None:
+        self._slots = slots
+        self._count = len(parts)
+        fixed = sorted(set(range(len(parts))) - {place for place, _ in slots})
+        self._pick = itemgetter(*fixed) if fixed else lambda _: None
+        self._fixed = self._pick(parts)
+
+    def texts(self, parts: Sequence[str]) -> list[str] | None:
+        """What stands in the placeholders' places; None for another name."""
+        if len(parts) != self._count or self._pick(parts) != self._fixed:
+            return None
+        texts = [parts[place] for place, _ in self._slots]
+        return texts if all(slot.takes(text) for (_, slot), text in zip(self._slots, texts, strict=True)) else None
 
 
 @dataclass(frozen=True)
@@ -62,11 +91,21 @@ class Pattern:
 
     def match(self, name: str) -> dict[str, int | str] | None:
         """The placeholders' values in this name, or None where the name is another."""
-        found = self._regex.fullmatch(name)
-        if found is None:
-            return None
+        return self.match_parts(name, name.split("."))
+
+    def match_parts(self, name: str, parts: Sequence[str]) -> dict[str, int | str] | None:
+        """As `match`, for who has cut the name at its dots."""
+        texts: Sequence[str] | None
+        if self._by_parts is not None:
+            texts = self._by_parts.texts(parts)
+        else:
+            found = self._regex.fullmatch(name)
+            texts = None if found is None else found.groups()
+        return None if texts is None else self._bindings(texts)
+
+    def _bindings(self, texts: Sequence[str]) -> dict[str, int | str] | None:
         bindings: dict[str, int | str] = {}
-        for slot, text in zip(self.slots, found.groups(), strict=True):
+        for slot, text in zip(self.slots, texts, strict=True):
             value: int | str = text if slot.words else int(text) - slot.offset
             if bindings.setdefault(slot.name, value) != value or (isinstance(value, int) and value < 0):
                 return None
@@ -90,6 +129,18 @@ class Pattern:
             return f"{{{inside}:{'|'.join(words[inside])}}}" if words.get(inside) else found[0]
 
         return Pattern(_PLACEHOLDER.sub(typed, self.text))
+
+    @cached_property
+    def _by_parts(self) -> _ByParts | None:
+        """The way to match that needs no regular expression, whose compiling takes longer than all else here.
+
+        None where a placeholder stands for less than all that is between two dots.
+        """
+        parts = self.text.split(".")
+        places = [place for place, part in enumerate(parts) if "{" in part]
+        if any(_PLACEHOLDER.fullmatch(parts[place]) is None for place in places):
+            return None
+        return _ByParts(parts, tuple(zip(places, self.slots, strict=True)))
 
     @cached_property
     def _regex(self) -> re.Pattern[str]:
@@ -141,8 +192,9 @@ class Patterns(Generic[Key]):
 
     def find(self, name: str) -> list[tuple[Key, dict[str, int | str]]]:
         """The patterns that match a name, with the placeholders' values, in the order that they were given in."""
+        parts = name.split(".")
         return [
             (key, bindings)
-            for key, pattern in self._by_dots.get(name.count("."), ())
-            if (bindings := pattern.match(name)) is not None
+            for key, pattern in self._by_dots.get(len(parts) - 1, ())
+            if (bindings := pattern.match_parts(name, parts)) is not None
         ]

@@ -11,10 +11,10 @@ import numpy as np
 
 from porting.architectures.base import TensorSpec
 from porting.checkpoint.dtypes import is_float
-from porting.checkpoint.tensor import Array, LazyTensor, Shape
+from porting.checkpoint.tensor import Array, LazyTensor, Pieces, Shape
 from porting.errors import PlanError
 from porting.names import fold, nearest
-from porting.ops import Fill, Op, ShapeMismatchError, Transpose, ValueMismatchError
+from porting.ops import Concat, Fill, Op, ShapeMismatchError, Transpose, ValueMismatchError
 from porting.patterns import Pattern, Patterns
 from porting.rules import Rule
 
@@ -151,13 +151,19 @@ class Plan:
             raise PlanError(f"{name}: its parts have different dtypes: {found}; convert the source to one dtype first")
         dtype = dtypes.pop() if dtypes else np.dtype(np.int64) if spec.kind == "int" else _usual_float(tensors)
 
-        def load() -> Array:
+        def evaluate(what: Expression) -> Array:
             try:
-                return _evaluate(expression, lambda source: tensors[source].load(), dtype)
+                return _evaluate(what, lambda source: tensors[source].load(), dtype)
             except ValueMismatchError as error:
                 raise PlanError(f"{name} {error}: {', '.join(_sources(expression))}") from None
 
-        return LazyTensor(spec.shape, dtype, load)
+        in_pieces = _in_pieces(expression)
+        if in_pieces is None:
+            return LazyTensor(spec.shape, dtype, lambda: evaluate(expression))
+        parts, axis = in_pieces
+        return LazyTensor(
+            spec.shape, dtype, lambda: evaluate(expression), lambda: Pieces(tuple(map(evaluate, parts)), axis)
+        )
 
 
 def plan(
@@ -338,6 +344,16 @@ def _simplified(expression: Applied) -> Expression:
     )
     whole = len(expression.args) == first.op.outputs
     return first.args[expression.output] if undone and whole else expression
+
+
+def _in_pieces(expression: Expression) -> tuple[tuple[Expression, ...], int] | None:
+    """What a tensor is joined from, and along which axis; None for one that is not joined in the end."""
+    match expression:
+        case Applied(Concat(axis=axis), args):
+            return args, axis
+        case Applied(Transpose() as op, (arg,)) if (inner := _in_pieces(arg)) is not None:
+            return tuple(Applied(op, (each,)) for each in inner[0]), 1 - inner[1]
+    return None
 
 
 def _evaluate(expression: Expression, load: Callable[[str], Array], dtype: np.dtype[Any]) -> Array:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from porting.checkpoint.tensor import Array
+from porting.checkpoint.tensor import Array, Pieces
 
 BLOCK = 3 << 19
 """Bytes in a block: it stays in the cache between being copied, written and read back, and is less than a large page,
@@ -43,6 +43,27 @@ class Packer:
         elif array.size:
             yield from self._put_together(array)
 
+    def joined(self, pieces: Pieces) -> Iterator[memoryview]:
+        """The bytes of arrays joined along an axis, as `blocks` gives those of one."""
+        arrays, axis = pieces
+        if axis == 0:
+            for array in arrays:
+                yield from self.blocks(array)
+            return
+        width = sum(array.shape[1] for array in arrays)
+        count = BLOCK // (width * arrays[0].itemsize)
+        if arrays[0].ndim != 2 or not count:
+            yield from self.blocks(np.concatenate(arrays, axis))
+            return
+        for start in range(0, len(arrays[0]), count):
+            rows, at = [array[start : start + count] for array in arrays], 0
+            block = self._block[: sum(part.nbytes for part in rows)]
+            target = block.view(arrays[0].dtype).reshape(-1, width)
+            for part in rows:
+                self.copy(part, target[:, at : at + part.shape[1]])
+                at += part.shape[1]
+            yield block.data
+
     def _put_together(self, array: npt.NDArray[Any]) -> Iterator[memoryview]:
         row = prod(array.shape[1:]) * array.dtype.itemsize
         if row > BLOCK:
@@ -57,7 +78,7 @@ class Packer:
             yield block.data
 
     def copy(self, source: npt.NDArray[Any], target: npt.NDArray[Any]) -> None:
-        """Copies an array into one of the same shape and dtype that is C-contiguous."""
+        """Copies an array into one of the same shape and dtype whose rows are contiguous."""
         if source.ndim != 2 or abs(source.strides[1]) <= abs(source.strides[0]) or source.itemsize not in _WORDS:
             target[...] = source
             return

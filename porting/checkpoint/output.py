@@ -19,7 +19,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,7 @@ from porting.checkpoint.copying import BLOCK, Packer
 from porting.checkpoint.crc import Crc32, Parts
 from porting.checkpoint.reserving import reserve
 from porting.checkpoint.target import check_target, flush_folder, os_errors, prepare_to_replace, publish
-from porting.checkpoint.tensor import Array, LazyTensor
+from porting.checkpoint.tensor import Array, LazyTensor, Shape
 from porting.errors import CheckpointError
 
 _MOST_THREADS = 4
@@ -122,7 +122,7 @@ class Output:
 
     @property
     def crc(self) -> int:
-        """The CRC-32 of what was read back: of all that comes before, for who comes late; of the file after `finish`."""
+        """The CRC-32 of what was read back: of what comes before who comes late, of all after `finish`."""
         return self._parts.value(self._known)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -167,13 +167,27 @@ class Output:
     def load(self, name: str, tensor: LazyTensor) -> Array:
         """A tensor's data, found to be of the shape and dtype announced."""
         array = tensor.load()
-        if (array.shape, array.dtype) != (tensor.shape, tensor.dtype):
+        self._require_announced(name, tensor, array.shape, array.dtype)
+        return array
+
+    def _blocks(self, name: str, tensor: LazyTensor, packer: Packer) -> Iterator[memoryview]:
+        """A tensor's bytes, of one that is joined from pieces without ever joining them."""
+        if tensor.pieces is None:
+            return packer.blocks(self.load(name, tensor))
+        pieces = tensor.pieces()
+        first, *others = pieces.arrays
+        shape = list(first.shape)
+        shape[pieces.axis] += sum(each.shape[pieces.axis] for each in others)
+        self._require_announced(name, tensor, tuple(shape), first.dtype)
+        return packer.joined(pieces)
+
+    def _require_announced(self, name: str, tensor: LazyTensor, shape: Shape, dtype: np.dtype[Any]) -> None:
+        if (shape, dtype) != (tensor.shape, tensor.dtype):
             raise CheckpointError(
                 self.path,
-                f"{name} was announced as {tensor.dtype.name} {tensor.shape} and came as {array.dtype.name} "
-                f"{array.shape}; nothing was written",
+                f"{name} was announced as {tensor.dtype.name} {tensor.shape} and came as {dtype.name} {shape}; "
+                "nothing was written",
             )
-        return array
 
     def finish(self) -> None:
         """Sees to it that everything is written and checked; raises what went wrong."""
@@ -258,7 +272,7 @@ class Output:
     def _write_large(self, task: _Task, packer: Packer, mirror: _Mirror) -> None:
         offset = task.offset
         mirror.crc.restart()
-        for data in packer.blocks(self.load(task.name, task.tensor)):
+        for data in self._blocks(task.name, task.tensor, packer):
             self._raise()
             mirror.put(task.name, offset, data)
             offset += len(data)

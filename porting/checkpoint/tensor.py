@@ -6,13 +6,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[Any]
 Shape: TypeAlias = tuple[int, ...]
+
+
+class Pieces(NamedTuple):
+    """The arrays that make up a tensor, joined along an axis."""
+
+    arrays: tuple[Array, ...]
+    axis: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +31,13 @@ class LazyTensor:
         dtype: A native-endian NumPy dtype; bfloat16 is `ml_dtypes.bfloat16`.
         load: Returns the data, of exactly this shape and dtype. The array may be read-only, strided, and a view of a
             mapped file: copy what you keep, and do not use it after the checkpoint is closed.
+        pieces: Returns the same data in pieces, for who need not have it in one; None where it is in one anyway.
     """
 
     shape: Shape
     dtype: np.dtype[Any]
     load: Callable[[], Array]
+    pieces: Callable[[], Pieces] | None = None
 
     @property
     def size(self) -> int:

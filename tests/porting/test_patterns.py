@@ -56,6 +56,21 @@ def test_a_placeholder_twice_is_the_same_value_twice() -> None:
     assert pattern.format({"stage": 2, "block": 1}) == "trunk_output.block2.block2-0.f.a.0.weight"
 
 
+PARTS = st.sampled_from(["a", "b", "0", "7", "07", "12", "\u0661", "", "weight", "bias", "1234567890"])
+
+
+@given(
+    pattern=st.lists(st.sampled_from(["a", "weight", "{i}", "{i+1}", "{j}", "{part:weight|bias|b}"]), min_size=1),
+    name=st.lists(PARTS, min_size=1),
+)
+def test_parts_are_compared_as_a_regular_expression_would(pattern: list[str], name: list[str]) -> None:
+    by_parts, by_expression = Pattern(".".join(pattern)), Pattern(".".join(pattern))
+    assert by_parts._by_parts is not None
+    by_expression.__dict__["_by_parts"] = None
+    for candidate in (".".join(name), by_parts.format({"i": 3, "j": 0, "part": "bias"})):
+        assert by_parts.match(candidate) == by_expression.match(candidate)
+
+
 def test_names_are_looked_up_in_several() -> None:
     texts = ("a.{i}.{part:weight|bias}", "a.{i+1}.weight", "a.b", "{part:a|b}.b", "c")
     patterns = Patterns((text, Pattern(text)) for text in texts)

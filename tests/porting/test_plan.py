@@ -65,6 +65,27 @@ def test_split_and_back() -> None:
         np.testing.assert_array_equal(tensor.load(), tensors[name].load())
 
 
+@pytest.mark.parametrize("transposed", [True, False])
+def test_joined_tensors_are_there_in_pieces_too(transposed: bool) -> None:
+    sources = {f"b.0.{part}.weight": TensorSpec((2, 4)) for part in "qkv"}
+    there = plan(invert([QKV]), sources)
+    if transposed:
+        there = there.then(plan([rule("b.{i}.qkv.weight", "b.{i}.qkv.weight", Transpose())], there.specs))
+    tensors = lazy(sources)
+    joined = there.apply(tensors)["b.0.qkv.weight"]
+    assert joined.pieces is not None
+    arrays, axis = joined.pieces()
+    assert (len(arrays), axis) == (3, 1 if transposed else 0)
+    np.testing.assert_array_equal(np.concatenate(arrays, axis), joined.load())
+    assert all(np.shares_memory(one, tensor.load()) for one, tensor in zip(arrays, tensors.values(), strict=True))
+    assert all(
+        tensor.pieces is None
+        for tensor in plan([QKV], there.specs if not transposed else {"b.0.qkv.weight": TensorSpec((6, 4))})
+        .apply({"b.0.qkv.weight": joined})
+        .values()
+    )
+
+
 def test_composition_leaves_out_what_is_undone() -> None:
     rules = [QKV, *linear("fc", "dense"), *same("pos")]
     sources = specs(b__0__qkv__weight=(6, 2), fc__weight=(3, 4), fc__bias=(3,), pos=(1, 2))

@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 from porting.checkpoint import copying
 from porting.checkpoint.copying import Packer
 from porting.checkpoint.dtypes import DTYPES, dtype
+from porting.checkpoint.tensor import Pieces
 
 
 def packed(array: np.ndarray[Any, Any]) -> bytes:
@@ -53,6 +54,25 @@ def test_tiles(shape: tuple[int, int]) -> None:
     target = np.empty(shape[::-1])
     Packer().copy(source.T, target)
     assert (target == source.T).all()
+
+
+@given(
+    arrays=hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=9).flatmap(
+        lambda shape: st.lists(hnp.arrays(np.int16, shape, elements=st.integers(0, 99)), min_size=1, max_size=4)
+    ),
+    data=st.data(),
+    block=st.sampled_from([16, 64, 4096]),
+)
+def test_joined(
+    arrays: list[np.ndarray[Any, Any]], data: st.DataObject, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copying, "BLOCK", block)
+    axis = data.draw(st.integers(0, arrays[0].ndim - 1))
+    if data.draw(st.booleans()):
+        arrays, axis = [array.T for array in arrays], arrays[0].ndim - 1 - axis
+    blocks = [bytes(each) for each in Packer().joined(Pieces(tuple(arrays), axis))]
+    assert max(map(len, blocks)) <= block
+    assert b"".join(blocks) == np.concatenate(arrays, axis).tobytes()
 
 
 def test_memory_is_used_again() -> None:

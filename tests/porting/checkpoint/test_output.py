@@ -22,7 +22,7 @@ import pytest
 from porting import processors
 from porting.checkpoint import LazyTensor, output, write_checkpoint
 from porting.checkpoint.copying import BLOCK
-from porting.checkpoint.tensor import Array
+from porting.checkpoint.tensor import Array, Pieces
 from porting.errors import CheckpointError, TargetExistsError
 
 TENSORS = {f"w{index}": LazyTensor.of(np.full((500, 700), index, np.float32)) for index in range(6)}
@@ -44,6 +44,46 @@ def test_written_file(target: Path) -> None:
 
     assert (written.path, written.format, written.nbytes) == (target, "pdparams", target.stat().st_size)
     assert written.digest == f"crc32:{zlib.crc32(target.read_bytes()):08x}"
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4, 9])
+@pytest.mark.parametrize("suffix", ["pdparams", "pth", "safetensors", "npz", "ckpt"])
+def test_any_number_of_processors(
+    threads: int, suffix: str, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is the same, and what is told is every tensor once."""
+    generator, told = np.random.default_rng(0), []
+    arrays = {f"w{index}": generator.standard_normal((300, 10 * index + 1)) for index in range(60)}
+    tensors = {name: LazyTensor.of(array if name < "w3" else array.T) for name, array in arrays.items()}
+    expected = write_checkpoint(tmp_path / f"expected.{suffix}", tensors)
+    monkeypatch.setattr(processors, "available", lambda: threads)
+    written = write_checkpoint(
+        tmp_path / f"a.{suffix}", tensors, progress=lambda name, nbytes: told.append((name, nbytes))
+    )
+    assert written.digest == expected.digest
+    assert (tmp_path / f"a.{suffix}").read_bytes() == expected.path.read_bytes()
+    assert sorted(told) == sorted((name, array.nbytes) for name, array in arrays.items())
+
+
+@pytest.mark.parametrize("shape", [(500, 2100), (500, 700)])
+def test_pieces_that_are_not_what_was_announced(shape: tuple[int, int], target: Path) -> None:
+    part = np.zeros((500, 700), np.float32)
+    joined = LazyTensor(shape, part.dtype, lambda: np.hstack([part] * 3), lambda: Pieces((part,) * 3, 1))
+    if shape == (500, 2100):
+        assert write_checkpoint(target, {"w": joined}).nbytes > 4_000_000
+        return
+    with pytest.raises(CheckpointError, match=r"w was announced as float32 \(500, 700\) and came as .* \(500, 2100\)"):
+        write_checkpoint(target, {"w": joined})
+
+
+def test_what_is_found_last_keeps_the_file_from_appearing(target: Path) -> None:
+    def check() -> None:
+        (draft,) = target.parent.glob(".a.pdparams.*.part")
+        assert draft.stat().st_size > 8_000_000
+        raise CheckpointError("source.pth", "has been written to")
+
+    with pytest.raises(CheckpointError, match=r"source\.pth: has been written to"):
+        write_checkpoint(target, TENSORS, check=check)
 
 
 def test_existing_target(target: Path) -> None:

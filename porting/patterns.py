@@ -8,7 +8,7 @@ the same value twice. Everything else stands for itself, and a pattern matches w
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from operator import itemgetter
@@ -40,27 +40,47 @@ class _Slot(NamedTuple):
         return text.isascii() and text.isdigit() and len(text) <= 9 and (text == "0" or text[0] != "0")
 
 
-class _ByParts:
-    """A pattern whose placeholders stand for whole parts of a name, from dot to dot.
+class _Part(NamedTuple):
+    """A part of a name, from dot to dot, with one placeholder in it."""
 
-    Args:
-        parts: The pattern's.
-        slots: Place and kind of those that are placeholders.
+    place: int
+    before: str
+    slot: _Slot
+    after: str
+
+    def text(self, parts: Sequence[str]) -> str | None:
+        """What stands for the placeholder; None where nothing can."""
+        part = parts[self.place]
+        text = part[len(self.before) : len(part) - len(self.after)]
+        return text if self.before + text + self.after == part and self.slot.takes(text) else None
+
+
+class _ByParts:
+    """The way to match that needs no regular expression, whose compiling takes longer than all else here.
+
+    Attributes:
+        count: Of parts.
+        places: Which of them are fixed.
+        pick: Gives those of a name.
+        fixed: What they have to be.
     """
 
-    def __init__(self, parts: Sequence[str], slots: tuple[tuple[int, _Slot], ...]) -> None:
-        self._slots = slots
-        self._count = len(parts)
-        fixed = sorted(set(range(len(parts))) - {place for place, _ in slots})
-        self._pick = itemgetter(*fixed) if fixed else lambda _: None
-        self._fixed = self._pick(parts)
+    def __init__(self, parts: Sequence[str], variable: Sequence[_Part]) -> None:
+        self.count = len(parts)
+        self.places = tuple(sorted(set(range(len(parts))) - {each.place for each in variable}))
+        self.pick: Callable[[Sequence[str]], object] = itemgetter(*self.places) if self.places else lambda _: None
+        self.fixed = self.pick(parts)
+        self._variable = variable
 
     def texts(self, parts: Sequence[str]) -> list[str] | None:
-        """What stands in the placeholders' places; None for another name."""
-        if len(parts) != self._count or self._pick(parts) != self._fixed:
-            return None
-        texts = [parts[place] for place, _ in self._slots]
-        return texts if all(slot.takes(text) for (_, slot), text in zip(self._slots, texts, strict=True)) else None
+        """What stands for the placeholders of a name whose fixed parts are right; None for another name."""
+        texts = []
+        for each in self._variable:
+            text = each.text(parts)
+            if text is None:
+                return None
+            texts.append(text)
+        return texts
 
 
 @dataclass(frozen=True)
@@ -91,19 +111,19 @@ class Pattern:
 
     def match(self, name: str) -> dict[str, int | str] | None:
         """The placeholders' values in this name, or None where the name is another."""
-        return self.match_parts(name, name.split("."))
+        how, parts = self.by_parts, name.split(".")
+        if how is None:
+            return self.match_expression(name)
+        texts = how.texts(parts) if len(parts) == how.count and how.pick(parts) == how.fixed else None
+        return None if texts is None else self.bindings(texts)
 
-    def match_parts(self, name: str, parts: Sequence[str]) -> dict[str, int | str] | None:
-        """As `match`, for who has cut the name at its dots."""
-        texts: Sequence[str] | None
-        if self._by_parts is not None:
-            texts = self._by_parts.texts(parts)
-        else:
-            found = self._regex.fullmatch(name)
-            texts = None if found is None else found.groups()
-        return None if texts is None else self._bindings(texts)
+    def match_expression(self, name: str) -> dict[str, int | str] | None:
+        """As `match`, by way of a regular expression."""
+        found = self._regex.fullmatch(name)
+        return None if found is None else self.bindings(found.groups())
 
-    def _bindings(self, texts: Sequence[str]) -> dict[str, int | str] | None:
+    def bindings(self, texts: Sequence[str]) -> dict[str, int | str] | None:
+        """The values of placeholders for which these texts stand, or None where they cannot."""
         bindings: dict[str, int | str] = {}
         for slot, text in zip(self.slots, texts, strict=True):
             value: int | str = text if slot.words else int(text) - slot.offset
@@ -131,16 +151,16 @@ class Pattern:
         return Pattern(_PLACEHOLDER.sub(typed, self.text))
 
     @cached_property
-    def _by_parts(self) -> _ByParts | None:
-        """The way to match that needs no regular expression, whose compiling takes longer than all else here.
-
-        None where a placeholder stands for less than all that is between two dots.
-        """
-        parts = self.text.split(".")
-        places = [place for place, part in enumerate(parts) if "{" in part]
-        if any(_PLACEHOLDER.fullmatch(parts[place]) is None for place in places):
-            return None
-        return _ByParts(parts, tuple(zip(places, self.slots, strict=True)))
+    def by_parts(self) -> _ByParts | None:
+        """How to match it part by part; None where two placeholders stand in one part."""
+        parts, slots, variable = self.text.split("."), iter(self.slots), []
+        for place, part in enumerate(parts):
+            before, *inside = _PLACEHOLDER.split(part)
+            if len(inside) > 2:
+                return None
+            if inside:
+                variable.append(_Part(place, before, next(slots), inside[1]))
+        return _ByParts(parts, variable)
 
     @cached_property
     def _regex(self) -> re.Pattern[str]:
@@ -186,15 +206,34 @@ class Patterns(Generic[Key]):
     """
 
     def __init__(self, patterns: Iterable[tuple[Key, Pattern]]) -> None:
-        self._by_dots: dict[int, list[tuple[Key, Pattern]]] = {}
-        for key, pattern in patterns:  # no placeholder stands for a dot: only those with as many can match
-            self._by_dots.setdefault(pattern.text.count("."), []).append((key, pattern))
+        self._kinds: dict[tuple[int, tuple[int, ...]], _ByParts] = {}
+        """One of each kind of pattern, by how many parts it has, and which of them are fixed."""
+        self._alike: dict[tuple[int, tuple[int, ...], object], list[tuple[int, Key, Pattern, _ByParts]]] = {}
+        """Those of a kind whose fixed parts are the same, with their place in the order."""
+        self._others: list[tuple[int, Key, Pattern]] = []
+        for order, (key, pattern) in enumerate(patterns):
+            how = pattern.by_parts
+            if how is None:
+                self._others.append((order, key, pattern))
+            else:
+                self._kinds.setdefault((how.count, how.places), how)
+                self._alike.setdefault((how.count, how.places, how.fixed), []).append((order, key, pattern, how))
 
     def find(self, name: str) -> list[tuple[Key, dict[str, int | str]]]:
         """The patterns that match a name, with the placeholders' values, in the order that they were given in."""
-        parts = name.split(".")
-        return [
-            (key, bindings)
-            for key, pattern in self._by_dots.get(len(parts) - 1, ())
-            if (bindings := pattern.match_parts(name, parts)) is not None
-        ]
+        found = [*self._found_by_parts(name.split(".")), *self._found_by_expression(name)]
+        found.sort(key=itemgetter(0))
+        return [(key, bindings) for _, key, bindings in found]
+
+    def _found_by_parts(self, parts: Sequence[str]) -> Iterator[tuple[int, Key, dict[str, int | str]]]:
+        for (count, places), kind in self._kinds.items():
+            if count == len(parts):
+                for order, key, pattern, how in self._alike.get((count, places, kind.pick(parts)), ()):
+                    texts = how.texts(parts)
+                    if texts is not None and (bindings := pattern.bindings(texts)) is not None:
+                        yield order, key, bindings
+
+    def _found_by_expression(self, name: str) -> Iterator[tuple[int, Key, dict[str, int | str]]]:
+        for order, key, pattern in self._others:
+            if (bindings := pattern.match_expression(name)) is not None:
+                yield order, key, bindings

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from porting.checkpoint import dtypes
-from porting.checkpoint.machine import Malformed, Span, Symbol, Text
+from porting.checkpoint.machine import Buildable, Malformed, Span, Symbol, Text
 from porting.checkpoint.source import Bytes, Source
 from porting.checkpoint.tensor import Array, Described, LazyTensor, Shape
 
@@ -46,7 +46,7 @@ class Latin:
 
 
 @dataclass(slots=True)
-class PickledDtype:
+class PickledDtype(Buildable):
     """A `numpy.dtype`: its code, such as `f4`, and its byte order."""
 
     code: str
@@ -69,7 +69,7 @@ class PickledDtype:
 
 
 @dataclass(slots=True)
-class PickledArray(Described):
+class PickledArray(Described, Buildable):
     """A `numpy.ndarray`, as its pickled state describes it."""
 
     source: Source

@@ -11,10 +11,11 @@ The opcodes are those of protocols 2 to 5 that pickling data uses, as documented
 from __future__ import annotations
 
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from sys import getsizeof
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import TypeAlias
 
 from porting.checkpoint.source import Source, shown
 from porting.errors import CheckpointError
@@ -71,10 +72,12 @@ class Symbol:
 Symbols: TypeAlias = Mapping[str, Symbol]
 
 
-@runtime_checkable
-class Buildable(Protocol):
+class Buildable(ABC):
     """A value that takes a state after it was made."""
 
+    __slots__ = ()
+
+    @abstractmethod
     def build(self, state: object) -> None:
         """Takes the state; raises `Malformed`."""
 

@@ -32,11 +32,11 @@ from porting.checkpoint.target import check_target, flush_folder, os_errors, pre
 from porting.checkpoint.tensor import Array, LazyTensor, Shape
 from porting.errors import CheckpointError
 
-_MOST_THREADS = 4
+_MOST_THREADS = 3
 """Memory is what they wait for beyond that."""
 _SMALL = 1 << 16
 """Bytes up to which data is collected before it is written."""
-_KEPT = 9 << 22
+_KEPT = 25 << 21
 """Bytes of tensors in memory at a time; a larger one is alone."""
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from porting.checkpoint.arrays import Latin, PickledArray, PickledScalar, array_symbols
-from porting.checkpoint.machine import Malformed, PickleMachine, Span, Symbol, Text, hashable
+from porting.checkpoint.machine import Buildable, Malformed, PickleMachine, Span, Symbol, Text, hashable
 from porting.checkpoint.source import Source, brief
 from porting.checkpoint.tensor import Described
 
@@ -16,7 +16,7 @@ MAX_DEPTH = 64
 
 
 @dataclass(slots=True)
-class Inert:
+class Inert(Buildable):
     """An object that is recognised and left out: settings of a run, a path, a device. It holds nothing."""
 
     name: str

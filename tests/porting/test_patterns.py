@@ -56,19 +56,42 @@ def test_a_placeholder_twice_is_the_same_value_twice() -> None:
     assert pattern.format({"stage": 2, "block": 1}) == "trunk_output.block2.block2-0.f.a.0.weight"
 
 
-PARTS = st.sampled_from(["a", "b", "0", "7", "07", "12", "\u0661", "", "weight", "bias", "1234567890"])
+WORDS = ["a", "weight", "{i}", "{i+1}", "{j}", "{part:weight|bias|b}", "s{i}", "{j}x", "a{part:a|aa}a", "1{i}"]
+PARTS = [
+    "a",
+    "b",
+    "0",
+    "7",
+    "07",
+    "12",
+    "\u0661",
+    "",
+    "weight",
+    "bias",
+    "1234567890",
+    "s0",
+    "s07",
+    "s",
+    "3x",
+    "aaa",
+    "aa",
+    "10",
+]
 
 
 @given(
-    pattern=st.lists(st.sampled_from(["a", "weight", "{i}", "{i+1}", "{j}", "{part:weight|bias|b}"]), min_size=1),
-    name=st.lists(PARTS, min_size=1),
+    pattern=st.lists(st.sampled_from(WORDS), min_size=1, max_size=4),
+    name=st.lists(st.sampled_from(PARTS), min_size=1, max_size=4),
 )
 def test_parts_are_compared_as_a_regular_expression_would(pattern: list[str], name: list[str]) -> None:
-    by_parts, by_expression = Pattern(".".join(pattern)), Pattern(".".join(pattern))
-    assert by_parts._by_parts is not None
-    by_expression.__dict__["_by_parts"] = None
-    for candidate in (".".join(name), by_parts.format({"i": 3, "j": 0, "part": "bias"})):
-        assert by_parts.match(candidate) == by_expression.match(candidate)
+    written = Pattern(".".join(pattern))
+    assert written.by_parts is not None
+    for candidate in (".".join(name), written.format({"i": 3, "j": 0, "part": "bias"})):
+        assert written.match(candidate) == written.match_expression(candidate)
+
+
+def test_two_placeholders_in_one_part_need_an_expression() -> None:
+    assert Pattern("block{stage}-{block}.weight").by_parts is None
 
 
 def test_names_are_looked_up_in_several() -> None:

@@ -17,6 +17,7 @@ from alignment.options import python_options, pythons_of
 from porting.commands import check_rules, list_models, random
 from porting.completion import complete_layouts
 from porting.exporting import exporting
+from porting.faults import ending_in_order
 from porting.options import (
     SOURCE,
     model_options,
@@ -27,7 +28,7 @@ from porting.options import (
     weights_option,
 )
 from porting.output import Output, output_options
-from porting.tool import DIFFERENT, FILE, Tool, command_line, force_option, tool_options, uncollected
+from porting.tool import COULD_NOT_RUN, DIFFERENT, FILE, Tool, command_line, force_option, tool_options, uncollected
 from recipe.options import TrainTool, config_of, config_option, overrides_argument, split_words
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ def pit_port(debug: bool) -> None:
     """
     # NumPy only copies here: its linear algebra need not start a thread a core, which takes 20 ms of every command.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    click.get_current_context().with_resource(uncollected())
+    context = click.get_current_context()
+    context.with_resource(uncollected())
+    context.with_resource(ending_in_order("pit-port", COULD_NOT_RUN))
 
 
 @pit_port.command()

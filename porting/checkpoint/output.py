@@ -28,7 +28,7 @@ from porting import processors
 from porting.checkpoint.copying import BLOCK, Packer
 from porting.checkpoint.crc import Crc32, Parts
 from porting.checkpoint.reserving import reserve
-from porting.checkpoint.target import check_target, flush_folder, os_errors, prepare_to_replace, publish
+from porting.checkpoint.target import check_target, drafted, flush_folder, os_errors, prepare_to_replace, publish
 from porting.checkpoint.tensor import Array, LazyTensor, Shape
 from porting.errors import CheckpointError
 
@@ -373,7 +373,7 @@ def publishing(
     with contextlib.ExitStack() as stack:
         with os_errors(path):
             descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-            stack.callback(draft.unlink, missing_ok=True)
+            stack.enter_context(drafted(draft))
             stack.callback(os.close, descriptor)
             reader = os.open(draft, os.O_RDONLY | os.O_CLOEXEC)
             stack.callback(os.close, reader)

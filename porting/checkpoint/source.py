@@ -16,7 +16,7 @@ from pathlib import Path
 from reprlib import Repr
 from types import TracebackType
 from typing import Any, NamedTuple
-from weakref import finalize
+from weakref import WeakSet, finalize
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +49,7 @@ class Source:
         self._file = file
         self._window = 0, memoryview(b"")
         self._version = None if file is None else _version(file)
+        _OPEN.add(self)
 
     @classmethod
     def open(cls, path: Path, name: Path | str | None = None, *, ahead: bool = True) -> Source:
@@ -194,6 +195,19 @@ class Source:
     def unsafe(self, problem: str) -> UnsafePickleError:
         """The error for a pickle that asks for more than tensors and plain containers."""
         return UnsafePickleError(self.path, printable(problem))
+
+
+_OPEN: WeakSet[Source] = WeakSet()
+
+
+def cut_off() -> str:
+    """What to tell when a page of one of the open files could not be had."""
+    try:
+        for source in tuple(_OPEN):
+            source.require_unchanged()
+    except CheckpointError as error:
+        return str(error)
+    return "a page of a file could not be read: its disk fails, or it has been cut off"
 
 
 class _Version(NamedTuple):

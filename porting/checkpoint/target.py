@@ -11,6 +11,26 @@ from pathlib import Path
 
 from porting.errors import CheckpointError, TargetExistsError
 
+_DRAFTS: set[Path] = set()
+
+
+@contextlib.contextmanager
+def drafted(draft: Path) -> Iterator[None]:
+    """A draft that is there while this lasts, and removed at the end if it still is."""
+    _DRAFTS.add(draft)
+    try:
+        yield
+    finally:
+        draft.unlink(missing_ok=True)
+        _DRAFTS.discard(draft)
+
+
+def remove_drafts() -> None:
+    """Removes all drafts that are there, for a process that is about to end."""
+    for draft in tuple(_DRAFTS):
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+
 
 @contextlib.contextmanager
 def os_errors(path: Path) -> Iterator[None]:

@@ -9,14 +9,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from alignment.errors import NothingComparedError
 from alignment.measuring import Measurement, measure
 from porting.addresses import as_source
 from porting.checkpoint import Checkpoint, open_checkpoint
+from porting.checkpoint.copying import Packer, equal_arrays
 from porting.checkpoint.envelope import Kind
-from porting.checkpoint.tensor import Array, LazyTensor
+from porting.checkpoint.tensor import LazyTensor
 from porting.describe import Canonical, canonical
 from porting.errors import CheckpointError
 from porting.names import fold
@@ -170,8 +169,9 @@ def _differences(
     second: Mapping[str, LazyTensor],
     progress: TensorCallback | None,
 ) -> Iterator[TensorDifference]:
+    packer = Packer()
     for name in names:
-        found = _difference(name, first, second)
+        found = _difference(name, first, second, packer)
         if found is not None:
             yield found
         if progress is not None:
@@ -179,7 +179,7 @@ def _differences(
 
 
 def _difference(
-    name: str, first: Mapping[str, LazyTensor], second: Mapping[str, LazyTensor]
+    name: str, first: Mapping[str, LazyTensor], second: Mapping[str, LazyTensor], packer: Packer
 ) -> TensorDifference | None:
     if name not in second:
         return TensorDifference(name, "only in the first file")
@@ -190,7 +190,7 @@ def _difference(
         kinds = f"{one.dtype.name} {one.shape}", f"{other.dtype.name} {other.shape}"
         return TensorDifference(name, f"{kinds[0]} in the first file, {kinds[1]} in the second")
     values = one.load(), other.load()
-    if np.array_equal(_bits(values[0]), _bits(values[1])):
+    if equal_arrays(*values, packer):
         return None
     return _measured(name, measure(*values))
 
@@ -199,8 +199,3 @@ def _measured(name: str, found: Measurement) -> TensorDifference:
     if found.problem:
         return TensorDifference(name, found.problem)
     return TensorDifference(name, None, found.count, found.differing, found.max_abs, found.rel_l2)
-
-
-def _bits(values: Array) -> Array:
-    """The packed bytes, so that equal NaNs are equal and zeros of different signs are not."""
-    return np.ascontiguousarray(values).reshape(-1).view(np.uint8)

@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from porting import processors
 from alignment.scaled import ScaledSum, distances
+from porting import processors
 from porting.checkpoint.source import release_pages
 
 Array: TypeAlias = npt.NDArray[Any]

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from porting import processors
 from alignment.backends import FRAMEWORKS
 from alignment.errors import AlignmentError
 from alignment.steps import STEPS
+from porting import processors
 from porting.checkpoint.envelope import Kind
 from porting.errors import UnknownNameError
 from porting.names import unknown

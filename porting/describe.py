@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
-import numpy as np
-
 from porting.addresses import as_source
 from porting.architectures.base import Architecture, Shape
 from porting.checkpoint import Checkpoint, open_checkpoint
+from porting.checkpoint.copying import Packer
 from porting.checkpoint.dtypes import is_float
 from porting.checkpoint.envelope import Kind
 from porting.checkpoint.tensor import LazyTensor
@@ -139,12 +138,12 @@ def weights_of(tensors: Mapping[str, LazyTensor], identity: Identity | None) -> 
 
 def content_digest(tensors: Mapping[str, LazyTensor], progress: TensorCallback | None = None) -> str:
     """SHA-256 over name, dtype, shape and little-endian values of every tensor, in the order of the names."""
-    digest = hashlib.sha256()
+    digest, packer = hashlib.sha256(), Packer()
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name}\0{tensor.dtype.name}\0{tensor.shape}\0".encode())
-        values = np.ascontiguousarray(tensor.load())
-        digest.update(values.view(np.uint8).data if values.ndim and values.size else values.tobytes())
+        for block in packer.blocks(tensor.load()):
+            digest.update(block)
         if progress is not None:
             progress(name, tensor.nbytes)
     return f"sha256:{digest.hexdigest()}"

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from porting import processors
-from porting.checkpoint.copying import BLOCK, Packer
+from porting.checkpoint.copying import BLOCK, Packer, equal_bytes
 from porting.checkpoint.crc import Crc32, Parts
 from porting.checkpoint.reserving import reserve
 from porting.checkpoint.target import check_target, drafted, flush_folder, os_errors, prepare_to_replace, publish
@@ -312,7 +312,7 @@ class _Mirror:
         with os_errors(self._path):
             self._write(offset, data)
             found = self._read(offset, len(data))
-        if not self._equal(found, np.frombuffer(data, np.uint8)):
+        if not equal_bytes(found, np.frombuffer(data, np.uint8), self._same):
             raise CheckpointError(
                 self._path,
                 f"what was read back differs from what was written, in {name} (bytes {offset} to "
@@ -331,15 +331,6 @@ class _Mirror:
         while done < length and (count := os.preadv(self._reader, [self._found[done:length].data], offset + done)):
             done += count
         return self._found[:done]
-
-    def _equal(self, one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> bool:
-        """Whether bytes are equal, compared as words: an eighth of the intermediate results."""
-        if len(one) != len(other):
-            return False
-        count = len(one) // 8
-        words = one[: 8 * count].view(np.uint64), other[: 8 * count].view(np.uint64)
-        same = np.equal(*words, out=self._same[:count]).all()
-        return bool(same) and bool((one[8 * count :] == other[8 * count :]).all())
 
 
 @contextlib.contextmanager

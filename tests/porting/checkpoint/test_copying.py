@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from porting.checkpoint import copying
-from porting.checkpoint.copying import Packer
+from porting.checkpoint.copying import Packer, equal_arrays, equal_bytes
 from porting.checkpoint.dtypes import DTYPES, dtype
 from porting.checkpoint.tensor import Pieces
 
@@ -87,3 +87,33 @@ def test_contiguous_arrays_are_not_copied() -> None:
     array = np.arange(100)
     (block,) = Packer().blocks(array)
     assert np.shares_memory(np.frombuffer(block, np.uint8), array)
+
+
+@pytest.mark.parametrize("turned", [(False, False), (True, False), (False, True), (True, True)])
+@pytest.mark.parametrize("shape", [(3, 5), (700, 801), (1, 9)])
+def test_equal_arrays(shape: tuple[int, int], turned: tuple[bool, bool]) -> None:
+    """Whatever their strides; NaNs of the same bits are equal, zeros of different signs are not."""
+    values = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    values[0, 1] = np.nan
+    one, other = (np.array(values, order="F" if each else "C") for each in turned)
+    assert equal_arrays(one, other, Packer())
+    other[-1, -1] += 1
+    assert not equal_arrays(one, other, Packer())
+    other[-1, -1], other[0, 0] = one[-1, -1], -0.0
+    assert not equal_arrays(one, other, Packer())
+
+
+@pytest.mark.parametrize("array", [np.float64(3), np.zeros((0, 3)), np.arange(9, dtype=np.int8)[::2]])
+def test_equal_arrays_of_few_elements(array: np.ndarray[Any, Any]) -> None:
+    assert equal_arrays(np.asarray(array), np.array(array), Packer())
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 1000])
+def test_equal_bytes(length: int) -> None:
+    one = np.arange(length, dtype=np.uint8)
+    assert equal_bytes(one, one.copy())
+    assert not equal_bytes(one, np.arange(length + 1, dtype=np.uint8))
+    for place in {0, length // 2, length - 1} & set(range(length)):
+        other = one.copy()
+        other[place] ^= 1
+        assert not equal_bytes(one, other)

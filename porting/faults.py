@@ -34,7 +34,10 @@ def ending_in_order(tool: str, code: int) -> Iterator[None]:
             from porting.checkpoint.target import remove_drafts
 
             remove_drafts()
-            os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"{tool}: {cut_off()}\n".encode())
+            os.write(
+                sys.__stderr__.fileno() if sys.__stderr__ else 2,
+                f"{tool}: {cut_off()}\n".encode(errors="backslashreplace"),
+            )
         finally:
             os._exit(code)
 

@@ -337,6 +337,35 @@ def test_without_frameworks_files_are_converted(source: Path, tmp_path: Path) ->
     assert pit_port("diff", source, target).exit_code == 0
 
 
+@pytest.mark.parametrize(("words", "code"), [(["list"], 0), (["inspect", "missing.pth"], 3), (["nonsense"], 2)])
+def test_the_process_ends_with_its_code_and_the_last_words(words: list[str], code: int) -> None:
+    script = "import atexit, cli; atexit.register(lambda: print('last words')); cli.pit_port()"
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == code
+    assert done.stdout.endswith("last words\n")
+    assert bool(done.stderr) == bool(code)
+
+
+def test_who_reads_has_gone_before_the_end() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", "import cli; cli.pit_port()", "list"],
+            cwd=ROOT,
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (3, "")
+
+
 @pytest.mark.parametrize(
     "words", [("--debug", "inspect", "FILE"), ("inspect", "--debug", "FILE"), ("inspect", "FILE", "--debug")]
 )

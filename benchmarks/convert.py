@@ -84,7 +84,8 @@ def main(runs: int, model: str, all_pairs: bool, as_json: bool) -> None:
     Console().print(table)
     if all_pairs:
         ratios = sorted(result.times_cp for result in results.values())
-        click.echo(f"x cp: {ratios[0]:.2f} at best, {statistics.median(ratios):.2f} in the middle, {ratios[-1]:.2f}")
+        middle = statistics.median(ratios)
+        click.echo(f"x cp: {ratios[0]:.2f} at best, {middle:.2f} in the middle, {ratios[-1]:.2f} at worst")
     else:
         ours, naive = results["torch -> paddle"].seconds, results["both frameworks"].seconds
         click.echo(f"pit-port convert is {naive / ours:.1f}x as fast as the script that imports both frameworks")

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import prod
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from porting.checkpoint.source import Bytes
 from porting.checkpoint.tensor import Array, Pieces
 
 BLOCK = 3 << 19
@@ -23,9 +24,12 @@ _TILE = (512, 256)
 """Rows and columns of a matrix that are transposed at a time."""
 _PADDING = 64
 """Bytes between rows of the scratch: a line of the cache."""
-Bytes: TypeAlias = "npt.NDArray[np.uint8]"
-
 _WORDS = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
+
+
+def _as_words(array: Array) -> npt.NDArray[Any]:
+    """The array as unsigned integers, which NumPy copies fastest, where there are such of its size."""
+    return array.view(_WORDS[array.itemsize]) if array.itemsize in _WORDS else array
 
 
 class Packer:
@@ -37,8 +41,7 @@ class Packer:
 
     def blocks(self, array: Array) -> Iterator[memoryview]:
         """The bytes of an array in C order, in blocks of up to `BLOCK` bytes, each to be used before the next one."""
-        if array.dtype.itemsize in _WORDS:
-            array = array.view(_WORDS[array.dtype.itemsize])
+        array = _as_words(array)
         if array.flags.c_contiguous:
             data = array.reshape(-1).view(np.uint8).data
             yield from (data[start : start + BLOCK] for start in range(0, len(data), BLOCK))
@@ -47,7 +50,7 @@ class Packer:
 
     def joined(self, pieces: Pieces) -> Iterator[memoryview]:
         """The bytes of arrays joined along an axis, as `blocks` gives those of one."""
-        arrays, axis = pieces
+        arrays, axis = tuple(map(_as_words, pieces.arrays)), pieces.axis
         if axis == 0:
             for array in arrays:
                 yield from self.blocks(array)

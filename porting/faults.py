@@ -34,9 +34,10 @@ def ending_in_order(tool: str, code: int) -> Iterator[None]:
             from porting.checkpoint.target import remove_drafts
 
             remove_drafts()
+            said = str(cut_off() or "a page of a file could not be read: its disk fails, or it has been cut off")
             os.write(
                 sys.__stderr__.fileno() if sys.__stderr__ else 2,
-                f"{tool}: {cut_off()}\n".encode(errors="backslashreplace"),
+                f"{tool}: {said}\n".encode(errors="backslashreplace"),
             )
         finally:
             os._exit(code)

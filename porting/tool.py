@@ -34,29 +34,6 @@ _EXTRAS = {
 """Extra to the names under which its packages are imported."""
 
 
-class _Ending:
-    """How the process ends.
-
-    Attributes:
-        code: What it exits with, once a tool has ended.
-    """
-
-    code: int | None = None
-
-    @staticmethod
-    @atexit.register  # before anyone else, and so called after all others
-    def now() -> None:
-        """Ends it at once: nothing is left to do, and to take Python apart takes longer than to read a file's index."""
-        if _Ending.code is None:
-            return
-        try:
-            for stream in filter(None, (sys.stdout, sys.stderr)):
-                stream.flush()
-        except (OSError, ValueError):  # who reads has gone away
-            os._exit(COULD_NOT_RUN)
-        os._exit(_Ending.code)
-
-
 class Tool(click.Group):
     """A group of commands whose expected failures are one line on stderr and an exit code, never a traceback.
 
@@ -65,20 +42,16 @@ class Tool(click.Group):
     that something was compared and differs.
     """
 
-    def __call__(self, *args: Any, **options: Any) -> Any:
-        """Run as the program itself, as the console script does."""
-        try:
-            return super().__call__(*args, **options)
-        except SystemExit as end:
-            _Ending.code = end.code if isinstance(end.code, int) else int(end.code is not None)
-            raise
-
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; with `--debug`, let errors through."""
         if ctx.params.get("debug"):
             return super().invoke(ctx)
         try:
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            finally:  # what is still to be written is part of the work
+                if sys.stdout is not None and not sys.stdout.closed:
+                    sys.stdout.flush()
         except (click.ClickException, click.exceptions.Exit):
             raise
         except (KeyboardInterrupt, click.Abort):
@@ -196,8 +169,9 @@ def command_line() -> str:
 def uncollected() -> Iterator[None]:
     """Without searches for cycles among objects, which would take a twentieth of a command's time.
 
-    What is made stays until the end, and goes with the process.
+    What is made stays until the end, and goes with the process, where no search is needed either.
     """
+    atexit.register(gc.freeze)
     enabled = gc.isenabled()
     gc.disable()
     try:

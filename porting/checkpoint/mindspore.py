@@ -283,20 +283,11 @@ SLICE = 512 << 20
 def write(output: Output, tensors: Mapping[str, LazyTensor], metadata: Mapping[str, str]) -> None:
     """Writes one value a tensor, several for a large one, and the CRC-32, which MindSpore reads from 2.3 onwards."""
     for name, tensor in tensors.items():
-        for part in _slices(output, name, tensor):
-            output.write(_value_head(name, tensor, part.nbytes))
-            output.write_tensor(name, part)
+        starts = range(0, tensor.nbytes, SLICE) or range(1)
+        heads = {start: _value_head(name, tensor, min(SLICE, tensor.nbytes - start)) for start in starts}
+        output.write(heads.pop(0))
+        output.write_tensor(name, tensor, between=heads)
     output.write_late(len(_TRAILER) + _CRC_BYTES, lambda: _TRAILER + output.crc.to_bytes(_CRC_BYTES, "big"))
-
-
-def _slices(output: Output, name: str, tensor: LazyTensor) -> Iterator[LazyTensor]:
-    """The tensor, or the bytes of a large one in slices."""
-    if tensor.nbytes <= SLICE:
-        yield tensor
-        return
-    data = np.ascontiguousarray(output.load(name, tensor)).reshape(-1).view(np.uint8)
-    for start in range(0, len(data), SLICE):
-        yield LazyTensor.of(data[start : start + SLICE])
 
 
 def _value_head(name: str, tensor: LazyTensor, nbytes: int) -> bytes:

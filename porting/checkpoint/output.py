@@ -17,16 +17,17 @@ import os
 import threading
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from porting import processors
-from porting.checkpoint.copying import BLOCK, Packer, equal_bytes
-from porting.checkpoint.crc import Crc32, Parts
+from porting.checkpoint.copying import BLOCK, Packer
+from porting.checkpoint.crc import Parts
+from porting.checkpoint.mirror import Mirror
 from porting.checkpoint.reserving import reserve
 from porting.checkpoint.target import check_target, drafted, flush_folder, os_errors, prepare_to_replace, publish
 from porting.checkpoint.tensor import Array, LazyTensor, Shape
@@ -64,12 +65,19 @@ class _Task(NamedTuple):
         name: What to call it.
         tensor: It, not read yet.
         checksum: What is to be given its CRC-32, where it is wanted.
+        between: What stands between its bytes, by how many of them come before.
     """
 
     offset: int
     name: str
     tensor: LazyTensor
     checksum: Checksum | None
+    between: Mapping[int, bytes]
+
+    @property
+    def length(self) -> int:
+        """Bytes in the file."""
+        return self.tensor.nbytes + sum(map(len, self.between.values()))
 
 
 class _Late(NamedTuple):
@@ -104,16 +112,18 @@ class Output:
         self._ended = False
         self._failure: BaseException | None = None
         self._changed = threading.Condition()
-        """Held to use the four above it."""
-        self._mirror, *others = (
-            _Mirror(path, descriptor, reader) for _ in range(min(processors.available(), _MOST_THREADS))
-        )
-        self._threads = [
-            threading.Thread(target=self._work, args=(mirror,), name="checkpoint-writer", daemon=True)
-            for mirror in others
-        ]
-        for thread in self._threads:
-            thread.start()
+        """Held to use the four above it, and how many are running."""
+        count = min(processors.available(), _MOST_THREADS)
+        self._mirror, *self._mirrors = (Mirror(path, descriptor, reader) for _ in range(count))
+        self._packer, *self._packers = (Packer() for _ in range(count))
+        self._running = 0
+        """Threads that may use the descriptors."""
+
+    def start(self) -> None:
+        """Starts the threads, as many as the system allows; who has called this calls `stop` in the end."""
+        with contextlib.suppress(RuntimeError):  # there can be no more; this thread does their work, too
+            for helpers in zip(self._packers, self._mirrors, strict=True):
+                threading.Thread(target=self._serve, args=helpers, name="checkpoint-writer", daemon=True).start()
 
     @property
     def position(self) -> int:
@@ -142,15 +152,22 @@ class Output:
         self._late.append(_Late(self.position, length, content))
         self._handed_over += length
 
-    def write_tensor(self, name: str, tensor: LazyTensor, checksum: Checksum | None = None) -> None:
+    def write_tensor(
+        self,
+        name: str,
+        tensor: LazyTensor,
+        checksum: Checksum | None = None,
+        between: Mapping[int, bytes] = MappingProxyType({}),
+    ) -> None:
         """Writes a tensor's bytes, packed in C order.
 
         Args:
             name: What to call it in errors and to `progress`.
             tensor: It; a large one is read later, in another thread perhaps.
             checksum: What is to be given the value, where it is wanted.
+            between: What is to stand between its bytes, by how many of them come before, and counts to the checksum.
         """
-        if tensor.nbytes < _SMALL:
+        if tensor.nbytes < _SMALL and not between:
             data = self.load(name, tensor).tobytes()
             if checksum is not None:
                 checksum.value = zlib.crc32(data)
@@ -160,9 +177,10 @@ class Output:
         self._hand_over_small()
         with self._changed:
             self._raise()
-            self._tasks.append(_Task(self.position, name, tensor, checksum))
+            task = _Task(self.position, name, tensor, checksum, between)
+            self._tasks.append(task)
             self._changed.notify()
-        self._handed_over += tensor.nbytes
+        self._handed_over += task.length
 
     def load(self, name: str, tensor: LazyTensor) -> Array:
         """A tensor's data, found to be of the shape and dtype announced."""
@@ -175,10 +193,11 @@ class Output:
         if tensor.pieces is None:
             return packer.blocks(self.load(name, tensor))
         pieces = tensor.pieces()
-        first, *others = pieces.arrays
-        shape = list(first.shape)
-        shape[pieces.axis] += sum(each.shape[pieces.axis] for each in others)
-        self._require_announced(name, tensor, tuple(shape), first.dtype)
+        shapes = [(*each.shape[: pieces.axis], 0, *each.shape[pieces.axis + 1 :]) for each in pieces.arrays]
+        along = sum(each.shape[pieces.axis] for each in pieces.arrays)
+        joined = tuple(along if place == pieces.axis else size for place, size in enumerate(shapes[0]))
+        for each, shape in zip(pieces.arrays, shapes, strict=True):
+            self._require_announced(name, tensor, joined if shape == shapes[0] else each.shape, each.dtype)
         return packer.joined(pieces)
 
     def _require_announced(self, name: str, tensor: LazyTensor, shape: Shape, dtype: np.dtype[Any]) -> None:
@@ -193,8 +212,8 @@ class Output:
         """Sees to it that everything is written and checked; raises what went wrong."""
         self._hand_over_small()
         self._end()
-        self._work(self._mirror)
-        self._join()
+        self._work(self._packer, self._mirror)
+        self._wait()
         self._raise()
         for late in self._late:
             self._known = late.offset
@@ -207,21 +226,26 @@ class Output:
             raise CheckpointError(self.path, f"the file written does not have the {self.position} bytes planned")
 
     def stop(self) -> None:
-        """Ends the threads, whatever there is left to do."""
-        with self._changed:
-            self._tasks.clear()
-            self._failure = self._failure or InterruptedError()
-        self._end()
-        self._join()
+        """Ends the threads, whatever there is left to do; no interrupt keeps it from waiting for them."""
+        try:
+            with self._changed:
+                self._tasks.clear()
+                self._failure = self._failure or InterruptedError()
+            self._end()
+            self._wait()
+        except KeyboardInterrupt:
+            self.stop()
+            raise
 
     def _end(self) -> None:
         with self._changed:
             self._ended = True
             self._changed.notify_all()
 
-    def _join(self) -> None:
-        for thread in self._threads:
-            thread.join()
+    def _wait(self) -> None:
+        """Waits for the threads: not by joining them, which an interrupt ends for good."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._running)
 
     def _raise(self) -> None:
         if self._failure is not None:
@@ -239,9 +263,21 @@ class Output:
             self._mirror.put("small tensors and framing", start, part)
             self._parts.add(start, len(part), self._mirror.crc.value)
 
-    def _work(self, mirror: _Mirror) -> None:
+    def _serve(self, packer: Packer, mirror: Mirror) -> None:
+        """What a thread does; one that comes too late does nothing, as the descriptors may be closed."""
+        with self._changed:
+            if self._failure is not None:
+                return
+            self._running += 1
+        try:
+            self._work(packer, mirror)
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
+
+    def _work(self, packer: Packer, mirror: Mirror) -> None:
         """Writes tensors until none is left and none will come."""
-        packer = Packer()
         while (task := self._next()) is not None:
             failure = None
             try:
@@ -269,15 +305,17 @@ class Output:
             return self._ended or self._failure is not None
         return not self._kept or self._kept + self._tasks[0].tensor.nbytes <= _KEPT
 
-    def _write_large(self, task: _Task, packer: Packer, mirror: _Mirror) -> None:
+    def _write_large(self, task: _Task, packer: Packer, mirror: Mirror) -> None:
         offset = task.offset
         mirror.crc.restart()
-        for data in self._blocks(task.name, task.tensor, packer):
+        for data in _with_between(self._blocks(task.name, task.tensor, packer), task.between):
             self._raise()
             mirror.put(task.name, offset, data)
             offset += len(data)
+        if offset != task.offset + task.length:
+            raise AssertionError(f"{offset - task.offset} bytes of {task.name} were written, {task.length} are its own")
         crc = mirror.crc.value
-        self._parts.add(task.offset, task.tensor.nbytes, crc)
+        self._parts.add(task.offset, task.length, crc)
         if task.checksum is not None:
             task.checksum.value = crc
         self._tell(task.name, task.tensor)
@@ -288,49 +326,17 @@ class Output:
                 self._progress(name, tensor.nbytes)
 
 
-class _Mirror:
-    """Writes blocks, and reads each back to compare it with what was planned; for one thread at a time.
-
-    Args:
-        path: The target, for errors.
-        descriptor: Where they are written.
-        reader: Where they are read back.
-
-    Attributes:
-        crc: The CRC-32 of what was read back since it was last restarted.
-    """
-
-    def __init__(self, path: Path, descriptor: int, reader: int) -> None:
-        self.crc = Crc32()
-        self._path = path
-        self._descriptor, self._reader = descriptor, reader
-        self._found = np.empty(BLOCK, np.uint8)
-        self._same = np.empty(BLOCK // 8, np.bool_)
-
-    def put(self, name: str, offset: int, data: memoryview) -> None:
-        """Writes a block of up to `BLOCK` bytes; the name is for errors."""
-        with os_errors(self._path):
-            self._write(offset, data)
-            found = self._read(offset, len(data))
-        if not equal_bytes(found, np.frombuffer(data, np.uint8), self._same):
-            raise CheckpointError(
-                self._path,
-                f"what was read back differs from what was written, in {name} (bytes {offset} to "
-                f"{offset + len(data)}); nothing was left there. Disk or memory is faulty: write to another disk",
-            )
-        self.crc.update(found.data)
-
-    def _write(self, offset: int, data: memoryview) -> None:
-        while data:
-            done = os.pwrite(self._descriptor, data, offset)
-            data, offset = data[done:], offset + done
-
-    def _read(self, offset: int, length: int) -> npt.NDArray[np.uint8]:
-        """What is there, as far as the file goes."""
-        done = 0
-        while done < length and (count := os.preadv(self._reader, [self._found[done:length].data], offset + done)):
-            done += count
-        return self._found[:done]
+def _with_between(blocks: Iterator[memoryview], between: Mapping[int, bytes]) -> Iterator[memoryview]:
+    """Blocks, and what is to stand between their bytes."""
+    done, places = 0, deque(sorted(between))
+    for block in blocks:
+        while places and places[0] < done + len(block):
+            place = places.popleft()
+            yield block[: place - done]
+            yield memoryview(between[place])
+            block, done = block[place - done :], place
+        yield block
+        done += len(block)
 
 
 @contextlib.contextmanager
@@ -371,6 +377,7 @@ def publishing(
             reserve(descriptor, room)
         output = Output(path, descriptor, reader, progress)
         stack.callback(output.stop)
+        output.start()
         yield output
         output.finish()
         if check is not None:

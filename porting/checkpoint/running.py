@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from porting.checkpoint.crc import Parts, crc32
 from porting.checkpoint.source import Bytes, Source
 
@@ -22,18 +24,27 @@ class RunningChecksum:
     def __init__(self, source: Source, end: int) -> None:
         self._source, self._end = source, end
         self._parts = Parts()
+        self._value: int | None = None
+        self._lock = threading.Lock()
 
     def passed(self, offset: int, data: Bytes) -> None:
-        """Takes up a stretch that was read."""
-        if len(data) >= _LEAST and not self._parts.has(offset):
-            self._parts.add(offset, len(data), crc32(data.data))
+        """Takes up a stretch that was read; two that pass never overlap, unless they are the same."""
+        if len(data) < _LEAST or self._value is not None or self._parts.has(offset):
+            return
+        crc = crc32(data.data)
+        with self._lock:
+            if self._value is None:
+                self._parts.add(offset, len(data), crc)
 
     @property
     def value(self) -> int:
-        """The CRC-32; what has not passed is read here."""
-        for start, end in self._parts.gaps(self._end):
-            self._parts.add(start, end - start, self._read(start, end))
-        return self._parts.value(self._end)
+        """The CRC-32; what has not passed until it is first asked for is read then, and what passes later is not."""
+        with self._lock:
+            if self._value is None:
+                for start, end in self._parts.gaps(self._end):
+                    self._parts.add(start, end - start, self._read(start, end))
+                self._value = self._parts.value(self._end)
+            return self._value
 
     def _read(self, start: int, end: int) -> int:
         crc = 0

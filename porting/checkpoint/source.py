@@ -48,6 +48,7 @@ class Source:
         self._view = memoryview(buffer)
         self._file = file
         self._window = 0, memoryview(b"")
+        self._fetched: set[tuple[int, int]] = set()
         self._version = None if file is None else _version(file)
         _OPEN.add(self)
 
@@ -161,9 +162,10 @@ class Source:
     def _fetch(self, file: int, offset: int, length: int) -> None:
         """Sees to it that a stretch is in memory: a disk that fails while a page is used would end the process."""
         with self._reading(file):
-            if not is_cached(file, offset, length):
+            if (offset, length) not in self._fetched and not is_cached(file, offset, length):
                 for start in range(offset, offset + length, len(_UNUSED)):
                     os.preadv(file, [memoryview(_UNUSED)[: offset + length - start]], start)
+                self._fetched.add((offset, length))  # many tensors can be views of one stretch
 
     def require_unchanged(self) -> None:
         """Checks that nobody has written to the file since it was opened.
@@ -200,14 +202,14 @@ class Source:
 _OPEN: WeakSet[Source] = WeakSet()
 
 
-def cut_off() -> str:
-    """What to tell when a page of one of the open files could not be had."""
+def cut_off() -> CheckpointError | None:
+    """The error for the file of which a page could not be had; None where none of the open ones has changed."""
     try:
         for source in tuple(_OPEN):
             source.require_unchanged()
     except CheckpointError as error:
-        return str(error)
-    return "a page of a file could not be read: its disk fails, or it has been cut off"
+        return error
+    return None
 
 
 class _Version(NamedTuple):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from porting.architectures import build
-from porting.checkpoint import open_checkpoint, running
+from porting.checkpoint import LazyTensor, open_checkpoint, running
 from porting.checkpoint.running import RunningChecksum
 from porting.conversion import convert, write_random
 from porting.errors import CheckpointError
@@ -82,6 +83,29 @@ def test_a_checkpoint_can_be_checked_at_any_time(source: Path) -> None:
     flip(source, source.stat().st_size // 2)
     with open_checkpoint(source, check=False) as checkpoint, pytest.raises(CheckpointError, match=DAMAGED):
         checkpoint.check()
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_what_is_read_after_a_check_changes_nothing(check: bool, source: Path) -> None:
+    with open_checkpoint(source, check=check) as checkpoint:
+        for _ in range(3):
+            checkpoint.check()
+            with ThreadPoolExecutor(4) as pool:
+                list(pool.map(total, checkpoint.tensors.values()))
+
+
+def total(tensor: LazyTensor) -> float:
+    return float(tensor.load().sum())
+
+
+def test_a_check_while_tensors_are_read(source: Path) -> None:
+    for _ in range(20):
+        with open_checkpoint(source, check=False) as checkpoint, ThreadPoolExecutor(4) as pool:
+            read = [pool.submit(total, tensor) for tensor in checkpoint.tensors.values()]
+            checkpoint.check()
+            for each in read:
+                each.result()
+            checkpoint.check()
 
 
 def test_formats_without_such_a_checksum(tmp_path: Path) -> None:

@@ -108,6 +108,13 @@ def test_a_system_that_does_not_tell(source: Source, monkeypatch: pytest.MonkeyP
     np.testing.assert_array_equal(source.array(3 * LARGE, LARGE), DATA[3 * LARGE :])
 
 
+def test_a_stretch_with_many_views_is_fetched_once(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cached, "_SYSCALL", None)
+    source.array(0, LARGE)
+    monkeypatch.setattr(os, "preadv", lambda *_: pytest.fail("the file was read again"))
+    np.testing.assert_array_equal(source.array(0, LARGE), DATA[:LARGE])
+
+
 @pytest.mark.parametrize("change", ["write", "append", "touch"])
 def test_a_file_that_is_written_to_while_it_is_read(change: str, source: Source) -> None:
     source.array(0, SIZE)

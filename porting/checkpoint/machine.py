@@ -100,6 +100,7 @@ class PickleMachine:
         self._symbols = symbols
         self._persistent = persistent
         self._at = self._opcode_at = 0
+        self._window_at, self._window = 0, memoryview(b"")
         self._left = BUDGET
         self._stack: list[object] = []
         self._outer: list[list[object]] = []
@@ -113,10 +114,11 @@ class PickleMachine:
             UnsafePickleError: It asks for a global that is not in the table.
         """
         self._at, self._memo = offset, {}
-        handlers, data, end = _HANDLERS, self._source.view(0, self._source.size), self._source.size
+        handlers = _HANDLERS
         while True:
             self._opcode_at = at = self._at
-            code = data[at] if at < end else self._take(1)[0]
+            place = at - self._window_at
+            code = self._window[place] if 0 <= place < len(self._window) else self._take(1)[0]
             self._at = at + 1
             if code == _STOP:
                 break
@@ -147,9 +149,14 @@ class PickleMachine:
             raise Malformed(f"it makes more than {BUDGET >> 20} MiB of objects, more than any checkpoint needs")
 
     def _take(self, length: int) -> memoryview:
-        view = self._source.view(self._at, length)
-        self._at += length
-        return view
+        at, place = self._at, self._at - self._window_at
+        self._at = at + length
+        if not 0 <= place <= place + length <= len(self._window):
+            if length >= LONG or at + length > self._source.size:
+                return self._source.view(at, length)
+            self._window_at, self._window = self._source.window(at)
+            place = at - self._window_at
+        return self._window[place : place + length]
 
     def _number(self, size: int) -> int:
         return int.from_bytes(self._take(size), "little")

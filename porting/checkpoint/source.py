@@ -120,8 +120,15 @@ class Source:
             return self._view[offset : offset + length]
         start, window = self._window
         if not start <= offset <= offset + length <= start + len(window):
-            start, window = self._window = offset, self._pread(self._file, offset, min(_WINDOW, self.size - offset))
+            start, window = self.window(offset)
         return window[offset - start : offset - start + length]
+
+    def window(self, offset: int) -> tuple[int, memoryview]:
+        """A stretch with this offset in it, for who reads byte by byte: where it starts, and its bytes."""
+        if self._file is None:
+            return 0, self._view
+        found = self._window = offset, self._pread(self._file, offset, min(_WINDOW, self.size - offset))
+        return found
 
     def read(self, offset: int, length: int) -> bytes:
         """A copy of a stretch of the file; bounds as in `view`."""

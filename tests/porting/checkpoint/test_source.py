@@ -50,6 +50,14 @@ def test_views_in_any_order(source: Source) -> None:
         assert source.view(offset, length) == DATA[offset : offset + length].data
 
 
+def test_windows(source: Source) -> None:
+    for opened in (source, Source("bytes", DATA.tobytes())):
+        for offset in (0, 5, 5000, len(DATA) - 1):
+            start, window = opened.window(offset)
+            assert start <= offset < start + len(window)
+            assert window == DATA[start : start + len(window)].data
+
+
 def test_arrays_in_use_keep_their_content(source: Source) -> None:
     kept = [source.array(at * LARGE, LARGE) for at in range(3)]
     part = source.array(3 * LARGE, LARGE)[10:].view()

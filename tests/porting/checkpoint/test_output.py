@@ -292,18 +292,21 @@ def test_short_writes_are_continued(target: Path, monkeypatch: pytest.MonkeyPatc
     assert expected.nbytes == target.stat().st_size
 
 
-def test_what_is_read_back_differs(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("large", "what"), [(True, r"w\d"), (False, "small tensors and framing")])
+def test_what_is_read_back_differs(large: bool, what: str, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real, done = os.pwrite, [0]
 
     def write(descriptor: int, data: Any, offset: int) -> int:
-        done[0] += len(data) > 100_000
+        done[0] += (len(data) > 100_000) == large
         if done[0] == 4:
             data = bytearray(data)
             data[5] ^= 1
         return real(descriptor, data, offset)
 
     monkeypatch.setattr(os, "pwrite", write)
-    with pytest.raises(CheckpointError, match=r"read back differs from what was written, in w\d .*write to another"):
+    with pytest.raises(
+        CheckpointError, match=rf"read back differs from what was written, in {what} .*write to another"
+    ):
         write_checkpoint(target, TENSORS)
     assert not target.exists()
 

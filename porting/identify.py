@@ -75,9 +75,9 @@ def _candidates(
     for family, table in _tables():
         if layout not in (None, table.layout):
             continue
-        patterns = Patterns((rule, pattern) for rule in table.inverse for pattern in rule.sources)
-        if not all(map(patterns.find, names)):
+        if not all(map(Patterns((None, each) for rule in table.rules for each in rule.targets).find, names)):
             continue
+        patterns = Patterns((rule, pattern) for rule in table.inverse for pattern in rule.sources)
         canonical = _canonical_shapes(patterns, shapes)
         found = architectures.recognise(family, canonical)
         if model is not None and (found is None or found.name != model):

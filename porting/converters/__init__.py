@@ -9,7 +9,7 @@ from porting.architectures.base import Architecture, TensorSpec
 from porting.errors import PlanError, UnknownNameError
 from porting.families import PerFamily
 from porting.names import unknown
-from porting.plan import Plan, plan
+from porting.plan import Plan, Source, plan
 from porting.rules import Table
 
 __all__ = [
@@ -116,4 +116,6 @@ def _planned(architecture: Architecture, layout: str) -> Plan:
     if refusal is not None:
         known = ", ".join(layouts_of(architecture))
         raise PlanError(f"{architecture.name} has no layout {layout}: {refusal}; choose another (--to {known})")
+    if layout == CANONICAL:  # what its rules come to, too
+        return Plan({name: Source(name) for name in architecture.tensors}, architecture.tensors)
     return plan(table.rules, architecture.tensors)

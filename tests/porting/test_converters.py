@@ -14,6 +14,7 @@ from porting.conversion import translate
 from porting.converters import MISTAKES, layouts_of, outward, plan_between, specs_in, table_of
 from porting.errors import PlanError, UnknownNameError
 from porting.identify import identify
+from porting.plan import plan
 from porting.synthetic import random_weights
 
 PUBLISHED = sorted((Path(__file__).parent / "layouts").glob("*.json"))
@@ -55,6 +56,16 @@ def test_tables_give_the_published_names_and_shapes(published: dict[str, Any]) -
     assert {name: spec.kind for name, spec in found.items()} == {
         name: "int" if dtype == "int64" else "float" for name, (_, dtype) in published["tensors"].items()
     }
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("num_classes", [10, 0])
+def test_the_canonical_rules_change_nothing(num_classes: int, name: str) -> None:
+    """So that nobody has to carry them out."""
+    architecture = build(name, num_classes=num_classes)
+    by_rules = plan(table_of(architecture.family, "canonical").rules, architecture.tensors)
+    assert outward(architecture, "canonical") == by_rules
+    assert list(by_rules.outputs) == list(architecture.tensors) == list(by_rules.specs)
 
 
 def test_published_names_and_shapes_are_identified(published: dict[str, Any]) -> None:

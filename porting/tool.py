@@ -47,11 +47,7 @@ class Tool(click.Group):
         if ctx.params.get("debug"):
             return super().invoke(ctx)
         try:
-            try:
-                return super().invoke(ctx)
-            finally:  # what is still to be written is part of the work
-                if sys.stdout is not None and not sys.stdout.closed:
-                    sys.stdout.flush()
+            return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit):
             raise
         except (KeyboardInterrupt, click.Abort):

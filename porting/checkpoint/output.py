@@ -264,10 +264,8 @@ class Output:
             self._parts.add(start, len(part), self._mirror.crc.value)
 
     def _serve(self, packer: Packer, mirror: Mirror) -> None:
-        """What a thread does; one that comes too late does nothing, as the descriptors may be closed."""
+        """What a thread does; one that comes too late finds nothing to do, and leaves the descriptors alone."""
         with self._changed:
-            if self._failure is not None:
-                return
             self._running += 1
         try:
             self._work(packer, mirror)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -106,6 +107,24 @@ def test_a_check_while_tensors_are_read(source: Path) -> None:
             for each in read:
                 each.result()
             checkpoint.check()
+
+
+def test_a_source_that_is_written_to_in_the_end(source: Path, tmp_path: Path) -> None:
+    """After its last tensor was read, and before the target appears."""
+    os.utime(source, ns=(0, 0))
+    with open_checkpoint(source) as checkpoint:
+        left = len(checkpoint.tensors)
+
+    def last(name: str, nbytes: int) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            os.utime(source, ns=(1, 1))
+
+    with pytest.raises(CheckpointError, match="has been written to while it was read"):
+        convert(source, tmp_path / "target.ckpt", progress=last)
+    assert left == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["model.ckpt"]
 
 
 def test_formats_without_such_a_checksum(tmp_path: Path) -> None:

@@ -109,22 +109,23 @@ def test_a_check_while_tensors_are_read(source: Path) -> None:
             checkpoint.check()
 
 
-def test_a_source_that_is_written_to_in_the_end(source: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", ["pth", "ckpt"])
+def test_a_source_that_is_written_to_in_the_end(suffix: str, tmp_path: Path) -> None:
     """After its last tensor was read, and before the target appears."""
+    source = tmp_path / f"source.{suffix}"
+    write_random(build("pit_ti", image_size=32, num_classes=3), source)
     os.utime(source, ns=(0, 0))
-    with open_checkpoint(source) as checkpoint:
-        left = len(checkpoint.tensors)
+    told = [convert(source, tmp_path / "target.pdparams").tensors]
+    (tmp_path / "target.pdparams").unlink()
 
     def last(name: str, nbytes: int) -> None:
-        nonlocal left
-        left -= 1
-        if not left:
+        told[0] -= 1
+        if not told[0]:
             os.utime(source, ns=(1, 1))
 
     with pytest.raises(CheckpointError, match="has been written to while it was read"):
-        convert(source, tmp_path / "target.ckpt", progress=last)
-    assert left == 0
-    assert [path.name for path in tmp_path.iterdir()] == ["model.ckpt"]
+        convert(source, tmp_path / "target.pdparams", progress=last)
+    assert [path.name for path in tmp_path.iterdir()] == [source.name]
 
 
 def test_formats_without_such_a_checksum(tmp_path: Path) -> None:

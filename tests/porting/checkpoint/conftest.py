@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -126,3 +128,15 @@ def same() -> Callable[[Mapping[str, Any], Mapping[str, Any]], None]:
 def canary(tmp_path: Path) -> Path:
     """A file that appears only if something in a checkpoint was executed."""
     return tmp_path / "executed"
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Iterator[Path]:
+    """A target in a folder of its own; no thread and no other file may be left when the test is over."""
+    folder = tmp_path / "target"
+    folder.mkdir()
+    yield folder / "a.pdparams"
+    deadline = time.monotonic() + 10
+    while any(thread.name == "checkpoint-writer" for thread in threading.enumerate()):
+        assert time.monotonic() < deadline
+    assert {path.name for path in folder.iterdir()} <= {"a.pdparams", "kept"}

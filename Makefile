@@ -38,8 +38,8 @@ $(MINDSPORE)/.ready: requirements-mindspore.lock
 test-mindspore: $(MINDSPORE)/.ready  ## Run the tests that need MindSpore and MindCV, in an environment of their own
 	@$(MINDSPORE)/bin/python -m pytest tests/mindspore
 
-BASE_TESTS := tests/porting tests/alignment/report $(addprefix tests/alignment/test_,differences.py gate_check.py judge.py measuring.py)
-NEED_TORCH := $(addprefix --ignore=tests/porting/,checkpoint/test_frameworks.py test_resize.py test_surgery.py)
+BASE_TESTS := tests/porting tests/alignment/report $(addprefix tests/alignment/,gating judging results running/test_differences.py)
+NEED_TORCH := $(addprefix --ignore=tests/porting/,checkpoint/test_frameworks.py operations/test_resize.py test_surgery.py)
 test-base:  ## What needs no framework, with PYTHON, whatever its version, and the newest base dependencies
 	@rm -rf build/base && $(PYTHON) -m venv build/base
 	@build/base/bin/pip install --quiet . "pytest>=8" hypothesis jsonschema pillow pre-commit pyyaml

@@ -1,4 +1,4 @@
-"""The commands `pit-port`, `pit-align` (in `alignment.commands`) and `pit-train`: words in, calls out, exit codes.
+"""The commands `pit-port`, `pit-align` (in `alignment.cli.steps`) and `pit-train`: words in, calls out, exit codes.
 
 0 aligned or done, 1 diverged or different, 2 usage, 3 could not run, 5 nothing was compared. Data goes to stdout,
 progress and logs to stderr. Everything heavy is imported by the command that needs it, so `--help` loads no framework.
@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alignment.options import python_options, pythons_of
-from porting.commands import check_rules, list_models, random
-from porting.completion import complete_layouts
+from alignment.cli.options import python_options, pythons_of
+from porting.checkpoint.file.bus_errors import ending_in_order
 from porting.exporting import exporting
-from porting.faults import ending_in_order
-from porting.options import (
+from porting.terminal.commands import check_rules, list_models, random
+from porting.terminal.completion import complete_layouts
+from porting.terminal.options import (
     SOURCE,
     model_options,
     require_verifiable,
@@ -27,18 +27,27 @@ from porting.options import (
     to_option,
     weights_option,
 )
-from porting.output import Output, output_options
-from porting.tool import COULD_NOT_RUN, DIFFERENT, FILE, Tool, command_line, force_option, tool_options, uncollected
+from porting.terminal.output import Output, output_options
+from porting.terminal.tool import (
+    COULD_NOT_RUN,
+    DIFFERENT,
+    FILE,
+    Tool,
+    command_line,
+    force_option,
+    tool_options,
+    uncollected,
+)
 from recipe.options import TrainTool, config_of, config_option, overrides_argument, split_words
 
 if TYPE_CHECKING:
-    from alignment.commands import pit_align
+    from alignment.cli.steps import pit_align
     from porting.checkpoint.envelope import Kind
 
 __all__ = ["pit_align", "pit_port", "pit_train"]
 
 if not TYPE_CHECKING:  # a port does not wait for the commands of the alignment
-    __getattr__, __dir__ = exporting(__name__, {"pit_align": "alignment.commands"})
+    __getattr__, __dir__ = exporting(__name__, {"pit_align": "alignment.cli.steps"})
 
 
 @click.group(cls=Tool, context_settings={"help_option_names": ["-h", "--help"]})
@@ -92,8 +101,8 @@ def convert(
     pit-port convert deit_base.pth deit_base_384.pdparams --image-size 384 --num-classes 10
     pit-port convert hf://timm/pit_b_224.in1k pit_b.pdparams
     """
-    from porting import render
     from porting.conversion import convert as port
+    from porting.terminal import render
 
     pythons = {f"{name}_python": surgery.pop(f"{name}_python") for name in ("torch", "paddle", "mindspore")}
     if verifying:
@@ -146,9 +155,9 @@ def plan(
     pit-port plan pit_b.pth --to paddlevit
     pit-port plan hf://timm/pit_b_224.in1k --to canonical --num-classes 10 --json
     """
-    from porting import render
     from porting.checkpoint import open_checkpoint
     from porting.conversion import plan_port
+    from porting.terminal import render
 
     named = None if model == "auto" else model
     with open_checkpoint(source, weights=weights) as checkpoint:
@@ -189,8 +198,8 @@ def _verify(
     converted: dict[str, Any] | None = None,
 ) -> None:
     """Verify a port and show the result, in JSON as a part of `converted` where that is given."""
-    from alignment.settings import Settings
-    from alignment.verification import verify as verify_port
+    from alignment.processes.settings import Settings
+    from alignment.running.verification import verify as verify_port
 
     settings = Settings(pythons=pythons_of(pythons))
     with output.sides() as progress:
@@ -221,8 +230,8 @@ def inspect(file: Path | str, weights: Kind | None, output: Output) -> None:
     pit-port inspect logs/train/last.pdparams --weights model -v
     pit-port inspect hf://timm/pit_b_224.in1k --json
     """
-    from porting import render
     from porting.describe import describe
+    from porting.terminal import render
 
     with output.tensors() as progress:
         description = describe(file, weights=weights, progress=progress)
@@ -246,7 +255,7 @@ def diff(first: Path | str, second: Path | str, weights: Kind | None, output: Ou
     pit-port diff pit_b.pth pit_b.pdparams
     pit-port diff pit_b.pth pit_b.safetensors -q && echo same
     """
-    from alignment.differences import diff as diff_checkpoints
+    from alignment.running.differences import diff as diff_checkpoints
 
     with output.tensors() as progress:
         result = diff_checkpoints(first, second, weights=weights, progress=progress)

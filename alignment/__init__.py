@@ -9,23 +9,23 @@ What is listed in `__all__` is imported when it is first used, so that `import a
 
 from typing import TYPE_CHECKING
 
-from porting.exporting import exporting
+from porting.exporting import exporting, renamed
 
 if TYPE_CHECKING:
-    from alignment.comparison import compare_paths as compare
-    from alignment.differences import CheckpointDiff, diff
     from alignment.errors import AlignmentError
-    from alignment.gating import hold as gate
+    from alignment.gating.files import hold as gate
+    from alignment.gating.outputs import Outcome
+    from alignment.judging.compare_paths import compare_paths as compare
+    from alignment.judging.tolerance import Tolerances
     from alignment.pair import Pair, Side, load_pair
-    from alignment.pairs import build as build_pair
-    from alignment.report.gate_outputs import Outcome
+    from alignment.pair.published import build as build_pair
+    from alignment.processes.settings import Settings
     from alignment.report.html import write_html
-    from alignment.report.model import Report, Row, read_report
-    from alignment.running import align as run
-    from alignment.running import record
-    from alignment.settings import Settings
-    from alignment.tolerance import Tolerances
-    from alignment.verification import Verification, verify
+    from alignment.results.report import Report, Row, read_report
+    from alignment.running.differences import CheckpointDiff, diff
+    from alignment.running.run import align as run
+    from alignment.running.run import record
+    from alignment.running.verification import Verification, verify
 
 __all__ = [
     "AlignmentError",
@@ -55,24 +55,40 @@ if not TYPE_CHECKING:  # a type-checker would take any name for one that such a 
         __name__,
         {
             "AlignmentError": "alignment.errors",
-            "CheckpointDiff": "alignment.differences",
-            "Outcome": "alignment.report.gate_outputs",
+            "CheckpointDiff": "alignment.running.differences",
+            "Outcome": "alignment.gating.outputs",
             "Pair": "alignment.pair",
-            "Report": "alignment.report.model",
-            "Row": "alignment.report.model",
-            "Settings": "alignment.settings",
+            "Report": "alignment.results.report",
+            "Row": "alignment.results.report",
+            "Settings": "alignment.processes.settings",
             "Side": "alignment.pair",
-            "Tolerances": "alignment.tolerance",
-            "Verification": "alignment.verification",
-            "build_pair": "alignment.pairs:build",
-            "compare": "alignment.comparison:compare_paths",
-            "diff": "alignment.differences",
-            "gate": "alignment.gating:hold",
+            "Tolerances": "alignment.judging.tolerance",
+            "Verification": "alignment.running.verification",
+            "build_pair": "alignment.pair.published:build",
+            "compare": "alignment.judging.compare_paths:compare_paths",
+            "diff": "alignment.running.differences",
+            "gate": "alignment.gating.files:hold",
             "load_pair": "alignment.pair",
-            "read_report": "alignment.report.model",
-            "record": "alignment.running",
-            "run": "alignment.running:align",
-            "verify": "alignment.verification",
+            "read_report": "alignment.results.report",
+            "record": "alignment.running.run",
+            "run": "alignment.running.run:align",
+            "verify": "alignment.running.verification",
             "write_html": "alignment.report.html",
         },
     )
+
+renamed(
+    {
+        "alignment.backends.trainer": "alignment.backends.trainers.base",
+        "alignment.comparison": "alignment.judging.compare_paths",
+        "alignment.gate_check": "alignment.gating.check",
+        "alignment.inputs": "alignment.pair.inputs",
+        "alignment.judge": "alignment.judging.judge",
+        "alignment.pairs": "alignment.pair.published",
+        "alignment.recording": "alignment.recordings.recording",
+        "alignment.report.model": "alignment.results.report",
+        "alignment.settings": "alignment.processes.settings",
+        "alignment.targets": "alignment.pair.targets",
+        "alignment.tolerance": "alignment.judging.tolerance",
+    }
+)

@@ -26,8 +26,8 @@ from rich.progress import track
 from rich.table import Table
 
 from alignment.pair import Role
-from alignment.recording import Entry, Manifest, Recorder
-from alignment.settings import Settings
+from alignment.processes.settings import Settings
+from alignment.recordings.recording import Entry, Manifest, Recorder
 from benchmarks.contestants import ROOT, environment
 
 _MEASURE = """

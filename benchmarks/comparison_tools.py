@@ -134,7 +134,7 @@ def assert_close() -> Judge:
 
 def pit_align() -> Judge:
     """What `pit-align compare` says of two files; without float64 evidence, by its default tolerances."""
-    from alignment.judge import judge_arrays
+    from alignment.judging.judge import judge_arrays
 
     return lambda reference, candidate: judge_arrays(reference, candidate).passed
 

@@ -1,4 +1,4 @@
-"""Measures how near correct ports come to the limits of `alignment.tolerance`, over many draws of weights and inputs.
+"""Measures how near correct ports come to the limits of `alignment.judging.tolerance`, over many draws.
 
 A share of 1 would be an accusation. `ROUNDING_LIMIT` and the float64 certificates stand on these figures.
 """
@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from alignment.pairs import build
-from alignment.report.model import DIVERGENCE, Report, Row
-from alignment.running import align
-from alignment.settings import Settings
+from alignment.pair.published import build
+from alignment.processes.settings import Settings
+from alignment.results.report import DIVERGENCE, Report, Row
+from alignment.running.run import align
 
 
 @click.command()

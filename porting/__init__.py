@@ -9,7 +9,7 @@ What is listed in `__all__` is imported when it is first used, so that `import p
 
 from typing import TYPE_CHECKING
 
-from porting.exporting import exporting
+from porting.exporting import exporting, renamed
 
 if TYPE_CHECKING:
     from porting.architectures import NAMES as MODELS
@@ -49,3 +49,12 @@ if not TYPE_CHECKING:  # a type-checker would take any name for one that such a 
             "write_random": "porting.conversion",
         },
     )
+
+renamed(
+    {
+        "porting.axes": "porting.operations.axes",
+        "porting.faults": "porting.checkpoint.file.bus_errors",
+        "porting.ops": "porting.operations.base",
+        "porting.ties": "porting.operations.ties",
+    }
+)

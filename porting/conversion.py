@@ -12,16 +12,16 @@ import numpy as np
 
 from porting.addresses import as_source
 from porting.architectures.base import Architecture, TensorSpec
-from porting.casting import cast
 from porting.checkpoint import Checkpoint, Written, format_of, open_checkpoint, write_checkpoint
 from porting.checkpoint.dtypes import is_float
 from porting.checkpoint.envelope import Kind
-from porting.checkpoint.target import check_target
+from porting.checkpoint.file.target import check_target
 from porting.checkpoint.tensor import LazyTensor
 from porting.converters import inward, outward, plan_between, specs_in, table_of
 from porting.errors import CheckpointError, PlanError
 from porting.identify import Identity, identify
 from porting.names import fold
+from porting.operations.casting import cast
 from porting.plan import Plan, mismatches
 from porting.surgery import Surgery, operate
 from porting.synthetic import random_weights

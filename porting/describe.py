@@ -11,15 +11,14 @@ from pathlib import Path
 from porting.addresses import as_source
 from porting.architectures.base import Architecture, Shape
 from porting.checkpoint import Checkpoint, open_checkpoint
-from porting.checkpoint.copying import Packer
 from porting.checkpoint.dtypes import is_float
 from porting.checkpoint.envelope import Kind
-from porting.checkpoint.tensor import LazyTensor
+from porting.checkpoint.file.copying import Packer
+from porting.checkpoint.tensor import LazyTensor, TensorCallback
 from porting.conversion import count_dtypes, identify_checkpoint
 from porting.converters import CANONICAL, plan_between
 from porting.errors import CheckpointError
 from porting.identify import Identity
-from porting.progress import TensorCallback
 
 
 @dataclass(frozen=True)

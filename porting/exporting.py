@@ -1,10 +1,13 @@
-"""Names that a package offers and that live in other modules, imported when they are first asked for (PEP 562)."""
+"""What a package offers beside its own modules: names that other modules hold, and modules under earlier names."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import Any
 
 
@@ -31,3 +34,27 @@ def exporting(package: str, places: Mapping[str, str]) -> tuple[Callable[[str], 
         return sorted({*vars(sys.modules[package]), *places})
 
     return get, names
+
+
+def renamed(modules: Mapping[str, str]) -> None:
+    """Make modules importable under the names that they had before.
+
+    `import old` then gives the module `new` itself, imported when it is first asked for.
+
+    Args:
+        modules: Earlier name of each module to the name that it has now, both in full.
+    """
+    sys.meta_path.append(_Renamed(modules))
+
+
+class _Renamed(MetaPathFinder, Loader):
+    """Finds a module by an earlier name."""
+
+    def __init__(self, modules: Mapping[str, str]) -> None:
+        self._modules = modules
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        return ModuleSpec(fullname, self) if fullname in self._modules else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        sys.modules[module.__name__] = import_module(self._modules[module.__name__])

@@ -68,7 +68,7 @@ def _without_distillation(
     for name in [name for name in outputs if name not in plain.tensors]:
         del outputs[name]
         dropped[name] = "asked for: --drop-head-dist"
-    from porting.embeddings import DropToken
+    from porting.operations.embeddings import DropToken
 
     for name, spec in plain.tensors.items():
         if spec.shape != architecture.tensors[name].shape:
@@ -83,7 +83,7 @@ def _resized(architecture: Architecture, image_size: tuple[int, int], outputs: d
     )
     if before == after:
         return target
-    from porting.embeddings import ResizeMap, ResizeTokens
+    from porting.operations.embeddings import ResizeMap, ResizeTokens
 
     if len(after) == 4:
         outputs["pos_embed"] = Applied(ResizeMap((after[2], after[3])), (outputs["pos_embed"],))

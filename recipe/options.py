@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from porting.tool import COULD_NOT_RUN, Tool
+from porting.terminal.tool import COULD_NOT_RUN, Tool
 
 if TYPE_CHECKING:
     from recipe.config import Config

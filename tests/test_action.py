@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from alignment.report.model import DIVERGENCE, SAME_FUNCTION, Report, Row, Verdict, write_report
+from alignment.results.report import DIVERGENCE, SAME_FUNCTION, Report, Row, Verdict, write_report
 
 ROOT = Path(__file__).parents[1]
 ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text())

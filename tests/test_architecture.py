@@ -1,30 +1,24 @@
-"""The arrows between the top-level folders, and what imports where no framework is installed."""
+"""Which module may import which: top-level folders, the rooms of a package, and the frameworks."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-OWN = {"cli", "alignment", "paddle_impl", "reference_torch", "recipe", "porting"}
+OWN = ("cli", "alignment", "paddle_impl", "reference_torch", "recipe", "porting")
 FRAMEWORKS = {"torch", "timm", "torchvision", "paddle", "mindspore", "mindcv", "reprod_log"}
+
 MAY_IMPORT = {
     "cli": {"alignment", "paddle_impl", "porting", "recipe"},
     "alignment": {"porting", "recipe"},  # the recipe, without a framework, is what both trainers are given
-    "alignment/backends/torch.py": {"reference_torch"},  # for `compat`, which makes timm importable
-    "alignment/backends/torch_training.py": {"reference_torch"},  # the training code that is under test
-    "alignment/backends/paddle_training.py": {"paddle_impl"},  # likewise
-    "alignment/backends/paddle_ranks.py": {"paddle_impl"},  # likewise, in several processes
-    "alignment/backends/paddle_training_faults.py": {"paddle_impl"},  # what the mistakes are put into
-    "alignment/backends/paddle_course_faults.py": {"paddle_impl"},  # likewise
-    "alignment/backends/paddle_fault_tools.py": {"paddle_impl"},  # likewise
-    "alignment/backends/paddle_held_out_data.py": {"paddle_impl"},  # likewise
-    "alignment/backends/paddle_held_out_training.py": {"paddle_impl"},  # likewise
-    "alignment/backends/torch_slips.py": {"reference_torch"},  # likewise
     "paddle_impl": set[str](),
     "paddle_impl/training": {"porting", "recipe"},
     "reference_torch": set[str](),
@@ -32,72 +26,134 @@ MAY_IMPORT = {
     "recipe": {"porting"},
     "porting": set[str](),
 }
-FRAMEWORK_OF = {
-    "alignment/backends/torch.py": {"torch", "timm"},
-    "alignment/backends/torch_training.py": {"torch", "timm", "torchvision"},
-    "alignment/backends/paddle.py": {"paddle"},
-    "alignment/backends/paddle_faults.py": {"paddle"},
-    "alignment/backends/paddle_training.py": {"paddle"},
-    "alignment/backends/paddle_ranks.py": {"paddle"},
-    "alignment/backends/paddle_course_faults.py": {"paddle"},
-    "alignment/backends/paddle_fault_tools.py": {"paddle"},
-    "alignment/backends/paddle_held_out.py": {"paddle"},
-    "alignment/backends/paddle_held_out_training.py": {"paddle"},
-    "alignment/backends/torch_ranks.py": {"torch"},
-    "alignment/backends/torch_slips.py": {"torch", "timm"},
-    "alignment/backends/mindspore.py": {"mindspore"},
-    "alignment/backends/mindcv.py": {"mindspore", "mindcv"},
-    "alignment/reprod_files.py": {"reprod_log"},
+FLOORS = (
+    ("cli",),
+    ("selftest",),
+    ("bisection", "training", "report"),
+    ("running",),
+    ("rules",),
+    ("hypotheses", "processes"),
+    ("judging", "steps", "gating"),
+    ("backends", "results"),
+    ("pair", "recordings"),
+    ("",),  # the loose modules of the package
+)
+"""The rooms of `alignment/`, from the top floor down; a room imports from lower floors only."""
+
+WITH_A_FRAMEWORK = ("alignment/backends", "alignment/selftest/inject")
+"""Rooms in which a module may import the framework that its name begins with, and that framework's models here."""
+OF_A_FRAMEWORK = {
+    "torch": {"torch", "timm", "torchvision", "reference_torch"},
+    "paddle": {"paddle", "paddle_impl"},
+    "mindspore": {"mindspore"},
+    "mindcv": {"mindspore", "mindcv"},
+}
+FRAMEWORKS_OF = {
     "reference_torch": {"torch", "timm", "torchvision"},
     "paddle_impl": {"paddle"},
+    "alignment/recordings": {"reprod_log"},  # the official files are written by the process of the Paddle side
 }
 
 
 def _modules() -> list[Path]:
-    return [
-        ROOT / "cli.py",
-        *(path for folder in sorted(OWN - {"cli"}) for path in sorted((ROOT / folder).rglob("*.py"))),
-    ]
+    folders = (path for name in OWN for path in sorted((ROOT / name).rglob("*.py")))
+    return [Path("cli.py"), *(path.relative_to(ROOT) for path in folders)]
 
 
-def _imports(path: Path) -> set[str]:
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+@cache
+def _imported(path: Path) -> frozenset[str]:
+    """Full names of what a module imports, anywhere in it: `package.module` and `package.module.name`."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
         if isinstance(node, ast.Import):
-            found.update(alias.name.split(".")[0] for alias in node.names)
+            names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.add(node.module.split(".")[0])
-    return found
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return frozenset(names)
 
 
-@pytest.mark.parametrize("path", _modules(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_follow_the_arrows(path: Path) -> None:
-    relative = path.relative_to(ROOT)
-    home = relative.parts[0].removesuffix(".py")
-    imported = _imports(path)
-    allowed = {name for folder in (str(relative), *map(str, relative.parents)) for name in MAY_IMPORT.get(folder, ())}
-    assert imported & OWN <= allowed | MAY_IMPORT[home] | {home}
-    frameworks = FRAMEWORK_OF.get(str(relative), set()) | FRAMEWORK_OF.get(home, set())
-    assert imported & FRAMEWORKS <= frameworks
+def _targets(path: Path, modules: Mapping[str, Path]) -> Iterator[Path]:
+    """Our own modules that a module imports."""
+    for name in _imported(path):
+        target = modules.get(name) or modules.get(name.rpartition(".")[0])
+        if target is not None and target != path:
+            yield target
 
 
-def _importable_without_frameworks() -> list[str]:
-    excluded = ("alignment/backends/", "alignment/reprod_files.py", "reference_torch/", "paddle_impl/")
-    names = []
-    for path in _modules():
-        relative = str(path.relative_to(ROOT))
-        if not relative.startswith(excluded) or relative in (
-            "alignment/backends/base.py",
-            "alignment/backends/trainer.py",
-        ):
-            names.append(relative.removesuffix(".py").replace("/", ".").removesuffix(".__init__"))
-    return names
+def _by_name() -> dict[str, Path]:
+    return {str(path.with_suffix("")).replace("/", ".").removesuffix(".__init__"): path for path in _modules()}
+
+
+def _framework_names(path: Path) -> set[str]:
+    allowed = {name for folder in path.parents for name in FRAMEWORKS_OF.get(str(folder), ())}
+    if any(path.is_relative_to(room) for room in WITH_A_FRAMEWORK):
+        allowed |= OF_A_FRAMEWORK.get(path.stem.partition("_")[0], set())
+    return allowed
+
+
+def _room(path: Path, depth: int) -> str:
+    return "/".join(path.parts[1:-1][:depth])
+
+
+@pytest.mark.parametrize("path", _modules(), ids=str)
+def test_top_level_folders_import_downwards(path: Path) -> None:
+    packages = {name.partition(".")[0] for name in _imported(path)}
+    home = path.parts[0].removesuffix(".py")
+    allowed = {name for folder in (home, *map(str, path.parents)) for name in MAY_IMPORT.get(folder, ())}
+    frameworks = _framework_names(path)
+    assert packages & set(OWN) <= allowed | frameworks | {home}
+    assert packages & FRAMEWORKS <= frameworks
+
+
+def test_rooms_of_alignment_import_from_lower_floors_only() -> None:
+    floor = {room: -number for number, rooms in enumerate(FLOORS) for room in rooms}
+    modules = _by_name()
+    upwards = [
+        f"{path} imports {target}"
+        for path in modules.values()
+        if path.parts[0] == "alignment" and path != Path("alignment/__init__.py")
+        for target in _targets(path, modules)
+        if target.parts[0] == "alignment"
+        and (here := _room(path, 1)) != (there := _room(target, 1))
+        and floor[here] <= floor[there]
+    ]
+    assert not upwards
+
+
+def test_only_what_shows_imports_the_presentation() -> None:
+    modules = _by_name()
+    users = {
+        path.parts[1]
+        for path in modules.values()
+        for target in _targets(path, modules)
+        if target.is_relative_to("alignment/report") and len(path.parts) > 2
+    }
+    assert users <= {"report", "cli", "selftest"}
+
+
+@pytest.mark.parametrize("package", ["alignment", "porting", "recipe", "paddle_impl", "reference_torch"])
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_neither_modules_nor_rooms_import_each_other_in_a_circle(package: str, depth: int) -> None:
+    """Depth 0 looks at modules; 1 and 2 at folders, a loose module being a room of its own."""
+    modules = {name: path for name, path in _by_name().items() if path.parts[0] == package}
+    public = Path(package, "__init__.py")
+
+    def room(path: Path) -> str:
+        return _room(path, depth) if 0 < depth < len(path.parts) - 1 else str(path)
+
+    edges: dict[str, set[str]] = {}
+    for path in modules.values():
+        targets = {room(target) for target in _targets(path, modules) if public not in (target, path)}
+        edges.setdefault(room(path), set()).update(targets - {room(path)})
+    TopologicalSorter(edges).prepare()  # raises CycleError, which names the circle
 
 
 def test_imports_without_any_framework() -> None:
+    names = [name for name, path in _by_name().items() if not _framework_names(path)]
+    assert len(names) > 200
     code = (
         f"import importlib, sys\nfor name in {sorted(FRAMEWORKS)!r}: sys.modules[name] = None\n"
-        f"for name in {_importable_without_frameworks()!r}: importlib.import_module(name)\n"
+        f"for name in {names!r}: importlib.import_module(name)\n"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, cwd=ROOT)
 

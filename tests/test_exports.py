@@ -70,12 +70,6 @@ def test_no_module_has_an_exports_name(package: str) -> None:
         assert import_module(f"{package}.{name}") is getattr(exported, name)
 
 
-def test_what_names_a_function_imports_as_one() -> None:
-    code = "import porting.convert, alignment.compare, sys; print(porting.convert.__name__, alignment.compare.__name__)"
-    assert _run(code) == "convert compare_paths"
-    assert _run(f"{code}; print([name for name in ('torch', 'paddle') if name in sys.modules])").endswith("[]")
-
-
 @pytest.mark.parametrize("package", PACKAGES)
 def test_exports_stay_when_every_module_is_loaded(package: str) -> None:
     code = (

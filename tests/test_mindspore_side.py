@@ -11,11 +11,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 import cli
-from alignment.backends import FRAMEWORKS
 from alignment.errors import AlignmentError
-from alignment.pairs import build as build_pair
-from alignment.running import align
-from alignment.settings import Settings
+from alignment.frameworks import FRAMEWORKS
+from alignment.pair.published import build as build_pair
+from alignment.processes.settings import Settings
+from alignment.running.run import align
 from porting.architectures import build
 from porting.conversion import convert, write_random
 from porting.errors import UnknownNameError
@@ -27,7 +27,7 @@ needs_mindspore = pytest.mark.skipif(
 SMALL = ("--image-size", "64", "--num-classes", "7", "--batch-size", "2")
 AS_SHIPPED = """
 from dataclasses import replace
-from alignment.pairs import build
+from alignment.pair.published import build
 _pair = build("pit_ti", image_size=64, num_classes=7, candidate="mindspore")
 _candidate = replace(_pair.candidate, options={**_pair.candidate.options, "exact_gelu": False}, remark="")
 PAIR = replace(_pair, name="mindcv_as_shipped", candidate=_candidate)

@@ -25,7 +25,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from alignment.report.model import SAME_FUNCTION, Report, Row, write_report
+from alignment.results.report import SAME_FUNCTION, Report, Row, write_report
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("alignment", "paddle_impl", "porting", "recipe", "reference_torch")

@@ -63,7 +63,7 @@ def test_the_site_has_its_pages(site: Path, pages: dict[Path, Page]) -> None:
     names = {str(file.relative_to(site)) for file in pages}
     written = {f"{path.relative_to(ROOT / 'docs').with_suffix('.html')}" for path in (ROOT / "docs").rglob("*.md")}
     assert names >= written | {"index.html", "reference/pit-align.html", "changelog.html"}
-    assert "alignment.tolerance.certify" in pages[site / "reference/alignment.html"].anchors
+    assert "alignment.judging.tolerance.certify" in pages[site / "reference/alignment.html"].anchors
     assert "pit-align-gate" in pages[site / "reference/pit-align.html"].anchors
     assert "hooks.py" not in {path.name for path in site.rglob("*")}
 

@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import cli
-from alignment.report.model import SAME_FUNCTION, Report, Row, write_report
+from alignment.results.report import SAME_FUNCTION, Report, Row, write_report
 from porting.architectures import NAMES, build
 from porting.conversion import write_random
 from porting.converters import layout_names
@@ -262,7 +262,7 @@ def test_every_tensor_counts_as_progress(
     def showing(*, quiet: bool) -> Iterator[Callable[[str, int], None]]:
         yield lambda name, nbytes: told.append((name, nbytes))
 
-    monkeypatch.setattr("porting.output.showing_tensors", showing)
+    monkeypatch.setattr("porting.terminal.output.showing_tensors", showing)
     done = run("pit-port", *(word.format(a=source, b=tmp_path / "b.pdparams") for word in words))
     assert done.exit_code == 0, done.output
     architecture = build("pit_micro")
@@ -272,9 +272,9 @@ def test_every_tensor_counts_as_progress(
 
 _SLOW = """
 import sys, time
-import porting.progress
-porting.progress.SHOWN_AFTER = 0.0
-from porting.output import Output
+import porting.terminal.progress
+porting.terminal.progress.SHOWN_AFTER = 0.0
+from porting.terminal.output import Output
 output = Output(quiet="-q" in sys.argv)
 with output.tensors() as progress:
     progress("a tensor", 1000)
@@ -338,8 +338,8 @@ def test_an_unexpected_error_is_no_difference(
 
 TALKER = """
 import click
-from porting.output import Output
-from porting.tool import Tool, tool_options
+from porting.terminal.output import Output
+from porting.terminal.tool import Tool, tool_options
 
 @click.group(cls=Tool)
 @tool_options

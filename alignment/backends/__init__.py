@@ -4,44 +4,13 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import cast
 
 from alignment.backends.base import Backend, Runtime
 from alignment.errors import AlignmentError
+from alignment.frameworks import FRAMEWORKS, Framework
 
-__all__ = ["FRAMEWORKS", "Framework", "create"]
-
-
-@dataclass(frozen=True, slots=True)
-class Framework:
-    """What is known of a framework without importing it.
-
-    Attributes:
-        title: Its name in sentences.
-        package: The package that has to be there.
-        extra: The extra of this toolkit that brings it.
-        module: The module with its `create(runtime) -> Backend`.
-        suffix: Suffix of the weight files that it loads by itself.
-        dtypes: Precisions that it can run whole models in, on CPU.
-    """
-
-    title: str
-    package: str
-    extra: str
-    module: str
-    suffix: str
-    dtypes: tuple[str, ...] = ("float32", "float64")
-
-
-FRAMEWORKS: Mapping[str, Framework] = {
-    "torch": Framework("PyTorch", "torch", "torch", "alignment.backends.torch", ".pth"),
-    "paddle": Framework("PaddlePaddle", "paddle", "paddle", "alignment.backends.paddle", ".pdparams"),
-    "mindspore": Framework(
-        "MindSpore", "mindspore", "mindspore", "alignment.backends.mindspore", ".ckpt", dtypes=("float32",)
-    ),
-}
+__all__ = ["create"]
 
 
 def create(framework: str, runtime: Runtime) -> Backend:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from alignment.backends.base import Array, Isolated, Module, Replaced, Tap, Visit
+from alignment.arrays import Array
+from alignment.backends.base import Isolated, Module, Replaced, Tap, Visit
 from alignment.errors import AlignmentError
 
 _PLAIN = (bool, int, float, str)

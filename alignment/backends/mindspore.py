@@ -18,9 +18,9 @@ import numpy as np
 from mindspore import Tensor, nn, ops, train
 from mindspore.experimental import optim
 
+from alignment.arrays import Array
 from alignment.backends.base import (
     AdamW,
-    Array,
     Description,
     Outputs,
     Runtime,

@@ -16,9 +16,9 @@ import paddle.nn.functional as F
 from paddle import Tensor, nn
 from paddle.nn.layer.rnn import RNNBase
 
+from alignment.arrays import Array
 from alignment.backends.base import (
     AdamW,
-    Array,
     Description,
     Outputs,
     Runtime,
@@ -47,7 +47,7 @@ class PaddleBackend:
 
     Args:
         runtime: Device, threads and determinism; they hold for the whole process. Paddle reads its threads and the
-            switches of its GPU libraries from the environment when it is imported, where `alignment.running` puts them.
+            switches of its GPU libraries from the environment when it is imported; `Settings.environment` sets them.
 
     Raises:
         AlignmentError: A GPU is asked for and Paddle sees none.

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from alignment.arrays import Array
 from alignment.backends.base import (
     AdamW,
-    Array,
     Description,
     Outputs,
     Runtime,

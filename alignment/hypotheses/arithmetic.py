@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from alignment.backends.base import Array
+from alignment.arrays import Array
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 

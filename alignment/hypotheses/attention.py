@@ -7,7 +7,7 @@ from itertools import permutations
 
 import numpy as np
 
-from alignment.backends.base import Array
+from alignment.arrays import Array
 from alignment.hypotheses.arithmetic import softmax
 from alignment.hypotheses.base import Case, Prediction, predictions
 

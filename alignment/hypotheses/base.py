@@ -10,8 +10,8 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
-from alignment.backends.base import Array
-from alignment.findings import Finding
+from alignment.arrays import Array
+from alignment.results.findings import Finding
 
 T = TypeVar("T")
 FITTED = 4

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from alignment.backends.base import Array
+from alignment.arrays import Array
 from alignment.hypotheses.arithmetic import softmax
 from alignment.hypotheses.base import FITTED, Case, Prediction
 

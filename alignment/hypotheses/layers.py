@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from alignment.backends.base import Array
+from alignment.arrays import Array
 from alignment.hypotheses import arithmetic
 from alignment.hypotheses.base import Case, Prediction, distance, limit_of, predictions
 

@@ -8,10 +8,10 @@ from itertools import permutations
 import ml_dtypes
 import numpy as np
 
-from alignment.backends.base import Array
-from alignment.findings import Evidence
+from alignment.arrays import Array
 from alignment.hypotheses.base import FITTED, Case, Prediction
 from alignment.hypotheses.resizing import resized
+from alignment.results.findings import Evidence
 
 _QKV = ("q", "k", "v")
 _FEW = 3

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alignment.backends.base import Array
+from alignment.arrays import Array
 from alignment.hypotheses.arithmetic import ACTIVATIONS
 from alignment.hypotheses.base import FITTED, Case, Prediction
 

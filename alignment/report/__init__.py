@@ -1,1 +1,1 @@
-"""The result of an alignment, and how it is shown."""
+"""How results are shown: as a page, at a terminal, beside reprod_log's answer. Nothing else imports this."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from alignment.findings import Bisection, Finding, ModuleRow, Status
+from alignment.results.findings import Bisection, Finding, ModuleRow, Status
 from alignment.visible import printable
 from porting.names import fold
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal, TypeAlias
 
-from alignment.report.model import DIVERGENCE, Report, Row
+from alignment.results.report import DIVERGENCE, Report, Row
 
 Where: TypeAlias = Literal["axis", "zero", "off"]
 
@@ -123,18 +123,6 @@ def grouped(rows: Iterable[Row], *names: str) -> dict[tuple[str, ...], list[Row]
     for row in rows:
         found.setdefault(tuple(getattr(row, name) for name in names), []).append(row)
     return found
-
-
-def used(row: Row) -> float | None:
-    """The share of its limit that a row uses up: 1 is at the limit; None where nothing is known of it.
-
-    Where the limit is zero, any error is infinitely far above it.
-    """
-    if row.margin is None or row.floor is None:
-        return row.margin
-    if row.limit is None:
-        return None
-    return row.margin / row.limit if row.limit else math.inf if row.margin else 0.0
 
 
 def allowed(row: Row) -> float | None:

@@ -12,23 +12,21 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from alignment.comparison import open_side
+from alignment.arrays import FLOATS, Array
 from alignment.errors import AlignmentError, FileError, NothingComparedError
-from alignment.findings import DIAGNOSIS_FILE, Bisection, read_findings
-from alignment.meter import FLOATS
-from alignment.recording import Recording
+from alignment.judging.compare_paths import open_side
+from alignment.recordings.recording import Recording
 from alignment.report import charts
-from alignment.report.headline import badness
-from alignment.report.model import DIVERGENCE, Report, Row
+from alignment.results.findings import DIAGNOSIS_FILE, Bisection, read_findings
+from alignment.results.headline import badness
+from alignment.results.report import DIVERGENCE, Report, Row
 from alignment.visible import printable
 from porting.names import nearest
 
-Array: TypeAlias = npt.NDArray[Any]
 Sides: TypeAlias = tuple[Mapping[str, Recording], Mapping[str, Recording]]
 
 BINS_A_DECADE = 4

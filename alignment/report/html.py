@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alignment.errors import AlignmentError
-from alignment.findings import Bisection
-from alignment.report import charts, numbers
+from alignment.report import charts
 from alignment.report.details import Details, Distribution
 from alignment.report.drawings import CourseDrawing, HistogramDrawing, draw_course, draw_histogram
-from alignment.report.headline import badness, headline
-from alignment.report.model import DIVERGENCE, STRENGTH, Report, Row, Verdict, overall
+from alignment.results import numbers
+from alignment.results.findings import Bisection
+from alignment.results.headline import badness, headline
+from alignment.results.report import DIVERGENCE, STRENGTH, Report, Row, Verdict, overall
+from alignment.results.share_of_limit import used
 from alignment.visible import visible
 from alignment.writing import write_text
 from porting.names import fold
@@ -252,7 +254,7 @@ def _cells(report: Report) -> dict[tuple[str, ...], Cell]:
 
 def _cell(rows: Sequence[Row]) -> Cell:
     diverged = sum(row.verdict == DIVERGENCE for row in rows)
-    return Cell(overall(tuple(rows)), len(rows), diverged, numbers.largest(map(charts.used, rows)))
+    return Cell(overall(tuple(rows)), len(rows), diverged, numbers.largest(map(used, rows)))
 
 
 def _first(report: Report) -> Iterator[Row]:

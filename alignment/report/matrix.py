@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from alignment.matrix import Result
-from alignment.report.headline import headline
-from alignment.report.model import DIVERGENCE, WITHIN_TOLERANCE
 from alignment.report.terminal import print_report
+from alignment.results.headline import headline
+from alignment.results.report import DIVERGENCE, WITHIN_TOLERANCE
+from alignment.running.matrix import Result
 from alignment.visible import printable
 
 _VERDICT = len(WITHIN_TOLERANCE)

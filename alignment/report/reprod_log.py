@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from rich.text import Text
 
-from alignment.report.model import DIVERGENCE, Row
-from alignment.reprod_check import THRESHOLD, MeanCheck
+from alignment.recordings.reprod_check import THRESHOLD, MeanCheck
+from alignment.results.report import DIVERGENCE, Row
 
 _COLUMNS = " {:>10}  {:>10}  {:>10}  {:<6}  {}"
 _TITLES = ("mean", "max", "min", "passes", "verdict")

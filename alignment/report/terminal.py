@@ -8,9 +8,10 @@ from itertools import groupby
 from rich.console import Console
 from rich.text import Text
 
-from alignment.gate_check import GateResult
-from alignment.report.headline import badness, headline
-from alignment.report.model import (
+from alignment.report.reprod_log import disagree, reprod_log_lines
+from alignment.results.headline import badness, headline
+from alignment.results.numbers import largest, margin, number
+from alignment.results.report import (
     DIVERGENCE,
     ROUNDING,
     SAME_FUNCTION,
@@ -20,8 +21,6 @@ from alignment.report.model import (
     Row,
     Verdict,
 )
-from alignment.report.numbers import largest, margin, number
-from alignment.report.reprod_log import disagree, reprod_log_lines
 from alignment.visible import printable
 from porting.names import fold
 
@@ -52,32 +51,6 @@ def print_report(report: Report, console: Console, *, verbose: bool = False) -> 
     """
     for part in _parts(printable(report), verbose, console.width):
         console.print(part)
-
-
-def print_gate(result: GateResult, console: Console, *, name: str = "", verbose: bool = False) -> None:
-    """Print a gate's outcome: the verdict, of the report of this name, what is odd, the failures, and what is waived.
-
-    Only `verbose` names them all.
-    """
-    result, name = printable(result), printable(name)
-    shown = None if verbose else _REASONS
-    head = f"{name}: " if name else ""
-    if result.passed:
-        said = f"  {result.checked or 'no'} rows held against thresholds"
-        console.print(Text.assemble(head, ("PASSED", "bold green"), said))
-    else:
-        console.print(Text.assemble(head, ("FAILED", "bold red"), f"  {_count(len(result.failures), 'failure')}"))
-    for note in result.notes:
-        console.print(Text(f"  note: {note}", style="yellow"))
-    for failure in result.failures[:shown]:
-        console.print(Text(f"  {failure}"))
-    if not verbose and len(result.failures) > _REASONS:
-        names = fold(failure.key for failure in result.failures[_REASONS:])
-        console.print(Text(f"  and {len(result.failures) - _REASONS} more: {', '.join(names)}"))
-    for waived in result.waived[:shown]:
-        console.print(Text(f"  waived: {waived}", style="yellow"))
-    if not verbose and len(result.waived) > _REASONS:
-        console.print(Text(f"  and {len(result.waived) - _REASONS} more that are waived", style="yellow"))
 
 
 def _parts(report: Report, verbose: bool, width: int) -> Iterator[Text]:
@@ -167,7 +140,3 @@ def _reasons(failures: tuple[Row, ...], verbose: bool) -> Iterator[Text]:
     rest = _without(failures, shown)
     if rest:
         yield Text(f"and {len(rest)} more rows that diverge: {', '.join(fold(row.key for row in rest))}")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

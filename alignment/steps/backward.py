@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from alignment.backends.base import AdamW
-from alignment.recording import Entry
+from alignment.recordings.recording import Entry
 from alignment.steps.base import Quantity, Trial
 
 _LOSS = Entry("loss", "bp")

@@ -9,12 +9,13 @@ from typing import TypeAlias
 
 import numpy as np
 
-from alignment.backends.base import Array, Backend, Outputs
-from alignment.constants import recordable
-from alignment.inputs import Inputs
-from alignment.layouts import inward
+from alignment.arrays import Array
+from alignment.backends.base import Backend, Outputs
 from alignment.pair import Pair, Role, Side
-from alignment.recording import Entry
+from alignment.pair.constants import recordable
+from alignment.pair.inputs import Inputs
+from alignment.pair.layouts import inward
+from alignment.recordings.recording import Entry
 from porting.checkpoint.tensor import LazyTensor
 from porting.plan import Plan
 
@@ -57,7 +58,7 @@ class Trial:
 
     @cached_property
     def constants(self) -> Mapping[str, Array]:
-        """Canonical name to the side's own constants, as recordings have them; see `alignment.constants`."""
+        """Canonical name to the side's own constants, as recordings have them; see `alignment.pair.constants`."""
         contract = self.pair.contract
         if contract is None or not contract.constants:
             return {}

@@ -17,10 +17,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from alignment.backends.base import Array
+from alignment.arrays import Array
 from alignment.errors import AlignmentError
 from alignment.pair import Pair
-from alignment.recording import Entry
+from alignment.recordings.recording import Entry
 from alignment.steps.base import Quantity, Trial
 
 _OUTPUT = Entry("output", "batchnorm")

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from alignment.steps.base import Quantity
-from alignment.steps.lesson import Lesson
 from alignment.steps.train import course
+from alignment.steps.training_trial import Lesson
 
 UPDATES = 3
 WORLD = 2

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from alignment.recording import Entry
+from alignment.recordings.recording import Entry
 from alignment.steps.base import Quantity
-from alignment.steps.lesson import Lesson
+from alignment.steps.training_trial import Lesson
 
 IMAGES = 8
 _BEST = 5

@@ -1,7 +1,7 @@
 """Initialisation: whether each tensor of a fresh model is drawn from the same distribution on both sides.
 
 Generators differ, so no value can be compared. Each side builds its model from several seeds; what they give a tensor
-is pooled, and `alignment.judgements.judge_sample` tests the two samples.
+is pooled, and `alignment.judging.special_kinds.judge_sample` tests the two samples.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from alignment.backends.base import Array
-from alignment.recording import Entry
+from alignment.arrays import Array
+from alignment.recordings.recording import Entry
 from alignment.steps.base import Quantity
-from alignment.steps.lesson import Lesson
+from alignment.steps.training_trial import Lesson
 
 SEEDS = 4
 _VALUES = 2**15

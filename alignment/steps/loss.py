@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from alignment.recording import Entry
+from alignment.recordings.recording import Entry
 from alignment.steps.base import Quantity, Trial
 
 _LOSS = Entry("loss", "loss")

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from alignment.backends.base import Array
-from alignment.recording import Entry
+from alignment.arrays import Array
+from alignment.recordings.recording import Entry
 from alignment.steps.base import Quantity, Trial
 
 _METRIC = Entry("metric", "metric")

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from alignment.backends.base import Array
-from alignment.recording import Entry
+from alignment.arrays import Array
+from alignment.recordings.recording import Entry
 from alignment.steps.base import Quantity
-from alignment.steps.lesson import Lesson
+from alignment.steps.training_trial import Lesson
 from porting.synthetic import random_weights
 
 STEPS = 3

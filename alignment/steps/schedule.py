@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from alignment.recording import Entry
+from alignment.recordings.recording import Entry
 from alignment.steps.base import Quantity
-from alignment.steps.lesson import Lesson
+from alignment.steps.training_trial import Lesson
 
 
 def run(lesson: Lesson) -> Iterator[Quantity]:

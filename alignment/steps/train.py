@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from alignment.backends.base import Array
-from alignment.backends.trainer import Updated
-from alignment.recording import Entry
+from alignment.arrays import Array
+from alignment.backends.trainers.base import Updated
+from alignment.recordings.recording import Entry
 from alignment.steps.base import Quantity
-from alignment.steps.lesson import Lesson
+from alignment.steps.training_trial import Lesson
 
 UPDATES = 10
 LIMIT, AVERAGE_LIMIT = 1e-8, 1e-9

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from alignment.recording import Entry
+from alignment.recordings.recording import Entry
 from alignment.steps.base import Quantity
-from alignment.steps.lesson import Lesson
+from alignment.steps.training_trial import Lesson
 
 EPOCHS, SAMPLES, BATCHES = 2, 24, 6
 _COUNT, _PICTURE = Entry("count", "train_data"), Entry("picture", "train_data")

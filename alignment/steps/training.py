@@ -1,4 +1,4 @@
-"""The check points of training, each written once for every framework against `alignment.backends.trainer.Trainer`."""
+"""The check points of training, each written once for every framework against `backends.trainers.base.Trainer`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from alignment.pair import ROLES, Pair
 from alignment.steps import data, distributed, inference, init, optimizer, regularisation, schedule, train, train_data
-from alignment.steps.lesson import TrainingStep
+from alignment.steps.training_trial import TrainingStep
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from alignment.errors import AlignmentError
 from alignment.pair import Pair
-from alignment.settings import Settings
+from alignment.processes.settings import Settings
 from porting.checkpoint import open_checkpoint
 from porting.conversion import identify_checkpoint
 from recipe.config import Config, Model

@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from alignment.comparison import compare_paths
 from alignment.errors import AlignmentError, FileError, NothingComparedError
+from alignment.judging.compare_paths import compare_paths
 from alignment.pair import ROLES, Pair, Role
-from alignment.processes import Progress, run_all
-from alignment.report.model import Report, write_report
-from alignment.running import RECORDINGS, REPORT_FILE, batch_of, launch_of, reprod_files, weights_of, workspace
-from alignment.settings import Settings
+from alignment.processes.processes import Progress, run_all
+from alignment.processes.settings import Settings
+from alignment.results.report import Report, write_report
+from alignment.running.prepare import RECORDINGS, REPORT_FILE, batch_of, launch_of, reprod_files, weights_of, workspace
 from alignment.steps.training import TRAINING_STEPS, dtype_of_once, hindrances
-from alignment.training import pictures
+from alignment.training import sample_images
 from alignment.training.configuring import configuration, needs_teacher, teacher_model, with_teacher
 from alignment.training.worker import Plan
 from porting.architectures import build
@@ -79,7 +79,7 @@ def align(
     """Run the check points of training on both sides of a pair and judge them.
 
     Args:
-        pair: From `alignment.pairs.build` or `alignment.pair.load_pair`.
+        pair: From `alignment.pair.published.build` or `alignment.pair.load_pair`.
         out: Folder for everything that the run writes; what an earlier run left there is replaced.
         training: Steps, configuration, images, updates.
         settings: Precisions, device, weights and so on; its steps are those of the model, and are not run.
@@ -115,7 +115,7 @@ def record(
     progress: Progress | None = None,
     command: str = "",
 ) -> list[Path]:
-    """Run one side's check points of training alone; see `alignment.running.record`.
+    """Run one side's check points of training alone; see `alignment.running.run.record`.
 
     Returns:
         The recordings, one a precision.
@@ -148,7 +148,7 @@ def _run_sides(
     batch = batch_of(pair, replace(settings, batch_size=1))
     batch.write(folder / "inputs.safetensors")
     weights = weights_of(pair, roles, folder / "weights", settings)
-    plan = Plan(steps, str(folder / CONFIG_FILE), training.updates, pictures.digest(Path(config.data.path)))
+    plan = Plan(steps, str(folder / CONFIG_FILE), training.updates, sample_images.digest(Path(config.data.path)))
     path = folder / "workers" / "training.json"
     plan.write(path)
     launches = [
@@ -165,7 +165,7 @@ def _run_sides(
 
 @contextmanager
 def _official_files(pair: Pair, folder: Path, training: Training, settings: Settings) -> Iterator[list[str]]:
-    """See `alignment.running.reprod_files`; nothing is written of steps that record weights only."""
+    """See `alignment.running.run.reprod_files`; nothing is written of steps that record weights only."""
     if not set(training.steps) - _UNOFFICIAL:
         yield []
         return
@@ -188,7 +188,7 @@ def _with_files(config: Config, folder: Path, training: Training, settings: Sett
     if data is None:
         data = folder / PICTURES
     if training.data is None and _READ_IMAGES & set(training.steps):
-        what = pictures.write(
+        what = sample_images.write(
             data,
             size=config.model.image_size,
             num_classes=config.model.num_classes,

@@ -1,4 +1,4 @@
-"""One framework's side of the check points of training, in a process of its own; see `alignment.worker`."""
+"""One framework's side of the check points of training, in a process of its own; see `alignment.running.worker`."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from alignment.backends import trainer as trainers
-from alignment.backends.base import Array
+from alignment.arrays import Array
+from alignment.backends.trainers import base as trainers
 from alignment.errors import AlignmentError
-from alignment.inputs import perturb
-from alignment.measuring import measure
-from alignment.recording import Recorder
-from alignment.steps.lesson import Lesson
+from alignment.judging.measuring import measure
+from alignment.pair.inputs import perturb
+from alignment.processes.serving import serve
+from alignment.recordings.recording import Recorder
+from alignment.running.request import Request
+from alignment.running.worker import Job, manifest_of, prepare
 from alignment.steps.training import TRAINING_STEPS, CheckPoint, dtype_of_once
+from alignment.steps.training_trial import Lesson
 from alignment.training.configuring import with_precision
-from alignment.worker import Job, Request, manifest_of, prepare, serve
 from porting.errors import ExpectedError
 from recipe.config import Config
 from recipe.loading import load

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from alignment.errors import AlignmentError
-from alignment.reprod import read_reprod_log
+from alignment.recordings.reprod_read import read_reprod_log
 from benchmarks.fuzz import corpus
 from benchmarks.fuzz.attacks import CANARY
 from porting.checkpoint import open_checkpoint, write_checkpoint

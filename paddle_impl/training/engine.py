@@ -18,7 +18,7 @@ from paddle_impl.training.protocols import Inject, MicroBatch, Parts
 from paddle_impl.training.saving import BEST, Store, epoch_name
 from paddle_impl.training.signals import Stop
 from paddle_impl.training.state import Best, Progress, capture
-from porting.checkpoint.nested import Tree
+from porting.checkpoint.formats.nested import Tree
 from recipe.draws import Randomness, Seeded
 from recipe.errors import TrainingError
 

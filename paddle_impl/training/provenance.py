@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from paddle_impl.training.parallel import World
-from porting.checkpoint.nested import Nested, Tree
+from porting.checkpoint.formats.nested import Nested, Tree
 from recipe.config import Config
 from recipe.errors import ConfigError
 

@@ -25,7 +25,7 @@ from paddle_impl.training.saving import LATEST, Store, checkpoint_to_resume
 from paddle_impl.training.signals import Stop, exit_code
 from paddle_impl.training.state import Best, Progress, restore
 from paddle_impl.training.tracking import Tracker
-from porting.checkpoint.nested import Nested, Tree
+from porting.checkpoint.formats.nested import Nested, Tree
 from recipe.classes import CLASSES
 from recipe.config import Config
 from recipe.draws import Randomness, Seeded

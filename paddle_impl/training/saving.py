@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import IO
 from uuid import uuid4
 
-from porting.checkpoint.nested import Tree, write_nested
+from porting.checkpoint.formats.nested import Tree, write_nested
 from recipe.errors import TrainingError
 
 LATEST, BEST = "latest.pdparams", "best.pdparams"

@@ -17,7 +17,7 @@ import paddle
 
 from paddle_impl.training.precision import Precision
 from paddle_impl.training.protocols import Array, Parts
-from porting.checkpoint.nested import Nested, Tree, arrays
+from porting.checkpoint.formats.nested import Nested, Tree, arrays
 from porting.checkpoint.tensor import LazyTensor
 from recipe.errors import TrainingError
 

@@ -1,9 +1,14 @@
 """Checkpoint files, read and written tensor by tensor, with no framework and without executing anything in them."""
 
-from porting.checkpoint.formats import FORMATS, SUFFIXES, Format, format_of
-from porting.checkpoint.reading import Checkpoint, open_checkpoint
-from porting.checkpoint.tensor import LazyTensor
-from porting.checkpoint.writing import Written, write_checkpoint
+from typing import TYPE_CHECKING
+
+from porting.exporting import exporting
+
+if TYPE_CHECKING:
+    from porting.checkpoint.format_names import FORMATS, SUFFIXES, Format, format_of
+    from porting.checkpoint.reading import Checkpoint, open_checkpoint
+    from porting.checkpoint.tensor import LazyTensor
+    from porting.checkpoint.writing import Written, write_checkpoint
 
 __all__ = [
     "FORMATS",
@@ -16,3 +21,14 @@ __all__ = [
     "open_checkpoint",
     "write_checkpoint",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = exporting(
+        __name__,
+        {
+            **dict.fromkeys(("FORMATS", "SUFFIXES", "Format", "format_of"), "porting.checkpoint.format_names"),
+            **dict.fromkeys(("Checkpoint", "open_checkpoint"), "porting.checkpoint.reading"),
+            "LazyTensor": "porting.checkpoint.tensor",
+            **dict.fromkeys(("Written", "write_checkpoint"), "porting.checkpoint.writing"),
+        },
+    )

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Literal, NamedTuple, TypeAlias
 
-from porting.checkpoint.pickles import Inert
-from porting.checkpoint.source import brief, printable, shown
+from porting.checkpoint.containers.pickles import Inert
+from porting.checkpoint.file.source import brief, printable, shown
 from porting.checkpoint.tensor import Described, LazyTensor
 from porting.errors import CheckpointError
 from porting.names import fold
@@ -39,7 +39,7 @@ class Wrapper(NamedTuple):
 
 
 def _joined(saved: Mapping[object, object]) -> dict[object, object]:
-    from porting.checkpoint import classy
+    from porting.checkpoint.formats import classy
 
     return classy.joined(saved)
 

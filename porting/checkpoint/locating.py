@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from os import PathLike, fspath
 from pathlib import Path
-from typing import NamedTuple
 
 from porting.addresses import HUB, is_remote
-from porting.checkpoint.formats import SUFFIXES
+from porting.checkpoint.usual_files import Place, usual
 from porting.errors import CheckpointError
 
-INDEX = ".index.json"
-USUAL = ("model.safetensors", "pytorch_model.bin", f"model.safetensors{INDEX}", f"pytorch_model.bin{INDEX}")
-"""What a model's folder holds, in the order in which one is taken; the first two hold the same weights."""
 _OPTIMIZER = ".pdopt"
 _AVERAGES = ("-EMA.pdparams", "_ema.pdparams", ".pdema")
-
-
-class Place(NamedTuple):
-    """Where a checkpoint is.
-
-    Attributes:
-        path: The file.
-        name: What to call it: the path as the user gave it, or its address.
-        chosen: The file that was chosen where a folder or a repository was named; empty otherwise.
-    """
-
-    path: Path
-    name: Path | str
-    chosen: str = ""
 
 
 def locate(source: str | PathLike[str]) -> Place:
@@ -40,7 +21,7 @@ def locate(source: str | PathLike[str]) -> Place:
         HubError: The address is malformed, or cannot be fetched.
     """
     if is_remote(source):
-        from porting.hub import fetch
+        from porting.checkpoint.hub import fetch
 
         return fetch(fspath(source))
     path = Path(source)
@@ -68,16 +49,6 @@ def _in_folder(folder: Path) -> Place:
             folder, f"is a folder, expected a checkpoint file; {several if found else 'there is none in it'}"
         )
     return Place(folder / found[0], folder / found[0], found[0])
-
-
-def usual(names: Iterable[str]) -> list[str]:
-    """The file among these that a model's users expect, or all that may be checkpoints where none is more usual."""
-    names = list(names)
-    for name in USUAL:
-        if name in names:
-            return [name]
-    indices = [name for name in names if name.endswith(INDEX)]
-    return indices or [name for name in names if Path(name).suffix.lower() in SUFFIXES]
 
 
 def averages_beside(path: Path) -> str:

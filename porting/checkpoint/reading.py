@@ -12,11 +12,13 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import NamedTuple
 
-from porting.checkpoint import sharded, torch_legacy, zips
+from porting.checkpoint.containers import zips
 from porting.checkpoint.envelope import Kind, unwrap
-from porting.checkpoint.locating import Place, averages_beside, locate
-from porting.checkpoint.source import Source
+from porting.checkpoint.file.source import Source
+from porting.checkpoint.formats import sharded, torch_legacy
+from porting.checkpoint.locating import averages_beside, locate
 from porting.checkpoint.tensor import Described, LazyTensor
+from porting.checkpoint.usual_files import Place
 from porting.errors import CheckpointError
 
 
@@ -175,10 +177,10 @@ def _read(source: Source, *, check: bool = True) -> _Content:
     if head.startswith(torch_legacy.SIGNATURE):
         return _Content("torch-legacy", torch_legacy.read(source))
     if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-        from porting.checkpoint import pdparams
+        from porting.checkpoint.formats import pdparams
 
         return _Content("pdparams", pdparams.read(source))
-    from porting.checkpoint import mindspore
+    from porting.checkpoint.formats import mindspore
 
     if mindspore.SIGNATURE.match(head):
         content = mindspore.read(source, check=check)
@@ -189,7 +191,7 @@ def _read(source: Source, *, check: bool = True) -> _Content:
 
 
 def _read_safetensors(source: Source) -> _Content:
-    from porting.checkpoint import safetensors
+    from porting.checkpoint.formats import safetensors
 
     tensors, metadata = safetensors.read(source)
     return _Content("safetensors", tensors, metadata)
@@ -200,10 +202,10 @@ def _read_zip(source: Source) -> _Content:
     unchecked = any(record.verified and record.size for record in records.values())
     notes = ("the file was written without checksums, so that damage to it would not be noticed",) if unchecked else ()
     if any(name.endswith("/data.pkl") for name in records):
-        from porting.checkpoint import torch_zip
+        from porting.checkpoint.formats import torch_zip
 
         return _Content("torch-zip", torch_zip.read(source, records), notes=notes)
-    from porting.checkpoint import npz
+    from porting.checkpoint.formats import npz
 
     if records and all(name.endswith(npz.SUFFIX) for name in records):
         return _Content("npz", npz.read(source, records), notes=notes)
@@ -225,7 +227,7 @@ _LOOKALIKES = (
 
 
 def _no_checkpoint(source: Source, head: bytes) -> CheckpointError:
-    from porting.checkpoint import mindspore
+    from porting.checkpoint.formats import mindspore
 
     if head[:4] in mindspore.ENCRYPTED:
         mode = mindspore.ENCRYPTED[head[:4]]

@@ -70,3 +70,7 @@ class Described(ABC):
         Raises:
             CheckpointError: What the file says about it cannot be true.
         """
+
+
+TensorCallback: TypeAlias = Callable[[str, int], None]
+"""Told the name and size in bytes of each tensor that is done."""

@@ -8,8 +8,8 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from porting.checkpoint.formats import FORMATS, format_of
-from porting.checkpoint.output import Output, publishing
+from porting.checkpoint.file.writer import Output, publishing
+from porting.checkpoint.format_names import FORMATS, format_of
 from porting.checkpoint.tensor import LazyTensor
 from porting.errors import CheckpointError
 from porting.names import unknown
@@ -59,7 +59,7 @@ def writer_of(name: str) -> Writer:
     """
     if name not in _WRITERS:
         raise unknown("format", name, _WRITERS)
-    writer: Writer = import_module(f"porting.checkpoint.{_WRITERS[name]}")
+    writer: Writer = import_module(f"porting.checkpoint.formats.{_WRITERS[name]}")
     return writer
 
 

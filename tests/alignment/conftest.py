@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from alignment.recording import Entry, Manifest, Recorder, Recording
+from alignment.recordings.recording import Entry, Manifest, Recorder, Recording
 from porting.architectures import build
 from porting.checkpoint import LazyTensor, write_checkpoint
 from porting.synthetic import random_weights

@@ -3,10 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from alignment import pairs
-from alignment.pair import Pair
+from alignment.pair import Pair, published
 
-RIGHT = pairs.build("pit_micro")
+RIGHT = published.build("pit_micro")
 
 
 def with_cut_operands(dropped: int, **options: Any) -> Any:

@@ -4,10 +4,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from alignment import pairs
-from alignment.pair import Pair
+from alignment.pair import Pair, published
 
-RIGHT = pairs.build("deit_tiny_distilled", image_size=32, num_classes=10)
+RIGHT = published.build("deit_tiny_distilled", image_size=32, num_classes=10)
 
 
 def create(**options: Any) -> Any:

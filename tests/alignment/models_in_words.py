@@ -1,11 +1,11 @@
-"""Models as `alignment.describing` describes them, written down in a line a module: no framework is needed."""
+"""Models as `alignment.rules.describe_worker` describes them, a line a module: no framework is needed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
-from alignment.description import ModelDescription, ModuleInfo, TensorInfo
+from alignment.pair.model_description import ModelDescription, ModuleInfo, TensorInfo
 
 Shape: TypeAlias = tuple[int, ...]
 _STATISTICS = ("running_mean", "running_var", "_mean", "_variance", "moving_mean", "moving_variance")

@@ -6,10 +6,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from alignment import pairs
-from alignment.pair import Pair
+from alignment.pair import Pair, published
 
-RIGHT = pairs.build("pit_ti_distilled", image_size=64, num_classes=10)
+RIGHT = published.build("pit_ti_distilled", image_size=64, num_classes=10)
 
 
 def _wrong(builder: str) -> Pair:

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from porting.architectures.base import TensorSpec
-from porting.axes import between
 from porting.checkpoint.tensor import LazyTensor
 from porting.errors import PlanError
-from porting.ops import Concat, ShapeMismatchError, Split, Transpose
+from porting.operations.axes import between
+from porting.operations.base import Concat, ShapeMismatchError, Split, Transpose
+from porting.operations.ties import Tie
 from porting.patterns import PatternError
 from porting.plan import Filled, Source, mismatches, plan
 from porting.rules import Rule, affine, drop, invert, linear, rule, same
-from porting.ties import Tie
 
 QKV = rule("b.{i}.qkv.{part:weight|bias}", ("b.{i}.q.{part}", "b.{i}.k.{part}", "b.{i}.v.{part}"), Split(3))
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from alignment.backends.base import Array
-from alignment.findings import Finding
+from alignment.arrays import Array
 from alignment.hypotheses.base import Prediction
+from alignment.results.findings import Finding
 from recipe.config import Config
 
 
@@ -18,7 +18,7 @@ class Change:
 
     Attributes:
         settings: `section.setting=value` each, over its configuration.
-        slip: A mistake that its backend knows how to make, see `alignment.backends.torch_slips`.
+        slip: A mistake that its backend knows how to make, see `alignment.backends.trainers.torch_mistakes`.
         updates: Updates to do, where the check point does some.
     """
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from alignment.backends.base import Array
+from alignment.arrays import Array
 from alignment.hypotheses.base import Prediction, predictions
 from alignment.hypotheses.training.augmentation import CUTMIX, MIXUP, SMOOTHING
 from alignment.hypotheses.training.base import Change, RecipeCase, RecipeHypotheses, Setting, of_all, rerun

@@ -8,11 +8,11 @@ from statistics import NormalDist
 
 import numpy as np
 
-from alignment.backends.base import Array
-from alignment.findings import Cause
-from alignment.judgements import judge_sample, sample_distance
-from alignment.measuring import Measurement
-from alignment.report.model import DIVERGENCE
+from alignment.arrays import Array
+from alignment.judging.measuring import Measurement
+from alignment.judging.special_kinds import judge_sample, sample_distance
+from alignment.results.findings import Cause
+from alignment.results.report import DIVERGENCE
 
 _MANY = 20_000
 _CUTS = (2.0, 1.0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from alignment.backends.base import Array
+from alignment.arrays import Array
 from alignment.hypotheses.base import Prediction
 from alignment.hypotheses.training.base import RecipeCase, RecipeHypotheses, of_all
 

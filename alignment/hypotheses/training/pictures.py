@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from alignment.backends.base import Array
+from alignment.arrays import Array
 from alignment.hypotheses.base import Prediction
 from alignment.hypotheses.training.base import RecipeCase, RecipeHypotheses, Setting
 

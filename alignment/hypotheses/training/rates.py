@@ -8,7 +8,7 @@ from math import cos, pi
 
 import numpy as np
 
-from alignment.backends.base import Array
+from alignment.arrays import Array
 from alignment.hypotheses.base import Prediction
 from alignment.hypotheses.training.base import RecipeCase, RecipeHypotheses
 from recipe.config import Schedule

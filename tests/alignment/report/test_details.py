@@ -15,15 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cli
-from alignment.comparison import compare_paths
 from alignment.errors import AlignmentError, FileError, NothingComparedError
-from alignment.findings import DIAGNOSIS_FILE, Bisection, Cause, Evidence, Finding, write_findings
-from alignment.recording import Entry, Manifest, Recorder
+from alignment.judging.compare_paths import compare_paths
+from alignment.recordings.recording import Entry, Manifest, Recorder
 from alignment.report.charts import FOOT, TOP, WIDTH
 from alignment.report.details import Course, Distribution, Histogram, _root_mean_square, collect, diagnosis_of
 from alignment.report.drawings import draw_course, draw_histogram
 from alignment.report.html import render
-from alignment.report.model import Report, Row, write_report
+from alignment.results.findings import DIAGNOSIS_FILE, Bisection, Cause, Evidence, Finding, write_findings
+from alignment.results.report import Report, Row, write_report
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(4, 100))

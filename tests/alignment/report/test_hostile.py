@@ -12,10 +12,10 @@ from click.testing import CliRunner, Result
 
 import cli
 from alignment.errors import FileError
-from alignment.findings import Bisection
-from alignment.recording import MANIFEST_FILE, read_manifest
-from alignment.report.model import DIVERGENCE, ROUNDING, SAME_FUNCTION, Report, Row, dumps
-from alignment.reprod_check import MeanCheck
+from alignment.recordings.recording import MANIFEST_FILE, read_manifest
+from alignment.recordings.reprod_check import MeanCheck
+from alignment.results.findings import Bisection
+from alignment.results.report import DIVERGENCE, ROUNDING, SAME_FUNCTION, Report, Row, dumps
 
 ROWS = tuple(
     Row(f"forward/stage_{index}", "forward", "output", dtype, 1e-8, 1e-7, 1e-7, verdict, "because", 1e-7, *numbers)

@@ -14,11 +14,12 @@ import pytest
 from click.testing import CliRunner
 
 import cli
-from alignment import matrix
 from alignment.errors import AlignmentError, FileError
-from alignment.report.charts import FOOT, TOP, charts, used
+from alignment.report.charts import FOOT, TOP, charts
 from alignment.report.html import render, write_html
-from alignment.report.model import DIVERGENCE, ROUNDING, SAME_FUNCTION, Report, Row, Verdict, overall, write_report
+from alignment.results.report import DIVERGENCE, ROUNDING, SAME_FUNCTION, Report, Row, Verdict, overall, write_report
+from alignment.results.share_of_limit import used
+from alignment.running import matrix
 
 _EVIL = "<script>alert('x')</script>\"'&{{ 7 * 7 }}"
 _VOID = {"meta", "link", "br", "img", "input", "hr"}

@@ -9,10 +9,20 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from alignment.gate_check import Failure, GateResult
-from alignment.report.headline import badness, headline
-from alignment.report.model import DIVERGENCE, ROUNDING, SAME_FUNCTION, WITHIN_TOLERANCE, Report, Row, Verdict, overall
-from alignment.report.terminal import print_gate, print_report
+from alignment.gating.check import Failure, GateResult
+from alignment.gating.terminal import print_gate
+from alignment.report.terminal import print_report
+from alignment.results.headline import badness, headline
+from alignment.results.report import (
+    DIVERGENCE,
+    ROUNDING,
+    SAME_FUNCTION,
+    WITHIN_TOLERANCE,
+    Report,
+    Row,
+    Verdict,
+    overall,
+)
 
 
 def row(key: str, dtype: str, verdict: Verdict, size: float = 1e-7, kind: str = "output", margin: float = 0.7) -> Row:

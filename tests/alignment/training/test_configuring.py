@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from alignment.errors import AlignmentError
-from alignment.pairs import build
-from alignment.settings import Settings
+from alignment.pair.published import build
+from alignment.processes.settings import Settings
 from alignment.training.configuring import configuration, needs_teacher, with_precision
 from porting.architectures import build as architecture
 from porting.conversion import write_random

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from alignment.findings import Finding
 from alignment.hypotheses.training import RecipeCase
 from alignment.hypotheses.training.rates import rates_of
-from alignment.training.explaining import _tried
+from alignment.results.findings import Finding
+from alignment.training.explain import _tried
 from recipe.config import Config, Optimizer, Schedule
 
 Array: TypeAlias = npt.NDArray[Any]

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from alignment.findings import Finding
 from alignment.hypotheses.training import RecipeCase
 from alignment.hypotheses.training.course import reductions
 from alignment.hypotheses.training.regularisation import decays
-from alignment.training.explaining import _cause
+from alignment.results.findings import Finding
+from alignment.training.explain import _cause
 from recipe.config import Config
 
 

@@ -12,17 +12,17 @@ from types import ModuleType
 
 import pytest
 
-from alignment.backends import trainer as trainers
-from alignment.judge import judge
+from alignment.backends.trainers import base as trainers
+from alignment.judging.judge import judge
 from alignment.pair import ROLES, Pair, Role
-from alignment.recording import Manifest, Recorder, open_recording
-from alignment.report.model import DIVERGENCE, Report, Row
-from alignment.settings import Settings
-from alignment.steps.lesson import Lesson
+from alignment.processes.settings import Settings
+from alignment.recordings.recording import Manifest, Recorder, open_recording
+from alignment.results.report import DIVERGENCE, Report, Row
+from alignment.running.weights import prepare
 from alignment.steps.training import TRAINING_STEPS, hindrances
-from alignment.training import pictures
+from alignment.steps.training_trial import Lesson
+from alignment.training import sample_images
 from alignment.training.configuring import configuration, with_precision, with_teacher
-from alignment.weights import prepare
 from porting.architectures import build
 from porting.checkpoint import open_checkpoint
 from porting.conversion import write_random
@@ -56,7 +56,7 @@ WRONG = _load("wrong_trainers")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("training")
-    pictures.write(folder / "pictures", size=32, num_classes=10, train=24, validation=9, seed=0)
+    sample_images.write(folder / "pictures", size=32, num_classes=10, train=24, validation=9, seed=0)
     write_random(build("pit_micro"), folder / "teacher.safetensors", seed=5)
     return folder
 

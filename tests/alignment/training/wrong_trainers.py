@@ -4,11 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from alignment import pairs
-from alignment.pair import Pair
+from alignment.pair import Pair, published
 
-RIGHT = pairs.build("pit_micro")
-DISTILLED = pairs.build("pit_micro_distilled")
+RIGHT = published.build("pit_micro")
+DISTILLED = published.build("pit_micro_distilled")
 UNTRAINED = replace(RIGHT, name="untrained", candidate=replace(RIGHT.candidate, training=""))
 
 
@@ -21,7 +20,7 @@ def pair(name: str, distilled: bool = False) -> Pair:
 
 def _trainer(side: Any, config: Any, **sections: dict[str, Any]) -> Any:
     """The right trainer of a configuration that some settings of are taken for others."""
-    from alignment.backends.paddle_training import create
+    from alignment.backends.trainers.paddle import create
 
     changed = {name: replace(getattr(config, name), **settings) for name, settings in sections.items()}
     return create(side, replace(config, **changed))
@@ -139,7 +138,7 @@ def reads_blue_first(side: Any, config: Any) -> Any:
 
 
 def skips_the_last_image(side: Any, config: Any) -> Any:
-    from alignment.backends.trainer import Listing
+    from alignment.backends.trainers.base import Listing
 
     trainer = _trainer(side, config)
     listing = trainer.listing

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from porting.checkpoint import LazyTensor
+from porting.checkpoint.containers.pickles import Inert
 from porting.checkpoint.envelope import Kind, unwrap
-from porting.checkpoint.pickles import Inert
 from porting.errors import CheckpointError
 
 W, V = (LazyTensor.of(np.full(2, value)) for value in (1.0, 2.0))

@@ -17,7 +17,7 @@ from paddle_impl.training.parallel import World
 from paddle_impl.training.precision import Precision
 from paddle_impl.training.protocols import MicroBatch, Parts
 from paddle_impl.training.run import Result
-from porting.checkpoint.nested import Nested, arrays
+from porting.checkpoint.formats.nested import Nested, arrays
 from recipe.config import Config
 from recipe.draws import Randomness, Seeded
 from recipe.errors import TrainingError

@@ -14,7 +14,7 @@ import pytest
 
 from paddle_impl.training.log import read_log
 from paddle_impl.training.run import train
-from porting.checkpoint.nested import Nested, arrays
+from porting.checkpoint.formats.nested import Nested, arrays
 
 _PROGRAM = str(Path(__file__).with_name("tiny_run.py"))
 _LAUNCH = ("-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--log_dir", "workers")

@@ -12,7 +12,7 @@ from paddle_impl.training import provenance
 from paddle_impl.training.parallel import World
 from paddle_impl.training.provenance import about, continued
 from paddle_impl.training.run import Result
-from porting.checkpoint.nested import Nested, write_nested
+from porting.checkpoint.formats.nested import Nested, write_nested
 from recipe.config import Config
 from recipe.errors import ConfigError
 

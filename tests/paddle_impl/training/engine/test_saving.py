@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from paddle_impl.training.saving import BEST, LATEST, Store, checkpoint_to_resume, epoch_name
-from porting.checkpoint.nested import Nested, Tree, arrays
+from porting.checkpoint.formats.nested import Nested, Tree, arrays
 from porting.checkpoint.tensor import LazyTensor
 from recipe.errors import TrainingError
 

@@ -20,7 +20,7 @@ from paddle_impl.training.protocols import Parts
 from paddle_impl.training.run import Result
 from paddle_impl.training.state import Best, Progress, capture, restore
 from porting.checkpoint import open_checkpoint
-from porting.checkpoint.nested import Nested, write_nested
+from porting.checkpoint.formats.nested import Nested, write_nested
 from recipe.draws import Seeded
 from recipe.errors import TrainingError
 

@@ -1,0 +1,76 @@
+"""What the processes that train together are told, and leave behind: files in a folder, for any framework."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+from safetensors.numpy import load_file, save_file
+
+from alignment.arrays import Array
+from alignment.backends.trainers.base import Updated
+from alignment.errors import AlignmentError
+from alignment.pair import Side
+from recipe.config import Config
+from recipe.loading import dump, load
+
+TAIL = 20
+"""Lines of a failed process's log that are shown."""
+
+
+def write_request(
+    folder: Path, side: Side, config: Config, weights: Mapping[str, Array], updates: int, world: int
+) -> None:
+    """Write what every rank reads.
+
+    Args:
+        folder: Of the exchange.
+        side: How the model is built.
+        config: Of one process; the accumulation is divided by the processes.
+        weights: The state dict to start from.
+        updates: How many.
+        world: Processes.
+
+    Raises:
+        AlignmentError: The micro-batches cannot be shared out evenly.
+    """
+    accumulation, rest = divmod(config.run.accumulation, world)
+    if rest:
+        raise AlignmentError(f"{config.run.accumulation} micro-batches cannot be shared out among {world} processes")
+    shared = replace(config, run=replace(config.run, accumulation=accumulation))
+    (folder / "config.yaml").write_text(dump(shared), encoding="utf-8")
+    words = {each.name: getattr(side, each.name) for each in fields(side)}
+    request = {"side": {**words, "options": dict(side.options)}, "updates": updates}
+    (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
+    save_file(dict(weights), folder / "start.safetensors")
+
+
+def read_request(folder: Path) -> tuple[Side, Config, dict[str, Array], int]:
+    """The side, its configuration, the weights to start from, and the updates to do."""
+    request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
+    config, weights = load(folder / "config.yaml"), load_file(folder / "start.safetensors")
+    return _side(request["side"]), config, weights, request["updates"]
+
+
+def write_results(
+    folder: Path, done: list[Updated], weights: Mapping[str, Array], average: Mapping[str, Array]
+) -> None:
+    """Write what came of the training; the first rank does."""
+    save_file(dict(weights), folder / "weights.safetensors")
+    save_file(dict(average), folder / "average.safetensors")
+    (folder / "updates.json").write_text(json.dumps([asdict(each) for each in done]), encoding="utf-8")
+
+
+def read_results(folder: Path) -> tuple[list[Updated], dict[str, Array], dict[str, Array]]:
+    """The updates, and the state dicts of the model and of its average."""
+    done = [Updated(**each) for each in json.loads((folder / "updates.json").read_text(encoding="utf-8"))]
+    return done, load_file(folder / "weights.safetensors"), load_file(folder / "average.safetensors")
+
+
+def _side(words: Mapping[str, Any]) -> Side:
+    """A side that was written as JSON, which makes lists of tuples."""
+    options = {name: tuple(each) if isinstance(each, list) else each for name, each in words["options"].items()}
+    return Side(**{**words, "options": options})

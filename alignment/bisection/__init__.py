@@ -1,0 +1,1 @@
+"""Where a candidate begins to differ: modules matched, tapped, and run alone."""

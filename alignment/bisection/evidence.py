@@ -1,0 +1,113 @@
+"""What a reference recorded of its modules, and what a candidate's are judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from alignment.arrays import Array
+from alignment.backends.base import Tap
+from alignment.errors import AlignmentError
+from alignment.judging.measuring import measure
+from alignment.judging.tolerance import Judgement, certify, noise_floor, rounding
+from alignment.pair.layouts import to_side
+from alignment.recordings.recording import Recording
+from alignment.results.report import DIVERGENCE
+from alignment.steps.base import Trial
+from porting.checkpoint.tensor import LazyTensor
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the reference recorded.
+
+    Attributes:
+        float64: Its recording in float64.
+        float32: Its recording in float32, which tells the noise.
+        aliases: Keys of arrays that are stored under another key.
+    """
+
+    float64: Recording
+    float32: Recording
+    aliases: Mapping[str, str]
+
+    def get(self, key: str, dtype: str) -> Array | None:
+        """An array in the precision of the candidate; None where the reference has none."""
+        recording = self.float64 if dtype == "float64" else self.float32
+        key = self.aliases.get(f"{dtype} {key}", key)
+        return recording.get(key)
+
+    def judge(self, key: str, kind: str, found: Array, dtype: str) -> Judgement | None:
+        """The verdict on what the candidate has for a key; None where the reference has nothing there."""
+        expected = self.get(key, dtype)
+        if expected is None:
+            return None
+        measured = measure(expected, found)
+        if measured.problem is not None:
+            return Judgement(DIVERGENCE, measured.problem)
+        exact, rounded = self.get(key, "float64"), self.get(key, "float32")
+        if exact is None or rounded is None:
+            return certify(kind, measured)
+        noise = noise_floor(measure(exact, rounded, mixed=True), None, None)
+        if dtype == "float64":
+            return certify(kind, measured, noise)
+        return rounding(measured, measure(exact, found, mixed=True), noise)
+
+
+@dataclass
+class Seen:
+    """What was judged of one call of a module.
+
+    Attributes:
+        forward: Judgements of what comes out.
+        backward: Judgements of the gradients.
+        problem: Why it could not be judged.
+    """
+
+    forward: dict[str, Judgement] = field(default_factory=dict)
+    backward: dict[str, Judgement] = field(default_factory=dict)
+    problem: str = ""
+
+    @property
+    def failures(self) -> dict[str, Judgement]:
+        """What diverges, forward first."""
+        return {**failures(self.forward), **failures(self.backward)}
+
+    @property
+    def misshapen(self) -> bool:
+        """Whether something cannot be compared at all: its shape is another one."""
+        return any(each.error is None for each in self.failures.values())
+
+    @property
+    def error(self) -> float | None:
+        """The largest relative error of what comes out."""
+        return max((each.error for each in self.forward.values() if each.error is not None), default=None)
+
+
+def tap_key(mode: str, tap: Tap) -> str:
+    """The key of what a tap of the reference shows."""
+    return f"{mode}/tap/{tap}"
+
+
+def reference_weights(trial: Trial, reference: Reference) -> dict[str, Array]:
+    """The reference's weights as the candidate's state dict.
+
+    Raises:
+        AlignmentError: The reference did not record them.
+    """
+    architecture = trial.pair.architecture
+    found = {}
+    for name, spec in architecture.tensors.items():
+        array = reference.get(f"eval/parameter/{name}", "float32")
+        if array is None and name not in architecture.counters:
+            raise AlignmentError(f"the reference did not record its {name}")
+        found[name] = LazyTensor.of(np.zeros(spec.shape, np.int64) if array is None else array)
+    translated = to_side(trial.pair, trial.role, found)
+    return {name: np.asarray(tensor.load()) for name, tensor in translated.items()}
+
+
+def failures(judged: Mapping[str, Judgement]) -> dict[str, Judgement]:
+    """What diverges."""
+    return {what: each for what, each in judged.items() if each.verdict == DIVERGENCE}

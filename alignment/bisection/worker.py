@@ -1,0 +1,333 @@
+"""One framework's side of a bisection, in a process of its own.
+
+The reference records what goes through its modules. The candidate is judged against that recording in its own process,
+since what is run next depends on what differs; the result is a JSON file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alignment.arrays import Array
+from alignment.backends.base import Module, Tap, Taps
+from alignment.bisection.counterparts import Counterparts, match
+from alignment.bisection.evidence import Reference, reference_weights, tap_key
+from alignment.bisection.localise import Localiser
+from alignment.bisection.losses_and_metrics import function_quantities, loss_gradient
+from alignment.bisection.reruns import Rerun
+from alignment.fields import encode
+from alignment.hypotheses.base import Case
+from alignment.hypotheses.explain import agree, explain
+from alignment.pair import Pair
+from alignment.processes.serving import serve
+from alignment.recordings.recording import Entry, Kind, Recorder, open_recording
+from alignment.results.findings import Bisection, Evidence, Finding, ModuleRow
+from alignment.results.report import DIVERGENCE
+from alignment.running.request import Request
+from alignment.running.worker import Job, manifest_of, prepare
+from alignment.steps.base import Trial
+
+REFERENCE_DTYPES = ("float64", "float32")
+_MODULES, _ALIASES = "modules.json", "aliases.json"
+Report = Callable[[Mapping[str, Any]], None]
+
+
+def record(request: Request, folder: Path, report: Report) -> None:
+    """Run the reference with its modules tapped, and record all that is seen.
+
+    Args:
+        request: The reference's side.
+        folder: Where the recordings go: `float64`, `float32`, and what their modules are.
+        report: Called with the progress.
+    """
+    job = prepare(request)
+    taps = job.backend.taps()
+    modules = {path: encode(module) for path, module in taps.modules.items()}
+    (folder / _MODULES).write_text(json.dumps(modules), encoding="utf-8")
+    aliases: dict[str, str] = {}
+    for number, dtype in enumerate(REFERENCE_DTYPES):
+        job.backend.use(dtype)
+        recorder = _Thrifty(folder, dtype, aliases)
+        for mode in modes_of(job.pair):
+            _record_mode(job.trial(dtype), taps, mode, recorder)
+        recorder.recorder.write(folder / dtype, manifest_of(job, dtype)).close()
+        _advance(report, f"modules {dtype}", number + 1, len(REFERENCE_DTYPES))
+    (folder / _ALIASES).write_text(json.dumps(aliases), encoding="utf-8")
+
+
+def modes_of(pair: Pair) -> tuple[str, ...]:
+    """The modes in which the modules of a pair are worth a look."""
+    return ("eval", "train") if pair.architecture.statistics else ("eval",)
+
+
+def _record_mode(trial: Trial, taps: Taps, mode: str, recorder: _Thrifty) -> None:
+    backend, inputs = trial.backend, trial.inputs
+
+    def visit(tap: Tap, array: Array) -> None:
+        recorder.add(tap_key(mode, tap), array, "gradient" if tap.what.endswith("gradient") else "output", mode)
+
+    trial.reset()
+    backend.train(mode == "train")
+    try:
+        with taps.watch(visit):
+            loss = backend.backward(inputs.images, inputs.soft_targets, trial.pair.loss)
+            recorder.add(f"{mode}/loss", loss, "loss", mode)
+    finally:
+        backend.train(False)
+    for name, array in trial.canonical(backend.gradients()).items():
+        recorder.add(f"{mode}/gradient/{name}", array, "gradient", mode)
+    state = trial.canonical(backend.state())
+    if mode == "train":
+        for name in trial.pair.architecture.statistics:
+            recorder.add(f"{mode}/statistic/{name}", state[name], "output", mode)
+        trial.reset()
+        return
+    for name, array in state.items():
+        recorder.add(f"{mode}/parameter/{name}", array, "parameter", mode)
+    for quantity in function_quantities(trial, trial.outputs.logits):
+        entry = replace(quantity.entry, step=mode, scores=None)
+        recorder.recorder.add(f"{mode}/{quantity.key}", quantity.array, entry)
+
+
+class _Thrifty:
+    """A recorder that stores equal arrays once: what one module gives, the next one mostly takes."""
+
+    def __init__(self, folder: Path, dtype: str, aliases: dict[str, str]) -> None:
+        self.recorder = Recorder(spool=folder)
+        self._dtype, self._aliases = dtype, aliases
+        self._stored: dict[tuple[bytes, tuple[int, ...]], str] = {}
+
+    def add(self, key: str, array: Array, kind: Kind, step: str) -> None:
+        digest = hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).digest()
+        first = self._stored.setdefault((digest, array.shape), key)
+        if first == key:
+            self.recorder.add(key, array, Entry(kind, step))
+        else:
+            self._aliases[f"{self._dtype} {key}"] = first
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a candidate is judged against.
+
+    Attributes:
+        reference: What the reference recorded.
+        modules: The modules of the reference.
+    """
+
+    reference: Reference
+    modules: Mapping[str, Module]
+
+    @classmethod
+    def read(cls, folder: Path) -> Seen:
+        """Open what `record` wrote."""
+        modules = json.loads((folder / _MODULES).read_text(encoding="utf-8"))
+        aliases = json.loads((folder / _ALIASES).read_text(encoding="utf-8"))
+        float64, float32 = (open_recording(folder / dtype) for dtype in REFERENCE_DTYPES)
+        decoded = {path: _module(value) for path, value in modules.items()}
+        return cls(Reference(float64, float32, aliases), decoded)
+
+
+def _module(value: Mapping[str, Any]) -> Module:
+    return Module(value["kind"], tuple(value["parameters"]), value["settings"])
+
+
+def localise(job: Job, seen: Seen, *, hypotheses: bool) -> Bisection:
+    """Find what is wrong with a candidate.
+
+    Args:
+        job: The candidate, its model built and loaded.
+        seen: What the reference recorded.
+        hypotheses: Try known mistakes on what is found.
+    """
+    dtype = job.request.dtypes[0]
+    job.backend.use(dtype)
+    return _Search(job.trial(dtype), job.backend.taps(), seen, hypotheses).run(job)
+
+
+class _Search:
+    """One candidate, all modes."""
+
+    def __init__(self, trial: Trial, taps: Taps, seen: Seen, hypotheses: bool) -> None:
+        self._trial, self._taps, self._seen, self._hypotheses = trial, taps, seen, hypotheses
+        self._reference = seen.reference
+        self._counterparts: Counterparts = match(trial.pair, seen.modules, taps.modules)
+
+    def run(self, job: Job) -> Bisection:
+        dtype = job.request.dtypes[0]
+        trial = self._trial
+        trial.reset()
+        findings = [self._explained(case) for case in self._parameters()]
+        rows: list[ModuleRow] = []
+        diverges = bool(findings)
+        right = reference_weights(trial, self._reference)
+        for mode in modes_of(trial.pair):
+            localiser = Localiser(trial, self._taps, self._counterparts, self._reference, mode)
+            localiser.run_end_to_end()
+            if localiser.diverges:
+                diverges |= localiser.model_diverges
+                localiser.run_isolated(right)
+                seen = {(finding.path, finding.direction) for finding in findings}
+                new = [
+                    case for case in self._modules(localiser) if (case.finding.path, case.finding.direction) not in seen
+                ]
+                findings += [self._explained(case) for case in new]
+            rows += localiser.rows()
+        findings += [self._explained(case) for case in self._functions(right)]
+        notes = list(job.request.notes)
+        if diverges and not findings:
+            notes.append("it differs end to end, and every module that could be run alone is right by itself")
+        return Bisection(
+            model=trial.pair.name,
+            sides=(trial.pair.reference.framework, trial.side.framework),
+            dtype=dtype,
+            diverges=diverges or bool(findings),
+            findings=tuple(agree(findings)),
+            modules=tuple(rows),
+            reference_only=self._counterparts.reference_only,
+            candidate_only=self._counterparts.candidate_only,
+            hypotheses=self._hypotheses,
+            notes=tuple(dict.fromkeys(notes)),
+            command=job.request.command,
+        )
+
+    def _explained(self, case: Case) -> Finding:
+        return explain(case) if self._hypotheses else case.finding
+
+    def _parameters(self) -> Iterator[Case]:
+        trial, dtype = self._trial, self._trial.inputs.dtype
+        found = trial.canonical(trial.backend.state())
+        expected = {name: self._reference.get(f"eval/parameter/{name}", dtype) for name in found}
+        for name, array in found.items():
+            judged = self._reference.judge(f"eval/parameter/{name}", "parameter", array, dtype)
+            right = expected[name]
+            if judged is None or right is None or (right.shape == array.shape and np.array_equal(right, array)):
+                continue
+            error = float(np.linalg.norm(right - array) / max(np.linalg.norm(right), 1e-300))
+            differing = int(np.count_nonzero(right != array))
+            evidence = Evidence("weight", error, f"{differing} of {array.size} elements differ")
+            finding = Finding("parameter", name, name, "eval", "forward", (evidence,))
+            everything = {key: value for key, value in expected.items() if value is not None}
+            yield Case(finding, (right,), (array,), parameters=everything)
+
+    def _modules(self, localiser: Localiser) -> Iterator[Case]:
+        candidate, rerun = self._taps.modules, Rerun(localiser)
+        calls = {(finding.candidate): finding for finding in localiser.findings()}
+        for call in localiser.guilty:
+            finding = calls[call[0]]
+            result, children, recorded = rerun.run(call) if self._hypotheses else (None, {}, {})
+            reference = self._seen.modules[finding.path]
+            yield Case(
+                finding,
+                expected=tuple(localiser.outputs_of(call)),
+                found=() if result is None else result.outputs,
+                kind=reference.kind,
+                settings=reference.settings,
+                candidate_kind=candidate[finding.candidate].kind,
+                candidate_settings=candidate[finding.candidate].settings,
+                parameters=self._parameters_under(finding.path),
+                inputs=tuple(localiser.inputs_of(call)),
+                children=children,
+                reference_children=recorded,
+                extra=rerun.beside(call, result),
+            )
+
+    def _parameters_under(self, path: str) -> dict[str, Array]:
+        dtype, prefix = self._trial.inputs.dtype, f"{path}." if path else ""
+        names = [name for name in self._trial.pair.architecture.tensors if name.startswith(prefix)]
+        found = {name: self._reference.get(f"eval/parameter/{name}", dtype) for name in names}
+        return {name.removeprefix(prefix): array for name, array in found.items() if array is not None}
+
+    def _functions(self, weights: Mapping[str, Array]) -> Iterator[Case]:
+        trial, reference = self._trial, self._reference
+        dtype = trial.inputs.dtype
+        logits = reference.get("eval/tap/:0/output/0", dtype)
+        if logits is None:
+            return
+        for quantity in function_quantities(trial, logits):
+            expected = reference.get(f"eval/{quantity.key}", dtype)
+            if expected is None:
+                continue
+            name = quantity.key
+            if quantity.entry.kind == "loss":
+                judged = reference.judge(f"eval/{quantity.key}", "loss", np.asarray(quantity.array), dtype)
+                wrong = judged is not None and judged.verdict == DIVERGENCE
+                error, reason = (judged.error, judged.reason) if judged else (None, "")
+            else:
+                wrong = expected.shape != quantity.array.shape or not np.array_equal(expected, quantity.array)
+                error, reason = None, f"{_short(quantity.array)} instead of {_short(expected)}"
+            if wrong:
+                evidence = Evidence("given the reference's logits", error, reason)
+                finding = Finding("function", name, name, "eval", "forward", (evidence,))
+                yield self._function_case(finding, expected, np.asarray(quantity.array), logits)
+        if self._taps.gradients and trial.pair.classifies:
+            yield from self._loss_gradient(logits)
+
+    def _loss_gradient(self, logits: Array) -> Iterator[Case]:
+        trial, dtype = self._trial, self._trial.inputs.dtype
+        loss, gradient = loss_gradient(trial.backend, self._taps, trial.inputs, logits)
+        expected = self._reference.get("eval/tap/:0/output_gradient/0", dtype)
+        value = self._reference.get("eval/loss", dtype)
+        if expected is None or value is None:
+            return
+        gradient = np.zeros_like(expected) if gradient is None else gradient
+        judged = [
+            ("loss", self._reference.judge("eval/loss", "loss", loss, dtype)),
+            ("gradient", self._reference.judge("eval/tap/:0/output_gradient/0", "gradient", gradient, dtype)),
+        ]
+        failed = [(what, each) for what, each in judged if each is not None and each.verdict == DIVERGENCE]
+        if failed:
+            evidence = tuple(
+                Evidence(f"{what}, given the reference's logits", each.error, each.reason) for what, each in failed
+            )
+            direction = "forward" if failed[0][0] == "loss" else "backward"
+            finding = Finding("function", "bp/soft_target", "bp/soft_target", "eval", direction, evidence)
+            case = self._function_case(finding, value, loss, logits)
+            yield replace(case, extra={**case.extra, "expected_gradient": expected, "found_gradient": gradient})
+
+    def _function_case(self, finding: Finding, expected: Array, found: Array, logits: Array) -> Case:
+        inputs = self._trial.inputs
+        extra = {
+            "logits": logits,
+            "labels": inputs.labels,
+            "soft_targets": inputs.soft_targets,
+            "planted_scores": inputs.planted_scores,
+            "planted_labels": inputs.planted_labels,
+        }
+        return Case(finding, (expected,), (found,), extra=extra)
+
+
+def _short(array: Array) -> str:
+    return np.array2string(np.asarray(array), precision=6, threshold=6, edgeitems=2).replace("\n", "")
+
+
+def _advance(report: Report, what: str, done: int, total: int) -> None:
+    report({"event": "progress", "what": what, "done": done, "total": total})
+
+
+def main(arguments: list[str]) -> int:
+    """Carry out one side: REQUEST record FOLDER, or REQUEST localise|diagnose FOLDER RESULT; returns the exit code."""
+    request, what, folder, *rest = arguments
+
+    def work(report: Report) -> None:
+        if what == "record":
+            record(Request.read(Path(request)), Path(folder), report)
+            return
+        job = prepare(Request.read(Path(request)))
+        _advance(report, "model built, weights loaded", 1, 2)
+        localise(job, Seen.read(Path(folder)), hypotheses=what == "diagnose").write(rest[0])
+        _advance(report, "modules compared", 2, 2)
+
+    return serve(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

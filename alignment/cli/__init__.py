@@ -1,0 +1,1 @@
+"""The commands of `pit-align` and their options; no logic."""

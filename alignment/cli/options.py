@@ -1,0 +1,134 @@
+"""The options that say which two models are aligned and how, and what they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from porting.terminal.completion import complete_models
+from porting.terminal.options import SOURCE
+from porting.terminal.tool import FILE, Command, options
+
+if TYPE_CHECKING:
+    from alignment.pair import Pair
+    from alignment.processes.settings import Settings
+    from alignment.training.run import Training
+
+python_options = options(
+    click.option("--torch-python", metavar="PATH", envvar="PIT_TORCH_PYTHON", help="Interpreter of the torch side."),
+    click.option("--paddle-python", metavar="PATH", envvar="PIT_PADDLE_PYTHON", help="Of the Paddle side."),
+    click.option("--mindspore-python", metavar="PATH", envvar="PIT_MINDSPORE_PYTHON", help="Of the MindSpore side."),
+)
+"""Which interpreters have the frameworks; the one that runs this by default."""
+
+
+def dtype_option(default: str) -> Callable[[Command], Command]:
+    """The precisions."""
+    choice = click.Choice(["float32", "float64", "both"])
+    return click.option("--dtype", default=default, show_default=True, type=choice)
+
+
+size_options = options(
+    click.option("--image-size", type=click.IntRange(min=1), help="Pixels; the published size by default."),
+    click.option("--num-classes", type=click.IntRange(min=1), help="Columns of the head."),
+)
+"""The size of the models."""
+trial_options = options(
+    click.option("--batch-size", default=4, show_default=True, type=click.IntRange(min=1)),
+    click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0)),
+    click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "gpu"])),
+    click.option("--threads", type=click.IntRange(min=1), help="CPU threads of each side."),
+    click.option("--allow-tf32", is_flag=True, help="Let a GPU compute float32 in TensorFloat-32."),
+    click.option("--nondeterministic", is_flag=True, help="Allow nondeterministic algorithms."),
+    click.option(
+        "--candidate",
+        default="paddle",
+        show_default=True,
+        type=click.Choice(["paddle", "mindspore", "torch"]),
+        help="The framework that --model's port runs in.",
+    ),
+    python_options,
+)
+"""On what, and how exactly."""
+_model_options = options(
+    click.option("--model", shell_complete=complete_models, help="A model that `pit-port list` names."),
+    click.option("--pair", metavar="FILE[:NAME]", help="A pair declared in a Python file instead."),
+    size_options,
+    click.option("--weights", type=SOURCE, metavar="FILE", help="Checkpoint in any format, layout; random by default."),
+    trial_options,
+    click.option("--out", type=FILE, help="Where to write; logs/<model>/ by default."),
+)
+_inputs_option = click.option(
+    "--inputs", type=FILE, help="Images (and labels): .npz, .npy or .safetensors; random by default."
+)
+pair_options = options(_model_options, _inputs_option, dtype_option("both"))
+"""Which two models, with which weights, on what."""
+recipe_options = options(
+    click.option("--config", metavar="NAME|FILE", help="The recipe; the shipped one of the model by default."),
+    click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Settings over the recipe's."),
+    click.option("--steps", "updates", type=click.IntRange(min=1), help="Updates to compare."),
+    click.option("--data", type=FILE, metavar="DIR", help="Images: train/ and val/, or lists; made by default."),
+    click.option("--teacher", type=FILE, help="The teacher's checkpoint, for distillation; random by default."),
+)
+"""The recipe that the check points of training follow, and on what."""
+training_options = options(_model_options, dtype_option("float64"), recipe_options)
+"""Which two models, with which recipe and weights, on what."""
+
+candidate_weights_option = click.option(
+    "--candidate-weights", type=FILE, help="The port in question; by default --weights is ported afresh."
+)
+
+
+def pair_of(given: dict[str, Any]) -> Pair:
+    """The pair that the options name; they are taken out of the dict.
+
+    Raises:
+        UsageError: Neither or both of `--model` and `--pair` are given.
+    """
+    from alignment.pair import load_pair
+    from alignment.pair.published import build
+
+    model, declaration, size, classes = (given.pop(key) for key in ("model", "pair", "image_size", "num_classes"))
+    candidate = given.pop("candidate")
+    if (model is None) == (declaration is None):
+        raise click.UsageError("give either --model or --pair")
+    if declaration and (size or classes):
+        raise click.UsageError("--image-size and --num-classes are for --model: a pair says its own")
+    return (
+        load_pair(declaration)
+        if declaration
+        else build(model, image_size=size, num_classes=classes, candidate=candidate)
+    )
+
+
+def settings_of(steps: tuple[str, ...], given: dict[str, Any]) -> Settings:
+    """The settings that the remaining options stand for; no steps stand for all."""
+    from alignment.processes.settings import DTYPES, Settings
+    from alignment.steps import STEPS
+
+    dtype = given.pop("dtype")
+    return Settings(
+        steps=steps or tuple(STEPS),
+        dtypes=DTYPES if dtype == "both" else (dtype,),
+        pythons=pythons_of(given),
+        deterministic=not given.pop("nondeterministic"),
+        tf32=given.pop("allow_tf32"),
+        **given,
+    )
+
+
+def training_of(steps: tuple[str, ...], given: dict[str, Any]) -> Training:
+    """The check points of training and their recipe; the options are taken out of the dict. No steps stand for all."""
+    from alignment.steps.training import TRAINING_STEPS
+    from alignment.training.run import Training
+
+    named = {name: given.pop(name) for name in ("config", "overrides", "updates", "data", "teacher")}
+    return Training(steps=steps or tuple(TRAINING_STEPS), **named)
+
+
+def pythons_of(given: dict[str, Any]) -> dict[str, str]:
+    """Framework to interpreter, for those that are named; they are taken out of the dict."""
+    named = {name: given.pop(f"{name}_python") for name in ("torch", "paddle", "mindspore")}
+    return {name: path for name, path in named.items() if path}

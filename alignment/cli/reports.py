@@ -1,0 +1,272 @@
+"""The commands of `pit-align` that show reports and gate on them.
+
+Everything heavy is imported by the command that needs it, so `--help` loads no framework.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from alignment.cli.options import dtype_option, python_options, pythons_of, settings_of, size_options, trial_options
+from porting.terminal.completion import complete_models
+from porting.terminal.output import Output, output_options
+from porting.terminal.tool import DIFFERENT, FILE, command_line, force_option
+
+if TYPE_CHECKING:
+    from alignment.report.details import Details
+    from alignment.results.report import Report
+
+html_option = click.option("--html", type=FILE, metavar="FILE", help="Write the report as one HTML page, too.")
+EVERY_QUANTITY = "Show every quantity, not only the worst."
+
+
+def show(
+    reports: Sequence[Report],
+    output: Output,
+    *,
+    html: Path | None = None,
+    details: Callable[[], Sequence[Details]] = tuple,
+) -> None:
+    """Print reports, as a JSON list where they are several, and exit 1 on a divergence.
+
+    Args:
+        reports: What to show.
+        output: How to print them.
+        html: Where to write the page, if it is wanted.
+        details: What the recordings behind each report show, for the page.
+    """
+    from alignment.fields import encode
+    from alignment.report.terminal import print_report
+    from alignment.results.report import DIVERGENCE, dumps
+    from alignment.visible import harmless
+
+    if html is not None:
+        from alignment.report.html import write_html
+
+        with output.waiting("writing the page"):
+            write_html(reports, html, details=details())
+    if output.as_json:
+        several = len(reports) > 1
+        text = json.dumps(encode(list(reports)), indent=2) if several else dumps(reports[0]).rstrip("\n")
+        click.echo(harmless(text))
+    else:
+        for number, report in enumerate(reports):
+            if number and not output.quiet:
+                click.echo()
+            print_report(report, output.console(), verbose=output.verbose)
+    if any(report.verdict == DIVERGENCE for report in reports):
+        raise SystemExit(DIFFERENT)
+
+
+def details_of(report: Report, folder: Path) -> Callable[[], list[Details]]:
+    """What the page shows of a run that has just ended."""
+
+    def details() -> list[Details]:
+        from alignment.report.details import collect
+
+        return [collect(report, folder)]
+
+    return details
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=FILE, metavar="REPORT...")
+@html_option
+@click.option(
+    "--diagnosis",
+    "diagnoses",
+    multiple=True,
+    type=FILE,
+    metavar="FILE",
+    help="A bisection.json of bisect or diagnose, shown in the page with the report of its model.",
+)
+@click.option(
+    "--quantity",
+    "quantities",
+    multiple=True,
+    metavar="KEY",
+    help="Show how the errors of this quantity's elements are distributed; a pattern as in a shell.",
+)
+@output_options(verbose=EVERY_QUANTITY)
+def report(
+    files: tuple[Path, ...],
+    html: Path | None,
+    diagnoses: tuple[Path, ...],
+    quantities: tuple[str, ...],
+    output: Output,
+) -> None:
+    """Show every REPORT again, and write one HTML page about all of them; exit 1 if one says divergence.
+
+    Where the recordings of a run lie beside its report, the page also shows how the errors of single elements are
+    distributed, the elements that differ most, and the courses of training.
+
+    \b
+    pit-align report logs/pit_ti/report.json --html pit_ti.html
+    pit-align report logs/*/report.json --html all.html
+    pit-align report logs/pit_ti/report.json --html pit_ti.html --quantity 'bp/gradient/head.*'
+    pit-align report logs/pit_ti/report.json --html pit_ti.html --diagnosis logs/pit_ti-diagnose/bisection.json
+    """
+    from alignment.errors import NothingComparedError
+    from alignment.results.report import read_report
+
+    if (diagnoses or quantities) and html is None:
+        raise click.UsageError("--diagnosis and --quantity are for the page: give --html FILE, too")
+    reports = [read_report(path) for path in files]
+    for file, found in zip(files, reports, strict=True):
+        if not found.rows:
+            raise NothingComparedError(f"{file}: nothing was compared: the report has no rows; run the alignment again")
+
+    def details() -> list[Details]:
+        from alignment.report.details import collect, diagnosis_of
+
+        found = diagnosis_of(diagnoses, reports)
+        return [
+            collect(report, file.parent, quantities, found.get(report.model))
+            for file, report in zip(files, reports, strict=True)
+        ]
+
+    show(reports, output, html=html, details=details)
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=FILE, metavar="REPORT...")
+@click.option("--config", type=FILE, help="The reviewed thresholds; pit-align.toml or [tool.pit-align] by default.")
+@click.option(
+    "--against",
+    multiple=True,
+    type=FILE,
+    metavar="BASELINE",
+    help="An earlier report of the same model; a much larger margin than its fails. Repeat for several models.",
+)
+@click.option("--junit", type=FILE, metavar="FILE", help="Write JUnit XML.")
+@click.option("--markdown", type=FILE, metavar="FILE", help="Write Markdown.")
+@click.option("--github", is_flag=True, help="Annotate the job on GitHub, and append to its summary.")
+@click.option("--init", is_flag=True, help="Write the configuration from these reports instead.")
+@force_option
+@output_options(verbose="Show every failure and every waiver, not only the first.")
+def gate(files: tuple[Path, ...], config: Path | None, init: bool, force: bool, output: Output, **outputs: Any) -> None:
+    """Hold every REPORT against reviewed thresholds; exit 1 if one is exceeded.
+
+    \b
+    pit-align gate logs/pit_ti/report.json --init
+    pit-align gate logs/*/report.json --junit gate.xml --github
+    pit-align gate logs/pit_ti/report.json --against baselines/pit_ti.json
+    """
+    from alignment.gating.files import Outputs, hold, publish
+    from alignment.gating.outputs import passed, to_json
+    from alignment.gating.terminal import print_gate
+    from alignment.visible import harmless
+
+    if init:
+        _init(files, config, force, output)
+        return
+    outcomes = hold(files, config, outputs.pop("against"))
+    lines = list(publish(outcomes, Outputs(**outputs)))
+    if output.as_json:
+        click.echo(harmless(json.dumps(to_json(outcomes), indent=2)))
+    else:
+        for outcome in outcomes:
+            name = outcome.name if len(outcomes) > 1 else ""
+            print_gate(outcome.result, output.console(), name=name, verbose=output.verbose)
+    for line in lines:
+        click.echo(line, err=output.as_json)
+    if not passed(outcomes):
+        raise SystemExit(DIFFERENT)
+
+
+def _init(files: tuple[Path, ...], config: Path | None, force: bool, output: Output) -> None:
+    from alignment.gating.config import CONFIG
+    from alignment.gating.init import write_config
+    from alignment.results.report import read_report
+
+    path = config or Path(CONFIG)
+    limits = write_config([read_report(file) for file in files], path, force=force)
+    source = f"{len(files)} report{'' if len(files) == 1 else 's'}"
+    said = f"{path}: written from {source}; review it and commit it"
+    if not limits:
+        said += (
+            "; it sets no limits, since no row has an error to limit: verdicts and what is required are all it holds"
+        )
+    output.show(lambda: said, lambda: {"written": str(path), "reports": len(files), "thresholds": limits})
+
+
+@click.command()
+@click.option(
+    "--candidate",
+    default="paddle",
+    show_default=True,
+    type=click.Choice(["paddle", "mindspore", "torch"]),
+    help="The framework that ports run in.",
+)
+@python_options
+@output_options(verbose="Say what is the matter with frameworks that are not needed, too.")
+def doctor(candidate: str, output: Output, **given: Any) -> None:
+    """Say what every interpreter has, what is missing, and the command that installs it; exit 1 if it is needed.
+
+    \b
+    pit-align doctor
+    pit-align doctor --torch-python ~/torch/bin/python --paddle-python ~/paddle/bin/python
+    """
+    from alignment.processes.doctor import diagnose, healthy
+    from alignment.report.doctor import print_doctor, to_json
+
+    with output.waiting("asking the interpreters"):
+        patients = diagnose(pythons_of(given), ("torch", candidate))
+    output.show(lambda: print_doctor(patients, output.console(), verbose=output.verbose), lambda: to_json(patients))
+    if not healthy(patients):
+        raise SystemExit(DIFFERENT)
+
+
+@click.command()
+@click.argument("models", nargs=-1, metavar="[MODEL]...", shell_complete=complete_models)
+@click.option("--step", "steps", multiple=True, help="A check point; all by default. Repeat for several.")
+@size_options
+@trial_options
+@dtype_option("both")
+@click.option(
+    "--out", type=FILE, default=Path("logs/matrix"), show_default=True, help="Where to write, a folder a model."
+)
+@click.option("--shard", metavar="I/N", help="Run the I-th of N parts of the models only, for as many machines.")
+@click.option("--fresh", is_flag=True, help="Run again what has passed and has not changed.")
+@click.option("--keep", is_flag=True, help="Keep recordings and weights, which take gigabytes.")
+@html_option
+@output_options(verbose="Show every model's report, too.")
+def matrix(models: tuple[str, ...], html: Path | None, output: Output, out: Path, **given: Any) -> None:
+    """Align many MODELs, as in a shell ('pit_*'), all by default, and report on them together.
+
+    What has passed before and has not changed is not run again. A model that cannot run does not stop the others.
+
+    \b
+    pit-align matrix --html matrix.html
+    pit-align matrix 'pit_*' deit_base --step forward --step bp --dtype both
+    pit-align matrix --shard 2/3 --out logs/matrix
+    """
+    from alignment.report.matrix import print_matrix
+    from alignment.running import matrix as matrices
+
+    form = {name: given.pop(name) for name in ("image_size", "num_classes", "candidate")}
+    shard, fresh, keep = (given.pop(name) for name in ("shard", "fresh", "keep"))
+    chosen = matrices.chosen(models, form)
+    chosen = chosen if shard is None else matrices.shard(chosen, shard, form)
+    plan = matrices.Matrix(chosen, settings_of(given.pop("steps"), given), form, keep=keep, fresh=fresh)
+    with output.sides() as progress:
+        results = matrices.align_all(plan, out, progress=progress, announce=output.note, command=command_line())
+    if html is not None:
+        from alignment.report.html import write_html
+
+        missing = [found for found in results if found.report is None]
+        problems, skipped = (
+            {found.model: found.problem for found in missing if found.applies is a} for a in (True, False)
+        )
+        reports = [found.report for found in results if found.report is not None]
+        write_html(reports, html, problems=problems, skipped=skipped)
+    output.show(
+        lambda: print_matrix(results, output.console(), verbose=output.verbose), lambda: matrices.to_json(results)
+    )
+    if code := matrices.exit_code(results):
+        raise SystemExit(code)

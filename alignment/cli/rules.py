@@ -1,0 +1,46 @@
+"""The command of `pit-align` that shows which weights of a user's pair become which."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from alignment.cli.options import python_options, pythons_of
+from porting.terminal.output import Output, output_options
+from porting.terminal.tool import FILE
+
+
+@click.command()
+@click.option("--pair", "declaration", metavar="FILE[:NAME]", required=True, help="A pair declared in a Python file.")
+@click.option("--save", type=FILE, metavar="RULES.json", help="Write them to a file, which the pair's rules may name.")
+@click.option("--out", type=FILE, help="Where the sides write their logs; logs/<pair>-rules/ by default.")
+@python_options
+@output_options(verbose="Show every tensor, indices not folded.")
+def rules(declaration: str, save: Path | None, out: Path | None, output: Output, **given: Any) -> None:
+    """Show which weights of a pair become which, as derived from the modules of both sides; indices folded.
+
+    What cannot be matched, or in several ways, is listed at once, and exits 3.
+
+    \b
+    pit-align rules --pair my_pair.py
+    pit-align rules --pair my_pair.py --save my_rules.json
+    """
+    from alignment.pair import load_pair
+    from alignment.processes.settings import Settings
+    from alignment.rules.settle import settle
+    from alignment.running.prepare import workspace
+    from porting.terminal.render import table_text
+
+    pair = load_pair(declaration)
+    if not pair.own:
+        raise click.UsageError(f"{pair.name} is a published model; `pit-port plan` shows the rules of its layouts")
+    settings = Settings(pythons=pythons_of(given))
+    with workspace((out or Path("logs") / f"{pair.name}-rules").absolute()) as folder, output.sides() as progress:
+        contract = settle(pair, folder, settings, progress).contract
+    assert contract is not None  # noqa: S101 - what settling fills
+    if save is not None:
+        contract.write(save)
+    head = f"{pair.name}: {pair.reference.framework} -> {pair.candidate.framework}, {contract.summary}"
+    output.show(lambda: f"{head}\n{table_text(contract.table, folded=not output.verbose)}", contract.to_json)

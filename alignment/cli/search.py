@@ -1,0 +1,115 @@
+"""The commands of `pit-align` that look for what is wrong, and for what this toolkit would miss.
+
+Like `alignment.cli.steps`, which adds them, this loads nothing heavy before a command runs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from alignment.cli.options import (
+    candidate_weights_option,
+    pair_of,
+    pair_options,
+    python_options,
+    pythons_of,
+    settings_of,
+)
+from porting.terminal.output import Output, output_options
+from porting.terminal.tool import DIFFERENT, FILE, command_line
+
+
+@click.command()
+@pair_options
+@candidate_weights_option
+@output_options(verbose="Show every module, not only those that are to blame.")
+def bisect(out: Path | None, output: Output, **given: Any) -> None:
+    """Name every module that differs by itself: each is run end to end, and alone on what the reference's was given.
+
+    \b
+    pit-align bisect --model pit_ti --candidate mindspore
+    pit-align bisect --pair my_pair.py --batch-size 2
+    """
+    _search(out, output, given, hypotheses=False)
+
+
+@click.command()
+@pair_options
+@candidate_weights_option
+@output_options(verbose="Show every module, not only those that are to blame.")
+def diagnose(out: Path | None, output: Output, **given: Any) -> None:
+    """Bisect, then try known mistakes on everything that differs until one explains it down to rounding.
+
+    \b
+    pit-align diagnose --model pit_b --weights pit_b.pth --candidate-weights pit_b.pdparams --batch-size 1
+    """
+    _search(out, output, given, hypotheses=True)
+
+
+def _search(out: Path | None, output: Output, given: dict[str, Any], *, hypotheses: bool) -> None:
+    from alignment.bisection.bisect import bisect as search
+    from alignment.report.bisection import print_bisection
+
+    pair = pair_of(given)
+    settings = settings_of((), given)
+    folder = out or Path("logs") / f"{pair.name}-{'diagnose' if hypotheses else 'bisect'}"
+    with output.sides() as progress:
+        found = search(pair, folder, settings, hypotheses=hypotheses, progress=progress, command=command_line())
+    output.show(lambda: print_bisection(found, output.console(), verbose=output.verbose), found.to_json)
+    if found.diverges:
+        raise SystemExit(DIFFERENT)
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="A few faults and correct runs, in one to three minutes.")
+@click.option("--held-out", is_flag=True, help="Other faults: those written without sight of what diagnose knows.")
+@click.option(
+    "--seeds", type=click.IntRange(min=0), help="Correct runs of each model; 25 by default, 0 with --held-out."
+)
+@click.option("--step", "steps", multiple=True, metavar="STEP", help="Only the faults of this step; may be repeated.")
+@click.option("--out", type=FILE, help="Where results go, and are taken up again from; logs/selftest*/ by default.")
+@python_options
+@output_options(verbose="Show every fault, not only those that were not found in full.")
+def selftest(
+    quick: bool,
+    held_out: bool,
+    seeds: int | None,
+    steps: tuple[str, ...],
+    out: Path | None,
+    output: Output,
+    **given: Any,
+) -> None:
+    """Put known faults into correct candidates and run correct ones often: what is found, and who is accused.
+
+    A run that was interrupted goes on where it was. Exits 1 when a fault went unseen or a correct pair was accused.
+    With --held-out the faults are others, which no known mistake was written for, so that the table says more of
+    mistakes that nobody thought of. Below it stands how many were given a cause that is not theirs.
+
+    \b
+    pit-align selftest --quick
+    pit-align selftest --seeds 5 --out selftest --json
+    pit-align selftest --step train --step optimizer --seeds 0 --out selftest
+    pit-align selftest --held-out
+    """
+    from dataclasses import replace
+
+    from alignment.processes.settings import Settings
+    from alignment.selftest.run import Plan
+    from alignment.selftest.run import selftest as prove
+    from alignment.selftest.terminal import print_selftest
+
+    if quick and held_out:
+        raise click.UsageError("--quick is a part of the catalogue, --held-out takes its place: give one of them")
+    settings = Settings(pythons=pythons_of(given))
+    plan = Plan.quick(settings) if quick else Plan.held_out(settings) if held_out else Plan(settings=settings)
+    plan = plan if seeds is None else replace(plan, seeds=seeds)
+    plan = plan.of_steps(steps) if steps else plan
+    folder = out or Path("logs") / ("selftest" + ("-quick" if quick else "-held-out" if held_out else ""))
+    with output.sides() as progress:
+        result = prove(folder, plan, progress=progress, command=command_line())
+    output.show(lambda: print_selftest(result, output.console(), verbose=output.verbose), result.to_json)
+    if not result.passed:
+        raise SystemExit(DIFFERENT)

@@ -1,0 +1,36 @@
+"""What is known of each framework without importing it: its names, its backend, its precisions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Framework:
+    """What is known of a framework without importing it.
+
+    Attributes:
+        title: Its name in sentences.
+        package: The package that has to be there.
+        extra: The extra of this toolkit that brings it.
+        module: The module with its `create(runtime) -> Backend`.
+        suffix: Suffix of the weight files that it loads by itself.
+        dtypes: Precisions that it can run whole models in, on CPU.
+    """
+
+    title: str
+    package: str
+    extra: str
+    module: str
+    suffix: str
+    dtypes: tuple[str, ...] = ("float32", "float64")
+
+
+FRAMEWORKS: Mapping[str, Framework] = {
+    "torch": Framework("PyTorch", "torch", "torch", "alignment.backends.torch", ".pth"),
+    "paddle": Framework("PaddlePaddle", "paddle", "paddle", "alignment.backends.paddle", ".pdparams"),
+    "mindspore": Framework(
+        "MindSpore", "mindspore", "mindspore", "alignment.backends.mindspore", ".ckpt", dtypes=("float32",)
+    ),
+}

@@ -1,0 +1,1 @@
+"""Reports held against thresholds, for CI."""

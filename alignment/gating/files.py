@@ -1,0 +1,110 @@
+"""A gate over files: reports and baselines in, outcomes out, and wherever else they are to be read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from alignment.errors import AlignmentError, FileError
+from alignment.gating.check import gate
+from alignment.gating.config import Waiver, find_config, load_config
+from alignment.gating.outputs import Outcome, to_annotations, to_junit, to_markdown
+from alignment.results.report import Report, read_report
+from alignment.visible import printable
+from alignment.writing import write_text
+
+SUMMARY = "GITHUB_STEP_SUMMARY"
+"""The variable in which GitHub names the file of a job's summary."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Where an outcome goes, beside the terminal.
+
+    Attributes:
+        junit: JUnit XML.
+        markdown: Markdown.
+        github: Annotations, and the job's summary.
+    """
+
+    junit: Path | None = None
+    markdown: Path | None = None
+    github: bool = False
+
+
+def hold(
+    files: Sequence[str | os.PathLike[str]],
+    config: str | os.PathLike[str] | None = None,
+    baselines: Sequence[str | os.PathLike[str]] = (),
+) -> list[Outcome]:
+    """Hold reports against one configuration, each against the baseline of its model, too.
+
+    Args:
+        files: The reports.
+        config: The configuration; the one of the working folder by default.
+        baselines: Earlier reports, at most one a model. Every report needs one, if any is given.
+
+    Raises:
+        AlignmentError: There is no configuration, or no baseline for a report.
+        FileError: A file cannot be read.
+        NothingComparedError: A report has no rows.
+    """
+    demanded = load_config(config or find_config())
+    before = _by_model(baselines)
+    outcomes = []
+    for file in files:
+        report = read_report(file)
+        if before and report.model not in before:
+            known, wanted = printable(", ".join(before)), printable(report.model or "no model")
+            raise AlignmentError(f"{file}: --against has no baseline of {wanted}, only of {known}")
+        outcomes.append(Outcome(str(file), report, gate(report, demanded, baseline=before.get(report.model))))
+    used = {waived.waiver for outcome in outcomes for waived in outcome.result.waived}
+    return [_without_used(outcome, used) for outcome in outcomes]
+
+
+def _without_used(outcome: Outcome, used: set[Waiver]) -> Outcome:
+    """An outcome that calls no waiver unused which accepts a failure of another report."""
+    unused = tuple(waiver for waiver in outcome.result.unused if waiver not in used)
+    return replace(outcome, result=replace(outcome.result, unused=unused))
+
+
+def publish(outcomes: Sequence[Outcome], outputs: Outputs) -> Iterator[str]:
+    """Write the files that are asked for, before anything is printed.
+
+    Yields:
+        The lines that GitHub takes for annotations, to be printed.
+
+    Raises:
+        FileError: A file cannot be written.
+    """
+    if outputs.junit is not None:
+        write_text(to_junit(outcomes), outputs.junit, "the JUnit XML of --junit")
+    if outputs.markdown is not None:
+        write_text(to_markdown(outcomes), outputs.markdown, "the Markdown of --markdown")
+    if outputs.github:
+        _summarise(to_markdown(outcomes))
+        yield from to_annotations(outcomes)
+
+
+def _summarise(text: str) -> None:
+    """Append to the job's summary; outside a job there is none."""
+    path = os.environ.get(SUMMARY)
+    if not path:
+        return
+    try:
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise FileError(path, f"the job's summary cannot be written: {error.strerror}") from None
+
+
+def _by_model(files: Sequence[str | os.PathLike[str]]) -> dict[str, Report]:
+    found: dict[str, Report] = {}
+    for file in files:
+        report = read_report(file)
+        if report.model in found:
+            raise FileError(file, f"a second baseline of {printable(report.model or 'no model')}; name one a model")
+        found[report.model] = report
+    return found

@@ -1,0 +1,194 @@
+"""A gate's configuration written from measured reports: what they hold is required, what they show is the limit.
+
+Float64 limits are ten times the measured error and at least 1e-12, float32 limits four times the larger of the error
+and the measured noise, and twice the margin or half of what the verdict admits; none is wider than that. The file is
+for review.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from alignment.errors import AlignmentError, FileError
+from alignment.gating.config import PROJECT, TABLE, config_of, parse, read_text, table
+from alignment.results.report import SAME_FUNCTION, Report, Row
+from alignment.visible import printable, visible
+from alignment.writing import write_text
+
+_ROOM64, _ROOM32, _ROOM_MARGIN = 10.0, 4.0, 2.0
+_LEAST64 = 1e-12
+_LARGEST_WHOLE = 1e15
+_JUDGED_ALONE = {"metric", "ranking", "input", "integers", "setting", "count", "picture", "sample"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Quantities of one step and precision that share a threshold."""
+
+    step: str
+    key: str
+    dtype: str
+
+
+def write_config(reports: Sequence[Report], path: Path, *, force: bool = False) -> int:
+    """Write a configuration that these reports pass; of a pyproject.toml, add its table.
+
+    Args:
+        reports: Good ones: of every model that the gate is for.
+        path: The file.
+        force: Replace it if it is there; the table of a pyproject.toml is never replaced.
+
+    Returns:
+        How many thresholds it sets; none where no row has an error to limit.
+
+    Raises:
+        AlignmentError: A report diverges or has no rows.
+        FileError: The file, or the table in it, is there, cannot be read or cannot be written; or what would be
+            written is no configuration, because of names that TOML cannot hold. Nothing is written then.
+    """
+    for report in reports:
+        if not report.passed:
+            raise AlignmentError(
+                f"the report of {printable(report.model or 'the pair')} diverges or is empty; a gate written from it "
+                "would accept the mistake, so correct the port first"
+            )
+    if path.name == PROJECT:
+        before = read_text(path) if path.exists() else ""
+        if table(parse(before, path)) is not None:
+            raise FileError(path, f"has a table [{TABLE}] already; take it out first")
+        text = before + ("\n" if before else "") + config_text(reports, prefix=f"{TABLE}.")
+    elif path.exists() and not force:
+        raise FileError(path, "is there already; replace it with --force, or name another file with --config")
+    else:
+        text = config_text(reports)
+    try:
+        text.encode()
+        config = config_of(text, path)
+    except (UnicodeEncodeError, FileError) as error:
+        problem = error.summary.removeprefix(f"{path}: ") if isinstance(error, FileError) else "a name is no valid text"
+        raise FileError(path, f"nothing is written, since it would be no configuration: {problem}") from None
+    write_text(text, path, "the gate's configuration")
+    return len(config.threshold)
+
+
+def config_text(reports: Sequence[Report], *, prefix: str = "") -> str:
+    """The configuration as TOML, each table's name after a prefix."""
+    return "\n".join((*_head(reports, prefix), *_thresholds(reports, prefix), ""))
+
+
+def _head(reports: Sequence[Report], prefix: str) -> Iterator[str]:
+    models = ", ".join(dict.fromkeys(report.model or "unnamed" for report in reports))
+    yield f"# Written by `pit-align gate --init` from reports of {visible(models)}. Review changes like code."
+    yield "# A divergence fails whatever stands here; what is required must be there; all thresholds that match apply."
+    yield from ([f"[{prefix[:-1]}]"] if prefix else [""])
+    yield "require = ["
+    first, *others = ([(row.step, row.dtype) for row in report.rows] for report in reports)
+    for step, dtype in dict.fromkeys(place for place in first if all(place in places for places in others)):
+        rows = [row for report in reports for row in report.rows if (row.step, row.dtype) == (step, dtype)]
+        certified = all(row.verdict == SAME_FUNCTION for row in rows)
+        verdict = f", verdict = {_string(SAME_FUNCTION)}" if certified else ""
+        yield f"    {{ step = {_pattern_of(step)}, dtype = {_string(dtype)}{verdict} }},"
+    yield "]"
+
+
+def _thresholds(reports: Sequence[Report], prefix: str) -> Iterator[str]:
+    grouped = [_grouped(report) for report in reports]
+    devices = {report.device for report in reports}
+    shared = {"device": devices.pop()} if len(devices) == 1 else {}
+    for group in dict.fromkeys(group for groups in grouped for group in groups):
+        if all(group in groups for groups in grouped):
+            rows = [row for groups in grouped for row in groups[group]]
+            yield from _threshold(group, rows, prefix, shared)
+            continue
+        for report, groups in zip(reports, grouped, strict=True):
+            if group in groups:
+                named = {"model": report.model, "device": report.device}
+                yield from _threshold(
+                    group, groups[group], prefix, {key: value for key, value in named.items() if value}
+                )
+
+
+def _grouped(report: Report) -> dict[_Group, list[Row]]:
+    groups: dict[_Group, list[Row]] = {}
+    for row in report.rows:
+        if row.kind not in _JUDGED_ALONE:
+            groups.setdefault(_Group(row.step, _pattern(row), row.dtype), []).append(row)
+    return groups
+
+
+def _pattern(row: Row) -> str:
+    """The key as a pattern that its siblings share: `stage_*`, `gradient/*`."""
+    name = row.key.removeprefix(f"{row.step}/")
+    head, slash, _ = name.partition("/")
+    return f"{_literal(head)}/*" if slash else re.sub(r"\d+$", "*", _literal(name))
+
+
+def _literal(text: str) -> str:
+    """The pattern that means this text; `?` for halves of characters, which no file holds."""
+    return re.sub("[\ud800-\udfff]", "?", re.sub(r"([*?\[])", r"[\1]", text))
+
+
+def _pattern_of(text: str) -> str:
+    return _string(_literal(text))
+
+
+def _threshold(group: _Group, rows: list[Row], prefix: str, rest: dict[str, str]) -> Iterator[str]:
+    limits = _limits(group.dtype, rows)
+    if not limits:
+        return
+    yield f"\n[[{prefix}threshold]]"
+    yield f"step = {_pattern_of(group.step)}"
+    yield f"key = {_string(group.key)}"
+    for name, value in {"dtype": group.dtype, **rest}.items():
+        yield f"{name} = {_pattern_of(value)}"
+    for name, limit in limits.items():
+        yield f"{name} = {int(limit)}" if limit < _LARGEST_WHOLE and limit.is_integer() else f"{name} = {limit:g}"
+
+
+def _limits(dtype: str, rows: list[Row]) -> dict[str, float]:
+    if all(row.kind == "parameter" and row.max == 0 for row in rows):
+        return {"max_abs": 0.0}
+    found = _limits64(rows) if dtype == "float64" else _limits32(rows)
+    return {name: value for name, value in found.items() if 0 < value < math.inf}
+
+
+def _limits64(rows: list[Row]) -> dict[str, float]:
+    """The error; none where it is as large as the quantity is small, which the verdict judges by the noise."""
+    if any(row.floor is not None or row.error is None for row in rows):
+        return {}
+    widest = max((row.limit for row in rows if row.limit is not None), default=math.inf)
+    error = max(row.error or 0.0 for row in rows)
+    return {"max_error": min(_up(max(_ROOM64 * error, _LEAST64)), widest)}
+
+
+def _limits32(rows: list[Row]) -> dict[str, float]:
+    """The distance of the sides, and the margin of the noise, of which other machines use up more."""
+    found = {"max_rel_l2": _up(_ROOM32 * max(max(row.rel_l2 or 0.0, row.floor or 0.0) for row in rows))}
+    margins = [row.margin for row in rows if row.margin is not None]
+    if margins:
+        widest = max(row.limit if row.floor is not None and row.limit else 1.0 for row in rows)
+        found["max_margin"] = min(_up(max(_ROOM_MARGIN * max(margins), widest / 2)), _ceil(widest))
+    return found
+
+
+def _ceil(value: float) -> float:
+    return float(math.ceil(value)) if math.isfinite(value) else value
+
+
+def _up(value: float) -> float:
+    """The next larger number of one digit."""
+    if value <= 0 or not math.isfinite(value):
+        return value
+    power = max(10.0 ** math.floor(math.log10(value)), sys.float_info.min)
+    return float(f"{math.ceil(value / power * (1 - 1e-12)) * power:.1g}")
+
+
+def _string(text: str) -> str:
+    """A TOML basic string, which JSON's are, but for what JSON leaves as it is."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

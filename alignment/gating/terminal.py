@@ -1,0 +1,39 @@
+"""Prints the outcome of a gate at a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+from alignment.gating.check import GateResult
+from alignment.results.numbers import plural
+from alignment.visible import printable
+from porting.names import fold
+
+_REASONS = 12
+
+
+def print_gate(result: GateResult, console: Console, *, name: str = "", verbose: bool = False) -> None:
+    """Print a gate's outcome: the verdict, of the report of this name, what is odd, the failures, and what is waived.
+
+    Only `verbose` names them all.
+    """
+    result, name = printable(result), printable(name)
+    shown = None if verbose else _REASONS
+    head = f"{name}: " if name else ""
+    if result.passed:
+        said = f"  {result.checked or 'no'} rows held against thresholds"
+        console.print(Text.assemble(head, ("PASSED", "bold green"), said))
+    else:
+        console.print(Text.assemble(head, ("FAILED", "bold red"), f"  {plural(len(result.failures), 'failure')}"))
+    for note in result.notes:
+        console.print(Text(f"  note: {note}", style="yellow"))
+    for failure in result.failures[:shown]:
+        console.print(Text(f"  {failure}"))
+    if not verbose and len(result.failures) > _REASONS:
+        names = fold(failure.key for failure in result.failures[_REASONS:])
+        console.print(Text(f"  and {len(result.failures) - _REASONS} more: {', '.join(names)}"))
+    for waived in result.waived[:shown]:
+        console.print(Text(f"  waived: {waived}", style="yellow"))
+    if not verbose and len(result.waived) > _REASONS:
+        console.print(Text(f"  and {len(result.waived) - _REASONS} more that are waived", style="yellow"))

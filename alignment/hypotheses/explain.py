@@ -1,0 +1,64 @@
+"""Why something differs: known mistakes, tried one by one until one explains the difference down to rounding.
+
+A hypothesis computes with NumPy what the candidate would have given if it had made that mistake, from the reference's
+inputs and weights. It explains a finding if that is what the candidate gave. The arithmetic of the frameworks takes no
+part in it, so that one set of hypotheses serves them all.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
+
+from alignment.hypotheses import HYPOTHESES
+from alignment.hypotheses.base import DO_NOT_APPLY, Case, Prediction, distance, limit_of, predictions
+from alignment.hypotheses.parameters import differing
+from alignment.results.findings import Cause, Finding
+
+_MOST = 3
+
+
+def explain(case: Case) -> Finding:
+    """The finding of a case, with the known mistakes that explain it, the best first.
+
+    Of a parameter it says as well which elements differ, where these are few: that is evidence, and explains nothing.
+    """
+    before = distance(case.expected, case.found)
+    causes, tried = [], 0
+    for prediction in predictions(HYPOTHESES[case.finding.kind], case):
+        tried += 1
+        with suppress(*DO_NOT_APPLY):
+            cause = _cause(case, prediction, before)
+            if cause is not None:
+                causes.append(cause)
+    causes.sort(key=lambda cause: cause.after > limit_of(case) / 100)
+    evidence = (*case.finding.evidence, *(differing(case) if case.finding.kind == "parameter" else ()))
+    return replace(case.finding, causes=tuple(causes), tried=tried, evidence=evidence)
+
+
+def agree(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings with their likeliest causes first, and the least likely left out.
+
+    An accuracy can be wrong in the same way for many reasons. One mistake that explains all functions that are wrong is
+    likelier than one for each.
+    """
+    findings = list(findings)
+    shared = Counter(name for each in findings if each.kind == "function" for name in {c.name for c in each.causes})
+
+    def ordered(finding: Finding) -> tuple[Cause, ...]:
+        return tuple(sorted(finding.causes, key=lambda cause: -shared[cause.name])[:_MOST])
+
+    return [replace(each, causes=ordered(each)) for each in findings]
+
+
+def _cause(case: Case, prediction: Prediction, before: float) -> Cause | None:
+    expected = case.expected if prediction.before is None else prediction.before
+    found = case.found if prediction.found is None else prediction.found
+    before = before if prediction.before is None else distance(expected, found)
+    after = distance(prediction.arrays, found)
+    smallest = 0.0 if case.finding.kind == "parameter" else limit_of(case) / 100
+    if before <= smallest or not after <= limit_of(case) or not after <= before / 4:
+        return None
+    return Cause(prediction.name, prediction.says, prediction.look_at, before, after)

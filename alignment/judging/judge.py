@@ -1,0 +1,366 @@
+"""Recordings in, report out: every quantity of both sides measured, and judged by the best evidence there is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime, timezone
+
+import numpy as np
+
+from alignment.arrays import Array
+from alignment.errors import NothingComparedError, RefusedError
+from alignment.judging import reduced_precision
+from alignment.judging.measuring import Measurement, compare, compare_key, measure
+from alignment.judging.ranking import judge_metric, judge_ranking
+from alignment.judging.special_kinds import BY_KIND
+from alignment.judging.tolerance import (
+    OUTPUT_LIMIT,
+    Judgement,
+    Noise,
+    Tolerances,
+    certify,
+    default_tolerance,
+    drifting,
+    exact,
+    noise_floor,
+    rounding,
+    tolerate,
+)
+from alignment.recordings.recording import Entry, Manifest, Recording
+from alignment.recordings.reprod_check import check_key
+from alignment.results.report import (
+    DIVERGENCE,
+    ROUNDING,
+    SAME_FUNCTION,
+    WITHIN_TOLERANCE,
+    Report,
+    Row,
+    Verdict,
+    overall,
+)
+
+DTYPES = ("float64", "float32")
+_MOST = 0.9
+_DIGEST = len("sha256:") + 16
+"""Of the inputs, as much as a reader needs to tell them apart."""
+_EXACT = {"parameter": "parameters", "input": "inputs", "count": "counts"}
+
+
+def judge(
+    reference: Mapping[str, Recording],
+    candidate: Mapping[str, Recording],
+    *,
+    tolerances: Tolerances | None = None,
+    squeeze: bool = False,
+    command: str = "",
+    notes: tuple[str, ...] = (),
+) -> Report:
+    """Judge a candidate by everything that both sides recorded.
+
+    Args:
+        reference: The reference's recordings by dtype, `float64` and `float32`, or one of them. The float64 one is the
+            evidence for float32 even where the candidate has none.
+        candidate: The candidate's, in at least one of the reference's dtypes.
+        tolerances: Where no float64 evidence is at hand; the defaults by default.
+        squeeze: Let shapes differ by axes of length one.
+        command: The command line, for the report.
+        notes: What its reader must know.
+
+    Raises:
+        RefusedError: the sides share no dtype, or were fed different inputs.
+        NothingComparedError: neither side recorded anything.
+    """
+    dtypes = [dtype for dtype in (*DTYPES, *reference) if dtype in reference and dtype in candidate]
+    dtypes = list(dict.fromkeys(dtypes))
+    if not dtypes:
+        found = f"the reference in {', '.join(reference) or 'none'}, the candidate in {', '.join(candidate) or 'none'}"
+        raise RefusedError(f"the two sides were recorded in no common precision: {found}")
+    _refuse_other_inputs(reference, candidate)
+    tolerances = tolerances or Tolerances()
+    tolerances.check({key for side in (reference, candidate) for dtype in dtypes for key in side[dtype]})
+    rows = [row for dtype in dtypes for row in _Side(dtype, reference, candidate, tolerances, squeeze).rows()]
+    if not rows:
+        raise NothingComparedError("nothing was compared: neither side recorded a single quantity")
+    steps = tuple(dict.fromkeys(row.step for row in rows))
+    rows.sort(key=lambda row: steps.index(row.step))
+    manifest = candidate[dtypes[0]].manifest
+    return Report(
+        verdict=overall(tuple(rows)),
+        model=manifest.model or reference[dtypes[0]].manifest.model,
+        steps=steps,
+        rows=tuple(rows),
+        device=manifest.device,
+        environments={"reference": _environment(reference), "candidate": _environment(candidate)},
+        command=command,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        notes=(*notes, *_notes(reference, candidate, rows), *filter(None, (reduced_precision.note(rows),))),
+    )
+
+
+def judge_arrays(
+    reference: Mapping[str, Array],
+    candidate: Mapping[str, Array],
+    *,
+    step: str = "",
+    tolerances: Tolerances | None = None,
+    squeeze: bool = False,
+    command: str = "",
+    notes: tuple[str, ...] = (),
+) -> Report:
+    """Judge arrays of which nothing but their keys is known: integers must be equal, floats are judged by tolerance.
+
+    What reprod_log's own check says of each stands beside the verdict.
+
+    Args:
+        reference: Arrays by key.
+        candidate: The same keys.
+        step: The step that they belong to; by default what stands before the first `/` of a key.
+        tolerances: The defaults by default.
+        squeeze: Let shapes differ by axes of length one.
+        command: The command line, for the report.
+        notes: What its reader must know beside that.
+
+    Raises:
+        NothingComparedError: neither side has a key.
+    """
+    tolerances = tolerances or Tolerances()
+    tolerances.check({*reference, *candidate})
+    rows = []
+    for key, measured in compare(reference, candidate, squeeze=squeeze).items():
+        array = (reference if key in reference else candidate)[key]
+        kind, dtype = "output" if _is_float(array) else "integers", array.dtype.name
+        judgement = (
+            tolerate(measured, tolerances.of(key, kind, dtype))
+            if _is_float(array)
+            else exact(measured, WITHIN_TOLERANCE, "integers")
+        )
+        row = _row(key, step or key.split("/")[0], kind, dtype, measured, judgement)
+        rows.append(replace(row, reprod_log=check_key(key, reference, candidate)))
+    return Report(
+        verdict=overall(tuple(rows)),
+        model="",
+        steps=tuple(dict.fromkeys(row.step for row in rows)),
+        rows=tuple(rows),
+        command=command,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        notes=("judged by tolerance only: these files hold no float64 evidence of what rounding explains", *notes),
+    )
+
+
+class _Side:
+    """Judges the keys of one dtype, in order, since what ties explain and how loss noise grows depend on what came."""
+
+    def __init__(
+        self,
+        dtype: str,
+        reference: Mapping[str, Recording],
+        candidate: Mapping[str, Recording],
+        tolerances: Tolerances,
+        squeeze: bool,
+    ) -> None:
+        self._dtype = dtype
+        self._reference, self._candidate = reference[dtype], candidate[dtype]
+        self._reference64, self._reference32 = reference.get("float64"), reference.get("float32")
+        self._tolerances, self._squeeze = tolerances, squeeze
+        self._loss_noise: dict[str, float] = {}
+        self._pass_noise: dict[str, float] = {}
+        self._errors: dict[str, Measurement] = {}
+        self._ties: dict[str, tuple[int, int]] = {}
+
+    def rows(self) -> Iterator[Row]:
+        entries = {**self._candidate.manifest.entries, **self._reference.manifest.entries}
+        keys = list(dict.fromkeys((*self._reference, *self._candidate)))
+        metrics_last = sorted(keys, key=lambda key: entries[key].kind == "metric")
+        judged = {key: self._row(key, entries[key]) for key in metrics_last}
+        yield from (judged[key] for key in keys)
+
+    def _row(self, key: str, entry: Entry) -> Row:
+        measured = compare_key(key, self._reference, self._candidate, squeeze=self._squeeze)
+        return _row(key, entry.step, entry.kind, self._dtype, measured, self._judge(key, entry, measured))
+
+    def _judge(self, key: str, entry: Entry, measured: Measurement) -> Judgement:
+        if measured.problem is not None:
+            return Judgement(DIVERGENCE, measured.problem)
+        if entry.kind in _EXACT:
+            return exact(measured, SAME_FUNCTION, _EXACT[entry.kind])
+        array = self._reference[key]
+        if entry.kind in BY_KIND:
+            return BY_KIND[entry.kind](measured, array, self._fitted(key))
+        if entry.kind == "ranking":
+            return self._judge_ranking(key, entry, measured)
+        if entry.kind == "metric":
+            return judge_metric(measured, *self._ties.get(entry.step, (0, 1)), self._discrete(key))
+        if not _is_float(array):
+            return exact(measured, self._discrete(key), "integers")
+        if array.dtype.name != self._dtype:
+            return Judgement(
+                DIVERGENCE, f"{array.dtype.name} in a {self._dtype} recording: computed in the wrong precision"
+            )
+        return self._judge_float(key, entry, measured)
+
+    def _judge_float(self, key: str, entry: Entry, measured: Measurement) -> Judgement:
+        if self._dtype == "float64":
+            certified = certify(entry.kind, measured, limit=entry.limit)
+            error = None if certified.verdict == SAME_FUNCTION else self._reference_error(key)
+            if error is None or error.problem is not None:
+                return certified
+            return certify(entry.kind, measured, self._noise(key, entry, error), limit=entry.limit)
+        error = self._reference_error(key) if self._dtype == "float32" else None
+        if error is None or self._reference64 is None:
+            return self._tolerate(key, entry, measured)
+        if error.problem is not None:
+            return Judgement(DIVERGENCE, f"the reference's own float64 and float32 results do not fit: {error.problem}")
+        candidate_error = measure(self._reference64[key], self._fitted(key), mixed=True)
+        return rounding(measured, candidate_error, self._noise(key, entry, error))
+
+    def _tolerate(self, key: str, entry: Entry, measured: Measurement) -> Judgement:
+        """By the tolerance that was given, or else by the default one or the drift that the reference recorded."""
+        tolerance = self._tolerances.of(key, entry.kind, self._dtype)
+        by_tolerance = tolerate(measured, tolerance)
+        spread = self._reference.manifest.entries.get(key, entry).spread
+        given = tolerance != default_tolerance(entry.kind, self._dtype)
+        if by_tolerance.verdict != DIVERGENCE or given or spread is None or measured.problem is not None:
+            return by_tolerance
+        recorded = self._reference.manifest.entries[key]
+        by_drift = drifting(measured, spread, recorded.spread_max or 0.0)
+        return by_drift if by_drift.verdict != DIVERGENCE else by_tolerance
+
+    def _fitted(self, key: str) -> Array:
+        """The candidate's array, in the shape of the reference where `--squeeze` lets the two differ."""
+        return self._candidate[key].reshape(self._reference[key].shape)
+
+    def _reference_error(self, key: str) -> Measurement | None:
+        """The reference's float32 result against its float64 one; None where it did not record both."""
+        if self._reference64 is None or self._reference32 is None:
+            return None
+        if key not in self._reference64 or key not in self._reference32:
+            return None
+        if key not in self._errors:
+            self._errors[key] = measure(self._reference64[key], self._reference32[key], mixed=True)
+        return self._errors[key]
+
+    def _noise(self, key: str, entry: Entry, error: Measurement) -> Noise:
+        """The measured float32 noise of a quantity.
+
+        The noise of a training run only grows, so a loss has at least the noise of the losses before it in its step. A
+        scalar without a recorded spread has no floor to speak of, and may be off by its tolerance.
+        """
+        entries = {} if self._reference32 is None else self._reference32.manifest.entries
+        recorded = entries.get(key, entry)
+        noise = noise_floor(error, recorded.spread, recorded.spread_max)
+        if recorded.jumps:
+            noise = noise.jumping(self._noise_of_pass(entry.step))
+        if recorded.spread is None and noise.uncertain:
+            noise = noise.at_least(self._tolerances.of(key, entry.kind, "float32").rtol / noise.limit)
+        if entry.kind == "loss":
+            noise = noise.at_least(self._loss_noise.get(entry.step, 0.0))
+            self._loss_noise[entry.step] = noise.relative
+        return noise
+
+    def _noise_of_pass(self, step: str) -> float:
+        """The relative noise that most of a step's jumping quantities stay below."""
+        if step not in self._pass_noise and self._reference32 is not None:
+            entries = self._reference32.manifest.entries
+            errors = {
+                key: self._reference_error(key) for key, entry in entries.items() if entry.step == step and entry.jumps
+            }
+            floors = [
+                noise_floor(error, entries[key].spread, entries[key].spread_max).relative
+                for key, error in errors.items()
+                if error is not None and error.problem is None
+            ]
+            self._pass_noise[step] = float(np.quantile(floors, _MOST)) if floors else 0.0
+        return self._pass_noise.get(step, 0.0)
+
+    def _judge_ranking(self, key: str, entry: Entry, measured: Measurement) -> Judgement:
+        reference, candidate = self._reference[key], self._fitted(key)
+        scores, gap = self._scores(entry)
+        judgement, tied = judge_ranking(measured, reference, candidate, scores, gap, self._discrete(key))
+        if tied:
+            self._ties[entry.step] = (tied, len(reference))
+        return judgement
+
+    def _scores(self, entry: Entry) -> tuple[Array | None, float]:
+        """The scores behind a ranking, and how far apart two of them still tie: each may move by its largest error."""
+        key = entry.scores
+        best = self._reference64 if self._reference64 is not None else self._reference
+        if key is None or key not in best:
+            return None, 0.0
+        error = self._reference_error(key) if self._dtype == "float32" else None
+        if error is not None and error.problem is None:
+            return best[key], 2 * self._noise(key, Entry("output", entry.step), error).allowed_max
+        relative = OUTPUT_LIMIT if self._dtype == "float64" else self._tolerances.of(key, "output", self._dtype).rtol
+        scores = best[key]
+        return scores, 2 * relative * float(np.max(np.abs(scores), initial=0.0))
+
+    def _discrete(self, key: str) -> Verdict:
+        """What the equality of something that is counted proves."""
+        if self._dtype == "float64":
+            return SAME_FUNCTION
+        return ROUNDING if self._reference64 is not None and key in self._reference64 else WITHIN_TOLERANCE
+
+
+def _row(key: str, step: str, kind: str, dtype: str, measured: Measurement, judgement: Judgement) -> Row:
+    return Row(
+        key=key,
+        step=step,
+        kind=kind,
+        dtype=dtype,
+        mean=_known(measured.mean_abs),
+        max=_known(measured.max_abs),
+        rel_l2=_known(measured.rel_l2),
+        verdict=judgement.verdict,
+        reason=judgement.reason,
+        error=judgement.error,
+        floor=judgement.floor,
+        margin=judgement.margin,
+        limit=judgement.limit,
+    )
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _is_float(array: Array) -> bool:
+    return array.dtype.kind not in "biu"
+
+
+def _refuse_other_inputs(reference: Mapping[str, Recording], candidate: Mapping[str, Recording]) -> None:
+    digests = {
+        f"{side} ({dtype})": recording.manifest.digests["inputs"]
+        for side, recordings in (("reference", reference), ("candidate", candidate))
+        for dtype, recording in recordings.items()
+        if "inputs" in recording.manifest.digests
+    }
+    if len(set(digests.values())) > 1:
+        raise RefusedError(
+            "the recordings were fed different inputs, so their results say nothing about the models; record both "
+            "sides with the same seed, batch size and images",
+            [f"inputs of the {side}: {digest}" for side, digest in digests.items()],
+        )
+
+
+def _environment(recordings: Mapping[str, Recording]) -> dict[str, str]:
+    manifests = [recording.manifest for recording in recordings.values()]
+    first: Manifest = manifests[0]
+    flags = {name: str(value).lower() for name, value in first.flags.items()}
+    settings = {"backend": first.backend, "device": first.device, "dtypes": ", ".join(m.dtype for m in manifests)}
+    optional = {"threads": first.threads, "batch size": first.batch_size, "python": first.python or None}
+    optional |= {"seed": first.seeds.get("run"), "inputs": first.digests.get("inputs", "")[:_DIGEST] or None}
+    known = {name: str(value) for name, value in optional.items() if value is not None}
+    return {**settings, **known, **first.versions, **flags}
+
+
+def _notes(reference: Mapping[str, Recording], candidate: Mapping[str, Recording], rows: list[Row]) -> Iterator[str]:
+    manifests = [recording.manifest for side in (reference, candidate) for recording in side.values()]
+    yield from dict.fromkeys(note for manifest in manifests for note in manifest.notes)
+    if any(row.verdict == WITHIN_TOLERANCE for row in rows):
+        yield "some quantities are judged by tolerance only: the reference has no float64 recording of them"
+    if "float64" not in candidate and "float64" in reference:
+        yield "the candidate was not recorded in float64, so nothing certifies that it is the same function"
+    weights = {side[dtype].manifest.digests.get("weights") for side in (reference, candidate) for dtype in side}
+    if len(weights - {None}) > 1:
+        yield "the sides started from different weights, by the digests in their manifests"

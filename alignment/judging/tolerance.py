@@ -1,0 +1,347 @@
+"""Measurements in, judgements out: the same function, rounding, within tolerance, or a divergence.
+
+**Float64 settles the function.** The same float32 weights and inputs run in float64 on both sides. A correct port then
+agrees to about 1e-14 (outputs) or 2e-14 (gradients), and to 3e-11 in the losses after AdamW updates; the smallest
+mistake tried, an eps of 1e-5 for 1e-6 in the last of 13 LayerNorms, stands at 3e-8 and more. `OUTPUT_LIMIT` and
+`GRADIENT_LIMIT` lie between.
+
+**Float32 settles the rounding.** The candidate's float32 result may be no farther from the reference's float64 result
+than `ROUNDING_LIMIT` times the noise floor: the largest of the reference's own float32 error, its spread under
+perturbations of one unit in the last place, and one such unit of the result itself.
+
+How `ROUNDING_LIMIT` was chosen: torch against Paddle on the CPU, 73 draws of pit_ti, pit_s and pit_xs, plain and
+distilled (images of 64 to 224 pixels, batches of 1 to 4, weights scaled by 0.5 to 1.5), three perturbations each. The
+error of the correct candidate reached 1.1 floors in outputs and 1.9 in 11773 gradients in L2 norm, 1.4 and 3.0 in the
+largest element. A wrong eps in every norm gave 5.3 to 39 (logits), a tanh GELU 148 and more, a lost bias 10000. So 4 in
+L2 and 8 in the largest element accuse none of the correct ones, with a factor of two to spare, and see those mistakes.
+
+Where units switch (ReLU), gradients jump: of some 10^7 units of a RegNetY-160 a dozen are within rounding of zero, and
+each that is on in one framework and off in the other moves the gradients below it by 1e-4 and more, of which neither
+the reference's own error nor three perturbations know. Such gradients get the floor that 90 percent of their pass stay
+below, four carriers (11.5 floors), and no tighter limit for one element. They are off by up to 0.3 percent then, which
+is what float32 can say; float64 certifies them to 1e-9 like all others.
+
+A floor of few elements is itself uncertain: the error of a scalar may be zero by luck. Its limit is therefore wider, by
+`1 + 15 / n ** 1.5` for `n` elements that carry the noise. For a scalar that is 64: of normally distributed errors, four
+samples of noise (one error, three perturbations) are that much too small once in ten million draws, three once in
+300,000, and one unit in the last place catches most of these. The largest margin of a correct loss was 14.
+`benchmarks/noise.py` measures margins again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from alignment.errors import AlignmentError
+from alignment.judging.measuring import Measurement
+from alignment.results.report import DIVERGENCE, ROUNDING, SAME_FUNCTION, WITHIN_TOLERANCE, Verdict
+from porting.names import nearest
+
+OUTPUT_LIMIT = 1e-10
+GRADIENT_LIMIT = 1e-9
+ROUNDING_LIMIT = 4.0
+_FEW_ELEMENTS = 15.0
+_MAX_OVER_L2 = 2.0
+_EPS32 = 2.0**-23
+_EPS64_OVER_EPS32 = 2.0**-29
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What follows from the measurements of one quantity; the fields are those of `report.model.Row`."""
+
+    verdict: Verdict
+    reason: str
+    error: float | None = None
+    floor: float | None = None
+    margin: float | None = None
+    limit: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """The rounding noise of one quantity in float32.
+
+    Attributes:
+        l2: L2 norm of the noise.
+        max_abs: Its largest element.
+        scale: L2 norm of the quantity, from the float64 reference.
+    """
+
+    l2: float
+    max_abs: float
+    scale: float
+
+    @property
+    def relative(self) -> float:
+        """The noise over the quantity."""
+        return _ratio(self.l2, self.scale)
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether so few elements carry the noise that one sample of it may be far too small."""
+        return self.limit > 2 * ROUNDING_LIMIT
+
+    @property
+    def limit(self) -> float:
+        """How many times the noise an error in L2 norm may be."""
+        carriers = max(_ratio(self.l2, self.max_abs) ** 2, 1.0)
+        return ROUNDING_LIMIT * (1 + _FEW_ELEMENTS / math.pow(carriers, 1.5))
+
+    @property
+    def allowed_max(self) -> float:
+        """The largest error that one element may have."""
+        return _MAX_OVER_L2 * self.limit * self.max_abs
+
+    def jumping(self, relative: float) -> Noise:
+        """The noise of a quantity that jumps: at least this large relative to it, and borne by few elements.
+
+        Args:
+            relative: The noise that the quantities of the same pass have. Which of them a switching unit hits is
+                chance, so that a few perturbations tell more of all of them together than of each.
+        """
+        grown = max(self.l2, relative * self.scale)
+        return Noise(grown, max(self.max_abs, grown / 2), self.scale)
+
+    def at_least(self, relative: float) -> Noise:
+        """This noise, or one that is this large relative to the quantity, whichever is larger."""
+        if not self.relative < relative:
+            return self
+        grown = relative * self.scale
+        return Noise(grown, max(self.max_abs, self.max_abs * _ratio(grown, self.l2)), self.scale)
+
+
+def noise_floor(reference_error: Measurement, spread: float | None, spread_max: float | None) -> Noise:
+    """The floor below which float32 results cannot be told apart.
+
+    Args:
+        reference_error: The reference's float32 result held against its float64 result, without a problem.
+        spread: L2 norm of the reference's change under perturbations of one unit in the last place, if recorded.
+        spread_max: The largest element of that change.
+    """
+    scale, largest = reference_error.reference_l2, reference_error.reference_max
+    return Noise(
+        l2=max(reference_error.l2, spread or 0.0, _EPS32 * scale),
+        max_abs=max(reference_error.max_abs, spread_max or 0.0, _EPS32 * largest),
+        scale=scale,
+    )
+
+
+def certify(kind: str, measured: Measurement, noise: Noise | None = None, *, limit: float | None = None) -> Judgement:
+    """Judge two float64 results: the same function or not.
+
+    Args:
+        kind: `gradient` has a limit of its own.
+        measured: The candidate's float64 result against the reference's.
+        noise: The float32 noise of the quantity, if measured. A gradient that is zero in exact arithmetic (of a key's
+            bias under softmax) is noise in float64 too, and a loss that vanishes loses its digits, so an error passes
+            that is as small as this noise scaled to float64.
+        limit: The admissible relative L2, where it is not that of the kind.
+    """
+    if limit is None:
+        limit = GRADIENT_LIMIT if kind == "gradient" else OUTPUT_LIMIT
+    if measured.problem is not None:
+        return Judgement(DIVERGENCE, measured.problem, limit=limit)
+    error, margin = measured.rel_l2, measured.rel_l2 / limit
+    if error <= limit:
+        return Judgement(SAME_FUNCTION, f"equal in float64 to {error:.1e}", error, None, margin, limit)
+    if noise is not None and _within(measured, noise, _EPS64_OVER_EPS32):
+        floor = noise.relative * _EPS64_OVER_EPS32
+        reason = f"equal up to the rounding noise of float64, {floor:.1e} of a norm of {measured.reference_l2:.1e}"
+        return Judgement(SAME_FUNCTION, reason, error, floor, _ratio(error, floor), noise.limit)
+    reason = f"differs in float64 by {error:.1e} relative L2, {limit:.0e} is admissible; {worst(measured)}"
+    return Judgement(DIVERGENCE, reason, error, None, margin, limit)
+
+
+def rounding(measured: Measurement, candidate_error: Measurement, noise: Noise) -> Judgement:
+    """Judge a float32 result by the reference's float64 result and the measured noise.
+
+    Args:
+        measured: The candidate's float32 result against the reference's float32 result.
+        candidate_error: The candidate's float32 result against the reference's float64 result.
+        noise: The floor.
+    """
+    problem = measured.problem or candidate_error.problem
+    if problem is not None:
+        return Judgement(DIVERGENCE, problem, floor=noise.relative, limit=noise.limit)
+    margin, largest = _ratio(candidate_error.l2, noise.l2), _ratio(candidate_error.max_abs, noise.max_abs)
+    decisive = max(margin, largest / _MAX_OVER_L2)
+    fields = (candidate_error.rel_l2, noise.relative, decisive, noise.limit)
+    if decisive <= noise.limit:
+        return Judgement(ROUNDING, f"{margin:.2g} times the rounding noise", *fields)
+    what = "L2 error" if decisive == margin else "largest error of an element"
+    times, allowed = (margin, noise.limit) if decisive == margin else (largest, noise.limit * _MAX_OVER_L2)
+    reason = f"the {what} is {times:.3g} times the rounding noise, {allowed:.2g} is admissible; {worst(measured)}"
+    return Judgement(DIVERGENCE, reason, *fields)
+
+
+def exact(measured: Measurement, verdict: Verdict, what: str) -> Judgement:
+    """Judge what must be equal element by element; a signed zero equals the other.
+
+    Args:
+        measured: The candidate against the reference.
+        verdict: What equality proves.
+        what: What must be equal, for the reason: `parameters`.
+    """
+    if measured.problem is not None:
+        return Judgement(DIVERGENCE, measured.problem)
+    if measured.differing == 0:
+        return Judgement(verdict, "exactly equal", error=0.0)
+    reason = f"{measured.differing} of {measured.count} elements differ, {what} must be equal; {worst(measured)}"
+    return Judgement(DIVERGENCE, reason, error=measured.rel_l2)
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How far a result may be off where no float64 evidence says what rounding explains.
+
+    An array passes when its L2 error is at most `rtol` times its norm plus `atol` an element (root mean square), and
+    its largest error at most ten `rtol` times its largest element plus `atol`.
+
+    Attributes:
+        rtol: Relative to the norm of the reference.
+        atol: In the unit of the quantity. Zero by default: a gradient of 1e-7 counts like any other.
+    """
+
+    rtol: float
+    atol: float = 0.0
+
+
+_DEFAULT_RTOL = {"float16": 1e-2, "bfloat16": 5e-2}
+_KIND_RTOL = {"gradient": 1e-4, "loss": 1e-4}
+_MAX_FACTOR = 10.0
+
+
+def default_tolerance(kind: str, dtype: str) -> Tolerance:
+    """Relative 1e-5, wider for what noise reaches more: gradients and losses 1e-4, half precision 1e-2 and 5e-2.
+
+    Float32 torch and Paddle agree to 2e-6 (logits), 7e-6 (gradients) and, some AdamW steps on, 9e-5 (losses).
+    """
+    return Tolerance(_DEFAULT_RTOL.get(dtype) or _KIND_RTOL.get(kind, 1e-5))
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """A tolerance that the user gives to the keys that a pattern matches.
+
+    Attributes:
+        field: `atol` or `rtol`.
+        pattern: As in a shell: `bp/gradient/*`.
+        value: A finite number of 0 or more.
+    """
+
+    field: Literal["atol", "rtol"]
+    pattern: str
+    value: float
+
+    @classmethod
+    def parse(cls, field: Literal["atol", "rtol"], text: str) -> Override:
+        """Read `[KEY:]VALUE`.
+
+        Raises:
+            AlignmentError: the value is no finite number of 0 or more.
+        """
+        pattern, _, number = text.rpartition(":")
+        try:
+            value = float(number)
+        except ValueError:
+            value = math.nan
+        if not 0 <= value < math.inf:
+            raise AlignmentError(f"--{field} {text}: {number!r} is no finite number of 0 or more; expected [KEY:]VALUE")
+        return cls(field, pattern or "*", value)
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerances:
+    """The tolerance of every key: the default one, changed by the overrides that match, the last one winning."""
+
+    overrides: tuple[Override, ...] = ()
+
+    @classmethod
+    def parse(cls, atol: Iterable[str] = (), rtol: Iterable[str] = ()) -> Tolerances:
+        """Read the command line's `--atol` and `--rtol`, each `[KEY:]VALUE`.
+
+        Raises:
+            AlignmentError: one of them does not have this form.
+        """
+        return cls((*(Override.parse("atol", text) for text in atol), *(Override.parse("rtol", text) for text in rtol)))
+
+    def of(self, key: str, kind: str, dtype: str) -> Tolerance:
+        """The tolerance of one key."""
+        tolerance = default_tolerance(kind, dtype)
+        for override in self.overrides:
+            if fnmatchcase(key, override.pattern):
+                changes: dict[str, float] = {override.field: override.value}
+                tolerance = replace(tolerance, **changes)
+        return tolerance
+
+    def check(self, keys: Iterable[str]) -> None:
+        """Refuse patterns that match no key.
+
+        Raises:
+            AlignmentError: there is such a pattern; it is named with the nearest key.
+        """
+        keys = list(keys)
+        for override in self.overrides:
+            if not any(fnmatchcase(key, override.pattern) for key in keys):
+                close = nearest(override.pattern, keys)
+                hint = f"; did you mean {close[0]!r}?" if close else ""
+                raise AlignmentError(f"--{override.field} {override.pattern}: matches none of {len(keys)} keys{hint}")
+
+
+def tolerate(measured: Measurement, tolerance: Tolerance) -> Judgement:
+    """Judge one result by tolerance only, and say so."""
+    if measured.problem is not None:
+        return Judgement(DIVERGENCE, measured.problem)
+    allowed = tolerance.rtol * measured.reference_l2 + tolerance.atol * math.sqrt(measured.count)
+    allowed_max = _MAX_FACTOR * tolerance.rtol * measured.reference_max + tolerance.atol
+    limit = _ratio(allowed, measured.reference_l2)
+    used = max(_ratio(measured.l2, allowed), _ratio(measured.max_abs, allowed_max))
+    fields = (measured.rel_l2, None, used, limit)
+    terms = f"rtol {tolerance.rtol:g}" + (f", atol {tolerance.atol:g}" if tolerance.atol else "")
+    if used <= 1:
+        return Judgement(WITHIN_TOLERANCE, f"by tolerance only ({terms}): no float64 evidence", *fields)
+    reason = f"{used:.3g} times what {terms} admits (by tolerance only: no float64 evidence); {worst(measured)}"
+    return Judgement(DIVERGENCE, reason, *fields)
+
+
+def drifting(measured: Measurement, spread: float, spread_max: float) -> Judgement:
+    """Judge two float32 results, neither of which is known to be right, by how far one of them drifts by itself.
+
+    Args:
+        measured: The candidate's result against the reference's, without a problem.
+        spread: L2 norm of the reference's change under perturbations of one unit in the last place.
+        spread_max: The largest element of that change.
+    """
+    drift = noise_floor(replace(measured, l2=0.0, max_abs=0.0), spread, spread_max)
+    # Both sides drift, so their difference may be that of two runs.
+    margin = max(_ratio(measured.l2, drift.l2), _ratio(measured.max_abs, drift.max_abs) / _MAX_OVER_L2) / 2
+    verdict = WITHIN_TOLERANCE if margin <= drift.limit else DIVERGENCE
+    reason = f"{margin:.2g} times the drift of two runs of the reference: no float64 evidence"
+    return Judgement(verdict, reason, measured.rel_l2, drift.relative, margin, drift.limit)
+
+
+def worst(measured: Measurement) -> str:
+    """The element that differs most, in words."""
+    element = measured.worst
+    if element is None:
+        return "no element differs"
+    at = f"at {list(element.index)}" if element.index else "in the only element"
+    return f"worst {at}: {element.reference:.9g} in the reference, {element.candidate:.9g} in the candidate"
+
+
+def _within(measured: Measurement, noise: Noise, scale: float) -> bool:
+    return (
+        measured.l2 <= noise.limit * noise.l2 * scale
+        and measured.max_abs <= _MAX_OVER_L2 * noise.limit * noise.max_abs * scale
+    )
+
+
+def _ratio(value: float, unit: float) -> float:
+    if value == 0:
+        return 0.0
+    return value / unit if unit else math.inf

@@ -1,0 +1,350 @@
+"""What the weights of two models have to do with each other, settled: every tensor of both sides is accounted for.
+
+Canonical names are those of the reference's modules, in the common form of `alignment.pair.units`. A contract is a JSON
+file, for the workers to read and for users to review, change and pin.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy.typing as npt
+
+from alignment.arrays import FLOATS
+from alignment.errors import AlignmentError, FieldError, FileError
+from alignment.fields import decode, encode
+from alignment.pair.model_description import FEWER, TRACED_BATCH, ModelDescription, TensorInfo
+from alignment.pair.units import BARE, COUNTER, NAMES, Part, Unit, units_of
+from porting.architectures import Architecture, TensorSpec
+from porting.checkpoint.tensor import LazyTensor
+from porting.errors import PlanError
+from porting.operations.axes import Squeeze, Unsqueeze
+from porting.operations.base import Concat, Drop, Fill, Op, Split, Transpose
+from porting.operations.ties import Tie, Untie
+from porting.patterns import PatternError
+from porting.plan import Expression, Plan, plan
+from porting.rules import Rule, invert, rule
+from porting.terminal.render import table_json
+
+_FORMAT = "pit-align rules 1"
+_OPS: Mapping[str, Callable[[int], Op]] = {"split in": Split, "join": Concat, "tie": Tie, "untie": Untie}
+_AXES: Mapping[str, Callable[[tuple[int, ...]], Op]] = {"squeeze": Squeeze, "unsqueeze": Unsqueeze}
+_EVIDENCE: Mapping[str, str] = {
+    "only one": "being the only one of their kind and shape",
+    "order": "order of execution",
+    "counter": "being counters",
+}
+_JUMPS = re.compile(r"relu|maxpool|hardtanh|hardswish|hardsigmoid", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Contract:
+    """Names and shapes of both sides, and the rules between them.
+
+    Attributes:
+        reference: The reference.
+        candidate: The candidate.
+        rules: From the reference's state dict to the candidate's.
+        evidence: Name in the candidate's state dict to what its rule was derived from; empty for one that was given.
+    """
+
+    reference: ModelDescription
+    candidate: ModelDescription
+    rules: tuple[Rule, ...]
+    evidence: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> int:
+        """Columns of the output, where a model gives floating-point numbers `(batch, classes)`; else 0."""
+        output, model = self.reference.output, self.reference
+        logits = len(output) == 2 and output[1] >= 2 and self.output(1) == (1, output[1])
+        return output[1] if logits and self.has_gradients and not model.function else 0
+
+    @property
+    def has_gradients(self) -> bool:
+        """Whether the models give floating-point numbers."""
+        return all(side.gives in FLOATS for side in (self.reference, self.candidate))
+
+    def output(self, batch_size: int) -> tuple[int, ...]:
+        """Shape of what the models give for so many inputs: some axes follow their number, others are what they are."""
+        output, fewer = self.reference.output, self.reference.fewer
+        if len(fewer) != len(output):  # only one batch was traced
+            return (batch_size, *output[1:]) if output[:1] == (TRACED_BATCH,) else output
+        steps = [(many - few) // (TRACED_BATCH - FEWER) for many, few in zip(output, fewer, strict=True)]
+        return tuple(few + step * (batch_size - FEWER) for few, step in zip(fewer, steps, strict=True))
+
+    @property
+    def smooth(self) -> bool:
+        """Whether no module is known to have gradients that jump."""
+        kinds = [module.kind for side in (self.reference, self.candidate) for module in side.modules]
+        return not any(_JUMPS.search(kind) for kind in kinds)
+
+    @cached_property
+    def table(self) -> Plan:
+        """What every tensor of the candidate is made of.
+
+        Raises:
+            AlignmentError: A tensor of either side is unaccounted for, or the rules do not fit.
+        """
+        try:
+            return plan(self.rules, specs(self.reference), specs(self.candidate))
+        except PlanError as error:
+            summary = f"the rules do not map the reference onto the candidate: {error.summary}"
+            raise AlignmentError(summary, error.details) from None
+
+    def architecture(self, name: str, input_shape: Sequence[int]) -> Architecture:
+        """The canonical tensors, under the name of the pair."""
+        canonical = {str(each.sources[0]): self._canonical(each) for each in self._reference_rules}
+        buffers = {name for name, (_, part) in canonical.items() if part.buffer and name not in self.constants}
+        size = tuple(input_shape[-2:]) if len(input_shape) >= 2 else (1, input_shape[-1])
+        tensors = {name: spec for name, (spec, _) in canonical.items()}
+        return Architecture("own", name, (size[0], size[1]), self.classes, tensors, frozenset(buffers))
+
+    @cached_property
+    def constants(self) -> Mapping[str, npt.NDArray[Any]]:
+        """Canonical names of the buffers that are no statistics, with their values in the reference as it is built."""
+        found = {}
+        for each in self._reference_rules:
+            constant = self.reference.tensors[str(each.targets[0])].constant
+            if constant is not None:
+                found[str(each.sources[0])] = constant
+        return found
+
+    @cached_property
+    def built(self) -> Mapping[str, tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
+        """Name in the candidate to what a constant is made of there from the reference's, and to what it builds."""
+        theirs = {name: info.constant for name, info in self.reference.tensors.items()}
+        lazy = {name: LazyTensor.of(array) for name, array in theirs.items() if array is not None}
+        found = {}
+        for name, expression in self.table.outputs.items():
+            ours, sources = self.candidate.tensors[name].constant, self.table.sources_of(name)
+            if ours is not None and sources and all(source in lazy for source in sources):
+                one = Plan({name: expression}, {name: self.table.specs[name]})
+                found[name] = one.apply(lazy)[name].load(), ours
+        return found
+
+    @cached_property
+    def empty(self) -> tuple[str, ...]:
+        """Canonical names of the tensors that have no elements."""
+        return tuple(str(each.sources[0]) for each in self._reference_rules if 0 in self._canonical(each)[0].shape)
+
+    @cached_property
+    def dropped(self) -> tuple[str, ...]:
+        """Canonical names of the tensors that the candidate does not have under any name."""
+        gone = self.table.dropped
+        return tuple(
+            str(each.sources[0]) for each in self._reference_rules if all(str(t) in gone for t in each.targets)
+        )
+
+    def outward(self, role: Literal["reference", "candidate"]) -> Plan:
+        """The plan from the canonical names to those of a side."""
+        tensors = {str(each.sources[0]): self._canonical(each)[0] for each in self._reference_rules}
+        to_reference = plan(self._reference_rules, tensors, specs(self.reference))
+        return to_reference if role == "reference" else to_reference.then(self.table)
+
+    def inward(self, role: Literal["reference", "candidate"]) -> Plan:
+        """The plan from the names of a side to the canonical ones."""
+        tensors = {str(each.sources[0]): self._canonical(each)[0] for each in self._reference_rules}
+        from_reference = plan(invert(self._reference_rules), specs(self.reference), tensors)
+        if role == "reference":
+            return from_reference
+        back = plan(invert(self.rules), specs(self.candidate), specs(self.reference))
+        return replace(back, outputs={**back.outputs, **self._further_names(back)}).then(from_reference)
+
+    def specs(self, role: Literal["reference", "candidate"]) -> Mapping[str, TensorSpec]:
+        """Names, shapes and kinds of a side's state dict."""
+        return specs(self.reference if role == "reference" else self.candidate)
+
+    @property
+    def summary(self) -> str:
+        """How many tensors there are, and what says which is which."""
+        counts = Counter(self.evidence.get(name) or "a given rule" for name in self.table.outputs)
+        found = ", ".join(f"{count} by {_EVIDENCE.get(what, what)}" for what, count in counts.most_common())
+        dropped = f"; {len(self.table.dropped)} dropped" if self.table.dropped else ""
+        return f"{len(self.table.outputs)} tensors ({found}{dropped})"
+
+    def to_json(self) -> dict[str, Any]:
+        """For programs, and to be pinned; `rules` is what `pit-port plan --json` prints."""
+        rows = table_json(self.table)
+        for row in rows:
+            row["evidence"] = self.evidence.get(row["target"] or row["sources"][0], "")
+        sides = {"reference": encode(self.reference), "candidate": encode(self.candidate)}
+        return {"format": _FORMAT, "rules": rows, **sides}
+
+    def write(self, path: str | PathLike[str]) -> None:
+        """Write the contract as JSON."""
+        Path(path).write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: str | PathLike[str]) -> Contract:
+        """Read what `write` wrote, or a user changed.
+
+        Raises:
+            FileError: It cannot be read, or is no such file.
+        """
+        try:
+            value = json.loads(Path(path).read_text(encoding="utf-8"))
+        except RecursionError:
+            raise FileError(path, "cannot be read as rules: nested too deeply") from None
+        except (OSError, ValueError) as error:
+            raise FileError(path, f"cannot be read as rules: {error}") from None
+        if not isinstance(value, dict) or value.get("format") != _FORMAT:
+            raise FileError(path, "holds no rules; `pit-align rules --pair FILE --save RULES.json` writes them")
+        try:
+            reference, candidate = (_model(value.get(name), name) for name in ("reference", "candidate"))
+            rows = [_row(row, f"rules[{place}]") for place, row in enumerate(_list(value.get("rules"), "rules"))]
+            evidence = {row.target or row.sources[0]: row.evidence for row in rows}
+            return cls(reference, candidate, tuple(_rules(rows)), evidence)
+        except FieldError as error:
+            raise FileError(path, str(error)) from None
+        except RecursionError:
+            raise FileError(path, "cannot be read as rules: nested too deeply") from None
+        except (PatternError, ValueError) as error:
+            raise FileError(path, f"a rule is written wrongly: {error}") from None
+
+    @cached_property
+    def _reference_rules(self) -> tuple[Rule, ...]:
+        return tuple(_canonical_rules(self.reference, {str(name) for name in self.table.dropped}))
+
+    @cached_property
+    def _parts(self) -> Mapping[str, Part]:
+        return {part.name: part for unit in units_of(self.reference) for part in unit.parts.values()}
+
+    def _further_names(self, back: Plan) -> dict[str, Expression]:
+        """On the way back, what the table drops as another name of a tensor that it keeps: that very tensor."""
+        found = {}
+        for names in ties_of(self.reference).values():
+            kept = [name for name in names if name not in self.table.dropped]
+            if kept:
+                found.update({name: back.outputs[kept[0]] for name in names if name in self.table.dropped})
+        return found
+
+    def _canonical(self, each: Rule) -> tuple[TensorSpec, Part]:
+        part = self._parts[str(each.targets[0])]
+        info = self.reference.tensors[part.name]
+        return TensorSpec(part.shape, _kind(info, part.name)), part
+
+
+def specs(model: ModelDescription) -> dict[str, TensorSpec]:
+    """Names, shapes and kinds of a model's state dict."""
+    return {name: TensorSpec(info.shape, _kind(info, name)) for name, info in model.tensors.items()}
+
+
+def ties_of(model: ModelDescription) -> dict[str, list[str]]:
+    """First name to all names of every tensor that has several."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for name, info in model.tensors.items():
+        if info.same_as:
+            found[info.same_as].append(name)
+    return {first: [first, *others] for first, others in found.items()}
+
+
+def _kind(info: TensorInfo, name: str) -> str:
+    """`int` is for counters alone: what is filled and not compared. Other integers are constants of the function."""
+    return "int" if name.rpartition(".")[2] == COUNTER else "float"
+
+
+def _canonical_rules(model: ModelDescription, dropped: set[str]) -> Iterator[Rule]:
+    """From the common form to the state dict; a tied tensor is read from a name that the candidate has as well."""
+    ties = ties_of(model)
+    for unit in units_of(model):
+        for part, tensor in unit.parts.items():
+            if model.tensors[tensor.name].same_as:
+                continue
+            names = sorted(ties.get(tensor.name, [tensor.name]), key=lambda name: name in dropped)
+            op = tensor.op if len(names) == 1 else Tie(len(names), tensor.op)
+            yield rule(unit.canonical(part), tuple(names), op)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One row of a table, as `porting.terminal.render.table_json` writes it."""
+
+    target: str | None
+    sources: tuple[str, ...]
+    operations: tuple[str, ...]
+    evidence: str = ""
+
+
+def _list(value: object, where: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise FieldError(where, f"expected a list, found {type(value).__name__}")
+    return value
+
+
+def _row(value: object, where: str) -> _Row:
+    known = {field.name for field in fields(_Row)}
+    row = decode(_Row, {k: v for k, v in value.items() if k in known} if isinstance(value, dict) else value, where)
+    if not row.target and not row.sources:
+        raise FieldError(where, "neither a target nor a source")
+    if len(row.operations) > 1:
+        raise FieldError(where, f"{row.target} has several operations")
+    return row
+
+
+def _model(value: object, where: str) -> ModelDescription:
+    model = decode(ModelDescription, value, where)
+    if model.framework not in NAMES:
+        raise FieldError(f"{where}.framework", f"{model.framework!r} is not known; known: {', '.join(NAMES)}")
+    for place, module in enumerate(model.modules):
+        for name in module.tensors:
+            if name not in model.tensors:
+                raise FieldError(f"{where}.modules[{place}].tensors", f"there is no tensor {name!r}")
+    for name, info in model.tensors.items():
+        try:
+            _ = info.constant
+        except ValueError as error:
+            raise FieldError(f"{where}.tensors.{name}.values", str(error)) from None
+        if info.same_as and info.same_as not in model.tensors:
+            raise FieldError(f"{where}.tensors.{name}.same_as", f"there is no tensor {info.same_as!r}")
+    return model
+
+
+def _rules(rows: Iterable[_Row]) -> Iterator[Rule]:
+    """The rules that rows of a table stand for; those that share their sources and operation are one."""
+    together: dict[tuple[tuple[str, ...], str], list[str]] = defaultdict(list)
+    for row in rows:
+        operation = row.operations[0] if row.operations else ""
+        sources = row.sources or (f"\0{row.target}",)
+        together[sources, operation].extend([row.target] if row.target else [])
+    for (sources, operation), targets in together.items():
+        own = () if sources[0].startswith("\0") else sources
+        yield rule(own, tuple(targets), _op(operation))
+
+
+def _op(operation: str) -> Op | None:
+    what, _, reason = operation.partition(":")
+    if not operation:
+        return None
+    if operation == "transpose":
+        return Transpose()
+    first, joined, then = operation.partition(" and ")
+    if joined and then.startswith(("tie ", "untie ")):
+        tied = _op(then)
+        return replace(tied, op=_op(first)) if isinstance(tied, Tie | Untie) else None
+    if what == "drop":
+        return Drop(reason.strip())
+    words, _, number = what.rpartition(" ")
+    if words == "fill with":
+        return Fill(reason.strip(), int(number))
+    if words in _OPS:
+        return _OPS[words](int(number))
+    words, *axes = what.split()
+    if words in _AXES:
+        return _AXES[words](tuple(map(int, axes)))
+    raise ValueError(
+        f"{operation!r} is no operation; known: transpose, drop: REASON, fill with 0, split in N, join N, squeeze AXIS"
+    )
+
+
+def bare(units: Iterable[Unit]) -> Iterator[Part]:
+    """The tensors of modules of no known kind."""
+    return (part for unit in units if unit.kind == BARE for part in unit.parts.values())

@@ -1,0 +1,251 @@
+"""Two models that should be one function: how each is built, in which layout its weights are, what goes in."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
+
+from alignment.errors import AlignmentError
+from alignment.frameworks import FRAMEWORKS
+from alignment.pair import targets
+from alignment.pair.contract import Contract
+from porting.architectures import Architecture
+from porting.names import unknown
+from porting.rules import Rule
+
+Role: TypeAlias = Literal["reference", "candidate"]
+ROLES: tuple[Role, Role] = ("reference", "candidate")
+AUTO = "auto"
+"""Rules that are derived from what the modules of both sides are."""
+_UNKNOWN = Architecture("", "", (0, 0), 0, {})
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two models.
+
+    Attributes:
+        framework: A name in `alignment.frameworks.FRAMEWORKS`: `torch`, `paddle`, `mindspore`.
+        build: What makes the model, as `module:function` or `path/to/file.py:function`; it is imported and called, with
+            `options` as keyword arguments, in the process of its framework only.
+        layout: The layout of the model's state dict, as `porting.conversion.translate` knows it; means nothing in a
+            pair with rules.
+        options: Keyword arguments of the builder, or of the function.
+        remark: What the reader of a report must know of the model; empty for nothing.
+        training: What makes the side's `alignment.backends.trainers.base.Trainer`, as `module:function` or
+            `path/to/file.py:function`, given this side and a configuration; empty where the side cannot be trained.
+        function: Instead of `build`, a plain function of the framework's tensors, which is what is aligned.
+    """
+
+    framework: str
+    build: str = ""
+    layout: str = "canonical"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    remark: str = ""
+    training: str = ""
+    function: str = ""
+
+    def __post_init__(self) -> None:
+        if self.framework not in FRAMEWORKS:
+            raise unknown("framework", self.framework, FRAMEWORKS)
+        if bool(self.build) == bool(self.function):
+            raise AlignmentError(f"the {self.framework} side: give either build, what makes a model, or function")
+        targets.split(self.build or self.function)
+        if self.training:
+            targets.split(self.training)
+        object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a worker finds a pair again: a `Pair`, or a function that returns one given these arguments.
+
+    Attributes:
+        target: `module:attribute` or `path/to/file.py:attribute`.
+        arguments: Keyword arguments of the function, plain JSON values.
+    """
+
+    target: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A reference, a candidate that should compute the same, and what they are fed with.
+
+    Attributes:
+        name: Name of the pair in reports, and of its folder under `logs/`.
+        reference: The model that is right by definition.
+        candidate: The model in question.
+        input_shape: Shape of one input: channels, height and width of an image, or any other.
+        architecture: Canonical names and shapes of the weights that both share; left out where `rules` are given.
+        rules: How a pair without a known architecture maps the reference's state dict onto the candidate's: `"auto"`
+            derives it from the modules of both; rules, as `porting.rules` makes them, are the table; with `"auto"`
+            among them they go first; a JSON file that `pit-align rules --save` wrote pins what was derived once.
+        weights: Checkpoint of the reference's names, for where the command line names none.
+        tokens: Inputs are integers below this; 0 for floating-point numbers.
+        intermediates: Method of both models that returns `(logits, [feature maps])`; None where a model has none, and
+            the logits alone are compared. By default `forward_intermediates`, and none in a pair with rules.
+        smooth: Whether the models' gradients are continuous. Those of a ReLU jump: a unit within rounding of zero is on
+            in one framework and off in the other, which float32 gradients are then given room for.
+        paths: What `alignment.bisection.counterparts` cannot know of the modules: path in the candidate to path in the
+            reference; or a pattern, as in a shell, of paths in the candidate that have none there, to None.
+        origin: Where the pair was declared; `load_pair` and `alignment.pair.published.build` fill it.
+        contract: What the rules were found to be; `alignment.rules.settle.settle` fills it.
+    """
+
+    name: str
+    reference: Side
+    candidate: Side
+    architecture: Architecture = _UNKNOWN
+    input_shape: tuple[int, ...] = ()
+    intermediates: str | None = ""
+    smooth: bool = True
+    paths: Mapping[str, str | None] = field(default_factory=dict, compare=False)
+    origin: Origin | None = field(default=None, compare=False)
+    rules: str | Sequence[Rule | str] = ()
+    weights: str = ""
+    tokens: int = 0
+    contract: Contract | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "paths", MappingProxyType(dict(self.paths)))
+        object.__setattr__(self, "rules", self.rules if isinstance(self.rules, str) else tuple(self.rules))
+        if self.intermediates == "":
+            object.__setattr__(self, "intermediates", None if self.own else "forward_intermediates")
+        if not self.name or {"/", "\0"} & set(self.name) or self.name.startswith("."):
+            raise AlignmentError(f"{self.name!r} cannot name a pair: it names a folder under logs/")
+        if self.own:
+            self._check_own()
+            return
+        if len(self.input_shape) != 3 or min(self.input_shape) < 1:
+            raise AlignmentError(f"{self.name}: the input shape is {self.input_shape}, not (channels, height, width)")
+        if self.architecture.num_classes < 2:
+            raise AlignmentError(f"{self.name}: a head of {self.architecture.num_classes} classes cannot be aligned")
+
+    def _check_own(self) -> None:
+        if not self.input_shape or min(self.input_shape) < 1:
+            raise AlignmentError(
+                f"{self.name}: the input shape is {self.input_shape}; say the shape of one input, without the batch: "
+                "input_shape=(3, 64, 64)"
+            )
+        wrong = [each for each in self.rules if not isinstance(each, Rule) and each != AUTO]
+        if not isinstance(self.rules, str) and wrong:
+            raise AlignmentError(f"{self.name}: {wrong[0]!r} is no rule; porting.rules.rule makes one")
+        if not self.rules and any(side.build for side in (self.reference, self.candidate)):
+            raise AlignmentError(
+                f"{self.name}: nothing says which weights of the reference become which of the candidate; say "
+                "rules='auto', or give rules"
+            )
+
+    @property
+    def own(self) -> bool:
+        """Whether rules, not a published architecture, say which weights are the same."""
+        return self.architecture is _UNKNOWN or self.contract is not None
+
+    @property
+    def settled(self) -> bool:
+        """Whether names and shapes of the weights are known."""
+        return not self.own or self.contract is not None
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the models give `(batch, classes)`, so that losses and metrics of a classifier apply."""
+        return self.architecture.num_classes >= 2
+
+    @property
+    def loss(self) -> str:
+        """The loss whose gradient is compared; see `alignment.backends.base.Backend.loss`."""
+        return "soft_target" if self.classifies else "projection"
+
+    def side(self, role: Role) -> Side:
+        """The side that plays this role."""
+        return self.reference if role == "reference" else self.candidate
+
+    def label(self, role: Role) -> str:
+        """What the side's files are named after: its framework, or its role where both sides share one."""
+        same = self.reference.framework == self.candidate.framework
+        return role if same else self.side(role).framework
+
+    def role_of(self, framework: str) -> Role:
+        """The role of a framework in this pair.
+
+        Raises:
+            UnknownNameError: Neither side uses it.
+            AlignmentError: Both sides do.
+        """
+        roles = [role for role in ROLES if self.side(role).framework == framework]
+        if not roles:
+            raise unknown("backend", framework, [self.side(role).framework for role in ROLES])
+        if len(roles) == 2:
+            raise AlignmentError(f"{self.name}: both sides run on {framework}; name the role: {' or '.join(ROLES)}")
+        return roles[0]
+
+
+def load_pair(declaration: str) -> Pair:
+    """The pair that a user's file declares.
+
+    Workers load the file again, each in the process of one framework: import frameworks inside the builders, or keep
+    each builder in a file of its own. Relative files in `Side.build` are taken from the folder of the declaring file.
+
+    Args:
+        declaration: `path/to/file.py` for its `PAIR`, or `path/to/file.py:NAME`; `module:NAME` works as well.
+
+    Raises:
+        AlignmentError: There is no such file or name, or it is no `Pair`.
+    """
+    place, attribute = targets.split(declaration, default="PAIR")
+    if targets.is_file(place):
+        place = str(Path(place).absolute())
+    return locate(Origin(f"{place}:{attribute}"))
+
+
+def locate(origin: Origin) -> Pair:
+    """The pair of this origin, imported.
+
+    Raises:
+        AlignmentError: There is no such file or name, or it is no `Pair`.
+    """
+    found = targets.resolve(origin.target)
+    if callable(found):
+        _check_arguments(found, origin)
+    pair = found(**origin.arguments) if callable(found) else found
+    if not isinstance(pair, Pair):
+        raise AlignmentError(f"{origin.target} is a {type(pair).__name__}, expected an alignment.pair.Pair")
+    place, _ = targets.split(origin.target)
+    if targets.is_file(place):
+        pair = _anchored(pair, Path(place).parent)
+    return replace(pair, origin=origin)
+
+
+def _check_arguments(function: Callable[..., Any], origin: Origin) -> None:
+    """Refuse a function that cannot be called with the arguments that there are."""
+    try:
+        inspect.signature(function).bind(**origin.arguments)
+    except TypeError as error:
+        raise AlignmentError(
+            f"{origin.target} is a function that cannot be called so: {error}; expected a Pair, or a function without "
+            "arguments that returns one"
+        ) from None
+    except ValueError:  # a builtin that does not say what it takes
+        return
+
+
+def _anchored(pair: Pair, folder: Path) -> Pair:
+    reference, candidate = (_side_at(side, folder) for side in (pair.reference, pair.candidate))
+    rules, weights = pair.rules, pair.weights
+    if isinstance(rules, str) and rules and rules != AUTO:
+        rules = str(folder / rules)
+    if weights and "://" not in weights:
+        weights = str(folder / weights)
+    return replace(pair, reference=reference, candidate=candidate, rules=rules, weights=weights)
+
+
+def _side_at(side: Side, folder: Path) -> Side:
+    named = {name: getattr(side, name) for name in ("build", "function", "training")}
+    anchored: dict[str, Any] = {name: targets.absolute(target, folder) for name, target in named.items() if target}
+    return replace(side, **anchored)

@@ -1,0 +1,234 @@
+"""What every configured interpreter has, what is missing or known to be bad, and the command that helps.
+
+The interpreters are asked by `alignment.processes.doctor_probe`, all at the same time; `examine` judges what they say.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from alignment.frameworks import FRAMEWORKS
+
+Level: TypeAlias = Literal["missing", "bad", "note"]
+_PROBE = Path(__file__).with_name("doctor_probe.py")
+_SECONDS = 300
+_EVERYWHERE = ("numpy", "safetensors", "ml_dtypes")
+_NEEDED = {"torch": ("torch", "timm"), "paddle": ("paddlepaddle",), "mindspore": ("mindspore", "mindcv")}
+_OLDEST = {"torch": (2, 4), "paddlepaddle": (3, 3), "mindspore": (2, 10)}
+_TORCHVISION_AHEAD = 15
+"""Minor versions that torchvision 0.x is ahead of torch 2.x."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing to know.
+
+    Attributes:
+        level: `missing` and `bad` keep the framework from being used, a `note` does not.
+        summary: What is the matter.
+        fix: The command that helps; empty where none does.
+    """
+
+    level: Level
+    summary: str
+    fix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """One framework in one interpreter.
+
+    Attributes:
+        framework: Its name in `alignment.frameworks.FRAMEWORKS`.
+        needed: Whether an alignment as configured needs it.
+        python: The interpreter, as configured.
+        version: The interpreter's version; empty where it does not run.
+        versions: Installed packages.
+        devices: `cpu`, then the GPUs by name.
+        threads: CPU threads that the framework starts with, if it says.
+        blas: The library for products of matrices, if it says.
+        tf32: Where TensorFloat-32 is on or off by default.
+        problems: What is the matter.
+    """
+
+    framework: str
+    needed: bool
+    python: str
+    version: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    devices: tuple[str, ...] = ()
+    threads: int | None = None
+    blas: str | None = None
+    tf32: Mapping[str, bool] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def usable(self) -> bool:
+        """Whether the framework can be aligned in this interpreter."""
+        return all(problem.level == "note" for problem in self.problems)
+
+
+def diagnose(pythons: Mapping[str, str], needed: Iterable[str]) -> tuple[Patient, ...]:
+    """Ask every framework's interpreter, all at the same time.
+
+    Args:
+        pythons: Framework to interpreter, where it is not this one.
+        needed: The frameworks that an alignment needs; those with an interpreter of their own are needed, too.
+    """
+    needed = {*needed, *pythons}
+    with ThreadPoolExecutor(len(FRAMEWORKS)) as pool:
+        asked = [
+            pool.submit(_ask, framework, pythons.get(framework) or sys.executable, framework in needed)
+            for framework in FRAMEWORKS
+        ]
+        return tuple(answer.result() for answer in asked)
+
+
+def healthy(patients: Sequence[Patient]) -> bool:
+    """Whether nothing that is needed is missing."""
+    return all(patient.usable for patient in patients if patient.needed)
+
+
+def examine(framework: str, needed: bool, python: str, found: Mapping[str, Any]) -> Patient:
+    """Judge what an interpreter says of itself.
+
+    Args:
+        framework: What it was asked about.
+        needed: Whether an alignment needs it.
+        python: The interpreter, as configured.
+        found: What `doctor_probe` printed.
+    """
+    facts = found["facts"]
+    return Patient(
+        framework=framework,
+        needed=needed,
+        python=python,
+        version=found["python"],
+        versions=found["versions"],
+        devices=tuple(facts.get("devices", ())),
+        threads=facts.get("threads"),
+        blas=facts.get("blas"),
+        tf32=facts.get("tf32", {}),
+        problems=tuple(_problems(framework, python, found)),
+    )
+
+
+def _ask(framework: str, python: str, needed: bool) -> Patient:
+    try:
+        done = subprocess.run(
+            [python, str(_PROBE), framework],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_SECONDS,
+            check=False,
+        )
+    except OSError as error:
+        problem = f"the interpreter cannot be started: {error.strerror}"
+    except subprocess.TimeoutExpired:
+        problem = f"importing {framework} took more than {_SECONDS} seconds"
+    else:
+        try:
+            return examine(framework, needed, python, json.loads(done.stdout.splitlines()[-1]))
+        except (ValueError, LookupError, TypeError, AttributeError):  # whatever else such a program prints
+            tail = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
+            problem = f"the interpreter says nothing of {framework}: {tail}"
+    return Patient(
+        framework, needed, python, problems=(Problem("bad", problem, f"name another: --{framework}-python"),)
+    )
+
+
+def _problems(framework: str, python: str, found: Mapping[str, Any]) -> Iterator[Problem]:
+    versions: Mapping[str, str] = found["versions"]
+    yield from _of_python(found["python"], framework)
+    yield from _of_packages(framework, python, versions)
+    package = _installed(FRAMEWORKS[framework].package, versions)
+    if found["error"] is not None and (package or found.get("missing") != FRAMEWORKS[framework].package):
+        yield Problem("bad", f"{framework} is installed and cannot be imported: {found['error']}")
+    checks = {"torch": _of_torch, "paddle": _of_paddle, "mindspore": _of_mindspore}
+    yield from checks[framework](python, versions, found["facts"])
+
+
+def _of_python(version: str, framework: str) -> Iterator[Problem]:
+    if _numbers(version) < (3, 10):
+        yield Problem("bad", f"Python {version}, 3.10 or newer is needed", f"name another: --{framework}-python")
+
+
+def _of_packages(framework: str, python: str, versions: Mapping[str, str]) -> Iterator[Problem]:
+    extra = FRAMEWORKS[framework].extra
+    missing = [name for name in _NEEDED[framework] if not _installed(name, versions)]
+    if missing:
+        yield Problem("missing", f"{', '.join(missing)} not installed", _pip(python, f"pit-port[{extra}]"))
+    common = [name for name in _EVERYWHERE if name not in versions]
+    if common:
+        yield Problem("missing", f"{', '.join(common)} not installed, which every side needs", _pip(python, *common))
+    for name in _NEEDED[framework]:
+        version, oldest = _installed(name, versions), _OLDEST.get(name)
+        if version and oldest and _numbers(version) < oldest:
+            wanted = ".".join(map(str, oldest))
+            yield Problem("bad", f"{name} {version}, {wanted} or newer is needed", _pip(python, f"{name}>={wanted}"))
+
+
+def _of_torch(python: str, versions: Mapping[str, str], facts: Mapping[str, Any]) -> Iterator[Problem]:
+    timm = versions.get("timm")
+    if timm and (0, 9) <= _numbers(timm) < (1, 0, 25):
+        yield Problem(
+            "bad",
+            f"timm {timm}: from 0.9.0 to 1.0.24 both heads of a distilled PiT read the class token",
+            _pip(python, "timm>=1.0.25"),
+        )
+    elif timm and _numbers(timm) < (0, 9):
+        yield Problem("bad", f"timm {timm}, 1.0.25 or newer is needed", _pip(python, "timm>=1.0.25"))
+    torch, torchvision = versions.get("torch"), versions.get("torchvision")
+    major, minor = (*_numbers(torch or ""), 0, 0)[:2]
+    fitting = f"0.{minor + _TORCHVISION_AHEAD}" if major == 2 else ""
+    if torchvision and fitting and not f"{torchvision}.".startswith(f"{fitting}."):
+        summary = f"torchvision {torchvision} was not made for torch {torch}, which wants {fitting}"
+        yield Problem("note", summary, _pip(python, f"torchvision=={fitting}.*"))
+    elif facts.get("torchvision"):
+        summary = f"torchvision {torchvision} was built for another torch than {torch}: {facts['torchvision']}"
+        yield Problem(
+            "note", f"{summary}; alignments work around it", f"{_pip(python, 'torchvision')} --force-reinstall"
+        )
+    on = [name for name, value in facts.get("tf32", {}).items() if value]
+    if on and len(facts.get("devices", ())) > 1:
+        yield Problem("note", f"TensorFloat-32 is on by default ({', '.join(on)}); alignments turn it off")
+
+
+def _of_paddle(python: str, versions: Mapping[str, str], facts: Mapping[str, Any]) -> Iterator[Problem]:
+    if "reprod-log" not in versions and _installed("paddlepaddle", versions):
+        yield Problem("note", "without reprod_log its official files are not written", _pip(python, "reprod_log"))
+    if facts.get("devices") == ["cpu"]:
+        yield Problem("note", "no bfloat16: Paddle's CPU kernels have neither its products nor its sums")
+
+
+def _of_mindspore(python: str, versions: Mapping[str, str], _: Mapping[str, Any]) -> Iterator[Problem]:
+    numpy = versions.get("numpy")
+    if versions.get("mindspore") and numpy and _numbers(numpy) >= (2,):
+        yield Problem("bad", f"MindSpore does not work with NumPy {numpy}", _pip(python, "numpy<2"))
+
+
+def _installed(package: str, versions: Mapping[str, str]) -> str | None:
+    """The version of a package, which Paddle's has under two names."""
+    if package in ("paddle", "paddlepaddle"):
+        return versions.get("paddlepaddle") or versions.get("paddlepaddle-gpu")
+    return versions.get(package)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The numbers at the start of a version: 2.13.0+cpu is (2, 13, 0)."""
+    start = re.match(r"\d+(?:\.\d+)*", version)
+    return tuple(int(part) for part in start[0].split(".")) if start else (0, 0)
+
+
+def _pip(python: str, *packages: str) -> str:
+    return shlex.join([python, "-m", "pip", "install", *packages])

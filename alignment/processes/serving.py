@@ -1,0 +1,58 @@
+"""The frame of a worker's process: JSON events on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from alignment.errors import AlignmentError
+from porting.errors import PortingError
+
+
+def serve(work: Callable[[Callable[[Mapping[str, Any]], None]], None]) -> int:
+    """Do the work of a worker's process, which reports on standard output; returns the exit code."""
+    report = _claim_stdout()
+    _die_with_parent()
+    try:
+        work(report)
+    except (AlignmentError, PortingError) as error:
+        report({"event": "error", "expected": True, "summary": error.summary, "details": list(error.details)})
+    except Exception as error:
+        traceback.print_exc()
+        summary = f"{type(error).__name__}: {str(error).strip() or 'no message'}"
+        report({"event": "error", "expected": False, "summary": summary.splitlines()[0], "details": []})
+    else:
+        report({"event": "done"})
+        return 0
+    return 3
+
+
+def _claim_stdout() -> Callable[[Mapping[str, Any]], None]:
+    """Keep standard output for reports; from here on whatever else writes to it writes to standard error, at once."""
+    sys.stdout.flush()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # what a process that dies has printed is its log's last words
+    stream = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)
+
+    def report(event: Mapping[str, Any]) -> None:
+        stream.write(json.dumps(event) + "\n")
+
+    return report
+
+
+def _die_with_parent() -> None:
+    """End this process when the one that started it closes our standard input, be it by dying."""
+
+    def watch() -> None:
+        while os.read(0, 1):
+            pass
+        os._exit(3)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,101 @@
+"""How an alignment is to run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from alignment.errors import AlignmentError
+from alignment.frameworks import FRAMEWORKS
+from alignment.steps import STEPS
+from porting import processors
+from porting.checkpoint.envelope import Kind
+from porting.errors import UnknownNameError
+from porting.names import unknown
+
+DTYPES = ("float32", "float64")
+DEVICES = ("cpu", "gpu")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How an alignment is to run.
+
+    Attributes:
+        steps: Names in `alignment.steps.STEPS`, in any order; they run in theirs.
+        dtypes: Precisions, of `float32` and `float64`.
+        device: `cpu` or `gpu`.
+        batch_size: Images in the batch, where they are drawn and not read.
+        seed: Of images, labels, random weights and perturbations.
+        weights: Checkpoint of the reference, in any format and layout; None draws random weights.
+        which: `model` or `ema`, where a training checkpoint holds both; the average by default.
+        candidate_weights: Checkpoint of the candidate, where its port is in question too; None ports the reference's.
+        inputs: File with the images, see `alignment.pair.inputs.read_images`; None draws them.
+        pythons: Framework to the interpreter that has it; this one by default.
+        threads: CPU threads of each side; by default the processors are shared out between them.
+        deterministic: Use deterministic algorithms only.
+        tf32: Allow TensorFloat-32 on a GPU.
+        perturbations: How many times the reference repeats its float32 steps to measure the rounding noise.
+    """
+
+    steps: tuple[str, ...] = tuple(STEPS)
+    dtypes: tuple[str, ...] = DTYPES
+    device: str = "cpu"
+    batch_size: int = 4
+    seed: int = 0
+    weights: str | os.PathLike[str] | None = None
+    which: Kind | None = None
+    candidate_weights: str | os.PathLike[str] | None = None
+    inputs: str | os.PathLike[str] | None = None
+    pythons: Mapping[str, str] = field(default_factory=dict)
+    threads: int | None = None
+    deterministic: bool = True
+    tf32: bool = False
+    perturbations: int = 2
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "steps", _chosen("step", self.steps, STEPS))
+        object.__setattr__(self, "dtypes", _chosen("dtype", self.dtypes, DTYPES))
+        if self.device not in DEVICES:
+            raise UnknownNameError(f"unknown device {self.device!r}; known: {', '.join(DEVICES)}")
+        if self.pythons:
+            _chosen("framework", self.pythons, FRAMEWORKS)
+        for name, smallest in (("batch_size", 1), ("seed", 0), ("perturbations", 0), ("threads", 1)):
+            found = getattr(self, name)
+            if found is not None and found < smallest:
+                raise AlignmentError(f"the {name.replace('_', ' ')} is {found}, expected {smallest} or more")
+        if self.candidate_weights is not None and self.weights is None:
+            raise AlignmentError("the candidate's weights need the reference's to be held against: give --weights")
+
+    def python(self, framework: str) -> str:
+        """The interpreter of a framework's side."""
+        return self.pythons.get(framework) or sys.executable
+
+    def threads_of(self, sides: int) -> int:
+        """CPU threads of each of this many sides that run at the same time."""
+        return self.threads or max(1, processors.available() // sides)
+
+    def environment(self, sides: int) -> dict[str, str | None]:
+        """Variables that the frameworks read when they are imported, for a worker's process."""
+        threads = str(self.threads_of(sides))
+        environment: dict[str, str | None] = dict.fromkeys(
+            ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "FLAGS_paddle_num_threads"), threads
+        )
+        deterministic = "1" if self.deterministic else None
+        environment |= dict.fromkeys(("FLAGS_cudnn_deterministic", "FLAGS_embedding_deterministic"), deterministic)
+        environment["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8" if self.deterministic else None
+        environment["NVIDIA_TF32_OVERRIDE"] = None if self.tf32 else "0"
+        return environment
+
+
+def _chosen(kind: str, names: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
+    """The known names that were asked for, in their own order."""
+    known, names = tuple(known), tuple(names)
+    for name in names:
+        if name not in known:
+            raise unknown(kind, name, known)
+    if not names:
+        raise AlignmentError(f"no {kind} is given; known: {', '.join(known)}")
+    return tuple(name for name in known if name in names)

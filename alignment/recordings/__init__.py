@@ -1,0 +1,1 @@
+"""Arrays on disk: our recordings, and the files of reprod_log."""

@@ -1,0 +1,369 @@
+"""What one framework computed: arrays and a manifest in a directory, the only thing that two sides ever exchange.
+
+On disk: `arrays.safetensors`, one tensor a key, and `manifest.json`, which says what each key is and how it was made.
+A recording appears under its name complete or not at all. Reading is lazy, one tensor at a time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import tempfile
+import uuid
+import weakref
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Literal, TypeAlias
+
+import ml_dtypes
+import numpy as np
+
+from alignment.arrays import Array
+from alignment.errors import AlignmentError, FieldError, FileError
+from alignment.fields import decode, encode, parse_json
+from porting.checkpoint.file.source import Source
+from porting.checkpoint.formats import safetensors
+from porting.checkpoint.tensor import LazyTensor
+from porting.errors import CheckpointError
+
+Kind: TypeAlias = Literal[
+    "output",
+    "gradient",
+    "parameter",
+    "loss",
+    "metric",
+    "ranking",
+    "input",
+    "weights",
+    "setting",
+    "count",
+    "picture",
+    "sample",
+]
+
+FORMAT_VERSION = 1
+MANIFEST_FILE = "manifest.json"
+ARRAYS_FILE = "arrays.safetensors"
+_SPOOL_IN_MEMORY = 32 * 2**20
+_CODES = {
+    "bool": "BOOL",
+    "int8": "I8",
+    "int16": "I16",
+    "int32": "I32",
+    "int64": "I64",
+    "uint8": "U8",
+    "uint16": "U16",
+    "uint32": "U32",
+    "uint64": "U64",
+    "float16": "F16",
+    ml_dtypes.bfloat16.__name__: "BF16",  # the import is what teaches NumPy this name
+    "float32": "F32",
+    "float64": "F64",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one recorded array is.
+
+    Attributes:
+        kind: What the quantity is, which decides how it is judged.
+        step: The step that recorded it; its key starts with it: `forward` for `forward/logits`.
+        scores: For a `ranking`, the key of the scores that were ranked, of shape (batch, classes).
+        spread: L2 norm of the change of this array when inputs and weights move by one unit in the last place.
+            Recorded by the reference in float32 only.
+        spread_max: The largest absolute change under the same perturbations.
+        jumps: Whether the quantity jumps where a ReLU switches, so that float32 may be off by single large steps.
+        limit: The relative L2 error that float64 may show, where it is another than that of the kind.
+    """
+
+    kind: Kind
+    step: str
+    scores: str | None = None
+    spread: float | None = None
+    spread_max: float | None = None
+    jumps: bool = False
+    limit: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """How a recording was made.
+
+    Attributes:
+        backend: The framework: `torch`, `paddle`, ...
+        dtype: The floating-point type of the computation: `float32` or `float64`.
+        role: `reference`, `candidate`, or empty where it is not known yet.
+        model: The model's name.
+        device: `cpu` or `gpu`.
+        steps: The steps that were run, in order.
+        batch_size: Samples a batch, None where steps do not share one.
+        seeds: What was seeded, and with what.
+        threads: CPU threads of the framework.
+        versions: Of Python, the framework, NumPy and what else matters.
+        flags: Settings that change numbers: `tf32`, `deterministic`, ...
+        digests: Of the `weights` (canonical) and the `inputs`; two recordings are comparable when they agree.
+        command: The command line that made it.
+        python: The interpreter that made it.
+        created: ISO 8601 time with its zone.
+        notes: What a reader of the report must know: steps that do not apply, tensors that are not compared.
+        entries: What each array is, in the order in which they were recorded. `Recorder.write` fills it.
+        format_version: Version of this layout on disk.
+    """
+
+    backend: str
+    dtype: str
+    role: Literal["", "reference", "candidate"] = ""
+    model: str = ""
+    device: str = "cpu"
+    steps: tuple[str, ...] = ()
+    batch_size: int | None = None
+    seeds: Mapping[str, int] = field(default_factory=dict)
+    threads: int | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    flags: Mapping[str, bool | int | str] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
+    command: str = ""
+    python: str = ""
+    created: str = ""
+    notes: tuple[str, ...] = ()
+    entries: Mapping[str, Entry] = field(default_factory=dict)
+    format_version: int = FORMAT_VERSION
+
+
+class Recording(Mapping[str, Array]):
+    """The arrays of a recording by key, read from disk when they are used; a context manager.
+
+    They are mapped, and read-only: a large one never has to be in memory as a whole.
+
+    Attributes:
+        path: The recording's directory.
+        manifest: What the arrays are and how they were made.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.path = path
+        self.manifest = manifest
+        self._source, self._tensors = _open_arrays(path / ARRAYS_FILE)
+        self._check_keys()
+
+    def __getitem__(self, key: str) -> Array:
+        if key not in self.manifest.entries:
+            raise KeyError(key)
+        if self._tensors is None:
+            raise AlignmentError(f"{self.path}: read of {key!r} after the recording was closed")
+        return self._tensors[key].load()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.manifest.entries)
+
+    def __len__(self) -> int:
+        return len(self.manifest.entries)
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file; arrays that were read stay valid."""
+        self._tensors = None
+        self._source.close()
+
+    def _check_keys(self) -> None:
+        stored = set(self._tensors or ())
+        declared = set(self.manifest.entries)
+        details = [f"{key}: in {MANIFEST_FILE}, not in {ARRAYS_FILE}" for key in sorted(declared - stored)]
+        details += [f"{key}: in {ARRAYS_FILE}, not in {MANIFEST_FILE}" for key in sorted(stored - declared)]
+        if details:
+            raise FileError(self.path, "manifest and arrays do not belong together; record this side again", details)
+
+
+def open_recording(path: str | os.PathLike[str]) -> Recording:
+    """Open the recording in a directory.
+
+    Raises:
+        FileError: there is none, it is damaged, or another version of the toolkit wrote it.
+    """
+    path = Path(path)
+    return Recording(path, read_manifest(path))
+
+
+def read_manifest(path: str | os.PathLike[str]) -> Manifest:
+    """The manifest of the recording in a directory, its arrays left alone.
+
+    Raises:
+        FileError: there is none, it is not valid, or another version of the toolkit wrote it.
+    """
+    file = Path(path) / MANIFEST_FILE
+    try:
+        value = parse_json(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileError(file, f"no recording here ({error.strerror}); `pit-align record` writes one") from None
+    except ValueError as error:
+        raise FileError(file, f"not valid JSON ({error})") from None
+    version = value.get("format_version") if isinstance(value, dict) else None
+    if version != FORMAT_VERSION:
+        raise FileError(
+            file, f"format version {version!r}, this version reads {FORMAT_VERSION}; record this side again"
+        )
+    try:
+        return decode(Manifest, value)
+    except FieldError as error:
+        raise FileError(file, str(error)) from None
+
+
+class Recorder:
+    """Collects what a run computes, then writes it as one recording.
+
+    Arrays are copied to a temporary file as they come, so a run may record more than fits in memory, and changing an
+    array afterwards does not change what was recorded.
+
+    Args:
+        spool: Directory for the temporary file; the system's by default.
+    """
+
+    def __init__(self, spool: str | os.PathLike[str] | None = None) -> None:
+        directory = None if spool is None else os.fspath(spool)
+        self._spool: IO[bytes] = tempfile.SpooledTemporaryFile(_SPOOL_IN_MEMORY, dir=directory)  # noqa: SIM115
+        self._entries: dict[str, Entry] = {}
+        self._stored: dict[str, tuple[np.dtype[Any], tuple[int, ...], int, int]] = {}
+        weakref.finalize(self, self._spool.close)
+
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        """What was recorded so far, in order."""
+        return dict(self._entries)
+
+    def add(self, key: str, array: Array | np.generic, entry: Entry) -> None:
+        """Record one array.
+
+        Args:
+            key: `<step>/<quantity>`, for example `bp/gradient/norm.weight`; it must be new and start with the step.
+            array: Of a boolean, integer or floating-point dtype, bfloat16 included; any shape. A NumPy scalar is an
+                array of shape ().
+            entry: What the array is.
+
+        Raises:
+            AlignmentError: a key that was recorded before or does not start with its step, or an array that no
+                recording can hold.
+        """
+        self._check(key, array, entry)
+        packed = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(array.shape)
+        self._spool.seek(0, os.SEEK_END)
+        begin = self._spool.tell()
+        self._spool.write(packed.reshape(-1).view(np.uint8).data)
+        self._stored[key] = (packed.dtype, packed.shape, begin, begin + packed.nbytes)
+        self._entries[key] = entry
+
+    def get(self, key: str) -> Array:
+        """A copy of an array that was recorded before."""
+        dtype, shape, begin, end = self._stored[key]
+        self._spool.seek(begin)
+        return np.frombuffer(bytearray(self._spool.read(end - begin)), dtype).reshape(shape)
+
+    def annotate(self, key: str, *, spread: float, spread_max: float) -> None:
+        """Note how much an array moves when inputs and weights move by one unit in the last place.
+
+        Args:
+            key: An array that was recorded before.
+            spread: L2 norm of its largest change.
+            spread_max: Its largest absolute change.
+        """
+        self._entries[key] = dataclasses.replace(self._entries[key], spread=spread, spread_max=spread_max)
+
+    def write(self, directory: str | os.PathLike[str], manifest: Manifest) -> Recording:
+        """Write everything under the directory's name at once, replacing a recording that is there, and open it.
+
+        Args:
+            directory: The recording's directory; its parents are created. Anything there that is not a recording
+                is left alone and refused.
+            manifest: How it was made; its `entries` are replaced by what was recorded.
+
+        Raises:
+            FileError: the target is something else than a recording, or cannot be written.
+        """
+        target = Path(directory)
+        manifest = dataclasses.replace(manifest, entries=dict(self._entries))
+        try:
+            _check_replaceable(target)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = _beside(target)
+            temporary.mkdir()
+            try:
+                self._write_arrays(temporary / ARRAYS_FILE)
+                text = json.dumps(encode(manifest), indent=1, allow_nan=False)
+                (temporary / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
+                _move(temporary, target)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+        except OSError as error:
+            raise FileError(target, f"the recording cannot be written: {error.strerror or error}") from error
+        return open_recording(target)
+
+    def _check(self, key: str, array: Array | np.generic, entry: Entry) -> None:
+        if key in self._entries:
+            raise AlignmentError(f"{key}: recorded twice; every quantity needs a key of its own")
+        if not key.startswith(f"{entry.step}/"):
+            raise AlignmentError(f"{key}: the key of a quantity of step {entry.step!r} must start with '{entry.step}/'")
+        if not isinstance(array, np.ndarray | np.generic):
+            raise AlignmentError(f"{key}: expected a NumPy array, found {type(array).__name__}")
+        if array.dtype.name not in _CODES:
+            raise AlignmentError(f"{key}: dtype {array.dtype} cannot be recorded; known: {', '.join(_CODES)}")
+
+    def _write_arrays(self, path: Path) -> None:
+        header = {
+            key: {"dtype": _CODES[dtype.name], "shape": list(shape), "data_offsets": [begin, end]}
+            for key, (dtype, shape, begin, end) in self._stored.items()
+        }
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)
+        self._spool.seek(0)
+        with path.open("wb") as file:
+            file.write(len(text).to_bytes(8, "little"))
+            file.write(text)
+            shutil.copyfileobj(self._spool, file, 2**20)
+
+
+def _open_arrays(file: Path) -> tuple[Source, Mapping[str, LazyTensor] | None]:
+    try:
+        source = Source.open(file, ahead=False)
+        try:
+            return source, safetensors.read(source)[0]
+        except BaseException:
+            source.close()
+            raise
+    except CheckpointError as error:
+        problem = error.summary.removeprefix(f"{file}: ")
+        raise FileError(file, f"{problem}; or record this side again") from None
+
+
+def _check_replaceable(target: Path) -> None:
+    if target.is_dir() and not target.is_symlink():
+        others = sorted({item.name for item in target.iterdir()} - {MANIFEST_FILE, ARRAYS_FILE})
+        if others:
+            raise FileError(target, f"holds {others[0]!r}, which is no part of a recording; name another directory")
+    elif os.path.lexists(target):
+        raise FileError(target, "is there and is no directory; name another one")
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+
+
+def _move(source: Path, target: Path) -> None:
+    if not target.exists():
+        source.rename(target)
+        return
+    retired = _beside(target)
+    target.rename(retired)
+    try:
+        source.rename(target)
+    except BaseException:
+        retired.rename(target)
+        raise
+    shutil.rmtree(retired, ignore_errors=True)

@@ -1,0 +1,151 @@
+"""One framework's model taken apart, in a process of its own: what `alignment.rules.settle` derives rules from.
+
+The model is run once on random inputs, with random weights, so that two modules are given the same input only if they
+are wired so: as built, many start with zeros, and pass on what they are given.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alignment import backends
+from alignment.arrays import Array
+from alignment.backends.base import Backend, Runtime, Tap, Taps
+from alignment.backends.building import build_model
+from alignment.fields import decode, encode
+from alignment.pair import Origin, Pair, Role, locate
+from alignment.pair.contract import bare
+from alignment.pair.inputs import random_inputs
+from alignment.pair.model_description import FEWER, TRACED_BATCH, ModelDescription, ModuleInfo, TensorInfo, pack
+from alignment.pair.units import units_of
+from alignment.processes.serving import serve
+from alignment.rules.dataflow import successors
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which model to describe; plain JSON values.
+
+    Attributes:
+        target: Where the pair is declared, see `alignment.pair.Origin`.
+        arguments: Arguments of the declaration, if it is a function.
+        role: `reference` or `candidate`.
+        threads: CPU threads.
+        answer: File for the description.
+    """
+
+    target: str
+    arguments: Mapping[str, Any]
+    role: Role
+    threads: int
+    answer: str
+
+    def write(self, path: Path) -> None:
+        """Write the question as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+
+
+def describe(pair: Pair, role: Role, backend: Backend) -> ModelDescription:
+    """Describe the model that a backend has built.
+
+    Args:
+        pair: What is aligned.
+        role: The side that it plays.
+        backend: Its framework, with the model.
+    """
+    state, taps = backend.state(), backend.taps()
+    buffers, tied = backend.buffers(), backend.tied()
+    tensors = {
+        name: TensorInfo(array.shape, array.dtype.name, name in buffers, tied.get(name, ""))
+        for name, array in state.items()
+    }
+    _randomise(backend, state, buffers)
+    batch = random_inputs(pair.input_shape, TRACED_BATCH, pair.tokens, seed=0)
+    modules, logits = _traced(backend, taps, batch)
+    found = ModelDescription(
+        framework=pair.side(role).framework,
+        modules=modules,
+        tensors=tensors,
+        output=logits.shape,
+        fewer=backend.forward(batch[:FEWER], None).logits.shape,
+        gives=logits.dtype.name,
+        zeros=not logits.any(),
+        function=bool(pair.side(role).function),
+    )
+    constants = [part.name for part in bare(units_of(found)) if part.buffer]
+    values = {name: replace(tensors[name], values=pack(state[name])) for name in constants}
+    found = replace(found, tensors={**tensors, **values})
+    after = successors(taps, lambda: backend.forward(batch[:FEWER], None), _forms(found))
+    return replace(found, modules=tuple(replace(each, after=after.get(each.path, ())) for each in modules))
+
+
+def _traced(backend: Backend, taps: Taps, batch: Array) -> tuple[tuple[ModuleInfo, ...], Array]:
+    """The modules, with when each is first called, what it is given then and what it gives; and the model's output."""
+    calls: dict[str, int] = {}
+    seen: dict[tuple[str, str], str] = {}
+
+    def visit(tap: Tap, array: Array) -> None:
+        if not tap.call and not tap.index:
+            calls.setdefault(tap.path, len(calls))
+            digest = hashlib.blake2b(array.tobytes(), digest_size=12).hexdigest()
+            seen.setdefault((tap.path, tap.what), digest)
+
+    with taps.watch(visit):
+        logits = backend.forward(batch, None).logits
+    modules = tuple(
+        ModuleInfo(
+            *(path, each.kind, each.bases, each.parameters, calls.get(path)),
+            given=seen.get((path, "input"), ""),
+            gave=seen.get((path, "output"), ""),
+        )
+        for path, each in taps.modules.items()
+    )
+    return modules, logits
+
+
+def _forms(model: ModelDescription) -> list[list[str]]:
+    """Paths of the modules that hold tensors of the same kind and shapes, in the order in which they are called."""
+    given = {module.path: module.call for module in model.modules if module.given and module.call is not None}
+    found: dict[object, list[str]] = defaultdict(list)
+    for unit in units_of(model):
+        if unit.module in given and unit.module not in found[unit.signature]:
+            found[unit.signature].append(unit.module)
+    ordered = [sorted(paths, key=lambda path: given[path]) for paths in found.values()]
+    return [list(paths) for paths in dict.fromkeys(map(tuple, ordered))]
+
+
+def _randomise(backend: Backend, state: Mapping[str, Array], buffers: frozenset[str]) -> None:
+    generator = np.random.default_rng(0)
+    parameters = {name: array for name, array in state.items() if name not in buffers and array.dtype.kind not in "biu"}
+    drawn = {name: array + 0.1 * generator.standard_normal(array.shape) for name, array in parameters.items()}
+    backend.set_state({name: array.astype(np.float32) for name, array in drawn.items()})
+
+
+def main(arguments: list[str]) -> int:
+    """Answer the question in the file that is named; returns the exit code."""
+
+    def work(_: Callable[[Mapping[str, Any]], None]) -> None:
+        question = decode(Question, json.loads(Path(arguments[0]).read_text(encoding="utf-8")))
+        pair = locate(Origin(question.target, question.arguments))
+        side = pair.side(question.role)
+        backend = backends.create(side.framework, Runtime(threads=question.threads))
+        backend.use("float32")
+        build_model(backend, side)
+        backend.use("float32")
+        answer = json.dumps(encode(describe(pair, question.role, backend)))
+        Path(question.answer).write_text(answer, encoding="utf-8")
+
+    return serve(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,104 @@
+"""A pair of a user's made ready to run: both models described, and their rules derived or checked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from alignment.errors import AlignmentError
+from alignment.fields import decode
+from alignment.pair import AUTO, ROLES, Origin, Pair, Role, locate
+from alignment.pair.contract import Contract
+from alignment.pair.model_description import ModelDescription
+from alignment.processes.processes import Launch, Progress, run_all
+from alignment.processes.settings import Settings
+from alignment.rules.derive import derive
+from alignment.rules.describe_worker import Question
+from porting.rules import Rule
+
+CONTRACT_FILE = "rules.json"
+
+
+def settle(pair: Pair, folder: Path, settings: Settings, progress: Progress | None = None) -> Pair:
+    """The pair with names, shapes and rules of its weights; a published one is returned as it is.
+
+    Args:
+        pair: From `alignment.pair.load_pair`.
+        folder: Where the run writes; the rules go to its `workers/rules.json`.
+        settings: Interpreters and threads.
+        progress: Called as the sides report.
+
+    Raises:
+        AlignmentError: A model cannot be built or run, or a tensor is unaccounted for; all that are come in one error.
+    """
+    if pair.settled:
+        return pair
+    if pair.origin is None:
+        raise AlignmentError(f"{pair.name}: declare it in a file, and take it from alignment.pair.load_pair")
+    if isinstance(pair.rules, str) and pair.rules not in ("", AUTO):
+        contract = Contract.read(pair.rules)
+        _check_pinned(pair, contract)
+    else:
+        described = _described(pair, folder, settings, progress)
+        given = [each for each in pair.rules if isinstance(each, Rule)]
+        contract = derive(described["reference"], described["candidate"], given, auto=AUTO in pair.rules)
+    path = folder / "workers" / CONTRACT_FILE
+    contract.write(path)
+    return _settled(pair, contract, {"target": pair.origin.target, "given": dict(pair.origin.arguments)}, path)
+
+
+def settled(target: str, given: Mapping[str, Any], rules: str) -> Pair:
+    """A pair with rules that were settled before; the workers find it by this function.
+
+    Args:
+        target: Where the pair is declared.
+        given: Arguments of the declaration.
+        rules: The contract's file.
+    """
+    return _settled(
+        locate(Origin(target, given)), Contract.read(rules), {"target": target, "given": given}, Path(rules)
+    )
+
+
+def _settled(pair: Pair, contract: Contract, declared: Mapping[str, Any], path: Path) -> Pair:
+    return replace(
+        pair,
+        architecture=contract.architecture(pair.name, pair.input_shape),
+        contract=contract,
+        smooth=pair.smooth and contract.smooth,
+        origin=Origin("alignment.rules.settle:settled", {**declared, "rules": str(path)}),
+    )
+
+
+def _check_pinned(pair: Pair, contract: Contract) -> None:
+    found = contract.reference.framework, contract.candidate.framework
+    expected = pair.reference.framework, pair.candidate.framework
+    if found != expected:
+        raise AlignmentError(f"{pair.rules}: rules between {' and '.join(found)}, the pair is {' and '.join(expected)}")
+    _ = contract.table
+
+
+def _described(pair: Pair, folder: Path, settings: Settings, progress: Progress | None) -> dict[Role, ModelDescription]:
+    answers = {role: folder / "workers" / f"{role}-described.json" for role in ROLES}
+    run_all([_launch(pair, role, answers[role], settings) for role in ROLES], progress)
+    return {
+        role: decode(ModelDescription, json.loads(path.read_text(encoding="utf-8"))) for role, path in answers.items()
+    }
+
+
+def _launch(pair: Pair, role: Role, answer: Path, settings: Settings) -> Launch:
+    assert pair.origin is not None  # noqa: S101 - what loading a pair fills
+    question = answer.with_name(f"{role}-question.json")
+    threads = settings.threads_of(len(ROLES))
+    Question(pair.origin.target, pair.origin.arguments, role, threads, str(answer)).write(question)
+    return Launch(
+        name=pair.label(role),
+        python=settings.python(pair.side(role).framework),
+        module="alignment.rules.describe_worker",
+        arguments=(str(question),),
+        log=answer.with_suffix(".log"),
+        environment=settings.environment(len(ROLES)),
+    )

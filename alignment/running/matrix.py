@@ -1,0 +1,267 @@
+"""Many models aligned one after the other, resumably, in shards, into one report.
+
+Every model has a folder of its own with its `report.json`. A model whose report passed is not run again as long as
+nothing changed that its result depends on: settings, the toolkit's code, and the versions that the interpreters of both
+sides have installed. `cell.json` beside the report says what that was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from alignment.errors import AlignmentError, FileError, NothingComparedError
+from alignment.pair import Pair, published
+from alignment.processes import fingerprint
+from alignment.processes.processes import Progress
+from alignment.processes.settings import Settings
+from alignment.results.headline import headline
+from alignment.results.report import DIVERGENCE, Report, read_report
+from alignment.running.prepare import RECORDINGS, REPORT_FILE
+from alignment.running.run import align as run_pair
+from alignment.writing import write_text
+from porting.errors import ExpectedError
+from porting.names import unknown
+
+Announce: TypeAlias = Callable[[str], None]
+Align: TypeAlias = Callable[..., Report]
+
+SUMMARY_FILE = "matrix.json"
+_CELL_FILE = "cell.json"
+_BULKY = (RECORDINGS, "weights", "inputs.safetensors", "*_torch.npy", "*_paddle.npy")
+_DIVERGED, _COULD_NOT_RUN, _NOTHING = 1, 3, 5
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """What is to be aligned.
+
+    Attributes:
+        models: Names as `alignment.pair.published.build` takes them, in the order in which they run.
+        settings: Steps, precisions, device and so on, of all of them; weights are random.
+        form: Keyword arguments of `alignment.pair.published.build`: `image_size`, `num_classes`, `candidate`.
+        keep: Keep recordings and weights, which take gigabytes; reports and logs are always kept.
+        fresh: Run what has passed before, too.
+    """
+
+    models: tuple[str, ...]
+    settings: Settings = field(default_factory=Settings)
+    form: Mapping[str, Any] = field(default_factory=dict)
+    keep: bool = False
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One model's outcome.
+
+    Attributes:
+        model: Its name.
+        report: What was found; None where it could not run.
+        problem: Why it could not; empty where it could.
+        seconds: How long it took, when it ran.
+        reused: Whether it ran before, and not now.
+        applies: Whether any of the steps applies to the model.
+    """
+
+    model: str
+    report: Report | None
+    problem: str = ""
+    seconds: float = 0.0
+    reused: bool = False
+    applies: bool = True
+
+
+def chosen(patterns: Sequence[str], form: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+    """The models that patterns name, as in a shell, in the toolkit's order; all that are published without a pattern.
+
+    Args:
+        patterns: `pit_*`, `deit_base@384`.
+        form: As in `Matrix`; an image size in it leaves out the models that are the same but for theirs.
+
+    Raises:
+        UnknownNameError: A pattern names none; the nearest model is named.
+    """
+    names = published.NAMES if (form or {}).get("image_size") else published.PUBLISHED
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise unknown("model", pattern, names)
+    return tuple(name for name in names if not patterns or any(fnmatchcase(name, found) for found in patterns))
+
+
+def shard(models: Sequence[str], which: str, form: Mapping[str, Any]) -> tuple[str, ...]:
+    """The part of the models that one of several machines runs, such that all take about as long.
+
+    Args:
+        models: All of them.
+        which: `2/3` for the second of three.
+        form: As in `Matrix`.
+
+    Raises:
+        AlignmentError: It does not have this form.
+        NothingComparedError: There are fewer models than machines, and none for this one.
+    """
+    found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", which)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise AlignmentError(f"--shard {which}: expected I/N with I from 1 to N, such as 1/3")
+    number = int(found[1])
+    loads = [0.0] * min(int(found[2]), len(models))
+    if number > len(loads):
+        raise NothingComparedError(f"--shard {which}: there is no model for it, with {len(models)} in all")
+    places: dict[str, int] = {}
+    for model in sorted(models, key=lambda name: _cost(_pair(name, form)), reverse=True):
+        places[model] = loads.index(min(loads))
+        loads[places[model]] += _cost(_pair(model, form))
+    return tuple(model for model in models if places[model] == number - 1)
+
+
+def align_all(
+    matrix: Matrix,
+    out: Path,
+    *,
+    progress: Progress | None = None,
+    announce: Announce = lambda line: None,
+    command: str = "",
+    align: Align | None = None,
+) -> list[Result]:
+    """Align every model that has not passed before; one that cannot run does not keep the others from it.
+
+    Args:
+        matrix: What is to be aligned.
+        out: Folder with a folder a model, and `matrix.json`.
+        progress: Called as the sides of a model report.
+        announce: Called with a line when a model begins and when it is done.
+        command: The command line, for the reports.
+        align: What aligns one pair; `alignment.running.run.align` by default.
+    """
+    built = {model: _pair(model, matrix.form) for model in matrix.models}
+    code = fingerprint.digest_of_code()
+    installed = {
+        framework: fingerprint.versions_in(matrix.settings.python(framework), framework)
+        for framework in {side.framework for pair in built.values() for side in (pair.reference, pair.candidate)}
+    }
+    keys = {model: _key(pair, matrix.settings, code, installed) for model, pair in built.items()}
+    results = {model: _before(out / model, keys[model], model) for model in built if not matrix.fresh}
+    left = [model for model in built if results.get(model) is None]
+    clock = _Clock(sum(_cost(built[model]) for model in left))
+    for number, model in enumerate(left, 1):
+        announce(f"[{number}/{len(left)}] {model}{clock.remaining()}")
+        results[model] = _run(built[model], out / model, matrix, keys[model], align or run_pair, progress, command)
+        clock.done(_cost(built[model]))
+        _write_summary(results, out)
+    done = [found for model in matrix.models if (found := results.get(model)) is not None]
+    _write_summary(results, out)
+    return done
+
+
+def exit_code(results: Iterable[Result]) -> int:
+    """0 aligned, 1 one diverges, 3 one could not run, 5 nothing was compared."""
+    results = list(results)
+    if any(found.report is not None and found.report.verdict == DIVERGENCE for found in results):
+        return _DIVERGED
+    if any(found.report is None and found.applies for found in results):
+        return _COULD_NOT_RUN
+    return 0 if any(found.report is not None for found in results) else _NOTHING
+
+
+def to_json(results: Iterable[Result]) -> dict[str, Any]:
+    """The outcome as a JSON value, a model each."""
+    return {
+        found.model: {
+            "verdict": None if found.report is None else found.report.verdict,
+            "headline": found.problem if found.report is None else headline(found.report),
+            "applies": found.applies,
+            "seconds": round(found.seconds, 1),
+            "reused": found.reused,
+        }
+        for found in results
+    }
+
+
+class _Clock:
+    """How long the rest takes, by the cost of what is done."""
+
+    def __init__(self, cost: float) -> None:
+        self._left, self._done, self._start = cost, 0.0, time.monotonic()
+
+    def done(self, cost: float) -> None:
+        self._left -= cost
+        self._done += cost
+
+    def remaining(self) -> str:
+        if not self._done:
+            return ""
+        seconds = (time.monotonic() - self._start) * self._left / self._done
+        return f", about {math.ceil(seconds)} s left" if seconds < 100 else f", about {seconds / 60:.0f} min left"
+
+
+def _pair(model: str, form: Mapping[str, Any]) -> Pair:
+    return published.build(model, **form)
+
+
+def _cost(pair: Pair) -> float:
+    """What a model costs to run, roughly, in no unit: its parameters times the pixels that they see."""
+    weights = sum(math.prod(tensor.shape) for tensor in pair.architecture.tensors.values())
+    return float(weights) * pair.input_shape[1] * pair.input_shape[2]
+
+
+def _run(
+    pair: Pair, folder: Path, matrix: Matrix, key: str, align: Align, progress: Progress | None, command: str
+) -> Result:
+    start = time.monotonic()
+    (folder / _CELL_FILE).unlink(missing_ok=True)
+    try:
+        report = align(pair, folder, matrix.settings, progress=progress, command=command)
+    except ExpectedError as error:
+        applies = not isinstance(error, NothingComparedError)
+        return Result(pair.name, None, str(error), time.monotonic() - start, applies=applies)
+    finally:
+        if not matrix.keep:
+            _prune(folder)
+    seconds = time.monotonic() - start
+    write_text(json.dumps({"key": key, "seconds": seconds}) + "\n", folder / _CELL_FILE)
+    return Result(pair.name, report, seconds=seconds)
+
+
+def _before(folder: Path, key: str, model: str) -> Result | None:
+    """The outcome of an earlier run, if it passed and nothing has changed since."""
+    try:
+        cell = json.loads((folder / _CELL_FILE).read_text(encoding="utf-8"))
+        report = read_report(folder / REPORT_FILE)
+    except (OSError, ValueError, FileError):
+        return None
+    if not isinstance(cell, dict) or cell.get("key") != key or not report.passed:
+        return None
+    seconds = cell.get("seconds")
+    return Result(model, report, seconds=float(seconds) if isinstance(seconds, int | float) else 0.0, reused=True)
+
+
+def _key(pair: Pair, settings: Settings, code: str, installed: Mapping[str, str]) -> str:
+    """What a result depends on, in one digest."""
+    origin = None if pair.origin is None else asdict(pair.origin)
+    chosen = {found.name: getattr(settings, found.name) for found in fields(settings)}
+    sides = [installed[side.framework] for side in (pair.reference, pair.candidate)]
+    text = json.dumps([pair.name, origin, chosen, code, sides], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _prune(folder: Path) -> None:
+    for path in (found for pattern in _BULKY for found in folder.glob(pattern)):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _write_summary(results: Mapping[str, Result | None], out: Path) -> None:
+    write_text(json.dumps(to_json(_known(results)), indent=2) + "\n", out / SUMMARY_FILE)
+
+
+def _known(results: Mapping[str, Result | None]) -> Iterator[Result]:
+    return (found for found in results.values() if found is not None)

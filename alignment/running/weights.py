@@ -1,0 +1,153 @@
+"""The weight files of the two sides: the reference's, and the candidate's port of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+from alignment.frameworks import FRAMEWORKS
+from alignment.pair import Pair, Role
+from alignment.pair.layouts import CANONICAL, inward, specs, to_side
+from porting.architectures import Architecture
+from porting.checkpoint import Checkpoint, open_checkpoint, write_checkpoint
+from porting.checkpoint.envelope import Kind
+from porting.checkpoint.tensor import LazyTensor
+from porting.conversion import identify_checkpoint, translate
+from porting.converters import layouts_of, specs_in, table_of
+from porting.describe import content_digest
+from porting.errors import CheckpointError
+from porting.operations.casting import cast
+from porting.plan import mismatches
+from porting.synthetic import random_weights
+
+
+@dataclass(frozen=True, slots=True)
+class WeightFile:
+    """One side's weights, in its framework's format and its model's layout, float32.
+
+    Attributes:
+        path: The file; it is not there where the model has no weights.
+        digest: Of the canonical content but for counters, equal for equal weights in any layout.
+        empty: Whether the model has no weights.
+    """
+
+    path: Path
+    digest: str
+    empty: bool = False
+
+
+def prepare(
+    pair: Pair,
+    role: Role,
+    folder: Path,
+    *,
+    source: str | PathLike[str] | None,
+    seed: int,
+    which: Kind | None = None,
+    shipped: bool = False,
+) -> WeightFile:
+    """Write one side's weight file through the port that is being proven.
+
+    Args:
+        pair: What is aligned.
+        role: The side to write for.
+        folder: Where the file goes, named after the side.
+        source: A checkpoint in any format and in any layout of the model; None draws random weights.
+        seed: Of the random weights.
+        which: `"model"` or `"ema"`, where the source holds both.
+        shipped: Whether the source is itself in question, a port that is to be used as it is. Then it has to be in the
+            side's own names, or in a published layout of its framework: in any other, the framework would not load it.
+
+    Raises:
+        PortingError: The source cannot be read or is not this model; the file cannot be written.
+    """
+    side = pair.side(role)
+    target = folder / f"{pair.label(role)}{FRAMEWORKS[side.framework].suffix}"
+    if source is None:
+        constants = pair.contract.constants if pair.contract else {}
+        arrays = {**random_weights(pair.architecture, seed), **constants}
+        return _write(pair, role, {name: LazyTensor.of(array) for name, array in arrays.items()}, target)
+    with open_checkpoint(source, weights=which, required=False) as checkpoint:
+        tensors = {name: cast(name, tensor, "float32") for name, tensor in checkpoint.tensors.items()}
+        if pair.own:
+            canonical = inward(pair, _names_of(pair, checkpoint, role, shipped=shipped)).apply(tensors)
+        else:
+            layout = find_layout(pair, checkpoint, side.layout)
+            if shipped and layout != side.layout:
+                require_loadable(checkpoint, pair.architecture, layout, side.framework)
+            canonical = translate(tensors, pair.architecture, layout, CANONICAL)
+        return _write(pair, role, canonical, target)
+
+
+def require_loadable(checkpoint: Checkpoint, architecture: Architecture, layout: str, framework: str) -> None:
+    """Refuse a file whose names or orientation no model of the framework has.
+
+    Raises:
+        CheckpointError: The layout is one of another framework; the message says how to convert the file.
+    """
+    if table_of(architecture.family, layout).framework == framework:
+        return
+    known = ", ".join(
+        name for name in layouts_of(architecture) if table_of(architecture.family, name).framework == framework
+    )
+    raise CheckpointError(
+        checkpoint.path,
+        f"holds {architecture.name} in layout {layout}, which no {framework} model loads as it is; expected "
+        f"{known or f'a layout of {framework}'}: port it with pit-port convert --to",
+    )
+
+
+def _names_of(pair: Pair, checkpoint: Checkpoint, preferred: Role, *, shipped: bool) -> Role:
+    """The side whose names a checkpoint of a user's model has; only its own side's where it is what will be shipped.
+
+    Raises:
+        CheckpointError: It is neither's; the mismatches are those of the side that was asked for.
+    """
+    shapes = {name: tensor.shape for name, tensor in checkpoint.tensors.items()}
+    other: Role = "candidate" if preferred == "reference" else "reference"
+    problems = {role: mismatches(specs(pair, role), shapes) for role in (preferred, other)}
+    fits = [role for role, found in problems.items() if not found]
+    if shipped and fits == [other]:
+        summary = f"holds the {other}'s names and shapes: the {preferred} does not load it as it is; port it first"
+        raise CheckpointError(checkpoint.path, summary, problems[preferred])
+    if not fits:
+        summary = f"not the weights of {pair.name}, neither in the reference's names nor in the candidate's"
+        raise CheckpointError(checkpoint.path, summary, problems[preferred])
+    return fits[0]
+
+
+def find_layout(pair: Pair, checkpoint: Checkpoint, preferred: str) -> str:
+    """The layout in which the checkpoint holds the pair's model.
+
+    Raises:
+        CheckpointError: It holds something else; the message says what, or lists the mismatches.
+    """
+    shapes = {name: tensor.shape for name, tensor in checkpoint.tensors.items()}
+    layouts = [preferred, *(name for name in layouts_of(pair.architecture) if name != preferred)]
+    problems = {layout: mismatches(specs_in(pair.architecture, layout), shapes) for layout in layouts}
+    best = min(layouts, key=lambda layout: len(problems[layout]))
+    if not problems[best]:
+        return best
+    expected = f"expected {pair.architecture.name} at {_form(pair)}"
+    try:
+        identity = identify_checkpoint(checkpoint)
+    except CheckpointError:
+        summary = f"not the weights of {pair.name} in any layout; {expected}; nearest is layout {best}"
+        raise CheckpointError(checkpoint.path, summary, problems[best]) from None
+    raise CheckpointError(checkpoint.path, f"holds {identity.architecture.name}, {expected}", problems[best])
+
+
+def _form(pair: Pair) -> str:
+    height, width = pair.architecture.image_size
+    return f"{height}x{width} pixels with {pair.architecture.num_classes} classes"
+
+
+def _write(pair: Pair, role: Role, canonical: Mapping[str, LazyTensor], target: Path) -> WeightFile:
+    digest = content_digest({name: canonical[name] for name in canonical if name not in pair.architecture.counters})
+    tensors = to_side(pair, role, canonical)
+    if not tensors:
+        return WeightFile(target, digest, empty=True)
+    write_checkpoint(target, tensors, overwrite=True)
+    return WeightFile(target, digest)

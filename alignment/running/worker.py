@@ -1,0 +1,187 @@
+"""One framework's side of an alignment, in a process of its own: runs the steps and writes the recordings.
+
+`alignment.running` starts it with the path of a request. Standard output carries one JSON object a line and nothing
+else: progress, then `done` or one `error`. What the frameworks print goes to standard error.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alignment import backends
+from alignment.arrays import Array
+from alignment.backends.base import Backend, Runtime
+from alignment.backends.building import build_model
+from alignment.errors import RefusedError
+from alignment.pair import Origin, Pair, locate
+from alignment.pair.inputs import Inputs, perturb
+from alignment.processes.serving import serve
+from alignment.recordings.recording import Manifest, Recorder
+from alignment.running.request import Request
+from alignment.steps import STEPS, Trial
+
+_NOISY_KINDS = ("output", "gradient", "loss")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A request with its model in memory.
+
+    Attributes:
+        request: What to do.
+        pair: What is aligned.
+        backend: The framework, its model built and loaded.
+        inputs: The batch, float32.
+        weights: The state dict.
+        built: Those of its constants that the model was built with, where the weights are drawn.
+    """
+
+    request: Request
+    pair: Pair
+    backend: Backend
+    inputs: Inputs
+    weights: Mapping[str, Array]
+    built: Mapping[str, Array] = field(default_factory=dict)
+
+    def trial(self, dtype: str) -> Trial:
+        """The model and its inputs in a precision that the backend uses already."""
+        record = dtype == self.request.dtypes[0]
+        inputs = self.inputs.cast(dtype)
+        return Trial(self.backend, self.pair, self.request.role, inputs, self.weights, record, self.built)
+
+    def perturbed(self, number: int) -> Trial:
+        """The float32 trial with inputs and weights moved by one unit in the last place."""
+        generator = np.random.default_rng((self.request.seed, number, 2))
+        images = self.inputs.images
+        moved = perturb(images, generator) if images.dtype == np.float32 else images
+        inputs = replace(self.inputs, images=moved)
+        weights = {
+            name: perturb(array, generator) if array.dtype == np.float32 else array
+            for name, array in self.weights.items()
+        }
+        return replace(self.trial("float32"), inputs=inputs, weights=weights, record_parameters=False)
+
+
+def run(request: Request, report: Callable[[Mapping[str, Any]], None], job: Job | None = None) -> None:
+    """Carry out a request.
+
+    Args:
+        request: What to do.
+        report: Called with `{"event": "progress", ...}` after each part of the work.
+        job: The request with its model in memory; by default it is built and loaded.
+
+    Raises:
+        AlignmentError: The framework, the pair, the weights or the inputs are not what the request says.
+        PortingError: The weights' layout does not fit.
+    """
+    total = sum(1 + _repeats(request, dtype) for dtype in request.dtypes) * len(request.steps) + 1
+    done = 0
+
+    def advance(what: str) -> None:
+        nonlocal done
+        done += 1
+        report({"event": "progress", "what": what, "done": done, "total": total})
+
+    job = prepare(request) if job is None else job
+    advance("model built, weights loaded")
+    for dtype in request.dtypes:
+        job.backend.use(dtype)
+        recorder = Recorder(spool=request.folder)
+        trial = job.trial(dtype)
+        for step in request.steps:
+            for quantity in STEPS[step](trial):
+                recorder.add(quantity.key, quantity.array, quantity.entry)
+            advance(f"{step} {dtype}")
+        if _repeats(request, dtype):
+            _measure_noise(job, recorder, advance)
+        recorder.write(Path(request.folder) / f"{request.label}-{dtype}", manifest_of(job, dtype)).close()
+
+
+def prepare(request: Request) -> Job:
+    """Build and load the model that is asked for.
+
+    Raises:
+        AlignmentError: The framework, the pair, the weights or the inputs are not what the request says.
+        PortingError: The weights' layout does not fit.
+    """
+    pair = locate(Origin(request.target, request.arguments))
+    side = pair.side(request.role)
+    inputs = Inputs.read(Path(request.inputs))
+    if inputs.digest != request.inputs_digest:
+        raise RefusedError(f"{request.inputs}: the inputs are not those of this run (digest {inputs.digest})")
+    runtime = Runtime(request.device, request.threads, request.deterministic, request.tf32, request.seed)
+    backend = backends.create(side.framework, runtime)
+    backend.use("float32")
+    build_model(backend, side)
+    backend.use("float32")  # a model may be built in another precision
+    drawn = request.drawn and pair.contract is not None and bool(pair.contract.constants)
+    built = backend.state() if drawn else {}
+    if request.weights:
+        backend.load(Path(request.weights))
+    return Job(request, pair, backend, inputs, backend.state(), built)
+
+
+def _repeats(request: Request, dtype: str) -> int:
+    return request.perturbations if request.role == "reference" and dtype == "float32" else 0
+
+
+def _measure_noise(job: Job, recorder: Recorder, advance: Callable[[str], None]) -> None:
+    """Note for every floating-point result how far one-ulp changes of inputs and weights move it, at most."""
+    spreads: dict[str, tuple[float, float]] = {}
+    for number in range(job.request.perturbations):
+        trial = job.perturbed(number)
+        for step in job.request.steps:
+            for quantity in STEPS[step](trial):
+                if quantity.entry.kind in _NOISY_KINDS:
+                    change = _change(recorder.get(quantity.key), quantity.array)
+                    previous = spreads.get(quantity.key, (0.0, 0.0))
+                    spreads[quantity.key] = max(previous[0], change[0]), max(previous[1], change[1])
+            advance(f"{step} float32, rounding noise {number + 1}/{job.request.perturbations}")
+    for key, (norm, largest) in spreads.items():
+        if np.isfinite(norm):
+            recorder.annotate(key, spread=norm, spread_max=largest)
+
+
+def _change(before: Array, after: Array) -> tuple[float, float]:
+    difference = np.subtract(after, before, dtype=np.float64).reshape(-1)
+    return float(np.linalg.norm(difference)), float(np.abs(difference).max(initial=0))
+
+
+def manifest_of(job: Job, dtype: str) -> Manifest:
+    """What a recording of the job says of how it was made."""
+    request, description = job.request, job.backend.describe()
+    return Manifest(
+        backend=job.pair.side(request.role).framework,
+        dtype=dtype,
+        role=request.role,
+        model=job.pair.name,
+        device=request.device,
+        steps=tuple(request.steps),
+        batch_size=len(job.inputs.images),
+        seeds={"run": request.seed},
+        threads=description.threads,
+        versions={**description.versions, "platform": platform.platform()},
+        flags=description.flags,
+        digests={"weights": request.weights_digest, "inputs": request.inputs_digest},
+        command=request.command,
+        python=sys.executable,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        notes=tuple(request.notes),
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Carry out the request in the file that is named, reporting on standard output; returns the exit code."""
+    return serve(lambda report: run(Request.read(Path(arguments[0])), report))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""How each fault is put into a framework's layers, data and training loop."""

@@ -1,0 +1,73 @@
+"""Why a training run diverges: the reference's process reads both recordings, and tries known mistakes on them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from alignment.judging.judge import judge
+from alignment.pair import Pair
+from alignment.processes.processes import Launch, Progress, run_all
+from alignment.processes.serving import serve
+from alignment.processes.settings import Settings
+from alignment.recordings.recording import open_recording
+from alignment.results.findings import DIAGNOSIS_FILE, Finding, read_findings, write_findings
+from alignment.running.request import Request
+from alignment.running.worker import prepare
+from alignment.steps.training import dtype_of_once
+from alignment.training.explain import explain
+from alignment.training.reruns import Bench
+from alignment.training.worker import Plan
+from recipe.loading import load
+
+
+def diagnose(
+    pair: Pair, out: str | os.PathLike[str], settings: Settings, *, progress: Progress | None = None
+) -> tuple[Finding, ...]:
+    """Say what is to blame for the divergences of a run that `alignment.training.run.align` left, and why.
+
+    Args:
+        pair: What was aligned.
+        out: Folder of the run; the findings go into its `diagnosis.json`.
+        settings: Those of the run.
+        progress: Called as the reference's process reports.
+
+    Raises:
+        AlignmentError: The reference could not run.
+    """
+    folder = Path(out).absolute()
+    result, side = folder / DIAGNOSIS_FILE, pair.reference.framework
+    request = folder / "workers" / f"{pair.label('reference')}.json"
+    launch = Launch(
+        name="diagnosis",
+        python=settings.python(side),
+        module=__name__,
+        arguments=(str(request), str(folder / "workers" / "training.json"), str(result)),
+        log=folder / "workers" / "diagnosis.log",
+        environment=settings.environment(1),
+    )
+    run_all([launch], progress)
+    return read_findings(result)
+
+
+def work(request: Request, plan: Plan, result: Path) -> None:
+    """Judge both recordings of a run again, explain what diverges, and write the findings."""
+    job, config, dtype = prepare(request), load(plan.config), dtype_of_once(request.dtypes)
+    recordings = Path(request.folder)
+    bench = Bench(job.pair, "reference", config, job.weights, Path(request.weights), plan.updates, dtype)
+    labels = (job.pair.label("reference"), job.pair.label("candidate"))
+    reference, candidate = (open_recording(recordings / f"{label}-{dtype}") for label in labels)
+    with reference, candidate:
+        findings = explain(judge({dtype: reference}, {dtype: candidate}), reference, candidate, bench)
+    write_findings(findings, result)
+
+
+def main(arguments: list[str]) -> int:
+    """Carry out what the files say: request, plan and result; returns the exit code."""
+    request, plan, result = (Path(each) for each in arguments)
+    return serve(lambda _: work(Request.read(request), Plan.read(plan), result))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

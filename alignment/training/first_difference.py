@@ -1,0 +1,124 @@
+"""What is to blame among the quantities of the check points of training that diverge."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from alignment.results.report import Row
+from alignment.steps.distributed import WORKERS
+
+_UPDATE = re.compile(r"(loss|lr|gradient_norm)_(\d+)$")
+_STEP = re.compile(r"step_(\d+)/(\w+)/(.+)$")
+_FAMILIES: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "data": (
+        ("pictures", r"dataset_|dataloader_"),
+        ("images", r"images$"),
+        ("labels", r"labels_"),
+        ("listing", r"folder/|list/"),
+    ),
+    "train_data": (("orders", r"order_"), ("samples", r"sample_"), ("mixing", r"mixed_|targets_")),
+    "schedule": (("lr", r"lr$"),),
+    "inference": (("answers", r"probabilities|top5_classes"),),
+    "regularisation": (("decays", r"decay/"), ("drop_paths", r"drop_path/|dropout/|stochastic_layers")),
+}
+"""Quantities of a check point that have the same cause: what they are called, and a pattern of their keys."""
+
+
+_WORKERS = f"/{WORKERS}"
+_FIRST_ORDER = "train_data/order_0"
+"""Where this differs, other images are augmented: the samples follow from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """Quantities that differ by themselves.
+
+    Attributes:
+        step: The check point.
+        path: What they are called: a key, where it is one.
+        rows: Of the quantities.
+        family: Pattern of the keys that have the same cause, those that agree among them; empty for none but the rows'.
+    """
+
+    step: str
+    path: str
+    rows: tuple[Row, ...]
+    family: str = ""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Of the quantities."""
+        return tuple(row.key for row in self.rows)
+
+    def kin(self, recorded: Iterable[str]) -> tuple[str, ...]:
+        """The keys of the family, of those that were recorded, without those of the quantities that differ."""
+        return tuple(key for key in recorded if self.family and re.match(self.family, key) and key not in self.keys)
+
+    @property
+    def updates(self) -> int | None:
+        """Updates after which they are there; None where that takes all."""
+        match = _UPDATE.search(self.path)
+        return None if match is None else int(match[2]) + 1
+
+
+def blames(rows: Sequence[Row]) -> Iterator[Blame]:
+    """Group the quantities that diverge by what is to blame.
+
+    Args:
+        rows: Of the quantities that diverge, in the order of their recording.
+    """
+    for step in dict.fromkeys(row.step for row in rows):
+        own = [row for row in rows if row.step == step]
+        if step in ("train", "distributed"):
+            yield from _of_course(step, own)
+        elif step == "optimizer":
+            yield _of_optimizer(own)
+        elif step in _FAMILIES:
+            yield from _of_families(step, own)
+        else:
+            for row in own:
+                yield _single(row, row.key.replace("/sample/", "/", 1))
+
+
+def _single(row: Row, path: str) -> Blame:
+    return Blame(row.step, path, (row,))
+
+
+def _of_families(step: str, rows: Sequence[Row]) -> Iterator[Blame]:
+    for name, pattern in _FAMILIES[step]:
+        own = tuple(row for row in rows if re.match(pattern, row.key.removeprefix(f"{step}/")))
+        if own and not (name == "samples" and any(row.key == _FIRST_ORDER for row in rows)):
+            yield Blame(step, own[0].key if len(own) == 1 else f"{step}/{name}", own, f"{step}/(?:{pattern})")
+
+
+def _of_course(step: str, rows: Sequence[Row]) -> Iterator[Blame]:
+    """The first update that differs; where none does, the weights or their average.
+
+    The workers of the reference are blamed only where its one process and the candidate agree.
+    """
+    rows = [row for row in rows if _WORKERS not in row.key] or rows
+    numbered = [(int(match[2]), row) for row in rows if (match := _UPDATE.search(row.key)) is not None]
+    if numbered:
+        first = min(number for number, _ in numbered)
+        at_first = [row for number, row in numbered if number == first]
+        rate = [row for row in at_first if "/lr_" in row.key]
+        for row in rate or at_first:
+            yield _single(row, row.key)
+        return
+    for part in ("weights", "ema"):
+        own = tuple(row for row in rows if row.key.startswith(f"{step}/{part}/"))
+        if own:
+            yield Blame(step, f"{step}/{part}", own)
+
+
+def _of_optimizer(rows: Sequence[Row]) -> Blame:
+    """The first step that differs: one parameter, or how all are updated."""
+    parsed = [(match, row) for row in rows if (match := _STEP.search(row.key)) is not None]
+    first = min(int(match[1]) for match, _ in parsed)
+    own = [(match, row) for match, row in parsed if int(match[1]) == first]
+    names = list(dict.fromkeys(match[3] for match, _ in own))
+    kinds = list(dict.fromkeys(match[2] for match, _ in own))
+    path = f"optimizer/{kinds[0] if len(kinds) == 1 else 'state'}/{names[0]}" if len(names) == 1 else "optimizer/all"
+    return Blame("optimizer", path, tuple(row for _, row in own))

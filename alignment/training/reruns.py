@@ -1,0 +1,114 @@
+"""The reference, ready to train once more with a change: what hypotheses about training are tried on."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import traceback
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from alignment.arrays import Array
+from alignment.backends.trainers import base as trainers
+from alignment.hypotheses.training import Change
+from alignment.pair import Pair, Role
+from alignment.steps import optimizer
+from alignment.steps.training import TRAINING_STEPS
+from alignment.steps.training_trial import Lesson
+from alignment.training.configuring import with_precision
+from porting.errors import ExpectedError
+from recipe.config import Config
+from recipe.loading import override
+
+_SLIPS = "alignment.backends.trainers.{framework}_mistakes"
+
+
+@dataclass
+class Bench:
+    """One side's training code with its weights and recipe.
+
+    Attributes:
+        pair: What is aligned.
+        role: The side.
+        config: The recipe.
+        weights: Its state dict.
+        weights_file: The same as a file.
+        updates: Updates to do; None for each step's own number.
+        precision: Of the steps that run in every precision.
+    """
+
+    pair: Pair
+    role: Role
+    config: Config
+    weights: Mapping[str, Array]
+    weights_file: Path
+    updates: int | None = None
+    precision: str = "float64"
+    _seen: dict[tuple[str, Change], Mapping[str, Array]] = field(default_factory=dict)
+
+    def config_of(self, step: str) -> Config:
+        """The configuration that a step runs with."""
+        check_point = TRAINING_STEPS[step]
+        return with_precision(self.config, check_point.once or self.precision, check_point.accumulation)
+
+    def lesson(self, step: str, change: Change | None = None) -> Lesson:
+        """A step's training code, its model built.
+
+        Raises:
+            AlignmentError: The model cannot be built.
+            ConfigError: The change is not possible.
+        """
+        change, config = change or Change(), self.config_of(step)
+        config = override(config, change.settings) if change.settings else config
+        side, updates = self.pair.side(self.role), change.updates or self.updates
+        trainer = trainers.create(side, config)
+        return Lesson(trainer, self.pair, self.role, config, self.weights, self.weights_file, updates)
+
+    def rerun(self, step: str, change: Change) -> Mapping[str, Array]:
+        """What a step records with a change; empty where that is not possible. Nothing is run twice.
+
+        A framework that fails with the change (an assertion of timm's, a shape that torch refuses) does not make the
+        candidate's mistake either; what it says goes to the log.
+        """
+        if (step, change) not in self._seen:
+            try:
+                self._seen[step, change] = self._record(step, change)
+            except ExpectedError:  # a setting that the recipe refuses here, which is then not the mistake
+                self._seen[step, change] = {}
+            except Exception:
+                traceback.print_exc()
+                self._seen[step, change] = {}
+        return self._seen[step, change]
+
+    def _record(self, step: str, change: Change) -> Mapping[str, Array]:
+        lesson = self.lesson(step, change)
+        with self._slipping(lesson, change.slip) as able:
+            if able is False:
+                return {}
+            check_point = TRAINING_STEPS[step]
+            return {each.key: each.array for each in (check_point.again or check_point.run)(lesson)}
+
+    def _slipping(self, lesson: Lesson, slip: str) -> Any:
+        name = _SLIPS.format(framework=lesson.side.framework)
+        if not slip:
+            return nullcontext()
+        if importlib.util.find_spec(name) is None:
+            return nullcontext(False)
+        return importlib.import_module(name).slipping(lesson.trainer, slip)
+
+    def canonical(self) -> dict[str, Array]:
+        """The weights under canonical names."""
+        return self._plain.canonical(self.weights)
+
+    def gradients(self, step: int) -> Mapping[str, Array]:
+        """What the optimizer is given at a step of its check point, under canonical names."""
+        return self._plain.canonical(optimizer.gradients(self._plain, step))
+
+    @property
+    def _plain(self) -> Lesson:
+        """A lesson for names only: nothing is built."""
+        trainer: Any = None
+        return Lesson(trainer, self.pair, self.role, self.config, self.weights, self.weights_file)

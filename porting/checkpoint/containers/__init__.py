@@ -1,0 +1,1 @@
+"""What checkpoint formats are packed in: ZIP archives, pickles, protocol buffers and JSON."""

@@ -1,0 +1,1 @@
+"""Files: mapped for reading, written beside their target, read back and renamed into place."""

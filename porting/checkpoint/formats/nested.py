@@ -1,0 +1,150 @@
+"""Checkpoints of a training run: dicts and lists around tensors, numbers and texts, in one Paddle file.
+
+Written as PaddleViT writes its combined checkpoints, so that `paddle.load`, PaddleViT and `open_checkpoint` read them.
+What is in the file depends on the values alone, not on which of them were one object in memory.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TypeAlias
+
+from porting.checkpoint.containers.pickle_writer import PickleWriter
+from porting.checkpoint.file.source import Source
+from porting.checkpoint.file.writer import Output, publishing
+from porting.checkpoint.formats import pdparams
+from porting.checkpoint.tensor import Array, Described, LazyTensor
+from porting.errors import CheckpointError
+
+Tree: TypeAlias = "LazyTensor | str | int | float | bool | list[Tree] | Mapping[str, Tree] | None"
+_PROTOCOL = 4
+
+
+def write_nested(path: Path, tree: Mapping[str, Tree]) -> None:
+    """Writes a tree; the file appears under its name whole, read back and on the disk, or not at all.
+
+    Args:
+        path: The target; what is there is replaced, its folder has to be there.
+        tree: Tensors, texts, integers of up to 64 bits, floats, booleans and none, in dicts and lists.
+
+    Raises:
+        CheckpointError: A tensor has a dtype that Paddle has not, or the target cannot be written.
+    """
+    pickle = PickleWriter(_PROTOCOL)
+    with publishing(path, overwrite=True, durable=True) as output:
+        _write(pickle, output, path, "", tree)
+        pickle.opcode(b".")
+        output.write(pickle.take())
+
+
+def _write(pickle: PickleWriter, output: Output, path: Path, name: str, value: Tree) -> None:
+    match value:
+        case LazyTensor():
+            _write_tensor(pickle, output, path, name, value)
+        case list():
+            pickle.opcode(b"](")
+            for index, item in enumerate(value):
+                _write(pickle, output, path, f"{name}[{index}]", item)
+            pickle.opcode(b"e")
+        case Mapping():
+            pickle.opcode(b"}(")
+            for key, item in value.items():
+                pickle.text(key)
+                _write(pickle, output, path, f"{name}.{key}" if name else key, item)
+            pickle.opcode(b"u")
+        case _:
+            _write_plain(pickle, value)
+
+
+def _write_tensor(pickle: PickleWriter, output: Output, path: Path, name: str, tensor: LazyTensor) -> None:
+    if tensor.dtype.name not in pdparams.WRITTEN:
+        raise CheckpointError(path, f"{name} is {tensor.dtype.name}, which Paddle's files do not hold")
+    pdparams.write_array_head(pickle, tensor)
+    output.write(pickle.take())
+    output.write_tensor(name, tensor)
+    pickle.opcode(b"tb")
+
+
+def _write_plain(pickle: PickleWriter, value: str | int | float | bool | None) -> None:
+    match value:
+        case None:
+            pickle.opcode(b"N")
+        case bool():
+            pickle.opcode(b"\x88" if value else b"\x89")
+        case str():
+            pickle.text(value)
+        case int():
+            pickle.integer(value)
+        case float():
+            pickle.opcode(b"G" + struct.pack(">d", value))
+        case _:
+            raise TypeError(f"a checkpoint cannot hold a {type(value).__name__}")
+
+
+class Nested:
+    """An open file of nested dicts; use it in a `with` statement.
+
+    Args:
+        path: A file that `write_nested`, `paddle.save` or PaddleViT wrote.
+
+    Attributes:
+        path: The file.
+        tree: What it holds.
+        parameters: Of each dict in the tree, Paddle's own names of its tensors, where the file tells them.
+
+    Raises:
+        CheckpointError: The file cannot be read, is damaged, or holds something other than a dict.
+        UnsafePickleError: It asks for more than tensors and plain containers.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.parameters: dict[str, dict[str, str]] = {}
+        self._source = Source.open(path)
+        try:
+            head = self._source.read(0, min(self._source.size, 2))
+            if head not in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+                raise CheckpointError(path, f"is no file of Paddle: it starts with {bytes(head)!r}")
+            value = self._lazy("", pdparams.read(self._source))
+        except BaseException:
+            self._source.close()
+            raise
+        if not isinstance(value, dict):
+            self._source.close()
+            raise CheckpointError(path, f"holds a {type(value).__name__}, expected a dict")
+        self.tree: dict[str, Tree] = value
+
+    def __enter__(self) -> Nested:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._source.close()
+
+    def _lazy(self, name: str, value: object) -> Tree:
+        match value:
+            case Described():
+                return value.tensor(name)
+            case dict():
+                self.parameters[name] = {
+                    str(key): item.parameter
+                    for key, item in value.items()
+                    if isinstance(item, pdparams.PaddleTensor) and item.parameter is not None
+                }
+                return {
+                    str(key): self._lazy(f"{name}.{key}" if name else str(key), item) for key, item in value.items()
+                }
+            case list() | tuple():
+                return [self._lazy(f"{name}[{index}]", item) for index, item in enumerate(value)]
+            case str() | bool() | int() | float() | None:
+                return value
+        return f"<{getattr(value, 'name', type(value).__name__)}>"
+
+
+def arrays(tree: Tree) -> dict[str, Array]:
+    """The tensors of a flat dict as arrays of their own, not views of a file; empty for what is no dict."""
+    if not isinstance(tree, Mapping):
+        return {}
+    return {name: value.load().copy() for name, value in tree.items() if isinstance(value, LazyTensor)}

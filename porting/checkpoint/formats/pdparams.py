@@ -1,0 +1,196 @@
+"""Paddle's parameter files (`.pdparams`): pickles of NumPy arrays.
+
+Source: `paddle/framework/io.py` and `io_utils.py` of Paddle 2.6 and 3.3. Read are all its shapes: a flat dict with a
+table of parameter names, a flat dict alone, nested dicts whose tensors are `(name, array)`, and
+`eval('data', {'data': array})`, of which nothing but this literal form is accepted. Paddle has no NumPy dtype for
+bfloat16: it stores the bits as uint16, and reads every uint16 array as bfloat16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from porting.checkpoint import dtypes
+from porting.checkpoint.containers.numpy_arrays import ARRAY_CODES, PickledArray, checked_shape
+from porting.checkpoint.containers.pickle_machine import Malformed, PickleMachine, Symbol, Unsafe
+from porting.checkpoint.containers.pickle_writer import PickleWriter
+from porting.checkpoint.containers.pickles import MAX_DEPTH, plain_symbols, require_end
+from porting.checkpoint.file.source import Source, brief
+from porting.checkpoint.file.writer import Output
+from porting.checkpoint.tensor import Array, Described, LazyTensor
+
+_NAME_TABLE = "StructuredToParameterName@@"
+_SLICE_TABLE = "UnpackBigParamInfor@@"
+
+
+def read(source: Source) -> object:
+    """What was saved, its tensors as `Described`."""
+    symbols = plain_symbols(source) | {
+        f"{module}.eval": Symbol(f"{module}.eval", _data_literal) for module in ("builtins", "__builtin__")
+    }
+    value, end = PickleMachine(source, symbols).load()
+    require_end(source, end)
+    if isinstance(value, dict):
+        value = {key: item for key, item in value.items() if key != _NAME_TABLE}
+        value = _joined(source, value)
+    return _Tensors(source).of(value)
+
+
+@dataclass(frozen=True, slots=True)
+class PaddleTensor(Described):
+    """An array that Paddle reads as a tensor: uint16 are the bits of bfloat16.
+
+    Attributes:
+        array: As the file describes it.
+        parameter: Paddle's own name of the parameter, such as `linear_0.w_0`, where the file tells it.
+    """
+
+    array: Described
+    parameter: str | None = None
+
+    def tensor(self, name: str) -> LazyTensor:
+        """The tensor, once its description is found possible."""
+        tensor = self.array.tensor(name)
+        if tensor.dtype != np.uint16:
+            return tensor
+        bfloat16 = dtypes.dtype("bfloat16")
+        return LazyTensor(tensor.shape, bfloat16, lambda: tensor.load().view(bfloat16))
+
+
+@dataclass(frozen=True, slots=True)
+class _Joined(Described):
+    """A tensor that protocols 2 and 3 have to store in slices, as flat arrays."""
+
+    source: Source
+    shape: object
+    slices: tuple[PickledArray, ...]
+
+    def tensor(self, name: str) -> LazyTensor:
+        """The tensor, once the slices are found to fill its shape."""
+        slices = [part.tensor(f"{name} (slice {index})") for index, part in enumerate(self.slices)]
+        try:
+            shape = checked_shape(self.shape)
+        except Malformed as problem:
+            raise self.source.error(f"{name} {problem}") from None
+        dtype, size = slices[0].dtype, sum(part.size for part in slices)
+        if {part.dtype for part in slices} != {dtype} or size != prod(shape):
+            raise self.source.error(f"{name} of shape {shape} has slices of {size} elements; fetch or save it again")
+
+        def load() -> Array:
+            return np.concatenate([part.load().reshape(-1) for part in slices]).reshape(shape)
+
+        return LazyTensor(shape, dtype, load)
+
+
+def _data_literal(arguments: tuple[object, ...]) -> object:
+    match arguments:
+        case ("data", {"data": PickledArray() as data, **others}) if not others:
+            return data
+    raise Unsafe("asks for eval of something other than Paddle's ('data', {'data': array}); nothing was executed")
+
+
+def _joined(source: Source, value: Mapping[object, object]) -> dict[object, object]:
+    """The dict with its slices put together."""
+    items = dict(value)
+    table = items.pop(_SLICE_TABLE, {})
+    for key, entry in table.items() if isinstance(table, dict) else ():
+        match entry:
+            case {"OriginShape": shape, "slices": [_, *_] as names}:
+                parts = [items.pop(name, None) for name in names if isinstance(name, str)]
+                arrays = tuple(part for part in parts if isinstance(part, PickledArray))
+                if len(arrays) == len(names) and key not in items:
+                    items[key] = _Joined(source, shape, arrays)
+                    continue
+        raise source.error(f"{brief(key)} is stored in slices, and they are not all there; fetch or save it again")
+    return items
+
+
+class _Tensors:
+    """Makes a tensor of Paddle of each array, and of each pair of a name and an array, in nested containers.
+
+    What the pickle refers to many times is done once, as often as that may be.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._done: dict[int, object] = {}
+
+    def of(self, value: object, depth: int = MAX_DEPTH) -> object:
+        """The value with its tensors; raises `CheckpointError` when it is nested too deep, or within itself."""
+        if depth < 0:
+            raise self._source.error(f"is nested more than {MAX_DEPTH} deep; save model.state_dict()")
+        match value:
+            case Described():
+                return PaddleTensor(value)
+            case (str() as parameter, Described() as array):
+                return PaddleTensor(array, parameter)
+            case dict() | list():
+                if id(value) not in self._done:
+                    self._done[id(value)] = self._container(value, depth - 1)
+                return self._done[id(value)]
+        return value
+
+    def _container(self, value: dict[object, object] | list[object], depth: int) -> object:
+        if isinstance(value, dict):
+            return {key: self.of(item, depth) for key, item in value.items()}
+        return [self.of(item, depth) for item in value]
+
+
+WRITTEN: Mapping[str, str] = {
+    **{name: code for code, name in ARRAY_CODES.items() if name not in ("uint16", "uint32", "uint64")},
+    "bfloat16": "u2",
+}
+"""The dtypes that Paddle's tensors have, and the code of each in NumPy's files."""
+RESERVED: tuple[str, ...] = (_NAME_TABLE, _SLICE_TABLE)
+_PROTOCOL = 4
+
+
+def write(output: Output, tensors: Mapping[str, LazyTensor], metadata: Mapping[str, str]) -> None:
+    """Writes a flat dict of arrays, without a table of parameter names, which only a model has.
+
+    The globals are those of NumPy 1, which NumPy 2 knows too, so that Paddle 2.6 loads the file as well as Paddle 3.
+    """
+    pickle = PickleWriter(_PROTOCOL)
+    pickle.opcode(b"}(")
+    for name, tensor in tensors.items():
+        pickle.text(name)
+        write_array_head(pickle, tensor)
+        output.write(pickle.take())
+        output.write_tensor(name, tensor)
+        pickle.opcode(b"tb")
+    pickle.opcode(b"u.")
+    output.write(pickle.take())
+
+
+def write_array_head(pickle: PickleWriter, tensor: LazyTensor) -> None:
+    """Pushes `_reconstruct(ndarray, (0,), b"b")` and its state up to the data; `tb` follows the data."""
+    pickle.global_name("numpy.core.multiarray", "_reconstruct")
+    pickle.global_name("numpy", "ndarray")
+    pickle.integers((0,))
+    pickle.opcode(b"C\x01b\x87R(")
+    pickle.integer(1)
+    pickle.integers(tensor.shape)
+    _write_dtype(pickle, WRITTEN[tensor.dtype.name])
+    pickle.opcode(b"\x89")
+    pickle.bytes_header(tensor.nbytes)
+
+
+def _write_dtype(pickle: PickleWriter, code: str) -> None:
+    """`dtype(code, False, True)` with the state `(3, byte order, None, None, None, -1, -1, 0)`."""
+    if not pickle.once(f"dtype {code}"):
+        return
+    pickle.global_name("numpy", "dtype")
+    pickle.text(code)
+    pickle.opcode(b"\x89\x88\x87R")
+    pickle.remember(f"dtype {code}")
+    pickle.opcode(b"(")
+    pickle.integer(3)
+    pickle.text("|" if code.endswith("1") else "<")
+    pickle.opcode(b"NNN")
+    for value in (-1, -1, 0):
+        pickle.integer(value)
+    pickle.opcode(b"tb")

@@ -1,0 +1,148 @@
+"""torch's zip files (`.pth`, `.pt`, `.bin`): what `torch.save` writes since 1.6.
+
+An archive `NAME/` with `data.pkl`, a pickle whose tensors refer to storages, and each storage's bytes as `data/KEY`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from porting.checkpoint.containers.pickle_machine import Malformed, PickleMachine
+from porting.checkpoint.containers.pickle_writer import PickleWriter
+from porting.checkpoint.containers.pickles import require_end
+from porting.checkpoint.containers.zip_writer import ALIGNMENT, ZipWriter
+from porting.checkpoint.containers.zips import Record
+from porting.checkpoint.file.source import Source
+from porting.checkpoint.file.writer import Output
+from porting.checkpoint.formats.torch_tensors import STORAGES, UNTYPED, Storage, storage_of, torch_symbols
+from porting.checkpoint.tensor import LazyTensor, Shape
+
+
+def read(source: Source, records: dict[str, Record]) -> object:
+    """What was saved, its tensors as `Described`; `records` are those of the archive."""
+    prefix = _prefix(source, records)
+    if f"{prefix}constants.pkl" in records or any(name.startswith(f"{prefix}code/") for name in records):
+        raise source.error("is a TorchScript archive; load it with torch.jit.load and save its state_dict()")
+    storages = _Storages(records, prefix)
+    record = records[f"{prefix}data.pkl"]
+    if record.size > _MAX_PICKLE:
+        raise source.error(f"describes its tensors in {record.size} bytes, more than any checkpoint needs")
+    # A copy whose checksum was verified: only tensors have to stay in the file.
+    pickle = Source(source.path, record.array().tobytes())
+    value, end = PickleMachine(pickle, torch_symbols(pickle), storages.persistent).load()
+    require_end(pickle, end)
+    return value
+
+
+_MAX_PICKLE = 2**28
+
+
+def _prefix(source: Source, records: dict[str, Record]) -> str:
+    prefixes = [
+        name.removesuffix("data.pkl") for name in records if name.endswith("/data.pkl") and name.count("/") == 1
+    ]
+    if len(prefixes) != 1:
+        raise source.error(
+            f"is a zip archive with {len(prefixes)} records NAME/data.pkl, expected a torch file with one"
+        )
+    return prefixes[0]
+
+
+class _Storages:
+    """The storages that the pickle refers to, each once."""
+
+    def __init__(self, records: dict[str, Record], prefix: str) -> None:
+        self._records = records
+        self._prefix = prefix
+        self._found: dict[str, Storage] = {}
+        order = records.get(f"{prefix}byteorder")
+        self._big_endian = order is not None and order.array().tobytes().strip() == b"big"
+
+    def persistent(self, identity: object) -> Storage:
+        """The storage of a persistent id, whose size has to be that of its record."""
+        storage, _ = storage_of(identity)
+        known = self._found.setdefault(storage.key, storage)
+        if (known.dtype, known.numel) != (storage.dtype, storage.numel):
+            raise Malformed(f"the storage {storage.key:.100} is described in two ways")
+        if known is storage:
+            record = self._records.get(f"{self._prefix}data/{storage.key}")
+            if record is None:
+                raise Malformed(f"the storage {storage.key:.100} has no record in the archive")
+            if record.size != storage.nbytes:
+                raise Malformed(
+                    f"the storage {storage.key:.100} takes {storage.nbytes} bytes, its record has {record.size}"
+                )
+            storage.big_endian = self._big_endian
+            storage.read = record.array
+        return known
+
+
+WRITTEN: Mapping[str, str] = {
+    **{dtype: name for name, dtype in STORAGES.items()},
+    **dict.fromkeys(("uint16", "uint32", "uint64"), UNTYPED),
+}
+"""The dtypes of torch's tensors, and the storage class of each; unsigned integers have none of their own."""
+RESERVED: tuple[str, ...] = ()
+_ARCHIVE = "archive"
+
+
+def write(output: Output, tensors: Mapping[str, LazyTensor], metadata: Mapping[str, str]) -> None:
+    """Writes the records in the order of `torch.save`, each tensor in a storage of its own."""
+    archive = ZipWriter(output)
+    archive.add(f"{_ARCHIVE}/data.pkl", _pickle(tensors))
+    archive.add(f"{_ARCHIVE}/.format_version", b"1")
+    archive.add(f"{_ARCHIVE}/.storage_alignment", str(ALIGNMENT).encode())
+    archive.add(f"{_ARCHIVE}/byteorder", b"little")
+    for index, (name, tensor) in enumerate(tensors.items()):
+        archive.add_tensor(f"{_ARCHIVE}/data/{index}", name, tensor)
+    archive.add(f"{_ARCHIVE}/version", b"3\n")
+    archive.add_identity(f"{_ARCHIVE}/.data/serialization_id")
+    archive.finish()
+
+
+def _pickle(tensors: Mapping[str, LazyTensor]) -> bytes:
+    """An OrderedDict of `_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks)`."""
+    pickle = PickleWriter(2)
+    _write_ordered_dict(pickle)
+    pickle.opcode(b"(")
+    for index, (name, tensor) in enumerate(tensors.items()):
+        pickle.text(name)
+        _write_tensor(pickle, str(index), tensor)
+    pickle.opcode(b"u.")
+    return pickle.take()
+
+
+def _write_ordered_dict(pickle: PickleWriter) -> None:
+    pickle.global_name("collections", "OrderedDict")
+    pickle.opcode(b")R")
+
+
+def _write_tensor(pickle: PickleWriter, key: str, tensor: LazyTensor) -> None:
+    storage = WRITTEN[tensor.dtype.name]
+    untyped = storage == UNTYPED
+    pickle.global_name("torch._utils", "_rebuild_tensor_v3" if untyped else "_rebuild_tensor_v2")
+    pickle.opcode(b"((")
+    pickle.text("storage")
+    pickle.global_name(*(UNTYPED.rsplit(".", 1) if untyped else ("torch", storage)))
+    pickle.text(key)
+    pickle.text("cpu")
+    pickle.integer(tensor.nbytes if untyped else tensor.size)
+    pickle.opcode(b"tQ")
+    pickle.integer(0)
+    pickle.integers(tensor.shape)
+    pickle.integers(_packed_strides(tensor.shape))
+    pickle.opcode(b"\x89")
+    _write_ordered_dict(pickle)
+    if untyped:
+        pickle.global_name("torch", tensor.dtype.name)
+    pickle.opcode(b"tR")
+
+
+def _packed_strides(shape: Shape) -> Shape:
+    """Strides of a packed tensor, in elements; an axis without elements counts as one, as in torch."""
+    strides: list[int] = []
+    step = 1
+    for size in reversed(shape):
+        strides.insert(0, step)
+        step *= max(size, 1)
+    return tuple(strides)

@@ -1,0 +1,94 @@
+"""Commands of `pit-port` about models and rules; those about files are in `cli`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from porting.terminal.completion import complete_models
+from porting.terminal.options import to_option
+from porting.terminal.output import Output, output_options
+from porting.terminal.tool import DIFFERENT, FILE, force_option
+
+
+@click.command("check-rules")
+@click.argument("files", nargs=-1, type=FILE, metavar="[FILE]...")
+@output_options(verbose="Name the models that each table was held against.")
+def check_rules(files: tuple[Path, ...], output: Output) -> None:
+    """Check the tables of rules that Python FILEs declare, or those of the toolkit: what pre-commit runs.
+
+    No two rules may take or give the same name, each must be invertible, and every tensor of each
+    porting.Architecture in the file must be taken once and found again on the way back. The files are run.
+    Exits 1 when a table is wrong.
+
+    \b
+    pit-port check-rules my_rules.py
+    pit-port check-rules
+    """
+    from dataclasses import asdict
+
+    from porting.checking import check_file, check_shipped
+
+    found = [each for file in files for each in check_file(file)] if files else list(check_shipped())
+
+    def text() -> str:
+        lines = []
+        for each in found:
+            models = ", ".join(each.models) if output.verbose else f"models: {len(each.models)}"
+            against = models if each.models else "patterns alone, for want of an Architecture"
+            lines.append(f"{each.name}: {'WRONG' if each.problems else 'sound'}; rules: {each.rules}, {against}")
+            lines += [f"  {problem}" for problem in each.problems]
+        return "\n".join(lines)
+
+    output.show(text, lambda: [asdict(each) for each in found])
+    if any(each.problems for each in found):
+        raise SystemExit(DIFFERENT)
+
+
+@click.command("list")
+@output_options()
+def list_models(output: Output) -> None:
+    """List the models and the layouts they can be read and written in.
+
+    \b
+    pit-port list
+    pit-port list --json
+    """
+    from porting.terminal import render
+
+    output.show(render.list_text, render.list_json)
+
+
+@click.command()
+@click.argument("model", shell_complete=complete_models)
+@click.argument("target", type=FILE)
+@to_option
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+@click.option("--image-size", type=click.IntRange(min=1), help="Pixels; the published size by default.")
+@click.option("--num-classes", type=click.IntRange(min=0), help="Columns of the head; the published count by default.")
+@force_option
+@output_options(as_json=False)
+def random(
+    model: str,
+    target: Path,
+    target_layout: str | None,
+    seed: int,
+    image_size: int | None,
+    num_classes: int | None,
+    force: bool,
+    output: Output,
+) -> None:
+    """Write random weights of MODEL in which every tensor matters, to try things out with.
+
+    \b
+    pit-port random pit_ti pit_ti.pth --seed 1
+    """
+    from porting.architectures import build
+    from porting.conversion import write_random
+
+    architecture = build(model, image_size=image_size, num_classes=num_classes)
+    with output.waiting(f"writing {target}"):
+        written = write_random(architecture, target, layout=target_layout, seed=seed, overwrite=force)
+    if not output.quiet:
+        click.echo(f"{target}: {architecture.name}, {written.nbytes:,} bytes, random weights of seed {seed}")

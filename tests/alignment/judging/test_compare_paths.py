@@ -1,0 +1,69 @@
+"""Recordings found on disk and compared, one or a folder of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from alignment.errors import FileError
+from alignment.judging.compare_paths import compare_paths
+from alignment.recordings.recording import Recording
+from alignment.results.report import SAME_FUNCTION, WITHIN_TOLERANCE
+
+Run = Callable[..., dict[str, Recording]]
+
+
+def gather(folder: Path, *sides: dict[str, Recording]) -> Path:
+    folder.mkdir(parents=True)
+    for side in sides:
+        for dtype, recording in side.items():
+            (folder / f"{recording.manifest.backend}-{dtype}").symlink_to(recording.path)
+    return folder
+
+
+def test_two_recordings(run: Run) -> None:
+    reference, candidate = (run(role, dtypes=("float32",))["float32"].path for role in ("reference", "candidate"))
+    assert compare_paths(reference, candidate).verdict == WITHIN_TOLERANCE
+
+
+def test_folders_of_one_side_each(run: Run, tmp_path: Path) -> None:
+    reference, candidate = gather(tmp_path / "a", run("reference")), gather(tmp_path / "b", run("candidate"))
+    assert compare_paths(reference, candidate).verdict == SAME_FUNCTION
+
+
+def test_the_folder_of_a_run_against_itself(run: Run, tmp_path: Path) -> None:
+    gather(tmp_path / "out" / "recordings", run("reference"), run("candidate"))
+    report = compare_paths(tmp_path / "out", tmp_path / "out")
+    assert report.verdict == SAME_FUNCTION
+    assert report.environments["candidate"]["backend"] == "paddle"
+
+
+def test_two_recordings_of_one_precision_are_ambiguous(run: Run, tmp_path: Path) -> None:
+    folder = gather(tmp_path / "a", run("reference", dtypes=("float32",)))
+    (folder / "again").symlink_to(run("reference", 1, dtypes=("float32",))["float32"].path)
+    with pytest.raises(FileError, match=r"is in float32, and so is .*; name one of the two"):
+        compare_paths(folder, folder)
+
+
+def test_a_recording_is_not_compared_with_a_log(run: Run, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.ones(3))
+    recording = run("reference", dtypes=("float32",))["float32"].path
+    with pytest.raises(FileError, match=r"x\.npy: holds no recording"):
+        compare_paths(recording, tmp_path / "x.npy")
+
+
+def test_plain_arrays_are_compared_whatever_their_files_are_called(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    files = [tmp_path / "a" / "forward_torch.npy", tmp_path / "b" / "forward_paddle.npy"]
+    for file in files:
+        np.save(file, np.ones((4, 10)))
+    assert [row.key for row in compare_paths(*files).rows] == ["array"]
+    assert compare_paths(*files).verdict == WITHIN_TOLERANCE
+    np.save(tmp_path / "b" / "backward.npy", np.ones(3))
+    report = compare_paths(tmp_path / "a", tmp_path / "b")
+    assert [row.key for row in report.rows] == ["forward/array"]
+    assert "left out, since their names tell no step and side: backward.npy" in report.notes

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from alignment.running.differences import diff
+from porting.architectures import build
+from porting.checkpoint import write_checkpoint
+from porting.checkpoint.tensor import LazyTensor
+from porting.conversion import translate
+from porting.synthetic import random_weights
+
+MODEL = build("pit_ti", image_size=32, num_classes=3)
+
+
+def write(path: Path, weights: dict[str, npt.NDArray[np.float32]], layout: str = "canonical") -> Path:
+    tensors = {name: LazyTensor.of(values) for name, values in weights.items()}
+    write_checkpoint(path, translate(tensors, MODEL, "canonical", layout))
+    return path
+
+
+def test_the_same_weights_are_the_same_in_any_format_and_layout(tmp_path: Path) -> None:
+    weights = random_weights(MODEL)
+    first = write(tmp_path / "a.pth", weights, "timm-legacy")
+    result = diff(first, write(tmp_path / "b.pdparams", weights, "paddlevit"))
+    assert result.same
+    assert result.to_text() == "same: all 160 tensors are bit-equal"
+
+
+def test_the_worst_tensors_are_named_first(tmp_path: Path) -> None:
+    weights = random_weights(MODEL)
+    first = write(tmp_path / "a.pth", weights)
+    weights["head.bias"] = weights["head.bias"] + np.float32(1e-3)
+    weights["transformers.0.blocks.0.attn.proj.weight"] = weights["transformers.0.blocks.0.attn.proj.weight"].T.copy()
+    result = diff(first, write(tmp_path / "b.safetensors", weights, "paddlevit"))
+    assert [each.name for each in result.different] == ["transformers.0.blocks.0.attn.proj.weight", "head.bias"]
+    assert result.different[1].max_abs == pytest.approx(1e-3, rel=1e-3)
+    assert result.different[1].differing == 3
+    assert result.to_text().startswith(
+        "different: 2 of 160 tensors\n  transformers.0.blocks.0.attn.proj.weight: relative"
+    )
+    assert json.loads(json.dumps(result.to_json()))["same"] is False
+
+
+def test_tensors_of_unknown_models_are_compared_as_stored(tmp_path: Path) -> None:
+    shared = {"w": np.arange(6.0).reshape(2, 3), "nan": np.array([np.nan]), "zero": np.array([0.0])}
+    paths = tmp_path / "a.npz", tmp_path / "b.safetensors"
+    write_checkpoint(paths[0], {k: LazyTensor.of(v) for k, v in ({**shared, "x.0": shared["w"]}).items()})
+    changed = {**shared, "w": shared["w"].astype(np.float32), "zero": np.array([-0.0]), "x.1": shared["w"]}
+    write_checkpoint(paths[1], {k: LazyTensor.of(v) for k, v in changed.items()})
+    found = {each.name: each for each in diff(*paths).different}
+    assert found["w"].problem == "float64 (2, 3) in the first file, float32 (2, 3) in the second"
+    assert found["x.0"].problem == "only in the first file"
+    assert found["x.1"].problem == "only in the second file"
+    assert found.keys() == {"w", "x.0", "x.1", "zero"}
+
+
+def test_a_known_model_and_one_that_is_none_are_compared_as_stored(tmp_path: Path) -> None:
+    weights = random_weights(MODEL)
+    first = write(tmp_path / "a.pdparams", weights, "paddlevit")
+    tensors = translate({name: LazyTensor.of(each) for name, each in weights.items()}, MODEL, "canonical", "paddlevit")
+    write_checkpoint(tmp_path / "b.pdparams", {**tensors, "more": LazyTensor.of(np.zeros(3, np.float32))})
+    for pair, side in (((first, tmp_path / "b.pdparams"), "second"), ((tmp_path / "b.pdparams", first), "first")):
+        different = diff(*pair).different
+        assert [(each.name, each.problem) for each in different] == [("more", f"only in the {side} file")]
+
+
+def test_what_was_not_measured_has_no_number(tmp_path: Path) -> None:
+    paths = tmp_path / "a.npz", tmp_path / "b.npz"
+    for path, sign in zip(paths, (1, -1), strict=True):
+        arrays = {"zero": np.array([sign * 0.0]), "nan": np.array([np.nan, sign])}
+        write_checkpoint(path, {name: LazyTensor.of(array) for name, array in arrays.items()})
+    result = diff(*paths)
+    assert "  zero: equal values, other bits: zeros of different signs" in result.to_text().splitlines()
+    found = {each["name"]: each for each in result.to_json()["different"]}
+    assert (found["zero"]["differing"], found["zero"]["rel_l2"]) == (0, 0.0)
+    assert found["nan"]["problem"]
+    assert [found["nan"][key] for key in ("elements", "differing", "max_abs", "rel_l2")] == [None] * 4
+
+
+def test_signalling_nans_are_counted_without_a_warning(tmp_path: Path) -> None:
+    paths = tmp_path / "a.npz", tmp_path / "b.npz"
+    signalling = np.array([0x7F800001, 0x3F800000], np.uint32).view(np.float32)
+    for path, array in zip(paths, (signalling, np.ones(2, np.float32)), strict=True):
+        write_checkpoint(path, {"w": LazyTensor.of(array)})
+    assert "NaN" in str(diff(*paths).different[0].problem)

@@ -1,0 +1,106 @@
+"""The held-out faults hold together, and what is said of a few of them."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+import cli
+from alignment.processes.settings import Settings
+from alignment.selftest.faults import FAULTS, HELD_OUT, KNOWN, NO_KNOWN_CAUSE, Fault
+from alignment.selftest.faults.functions import ACCURACIES, LOSSES, RANKINGS
+from alignment.selftest.faults.recipes import RECIPES
+from alignment.selftest.faults.weights import WEIGHT_FAULTS
+from alignment.selftest.inject import paddle_layers, paddle_training_data
+from alignment.selftest.results import FaultResult, Selftest, slug
+from alignment.selftest.run import MODELS, Plan, pair_of, selftest
+from alignment.selftest.terminal import print_selftest
+from alignment.steps import STEPS
+from alignment.steps.training import TRAINING_STEPS
+
+KINDS = {
+    "module": {*paddle_layers.INJECTORS},
+    "weights": {*WEIGHT_FAULTS, "swapped", "copied"},
+    "function": {*LOSSES, *ACCURACIES, *RANKINGS},
+    "training": {"setting", *paddle_training_data.FAULTS},
+}
+UNNAMED, WEIGHTED, STRIDES = (
+    "nobody sees the class token",
+    "half of an attention added",
+    "the stride in the first convolution",
+)
+BATCH_NORM, REPEATED = "BatchNorm eps 2e-5 for 1e-5", "the last norm twice"
+
+
+def test_they_are_of_every_step_and_none_is_in_the_catalogue() -> None:
+    assert {fault.step for fault in HELD_OUT} == {*STEPS, *TRAINING_STEPS}
+    assert len({slug(fault.name) for fault in KNOWN.values()}) == len(FAULTS) + len(HELD_OUT)
+
+
+@pytest.mark.parametrize("fault", HELD_OUT, ids=lambda fault: fault.name)
+def test_a_held_out_fault_is_well_formed(fault: Fault) -> None:
+    assert fault.cause
+    assert fault.kind in KINDS[fault.place]
+    assert not any(map(fault.names, fault.allowed))
+    if fault.place == "training":
+        assert fault.recipe in RECIPES
+    else:
+        assert fault.model in MODELS
+    if fault.place == "weights":
+        assert {fault.path, *fault.expected} <= set(pair_of(fault.model).architecture.tensors)
+
+
+def test_a_fault_that_nothing_known_is_cannot_be_named() -> None:
+    fault = replace(HELD_OUT[0], cause=NO_KNOWN_CAUSE, allowed=("rows reordered",))
+    assert not fault.names(NO_KNOWN_CAUSE)
+    assert not fault.names("causal mask")
+    assert fault.contradicts("causal mask")
+    assert not fault.contradicts("rows reordered")
+    assert not fault.contradicts("")
+
+
+def test_the_count_of_misnamed_faults_is_printed() -> None:
+    right = FaultResult("a", "bp", True, True, True, ("x",), ("y",), ("z",), True, True, True)
+    console = Console(width=200, file=io.StringIO(), record=True)
+    print_selftest(Selftest((right, replace(right, name="b", named=False, misnamed=True)), ()), console)
+    text = console.export_text()
+    assert "given a cause that is not theirs: 1 of 2 (bp 1)" in text
+    assert "b (bp): detected, localised, NOT named, MISNAMED" in text
+
+
+def test_the_catalogue_s_part_and_the_held_out_faults_exclude_each_other() -> None:
+    done = CliRunner().invoke(cli.pit_align, ["selftest", "--quick", "--held-out"], prog_name="pit-align")
+    assert done.exit_code == 2
+    assert "give one of them" in done.output
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, FaultResult]:
+    plan = Plan.held_out(Settings())
+    chosen = tuple(fault for fault in plan.faults if fault.name in {UNNAMED, WEIGHTED, STRIDES, BATCH_NORM, REPEATED})
+    found = selftest(tmp_path_factory.mktemp("held-out"), replace(plan, faults=chosen))
+    assert found.passed
+    return {fault.name: fault for fault in found.faults}
+
+
+@pytest.mark.parametrize(
+    ("name", "guilty", "cause"),
+    [
+        (UNNAMED, ("transformers.1.blocks.0.attn",), ""),
+        (WEIGHTED, ("transformers.1.blocks.0",), "weighted otherwise"),
+        (STRIDES, ("s3.b1.conv1.conv", "s3.b1.conv2.conv"), None),
+        (BATCH_NORM, ("stem",), ""),
+        (REPEATED, ("",), "wired otherwise"),
+    ],
+)
+def test_what_is_said_of_a_held_out_fault(
+    results: dict[str, FaultResult], name: str, guilty: tuple[str, ...], cause: str | None
+) -> None:
+    found = results[name]
+    assert found.guilty == guilty
+    assert cause is None or found.causes == (cause,)
+    assert not found.misnamed

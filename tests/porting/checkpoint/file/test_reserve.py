@@ -1,0 +1,69 @@
+"""Room on the disk is asked for before the first byte, and only an answer that there is none ends the work."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from porting.checkpoint import write_checkpoint
+from porting.checkpoint.file import reserve as reserving
+from porting.checkpoint.file.reserve import reserve
+from porting.checkpoint.tensor import LazyTensor
+from porting.errors import CheckpointError
+
+TENSORS = {"w": LazyTensor.of(np.ones((500, 700), np.float32))}
+
+
+@pytest.fixture
+def refusing(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> list[tuple[int, ...]]:
+    """A system that answers every call with an error; what it was asked."""
+    asked: list[tuple[int, ...]] = []
+
+    def call(*arguments: int) -> int:
+        asked.append(arguments)
+        ctypes.set_errno(request.param)
+        return -1
+
+    monkeypatch.setattr(reserving, "_fallocate", lambda: call)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("refusing", "message"),
+    [(errno.ENOSPC, "the disk is full; free some space"), (errno.EDQUOT, "quota")],
+    indirect=["refusing"],
+)
+def test_no_room(refusing: list[tuple[int, ...]], message: str, tmp_path: Path) -> None:
+    target = tmp_path / "a.pdparams"
+    target.write_bytes(b"old")
+    with pytest.raises(CheckpointError, match=rf"a\.pdparams: cannot be written: .*{message}.* is untouched"):
+        write_checkpoint(target, TENSORS, overwrite=True)
+    assert [each.name for each in tmp_path.iterdir()] == ["a.pdparams"]
+    assert target.read_bytes() == b"old"
+    assert refusing[0][3] == 500 * 700 * 4
+
+
+@pytest.mark.parametrize("refusing", [errno.EOPNOTSUPP, errno.ENOSYS, errno.EINTR, errno.EIO], indirect=True)
+def test_a_system_that_cannot_reserve(refusing: list[tuple[int, ...]], tmp_path: Path) -> None:
+    assert write_checkpoint(tmp_path / "a.pth", TENSORS).nbytes == (tmp_path / "a.pth").stat().st_size
+    assert refusing
+
+
+def test_a_system_without_the_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reserving, "_fallocate", lambda: None)
+    assert write_checkpoint(tmp_path / "a.pth", TENSORS).nbytes == (tmp_path / "a.pth").stat().st_size
+
+
+def test_the_system_itself(tmp_path: Path) -> None:
+    """Whether it can or not, the file has no byte more than was written."""
+    with (tmp_path / "a").open("wb") as file:
+        reserve(file.fileno(), 1 << 20)
+        reserve(file.fileno(), 0)
+        assert os.fstat(file.fileno()).st_size == 0
+        file.write(b"abc")
+    assert (tmp_path / "a").read_bytes() == b"abc"

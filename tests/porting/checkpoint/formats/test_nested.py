@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from porting.checkpoint.formats.nested import Nested, Tree, arrays, write_nested
+from porting.checkpoint.tensor import LazyTensor
+from porting.errors import CheckpointError, UnsafePickleError
+
+_PLAIN: dict[str, Any] = {
+    "text": "größe\n",
+    "empty": "",
+    "numbers": [0, 255, 256, -1, 2**31, -(2**40), 2**62],
+    "floats": [0.1, -0.0, 1e300, float("inf")],
+    "truth": [True, False, None],
+    "nested": {"list": [[], {}, [{"deep": 1}]]},
+}
+
+
+def _tensor(array: Any) -> LazyTensor:
+    return LazyTensor.of(np.asarray(array))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int64", "bool", "uint8"])
+def test_a_tree_comes_back_as_it_was(tmp_path: Path, dtype: str) -> None:
+    array = np.arange(6).reshape(2, 3).astype(dtype)
+    write_nested(tmp_path / "a.pdparams", {"model": {"a": _tensor(array), "scalar": _tensor(array[1, 1])}, **_PLAIN})
+    with Nested(tmp_path / "a.pdparams") as checkpoint:
+        found = arrays(checkpoint.tree["model"])
+        assert {key: checkpoint.tree[key] for key in _PLAIN} == _PLAIN
+    np.testing.assert_array_equal(found["a"], array)
+    assert (found["a"].dtype, found["scalar"].shape) == (array.dtype, ())
+
+
+def test_pickle_reads_it_too(tmp_path: Path) -> None:
+    write_nested(tmp_path / "a.pdparams", {"model": {"a": _tensor(np.ones(3))}, **_PLAIN})
+    with (tmp_path / "a.pdparams").open("rb") as file:
+        found = pickle.load(file)
+    assert {key: found[key] for key in _PLAIN} == _PLAIN
+    np.testing.assert_array_equal(found["model"]["a"], np.ones(3))
+
+
+def test_equal_values_are_equal_bytes_however_they_are_shared(tmp_path: Path) -> None:
+    text, array = "weight" * 2, np.ones(3)
+    shared: Tree = {"a": {text: _tensor(array)}, "b": {text: _tensor(array)}}
+    apart: Tree = {
+        "a": {"".join(["weight"] * 2): _tensor(np.ones(3))},
+        "b": {"".join(["weight"] * 2): _tensor(np.ones(3))},
+    }
+    for name, tree in (("shared", shared), ("apart", apart)):
+        write_nested(tmp_path / name, tree)  # type: ignore[arg-type]
+    assert (tmp_path / "shared").read_bytes() == (tmp_path / "apart").read_bytes()
+
+
+def test_bfloat16_is_kept_as_paddle_keeps_it(tmp_path: Path) -> None:
+    array = np.arange(3).astype(ml_dtypes.bfloat16)
+    write_nested(tmp_path / "a.pdparams", {"model": {"a": _tensor(array)}})
+    with Nested(tmp_path / "a.pdparams") as checkpoint:
+        assert arrays(checkpoint.tree["model"])["a"].dtype == array.dtype
+
+
+def test_what_cannot_be_held_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"model\.a is uint64, which Paddle's files do not hold"):
+        write_nested(tmp_path / "a.pdparams", {"model": {"a": _tensor(np.ones(3, np.uint64))}})
+    with pytest.raises(TypeError, match="cannot hold a set"):
+        write_nested(tmp_path / "a.pdparams", {"a": {1, 2}})  # type: ignore[dict-item]
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_in_a_file_is_executed(tmp_path: Path) -> None:
+    (tmp_path / "a.pdparams").write_bytes(pickle.dumps({"model": print}, 4))
+    with pytest.raises(UnsafePickleError):
+        Nested(tmp_path / "a.pdparams")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"hello there", "is no file of Paddle"),
+        (pickle.dumps([1], 4), "holds a list, expected a dict"),
+        (pickle.dumps({"a": 1}, 4)[:-3], "truncated or damaged|ends"),
+    ],
+)
+def test_other_files_are_errors(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "a.pdparams").write_bytes(content)
+    with pytest.raises(CheckpointError, match=message):
+        Nested(tmp_path / "a.pdparams")
+
+
+def test_paddles_own_names_are_told_where_the_file_has_them(tmp_path: Path) -> None:
+    saved = {"model": {"head.weight": ("linear_0.w_0", np.ones(2)), "head.bias": np.ones(1)}, "epoch": 3}
+    (tmp_path / "a.pdparams").write_bytes(pickle.dumps(saved, 4))
+    with Nested(tmp_path / "a.pdparams") as checkpoint:
+        assert checkpoint.parameters["model"] == {"head.weight": "linear_0.w_0"}
+        assert checkpoint.tree["epoch"] == 3
+        assert set(arrays(checkpoint.tree["model"])) == {"head.weight", "head.bias"}

@@ -22,7 +22,7 @@ def function_quantities(trial: Trial, logits: Array) -> Iterator[Quantity]:
     given = replace(trial, backend=trial.backend)
     given.__dict__["outputs"] = Outputs(logits, ())  # in the place of what the cached property would compute
     for step in FUNCTION_STEPS:
-        for quantity in STEPS[step](given):
+        for quantity in STEPS[step].run(given):
             if quantity.key not in _GIVEN:
                 yield quantity
 

@@ -23,7 +23,7 @@ from alignment.results.findings import DIAGNOSIS_FILE
 from alignment.rules.settle import CONTRACT_FILE
 from alignment.running.request import Request
 from alignment.running.weights import WeightFile, prepare
-from alignment.steps import hindrances
+from alignment.steps import STEPS, hindrances
 
 REPORT_FILE = "report.json"
 
@@ -159,7 +159,7 @@ def _applicable(pair: Pair, steps: Sequence[str]) -> tuple[list[str], list[str]]
     Raises:
         NothingComparedError: None applies; the reasons are named.
     """
-    hindered = hindrances(steps, pair)
+    hindered = hindrances(STEPS, steps, pair)
     notes = [f"the step {step} does not apply: {reason}" for step, reason in hindered.items()]
     remaining = [step for step in steps if step not in hindered]
     if not remaining:

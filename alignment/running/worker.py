@@ -97,7 +97,7 @@ def run(request: Request, report: Callable[[Mapping[str, Any]], None], job: Job 
         recorder = Recorder(spool=request.folder)
         trial = job.trial(dtype)
         for step in request.steps:
-            for quantity in STEPS[step](trial):
+            for quantity in STEPS[step].run(trial):
                 recorder.add(quantity.key, quantity.array, quantity.entry)
             advance(f"{step} {dtype}")
         if _repeats(request, dtype):
@@ -139,7 +139,7 @@ def _measure_noise(job: Job, recorder: Recorder, advance: Callable[[str], None])
     for number in range(job.request.perturbations):
         trial = job.perturbed(number)
         for step in job.request.steps:
-            for quantity in STEPS[step](trial):
+            for quantity in STEPS[step].run(trial):
                 if quantity.entry.kind in _NOISY_KINDS:
                     change = _change(recorder.get(quantity.key), quantity.array)
                     previous = spreads.get(quantity.key, (0.0, 0.0))

@@ -25,7 +25,7 @@ from alignment.selftest.results import (
     is_done,
     read_result,
 )
-from alignment.steps import hindrances
+from alignment.steps import STEPS, hindrances
 from porting.architectures import regnet
 from porting.names import unknown
 
@@ -185,7 +185,8 @@ def _run_correct(folder: Path, plan: Plan, keys: Keys, progress: Progress | None
 
 
 def _settings(plan: Plan, pair: Pair, seed: int, threads: int) -> Settings:
-    steps = tuple(step for step in plan.settings.steps if step not in hindrances((step,), pair))
+    hindered = hindrances(STEPS, plan.settings.steps, pair)
+    steps = tuple(step for step in plan.settings.steps if step not in hindered)
     batch = (4, 2, 3)[seed % 3]
     return replace(
         plan.settings, steps=steps, batch_size=batch, seed=seed, threads=threads, dtypes=("float32", "float64")

@@ -110,7 +110,7 @@ def record(task: Task, role: Role, pair: Pair, step: str, target: Path) -> None:
     """Carry out one step of one side."""
     bench = bench_of(task, role, pair, step)
     recorder = Recorder(spool=task.work)
-    for quantity in TRAINING_STEPS[step].run(bench.lesson(step)):
+    for quantity in TRAINING_STEPS[step].run(bench.trial(step)):
         recorder.add(quantity.key, quantity.array, quantity.entry)
     side = pair.side(role)
     recorder.write(target, Manifest(side.framework, "float64", role, pair.name, steps=(step,))).close()

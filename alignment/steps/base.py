@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeAlias
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from alignment.arrays import Array
 from alignment.backends.base import Backend, Outputs
+from alignment.backends.trainers.base import Trainer
 from alignment.pair import Pair, Role, Side
 from alignment.pair.constants import recordable
 from alignment.pair.inputs import Inputs
-from alignment.pair.layouts import inward
+from alignment.pair.layouts import inward, to_side
 from alignment.recordings.recording import Entry
 from porting.checkpoint.tensor import LazyTensor
 from porting.plan import Plan
+from recipe.config import Config
+
+T = TypeVar("T", bound="SideTrial")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +34,43 @@ class Quantity:
     entry: Entry
 
 
+class SideTrial:
+    """One side of a pair, and the state dict that every step starts from; `Trial` and `TrainingTrial` add the rest."""
+
+    pair: Pair
+    role: Role
+    weights: Mapping[str, Array]
+
+    @property
+    def side(self) -> Side:
+        """The side of the pair that this is."""
+        return self.pair.side(self.role)
+
+    @cached_property
+    def _plan(self) -> Plan:
+        return inward(self.pair, self.role)
+
+    def canonical(self, arrays: Mapping[str, Array], only: Container[str] | None = None) -> dict[str, Array]:
+        """Arrays of the state dict's names and shapes, named and oriented as in the canonical layout.
+
+        Counters are left out: a layout that does not keep them has nothing to compare, and none takes part in the
+        function.
+
+        Args:
+            arrays: All of the state dict.
+            only: The canonical names that are wanted; all by default.
+        """
+        lazy = {name: LazyTensor.of(array) for name, array in arrays.items()}
+        counters = self.pair.architecture.counters
+        return {
+            name: np.asarray(tensor.load())
+            for name, tensor in self._plan.apply(lazy).items()
+            if name not in counters and (only is None or name in only)
+        }
+
+
 @dataclass(frozen=True)
-class Trial:
+class Trial(SideTrial):
     """One model with one set of weights, fed with one set of inputs, in one precision.
 
     Attributes:
@@ -51,20 +91,15 @@ class Trial:
     record_parameters: bool = True
     built: Mapping[str, Array] = field(default_factory=dict)
 
-    @property
-    def side(self) -> Side:
-        """The side of the pair that this is."""
-        return self.pair.side(self.role)
-
     @cached_property
     def constants(self) -> Mapping[str, Array]:
         """Canonical name to the side's own constants, as recordings have them; see `alignment.pair.constants`."""
         contract = self.pair.contract
         if contract is None or not contract.constants:
             return {}
-        there = {name: array for name, array in contract.constants.items() if self._plan.sources_of(name)}
-        found = self.canonical({**self.weights, **self.built}, there)
-        return {name: recordable(found[name], there[name]) for name in there if found[name].size}
+        expected = {name: array for name, array in contract.constants.items() if self._plan.sources_of(name)}
+        own = self.canonical({**self.weights, **self.built}, expected)
+        return {name: recordable(own[name], expected[name]) for name in expected if own[name].size}
 
     @cached_property
     def outputs(self) -> Outputs:
@@ -76,28 +111,69 @@ class Trial:
         """Give the model the weights that every step starts from."""
         self.backend.set_state(self.weights)
 
-    @cached_property
-    def _plan(self) -> Plan:
-        return inward(self.pair, self.role)
+
+@dataclass(frozen=True)
+class TrainingTrial(SideTrial):
+    """One side's training code with one configuration, in one precision.
+
+    Attributes:
+        trainer: The training code, its model built.
+        pair: What is aligned.
+        role: The side of the pair that this is.
+        config: The configuration; its `data.path` holds the images.
+        weights: The state dict that every step starts from.
+        weights_file: The file of `weights`.
+        updates: Updates to compare; None for as many as a step has by default.
+    """
+
+    trainer: Trainer
+    pair: Pair
+    role: Role
+    config: Config
+    weights: Mapping[str, Array]
+    weights_file: Path
+    updates: int | None = None
+
+    @property
+    def seed(self) -> int:
+        """Seed of every random generator of the run."""
+        return self.config.run.seed
 
     def canonical(self, arrays: Mapping[str, Array], only: Container[str] | None = None) -> dict[str, Array]:
-        """Arrays of the state dict's names and shapes, named and oriented as in the canonical layout.
+        """Arrays of the state dict, or of its parameters, under canonical names; buffers are left out of the latter."""
+        buffers = self.pair.architecture.buffers if self.weights.keys() - arrays.keys() else ()
+        named = super().canonical({**self.weights, **arrays}, only)
+        return {name: array for name, array in named.items() if name not in buffers}
 
-        Counters are left out: a layout that does not keep them has nothing to compare, and none takes part in the
-        function.
-
-        Args:
-            arrays: All of the state dict.
-            only: The canonical names that are wanted; all by default.
-        """
+    def in_layout(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """Arrays of the canonical names and shapes, all of them, as this side's state dict has them."""
         lazy = {name: LazyTensor.of(array) for name, array in arrays.items()}
-        architecture = self.pair.architecture
-        kept = {
-            name: tensor
-            for name, tensor in self._plan.apply(lazy).items()
-            if name not in architecture.counters and (only is None or name in only)
-        }
-        return {name: np.asarray(tensor.load()) for name, tensor in kept.items()}
+        return {name: np.asarray(tensor.load()) for name, tensor in to_side(self.pair, self.role, lazy).items()}
 
 
-Step: TypeAlias = Callable[[Trial], Iterator[Quantity]]
+def _applies(_: Pair) -> str | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Generic[T]):
+    """A check point, with the kind of trial that it needs.
+
+    Attributes:
+        run: Records it.
+        hindrance: Why the step does not apply to a pair; None where it does.
+    """
+
+    run: Callable[[T], Iterator[Quantity]]
+    hindrance: Callable[[Pair], str | None] = _applies
+
+
+def hindrances(table: Mapping[str, Step[Any]], steps: Iterable[str], pair: Pair) -> dict[str, str]:
+    """The steps among these that do not apply to a pair, with the reason.
+
+    Args:
+        table: `alignment.steps.STEPS` or `alignment.steps.training.TRAINING_STEPS`.
+        steps: Names in the table.
+        pair: What is aligned.
+    """
+    return {step: reason for step in steps if (reason := table[step].hindrance(pair)) is not None}

@@ -19,7 +19,6 @@ import numpy as np
 
 from alignment.arrays import Array
 from alignment.errors import AlignmentError
-from alignment.pair import Pair
 from alignment.recordings.recording import Entry
 from alignment.steps.base import Quantity, Trial
 
@@ -27,11 +26,6 @@ _OUTPUT = Entry("output", "batchnorm")
 _GRADIENT = Entry("gradient", "batchnorm")
 _FIXED = 1e-3
 """The relative L2 between two passes that no rounding of sums in another order reaches."""
-
-
-def hindrance(pair: Pair) -> str | None:
-    """Why the step does not apply to a pair; None where it does."""
-    return None if pair.architecture.statistics else f"{pair.name} has no running statistics"
 
 
 def run(trial: Trial) -> Iterator[Quantity]:

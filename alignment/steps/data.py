@@ -16,8 +16,7 @@ import numpy as np
 from alignment.arrays import Array
 from alignment.errors import NothingComparedError
 from alignment.recordings.recording import Entry
-from alignment.steps.base import Quantity
-from alignment.steps.training_trial import Lesson
+from alignment.steps.base import Quantity, TrainingTrial
 
 BATCHES = 5
 COUNTED = 1024
@@ -26,24 +25,24 @@ _COUNT, _PICTURE = Entry("count", "data"), Entry("picture", "data")
 _DIGEST = 8
 
 
-def run(lesson: Lesson) -> Iterator[Quantity]:
+def run(trial: TrainingTrial) -> Iterator[Quantity]:
     """Record what the listings hold, `data/dataset_<i>`, and `data/dataloader_<i>` with `data/labels_<i>`.
 
     For each form in which the images are listed that is `data/<form>/length`, `/labels` and `/names` (a digest of each
     path). `data/dataset_<i>` are the first images one by one, `data/dataloader_<i>` up to five batches. Of small sets,
     `data/images` counts what all batches hold: a last one that is dropped, or filled up, shows there.
     """
-    forms = _forms(Path(lesson.config.data.path))
+    forms = _forms(Path(trial.config.data.path))
     if not forms:
-        raise NothingComparedError(f"{lesson.config.data.path}: holds neither a folder val/ nor val_list.txt")
+        raise NothingComparedError(f"{trial.config.data.path}: holds neither a folder val/ nor val_list.txt")
     for form in forms:
-        listing = lesson.trainer.listing(form)
+        listing = trial.trainer.listing(form)
         yield Quantity(f"data/{form}/length", np.asarray(len(listing.names), np.int64), _COUNT)
         yield Quantity(f"data/{form}/labels", listing.labels, _COUNT)
         yield Quantity(f"data/{form}/names", _digests(listing.names), _COUNT)
     counted = len(listing.names) <= COUNTED
     shown = 0
-    for number, (images, labels) in enumerate(islice(lesson.trainer.validation(), None if counted else BATCHES)):
+    for number, (images, labels) in enumerate(islice(trial.trainer.validation(), None if counted else BATCHES)):
         shown += len(images)
         if number == 0:
             for row, image in enumerate(images[:BATCHES]):

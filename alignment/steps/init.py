@@ -12,8 +12,7 @@ import numpy as np
 
 from alignment.arrays import Array
 from alignment.recordings.recording import Entry
-from alignment.steps.base import Quantity
-from alignment.steps.training_trial import Lesson
+from alignment.steps.base import Quantity, TrainingTrial
 
 SEEDS = 4
 _VALUES = 2**15
@@ -21,14 +20,14 @@ _VALUES = 2**15
 _SAMPLE = Entry("sample", "init")
 
 
-def run(lesson: Lesson) -> Iterator[Quantity]:
+def run(trial: TrainingTrial) -> Iterator[Quantity]:
     """Record `init/sample/<canonical name>`, ascending, `init/repeated` and `init/alike`.
 
     The latter are how many tensors are the same under two seeds, and how many repeat another one of the model.
     """
     drawn: dict[str, list[Array]] = {}
     for number in range(SEEDS):
-        state = lesson.canonical(lesson.trainer.initial(lesson.seed * SEEDS + number))
+        state = trial.canonical(trial.trainer.initial(trial.seed * SEEDS + number))
         for name, array in state.items():
             drawn.setdefault(name, []).append(_some(array))
     repeated = sum(_is_drawn(each[0]) and np.array_equal(each[0], each[1]) for each in drawn.values())

@@ -12,8 +12,7 @@ import numpy as np
 
 from alignment.arrays import Array
 from alignment.recordings.recording import Entry
-from alignment.steps.base import Quantity
-from alignment.steps.training_trial import Lesson
+from alignment.steps.base import Quantity, TrainingTrial
 from porting.synthetic import random_weights
 
 STEPS = 3
@@ -22,22 +21,22 @@ _LARGEST, _DECADES = 0.1, 7.0
 _WEIGHTS = Entry("weights", "optimizer", limit=_LIMIT)
 
 
-def run(lesson: Lesson) -> Iterator[Quantity]:
+def run(trial: TrainingTrial) -> Iterator[Quantity]:
     """Record `optimizer/step_<n>/parameter/<name>`, `.../first_moment/<name>` and `.../second_moment/<name>`."""
-    trainer, buffers = lesson.trainer, lesson.pair.architecture.buffers
-    trainer.start(lesson.weights)
-    for step in range(1, (lesson.updates or STEPS) + 1):
-        trainer.apply(gradients(lesson, step), lesson.config.optimizer.learning_rate)
+    trainer, buffers = trial.trainer, trial.pair.architecture.buffers
+    trainer.start(trial.weights)
+    for step in range(1, (trial.updates or STEPS) + 1):
+        trainer.apply(gradients(trial, step), trial.config.optimizer.learning_rate)
         moments = {f"{kind}_moment": arrays for kind, arrays in trainer.moments().items()}
         for kind, arrays in {"parameter": trainer.weights(), **moments}.items():
-            for name, array in lesson.canonical(arrays).items():
+            for name, array in trial.canonical(arrays).items():
                 if name not in buffers:
                     yield Quantity(f"optimizer/step_{step}/{kind}/{name}", array, _WEIGHTS)
 
 
-def gradients(lesson: Lesson, step: int) -> dict[str, Array]:
+def gradients(trial: TrainingTrial, step: int) -> dict[str, Array]:
     """What the optimizer is given at a step, counted from 1, as this side's state dict has it."""
-    generator = np.random.default_rng((lesson.seed, step))
-    drawn = random_weights(lesson.pair.architecture, lesson.seed + step)
+    generator = np.random.default_rng((trial.seed, step))
+    drawn = random_weights(trial.pair.architecture, trial.seed + step)
     scaled = {name: array * (_LARGEST * 10.0 ** (-_DECADES * generator.random())) for name, array in drawn.items()}
-    return lesson.in_layout(scaled)
+    return trial.in_layout(scaled)

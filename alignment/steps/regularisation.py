@@ -12,24 +12,23 @@ import numpy as np
 
 from alignment.arrays import Array
 from alignment.recordings.recording import Entry
-from alignment.steps.base import Quantity
-from alignment.steps.training_trial import Lesson
+from alignment.steps.base import Quantity, TrainingTrial
 
 _SETTING = Entry("setting", "regularisation")
 _DIGITS = 14
 """Decimals of a decay that float64 leaves; it is a part of 1."""
 
 
-def run(lesson: Lesson) -> Iterator[Quantity]:
+def run(trial: TrainingTrial) -> Iterator[Quantity]:
     """Record `regularisation/decay/<canonical name>` and `regularisation/<kind>/<path>` of every drop rate.
 
     A decay is a scalar, or the whole tensor where its elements decay differently.
     """
-    trainer, weights = lesson.trainer, lesson.weights
+    trainer, weights = trial.trainer, trial.weights
     trainer.start({name: np.ones_like(array) for name, array in weights.items()})
     trainer.apply({name: np.zeros_like(array) for name, array in weights.items()}, 1.0)
-    for name, array in lesson.canonical(trainer.weights()).items():
-        if name not in lesson.pair.architecture.buffers:
+    for name, array in trial.canonical(trainer.weights()).items():
+        if name not in trial.pair.architecture.buffers:
             yield Quantity(f"regularisation/decay/{name}", _decay(array), _SETTING)
     rates = trainer.drop_rates()
     count = np.asarray(len(rates), np.int64)

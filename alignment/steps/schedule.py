@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from alignment.recordings.recording import Entry
-from alignment.steps.base import Quantity
-from alignment.steps.training_trial import Lesson
+from alignment.steps.base import Quantity, TrainingTrial
 
 
-def run(lesson: Lesson) -> Iterator[Quantity]:
+def run(trial: TrainingTrial) -> Iterator[Quantity]:
     """Record `schedule/lr`, `(epochs, 2)`: at the first and the last update of each epoch."""
-    yield Quantity("schedule/lr", lesson.trainer.rates(), Entry("setting", "schedule"))
+    yield Quantity("schedule/lr", trial.trainer.rates(), Entry("setting", "schedule"))

@@ -13,22 +13,21 @@ import numpy as np
 from alignment.arrays import Array
 from alignment.backends.trainers.base import Updated
 from alignment.recordings.recording import Entry
-from alignment.steps.base import Quantity
-from alignment.steps.training_trial import Lesson
+from alignment.steps.base import Quantity, TrainingTrial
 
 UPDATES = 10
 LIMIT, AVERAGE_LIMIT = 1e-8, 1e-9
 """Of weights, and of their average, which follows them slowly, so that one update of it that is left out is small."""
 
 
-def run(lesson: Lesson) -> Iterator[Quantity]:
+def run(trial: TrainingTrial) -> Iterator[Quantity]:
     """Record `train/loss_<i>`, `/lr_<i>` and `/gradient_norm_<i>`, then `/weights/<name>` and `/ema/<name>`."""
-    lesson.trainer.start(lesson.weights)
-    updates = lesson.trainer.train(lesson.updates or UPDATES)
-    yield from course("train", lesson, updates)
+    trial.trainer.start(trial.weights)
+    updates = trial.trainer.train(trial.updates or UPDATES)
+    yield from course("train", trial, updates)
 
 
-def course(step: str, lesson: Lesson, updates: Sequence[Updated]) -> Iterator[Quantity]:
+def course(step: str, trial: TrainingTrial, updates: Sequence[Updated]) -> Iterator[Quantity]:
     """The quantities of a training run that is over."""
     kinds = {
         "loss": Entry("loss", step),
@@ -41,15 +40,15 @@ def course(step: str, lesson: Lesson, updates: Sequence[Updated]) -> Iterator[Qu
         "gradient_norm": [update.gradient_norm for update in updates],
     }
     for name, entry in kinds.items():
-        dtype = np.dtype("float64" if entry.kind == "setting" else lesson.config.run.precision)
+        dtype = np.dtype("float64" if entry.kind == "setting" else trial.config.run.precision)
         for number, value in enumerate(values[name]):
             yield Quantity(f"{step}/{name}_{number}", np.asarray(value, dtype), entry)
-    yield from _weights(f"{step}/weights", lesson, lesson.trainer.weights(), Entry("weights", step, limit=LIMIT))
-    average = lesson.trainer.average()
+    yield from _weights(f"{step}/weights", trial, trial.trainer.weights(), Entry("weights", step, limit=LIMIT))
+    average = trial.trainer.average()
     if average:
-        yield from _weights(f"{step}/ema", lesson, average, Entry("weights", step, limit=AVERAGE_LIMIT))
+        yield from _weights(f"{step}/ema", trial, average, Entry("weights", step, limit=AVERAGE_LIMIT))
 
 
-def _weights(place: str, lesson: Lesson, arrays: Mapping[str, Array], entry: Entry) -> Iterator[Quantity]:
-    for name, array in lesson.canonical(arrays).items():
+def _weights(place: str, trial: TrainingTrial, arrays: Mapping[str, Array], entry: Entry) -> Iterator[Quantity]:
+    for name, array in trial.canonical(arrays).items():
         yield Quantity(f"{place}/{name}", array, entry)

@@ -16,14 +16,14 @@ from alignment.backends.trainers import base as trainers
 from alignment.hypotheses.training import Change
 from alignment.pair import Pair, Role
 from alignment.steps import optimizer
+from alignment.steps.base import TrainingTrial
 from alignment.steps.training import TRAINING_STEPS
-from alignment.steps.training_trial import Lesson
 from alignment.training.configuring import with_precision
 from porting.errors import ExpectedError
 from recipe.config import Config
 from recipe.loading import override
 
-_SLIPS = "alignment.backends.trainers.{framework}_mistakes"
+_MISTAKES = "alignment.backends.trainers.{framework}_mistakes"
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Bench:
         check_point = TRAINING_STEPS[step]
         return with_precision(self.config, check_point.once or self.precision, check_point.accumulation)
 
-    def lesson(self, step: str, change: Change | None = None) -> Lesson:
+    def trial(self, step: str, change: Change | None = None) -> TrainingTrial:
         """A step's training code, its model built.
 
         Raises:
@@ -65,7 +65,7 @@ class Bench:
         config = override(config, change.settings) if change.settings else config
         side, updates = self.pair.side(self.role), change.updates or self.updates
         trainer = trainers.create(side, config)
-        return Lesson(trainer, self.pair, self.role, config, self.weights, self.weights_file, updates)
+        return TrainingTrial(trainer, self.pair, self.role, config, self.weights, self.weights_file, updates)
 
     def rerun(self, step: str, change: Change) -> Mapping[str, Array]:
         """What a step records with a change; empty where that is not possible. Nothing is run twice.
@@ -84,20 +84,20 @@ class Bench:
         return self._seen[step, change]
 
     def _record(self, step: str, change: Change) -> Mapping[str, Array]:
-        lesson = self.lesson(step, change)
-        with self._slipping(lesson, change.slip) as able:
+        trial = self.trial(step, change)
+        with self._with_mistake(trial, change.mistake) as able:
             if able is False:
                 return {}
             check_point = TRAINING_STEPS[step]
-            return {each.key: each.array for each in (check_point.again or check_point.run)(lesson)}
+            return {each.key: each.array for each in (check_point.again or check_point.run)(trial)}
 
-    def _slipping(self, lesson: Lesson, slip: str) -> Any:
-        name = _SLIPS.format(framework=lesson.side.framework)
-        if not slip:
+    def _with_mistake(self, trial: TrainingTrial, mistake: str) -> Any:
+        name = _MISTAKES.format(framework=trial.side.framework)
+        if not mistake:
             return nullcontext()
         if importlib.util.find_spec(name) is None:
             return nullcontext(False)
-        return importlib.import_module(name).slipping(lesson.trainer, slip)
+        return importlib.import_module(name).with_mistake(trial.trainer, mistake)
 
     def canonical(self) -> dict[str, Array]:
         """The weights under canonical names."""
@@ -108,7 +108,7 @@ class Bench:
         return self._plain.canonical(optimizer.gradients(self._plain, step))
 
     @property
-    def _plain(self) -> Lesson:
-        """A lesson for names only: nothing is built."""
+    def _plain(self) -> TrainingTrial:
+        """A trial for names only: nothing is built."""
         trainer: Any = None
-        return Lesson(trainer, self.pair, self.role, self.config, self.weights, self.weights_file)
+        return TrainingTrial(trainer, self.pair, self.role, self.config, self.weights, self.weights_file)

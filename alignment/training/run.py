@@ -15,7 +15,8 @@ from alignment.processes.processes import Progress, run_all
 from alignment.processes.settings import Settings
 from alignment.results.report import Report, write_report
 from alignment.running.prepare import RECORDINGS, REPORT_FILE, batch_of, launch_of, reprod_files, weights_of, workspace
-from alignment.steps.training import TRAINING_STEPS, dtype_of_once, hindrances
+from alignment.steps import hindrances
+from alignment.steps.training import TRAINING_STEPS, dtype_of_once
 from alignment.training import sample_images
 from alignment.training.configuring import configuration, needs_teacher, teacher_model, with_teacher
 from alignment.training.worker import Plan
@@ -174,7 +175,7 @@ def _official_files(pair: Pair, folder: Path, training: Training, settings: Sett
 
 
 def _applicable(pair: Pair, training: Training) -> tuple[list[str], list[str]]:
-    hindered = hindrances(training.steps, pair)
+    hindered = hindrances(TRAINING_STEPS, training.steps, pair)
     notes = [f"the step {step} does not apply: {reason}" for step, reason in hindered.items()]
     steps = [step for step in TRAINING_STEPS if step in training.steps and step not in hindered]
     if not steps:

@@ -19,8 +19,8 @@ from alignment.processes.serving import serve
 from alignment.recordings.recording import Recorder
 from alignment.running.request import Request
 from alignment.running.worker import Job, manifest_of, prepare
-from alignment.steps.training import TRAINING_STEPS, CheckPoint, dtype_of_once
-from alignment.steps.training_trial import Lesson
+from alignment.steps.base import TrainingTrial
+from alignment.steps.training import TRAINING_STEPS, TrainingStep, dtype_of_once
 from alignment.training.configuring import with_precision
 from porting.errors import ExpectedError
 from recipe.config import Config
@@ -87,11 +87,11 @@ def _run(request: Request, plan: Plan, report: Report) -> None:
     recorders = {dtype: Recorder(spool=request.folder) for dtype in dict(work)}
     for done, (dtype, step) in enumerate(work, 1):
         check_point = TRAINING_STEPS[step]
-        lesson = _lesson(job, plan, config, check_point, check_point.once or dtype)
-        for quantity in check_point.run(lesson):
+        trial = _trial(job, plan, config, check_point, check_point.once or dtype)
+        for quantity in check_point.run(trial):
             recorders[dtype].add(quantity.key, quantity.array, quantity.entry)
         if dtype == "float32" and check_point.once is None and request.role == "reference":
-            _measure_noise(job, lesson, check_point, recorders[dtype])
+            _measure_noise(job, trial, check_point, recorders[dtype])
         report({"event": "progress", "what": f"{step} {dtype}", "done": done, "total": len(work)})
     for dtype, recorder in recorders.items():
         manifest = manifest_of(job, dtype)
@@ -100,10 +100,10 @@ def _run(request: Request, plan: Plan, report: Report) -> None:
         recorder.write(folder, replace(manifest, digests=digests, batch_size=config.data.batch_size)).close()
 
 
-def _lesson(job: Job, plan: Plan, config: Config, check_point: CheckPoint, dtype: str) -> Lesson:
+def _trial(job: Job, plan: Plan, config: Config, check_point: TrainingStep, dtype: str) -> TrainingTrial:
     request = job.request
     side, config = job.pair.side(request.role), with_precision(config, dtype, check_point.accumulation)
-    return Lesson(
+    return TrainingTrial(
         trainer=trainers.create(side, config),
         pair=job.pair,
         role=request.role,
@@ -114,7 +114,7 @@ def _lesson(job: Job, plan: Plan, config: Config, check_point: CheckPoint, dtype
     )
 
 
-def _measure_noise(job: Job, lesson: Lesson, check_point: CheckPoint, recorder: Recorder) -> None:
+def _measure_noise(job: Job, trial: TrainingTrial, check_point: TrainingStep, recorder: Recorder) -> None:
     """Note how far the results move, at most, when all that is given in float32 is one unit in the last place off.
 
     That is the weights, and the betas of the optimiser: Paddle's kernel holds 0.999 in float32, which leaves five
@@ -123,7 +123,7 @@ def _measure_noise(job: Job, lesson: Lesson, check_point: CheckPoint, recorder: 
     spreads: dict[str, tuple[float, float]] = {}
     for number in range(job.request.perturbations):
         generator = np.random.default_rng((job.request.seed, number, 5))
-        for quantity in check_point.run(_perturbed(lesson, generator)):
+        for quantity in check_point.run(_perturbed(trial, generator)):
             if quantity.entry.kind in _NOISY_KINDS:
                 moved = measure(recorder.get(quantity.key), quantity.array)
                 before = spreads.get(quantity.key, (0.0, 0.0))
@@ -133,14 +133,14 @@ def _measure_noise(job: Job, lesson: Lesson, check_point: CheckPoint, recorder: 
             recorder.annotate(key, spread=norm, spread_max=largest)
 
 
-def _perturbed(lesson: Lesson, generator: np.random.Generator) -> Lesson:
+def _perturbed(trial: TrainingTrial, generator: np.random.Generator) -> TrainingTrial:
     def nudged(array: Array) -> Array:
         return perturb(array, generator) if array.dtype == np.float32 else array
 
-    first, second = (float(each) for each in perturb(np.array(lesson.config.optimizer.betas), generator))
-    config = replace(lesson.config, optimizer=replace(lesson.config.optimizer, betas=(first, second)))
-    weights = {name: nudged(array) for name, array in lesson.weights.items()}
-    return replace(lesson, trainer=trainers.create(lesson.side, config), config=config, weights=weights)
+    first, second = (float(each) for each in perturb(np.array(trial.config.optimizer.betas), generator))
+    config = replace(trial.config, optimizer=replace(trial.config.optimizer, betas=(first, second)))
+    weights = {name: nudged(array) for name, array in trial.weights.items()}
+    return replace(trial, trainer=trainers.create(trial.side, config), config=config, weights=weights)
 
 
 def main(arguments: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""Mistakes that the reference can be asked to make, to see whether a candidate has made them.
+"""Known mistakes, made in the reference on purpose to see whether a candidate has made them.
 
 Most known mistakes of a training run amount to another setting of its recipe. These do not.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -28,42 +29,39 @@ _OTHER_DECAY = "other decay "
 
 
 @contextmanager
-def slipping(trainer: Any, slip: str) -> Iterator[bool]:
-    """Lets a trainer make a mistake while the context is open.
+def with_mistake(trainer: Any, mistake: str) -> Iterator[bool]:
+    """Make a trainer of the reference train with a mistake while the context is open.
 
     Args:
-        trainer: The reference's.
-        slip: The mistake.
+        trainer: The trainer of the reference.
+        mistake: A name in `_MISTAKES`, or `other decay <name of a parameter>`.
 
     Yields:
-        Whether this trainer can make it.
+        Whether the mistake is known and this trainer can make it.
     """
-    name = slip.partition(_OTHER_DECAY)[2]
-    make = _SLIPS.get(slip)
-    if not isinstance(trainer, TorchTrainer) or (make is None and not name):
+    make = _MISTAKES.get(mistake)
+    if parameter := mistake.partition(_OTHER_DECAY)[2]:
+        make = partial(_other_decay, trainer, parameter)
+    if make is None or not isinstance(trainer, TorchTrainer):
         yield False
         return
-    data._made.clear()  # transforms that were made before do not slip
+    data._made.clear()  # transforms that were made before are without the mistake
     try:
-        if make is None:
-            with _other_decay(trainer, name):
-                yield True
-        else:
-            with make():
-                yield True
+        with make():
+            yield True
     finally:
         data._made.clear()
 
 
 @contextmanager
 def _black_fill() -> Iterator[None]:
-    right = timm_augment.AugmentOp.__init__
+    original = timm_augment.AugmentOp.__init__
 
-    def wrong(self: Any, name: str, *given: Any, **settings: Any) -> None:
-        right(self, name, *given, **settings)
+    def mistaken(self: Any, name: str, *arguments: Any, **settings: Any) -> None:
+        original(self, name, *arguments, **settings)
         self.kwargs["fillcolor"] = (0, 0, 0)
 
-    with patch.object(timm_augment.AugmentOp, "__init__", wrong):
+    with patch.object(timm_augment.AugmentOp, "__init__", mistaken):
         yield
 
 
@@ -78,50 +76,50 @@ def _moves_by_pixels() -> Iterator[None]:
 
 @contextmanager
 def _share_uncorrected() -> Iterator[None]:
-    right = timm_mixup.Mixup.__init__
+    original = timm_mixup.Mixup.__init__
 
-    def wrong(self: Any, *given: Any, **settings: Any) -> None:
-        right(self, *given, **settings)
+    def mistaken(self: Any, *arguments: Any, **settings: Any) -> None:
+        original(self, *arguments, **settings)
         self.correct_lam = False
 
-    with patch.object(timm_mixup.Mixup, "__init__", wrong):
+    with patch.object(timm_mixup.Mixup, "__init__", mistaken):
         yield
 
 
 @contextmanager
 def _drop_path_unscaled() -> Iterator[None]:
-    right = InjectableDropPath.mask
+    original = InjectableDropPath.mask
 
-    def wrong(self: InjectableDropPath, x: Tensor, shape: tuple[int, ...], rate: float) -> Tensor:
-        return right(self, x, shape, rate) * (1 - rate)
+    def mistaken(self: InjectableDropPath, x: Tensor, shape: tuple[int, ...], rate: float) -> Tensor:
+        return original(self, x, shape, rate) * (1 - rate)
 
-    with patch.object(InjectableDropPath, "mask", wrong):
+    with patch.object(InjectableDropPath, "mask", mistaken):
         yield
 
 
 @contextmanager
 def _other_decay(trainer: TorchTrainer, name: str) -> Iterator[None]:
-    """One parameter is in the other group."""
-    right = trainer._assemble
+    """Put one parameter into the other group of the optimiser."""
+    original = trainer._assemble
 
-    def wrong(model: nn.Module) -> Any:
-        recipe = right(model)
+    def mistaken(model: nn.Module) -> Any:
+        recipe = original(model)
         _move(recipe.optimizer, dict(model.named_parameters())[name])
         return recipe
 
-    with patch.object(trainer, "_assemble", wrong):
+    with patch.object(trainer, "_assemble", mistaken):
         yield
 
 
 def _move(optimizer: Optimizer, parameter: Tensor) -> None:
     groups: list[dict[str, Any]] = optimizer.param_groups
-    mine = next(group for group in groups if any(each is parameter for each in group["params"]))
-    other = next(group for group in groups if bool(group["weight_decay"]) != bool(mine["weight_decay"]))
-    mine["params"] = [each for each in mine["params"] if each is not parameter]
-    other["params"].append(parameter)
+    source = next(group for group in groups if any(member is parameter for member in group["params"]))
+    target = next(group for group in groups if bool(group["weight_decay"]) != bool(source["weight_decay"]))
+    source["params"] = [member for member in source["params"] if member is not parameter]
+    target["params"].append(parameter)
 
 
-_SLIPS: Mapping[str, Callable[[], Any]] = {
+_MISTAKES: Mapping[str, Callable[[], Any]] = {
     "black fill": _black_fill,
     "moves by pixels": _moves_by_pixels,
     "share uncorrected": _share_uncorrected,

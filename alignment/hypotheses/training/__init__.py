@@ -2,7 +2,7 @@
 
 They are predicted in two ways. Some are computed with NumPy from what both sides recorded. For the others, the
 reference trains once more with the mistake: with another setting of the recipe (`optimizer.epsilon=1e-06`), or with one
-of the slips that its backend knows how to make. To teach the toolkit another one, write a generator of `Prediction`s
+of the mistakes that its backend knows how to make. To teach the toolkit another one, write a generator of `Prediction`s
 and add it to the tuple of its check point.
 """
 

@@ -73,7 +73,7 @@ def slips(case: RecipeCase) -> Iterator[Prediction]:
         ("moves by pixels", "translation", "it moves by up to 100 pixels, not by .45 of the side",
          "TranslateX and TranslateY: timm's are relative"),
     ):  # fmt: skip
-        yield from rerun(case, name, says, place, Change(slip=slip))
+        yield from rerun(case, name, says, place, Change(mistake=slip))
 
 
 def erased_first(case: RecipeCase) -> Iterator[Prediction]:
@@ -121,7 +121,7 @@ def targets(case: RecipeCase) -> Iterator[Prediction]:
 def box(case: RecipeCase) -> Iterator[Prediction]:
     """The share of cutmix before its box is cut at the edges."""
     says = "the targets have the share that was drawn, not that of the box, which is cut at the edges"
-    change = Change(slip="share uncorrected")
+    change = Change(mistake="share uncorrected")
     yield from rerun(case, "cutmix share", says, "correct_lam of Mixup", change)
 
 

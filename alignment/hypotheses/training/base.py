@@ -18,12 +18,12 @@ class Change:
 
     Attributes:
         settings: `section.setting=value` each, over its configuration.
-        slip: A mistake that its backend knows how to make, see `alignment.backends.trainers.torch_mistakes`.
+        mistake: A mistake that its backend knows how to make, see `alignment.backends.trainers.torch_mistakes`.
         updates: Updates to do, where the check point does some.
     """
 
     settings: tuple[str, ...] = ()
-    slip: str = ""
+    mistake: str = ""
     updates: int | None = None
 
 

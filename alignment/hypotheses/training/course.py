@@ -56,7 +56,7 @@ def losses(case: RecipeCase) -> Iterator[Prediction]:
 def unscaled_paths(case: RecipeCase) -> Iterator[Prediction]:
     """Paths that are dropped, the others not made larger for it."""
     says = "what drop path keeps is not divided by the share that it keeps"
-    yield from rerun(case, "drop path not scaled", says, "forward of DropPath", Change(slip="drop path unscaled"))
+    yield from rerun(case, "drop path not scaled", says, "forward of DropPath", Change(mistake="drop path unscaled"))
 
 
 def reductions(case: RecipeCase) -> Iterator[Prediction]:
@@ -131,7 +131,7 @@ def decays_of_one(case: RecipeCase) -> Iterator[Prediction]:
     for name in case.weights:
         if name not in case.buffers:
             says = f"the decay of {name} is that of the other group"
-            yield from rerun(case, "decay group", says, _GROUPS, Change(slip=f"other decay {name}"))
+            yield from rerun(case, "decay group", says, _GROUPS, Change(mistake=f"other decay {name}"))
 
 
 def averages(case: RecipeCase) -> Iterator[Prediction]:

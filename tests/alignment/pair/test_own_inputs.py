@@ -18,7 +18,7 @@ from alignment.pair.units import kind_of
 from alignment.processes.settings import Settings
 from alignment.rules.derive import derive
 from alignment.running.prepare import batch_of
-from alignment.steps import hindrances
+from alignment.steps import STEPS, hindrances
 from tests.alignment.models_in_words import layer, linear, model
 
 OWN = Pair(
@@ -52,7 +52,7 @@ def test_models_that_give_anything_else_get_weights_of_it(
 ) -> None:
     pair = _settled(traced)
     assert (pair.classifies, pair.loss) == (False, "projection")
-    assert list(hindrances(("forward", "metric", "loss", "bp"), pair)) == ["metric", "loss"]
+    assert list(hindrances(STEPS, ("forward", "metric", "loss", "bp"), pair)) == ["metric", "loss"]
     batch = batch_of(pair, Settings(batch_size=5))
     assert batch.soft_targets.shape == output
     batch.write(tmp_path / "inputs.safetensors")

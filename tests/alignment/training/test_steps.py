@@ -19,8 +19,8 @@ from alignment.processes.settings import Settings
 from alignment.recordings.recording import Manifest, Recorder, open_recording
 from alignment.results.report import DIVERGENCE, Report, Row
 from alignment.running.weights import prepare
-from alignment.steps.training import TRAINING_STEPS, hindrances
-from alignment.steps.training_trial import Lesson
+from alignment.steps.base import TrainingTrial, hindrances
+from alignment.steps.training import TRAINING_STEPS
 from alignment.training import sample_images
 from alignment.training.configuring import configuration, with_precision, with_teacher
 from porting.architectures import build
@@ -97,9 +97,9 @@ def _record(pair: Pair, role: Role, step: str, config: Config, updates: int | No
     file = prepare(pair, role, folder, source=None, seed=0).path
     with open_checkpoint(file) as checkpoint:
         weights = {name: tensor.load() for name, tensor in checkpoint.tensors.items()}
-    lesson = Lesson(trainers.create(side, config), pair, role, config, weights, file, updates)
+    trial = TrainingTrial(trainers.create(side, config), pair, role, config, weights, file, updates)
     recorder = Recorder()
-    for quantity in check_point.run(lesson):
+    for quantity in check_point.run(trial):
         recorder.add(quantity.key, quantity.array, quantity.entry)
     manifest = Manifest(side.framework, "float64", role, pair.name, steps=(step,))
     recorder.write(target, manifest).close()
@@ -202,9 +202,9 @@ def test_two_workers_of_either_side_agree_with_one(align: Align) -> None:
 
 def test_several_workers_need_a_framework_that_has_them_here() -> None:
     pair: Pair = WRONG.pair("right")
-    assert hindrances(("distributed",), pair) == {}
+    assert hindrances(TRAINING_STEPS, ("distributed",), pair) == {}
     lonely = replace(pair, name="lonely", candidate=replace(pair.candidate, framework="mindspore"))
-    reasons = hindrances(("distributed", "train"), lonely)
+    reasons = hindrances(TRAINING_STEPS, ("distributed", "train"), lonely)
     assert reasons == {"distributed": "a side of lonely runs in mindspore, which trains in one process here"}
 
 

@@ -28,12 +28,3 @@ class FileError(AlignmentError):
     def __init__(self, path: str | PathLike[str], problem: str, details: Iterable[str] = ()) -> None:
         super().__init__(f"{path}: {problem}", details)
         self.path = path
-
-
-class FieldError(AlignmentError):
-    """A value read from JSON or TOML that does not have the declared form; the summary starts with its place."""
-
-    def __init__(self, where: str, problem: str) -> None:
-        super().__init__(f"{where}: {problem}" if where else problem)
-        self.where = where
-        self.problem = problem

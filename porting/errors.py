@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from os import PathLike
 
-
-def escaped(text: str) -> str:
-    """Text for one line on a terminal: what cannot be printed as its escape."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+from porting.visible import visible
 
 
 class ExpectedError(Exception):
@@ -41,7 +38,7 @@ class CheckpointError(PortingError):
     """A file that cannot be read or written as a checkpoint; the summary starts with the file's path."""
 
     def __init__(self, path: str | PathLike[str], problem: str, details: Iterable[str] = ()) -> None:
-        super().__init__(f"{escaped(str(path))}: {problem}", details)
+        super().__init__(f"{visible(str(path))}: {problem}", details)
         self.path = path
 
 
@@ -67,3 +64,12 @@ class UnknownNameError(PortingError):
     """A model, layout, format or dtype that is not known here; the message names the nearest ones. Exits with 2."""
 
     exit_code = 2
+
+
+class FieldError(ExpectedError):
+    """A value read from JSON or TOML that does not have the declared form; the summary starts with its place."""
+
+    def __init__(self, where: str, problem: str) -> None:
+        super().__init__(f"{where}: {problem}" if where else problem)
+        self.where = where
+        self.problem = problem

@@ -6,14 +6,18 @@ shipped preset or from a file beside it. Files of PaddleViT are recognised and t
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
+from porting.errors import FieldError
+from porting.fields import decode_value, encode, expected, shown
 from porting.names import nearest
-from recipe import fields, paddlevit
+from recipe import paddlevit
 from recipe.config import Config
 from recipe.errors import ConfigError
 from recipe.validation import validate
@@ -60,22 +64,7 @@ def override(config: Config, overrides: Iterable[str]) -> Config:
 
 def dump(config: Config) -> str:
     """The configuration as YAML, every setting of it; `load` gives the same configuration again."""
-    sections: dict[str, dict[str, Any]] = {}
-    for name, value in fields.flatten(config).items():
-        section, _, field = name.partition(".")
-        sections.setdefault(section, {})[field] = list(value) if isinstance(value, tuple) else value
-    return write_mapping(sections)
-
-
-def differences(config: Config, base: Config | None = None) -> list[str]:
-    """What a configuration changes: `optimizer.learning_rate: 0.0005 -> 0.001`, one line a setting.
-
-    Args:
-        config: The configuration.
-        base: What it is compared with; the defaults of the classes if not given.
-    """
-    before, after = fields.flatten(base or Config()), fields.flatten(config)
-    return [f"{name}: {_text(before[name])} -> {_text(after[name])}" for name in after if after[name] != before[name]]
+    return write_mapping(encode(config))
 
 
 def preset_names() -> tuple[str, ...]:
@@ -152,7 +141,8 @@ def _overrides(overrides: Iterable[str]) -> Mapping[str, Setting]:
 
 def _value(name: str, text: str) -> Any:
     """What YAML makes of it; a path stays what it is, also where YAML would see a number, a date or a mapping."""
-    if not fields.takes_text(name):
+    hint = _types().get(name)
+    if hint is not str and str not in get_args(hint):
         return read_value(text)
     try:
         value = read_value(text)
@@ -162,11 +152,56 @@ def _value(name: str, text: str) -> Any:
 
 
 def _applied(base: Config, settings: Mapping[str, Setting], where: str) -> Config:
-    config, problems = fields.apply(base, settings)
+    """The configuration with some settings replaced, and checked."""
+    values: dict[str, dict[str, Any]] = {}
+    problems: list[str] = []
+    for name, setting in settings.items():
+        hint = _types().get(name)
+        if hint is None:
+            problems += [f"{setting.where}: {problem}" for problem in _unknown(name, setting.value)]
+            continue
+        section, _, field = name.partition(".")
+        try:
+            values.setdefault(section, {})[field] = decode_value(hint, setting.value, name, yaml=True)
+        except FieldError:
+            problems.append(f"{setting.where}: {name} is {_shown(setting.value)}, expected {expected(hint)}")
     if problems:
         raise _refused(f"{where}{_count(problems)} cannot be understood", problems)
+    changed = {section: dataclasses.replace(getattr(base, section), **fields) for section, fields in values.items()}
+    config = dataclasses.replace(base, **changed)
     validate(config)
     return config
+
+
+@cache
+def _types() -> Mapping[str, Any]:
+    """The type of every setting by its dotted name, in the order of the classes."""
+    sections = get_type_hints(Config)
+    return {
+        f"{section}.{name}": hint for section, cls in sections.items() for name, hint in get_type_hints(cls).items()
+    }
+
+
+def _unknown(name: str, value: object) -> Iterator[str]:
+    section, _, field = name.partition(".")
+    sections = get_type_hints(Config)
+    if section in sections:
+        if not field:
+            if value not in (None, {}):
+                yield f"{section} is {_shown(value)}, expected a mapping of settings"
+            return
+        known = [key for key in _types() if key.startswith(f"{section}.")]
+        close = nearest(name, known) or nearest(field, [key.partition(".")[2] for key in known])
+        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+    else:
+        of_this_name = [key for key in _types() if key.partition(".")[2] == (field or section)]
+        close = nearest(name, _types()) or of_this_name or nearest(section, sections)
+        hint = f"did you mean {close[0]}?" if close else f"known sections: {', '.join(sections)}"
+    yield f"unknown setting {name}; {hint}"
+
+
+def _shown(value: object) -> str:
+    return "null" if value is None else shown(value)
 
 
 def _refused(summary: str, problems: list[str]) -> ConfigError:
@@ -175,9 +210,3 @@ def _refused(summary: str, problems: list[str]) -> ConfigError:
 
 def _count(problems: list[str]) -> str:
     return f"{len(problems)} setting{'s' if len(problems) > 1 else ''}"
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return "null"
-    return str(list(value)) if isinstance(value, tuple) else str(value)

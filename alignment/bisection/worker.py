@@ -23,7 +23,6 @@ from alignment.bisection.evidence import Reference, reference_weights, tap_key
 from alignment.bisection.localise import Localiser
 from alignment.bisection.losses_and_metrics import function_quantities, loss_gradient
 from alignment.bisection.reruns import Rerun
-from alignment.fields import encode
 from alignment.hypotheses.base import Case
 from alignment.hypotheses.explain import agree, explain
 from alignment.pair import Pair
@@ -34,6 +33,7 @@ from alignment.results.report import DIVERGENCE
 from alignment.running.request import Request
 from alignment.running.worker import Job, manifest_of, prepare
 from alignment.steps.base import Trial
+from porting.fields import encode
 
 REFERENCE_DTYPES = ("float64", "float32")
 _MODULES, _ALIASES = "modules.json", "aliases.json"

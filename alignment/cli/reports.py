@@ -40,10 +40,10 @@ def show(
         html: Where to write the page, if it is wanted.
         details: What the recordings behind each report show, for the page.
     """
-    from alignment.fields import encode
     from alignment.report.terminal import print_report
     from alignment.results.report import DIVERGENCE, dumps
-    from alignment.visible import harmless
+    from porting.fields import encode
+    from porting.visible import harmless
 
     if html is not None:
         from alignment.report.html import write_html
@@ -160,7 +160,7 @@ def gate(files: tuple[Path, ...], config: Path | None, init: bool, force: bool, 
     from alignment.gating.files import Outputs, hold, publish
     from alignment.gating.outputs import passed, to_json
     from alignment.gating.terminal import print_gate
-    from alignment.visible import harmless
+    from porting.visible import harmless
 
     if init:
         _init(files, config, force, output)

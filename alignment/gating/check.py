@@ -38,7 +38,7 @@ from alignment.gating.config import (
     meant,
 )
 from alignment.results.report import DIVERGENCE, STRENGTH, Report, Row
-from alignment.visible import printable
+from porting.visible import printable
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from alignment.errors import AlignmentError, FieldError, FileError
-from alignment.fields import decode
+from alignment.errors import AlignmentError, FileError
 from alignment.results.report import Report, Verdict
+from porting.errors import FieldError
+from porting.fields import decode
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -18,8 +18,8 @@ from pathlib import Path
 from alignment.errors import AlignmentError, FileError
 from alignment.gating.config import PROJECT, TABLE, config_of, parse, read_text, table
 from alignment.results.report import SAME_FUNCTION, Report, Row
-from alignment.visible import printable, visible
 from alignment.writing import write_text
+from porting.visible import printable, visible
 
 _ROOM64, _ROOM32, _ROOM_MARGIN = 10.0, 4.0, 2.0
 _LEAST64 = 1e-12

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 
-from alignment.fields import encode
 from alignment.gating.check import Failure, GateResult, Waived
 from alignment.results.headline import headline
 from alignment.results.report import DIVERGENCE, Report, Row
 from alignment.results.share_of_limit import used
-from alignment.visible import hexadecimal, printable, visible
+from porting.fields import encode
+from porting.visible import hexadecimal, printable, visible
 
 SCHEMA_VERSION = 1
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

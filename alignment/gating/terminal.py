@@ -7,8 +7,8 @@ from rich.text import Text
 
 from alignment.gating.check import GateResult
 from alignment.results.numbers import plural
-from alignment.visible import printable
 from porting.names import fold
+from porting.visible import printable
 
 _REASONS = 12
 

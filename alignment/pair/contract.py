@@ -19,13 +19,13 @@ from typing import Any, Literal
 import numpy.typing as npt
 
 from alignment.arrays import FLOATS
-from alignment.errors import AlignmentError, FieldError, FileError
-from alignment.fields import decode, encode
+from alignment.errors import AlignmentError, FileError
 from alignment.pair.model_description import FEWER, TRACED_BATCH, ModelDescription, TensorInfo
 from alignment.pair.units import BARE, COUNTER, NAMES, Part, Unit, units_of
 from porting.architectures import Architecture, TensorSpec
 from porting.checkpoint.tensor import LazyTensor
-from porting.errors import PlanError
+from porting.errors import FieldError, PlanError
+from porting.fields import decode, encode
 from porting.operations.axes import Squeeze, Unsqueeze
 from porting.operations.base import Concat, Drop, Fill, Op, Split, Transpose
 from porting.operations.ties import Tie, Untie

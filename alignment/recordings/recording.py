@@ -22,12 +22,12 @@ import ml_dtypes
 import numpy as np
 
 from alignment.arrays import Array
-from alignment.errors import AlignmentError, FieldError, FileError
-from alignment.fields import decode, encode, parse_json
+from alignment.errors import AlignmentError, FileError
 from porting.checkpoint.file.source import Source
 from porting.checkpoint.formats import safetensors
 from porting.checkpoint.tensor import LazyTensor
-from porting.errors import CheckpointError
+from porting.errors import CheckpointError, FieldError
+from porting.fields import decode, encode, parse_json
 
 Kind: TypeAlias = Literal[
     "output",

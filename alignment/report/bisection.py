@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.text import Text
 
 from alignment.results.findings import Bisection, Finding, ModuleRow, Status
-from alignment.visible import printable
 from porting.names import fold
+from porting.visible import printable
 
 _STYLES = {"agrees": "green", "inherits": "yellow", "children": "yellow", "guilty": "bold red", "not compared": "dim"}
 _MANY = 40

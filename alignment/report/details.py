@@ -24,8 +24,8 @@ from alignment.report import charts
 from alignment.results.findings import DIAGNOSIS_FILE, Bisection, read_findings
 from alignment.results.headline import badness
 from alignment.results.report import DIVERGENCE, Report, Row
-from alignment.visible import printable
 from porting.names import nearest
+from porting.visible import printable
 
 Sides: TypeAlias = tuple[Mapping[str, Recording], Mapping[str, Recording]]
 

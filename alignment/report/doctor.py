@@ -8,8 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from alignment.fields import encode
 from alignment.processes.doctor import Patient, healthy
+from porting.fields import encode
 
 _STYLES = {"missing": "bold red", "bad": "bold red", "note": "yellow"}
 

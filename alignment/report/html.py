@@ -20,9 +20,9 @@ from alignment.results.findings import Bisection
 from alignment.results.headline import badness, headline
 from alignment.results.report import DIVERGENCE, STRENGTH, Report, Row, Verdict, overall
 from alignment.results.share_of_limit import used
-from alignment.visible import visible
 from alignment.writing import write_text
 from porting.names import fold
+from porting.visible import visible
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -11,7 +11,7 @@ from alignment.report.terminal import print_report
 from alignment.results.headline import headline
 from alignment.results.report import DIVERGENCE, WITHIN_TOLERANCE
 from alignment.running.matrix import Result
-from alignment.visible import printable
+from porting.visible import printable
 
 _VERDICT = len(WITHIN_TOLERANCE)
 

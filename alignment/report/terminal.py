@@ -21,8 +21,8 @@ from alignment.results.report import (
     Row,
     Verdict,
 )
-from alignment.visible import printable
 from porting.names import fold
+from porting.visible import printable
 
 _STYLES: dict[Verdict, str] = {
     SAME_FUNCTION: "green",

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from alignment.errors import FieldError, FileError
-from alignment.fields import decode, encode, parse_json
+from alignment.errors import FileError
+from porting.errors import FieldError
+from porting.fields import decode, encode, parse_json
 
 FindingKind: TypeAlias = Literal["module", "parameter", "statistic", "function", "quantity"]
 Status: TypeAlias = Literal["agrees", "inherits", "children", "guilty", "not compared"]

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from alignment.errors import FieldError, FileError
-from alignment.fields import decode, encode, parse_json
+from alignment.errors import FileError
 from alignment.recordings.reprod_check import MeanCheck
-from alignment.visible import printable
 from alignment.writing import write_text
+from porting.errors import FieldError
+from porting.fields import decode, encode, parse_json
+from porting.visible import printable
 
 Verdict: TypeAlias = Literal["same function", "rounding", "within tolerance", "divergence"]
 SAME_FUNCTION: Verdict = "same function"

@@ -21,7 +21,6 @@ from alignment import backends
 from alignment.arrays import Array
 from alignment.backends.base import Backend, Runtime, Tap, Taps
 from alignment.backends.building import build_model
-from alignment.fields import decode, encode
 from alignment.pair import Origin, Pair, Role, locate
 from alignment.pair.contract import bare
 from alignment.pair.inputs import random_inputs
@@ -29,6 +28,7 @@ from alignment.pair.model_description import FEWER, TRACED_BATCH, ModelDescripti
 from alignment.pair.units import units_of
 from alignment.processes.serving import serve
 from alignment.rules.dataflow import successors
+from porting.fields import decode, encode
 
 
 @dataclass(frozen=True)

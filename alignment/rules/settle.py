@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from alignment.errors import AlignmentError
-from alignment.fields import decode
 from alignment.pair import AUTO, ROLES, Origin, Pair, Role, locate
 from alignment.pair.contract import Contract
 from alignment.pair.model_description import ModelDescription
@@ -17,6 +16,7 @@ from alignment.processes.processes import Launch, Progress, run_all
 from alignment.processes.settings import Settings
 from alignment.rules.derive import derive
 from alignment.rules.describe_worker import Question
+from porting.fields import decode
 from porting.rules import Rule
 
 CONTRACT_FILE = "rules.json"

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from alignment.errors import FieldError, FileError
-from alignment.fields import decode, encode
+from alignment.errors import FileError
 from alignment.processes import fingerprint
 from alignment.processes.settings import Settings
 from alignment.selftest.faults import Fault
+from porting.errors import FieldError
+from porting.fields import decode, encode
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,6 @@ import numpy as np
 
 from alignment.arrays import Array
 from alignment.errors import AlignmentError
-from alignment.fields import encode
 from alignment.frameworks import FRAMEWORKS
 from alignment.judging.judge import judge
 from alignment.pair import Pair, Role, published
@@ -44,6 +43,7 @@ from alignment.steps.training import TRAINING_STEPS
 from alignment.training.explain import explain
 from alignment.training.reruns import Bench
 from porting.checkpoint import open_checkpoint
+from porting.fields import encode
 from recipe.loading import load
 
 UPDATES = {"train": 6, "distributed": 2}

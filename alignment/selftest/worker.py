@@ -22,7 +22,6 @@ import numpy as np
 from alignment.arrays import Array
 from alignment.bisection.worker import Seen, localise, record
 from alignment.errors import AlignmentError
-from alignment.fields import encode
 from alignment.judging.judge import judge, judge_arrays
 from alignment.processes.serving import serve
 from alignment.recordings.recording import Recording, open_recording
@@ -38,6 +37,7 @@ from alignment.selftest.faults import weights as weight_faults
 from alignment.selftest.results import CorrectRun, FaultResult, Tell, slug, tell_progress, write_json
 from porting.checkpoint.tensor import LazyTensor
 from porting.conversion import translate
+from porting.fields import encode
 
 _DTYPES = ("float32", "float64")
 _INJECTORS = "alignment.selftest.inject.{framework}_layers"

@@ -22,7 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from porting.checkpoint.file.cached import is_cached
-from porting.errors import CheckpointError, UnsafePickleError, escaped
+from porting.errors import CheckpointError, UnsafePickleError
+from porting.visible import visible
 
 _WINDOW, _SMALL = 1 << 12, 1 << 17
 """Bytes that are read at a time of what stands between tensors, and from which on an array is mapped."""
@@ -253,7 +254,7 @@ def printable(text: str) -> str:
     """Text from a file for one line on a terminal: control characters as their escapes, and not too long."""
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
-    return escaped(text)
+    return visible(text)
 
 
 _SHORT = Repr()

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from alignment.errors import FileError
-from alignment.fields import encode
 from alignment.processes import fingerprint
 from alignment.processes.settings import Settings
 from alignment.selftest.faults import FAULTS, NO_KNOWN_CAUSE, Fault
@@ -25,6 +24,7 @@ from alignment.selftest.results import (
     write_json,
 )
 from alignment.selftest.run import Plan, selftest
+from porting.fields import encode
 
 EPS, TANH = (
     next(fault for fault in FAULTS if fault.name == name)

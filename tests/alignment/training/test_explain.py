@@ -11,7 +11,6 @@ from typing import TypeAlias
 import numpy as np
 import pytest
 
-from alignment.fields import decode
 from alignment.hypotheses.base import Prediction
 from alignment.hypotheses.training import TRAINING_HYPOTHESES, Change, RecipeCase
 from alignment.judging.judge import judge
@@ -27,6 +26,7 @@ from alignment.selftest.training_worker import Task, bench_of, pair_of
 from alignment.steps.training import TRAINING_STEPS
 from alignment.training import explain
 from alignment.training.reruns import Bench
+from porting.fields import decode
 
 FAULTS_IN_TRAINING = [fault for fault in FAULTS if fault.place == "training"]
 PUBLISHED = (

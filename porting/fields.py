@@ -1,7 +1,10 @@
-"""Frozen dataclasses to and from JSON or TOML values, strictly.
+"""Frozen dataclasses to and from the plain values of JSON, TOML or YAML, strictly.
 
 Every field must be there unless it has a default, none may be unknown, and each must have its declared type: a file
 that was edited by hand, cut short or written by another version is refused instead of half understood.
+
+No library does this: msgspec and cattrs name neither the value that was found nor the nearest known field, msgspec
+ignores unknown fields, and cattrs takes no union of plain types.
 """
 
 from __future__ import annotations
@@ -9,20 +12,22 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import sys
 import types
 from collections.abc import Mapping
 from datetime import date
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from alignment.errors import FieldError
-from alignment.visible import printable
+from porting.errors import FieldError
 from porting.names import nearest
+from porting.visible import printable
 
 T = TypeVar("T")
 _LARGEST = sys.float_info.max
 _LONGEST = 60
 _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+_NUMBER = re.compile(r"[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)([eE][-+]?\d+)?")
 _WORDS = {
     str: "a string",
     int: "an integer",
@@ -34,10 +39,10 @@ _WORDS = {
 
 
 def parse_json(text: str) -> Any:
-    """The value of a JSON text.
+    """Return the value of a JSON text.
 
     Raises:
-        ValueError: It is no JSON, has a field twice in one table, or nests too deep to be read.
+        ValueError: The text is no JSON, has a field twice in one table, or nests too deep to be read.
     """
     try:
         return json.loads(text, object_pairs_hook=_unique)
@@ -46,20 +51,18 @@ def parse_json(text: str) -> Any:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    table = dict(pairs)
+    if len(table) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"field {_describe(twice)} stands twice in one table")
-    return found
+    return table
 
 
 def decode(cls: type[T], value: object, where: str = "") -> T:
     """Build a dataclass from the plain value that `encode` made of it, or that a person wrote.
 
-    Supported field types: `str`, `int`, `float`, `bool`, `date`, `None`, `Literal`, a union of plain types,
-    `tuple[X, ...]`, `Mapping[str, X]` and other dataclasses. A float that is not finite is the string `nan`, `inf` or
-    `-inf`.
+    Supported field types are those of `decode_value`.
 
     Args:
         cls: The dataclass.
@@ -67,7 +70,8 @@ def decode(cls: type[T], value: object, where: str = "") -> T:
         where: The place of the value, for messages: `rows[3]`.
 
     Raises:
-        FieldError: a missing, unknown or wrongly typed field, named with its place and the nearest known name.
+        FieldError: A field is missing, unknown or of another type; the message has its place and the nearest known
+            name.
     """
     if not isinstance(value, Mapping):
         raise FieldError(where, f"expected a table, found {_describe(value)}")
@@ -76,15 +80,15 @@ def decode(cls: type[T], value: object, where: str = "") -> T:
         if name not in known:
             raise FieldError(_join(where, str(name)), f"unknown field; {_hint(str(name), list(known))}")
     hints = get_type_hints(cls)
-    given = {name: _decode(hints[name], item, _join(where, name)) for name, item in value.items()}
+    values = {name: decode_value(hints[name], item, _join(where, name)) for name, item in value.items()}
     for name, field in known.items():
-        if name not in given and field.default is field.default_factory is dataclasses.MISSING:
+        if name not in values and field.default is field.default_factory is dataclasses.MISSING:
             raise FieldError(where, f"field {name!r} is missing")
-    return cls(**given)
+    return cls(**values)
 
 
 def encode(value: object) -> Any:
-    """The plain value of a dataclass, ready for `json.dump(allow_nan=False)`: mappings, lists, strings, numbers."""
+    """Return the plain value of a dataclass, ready for `json.dump(allow_nan=False)`: dicts, lists, strings, numbers."""
     if dataclasses.is_dataclass(value):
         return {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -96,19 +100,36 @@ def encode(value: object) -> Any:
     return value
 
 
-def _decode(hint: Any, value: object, where: str) -> Any:
+def decode_value(hint: Any, value: object, where: str, *, yaml: bool = False) -> Any:
+    """Return a plain value as the declared type of its field.
+
+    Args:
+        hint: `str`, `int`, `float`, `bool`, `date`, `None`, `Literal`, a union of plain types, `tuple[X, ...]`,
+            `tuple[X, X]`, `Mapping[str, X]` or a dataclass. A float that is not finite is the string `nan`, `inf` or
+            `-inf`.
+        value: The plain value.
+        where: Its place, for messages.
+        yaml: Read numbers as people write them in YAML: `5e-4`, which YAML 1.1 takes for text, is a number, `1e3` is an
+            integer too, and every number is finite.
+
+    Raises:
+        FieldError: The value is of another type.
+    """
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
-        return _decode_union(get_args(hint), value, where)
+        return _decode_union(get_args(hint), value, where, yaml)
     if origin is Literal:
         return _decode_literal(get_args(hint), value, where)
     if origin is tuple:
-        return _decode_tuple(get_args(hint)[0], value, where)
+        return _decode_tuple(hint, value, where, yaml)
     if origin is not None:
-        return _decode_mapping(get_args(hint)[1], value, where)
+        if not isinstance(value, Mapping):
+            raise FieldError(where, f"expected a table, found {_describe(value)}")
+        of = get_args(hint)[1]
+        return {str(key): decode_value(of, item, _join(where, str(key))) for key, item in value.items()}
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return decode(hint, value, where)
-    return _decode_plain(hint, value, where)
+    return _decode_plain(hint, _number(hint, value) if yaml and hint in (int, float) else value, where)
 
 
 def _decode_plain(hint: Any, value: object, where: str) -> Any:
@@ -125,18 +146,27 @@ def _decode_plain(hint: Any, value: object, where: str) -> Any:
             return value
     elif isinstance(value, hint):
         return value
-    raise FieldError(where, f"expected {_WORDS[hint]}, found {_describe(value)}")
+    raise FieldError(where, f"expected {expected(hint)}, found {_describe(value)}")
 
 
-def _decode_union(hints: tuple[Any, ...], value: object, where: str) -> Any:
+def _number(hint: type, value: object) -> object:
+    """The finite number that a value of YAML stands for; None for a text that is no number."""
+    if isinstance(value, str):
+        value = float(value) if _NUMBER.fullmatch(value) else None
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return int(value) if hint is int and isinstance(value, float) and value.is_integer() else value
+
+
+def _decode_union(hints: tuple[Any, ...], value: object, where: str, yaml: bool) -> Any:
     if value is None and types.NoneType in hints:
         return None
     alternatives = [hint for hint in hints if hint is not types.NoneType]
     if len(alternatives) == 1:
-        return _decode(alternatives[0], value, where)
+        return decode_value(alternatives[0], value, where, yaml=yaml)
     if type(value) in alternatives:
         return value
-    raise FieldError(where, f"expected {' or '.join(_WORDS[hint] for hint in hints)}, found {_describe(value)}")
+    raise FieldError(where, f"expected {' or '.join(map(expected, hints))}, found {_describe(value)}")
 
 
 def _decode_literal(options: tuple[Any, ...], value: object, where: str) -> Any:
@@ -145,16 +175,21 @@ def _decode_literal(options: tuple[Any, ...], value: object, where: str) -> Any:
     raise FieldError(where, f"{_describe(value)} is not known here; {_hint(str(value), [str(o) for o in options])}")
 
 
-def _decode_tuple(hint: Any, value: object, where: str) -> tuple[Any, ...]:
-    if not isinstance(value, list | tuple):
-        raise FieldError(where, f"expected a list, found {_describe(value)}")
-    return tuple(_decode(hint, item, f"{where}[{index}]") for index, item in enumerate(value))
+def _decode_tuple(hint: Any, value: object, where: str, yaml: bool) -> tuple[Any, ...]:
+    hints = get_args(hint)
+    if not isinstance(value, list | tuple) or (hints[-1] is not ... and len(value) != len(hints)):
+        raise FieldError(where, f"expected {expected(hint)}, found {_describe(value)}")
+    return tuple(decode_value(hints[0], item, f"{where}[{at}]", yaml=yaml) for at, item in enumerate(value))
 
 
-def _decode_mapping(hint: Any, value: object, where: str) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise FieldError(where, f"expected a table, found {_describe(value)}")
-    return {str(key): _decode(hint, item, _join(where, str(key))) for key, item in value.items()}
+def expected(hint: Any) -> str:
+    """Return the words for a type of plain values in error messages: `a number or null`."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return " or ".join(map(expected, arguments))
+    if origin is tuple:
+        return "a list" if arguments[-1] is ... else f"a list of {len(arguments)} numbers"
+    return _WORDS[hint]
 
 
 def _join(where: str, name: str) -> str:
@@ -174,6 +209,11 @@ def _describe(value: object) -> str:
         return "a list"
     if isinstance(value, int) and abs(value) > _LARGEST:
         return "an integer that is larger than any number"
+    return shown(value)
+
+
+def shown(value: object) -> str:
+    """Return a value for an error message: its `repr`, printable and at most 60 characters long."""
     return printable(_short(repr(value)))
 
 

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import pytest
 
-from alignment.errors import FieldError
-from alignment.fields import decode, encode
+from porting.errors import FieldError
+from porting.fields import decode, encode
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignment.visible import printable, visible
+from porting.visible import printable, visible
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from alignment.processes.processes import Launch, Progress, run_all
 from alignment.processes.settings import Settings
 from alignment.running.prepare import weights_of
 from alignment.selftest.faults import Fault
-from alignment.selftest.faults.recipes import RECIPES
+from alignment.selftest.faults.training import RECIPES
 from alignment.selftest.results import Keys, correct_file, fault_file, is_done
 from alignment.selftest.training_worker import Task, pair_of, right_name
 from alignment.steps.training import TRAINING_STEPS

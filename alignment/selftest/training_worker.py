@@ -28,7 +28,7 @@ from alignment.recordings.reprod_write import LEFT_OUT
 from alignment.results.findings import Finding
 from alignment.selftest.baselines import allclose_check, mean_check, stops
 from alignment.selftest.faults import KNOWN, Fault
-from alignment.selftest.faults.recipes import RECIPES
+from alignment.selftest.faults.training import RECIPES
 from alignment.selftest.results import (
     CorrectRun,
     FaultResult,
@@ -55,7 +55,7 @@ class Task:
     """What a worker does for one recipe.
 
     Attributes:
-        recipe: A key of `alignment.selftest.faults.recipes.RECIPES`.
+        recipe: A key of `alignment.selftest.faults.training.RECIPES`.
         work: Folder with the configuration, the weights, the pictures and the recordings.
         results: Folder of the results.
         faults: Names of the faults.

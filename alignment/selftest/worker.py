@@ -31,9 +31,8 @@ from alignment.running.request import Request
 from alignment.running.worker import Job, prepare, run
 from alignment.selftest.baselines import allclose_check, mean_check, stops
 from alignment.selftest.faults import KNOWN, Fault
-from alignment.selftest.faults import files as file_faults
 from alignment.selftest.faults import functions as function_faults
-from alignment.selftest.faults import weights as weight_faults
+from alignment.selftest.faults.arrays import in_files, in_weights
 from alignment.selftest.results import CorrectRun, FaultResult, Tell, slug, tell_progress, write_json
 from porting.checkpoint.tensor import LazyTensor
 from porting.conversion import translate
@@ -126,7 +125,7 @@ def _injected(fault: Fault, job: Job, injectors: Any) -> Job:
     else:
         right = job.trial("float32").canonical(job.backend.state())
         tensors, counters = job.pair.architecture.tensors, job.pair.architecture.counters
-        wrong = weight_faults.injected(right, fault.kind, fault.path, given)
+        wrong = in_weights(right, fault.kind, fault.path, given)
         lazy = {name: LazyTensor.of(np.ascontiguousarray(array)) for name, array in wrong.items()}
         lazy |= {name: LazyTensor.of(np.zeros(tensors[name].shape, np.int64)) for name in counters}
         layout = job.pair.side("candidate").layout
@@ -168,7 +167,7 @@ def _file_result(fault: Fault, request: Request) -> FaultResult:
         for side in sides:
             for key in [key for key in side if "/parameters/" in key]:
                 del side[key]
-        wrong = file_faults.injected(sides[1], fault.kind, fault.path)
+        wrong = in_files(sides[1], fault.kind, fault.path)
         report = judge_arrays(sides[0], wrong)
         failures = {row.key: row.reason for row in report.failures}
         reasons = tuple(failures.values())

@@ -24,7 +24,7 @@ def inject(backend: PaddleBackend, name: str, path: str, arguments: Mapping[str,
         path: The layer, or the model for an empty path.
         arguments: What the mistake takes.
     """
-    INJECTORS[name](backend, _layer(backend, path), **{name.rstrip("_"): value for name, value in arguments.items()})
+    INJECTORS[name](backend, _layer(backend, path), **arguments)
 
 
 def _layer(backend: PaddleBackend, path: str) -> Any:

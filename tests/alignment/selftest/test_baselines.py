@@ -16,7 +16,7 @@ from alignment.results.report import write_report
 from alignment.selftest import baselines
 from alignment.selftest.baselines import stops
 from alignment.selftest.faults import FAULTS, Fault
-from alignment.selftest.faults.files import injected
+from alignment.selftest.faults.arrays import in_files
 
 RNG = np.random.default_rng(0)
 
@@ -35,7 +35,7 @@ def arrays_for(fault: Fault) -> dict[str, np.ndarray]:
 def test_every_fault_in_files_is_stopped_and_named(fault: Fault, tmp_path: Path) -> None:
     right = arrays_for(fault)
     assert not stops(judge_arrays(right, right))
-    report = judge_arrays(right, injected(right, fault.kind, fault.path))
+    report = judge_arrays(right, in_files(right, fault.kind, fault.path))
     assert stops(report)
     write_report(report, tmp_path / "report.json")
     (tmp_path / "pit-align.toml").write_text('[[require]]\nstep = "*"\ndtype = "float32"\n')

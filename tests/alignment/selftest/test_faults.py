@@ -9,9 +9,8 @@ import pytest
 
 from alignment.selftest.baselines import allclose_check, mean_check
 from alignment.selftest.faults import FAULTS, Fault
-from alignment.selftest.faults.files import FILE_FAULTS
+from alignment.selftest.faults.arrays import FILE_FAULTS, WEIGHT_FAULTS
 from alignment.selftest.faults.functions import ACCURACIES, LOSSES, RANKINGS
-from alignment.selftest.faults.weights import WEIGHT_FAULTS
 from alignment.selftest.results import slug
 from alignment.selftest.run import MODELS, Plan, pair_of
 from alignment.steps import STEPS

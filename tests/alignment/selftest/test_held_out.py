@@ -11,10 +11,10 @@ from rich.console import Console
 
 import cli
 from alignment.processes.settings import Settings
-from alignment.selftest.faults import FAULTS, HELD_OUT, KNOWN, NO_KNOWN_CAUSE, Fault
+from alignment.selftest.faults import FAULTS, HELD_OUT, KNOWN, NO_CAUSE, Fault
+from alignment.selftest.faults.arrays import WEIGHT_FAULTS
 from alignment.selftest.faults.functions import ACCURACIES, LOSSES, RANKINGS
-from alignment.selftest.faults.recipes import RECIPES
-from alignment.selftest.faults.weights import WEIGHT_FAULTS
+from alignment.selftest.faults.training import RECIPES
 from alignment.selftest.inject import paddle_layers, paddle_training_data
 from alignment.selftest.results import FaultResult, Selftest, slug
 from alignment.selftest.run import MODELS, Plan, pair_of, selftest
@@ -55,8 +55,8 @@ def test_a_held_out_fault_is_well_formed(fault: Fault) -> None:
 
 
 def test_a_fault_that_nothing_known_is_cannot_be_named() -> None:
-    fault = replace(HELD_OUT[0], cause=NO_KNOWN_CAUSE, allowed=("rows reordered",))
-    assert not fault.names(NO_KNOWN_CAUSE)
+    fault = replace(HELD_OUT[0], cause=NO_CAUSE, allowed=("rows reordered",))
+    assert not fault.names(NO_CAUSE)
     assert not fault.names("causal mask")
     assert fault.contradicts("causal mask")
     assert not fault.contradicts("rows reordered")

@@ -11,7 +11,7 @@ import pytest
 from alignment.errors import FileError
 from alignment.processes import fingerprint
 from alignment.processes.settings import Settings
-from alignment.selftest.faults import FAULTS, NO_KNOWN_CAUSE, Fault
+from alignment.selftest.faults import FAULTS, NO_CAUSE, Fault
 from alignment.selftest.faults.expected_sentences import SAYS
 from alignment.selftest.results import (
     CorrectRun,
@@ -116,8 +116,8 @@ def test_a_cause_is_compared_in_full_with_its_value() -> None:
     assert not scaled.names("scaled", "it is 10.5 times that")
     assert not replace(fault, cause="clip", says=r"a norm of 0\.1").names("clip", "clipped to a norm of 0.15")
     assert replace(fault, cause="clip", says=r"a norm of 0\.1").names("clip", "clipped to a norm of 0.1.")
-    unknown = replace(fault, cause=NO_KNOWN_CAUSE, says="")
-    assert not unknown.names(NO_KNOWN_CAUSE)
+    unknown = replace(fault, cause=NO_CAUSE, says="")
+    assert not unknown.names(NO_CAUSE)
     assert not unknown.names("")
 
 

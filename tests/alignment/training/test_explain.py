@@ -19,7 +19,7 @@ from alignment.recordings.recording import open_recording
 from alignment.results.findings import Finding
 from alignment.selftest import training, training_worker
 from alignment.selftest.faults import FAULTS, Fault
-from alignment.selftest.faults.recipes import RECIPES
+from alignment.selftest.faults.training import RECIPES
 from alignment.selftest.inject import paddle_training_data
 from alignment.selftest.results import CorrectRun, FaultResult
 from alignment.selftest.training_worker import Task, bench_of, pair_of

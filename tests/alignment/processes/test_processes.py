@@ -18,7 +18,7 @@ MakeLaunch: TypeAlias = Callable[..., Launch]
 
 WAIT = """
     import os, threading
-    from alignment.running.worker import _claim_stdout, _die_with_parent
+    from alignment.processes.serving import _claim_stdout, _die_with_parent
 
     def main(arguments):
         report = _claim_stdout()
@@ -60,7 +60,7 @@ def error_of(launches: Sequence[Launch]) -> AlignmentError:
 
 def test_progress_is_passed_on_and_other_output_is_not(launch: MakeLaunch) -> None:
     source = """
-        from alignment.running.worker import _claim_stdout
+        from alignment.processes.serving import _claim_stdout
 
         def main(arguments):
             print("not JSON")

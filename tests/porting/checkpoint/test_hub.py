@@ -34,6 +34,16 @@ import time, cli
 time.sleep = lambda seconds: None  # between the attempts to reach a hub that is not there
 cli.pit_port(prog_name="pit-port")
 """
+INSPECT_ALL = """
+import json, sys, time, cli
+from click.testing import CliRunner
+time.sleep = lambda seconds: None
+results = {}
+for words in sys.argv[1:]:
+    result = CliRunner().invoke(cli.pit_port, ["inspect", *words.split()], prog_name="pit-port")
+    results[words] = result.exit_code, result.stdout, result.stderr
+print(json.dumps(results))
+"""
 
 
 class FakeHub(ThreadingHTTPServer):
@@ -68,16 +78,16 @@ class _Handler(BaseHTTPRequestHandler):
         parts = self.path.split("?")[0].strip("/").split("/")
         listing = parts[:2] == ["api", "models"]
         repository, rest = "/".join(parts[2:4] if listing else parts[:2]), parts[4:] if listing else parts[2:]
-        found = self.server.repositories.get(repository, (404, "RepoNotFound"))
-        if isinstance(found, tuple):
-            return self._refuse(*found)
+        files = self.server.repositories.get(repository, (404, "RepoNotFound"))
+        if isinstance(files, tuple):
+            return self._refuse(*files)
         if rest and rest[1:2] not in ([], ["main"], [COMMIT], ["v1"]):
             return self._refuse(404, "RevisionNotFound")
         if listing:
-            entries = [{"type": "file", "path": name, "size": 1, "oid": COMMIT} for name in found]
-            info = {"id": repository, "sha": COMMIT, "siblings": [{"rfilename": name} for name in found]}
+            entries = [{"type": "file", "path": name, "size": 1, "oid": COMMIT} for name in files]
+            info = {"id": repository, "sha": COMMIT, "siblings": [{"rfilename": name} for name in files]}
             return self._send(json.dumps(entries if rest[:1] == ["tree"] else info).encode())
-        content = found.get("/".join(rest[2:]))
+        content = files.get("/".join(rest[2:]))
         return self._refuse(404, "EntryNotFound") if content is None else self._send(content)
 
     def _send(self, content: bytes) -> None:
@@ -106,14 +116,14 @@ def sharded(folder: Path, names: list[str]) -> dict[str, bytes]:
     with open_checkpoint(folder / "model.safetensors") as checkpoint:
         arrays = {name: np.array(tensor.load()) for name, tensor in checkpoint.tensors.items()}
     halves = {names[0]: list(arrays)[:80], names[1]: list(arrays)[80:]}
-    found: dict[str, bytes] = {}
+    shards: dict[str, bytes] = {}
     for shard, keys in halves.items():
         target = folder / "shard.safetensors"
         write_checkpoint(target, {key: LazyTensor.of(arrays[key]) for key in keys}, overwrite=True)
-        found[shard] = target.read_bytes()
+        shards[shard] = target.read_bytes()
         target.unlink()
     weight_map = {key: shard for shard, keys in halves.items() for key in keys}
-    return found | {"model.safetensors.index.json": json.dumps({"metadata": {}, "weight_map": weight_map}).encode()}
+    return shards | {"model.safetensors.index.json": json.dumps({"metadata": {}, "weight_map": weight_map}).encode()}
 
 
 @pytest.fixture(scope="module")
@@ -143,11 +153,13 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeHub]:
     server.server_close()
 
 
-def pit_port(*words: str | Path, url: str, cache: Path, **more: str) -> subprocess.CompletedProcess[str]:
+def pit_port(
+    *words: str | Path, url: str, cache: Path, script: str = TOOL, **more: str
+) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     environment |= {"HF_ENDPOINT": url, "HF_HOME": str(cache), "HF_HUB_DISABLE_TELEMETRY": "1", **more}
     return subprocess.run(
-        [sys.executable, "-c", TOOL, *map(str, words)],
+        [sys.executable, "-c", script, *map(str, words)],
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -156,24 +168,45 @@ def pit_port(*words: str | Path, url: str, cache: Path, **more: str) -> subproce
     )
 
 
+CHOSEN = {
+    "hf://timm/both": ("safetensors", ["model.safetensors"]),
+    "hf://timm/both@v1/pytorch_model.bin": ("torch-zip", []),
+    "hf://timm/old": ("torch-zip", ["pytorch_model.bin"]),
+    "hf://big/shards": ("safetensors", ["model.safetensors.index.json", "2 shards"]),
+    "hf://paddle/one": ("pdparams", ["pit.pdparams"]),
+}
+REFUSED = {
+    "hf://nobody/none": "is not on the hub, or private; check its name, or set HF_TOKEN",
+    "hf://meta/private/pit.pth": "is not on the hub, or private",
+    "hf://meta/gated": "is gated: accept its terms at http://127.0.0.1:",
+    "hf://timm/both/pit.pth": "there is no pit.pth in it; give hf://timm/both alone to find its checkpoint",
+    "hf://timm/both@v2/model.safetensors": "has no revision v2",
+    "hf://paddle/two": "there are a.pdparams, b.pdparams; name it: hf://paddle/two/FILE",
+    "hf://paddle/none": "it has none of model.safetensors, pytorch_model.bin",
+    "hf://evil/shards": "places tensors in '../../../../evil.safetensors', expected the name of a file beside it",
+    "hf://meta/broken/pit.pth": "by hand and give its path",
+    "hf://timm": "is no address on the hub, expected hf://owner/name",
+    "hf://timm/both/../../x": "names no file of a repository",
+}
+
+
+@pytest.fixture(scope="module")
+def inspections(hub: FakeHub, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str, str]]:
+    """Exit code, standard output and standard error of `inspect`, by its arguments; all in one process."""
+    arguments = (*(f"{address} --json" for address in CHOSEN), *REFUSED)
+    done = pit_port(*arguments, url=hub.url, cache=tmp_path_factory.mktemp("cache"), script=INSPECT_ALL)
+    assert (done.returncode, done.stderr) == (0, "")
+    return {words: tuple(result) for words, result in json.loads(done.stdout).items()}
+
+
 @needs_hub
-@pytest.mark.parametrize(
-    ("address", "format_", "chosen"),
-    [
-        ("hf://timm/both", "safetensors", ["model.safetensors"]),
-        ("hf://timm/both@v1/pytorch_model.bin", "torch-zip", []),
-        ("hf://timm/old", "torch-zip", ["pytorch_model.bin"]),
-        ("hf://big/shards", "safetensors", ["model.safetensors.index.json", "2 shards"]),
-        ("hf://paddle/one", "pdparams", ["pit.pdparams"]),
-    ],
-)
-def test_sources_on_the_hub(hub: FakeHub, tmp_path: Path, address: str, format_: str, chosen: list[str]) -> None:
-    done = pit_port("inspect", address, "--json", url=hub.url, cache=tmp_path)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert (found["model"], found["format"], found["envelope"]) == ("pit_ti", format_, chosen)
-    assert found["path"] == address
-    assert done.stderr == ""
+@pytest.mark.parametrize("address", CHOSEN)
+def test_address_stands_for_the_usual_file(address: str, inspections: Mapping[str, tuple[int, str, str]]) -> None:
+    code, out, err = inspections[f"{address} --json"]
+    assert (code, err) == (0, "")
+    report = json.loads(out)
+    assert (report["model"], report["format"], report["envelope"]) == ("pit_ti", *CHOSEN[address])
+    assert report["path"] == address
 
 
 @needs_hub
@@ -189,28 +222,13 @@ def test_a_port_from_the_hub_and_from_its_cache(hub: FakeHub, tmp_path: Path) ->
 
 
 @needs_hub
-@pytest.mark.parametrize(
-    ("address", "message"),
-    [
-        ("hf://nobody/none", "is not on the hub, or private; check its name, or set HF_TOKEN"),
-        ("hf://meta/private/pit.pth", "is not on the hub, or private"),
-        ("hf://meta/gated", "is gated: accept its terms at http://127.0.0.1:"),
-        ("hf://timm/both/pit.pth", "there is no pit.pth in it; give hf://timm/both alone to find its checkpoint"),
-        ("hf://timm/both@v2/model.safetensors", "has no revision v2"),
-        ("hf://paddle/two", "there are a.pdparams, b.pdparams; name it: hf://paddle/two/FILE"),
-        ("hf://paddle/none", "it has none of model.safetensors, pytorch_model.bin"),
-        ("hf://evil/shards", "places tensors in '../../../../evil.safetensors', expected the name of a file beside it"),
-        ("hf://meta/broken/pit.pth", "by hand and give its path"),
-        ("hf://timm", "is no address on the hub, expected hf://owner/name"),
-        ("hf://timm/both/../../x", "names no file of a repository"),
-    ],
-)
-def test_what_the_hub_does_not_give(hub: FakeHub, tmp_path: Path, address: str, message: str) -> None:
-    done = pit_port("inspect", address, url=hub.url, cache=tmp_path)
-    assert done.returncode == 3, done.stdout
-    assert done.stderr.startswith("pit-port: hf://")
-    assert message in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+@pytest.mark.parametrize("address", REFUSED)
+def test_address_without_a_file_is_one_line(address: str, inspections: Mapping[str, tuple[int, str, str]]) -> None:
+    code, out, err = inspections[address]
+    assert code == 3, out
+    assert err.startswith("pit-port: hf://")
+    assert REFUSED[address] in err
+    assert len(err.splitlines()) == 1
 
 
 @needs_hub

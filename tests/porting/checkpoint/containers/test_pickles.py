@@ -46,12 +46,14 @@ def load(data: bytes) -> object:
     return load_plain(data, path="a.npy")
 
 
+TEXT = st.text("a\0\n.'é中😀", max_size=9)
+"""Texts of characters that take one to four bytes. Hypothesis' own alphabet takes it many seconds to set up."""
 PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False) | st.text(max_size=9)
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False) | TEXT
     | st.binary(max_size=9)
     | hnp.arrays(st.sampled_from([np.float32, np.int64, np.bool_]), hnp.array_shapes(min_dims=0, max_side=4)),
     lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.text(max_size=5) | st.integers(-(2**60), 2**60), inner, max_size=4)
+    | st.dictionaries(TEXT | st.integers(-(2**60), 2**60), inner, max_size=4)
     | st.tuples(inner, inner),
     max_leaves=12,
 )  # fmt: skip

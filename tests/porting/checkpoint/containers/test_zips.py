@@ -134,8 +134,18 @@ def test_archives_beyond_four_gigabytes(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_more_records_than_a_16_bit_count(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as out:
-        for index in range(70_000):
-            out.writestr(f"{index}", b"")
+    """Written by hand, since Python's own writer takes seconds for so many."""
+    names = [b"%05d" % index for index in range(65_600)]
+    local, central = struct.Struct("<4s5H3L2H"), struct.Struct("<4s6H3L5H2L")
+    content = b"".join(local.pack(LOCAL, 20, 0, 0, 0, 0, 0, 0, 0, 5, 0) + name for name in names)
+    directory = b"".join(
+        central.pack(CENTRAL, 20, 20, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, index * (local.size + 5)) + name
+        for index, name in enumerate(names)
+    )
+    end = len(content) + len(directory)
+    sizes = (len(names), len(names), len(directory), len(content))
+    end64 = struct.pack("<4sQ2H2L4Q4sLQL", b"PK\x06\x06", 44, 45, 45, 0, 0, *sizes, b"PK\x06\x07", 0, end, 1)
+    last = struct.pack("<4s4H2LH", END, 0, 0, 0xFFFF, 0xFFFF, len(directory), len(content), 0)
+    (tmp_path / "a.zip").write_bytes(content + directory + end64 + last)
     with Source.open(tmp_path / "a.zip") as source:
-        assert len(read_zip(source)) == 70_000
+        assert list(read_zip(source)) == [name.decode() for name in names]

@@ -32,7 +32,7 @@ def test_any_number_of_processors(
 ) -> None:
     """The file is the same, and what is told is every tensor once."""
     generator, told = np.random.default_rng(0), []
-    arrays = {f"w{index}": generator.standard_normal((300, 10 * index + 1)) for index in range(60)}
+    arrays = {f"w{index}": generator.standard_normal((100, 10 * index + 1)) for index in range(60)}
     tensors = {name: LazyTensor.of(array if name < "w3" else array.T) for name, array in arrays.items()}
     expected = write_checkpoint(tmp_path / f"expected.{suffix}", tensors)
     monkeypatch.setattr(processors, "available", lambda: threads)
@@ -148,10 +148,14 @@ def test_a_thread_that_comes_too_late_does_nothing(target: Path, monkeypatch: py
 def test_few_tensors_are_in_memory(
     suffix: str, mebibytes: int, expected: set[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """None is read before there is room, however much slower the disk is than the source; a large one is alone."""
-    shape, kept, most, write = (mebibytes, 1 << 18), [0], [0], os.pwrite
+    """None is read before there is room, however much slower the disk is than the source; a large one is alone.
+
+    All sizes are an eighth of the real ones.
+    """
+    shape, kept, most, write = (mebibytes, 1 << 15), [0], [0], os.pwrite
     monkeypatch.setattr(processors, "available", lambda: 9)
-    monkeypatch.setattr(mindspore, "SLICE", 5 << 20)
+    monkeypatch.setattr(mindspore, "SLICE", 5 << 17)
+    monkeypatch.setattr(writer, "_KEPT", writer._KEPT // 8)
 
     def slowly(descriptor: int, data: Any, offset: int) -> int:
         time.sleep(0.01)
@@ -171,4 +175,4 @@ def test_few_tensors_are_in_memory(
 
     tensors = {f"w{index}": LazyTensor(shape, np.dtype(np.float32), load) for index in range(6)}
     write_checkpoint(tmp_path / f"a.{suffix}", tensors)
-    assert most[0] >> 20 in expected
+    assert most[0] >> 17 in expected

@@ -223,15 +223,15 @@ def test_encrypted_files_are_refused_by_name(magic: str, mode: str, path: Path) 
         open_checkpoint(path)
 
 
-def test_a_changed_bit_is_seen_anywhere(path: Path) -> None:
-    for at in range(len(SAVED)):
-        for bit in (0, 3, 7):
-            damaged = bytearray(SAVED)
-            damaged[at] ^= 1 << bit
-            path.write_bytes(damaged)
-            with pytest.raises(CheckpointError) as caught:
-                open_checkpoint(path)
-            assert str(caught.value).startswith(f"{path}: ")
+@pytest.mark.parametrize("start", [0, 1, 2])
+def test_changed_bit_in_any_byte_is_refused(start: int, path: Path) -> None:
+    for at in range(start, len(SAVED), 3):
+        damaged = bytearray(SAVED)
+        damaged[at] ^= 1 << (0, 3, 7)[at // 3 % 3]
+        path.write_bytes(damaged)
+        with pytest.raises(CheckpointError) as caught:
+            open_checkpoint(path)
+        assert str(caught.value).startswith(f"{path}: ")
 
 
 def test_a_damaged_file_says_what_was_expected(path: Path) -> None:

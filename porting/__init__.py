@@ -52,9 +52,9 @@ if not TYPE_CHECKING:  # a type-checker would take any name for one that such a 
 
 renamed(
     {
-        "porting.axes": "porting.operations.axes",
+        "porting.axes": "porting.operations",
         "porting.faults": "porting.checkpoint.file.bus_errors",
-        "porting.ops": "porting.operations.base",
-        "porting.ties": "porting.operations.ties",
+        "porting.ops": "porting.operations",
+        "porting.ties": "porting.operations",
     }
 )

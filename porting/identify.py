@@ -12,7 +12,7 @@ from porting.checkpoint.tensor import Shape
 from porting.converters import LAYOUTS, MISTAKES, specs_in, table_of
 from porting.errors import PlanError
 from porting.names import fold, unknown
-from porting.operations.base import ShapeMismatchError
+from porting.operations import ShapeMismatchError
 from porting.patterns import Patterns
 from porting.plan import mismatches
 from porting.rules import Rule, Table

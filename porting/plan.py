@@ -14,7 +14,7 @@ from porting.checkpoint.dtypes import is_float
 from porting.checkpoint.tensor import Array, LazyTensor, Pieces, Shape
 from porting.errors import PlanError
 from porting.names import fold, nearest
-from porting.operations.base import Concat, Fill, Op, ShapeMismatchError, Transpose, ValueMismatchError
+from porting.operations import Concat, Fill, Op, ShapeMismatchError, Transpose, ValueMismatchError
 from porting.patterns import Pattern, Patterns
 from porting.rules import Rule
 

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import TypeAlias
 
-from porting.operations.base import Drop, Fill, Op, Transpose
+from porting.operations import Drop, Fill, Op, Transpose
 from porting.patterns import Pattern, PatternError
 
 Names: TypeAlias = "str | tuple[str, ...]"

@@ -26,9 +26,7 @@ from porting.architectures import Architecture, TensorSpec
 from porting.checkpoint.tensor import LazyTensor
 from porting.errors import FieldError, PlanError
 from porting.fields import decode, encode
-from porting.operations.axes import Squeeze, Unsqueeze
-from porting.operations.base import Concat, Drop, Fill, Op, Split, Transpose
-from porting.operations.ties import Tie, Untie
+from porting.operations import Concat, Drop, Fill, Op, Split, Squeeze, Tie, Transpose, Unsqueeze, Untie
 from porting.patterns import PatternError
 from porting.plan import Expression, Plan, plan
 from porting.rules import Rule, invert, rule

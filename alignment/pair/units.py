@@ -13,7 +13,7 @@ from functools import cached_property
 
 from alignment.pair.model_description import ModelDescription, ModuleInfo
 from porting.checkpoint.tensor import Shape
-from porting.operations.base import Op, Transpose
+from porting.operations import Op, Transpose
 
 BARE = "parameter"
 """The kind of a tensor whose module is none that is known: it is taken as it is."""

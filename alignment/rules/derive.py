@@ -12,9 +12,7 @@ from alignment.pair.model_description import ModelDescription
 from alignment.pair.units import COUNTER, Unit, units_of
 from alignment.rules.matching import Ambiguity, Match, Matching, match_units
 from porting.names import fold, nearest
-from porting.operations.axes import between
-from porting.operations.base import Op
-from porting.operations.ties import Tie
+from porting.operations import Op, Tie, between
 from porting.rules import Rule, drop, fill, rule
 
 _COUNTED = "counts batches, which takes no part in the function"

@@ -20,7 +20,7 @@ from alignment.pair.units import BARE, COUNTER, Unit
 from alignment.rules.neighbours import labels_of
 from alignment.rules.similar_names import agree, best_of_both, similarity, surest, words_of
 from porting.names import without_indices
-from porting.operations.axes import between
+from porting.operations import between
 
 Group: TypeAlias = "list[tuple[str, Unit]]"
 """Units, each with its path without what all paths of its side have in front."""

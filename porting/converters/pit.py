@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from porting.operations.base import Split
+from porting.operations import Split
 from porting.rules import Rule, affine, linear, rule, same, scaled, table
 
 _BLOCK = "transformers.{stage}.blocks.{block}"

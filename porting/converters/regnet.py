@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from porting.operations.bias_folding import ZeroBias
+from porting.operations import ZeroBias
 from porting.rules import Rule, affine, drop, linear, rule, scaled, table
 
 _BLOCK = "s{stage}.b{block}"

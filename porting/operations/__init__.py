@@ -1,1 +1,37 @@
-"""What a rule can do to a tensor, each operation with its inverse and its shape arithmetic."""
+"""What a rule can do to tensors; `porting.ops` is this package under its earlier name."""
+
+from porting.operations.base import (
+    Concat,
+    Drop,
+    Fill,
+    FoldBias,
+    Op,
+    ShapeMismatchError,
+    Split,
+    Squeeze,
+    Tie,
+    Transpose,
+    Unsqueeze,
+    Untie,
+    ValueMismatchError,
+    ZeroBias,
+    between,
+)
+
+__all__ = [
+    "Concat",
+    "Drop",
+    "Fill",
+    "FoldBias",
+    "Op",
+    "ShapeMismatchError",
+    "Split",
+    "Squeeze",
+    "Tie",
+    "Transpose",
+    "Unsqueeze",
+    "Untie",
+    "ValueMismatchError",
+    "ZeroBias",
+    "between",
+]

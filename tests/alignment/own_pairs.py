@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from alignment.pair import Pair, Side
-from porting.operations.base import Transpose
+from porting.operations import Transpose
 from porting.rules import drop, fill, rule
 
 _FILE = "own_pairs.py"

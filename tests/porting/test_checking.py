@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 import cli
 from porting.checking import check_rules, check_shipped
-from porting.operations.base import Split
+from porting.operations import Split
 from porting.rules import Rule, rule, same
 
 ROOT = Path(__file__).parents[2]

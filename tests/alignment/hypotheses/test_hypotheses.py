@@ -15,7 +15,7 @@ from alignment.hypotheses.explain import explain
 from alignment.hypotheses.resizing import resizing
 from alignment.hypotheses.wiring import express
 from alignment.results.findings import Finding, FindingKind
-from porting.operations.resize import bicubic
+from porting.operations.embeddings import bicubic
 
 Array: TypeAlias = npt.NDArray[Any]
 DRAW = np.random.default_rng(0)

@@ -19,7 +19,7 @@ from alignment.pair.contract import Contract
 from alignment.pair.model_description import ModelDescription, TensorInfo, pack
 from alignment.rules.derive import derive
 from porting.checkpoint import LazyTensor
-from porting.operations.base import Transpose
+from porting.operations import Transpose
 from porting.rules import drop, fill, rule
 from tests.alignment.models_in_words import Layer, layer, linear, model, norm, rows
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from porting.operations.resize import bicubic
+from porting.operations.embeddings import bicubic
 
 
 @pytest.mark.parametrize(

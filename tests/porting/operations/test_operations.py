@@ -1,0 +1,121 @@
+"""Operations: shapes without data agree with arrays, and inverses give back what went in."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from porting.checkpoint.tensor import Array, Shape
+from porting.operations import (
+    Concat,
+    Drop,
+    Fill,
+    FoldBias,
+    Op,
+    ShapeMismatchError,
+    Split,
+    Squeeze,
+    Tie,
+    Transpose,
+    Unsqueeze,
+    Untie,
+    ZeroBias,
+    between,
+)
+
+REVERSIBLE: tuple[tuple[Op, Shape], ...] = (
+    (Transpose(), (2, 3)),
+    (Split(3), (6, 2)),
+    (Split(2, axis=1), (3, 4)),
+    (Squeeze((0, 2)), (1, 8, 1)),
+    (Unsqueeze((0,)), (8,)),
+    (Tie(2), (2, 3)),
+    (Tie(2, Transpose()), (2, 3)),
+    (Tie(3, Squeeze((0,))), (1, 4)),
+    (ZeroBias(), (5,)),
+)
+
+
+def _array(shape: Shape) -> Array:
+    return np.arange(float(np.prod(shape, dtype=int))).reshape(shape)
+
+
+def _inverse(op: Op) -> Op:
+    inverse = op.inverse
+    assert inverse is not None
+    return inverse
+
+
+@pytest.mark.parametrize(("op", "shape"), REVERSIBLE, ids=str)
+def test_shapes_of_an_operation_and_its_inverse_are_those_of_their_arrays(op: Op, shape: Shape) -> None:
+    there = op.apply(_array(shape))
+    shapes = tuple(array.shape for array in there)
+    assert op.shapes(shape) == shapes
+    assert len(shapes) == op.outputs == _inverse(op).inputs
+    assert _inverse(op).shapes(*shapes) == (shape,)
+
+
+@pytest.mark.parametrize(("op", "shape"), REVERSIBLE, ids=str)
+def test_inverse_gives_back_the_tensor(op: Op, shape: Shape) -> None:
+    (back,) = _inverse(op).apply(*op.apply(_array(shape)))
+    np.testing.assert_array_equal(back, _array(shape))
+
+
+@pytest.mark.parametrize(
+    ("op", "inverse"),
+    [
+        (Transpose(), Transpose()),
+        (Split(3, axis=1), Concat(3, axis=1)),
+        (Squeeze((0, 2)), Unsqueeze((0, 2))),
+        (Tie(2, Squeeze((0,))), Untie(2, Unsqueeze((0,)))),
+        (Drop("a counter", 7), Fill("a counter", 7)),
+        (FoldBias(), ZeroBias()),
+    ],
+    ids=str,
+)
+def test_inverses_have_the_same_parameters_both_ways(op: Op, inverse: Op) -> None:
+    assert op.inverse == inverse
+    assert inverse.inverse == op
+
+
+def test_tie_gives_the_shapes_of_the_operation_within_it() -> None:
+    assert Tie(2, Transpose()).shapes((2, 3)) == ((3, 2), (3, 2))
+    assert Untie(2, Transpose()).shapes((3, 2), (3, 2)) == ((2, 3),)
+    with pytest.raises(ShapeMismatchError, match="a Linear weight has 2 axes"):
+        Tie(2, Transpose()).shapes((2,))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [((), (1,)), ((1,), ()), ((8,), (1, 8)), ((1, 8, 1), (8,)), ((1, 3), (1, 1, 3))]
+)
+def test_axes_of_length_one_are_put_in_and_taken_out(before: Shape, after: Shape) -> None:
+    op = between(before, after)
+    assert op is not None
+    (there,) = op.apply(np.zeros(before))
+    assert op.shapes(before) == (there.shape,) == (after,)
+    assert _inverse(op).shapes(after) == (_inverse(op).apply(there)[0].shape,) == (before,)
+
+
+@pytest.mark.parametrize(("before", "after"), [((8,), (8,)), ((8, 1), (1, 8)), ((2,), (1, 3)), ((), (2,))])
+def test_shapes_that_differ_by_more_than_axes_of_length_one_have_nothing_between_them(
+    before: Shape, after: Shape
+) -> None:
+    assert between(before, after) is None
+
+
+@pytest.mark.parametrize(
+    ("op", "shapes"),
+    [
+        (Transpose(), ((2,),)),
+        (Split(2), ((3, 2),)),
+        (Split(2, axis=1), ((2,),)),
+        (Concat(2), ((2, 1), (3, 1))),
+        (Squeeze((0,)), ((2, 1),)),
+        (Unsqueeze((3,)), ((2,),)),
+        (Untie(2), ((2, 3), (3, 2))),
+    ],
+    ids=str,
+)
+def test_operations_refuse_shapes_that_do_not_fit(op: Op, shapes: tuple[Shape, ...]) -> None:
+    with pytest.raises(ShapeMismatchError):
+        op.shapes(*shapes)

@@ -7,12 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from alignment.frameworks import FRAMEWORKS
-from alignment.pair import Pair
-from alignment.processes.processes import Launch, Progress, run_all
-from alignment.processes.settings import Settings
+from alignment.pair import Pair, Role
+from alignment.processes.processes import Progress, run_all
+from alignment.processes.settings import DTYPES, Settings
 from alignment.results.findings import Bisection
-from alignment.rules.settle import settle
-from alignment.running.prepare import RECORDINGS, batch_of, launch_of, weights_of, workspace
+from alignment.running.prepare import RECORDINGS, prepare, workspace
 
 RESULT_FILE = "bisection.json"
 _STEPS = ("forward", "bp")
@@ -48,31 +47,24 @@ def bisect(
     """
     settings = replace(settings or Settings(), steps=_STEPS, perturbations=0)
     with workspace(Path(out).absolute()) as folder:
-        result = folder / RESULT_FILE
+        result, what = folder / RESULT_FILE, "diagnose" if hypotheses else "localise"
         result.unlink(missing_ok=True)
-        pair = settle(pair, folder, settings, progress)
-        for launch in _launches(pair, folder, settings, "diagnose" if hypotheses else "localise", result, command):
+        prepared = prepare(pair, folder, settings, sides=1, progress=progress, command=command)
+        recorded = str(folder / RECORDINGS)
+        sides: tuple[tuple[Role, tuple[str, ...], tuple[str, ...]], ...] = (
+            ("reference", DTYPES, ("record", recorded)),
+            ("candidate", (_judged_dtype(pair, settings),), (what, recorded, str(result))),
+        )
+        launches = []
+        for role, dtypes, arguments in sides:
+            side = replace(prepared, settings=replace(prepared.settings, dtypes=dtypes))
+            side.write_request(role)
+            launches.append(side.launch(role, "alignment.bisection.worker", arguments))
+        for launch in launches:
             run_all([launch], progress)
         return Bisection.read(result)
 
 
-def _launches(pair: Pair, folder: Path, settings: Settings, what: str, result: Path, command: str) -> list[Launch]:
-    batch = batch_of(pair, settings)
-    batch.write(folder / "inputs.safetensors")
-    weights = weights_of(pair, ("reference", "candidate"), folder / "weights", settings)
-    recorded = folder / RECORDINGS
+def _judged_dtype(pair: Pair, settings: Settings) -> str:
     known = FRAMEWORKS[pair.candidate.framework].dtypes
-    best = next((dtype for dtype in ("float64", "float32") if dtype in known and dtype in settings.dtypes), known[0])
-    both = replace(settings, dtypes=("float32", "float64"))
-    return [
-        launch_of(
-            *(pair, "reference", folder, both, batch, weights["reference"], 1, command),
-            module="alignment.bisection.worker",
-            arguments=("record", str(recorded)),
-        ),
-        launch_of(
-            *(pair, "candidate", folder, replace(settings, dtypes=(best,)), batch, weights["candidate"], 1, command),
-            module="alignment.bisection.worker",
-            arguments=(what, str(recorded), str(result)),
-        ),
-    ]
+    return next((dtype for dtype in ("float64", "float32") if dtype in known and dtype in settings.dtypes), known[0])

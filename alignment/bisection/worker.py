@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,29 +25,27 @@ from alignment.bisection.reruns import Rerun
 from alignment.hypotheses.base import Case
 from alignment.hypotheses.explain import agree, explain
 from alignment.pair import Pair
-from alignment.processes.serving import serve
+from alignment.processes.serving import Advance, serve
 from alignment.recordings.recording import Entry, Kind, Recorder, open_recording
 from alignment.results.findings import Bisection, Evidence, Finding, ModuleRow
 from alignment.results.report import DIVERGENCE
 from alignment.running.request import Request
-from alignment.running.worker import Job, manifest_of, prepare
+from alignment.running.worker import Job, load_job, manifest_of
 from alignment.steps.base import Trial
 from porting.fields import encode
 
 REFERENCE_DTYPES = ("float64", "float32")
 _MODULES, _ALIASES = "modules.json", "aliases.json"
-Report = Callable[[Mapping[str, Any]], None]
 
 
-def record(request: Request, folder: Path, report: Report) -> None:
+def record(job: Job, folder: Path, advance: Advance) -> None:
     """Run the reference with its modules tapped, and record all that is seen.
 
     Args:
-        request: The reference's side.
+        job: The reference, its model built and loaded.
         folder: Where the recordings go: `float64`, `float32`, and what their modules are.
-        report: Called with the progress.
+        advance: Called after each precision.
     """
-    job = prepare(request)
     taps = job.backend.taps()
     modules = {path: encode(module) for path, module in taps.modules.items()}
     (folder / _MODULES).write_text(json.dumps(modules), encoding="utf-8")
@@ -59,7 +56,7 @@ def record(request: Request, folder: Path, report: Report) -> None:
         for mode in modes_of(job.pair):
             _record_mode(job.trial(dtype), taps, mode, recorder)
         recorder.recorder.write(folder / dtype, manifest_of(job, dtype)).close()
-        _advance(report, f"modules {dtype}", number + 1, len(REFERENCE_DTYPES))
+        advance(f"modules {dtype}", number + 1, len(REFERENCE_DTYPES))
     (folder / _ALIASES).write_text(json.dumps(aliases), encoding="utf-8")
 
 
@@ -309,25 +306,17 @@ def _short(array: Array) -> str:
     return np.array2string(np.asarray(array), precision=6, threshold=6, edgeitems=2).replace("\n", "")
 
 
-def _advance(report: Report, what: str, done: int, total: int) -> None:
-    report({"event": "progress", "what": what, "done": done, "total": total})
-
-
 def main(arguments: list[str]) -> int:
     """Carry out one side: REQUEST record FOLDER, or REQUEST localise|diagnose FOLDER RESULT; returns the exit code."""
     request, what, folder, *rest = arguments
 
-    def work(report: Report) -> None:
+    def work(advance: Advance) -> None:
+        job = load_job(Request.read(Path(request)))
         if what == "record":
-            record(Request.read(Path(request)), Path(folder), report)
+            record(job, Path(folder), advance)
             return
-        job = prepare(Request.read(Path(request)))
-        _advance(report, "model built, weights loaded", 1, 2)
+        advance("model built, weights loaded", 1, 2)
         localise(job, Seen.read(Path(folder)), hypotheses=what == "diagnose").write(rest[0])
-        _advance(report, "modules compared", 2, 2)
+        advance("modules compared", 2, 2)
 
     return serve(work)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

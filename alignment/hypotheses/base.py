@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 
 from alignment.arrays import Array
-from alignment.results.findings import Finding
+from alignment.results.findings import Cause, Finding
 
 T = TypeVar("T")
 FITTED = 4
@@ -100,6 +100,21 @@ def distance(expected: Sequence[Array], found: Sequence[Array]) -> float:
     if not math.isfinite(apart) or not math.isfinite(norm):
         return math.inf
     return 0.0 if apart == 0 else apart / norm if norm else math.inf
+
+
+def cause_of(prediction: Prediction, before: float, after: float, *, limit: float, smallest: float) -> Cause | None:
+    """The mistake that a prediction stands for, if it explains the difference down to rounding.
+
+    Args:
+        prediction: What the candidate would have given with the mistake.
+        before: Distance of what the candidate gave from what it should have given.
+        after: Distance of what the candidate gave from the prediction.
+        limit: The largest `after` that is rounding; NaN explains nothing.
+        smallest: The largest `before` that is not worth an explanation.
+    """
+    if before <= smallest or not after <= limit or not after <= before / 4:
+        return None
+    return Cause(prediction.name, prediction.says, prediction.look_at, before, after)
 
 
 def limit_of(case: Case) -> float:

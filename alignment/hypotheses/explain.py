@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from alignment.hypotheses import HYPOTHESES
-from alignment.hypotheses.base import DO_NOT_APPLY, Case, Prediction, distance, limit_of, predictions
+from alignment.hypotheses.base import DO_NOT_APPLY, Case, Prediction, cause_of, distance, limit_of, predictions
 from alignment.hypotheses.parameters import differing
 from alignment.results.findings import Cause, Finding
 
@@ -59,6 +59,4 @@ def _cause(case: Case, prediction: Prediction, before: float) -> Cause | None:
     before = before if prediction.before is None else distance(expected, found)
     after = distance(prediction.arrays, found)
     smallest = 0.0 if case.finding.kind == "parameter" else limit_of(case) / 100
-    if before <= smallest or not after <= limit_of(case) or not after <= before / 4:
-        return None
-    return Cause(prediction.name, prediction.says, prediction.look_at, before, after)
+    return cause_of(prediction, before, after, limit=limit_of(case), smallest=smallest)

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from alignment.errors import AlignmentError
+from porting.terminal.progress import Callback
 
-Progress: TypeAlias = "Callable[[str, str, int, int], None]"
-"""Called with the name of the side, what it has done, and how many parts of how many that makes."""
+Progress: TypeAlias = Callback
+"""Called with the name of a side, what it has done, and how many parts of how many that makes."""
 
 _BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 _TAIL = 20

@@ -9,18 +9,46 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
 
 from alignment.errors import AlignmentError
 from porting.errors import PortingError
 
+T = TypeVar("T", bound="JsonRequest")
+Advance: TypeAlias = Callable[[str, int, int], None]
+"""Called with what a worker has just done, and how many parts of how many that makes."""
 
-def serve(work: Callable[[Callable[[Mapping[str, Any]], None]], None]) -> int:
-    """Do the work of a worker's process, which reports on standard output; returns the exit code."""
+
+@dataclass(frozen=True)
+class JsonRequest:
+    """Base class of what a worker is asked to do: fields with plain JSON values, exchanged as a file."""
+
+    def write(self, path: Path) -> None:
+        """Write the request as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls: type[T], path: Path) -> T:
+        """Read what `write` wrote."""
+        return cls(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def serve(work: Callable[[Advance], None]) -> int:
+    """Do the work of a worker's process, which reports on standard output, and return the exit code.
+
+    Args:
+        work: The work; it is given a function to call after each part.
+    """
     report = _claim_stdout()
     _die_with_parent()
+
+    def advance(what: str, done: int, total: int) -> None:
+        report({"event": "progress", "what": what, "done": done, "total": total})
+
     try:
-        work(report)
+        work(advance)
     except (AlignmentError, PortingError) as error:
         report({"event": "error", "expected": True, "summary": error.summary, "details": list(error.details)})
     except Exception as error:

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from alignment import backends
 from alignment.arrays import Array
 from alignment.backends.base import Backend, Runtime, Tap, Taps
 from alignment.backends.building import build_model
@@ -26,13 +24,13 @@ from alignment.pair.contract import bare
 from alignment.pair.inputs import random_inputs
 from alignment.pair.model_description import FEWER, TRACED_BATCH, ModelDescription, ModuleInfo, TensorInfo, pack
 from alignment.pair.units import units_of
-from alignment.processes.serving import serve
+from alignment.processes.serving import Advance, JsonRequest, serve
 from alignment.rules.dataflow import successors
 from porting.fields import decode, encode
 
 
 @dataclass(frozen=True)
-class Question:
+class Question(JsonRequest):
     """Which model to describe; plain JSON values.
 
     Attributes:
@@ -48,10 +46,6 @@ class Question:
     role: Role
     threads: int
     answer: str
-
-    def write(self, path: Path) -> None:
-        """Write the question as JSON."""
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
 
 
 def describe(pair: Pair, role: Role, backend: Backend) -> ModelDescription:
@@ -133,19 +127,11 @@ def _randomise(backend: Backend, state: Mapping[str, Array], buffers: frozenset[
 def main(arguments: list[str]) -> int:
     """Answer the question in the file that is named; returns the exit code."""
 
-    def work(_: Callable[[Mapping[str, Any]], None]) -> None:
+    def work(_: Advance) -> None:
         question = decode(Question, json.loads(Path(arguments[0]).read_text(encoding="utf-8")))
         pair = locate(Origin(question.target, question.arguments))
-        side = pair.side(question.role)
-        backend = backends.create(side.framework, Runtime(threads=question.threads))
-        backend.use("float32")
-        build_model(backend, side)
-        backend.use("float32")
+        backend = build_model(pair.side(question.role), Runtime(threads=question.threads))
         answer = json.dumps(encode(describe(pair, question.role, backend)))
         Path(question.answer).write_text(answer, encoding="utf-8")
 
     return serve(work)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,13 +1,15 @@
-"""Prepares a run: its folder, the batch, the weights of each side, and the processes to start."""
+"""A run before it starts: its folder, the batch, the weights of each side, the requests and the processes."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,24 +19,18 @@ from alignment.pair import ROLES, Pair, Role
 from alignment.pair import inputs as batches
 from alignment.pair.constants import remarks
 from alignment.pair.inputs import Inputs
-from alignment.processes.processes import Launch, started
+from alignment.processes.processes import Launch, Progress, run_all
 from alignment.processes.settings import Settings
 from alignment.results.findings import DIAGNOSIS_FILE
-from alignment.rules.settle import CONTRACT_FILE
+from alignment.rules.settle import CONTRACT_FILE, settle
 from alignment.running.request import Request
-from alignment.running.weights import WeightFile, prepare
-from alignment.steps import STEPS, hindrances
+from alignment.running.weights import WeightFile, write_weights
+from alignment.steps import STEPS, Step, hindrances
 
-REPORT_FILE = "report.json"
-
-
-RECORDINGS = "recordings"
-
-
+REPORT_FILE, RECORDINGS = "report.json", "recordings"
+_INPUTS = "inputs.safetensors"
 _FOLDERS = (RECORDINGS, "weights", "workers")
-
-
-_FILES = (REPORT_FILE, DIAGNOSIS_FILE, "inputs.safetensors", "*_torch.npy", "*_paddle.npy", "*_diff.log")
+_FILES = (REPORT_FILE, DIAGNOSIS_FILE, _INPUTS, "*_torch.npy", "*_paddle.npy", "*_diff.log")
 
 
 def batch_of(pair: Pair, settings: Settings) -> Inputs:
@@ -47,11 +43,11 @@ def batch_of(pair: Pair, settings: Settings) -> Inputs:
         )
     if not pair.own:
         return batches.draw(pair.input_shape, classes, batch_size=settings.batch_size, seed=seed)
-    given = batches.random_inputs(pair.input_shape, settings.batch_size, pair.tokens, seed=seed)
+    images = batches.random_inputs(pair.input_shape, settings.batch_size, pair.tokens, seed=seed)
     if output is not None:
-        return batches.for_outputs(given, output(settings.batch_size), seed=seed)
+        return batches.for_outputs(images, output(settings.batch_size), seed=seed)
     labels = np.random.default_rng((seed, 2)).integers(0, classes, settings.batch_size)
-    return batches.complete(given, labels, classes, seed=seed)
+    return batches.complete(images, labels, classes, seed=seed)
 
 
 def weights_of(pair: Pair, roles: Sequence[Role], folder: Path, settings: Settings) -> dict[Role, WeightFile]:
@@ -60,7 +56,7 @@ def weights_of(pair: Pair, roles: Sequence[Role], folder: Path, settings: Settin
     source: str | os.PathLike[str] | None = settings.weights or pair.weights or None
     for role in roles:
         shipped = role == "candidate" and settings.candidate_weights is not None
-        files[role] = prepare(
+        files[role] = write_weights(
             pair,
             role,
             folder,
@@ -73,136 +69,199 @@ def weights_of(pair: Pair, roles: Sequence[Role], folder: Path, settings: Settin
     return files
 
 
-def launch_of(
+@dataclass(frozen=True)
+class Prepared:
+    """A run whose batch and weight files are written, ready for the requests and the processes of its sides.
+
+    Attributes:
+        pair: What is aligned, its rules settled.
+        folder: Folder of the run.
+        settings: How to run; its steps are those that apply to the pair.
+        inputs_digest: Digest of the batch in `folder/inputs.safetensors`.
+        weights: Weight file of each side that runs.
+        sides: Number of processes that run at the same time and share the processors.
+        notes: What the reader of a report must know, for the manifests.
+        command: The command line, for the manifests.
+    """
+
+    pair: Pair
+    folder: Path
+    settings: Settings
+    inputs_digest: str
+    weights: Mapping[Role, WeightFile]
+    sides: int
+    notes: Sequence[str]
+    command: str
+
+    def write_request(self, role: Role) -> Path:
+        """Write what the worker of one side reads, and return its path.
+
+        Raises:
+            AlignmentError: A worker could not find the pair, or runs in none of the precisions.
+        """
+        path = self._request_file(role)
+        self._request(role).write(path)
+        return path
+
+    def launch(self, role: Role, module: str = "alignment.running.worker", arguments: Sequence[str] = ()) -> Launch:
+        """The process of one side, to be started once its request is written.
+
+        Args:
+            role: The side.
+            module: What runs; it is given the path of the request.
+            arguments: What it is given beside.
+        """
+        path = self._request_file(role)
+        return Launch(
+            name=self.pair.label(role),
+            python=self.settings.python(self.pair.side(role).framework),
+            module=module,
+            arguments=(str(path), *arguments),
+            log=path.with_suffix(".log"),
+            environment=self.settings.environment(self.sides),
+        )
+
+    def run_sides(
+        self, progress: Progress | None, module: str = "alignment.running.worker", arguments: Sequence[str] = ()
+    ) -> None:
+        """Write the requests of all sides and run them at the same time; arguments as those of `launch`.
+
+        Raises:
+            AlignmentError: A side could not run.
+        """
+        for role in self.weights:
+            self.write_request(role)
+        run_all([self.launch(role, module, arguments) for role in self.weights], progress)
+
+    def recordings(self, role: Role) -> list[Path]:
+        """Where the recordings of a side are, one a precision."""
+        return [self.folder / RECORDINGS / f"{self.pair.label(role)}-{dtype}" for dtype in self.settings.dtypes]
+
+    def _request_file(self, role: Role) -> Path:
+        return self.folder / "workers" / f"{self.pair.label(role)}.json"
+
+    def _request(self, role: Role) -> Request:
+        pair, settings, weights = self.pair, self.settings, self.weights[role]
+        if pair.origin is None:
+            raise AlignmentError(
+                f"{pair.name}: the workers cannot find this pair; take it from alignment.build_pair, or declare it in "
+                "a file and take it from alignment.pair.load_pair"
+            )
+        dtypes, notes = _dtypes(pair.side(role).framework, settings.dtypes)
+        drawn = not (settings.weights or settings.candidate_weights or pair.weights)
+        if pair.contract is not None:
+            notes += remarks(pair.contract, of_file=not drawn)
+        if pair.side(role).remark:
+            notes.append(pair.side(role).remark)
+        return Request(
+            target=pair.origin.target,
+            arguments=pair.origin.arguments,
+            role=role,
+            label=pair.label(role),
+            steps=list(settings.steps),
+            dtypes=dtypes,
+            device=settings.device,
+            threads=settings.threads_of(self.sides),
+            deterministic=settings.deterministic,
+            tf32=settings.tf32,
+            seed=settings.seed,
+            perturbations=settings.perturbations,
+            weights="" if weights.empty else str(weights.path),
+            drawn=drawn,
+            weights_digest=weights.digest,
+            inputs=str(self.folder / _INPUTS),
+            inputs_digest=self.inputs_digest,
+            folder=str(self.folder / RECORDINGS),
+            command=self.command,
+            notes=[*self.notes, *notes],
+        )
+
+
+def prepare(
     pair: Pair,
-    role: Role,
     folder: Path,
     settings: Settings,
-    batch: Inputs,
-    weights: WeightFile,
-    sides: int,
-    command: str,
     *,
-    module: str = "alignment.running.worker",
-    arguments: tuple[str, ...] = (),
-) -> Launch:
-    """The process of one side.
+    roles: Sequence[Role] = ROLES,
+    sides: int | None = None,
+    progress: Progress | None = None,
+    command: str = "",
+) -> Prepared:
+    """Settle the rules of a pair, and write the batch and each side's weight file.
 
     Args:
         pair: What is aligned.
-        role: The side.
         folder: Where the run writes.
         settings: How to run.
-        batch: The inputs, which `folder/inputs.safetensors` holds.
-        weights: The side's weights.
-        sides: How many run at the same time.
+        roles: The sides that run.
+        sides: How many processes run at the same time; all sides by default.
+        progress: Called as the models are described, where rules are derived from them.
         command: The command line, for the manifests.
-        module: What runs; it is given the path of the request.
-        arguments: What it is given beside.
 
     Raises:
-        AlignmentError: A worker could not find the pair, or runs in none of the precisions.
+        NothingComparedError: No step applies to the pair.
+        AlignmentError: The rules cannot be settled.
+        PortingError: The weights or inputs cannot be read or do not fit the model.
     """
-    if pair.origin is None:
-        raise AlignmentError(
-            f"{pair.name}: the workers cannot find this pair; take it from alignment.build_pair, or declare it in a "
-            "file and take it from alignment.pair.load_pair"
-        )
-    label, framework, remark = pair.label(role), pair.side(role).framework, pair.side(role).remark
-    steps, notes = _applicable(pair, settings.steps)
-    dtypes = [dtype for dtype in settings.dtypes if dtype in FRAMEWORKS[framework].dtypes]
-    if not dtypes:
-        known = ", ".join(FRAMEWORKS[framework].dtypes)
-        raise AlignmentError(f"the {framework} side runs in {known} only: leave out --dtype {settings.dtypes[0]}")
-    if dtypes != list(settings.dtypes):
-        notes.append(f"the {framework} side runs in {', '.join(dtypes)} only, and is held against the other's float64")
-    drawn = not (settings.weights or settings.candidate_weights or pair.weights)
-    if pair.contract is not None:
-        notes += remarks(pair.contract, of_file=not drawn)
-    request = Request(
-        target=pair.origin.target,
-        arguments=pair.origin.arguments,
-        role=role,
-        label=label,
-        steps=steps,
-        dtypes=dtypes,
-        device=settings.device,
-        threads=settings.threads_of(sides),
-        deterministic=settings.deterministic,
-        tf32=settings.tf32,
-        seed=settings.seed,
-        perturbations=settings.perturbations,
-        weights="" if weights.empty else str(weights.path),
-        drawn=drawn,
-        weights_digest=weights.digest,
-        inputs=str(folder / "inputs.safetensors"),
+    pair = settle(pair, folder, settings, progress)
+    steps, notes = applicable(STEPS, settings.steps, pair)
+    batch = batch_of(pair, settings)
+    batch.write(folder / _INPUTS)
+    return Prepared(
+        pair=pair,
+        folder=folder,
+        settings=replace(settings, steps=tuple(steps)),
         inputs_digest=batch.digest,
-        folder=str(folder / RECORDINGS),
+        weights=weights_of(pair, roles, folder / "weights", settings),
+        sides=sides or len(roles),
+        notes=[*notes, *_limits_of_comparison(pair)],
         command=command,
-        notes=[*notes, remark] if remark else notes,
-    )
-    path = folder / "workers" / f"{label}.json"
-    request.write(path)
-    return Launch(
-        name=label,
-        python=settings.python(framework),
-        module=module,
-        arguments=(str(path), *arguments),
-        log=path.with_suffix(".log"),
-        environment=settings.environment(sides),
     )
 
 
-def _applicable(pair: Pair, steps: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The steps that apply to a pair, and what a reader of the report must know of what is not compared.
+def applicable(table: Mapping[str, Step[Any]], steps: Sequence[str], pair: Pair) -> tuple[list[str], list[str]]:
+    """The steps that apply to a pair, in the order of their table, and a note with the reason for each that does not.
 
     Raises:
         NothingComparedError: None applies; the reasons are named.
     """
-    hindered = hindrances(STEPS, steps, pair)
+    hindered = hindrances(table, steps, pair)
     notes = [f"the step {step} does not apply: {reason}" for step, reason in hindered.items()]
-    remaining = [step for step in steps if step not in hindered]
+    remaining = [step for step in table if step in steps and step not in hindered]
     if not remaining:
         raise NothingComparedError(f"nothing to compare: {'; '.join(notes)}")
-    if pair.contract is not None and pair.contract.table.outputs:
-        notes.append(f"weights mapped by workers/{CONTRACT_FILE}: {pair.contract.summary}")
-    if pair.contract is not None and pair.contract.reference.zeros:
-        notes.append("the reference gives nothing but zeros for random inputs, so that agreement says little")
-    if counters := pair.architecture.counters:
-        kind = counters[0].rpartition(".")[2]
-        notes.append(
-            f"{len(counters)} counters ({kind}) are not compared: they take no part in the function, and not every "
-            "layout keeps them"
-        )
     return remaining, notes
 
 
-@contextmanager
-def reprod_files(pair: Pair, folder: Path, settings: Settings) -> Iterator[list[str]]:
-    """Write the official reprod_log files meanwhile, for those who exchange them; they decide nothing.
+def _limits_of_comparison(pair: Pair) -> Iterator[str]:
+    """What a reader of the report must know of weights and outputs that are mapped, trivial or left out."""
+    contract, counters = pair.contract, pair.architecture.counters
+    if contract is not None and contract.table.outputs:
+        yield f"weights mapped by workers/{CONTRACT_FILE}: {contract.summary}"
+    if contract is not None and contract.reference.zeros:
+        yield "the reference gives nothing but zeros for random inputs, so that agreement says little"
+    if counters:
+        yield (
+            f"{len(counters)} counters ({counters[0].rpartition('.')[2]}) are not compared: they take no part in the "
+            "function, and not every layout keeps them"
+        )
 
-    Yields:
-        A list that holds, once the context is left, why they were not written.
+
+def _dtypes(framework: str, dtypes: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The precisions that a framework has, and a note where that is not all of them.
+
+    Raises:
+        AlignmentError: It has none.
     """
-    problems: list[str] = []
-    if "paddle" not in [pair.side(role).framework for role in ROLES]:
-        yield ["no reprod_log files were written: reprod_log needs Paddle, which neither side runs on"]
-        return
-    sides = [f"{label}={folder / RECORDINGS / f'{label}-{settings.dtypes[0]}'}" for label in map(pair.label, ROLES)]
-    launch = Launch(
-        name="reprod_log",
-        python=settings.python("paddle"),
-        module="alignment.recordings.reprod_write",
-        arguments=("--pair", sides[0], "--pair", sides[1], "--out", str(folder)),
-        log=folder / "workers" / "reprod_log.log",
-        environment={},
-    )
-    with started([launch]) as wait:
-        yield problems
-        try:
-            wait()
-        except AlignmentError as error:
-            problems.append(f"no reprod_log files were written: {' '.join((error.summary, *error.details[-1:]))}")
+    known = FRAMEWORKS[framework].dtypes
+    possible = [dtype for dtype in dtypes if dtype in known]
+    if not possible:
+        raise AlignmentError(f"the {framework} side runs in {', '.join(known)} only: leave out --dtype {dtypes[0]}")
+    if possible == list(dtypes):
+        return possible, []
+    return possible, [
+        f"the {framework} side runs in {', '.join(possible)} only, and is held against the other's float64"
+    ]
 
 
 @contextmanager
@@ -219,16 +278,11 @@ def workspace(folder: Path) -> Iterator[Path]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise FileError(folder, "another run is writing here; wait for it or name another --out") from None
-            _clear(folder)
+            for path in (path for pattern in _FILES for path in folder.glob(pattern)):
+                path.unlink()
+            for name in _FOLDERS:
+                shutil.rmtree(folder / name, ignore_errors=True)
+                (folder / name).mkdir()
             yield folder
     except OSError as error:
         raise FileError(folder, f"cannot be written: {error.strerror or error}") from error
-
-
-def _clear(folder: Path) -> None:
-    for pattern in _FILES:
-        for path in folder.glob(pattern):
-            path.unlink()
-    for name in _FOLDERS:
-        shutil.rmtree(folder / name, ignore_errors=True)
-        (folder / name).mkdir()

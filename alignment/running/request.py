@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from alignment.errors import AlignmentError
 from alignment.pair import Role
+from alignment.processes.serving import JsonRequest
 
 PROTOCOL = 4
 
 
 @dataclass(frozen=True)
-class Request:
+class Request(JsonRequest):
     """What a worker is asked to do; plain JSON values, files as absolute paths.
 
     Attributes:
@@ -64,10 +65,6 @@ class Request:
     command: str = ""
     notes: list[str] = field(default_factory=list)
     protocol: int = field(default=PROTOCOL)
-
-    def write(self, path: Path) -> None:
-        """Write the request as JSON."""
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, path: Path) -> Request:

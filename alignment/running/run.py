@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from alignment.errors import AlignmentError
 from alignment.judging.compare_paths import compare_paths
 from alignment.pair import ROLES, Pair, Role
-from alignment.processes.processes import Progress, run_all
+from alignment.processes.processes import Launch, Progress, started
 from alignment.processes.settings import Settings
 from alignment.results.report import Report, write_report
-from alignment.rules.settle import settle
-from alignment.running.prepare import (
-    RECORDINGS,
-    REPORT_FILE,
-    _applicable,
-    batch_of,
-    launch_of,
-    reprod_files,
-    weights_of,
-    workspace,
-)
+from alignment.running.prepare import RECORDINGS, REPORT_FILE, Prepared, applicable, prepare, workspace
+from alignment.steps import STEPS
 
 
 def align(
@@ -49,17 +42,8 @@ def align(
         AlignmentError: A side could not run, or no step applies to the pair.
         PortingError: The weights cannot be read or do not fit the model.
     """
-    settings = settings or Settings()
-    if pair.settled:
-        _applicable(pair, settings.steps)
-    with workspace(Path(out).absolute()) as folder:
-        pair = settle(pair, folder, settings, progress)
-        _run_sides(pair, ROLES, folder, settings, progress, command)
-        with reprod_files(pair, folder, settings) as problems:
-            report = compare_paths(folder, folder, command=command)
-        report = replace(report, notes=(*report.notes, *problems))
-        write_report(report, folder / REPORT_FILE)
-    return report
+    with _recorded(pair, ROLES, out, settings, progress, command) as prepared:
+        return report_on(prepared, official=prepared.settings.dtypes[0])
 
 
 def record(
@@ -88,21 +72,72 @@ def record(
         AlignmentError: The side could not run.
         PortingError: The weights cannot be read or do not fit the model.
     """
+    with _recorded(pair, (role,), out, settings, progress, command) as prepared:
+        return prepared.recordings(role)
+
+
+@contextmanager
+def _recorded(
+    pair: Pair,
+    roles: Sequence[Role],
+    out: str | os.PathLike[str],
+    settings: Settings | None,
+    progress: Progress | None,
+    command: str,
+) -> Iterator[Prepared]:
+    """A run whose sides have left their recordings; its folder is held until the context is left."""
     settings = settings or Settings()
-    if pair.settled:
-        _applicable(pair, settings.steps)
+    if pair.settled:  # what an earlier run left stays where nothing can be compared
+        applicable(STEPS, settings.steps, pair)
     with workspace(Path(out).absolute()) as folder:
-        pair = settle(pair, folder, settings, progress)
-        _run_sides(pair, (role,), folder, settings, progress, command)
-        return [folder / RECORDINGS / f"{pair.label(role)}-{dtype}" for dtype in settings.dtypes]
+        prepared = prepare(pair, folder, settings, roles=roles, progress=progress, command=command)
+        prepared.run_sides(progress)
+        yield prepared
 
 
-def _run_sides(
-    pair: Pair, roles: Sequence[Role], folder: Path, settings: Settings, progress: Progress | None, command: str
-) -> None:
-    _applicable(pair, settings.steps)
-    batch = batch_of(pair, settings)
-    batch.write(folder / "inputs.safetensors")
-    weights = weights_of(pair, roles, folder / "weights", settings)
-    launches = [launch_of(pair, role, folder, settings, batch, weights[role], len(roles), command) for role in roles]
-    run_all(launches, progress)
+def report_on(prepared: Prepared, *, official: str | None, notes: Iterable[str] = ()) -> Report:
+    """Judge the recordings of both sides, and write the report into the folder of the run.
+
+    Args:
+        prepared: A run that has left its recordings.
+        official: The precision whose arrays go into the files of reprod_log; None writes none.
+        notes: What the report says beside what stands in the recordings.
+    """
+    with _reprod_files(prepared, official) as problems:
+        report = compare_paths(prepared.folder, prepared.folder, command=prepared.command)
+    report = replace(report, notes=(*report.notes, *notes, *problems))
+    write_report(report, prepared.folder / REPORT_FILE)
+    return report
+
+
+@contextmanager
+def _reprod_files(prepared: Prepared, dtype: str | None) -> Iterator[list[str]]:
+    """Write the official reprod_log files meanwhile, for those who exchange them; they decide nothing.
+
+    Yields:
+        A list that holds, once the context is left, why they were not written.
+    """
+    problems: list[str] = []
+    if dtype is None:
+        yield problems
+        return
+    if "paddle" not in [prepared.pair.side(role).framework for role in ROLES]:
+        yield ["no reprod_log files were written: reprod_log needs Paddle, which neither side runs on"]
+        return
+    sides = [
+        f"{label}={prepared.folder / RECORDINGS / f'{label}-{dtype}'}" for label in map(prepared.pair.label, ROLES)
+    ]
+    launch = Launch(
+        name="reprod_log",
+        python=prepared.settings.python("paddle"),
+        module="alignment.recordings.reprod_write",
+        arguments=("--pair", sides[0], "--pair", sides[1], "--out", str(prepared.folder)),
+        log=prepared.folder / "workers" / "reprod_log.log",
+        environment={},
+    )
+    with started([launch]) as wait:
+        yield problems
+        try:
+            wait()
+        except AlignmentError as error:
+            problems.append(f"no reprod_log files were written: {' '.join((error.summary, *error.details[-1:]))}")

@@ -38,7 +38,7 @@ class WeightFile:
     empty: bool = False
 
 
-def prepare(
+def write_weights(
     pair: Pair,
     role: Role,
     folder: Path,

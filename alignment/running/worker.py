@@ -8,25 +8,24 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from itertools import count
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from alignment import backends
 from alignment.arrays import Array
 from alignment.backends.base import Backend, Runtime
 from alignment.backends.building import build_model
 from alignment.errors import RefusedError
 from alignment.pair import Origin, Pair, locate
 from alignment.pair.inputs import Inputs, perturb
-from alignment.processes.serving import serve
+from alignment.processes.serving import Advance, serve
 from alignment.recordings.recording import Manifest, Recorder
 from alignment.running.request import Request
-from alignment.steps import STEPS, Trial
+from alignment.steps import STEPS, Quantity, Trial
 
 _NOISY_KINDS = ("output", "gradient", "loss")
 
@@ -70,12 +69,12 @@ class Job:
         return replace(self.trial("float32"), inputs=inputs, weights=weights, record_parameters=False)
 
 
-def run(request: Request, report: Callable[[Mapping[str, Any]], None], job: Job | None = None) -> None:
+def run(request: Request, advance: Advance, job: Job | None = None) -> None:
     """Carry out a request.
 
     Args:
         request: What to do.
-        report: Called with `{"event": "progress", ...}` after each part of the work.
+        advance: Called after each part of the work.
         job: The request with its model in memory; by default it is built and loaded.
 
     Raises:
@@ -83,15 +82,13 @@ def run(request: Request, report: Callable[[Mapping[str, Any]], None], job: Job 
         PortingError: The weights' layout does not fit.
     """
     total = sum(1 + _repeats(request, dtype) for dtype in request.dtypes) * len(request.steps) + 1
-    done = 0
+    numbers = count(1)
 
-    def advance(what: str) -> None:
-        nonlocal done
-        done += 1
-        report({"event": "progress", "what": what, "done": done, "total": total})
+    def done(what: str) -> None:
+        advance(what, next(numbers), total)
 
-    job = prepare(request) if job is None else job
-    advance("model built, weights loaded")
+    job = load_job(request) if job is None else job
+    done("model built, weights loaded")
     for dtype in request.dtypes:
         job.backend.use(dtype)
         recorder = Recorder(spool=request.folder)
@@ -99,13 +96,13 @@ def run(request: Request, report: Callable[[Mapping[str, Any]], None], job: Job 
         for step in request.steps:
             for quantity in STEPS[step].run(trial):
                 recorder.add(quantity.key, quantity.array, quantity.entry)
-            advance(f"{step} {dtype}")
+            done(f"{step} {dtype}")
         if _repeats(request, dtype):
-            _measure_noise(job, recorder, advance)
+            note_spreads(recorder, _perturbed_quantities(job, done), _NOISY_KINDS, _change)
         recorder.write(Path(request.folder) / f"{request.label}-{dtype}", manifest_of(job, dtype)).close()
 
 
-def prepare(request: Request) -> Job:
+def load_job(request: Request) -> Job:
     """Build and load the model that is asked for.
 
     Raises:
@@ -117,11 +114,9 @@ def prepare(request: Request) -> Job:
     inputs = Inputs.read(Path(request.inputs))
     if inputs.digest != request.inputs_digest:
         raise RefusedError(f"{request.inputs}: the inputs are not those of this run (digest {inputs.digest})")
-    runtime = Runtime(request.device, request.threads, request.deterministic, request.tf32, request.seed)
-    backend = backends.create(side.framework, runtime)
-    backend.use("float32")
-    build_model(backend, side)
-    backend.use("float32")  # a model may be built in another precision
+    backend = build_model(
+        side, Runtime(request.device, request.threads, request.deterministic, request.tf32, request.seed)
+    )
     drawn = request.drawn and pair.contract is not None and bool(pair.contract.constants)
     built = backend.state() if drawn else {}
     if request.weights:
@@ -133,20 +128,36 @@ def _repeats(request: Request, dtype: str) -> int:
     return request.perturbations if request.role == "reference" and dtype == "float32" else 0
 
 
-def _measure_noise(job: Job, recorder: Recorder, advance: Callable[[str], None]) -> None:
-    """Note for every floating-point result how far one-ulp changes of inputs and weights move it, at most."""
-    spreads: dict[str, tuple[float, float]] = {}
+def _perturbed_quantities(job: Job, done: Callable[[str], None]) -> Iterator[Quantity]:
     for number in range(job.request.perturbations):
         trial = job.perturbed(number)
         for step in job.request.steps:
-            for quantity in STEPS[step].run(trial):
-                if quantity.entry.kind in _NOISY_KINDS:
-                    change = _change(recorder.get(quantity.key), quantity.array)
-                    previous = spreads.get(quantity.key, (0.0, 0.0))
-                    spreads[quantity.key] = max(previous[0], change[0]), max(previous[1], change[1])
-            advance(f"{step} float32, rounding noise {number + 1}/{job.request.perturbations}")
+            yield from STEPS[step].run(trial)
+            done(f"{step} float32, rounding noise {number + 1}/{job.request.perturbations}")
+
+
+def note_spreads(
+    recorder: Recorder,
+    perturbed: Iterable[Quantity],
+    kinds: Container[str],
+    change: Callable[[Array, Array], tuple[float, float]],
+) -> None:
+    """Note for every result how far one-ulp changes of inputs and weights move it, at most.
+
+    Args:
+        recorder: Holds the unperturbed results, and takes the notes.
+        perturbed: The results of all reruns.
+        kinds: Kinds of quantities that are rounded.
+        change: L2 norm and largest absolute value of the difference of two arrays.
+    """
+    spreads: dict[str, tuple[float, float]] = {}
+    for quantity in perturbed:
+        if quantity.entry.kind in kinds:
+            norm, largest = change(recorder.get(quantity.key), quantity.array)
+            previous = spreads.get(quantity.key, (0.0, 0.0))
+            spreads[quantity.key] = max(previous[0], norm), max(previous[1], largest)
     for key, (norm, largest) in spreads.items():
-        if np.isfinite(norm):
+        if np.isfinite(norm):  # not where a run ended in NaN
             recorder.annotate(key, spread=norm, spread_max=largest)
 
 
@@ -180,8 +191,4 @@ def manifest_of(job: Job, dtype: str) -> Manifest:
 
 def main(arguments: list[str]) -> int:
     """Carry out the request in the file that is named, reporting on standard output; returns the exit code."""
-    return serve(lambda report: run(Request.read(Path(arguments[0])), report))
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    return serve(lambda advance: run(Request.read(Path(arguments[0])), advance))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -142,14 +142,8 @@ def write_json(path: Path, value: object) -> None:
 
 
 T = TypeVar("T", FaultResult, CorrectRun)
-Tell = Callable[[Mapping[str, Any]], None]
 _SIDES = ("torch", "paddle")
 _AGAIN = "remove it, and it is run again"
-
-
-def tell_progress(tell: Tell, what: str, done: int, total: int) -> None:
-    """Report that a part of a worker's task is done; `done` counts from 0."""
-    tell({"event": "progress", "what": what, "done": done + 1, "total": total})
 
 
 def fault_file(folder: Path, fault: Fault) -> Path:

@@ -12,7 +12,7 @@ from typing import Any
 from alignment.pair import Origin, Pair, Side, published
 from alignment.processes.processes import Launch, Progress, run_all
 from alignment.processes.settings import Settings
-from alignment.running.prepare import RECORDINGS, batch_of, launch_of, weights_of
+from alignment.running.prepare import RECORDINGS, prepare
 from alignment.selftest import training
 from alignment.selftest.faults import FAULTS, HELD_OUT, Fault
 from alignment.selftest.results import (
@@ -197,14 +197,8 @@ def _prepare(pair: Pair, folder: Path, settings: Settings) -> dict[str, str]:
     """Write inputs, weights and the requests of both sides; returns the paths of the requests."""
     for name in (RECORDINGS, "weights", "workers"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    batch = batch_of(pair, settings)
-    batch.write(folder / "inputs.safetensors")
-    weights = weights_of(pair, ("reference", "candidate"), folder / "weights", settings)
-    launches = {
-        "reference": launch_of(pair, "reference", folder, settings, batch, weights["reference"], 2, ""),
-        "candidate": launch_of(pair, "candidate", folder, settings, batch, weights["candidate"], 2, ""),
-    }
-    return {role: launch.arguments[0] for role, launch in launches.items()}
+    prepared = prepare(pair, folder, settings)
+    return {role: str(prepared.write_request(role)) for role in prepared.weights}
 
 
 def _task(

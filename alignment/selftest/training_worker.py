@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import json
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from alignment.errors import AlignmentError
 from alignment.frameworks import FRAMEWORKS
 from alignment.judging.judge import judge
 from alignment.pair import Pair, Role, published
-from alignment.processes.serving import serve
+from alignment.processes.serving import Advance, serve
 from alignment.recordings.recording import Manifest, Recorder, Recording, open_recording
 from alignment.recordings.reprod_write import LEFT_OUT
 from alignment.results.findings import Finding
@@ -32,16 +31,14 @@ from alignment.selftest.faults.training import RECIPES
 from alignment.selftest.results import (
     CorrectRun,
     FaultResult,
-    Tell,
     correct_file,
     fault_file,
     slug,
-    tell_progress,
     write_json,
 )
 from alignment.steps.training import TRAINING_STEPS
 from alignment.training.explain import explain
-from alignment.training.reruns import Bench
+from alignment.training.reruns import TrainingSide
 from porting.checkpoint import open_checkpoint
 from porting.fields import encode
 from recipe.loading import load
@@ -98,12 +95,12 @@ def pair_of(recipe: str) -> Pair:
     return published.build(RECIPES[recipe].model, num_classes=RECIPES[recipe].classes)
 
 
-def bench_of(task: Task, role: Role, pair: Pair, step: str) -> Bench:
+def bench_of(task: Task, role: Role, pair: Pair, step: str) -> TrainingSide:
     """One side's training code with the recipe."""
     path = task.work / "weights" / f"{pair.label(role)}{FRAMEWORKS[pair.side(role).framework].suffix}"
     with open_checkpoint(path) as checkpoint:
         weights = {name: tensor.load() for name, tensor in checkpoint.tensors.items()}
-    return Bench(pair, role, load(task.work / "config.yaml"), weights, path, UPDATES.get(step))
+    return TrainingSide(pair, role, load(task.work / "config.yaml"), weights, path, UPDATES.get(step))
 
 
 def record(task: Task, role: Role, pair: Pair, step: str, target: Path) -> None:
@@ -116,21 +113,21 @@ def record(task: Task, role: Role, pair: Pair, step: str, target: Path) -> None:
     recorder.write(target, Manifest(side.framework, "float64", role, pair.name, steps=(step,))).close()
 
 
-def reference_side(task: Task, tell: Tell) -> None:
+def reference_side(task: Task, advance: Advance) -> None:
     """Record the reference."""
     for number, step in enumerate(task.steps):
         record(task, "reference", pair_of(task.recipe), step, task.recorded("reference", step))
-        tell_progress(tell, f"reference {step}", number, len(task.steps))
+        advance(f"reference {step}", number + 1, len(task.steps))
 
 
-def candidate_side(task: Task, tell: Tell) -> None:
+def candidate_side(task: Task, advance: Advance) -> None:
     """Record the right candidate, then each fault in its check point."""
     pair = pair_of(task.recipe)
     todo = [*((None, step) for step in task.steps), *((KNOWN[name], KNOWN[name].step) for name in task.faults)]
     for number, (fault, step) in enumerate(todo):
         target = task.recorded(fault.name if fault else "candidate", step)
         record(task, "candidate", pair if fault is None else faulty(pair, fault), step, target)
-        tell_progress(tell, fault.name if fault else f"right {step}", number, len(todo))
+        advance(fault.name if fault else f"right {step}", number + 1, len(todo))
 
 
 def faulty(pair: Pair, fault: Fault) -> Pair:
@@ -139,9 +136,9 @@ def faulty(pair: Pair, fault: Fault) -> Pair:
     return replace(pair, candidate=replace(pair.candidate, training=faults.target(fault.name)))
 
 
-def judging_side(task: Task, tell: Tell) -> None:
+def judging_side(task: Task, advance: Advance) -> None:
     """Judge and explain what the candidate recorded."""
-    benches = dict[str, Bench]()
+    benches = dict[str, TrainingSide]()
     for step in task.steps:
         name = right_name(task.recipe, step)
         outcome = replace(_right(task, step), key=task.keys.get(name, ""))
@@ -153,10 +150,10 @@ def judging_side(task: Task, tell: Tell) -> None:
         found = replace(_outcome(task, fault, benches[fault.step]), key=task.keys.get(name, ""))
         write_json(fault_file(task.results, fault), encode(found))
         shutil.rmtree(task.recorded(name, fault.step), ignore_errors=True)
-        tell_progress(tell, name, number, len(task.faults))
+        advance(name, number + 1, len(task.faults))
 
 
-def _outcome(task: Task, fault: Fault, bench: Bench) -> FaultResult:
+def _outcome(task: Task, fault: Fault, bench: TrainingSide) -> FaultResult:
     paths = task.recorded("reference", fault.step), task.recorded(fault.name, fault.step)
     with open_recording(paths[0]) as reference, open_recording(paths[1]) as candidate:
         report = judge({"float64": reference}, {"float64": candidate})
@@ -211,8 +208,4 @@ def main(arguments: list[str]) -> int:
     sides = {"reference": reference_side, "candidate": candidate_side, "judge": judging_side}
     if arguments[0] not in sides:
         raise AlignmentError(f"no side is called {arguments[0]!r}; known: {', '.join(sides)}")
-    return serve(lambda tell: sides[arguments[0]](Task.read(Path(arguments[1])), tell))
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    return serve(lambda advance: sides[arguments[0]](Task.read(Path(arguments[1])), advance))

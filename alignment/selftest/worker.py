@@ -10,7 +10,6 @@ import importlib
 import json
 import re
 import shutil
-import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -23,17 +22,17 @@ from alignment.arrays import Array
 from alignment.bisection.worker import Seen, localise, record
 from alignment.errors import AlignmentError
 from alignment.judging.judge import judge, judge_arrays
-from alignment.processes.serving import serve
+from alignment.processes.serving import Advance, serve
 from alignment.recordings.recording import Recording, open_recording
 from alignment.results.findings import Bisection
 from alignment.results.report import Report
 from alignment.running.request import Request
-from alignment.running.worker import Job, prepare, run
+from alignment.running.worker import Job, load_job, run
 from alignment.selftest.baselines import allclose_check, mean_check, stops
 from alignment.selftest.faults import KNOWN, Fault
 from alignment.selftest.faults import functions as function_faults
 from alignment.selftest.faults.arrays import in_files, in_weights
-from alignment.selftest.results import CorrectRun, FaultResult, Tell, slug, tell_progress, write_json
+from alignment.selftest.results import CorrectRun, FaultResult, slug, write_json
 from porting.checkpoint.tensor import LazyTensor
 from porting.conversion import translate
 from porting.fields import encode
@@ -47,28 +46,28 @@ def recorded(request: Request) -> Path:
     return Path(request.folder).parent / "modules"
 
 
-def reference_side(requests: list[Request], tell: Tell, *, taps: bool) -> None:
+def reference_side(requests: list[Request], advance: Advance, *, taps: bool) -> None:
     """Record the reference: every step, and what goes through its modules if that is asked for."""
     for number, request in enumerate(requests):
         run(request, _silent)
         if taps:
             recorded(request).mkdir(parents=True, exist_ok=True)
-            record(request, recorded(request), _silent)
-        tell_progress(tell, f"reference {Path(request.folder).parent.name}", number, len(requests))
+            record(load_job(request), recorded(request), _silent)
+        advance(f"reference {Path(request.folder).parent.name}", number + 1, len(requests))
 
 
-def faulty_side(request: Request, keys: Mapping[str, str], results: Path, tell: Tell) -> None:
+def faulty_side(request: Request, keys: Mapping[str, str], results: Path, advance: Advance) -> None:
     """Put each of these faults into the candidate, and note what the toolkit says; `keys` has the results' by fault."""
     seen = Seen.read(recorded(request))
     for number, (name, key) in enumerate(keys.items()):
         fault = KNOWN[name]
         outcome = _file_result(fault, request) if fault.place == "files" else _result(fault, request, seen)
         write_json(results / f"{slug(name)}.json", encode(replace(outcome, key=key)))
-        tell_progress(tell, name, number, len(keys))
+        advance(name, number + 1, len(keys))
 
 
 def correct_side(
-    requests: list[Request], keys: Mapping[str, str], results: Path, tell: Tell, *, keep: bool = False
+    requests: list[Request], keys: Mapping[str, str], results: Path, advance: Advance, *, keep: bool = False
 ) -> None:
     """Run the correct candidate, and note whether it is accused; `keep` leaves its recordings."""
     for number, request in enumerate(requests):
@@ -81,7 +80,7 @@ def correct_side(
             objections = [each for step in request.steps for each in _objections(step, request, stack)]
         if recorded(request).is_dir():
             found = localise(
-                prepare(replace(request, dtypes=["float64"])), Seen.read(recorded(request)), hypotheses=False
+                load_job(replace(request, dtypes=["float64"])), Seen.read(recorded(request)), hypotheses=False
             )
             runs += 1
             accused += [f"bisect: {finding.path}" for finding in found.findings]
@@ -95,7 +94,7 @@ def correct_side(
         write_json(results / f"{name}.json", encode(outcome))
         if not keep:
             shutil.rmtree(Path(request.folder).parent, ignore_errors=True)
-        tell_progress(tell, name, number, len(requests))
+        advance(name, number + 1, len(requests))
 
 
 def _result(fault: Fault, request: Request, seen: Seen) -> FaultResult:
@@ -104,7 +103,7 @@ def _result(fault: Fault, request: Request, seen: Seen) -> FaultResult:
     request = replace(request, folder=str(folder))
     injectors = importlib.import_module(_INJECTORS.format(framework=request.label))
     try:
-        job = _injected(fault, prepare(request), injectors)
+        job = _injected(fault, load_job(request), injectors)
         run(request, _silent, job)
         found = localise(replace(job, request=replace(request, dtypes=["float64"])), seen, hypotheses=True)
         with ExitStack() as stack:
@@ -227,7 +226,7 @@ def _judge(request: Request, folder: Path, stack: ExitStack, reference: Path | N
     return judge(both(reference or folder, "torch"), both(folder, request.label))
 
 
-def _silent(_: Mapping[str, Any]) -> None:
+def _silent(what: str, done: int, total: int) -> None:
     pass
 
 
@@ -235,20 +234,16 @@ def main(arguments: list[str]) -> int:
     """Carry out the task in the file that is named; returns the exit code."""
     task = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
 
-    def work(tell: Tell) -> None:
+    def work(advance: Advance) -> None:
         requests = [Request.read(Path(path)) for path in task["requests"]]
         results = Path(task["results"])
         if task["kind"] == "reference":
-            reference_side(requests, tell, taps=task["taps"])
+            reference_side(requests, advance, taps=task["taps"])
         elif task["kind"] == "faults":
-            faulty_side(requests[0], task["keys"], results, tell)
+            faulty_side(requests[0], task["keys"], results, advance)
         elif task["kind"] == "correct":
-            correct_side(requests, task["keys"], results, tell, keep=task.get("keep", False))
+            correct_side(requests, task["keys"], results, advance, keep=task.get("keep", False))
         else:
             raise AlignmentError(f"{arguments[0]}: no task is called {task['kind']!r}")
 
     return serve(work)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

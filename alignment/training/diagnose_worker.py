@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 from alignment.judging.judge import judge
@@ -14,11 +13,11 @@ from alignment.processes.settings import Settings
 from alignment.recordings.recording import open_recording
 from alignment.results.findings import DIAGNOSIS_FILE, Finding, read_findings, write_findings
 from alignment.running.request import Request
-from alignment.running.worker import prepare
+from alignment.running.worker import load_job
 from alignment.steps.training import dtype_of_once
 from alignment.training.explain import explain
-from alignment.training.reruns import Bench
-from alignment.training.worker import Plan
+from alignment.training.reruns import TrainingSide
+from alignment.training.worker import TrainingRequest
 from recipe.loading import load
 
 
@@ -51,23 +50,19 @@ def diagnose(
     return read_findings(result)
 
 
-def work(request: Request, plan: Plan, result: Path) -> None:
+def work(request: Request, training: TrainingRequest, result: Path) -> None:
     """Judge both recordings of a run again, explain what diverges, and write the findings."""
-    job, config, dtype = prepare(request), load(plan.config), dtype_of_once(request.dtypes)
+    job, config, dtype = load_job(request), load(training.config), dtype_of_once(request.dtypes)
     recordings = Path(request.folder)
-    bench = Bench(job.pair, "reference", config, job.weights, Path(request.weights), plan.updates, dtype)
+    side = TrainingSide.of(job, config, training.updates, dtype)
     labels = (job.pair.label("reference"), job.pair.label("candidate"))
     reference, candidate = (open_recording(recordings / f"{label}-{dtype}") for label in labels)
     with reference, candidate:
-        findings = explain(judge({dtype: reference}, {dtype: candidate}), reference, candidate, bench)
+        findings = explain(judge({dtype: reference}, {dtype: candidate}), reference, candidate, side)
     write_findings(findings, result)
 
 
 def main(arguments: list[str]) -> int:
-    """Carry out what the files say: request, plan and result; returns the exit code."""
-    request, plan, result = (Path(each) for each in arguments)
-    return serve(lambda _: work(Request.read(request), Plan.read(plan), result))
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    """Read the side's request and that of training from the first two files, and write the findings to the third."""
+    request, training, result = (Path(argument) for argument in arguments)
+    return serve(lambda _: work(Request.read(request), TrainingRequest.read(training), result))

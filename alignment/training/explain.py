@@ -13,39 +13,39 @@ from dataclasses import replace
 import numpy as np
 
 from alignment.arrays import Array
-from alignment.hypotheses.base import DO_NOT_APPLY, Prediction, distance, predictions
+from alignment.hypotheses.base import DO_NOT_APPLY, Prediction, cause_of, distance, predictions
 from alignment.hypotheses.training import TRAINING_HYPOTHESES, RecipeCase, explain_sample
 from alignment.recordings.recording import Recording
 from alignment.results.findings import Cause, Evidence, Finding
 from alignment.results.report import Report
 from alignment.steps.training import TRAINING_STEPS
 from alignment.training.first_difference import Blame, blames
-from alignment.training.reruns import Bench
+from alignment.training.reruns import TrainingSide
 
 _LIMITS = {"float32": 1e-6}
 _LIMIT = 1e-9
 """How far apart, as relative L2, a prediction and what it explains may be."""
 
 
-def explain(report: Report, reference: Recording, candidate: Recording, bench: Bench) -> tuple[Finding, ...]:
+def explain(report: Report, reference: Recording, candidate: Recording, side: TrainingSide) -> tuple[Finding, ...]:
     """The findings of a report on check points of training, with their likely causes.
 
     Args:
         report: On both recordings.
         reference: The reference's recording.
         candidate: The candidate's, in the same precision.
-        bench: The reference, which hypotheses may run again.
+        side: The reference, which hypotheses may run again.
     """
     rows = [row for row in report.failures if row.dtype == reference.manifest.dtype and row.step in TRAINING_STEPS]
-    findings = [_explained(blame, reference, candidate, bench) for blame in blames(rows)]
+    findings = [_explained(blame, reference, candidate, side) for blame in blames(rows)]
     return tuple(findings)
 
 
-def _explained(blame: Blame, reference: Recording, candidate: Recording, bench: Bench) -> Finding:
+def _explained(blame: Blame, reference: Recording, candidate: Recording, side: TrainingSide) -> Finding:
     finding = _finding(blame)
     if blame.step == "init":
         there = all(key in side for key in blame.keys for side in (reference, candidate))
-        return _of_sample(finding, reference, candidate, bench) if there else finding
+        return _of_sample(finding, reference, candidate, side) if there else finding
     sides = [
         {key: side[key] for key, entry in side.manifest.entries.items() if entry.step == blame.step}
         for side in (reference, candidate)
@@ -56,11 +56,11 @@ def _explained(blame: Blame, reference: Recording, candidate: Recording, bench: 
         kin=tuple(key for key in blame.kin(sides[0]) if key in sides[1]),
         expected=sides[0],
         found=sides[1],
-        config=bench.config_of(blame.step),
-        rerun=lambda change: bench.rerun(blame.step, replace(change, updates=change.updates or blame.updates)),
-        weights=bench.canonical(),
-        buffers=frozenset(bench.pair.architecture.buffers),
-        gradients=bench.gradients,
+        config=side.config_of(blame.step),
+        rerun=lambda change: side.rerun(blame.step, replace(change, updates=change.updates or blame.updates)),
+        weights=side.canonical(),
+        buffers=frozenset(side.pair.architecture.buffers),
+        gradients=side.gradients,
     )
     return _tried(case)
 
@@ -85,9 +85,7 @@ def _cause(case: RecipeCase, prediction: Prediction) -> Cause | None:
     else:
         before = _apart(prediction.before, found)
     after, limit = _apart(prediction.arrays, found), max(_limit(array) for array in found)
-    if before <= limit / 100 or not after <= limit or not after <= before / 4:
-        return None
-    return Cause(prediction.name, prediction.says, prediction.look_at, before, after)
+    return cause_of(prediction, before, after, limit=limit, smallest=limit / 100)
 
 
 def _apart(some: Sequence[Array], others: Sequence[Array]) -> float:
@@ -107,7 +105,7 @@ def _finding(blame: Blame) -> Finding:
     return Finding("quantity", blame.path, blame.path, "train", "forward", evidence)
 
 
-def _of_sample(finding: Finding, reference: Recording, candidate: Recording, bench: Bench) -> Finding:
+def _of_sample(finding: Finding, reference: Recording, candidate: Recording, side: TrainingSide) -> Finding:
     if finding.path == "init/repeated":
         right, found = int(reference[finding.path]), int(candidate[finding.path])
         says = f"{found} tensors are the same under two seeds: the seed is not used"
@@ -116,5 +114,5 @@ def _of_sample(finding: Finding, reference: Recording, candidate: Recording, ben
     if finding.path == "init/alike":
         return finding
     key, name = f"init/sample/{finding.path.removeprefix('init/')}", finding.path.removeprefix("init/")
-    shape = bench.pair.architecture.tensors[name].shape
+    shape = side.pair.architecture.tensors[name].shape
     return replace(finding, causes=explain_sample(name, shape, reference[key], candidate[key]), tried=1)

@@ -15,6 +15,7 @@ from alignment.arrays import Array
 from alignment.backends.trainers import base as trainers
 from alignment.hypotheses.training import Change
 from alignment.pair import Pair, Role
+from alignment.running.worker import Job
 from alignment.steps import optimizer
 from alignment.steps.base import TrainingTrial
 from alignment.steps.training import TRAINING_STEPS
@@ -27,7 +28,7 @@ _MISTAKES = "alignment.backends.trainers.{framework}_mistakes"
 
 
 @dataclass
-class Bench:
+class TrainingSide:
     """One side's training code with its weights and recipe.
 
     Attributes:
@@ -48,6 +49,12 @@ class Bench:
     updates: int | None = None
     precision: str = "float64"
     _seen: dict[tuple[str, Change], Mapping[str, Array]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, job: Job, config: Config, updates: int | None, precision: str) -> TrainingSide:
+        """The side of a request whose model is in memory."""
+        weights_file = Path(job.request.weights)
+        return cls(job.pair, job.request.role, config, job.weights, weights_file, updates, precision)
 
     def config_of(self, step: str) -> Config:
         """The configuration that a step runs with."""

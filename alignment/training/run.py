@@ -8,18 +8,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from alignment.errors import AlignmentError, FileError, NothingComparedError
-from alignment.judging.compare_paths import compare_paths
+from alignment.errors import AlignmentError, FileError
 from alignment.pair import ROLES, Pair, Role
-from alignment.processes.processes import Progress, run_all
+from alignment.processes.processes import Progress
 from alignment.processes.settings import Settings
-from alignment.results.report import Report, write_report
-from alignment.running.prepare import RECORDINGS, REPORT_FILE, batch_of, launch_of, reprod_files, weights_of, workspace
-from alignment.steps import hindrances
+from alignment.results.report import Report
+from alignment.running.prepare import Prepared, applicable, prepare, workspace
+from alignment.running.run import report_on
 from alignment.steps.training import TRAINING_STEPS, dtype_of_once
 from alignment.training import sample_images
 from alignment.training.configuring import configuration, needs_teacher, teacher_model, with_teacher
-from alignment.training.worker import Plan
+from alignment.training.worker import TrainingRequest
 from porting.architectures import build
 from porting.conversion import write_random
 from porting.names import unknown
@@ -96,14 +95,8 @@ def align(
         ConfigError: The configuration cannot be understood or carried out.
         PortingError: Weights cannot be read or do not fit the model.
     """
-    training, settings = training or Training(), settings or Settings(dtypes=("float64",))
-    with workspace(Path(out).absolute()) as folder:
-        notes = _run_sides(pair, ROLES, folder, training, settings, progress, command)
-        with _official_files(pair, folder, training, settings) as problems:
-            report = compare_paths(folder, folder, command=command)
-        report = replace(report, notes=(*report.notes, *notes, *problems))
-        write_report(report, folder / REPORT_FILE)
-    return report
+    with _recorded(pair, ROLES, out, training, settings, progress, command) as (prepared, official, notes):
+        return report_on(prepared, official=official, notes=notes)
 
 
 def record(
@@ -121,66 +114,43 @@ def record(
     Returns:
         The recordings, one a precision.
     """
-    training, settings = training or Training(), settings or Settings(dtypes=("float64",))
-    with workspace(Path(out).absolute()) as folder:
-        _run_sides(pair, (role,), folder, training, settings, progress, command)
-        return [folder / RECORDINGS / f"{pair.label(role)}-{dtype}" for dtype in settings.dtypes]
-
-
-def _run_sides(
-    pair: Pair,
-    roles: Sequence[Role],
-    folder: Path,
-    training: Training,
-    settings: Settings,
-    progress: Progress | None,
-    command: str,
-) -> list[str]:
-    """Prepare and run; returns what a reader of the report must know."""
-    if settings.inputs is not None:
-        raise AlignmentError("training reads image files: name their folder with --data, not a batch with --inputs")
-    steps, notes = _applicable(pair, training)
-    settings = replace(settings, steps=("forward",))
-    config = configuration(
-        pair, settings, source=training.config, overrides=training.overrides, teacher=training.teacher
-    )
-    config, remarks = _with_files(config, folder, training, settings)
-    (folder / CONFIG_FILE).write_text(dump(config), encoding="utf-8")
-    batch = batch_of(pair, replace(settings, batch_size=1))
-    batch.write(folder / "inputs.safetensors")
-    weights = weights_of(pair, roles, folder / "weights", settings)
-    plan = Plan(steps, str(folder / CONFIG_FILE), training.updates, sample_images.digest(Path(config.data.path)))
-    path = folder / "workers" / "training.json"
-    plan.write(path)
-    launches = [
-        launch_of(
-            *(pair, role, folder, settings, batch, weights[role], len(roles), command),
-            module=MODULE,
-            arguments=(str(path),),
-        )
-        for role in roles
-    ]
-    run_all(launches, progress)
-    return [*notes, *remarks]
+    with _recorded(pair, (role,), out, training, settings, progress, command) as (prepared, *_):
+        return prepared.recordings(role)
 
 
 @contextmanager
-def _official_files(pair: Pair, folder: Path, training: Training, settings: Settings) -> Iterator[list[str]]:
-    """See `alignment.running.run.reprod_files`; nothing is written of steps that record weights only."""
-    if not set(training.steps) - _UNOFFICIAL:
-        yield []
-        return
-    with reprod_files(pair, folder, replace(settings, dtypes=(dtype_of_once(settings.dtypes),))) as problems:
-        yield problems
+def _recorded(
+    pair: Pair,
+    roles: Sequence[Role],
+    out: str | os.PathLike[str],
+    training: Training | None,
+    settings: Settings | None,
+    progress: Progress | None,
+    command: str,
+) -> Iterator[tuple[Prepared, str | None, list[str]]]:
+    """A run whose sides have left their recordings; its folder is held until the context is left.
 
-
-def _applicable(pair: Pair, training: Training) -> tuple[list[str], list[str]]:
-    hindered = hindrances(TRAINING_STEPS, training.steps, pair)
-    notes = [f"the step {step} does not apply: {reason}" for step, reason in hindered.items()]
-    steps = [step for step in TRAINING_STEPS if step in training.steps and step not in hindered]
-    if not steps:
-        raise NothingComparedError(f"nothing to compare: {'; '.join(notes)}")
-    return steps, notes
+    Yields:
+        The run, the precision of its official files (None where no step has some), and the notes for the report.
+    """
+    training, settings = training or Training(), settings or Settings(dtypes=("float64",))
+    with workspace(Path(out).absolute()) as folder:
+        if settings.inputs is not None:
+            raise AlignmentError("training reads image files: name their folder with --data, not a batch with --inputs")
+        steps, notes = applicable(TRAINING_STEPS, training.steps, pair)
+        config = configuration(
+            pair, settings, source=training.config, overrides=training.overrides, teacher=training.teacher
+        )
+        config, remarks = _with_files(config, folder, training, settings)
+        (folder / CONFIG_FILE).write_text(dump(config), encoding="utf-8")
+        digest = sample_images.digest(Path(config.data.path))
+        request = folder / "workers" / "training.json"
+        TrainingRequest(steps, str(folder / CONFIG_FILE), training.updates, digest).write(request)
+        only_forward = replace(settings, steps=("forward",), batch_size=1)  # of the model's own steps and batch
+        prepared = prepare(pair, folder, only_forward, roles=roles, progress=progress, command=command)
+        prepared.run_sides(progress, MODULE, (str(request),))
+        official = dtype_of_once(settings.dtypes) if set(training.steps) - _UNOFFICIAL else None
+        yield prepared, official, [*notes, *remarks]
 
 
 def _with_files(config: Config, folder: Path, training: Training, settings: Settings) -> tuple[Config, list[str]]:

@@ -17,9 +17,6 @@ from alignment.pair import Side
 from recipe.config import Config
 from recipe.loading import dump, load
 
-TAIL = 20
-"""Lines of a failed process's log that are shown."""
-
 
 def write_request(
     folder: Path, side: Side, config: Config, weights: Mapping[str, Array], updates: int, world: int

@@ -1,8 +1,7 @@
-"""The program of one rank of several Paddle processes that train together; `paddle_launch` starts it."""
+"""The program of one rank of several Paddle processes that train together."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import cast
 
@@ -27,7 +26,3 @@ def main(arguments: list[str]) -> int:
     if world.leads:
         write_results(folder, done, trainer.weights(), trainer.average())
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

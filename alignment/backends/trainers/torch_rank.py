@@ -1,8 +1,7 @@
-"""The program of one rank of several torch processes that train together; `torch_launch` starts it."""
+"""The program of one rank of several torch processes that train together."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import cast
 
@@ -29,7 +28,3 @@ def main(arguments: list[str]) -> int:
     finally:
         dist.destroy_process_group()
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

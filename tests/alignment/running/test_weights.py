@@ -9,7 +9,7 @@ import pytest
 
 from alignment.pair import Pair, Side, load_pair, published
 from alignment.rules.derive import derive
-from alignment.running.weights import prepare
+from alignment.running.weights import write_weights
 from porting.checkpoint import open_checkpoint
 from porting.conversion import convert
 from porting.errors import CheckpointError
@@ -24,8 +24,8 @@ def read(path: Path) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float3
 
 
 def test_each_side_gets_its_format_and_layout_and_one_digest(tmp_path: Path) -> None:
-    torch = prepare(PAIR, "reference", tmp_path, source=None, seed=3)
-    paddle = prepare(PAIR, "candidate", tmp_path, source=torch.path, seed=3)
+    torch = write_weights(PAIR, "reference", tmp_path, source=None, seed=3)
+    paddle = write_weights(PAIR, "candidate", tmp_path, source=torch.path, seed=3)
     assert (torch.path.name, paddle.path.name) == ("torch.pth", "paddle.pdparams")
     assert torch.digest == paddle.digest
     left, right = read(torch.path), read(paddle.path)
@@ -35,17 +35,17 @@ def test_each_side_gets_its_format_and_layout_and_one_digest(tmp_path: Path) -> 
 
 
 def test_a_candidate_recorded_alone_draws_the_same_weights(tmp_path: Path) -> None:
-    torch = prepare(PAIR, "reference", tmp_path, source=None, seed=3)
-    paddle = prepare(PAIR, "candidate", tmp_path, source=None, seed=3)
-    other = prepare(PAIR, "candidate", tmp_path, source=None, seed=4)
+    torch = write_weights(PAIR, "reference", tmp_path, source=None, seed=3)
+    paddle = write_weights(PAIR, "candidate", tmp_path, source=None, seed=3)
+    other = write_weights(PAIR, "candidate", tmp_path, source=None, seed=4)
     assert torch.digest == paddle.digest != other.digest
 
 
 def test_counters_that_a_layout_does_not_keep_leave_the_digest_alone(tmp_path: Path) -> None:
-    regnet = load_pair(f"{Path(__file__).with_name('regnet_pairs.py')}:RIGHT")
-    reference = prepare(regnet, "reference", tmp_path, source=None, seed=0)
-    candidate = prepare(regnet, "candidate", tmp_path, source=reference.path, seed=0)
-    again = prepare(regnet, "reference", tmp_path, source=candidate.path, seed=0)
+    regnet = load_pair(f"{Path(__file__).parents[1] / 'regnet_pairs.py'}:RIGHT")
+    reference = write_weights(regnet, "reference", tmp_path, source=None, seed=0)
+    candidate = write_weights(regnet, "candidate", tmp_path, source=reference.path, seed=0)
+    again = write_weights(regnet, "reference", tmp_path, source=candidate.path, seed=0)
     assert reference.digest == candidate.digest == again.digest
     assert int(read(again.path)["stem.bn.num_batches_tracked"]) == 0
 
@@ -58,7 +58,7 @@ def test_any_layout_and_format_will_do(
     official = write_random(PAIR.name, tmp_path / "official.pth", image_size=64, num_classes=10)
     given = tmp_path / f"given{suffix}"
     convert(official, given, target_layout=layout)
-    expected, found = (prepare(PAIR, "reference", tmp_path, source=path, seed=0) for path in (official, given))
+    expected, found = (write_weights(PAIR, "reference", tmp_path, source=path, seed=0) for path in (official, given))
     assert expected.digest == found.digest
 
 
@@ -68,7 +68,7 @@ def test_another_form_of_the_model_is_refused_with_its_mismatches(
 ) -> None:
     other = write_random(PAIR.name, tmp_path / "other.pth", **form)
     with pytest.raises(CheckpointError, match="expected pit_ti_distilled at 64x64 pixels with 10 classes") as caught:
-        prepare(PAIR, "reference", tmp_path, source=other, seed=0)
+        write_weights(PAIR, "reference", tmp_path, source=other, seed=0)
     assert caught.value.details
 
 
@@ -78,12 +78,12 @@ def test_a_port_that_its_framework_would_not_load_is_refused(
 ) -> None:
     official = write_random(PAIR.name, tmp_path / "official.pth", image_size=64, num_classes=10)
     convert(official, tmp_path / "shipped.pdparams", target_layout=layout)
-    prepare(PAIR, "candidate", tmp_path, source=tmp_path / "shipped.pdparams", seed=0)
+    write_weights(PAIR, "candidate", tmp_path, source=tmp_path / "shipped.pdparams", seed=0)
     said = (
         rf"in layout {layout}, which no paddle model loads as it is; expected paddlevit: port it with pit-port convert"
     )
     with pytest.raises(CheckpointError, match=said):
-        prepare(PAIR, "candidate", tmp_path, source=tmp_path / "shipped.pdparams", seed=0, shipped=True)
+        write_weights(PAIR, "candidate", tmp_path, source=tmp_path / "shipped.pdparams", seed=0, shipped=True)
 
 
 def test_a_port_in_another_layout_of_its_framework_is_renamed(
@@ -92,8 +92,8 @@ def test_a_port_in_another_layout_of_its_framework_is_renamed(
     deit = published.build("deit_tiny", image_size=32, num_classes=5)
     official = write_random(deit.name, tmp_path / "official.pth", image_size=32, num_classes=5)
     convert(official, tmp_path / "paddleclas.pdparams", target_layout="paddleclas")
-    expected = prepare(deit, "reference", tmp_path, source=official, seed=0)
-    shipped = prepare(deit, "candidate", tmp_path, source=tmp_path / "paddleclas.pdparams", seed=0, shipped=True)
+    expected = write_weights(deit, "reference", tmp_path, source=official, seed=0)
+    shipped = write_weights(deit, "candidate", tmp_path, source=tmp_path / "paddleclas.pdparams", seed=0, shipped=True)
     assert shipped.digest == expected.digest
 
 
@@ -102,10 +102,10 @@ def test_of_a_pair_of_ones_own_a_port_in_the_references_names_is_refused(tmp_pat
     contract = derive(model(linear("fc", 4, 6), output=(3, 4)), two, [], auto=True)
     own = Pair("own", Side("torch", "a.py:one"), Side("paddle", "a.py:two"), input_shape=(6,), rules="auto")
     own = replace(own, architecture=contract.architecture("own", (6,)), contract=contract)
-    reference = prepare(own, "reference", tmp_path, source=None, seed=0)
-    ported = prepare(own, "candidate", tmp_path, source=reference.path, seed=0)
+    reference = write_weights(own, "reference", tmp_path, source=None, seed=0)
+    ported = write_weights(own, "candidate", tmp_path, source=reference.path, seed=0)
     (tmp_path / "again").mkdir()
-    shipped = prepare(own, "candidate", tmp_path / "again", source=ported.path, seed=0, shipped=True)
+    shipped = write_weights(own, "candidate", tmp_path / "again", source=ported.path, seed=0, shipped=True)
     assert shipped.digest == ported.digest
     with pytest.raises(CheckpointError, match="holds the reference's names and shapes: the candidate does not load it"):
-        prepare(own, "candidate", tmp_path, source=reference.path, seed=0, shipped=True)
+        write_weights(own, "candidate", tmp_path, source=reference.path, seed=0, shipped=True)

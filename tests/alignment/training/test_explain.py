@@ -25,7 +25,7 @@ from alignment.selftest.results import CorrectRun, FaultResult
 from alignment.selftest.training_worker import Task, bench_of, pair_of
 from alignment.steps.training import TRAINING_STEPS
 from alignment.training import explain
-from alignment.training.reruns import Bench
+from alignment.training.reruns import TrainingSide
 from porting.fields import decode
 
 FAULTS_IN_TRAINING = [fault for fault in FAULTS if fault.place == "training"]
@@ -131,12 +131,12 @@ def test_what_fails_in_one_hypothesis_leaves_the_others_tried(
     recorded: Explain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a framework as of a hypothesis: an assertion of timm's ended the whole diagnosis."""
-    right = Bench._record
+    right = TrainingSide._record
 
-    def record(bench: Bench, step: str, change: Change) -> Mapping[str, object]:
+    def record(side: TrainingSide, step: str, change: Change) -> Mapping[str, object]:
         if any("smoothing" in each for each in change.settings):
             raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
-        return right(bench, step, change)
+        return right(side, step, change)
 
     def confused(case: RecipeCase) -> Iterator[Prediction]:
         yield Prediction("of too many", "says", "place", [*case.found.values(), np.zeros(3)])
@@ -144,7 +144,7 @@ def test_what_fails_in_one_hypothesis_leaves_the_others_tried(
 
     hypotheses = {"train_data": (confused, *TRAINING_HYPOTHESES["train_data"])}
     monkeypatch.setattr(explain, "TRAINING_HYPOTHESES", hypotheses)
-    monkeypatch.setattr(Bench, "_record", record)
+    monkeypatch.setattr(TrainingSide, "_record", record)
     fault = next(fault for fault in FAULTS_IN_TRAINING if fault.name == "mixup's alpha of 0.9 for 0.8")
     (finding,) = recorded(fault)
     assert [cause.name for cause in finding.causes] == ["mixup"]

@@ -18,7 +18,7 @@ from alignment.pair import ROLES, Pair, Role
 from alignment.processes.settings import Settings
 from alignment.recordings.recording import Manifest, Recorder, open_recording
 from alignment.results.report import DIVERGENCE, Report, Row
-from alignment.running.weights import prepare
+from alignment.running.weights import write_weights
 from alignment.steps.base import TrainingTrial, hindrances
 from alignment.steps.training import TRAINING_STEPS
 from alignment.training import sample_images
@@ -94,7 +94,7 @@ def configured(pair: Pair, folder: Path, overrides: tuple[str, ...]) -> Config:
 def _record(pair: Pair, role: Role, step: str, config: Config, updates: int | None, folder: Path, target: Path) -> None:
     check_point, side = TRAINING_STEPS[step], pair.side(role)
     config = with_precision(config, check_point.once or "float64", check_point.accumulation)
-    file = prepare(pair, role, folder, source=None, seed=0).path
+    file = write_weights(pair, role, folder, source=None, seed=0).path
     with open_checkpoint(file) as checkpoint:
         weights = {name: tensor.load() for name, tensor in checkpoint.tensors.items()}
     trial = TrainingTrial(trainers.create(side, config), pair, role, config, weights, file, updates)

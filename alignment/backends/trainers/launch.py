@@ -1,0 +1,87 @@
+"""Several processes that train together, for a trainer of one process: torch's and Paddle's.
+
+torch's meet in a file and talk by gloo; gradients are averaged as `DistributedDataParallel` does it, but when an
+update's micro-batches are all there. Paddle's are started by `paddle.distributed.launch`, one process a rank.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from alignment.arrays import Array
+from alignment.backends.trainers.base import Updated
+from alignment.backends.trainers.exchange import read_results, write_request
+from alignment.errors import AlignmentError
+from alignment.pair import Side
+from recipe.config import Config
+
+_BOOTSTRAP = Path(__file__).resolve().parents[2] / "processes" / "bootstrap.py"
+_PATIENCE, _TAIL = 1800, 20
+"""Seconds that the processes may take, and lines of a failed process's log that are shown."""
+
+
+def train_in_ranks(
+    side: Side, config: Config, weights: Mapping[str, Array], updates: int, world: int
+) -> tuple[list[Updated], dict[str, Array], dict[str, Array]]:
+    """Train in several processes, which share the micro-batches of an update; each has the trainer of the side.
+
+    Args:
+        side: How the model is built, and its trainer; its framework is torch or paddle.
+        config: Configuration of one process; its accumulation is divided by the processes.
+        weights: The state dict to start from.
+        updates: Number of updates.
+        world: Number of processes.
+
+    Returns:
+        The updates, and the state dicts of the model and of its average.
+
+    Raises:
+        AlignmentError: The micro-batches cannot be shared out evenly, or a process failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="pit-align-") as name:
+        folder = Path(name)
+        write_request(folder, side, config, weights, updates, world)
+        logs = (_run_torch if side.framework == "torch" else _run_paddle)(folder, world)
+        if logs is not None:
+            lines = [line for log in logs for line in log.splitlines()[-_TAIL:] if line.strip()]
+            title = {"torch": "torch", "paddle": "Paddle"}[side.framework]
+            raise AlignmentError(f"{world} {title} processes could not train together", lines)
+        return read_results(folder)
+
+
+def _run_torch(folder: Path, world: int) -> list[str] | None:
+    """Run torch's processes; returns all logs where one failed."""
+    program = [sys.executable, str(_BOOTSTRAP), "first", "alignment.backends.trainers.torch_rank", str(folder)]
+    running = []
+    for rank in range(world):
+        with (folder / f"log.{rank}").open("w") as log:
+            command = [*program, str(rank), str(world)]
+            running.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+    try:
+        codes = [process.wait(timeout=_PATIENCE) for process in running]
+    finally:
+        for process in running:
+            process.kill()
+    return [(folder / f"log.{rank}").read_text(errors="replace") for rank in range(world)] if any(codes) else None
+
+
+def _run_paddle(folder: Path, world: int) -> list[str] | None:
+    """Run Paddle's launcher; returns the logs of its processes and what it printed where one failed."""
+    launcher = ("-m", "paddle.distributed.launch", "--nproc_per_node", str(world), "--log_dir", str(folder / "logs"))
+    done = subprocess.run(
+        [sys.executable, *launcher, str(_BOOTSTRAP), "first", "alignment.backends.trainers.paddle_rank", str(folder)],
+        env={name: value for name, value in os.environ.items() if not name.startswith("PADDLE_")},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=_PATIENCE,
+    )
+    if not done.returncode:
+        return None
+    return [*(path.read_text(errors="replace") for path in sorted(folder.glob("logs/workerlog.*"))), done.stdout]

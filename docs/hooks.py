@@ -1,7 +1,7 @@
-"""What the site has besides the pages in docs/: the command line's own help, and pages from elsewhere in the tree.
+"""Add pages to the site that are not in docs/: the help of the commands, and files from elsewhere in the repository.
 
-Links that leave docs/ work where the repository is read; on the site they lead to the page made of that file, or stand
-as its path.
+Links that leave docs/ work in the repository. On the site they point to the page made of that file, or become its path
+as text.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Lead links as they stand in the repository to pages of the site."""
+    """Turn links of the repository into links of the site."""
     origins = {made: source for source, made in _PAGES.items()}
     origin = origins.get(page.file.src_uri, f"docs/{page.file.src_uri}")
 
-    def led(found: re.Match[str]) -> str:
-        path = posixpath.normpath(posixpath.join(posixpath.dirname(origin), found["target"]))
+    def on_site(link: re.Match[str]) -> str:
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(origin), link["target"]))
         site = (_PAGES | _FILES).get(path, path.removeprefix("docs/"))
         if files.get_file_from_path(site) is None and (ROOT / path).exists() and not path.startswith("docs/"):
-            return found["text"] if path in found["text"] else f"{found['text']} (`{path}`)"
+            return link["text"] if path in link["text"] else f"{link['text']} (`{path}`)"
         target = posixpath.relpath(site, posixpath.dirname(page.file.src_uri) or ".")
-        return f"[{found['text']}]({target}{found['anchor'] or ''})"
+        return f"[{link['text']}]({target}{link['anchor'] or ''})"
 
     prose = re.split(r"(^```.*?^```$)", markdown, flags=re.MULTILINE | re.DOTALL)
     if page.file.src_uri in origins:  # a picture's path is the repository's too
         prose = [part.replace("](docs/images/", "](images/") for part in prose]
-    return "".join(part if part.startswith("```") else _LINK.sub(led, part) for part in prose)
+    return "".join(part if part.startswith("```") else _LINK.sub(on_site, part) for part in prose)
 
 
 def _command_pages() -> dict[str, str]:
@@ -65,7 +65,7 @@ def _command_pages() -> dict[str, str]:
 
 
 def _manual(name: str, group: click.Group) -> str:
-    """A group's help and that of its commands, as the terminal shows them."""
+    """Return a page with the help of a group and of its commands, as a terminal shows them."""
     context = click.Context(group, info_name=name, terminal_width=_WIDTH, **group.context_settings)
     parts = [f"# {name}\n", _shown(group.get_help(context))]
     for title, command in sorted(group.commands.items()):

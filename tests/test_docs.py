@@ -1,7 +1,8 @@
-"""What the pages say runs: the tutorial, the code of the guides, every command line, and the table of other tools."""
+"""The pages are true: tutorial, code of the guides, command lines, names of modules, the table of other tools."""
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -10,7 +11,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
+import alignment
 import cli
+import porting
 from alignment.backends.base import Backend
 from benchmarks.comparison import main as comparison
 from benchmarks.wrong_arrays import RIGHT_PAIRS, WRONG_PAIRS
@@ -19,6 +22,7 @@ from tests.prose import ROOT
 
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
+TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "logs" / "README.md", *PAGES]
 GUIDES = [DOCS / "howto" / "add-a-layout.md", DOCS / "howto" / "add-a-step.md"]
 GROUPS = {"pit-port": cli.pit_port, "pit-align": cli.pit_align, "pit-train": cli.pit_train}
 INSTALLED = (
@@ -28,28 +32,33 @@ INSTALLED = (
     "torch.testing",
     "pit-align compare",
 )
+FOLDERS = "alignment|porting|recipe|paddle_impl|reference_torch|benchmarks|tests|examples"
 
 
-def test_the_tutorial_runs_as_written(tmp_path: Path) -> None:
+def _id(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def test_tutorial_runs_as_written(tmp_path: Path) -> None:
     commands = [line for line in prose.commands((DOCS / "tutorial.md").read_text()) if not line.startswith("pip ")]
     assert len(commands) >= 12
     printed = {command: prose.run(command, tmp_path) for command in commands}
-    said = {command.split(" --")[0]: text for command, text in printed.items()}
-    assert "SAME FUNCTION" in said["pit-align all"]
-    assert "exit code 1" in said["pit-align forward"]
-    assert "51 Linear weights" in said["pit-port convert pit_ti_730.pth pit_ti.pdparams"]
+    output = {command.split(" --")[0]: text for command, text in printed.items()}
+    assert "SAME FUNCTION" in output["pit-align all"]
+    assert "exit code 1" in output["pit-align forward"]
+    assert "51 Linear weights" in output["pit-port convert pit_ti_730.pth pit_ti.pdparams"]
     assert {"pit-align.toml", "pit_ti.html", "gate.xml", "gate.md"} <= {path.name for path in tmp_path.iterdir()}
 
 
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
-def test_the_code_of_a_guide_runs_from_top_to_bottom(page: Path, tmp_path: Path) -> None:
+def test_code_of_a_guide_runs_from_top_to_bottom(page: Path, tmp_path: Path) -> None:
     code = prose.blocks(page.read_text(), "python")
     assert sum(block.count("assert ") for block in code) >= 2
     (tmp_path / "guide.py").write_text("\n".join(code))
     prose.run(f"PYTHONPATH={ROOT} python -W ignore guide.py", tmp_path)
 
 
-def test_the_guide_to_backends_names_every_method_once() -> None:
+def test_guide_to_backends_names_every_method_once() -> None:
     table = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", (DOCS / "howto" / "add-a-backend.md").read_text(), re.MULTILINE)
     named = re.findall(r"`(\w+)`", " ".join(table))
     assert sorted(named) == sorted(name for name in vars(Backend) if not name.startswith("_"))
@@ -62,8 +71,8 @@ def _lines(page: Path) -> list[str]:
     return [part.strip() for line in shown for part in re.split(r"&&|\|\|", line) if part.strip().startswith("pit-")]
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_command_line_is_one_that_the_tools_take(page: Path) -> None:
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=_id)
+def test_every_command_line_is_accepted_by_its_tool(page: Path) -> None:
     for line in _lines(page):
         tool, *words = shlex.split(line)
         name, *arguments = [word for word in words if word != "…"]
@@ -78,7 +87,49 @@ def test_every_command_line_is_one_that_the_tools_take(page: Path) -> None:
             raise AssertionError(f"{line}: {error.format_message()}") from error
 
 
-def test_the_flow_chart_has_a_command_in_every_box() -> None:
+def _exists(dotted: str) -> bool:
+    """Return whether a dotted name is a module, a name that a module defines, or a public name of a package."""
+    module, *names = dotted.split(".")
+    while names:
+        place = ROOT.joinpath(*module.split("."), names[0])
+        if not (place.is_dir() or place.with_suffix(".py").is_file()):
+            break
+        module = f"{module}.{names.pop(0)}"
+    if not names:
+        return True
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    source = Path(spec.origin).read_text()
+    first = re.escape(names[0])
+    public = {"alignment": alignment.__all__, "porting": porting.__all__}.get(module, [])
+    return names[0] in public or bool(
+        re.search(rf"^(?:class|def) {first}\b|^{first}\b|^from .*\b{first}\b", source, re.MULTILINE)
+    )
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=_id)
+def test_every_module_and_path_that_a_page_names_exists(page: Path) -> None:
+    text, _, older = page.read_text().partition("| older path | path |\n")
+    text += "".join(line.split("|")[2] for line in older.splitlines() if line.startswith("| `"))
+    for dotted in re.findall(r"(?<![\w./-])(?:alignment|porting)(?:\.\w+)+", text):
+        name = dotted.removesuffix(".py").removesuffix(".md")
+        if dotted == name and not re.fullmatch(r"\w+\.(?:html|json|toml)", dotted):
+            assert _exists(dotted), f"{page.name} names {dotted}"
+    for path in re.findall(rf"(?<![\w./-])(?:{FOLDERS})/[\w./-]*\w/?", text):
+        assert (ROOT / path).exists() or (ROOT / f"{path}.py").exists(), f"{page.name} names {path}"
+
+
+@pytest.mark.parametrize("page", [DOCS / "api.md", ROOT / "CHANGELOG.md"], ids=_id)
+def test_table_of_older_import_paths_is_complete(page: Path) -> None:
+    written = dict(re.findall(r"^\| `([\w.]+)` \| `([\w.]+)` \|$", page.read_text(), re.MULTILINE))
+    sources = [
+        (ROOT / package / "__init__.py").read_text().partition("renamed(")[2] for package in ("alignment", "porting")
+    ]
+    assert written == dict(re.findall(r'"([\w.]+)": "([\w.]+)"', "".join(sources)))
+
+
+def test_flow_chart_has_a_command_in_every_box() -> None:
     chart = (DOCS / "howto" / "debug.md").read_text().partition('<ol class="flow"')[2].partition("</ol>")[0]
     boxes = chart.split("<li")[1:]
     assert len(boxes) >= 7
@@ -92,14 +143,14 @@ def _columns(table: str) -> dict[str, dict[str, str]]:
     return {tool: {row[0]: row[at] for row in rows} for at, tool in enumerate(header) if at}
 
 
-def test_the_table_of_other_tools_is_what_the_command_prints() -> None:
+def test_table_of_other_tools_equals_what_the_command_prints() -> None:
     page = (DOCS / "comparison.md").read_text()
     written = _columns("\n".join(re.findall(r"(?:^\| pair |^\|-)[\s\S]*?\n\n", page, re.MULTILINE)[0].splitlines()))
     words = [word for tool in INSTALLED for word in ("--tool", tool)]
     done = CliRunner().invoke(comparison, words, catch_exceptions=False)
-    found = _columns(done.stdout.strip())
-    assert len(found) == len(INSTALLED)
-    for tool, cells in found.items():
+    printed = _columns(done.stdout.strip())
+    assert len(printed) == len(INSTALLED)
+    for tool, cells in printed.items():
         name = next(name for name in written if name.split(" ")[0] == tool.split(" ")[0])
         assert written[name] == cells
     assert [len(cells) for cells in written.values()] == [len(WRONG_PAIRS) + len(RIGHT_PAIRS) + 2] * len(written)

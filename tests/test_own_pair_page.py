@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests import prose
+from tests.prose import ROOT
+
 PAGE = (ROOT / "docs" / "your-own-pair.md").read_text()
+REFERENCE = (ROOT / "docs" / "reference" / "pairs.md").read_text()
 COMMANDS = re.findall(r"^\$ (pit-align .*?)(?:  # exits (\d))?$", PAGE, re.MULTILINE)
-
-
-def _blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -64,12 +63,12 @@ def test_the_one_mistake_is_the_only_finding(outputs: dict[str, str]) -> None:
 
 def test_the_code_is_the_examples() -> None:
     example = (ROOT / "examples" / "resnet_pair.py").read_text()
-    first, mended = _blocks("python")[0], _blocks("python")[2]
+    first, mended = prose.blocks(PAGE, "python")[0::2]
     assert first.partition("def reference")[2].strip() in example
     assert mended.splitlines()[-1] in example
 
 
-@pytest.mark.parametrize("block", _blocks("python")[3:])
+@pytest.mark.parametrize("block", prose.blocks(REFERENCE, "python"))
 def test_the_other_pairs_can_be_declared(block: str) -> None:
     names: dict[str, object] = {}
     exec("from alignment.pair import Pair, Side\n" + block, names)

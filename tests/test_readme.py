@@ -15,7 +15,7 @@ from tests.prose import ROOT
 README = (ROOT / "README.md").read_text()
 
 
-def test_the_first_screen_names_the_two_commands() -> None:
+def test_first_screen_names_the_two_commands() -> None:
     assert {"make demo", "make test"} <= set(prose.commands(README))
     makefile = (ROOT / "Makefile").read_text()
     assert re.search(r"^demo:", makefile, re.MULTILINE)

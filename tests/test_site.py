@@ -1,4 +1,4 @@
-"""The site builds without a warning, loads nothing from elsewhere, and every link in it leads somewhere."""
+"""The site builds without a warning, loads nothing from elsewhere, and has no broken link."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import pytest
 from tests.prose import ROOT
 
 LOADS = {"src", "srcset", "poster", "data"}
-"""Attributes whose address a browser fetches by itself; those of `link` and `use` come besides."""
+"""Attributes whose address a browser fetches by itself; `link` and `use` have more."""
 PASSIVE = {"canonical", "prev", "next", "author", "license"}
 """Relations of a `link` that fetch nothing."""
 
 
 class Page(HTMLParser):
-    """What a page fetches, where it leads, and what can be led to."""
+    """The addresses that a page fetches and links to, its anchors and its classes."""
 
     def __init__(self, file: Path) -> None:
         super().__init__()
@@ -32,15 +32,15 @@ class Page(HTMLParser):
         self.feed(file.read_text())
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attrs}
-        self.anchors |= {given[name] for name in ("id", "name") if name in given}
-        self.classes |= set(given.get("class", "").split())
-        self.loads += [value for name, value in given.items() if name in LOADS]
-        if tag == "link" and not set(given.get("rel", "").split()) <= PASSIVE:
-            self.loads.append(given["href"])
-        if tag in ("a", "area") and "href" in given:
-            self.links.append(given["href"])
-        self.loads += re.findall(r"url\(([^)]*)\)", given.get("style", ""))
+        values = {name: value or "" for name, value in attrs}
+        self.anchors |= {values[name] for name in ("id", "name") if name in values}
+        self.classes |= set(values.get("class", "").split())
+        self.loads += [value for name, value in values.items() if name in LOADS]
+        if tag == "link" and not set(values.get("rel", "").split()) <= PASSIVE:
+            self.loads.append(values["href"])
+        if tag in ("a", "area") and "href" in values:
+            self.links.append(values["href"])
+        self.loads += re.findall(r"url\(([^)]*)\)", values.get("style", ""))
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def pages(site: Path) -> dict[Path, Page]:
     return {file: Page(file) for file in site.rglob("*.html") if file.name != "404.html"}
 
 
-def test_the_site_has_its_pages(site: Path, pages: dict[Path, Page]) -> None:
+def test_site_has_a_page_for_every_file(site: Path, pages: dict[Path, Page]) -> None:
     names = {str(file.relative_to(site)) for file in pages}
     written = {f"{path.relative_to(ROOT / 'docs').with_suffix('.html')}" for path in (ROOT / "docs").rglob("*.md")}
     assert names >= written | {"index.html", "reference/pit-align.html", "changelog.html"}
@@ -68,7 +68,7 @@ def test_the_site_has_its_pages(site: Path, pages: dict[Path, Page]) -> None:
     assert "hooks.py" not in {path.name for path in site.rglob("*")}
 
 
-def test_the_reference_is_of_modules_that_there_are() -> None:
+def test_reference_names_modules_that_exist() -> None:
     pages = [path.read_text() for path in (ROOT / "docs" / "reference").glob("*.md")]
     named = [name for page in pages for name in re.findall(r"^::: ([\w.]+)$", page, re.MULTILINE)]
     assert len(named) > 20
@@ -77,7 +77,7 @@ def test_the_reference_is_of_modules_that_there_are() -> None:
         assert place.with_suffix(".py").is_file() or (place / "__init__.py").is_file(), f"{name} is no module"
 
 
-def test_nothing_is_loaded_from_elsewhere(site: Path, pages: dict[Path, Page]) -> None:
+def test_pages_load_nothing_from_elsewhere(site: Path, pages: dict[Path, Page]) -> None:
     for file, page in pages.items():
         for address in page.loads:
             parts = urlsplit(address)
@@ -91,7 +91,7 @@ def test_nothing_is_loaded_from_elsewhere(site: Path, pages: dict[Path, Page]) -
             assert not address.startswith(("http:", "https:", "//")), f"{style}: {address}"
 
 
-def test_every_link_leads_somewhere(site: Path, pages: dict[Path, Page]) -> None:
+def test_every_link_has_a_target(site: Path, pages: dict[Path, Page]) -> None:
     for file, page in pages.items():
         for address in page.links:
             parts = urlsplit(address)
@@ -105,7 +105,7 @@ def test_every_link_leads_somewhere(site: Path, pages: dict[Path, Page]) -> None
                 assert unquote(parts.fragment) in pages[target].anchors, f"{file}: {address}"
 
 
-def test_the_search_works_on_pages_opened_as_files(site: Path, pages: dict[Path, Page]) -> None:
+def test_search_works_on_pages_opened_as_files(site: Path, pages: dict[Path, Page]) -> None:
     index = (site / "search" / "search_index.js").read_text()
     assert index.startswith("var __index")
     assert "float64 certificate" in index

@@ -12,7 +12,7 @@ from alignment.gating.check import gate
 from alignment.gating.config import Waiver, find_config, load_config
 from alignment.gating.outputs import Outcome, to_annotations, to_junit, to_markdown
 from alignment.results.report import Report, read_report
-from alignment.writing import write_text
+from alignment.text_files import write_text
 from porting.visible import printable
 
 SUMMARY = "GITHUB_STEP_SUMMARY"

@@ -18,7 +18,7 @@ from pathlib import Path
 from alignment.errors import AlignmentError, FileError
 from alignment.gating.config import PROJECT, TABLE, config_of, parse, read_text, table
 from alignment.results.report import SAME_FUNCTION, Report, Row
-from alignment.writing import write_text
+from alignment.text_files import write_text
 from porting.visible import printable, visible
 
 _ROOM64, _ROOM32, _ROOM_MARGIN = 10.0, 4.0, 2.0

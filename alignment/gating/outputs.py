@@ -13,9 +13,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 from alignment.gating.check import Failure, GateResult, Waived
-from alignment.results.headline import headline
 from alignment.results.report import DIVERGENCE, Report, Row
-from alignment.results.share_of_limit import used
+from alignment.results.summary import headline
 from porting.fields import encode
 from porting.visible import hexadecimal, printable, visible
 
@@ -136,7 +135,7 @@ def _badness(row: Row | None) -> tuple[int, float]:
     """What cannot be measured is as bad as can be; a margin that was measured and is not known likewise."""
     if row is None:
         return (1, 0.0)
-    share = used(row)
+    share = row.share_of_limit
     share = math.inf if share is None or math.isnan(share) else share
     return (2 if row.verdict == DIVERGENCE else 0, share)
 

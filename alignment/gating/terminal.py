@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from alignment.gating.check import GateResult
-from alignment.results.numbers import plural
+from alignment.results.summary import plural
 from porting.names import fold
 from porting.visible import printable
 

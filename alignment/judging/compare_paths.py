@@ -1,8 +1,8 @@
-"""Two paths compared, whatever they hold: recordings, folders of recordings, reprod_log files or folders of these."""
+"""Compares two paths: recordings, folders of recordings, reprod_log files or folders of these."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
@@ -12,7 +12,7 @@ from alignment.arrays import Array
 from alignment.errors import FileError
 from alignment.judging.judge import judge, judge_arrays
 from alignment.judging.tolerance import Tolerances
-from alignment.recordings.recording import MANIFEST_FILE, Manifest, Recording, open_recording, read_manifest
+from alignment.recordings.recording import MANIFEST_FILE, Recording, open_recording, read_manifest
 from alignment.recordings.reprod_read import find_logs, read_reprod_log
 from alignment.results.report import Report
 
@@ -32,29 +32,30 @@ def compare_paths(
     """Compare what two paths hold.
 
     Each is a recording, a folder of recordings (of a whole run, or what `pit-align record` wrote), a `.npy` of
-    reprod_log or NumPy, or a folder of such files. A folder that holds both sides gives the one that is asked of it, so
-    a run's folder can be compared with itself: its reference against its candidate.
+    reprod_log or NumPy, or a folder of such files. Of a folder that holds both sides, only the side named by the
+    argument is read, so a run's folder can be compared with itself: its reference against its candidate.
 
     Args:
-        reference: The side that is right.
-        candidate: The side in question.
-        tolerances: Where no float64 evidence is at hand; the defaults by default.
+        reference: The reference's path.
+        candidate: The candidate's path.
+        tolerances: Used where there is no float64 evidence; the default ones by default.
         squeeze: Let shapes differ by axes of length one.
         command: The command line, for the report.
 
     Raises:
-        FileError: one of them is nothing of the kind or cannot be read, or the two are not of the same kind.
-        RefusedError: the recordings share no precision, or their inputs differ.
-        NothingComparedError: there is nothing in them.
+        FileError: A path is nothing of the kind or cannot be read, the two are not of the same kind, or both name the
+            same recording.
+        RefusedError: The recordings share no precision, or their inputs differ.
+        NothingComparedError: The paths hold no array.
     """
     reference, candidate = Path(reference), Path(candidate)
     with ExitStack() as stack:
-        left = open_side(reference, "reference", stack)
-        right = open_side(candidate, "candidate", stack)
-        if left and right:
-            return judge(left, right, tolerances=tolerances, squeeze=squeeze, command=command)
-        if left or right:
-            other = candidate if left else reference
+        sides = open_side(reference, "reference", stack), open_side(candidate, "candidate", stack)
+        if all(sides):
+            _refuse_same(*sides)
+            return judge(*sides, tolerances=tolerances, squeeze=squeeze, command=command)
+        if any(sides):
+            other = candidate if sides[0] else reference
             raise FileError(other, "holds no recording, and a recording can be compared with another one only")
     if reference.is_dir() != candidate.is_dir():
         raise FileError(reference, f"is to be compared with {candidate}: name two files, or two folders")
@@ -69,8 +70,17 @@ def compare_paths(
     )
 
 
+def _refuse_same(reference: Mapping[str, Recording], candidate: Mapping[str, Recording]) -> None:
+    """Raise if one recording stands for both sides, as in the folder of a run that recorded one side only."""
+    files = {recording.path.resolve() for recording in reference.values()}
+    for recording in candidate.values():
+        if recording.path.resolve() in files:
+            role = recording.manifest.role or "same side"
+            raise FileError(recording.path, f"is the {role} on both sides, and equal to itself; name the other side")
+
+
 def _left_out(folder: Path) -> Iterator[str]:
-    """What there is to say of the files of a folder that stand for no side of a step."""
+    """Yield a note on the files of a folder whose names tell no step and side, if there are any."""
     known = {path for sides in find_logs(folder).values() for path in sides.values()}
     others = sorted(path.name for path in folder.glob("*.npy") if path not in known)
     if others:
@@ -79,34 +89,29 @@ def _left_out(folder: Path) -> Iterator[str]:
 
 
 def open_side(path: Path, role: Role, stack: ExitStack) -> dict[str, Recording]:
-    """The recordings of one side by dtype; empty where the path holds none.
+    """Open the recordings of one side, by dtype; none if the path holds none.
 
     Args:
         path: A recording, or a folder that holds some, itself or in `recordings/`.
-        role: The side to take where the folder holds recordings of both.
+        role: The side to open if the folder holds recordings of both.
         stack: Closes the recordings.
 
     Raises:
-        FileError: there are several recordings of one side and dtype, or one is damaged.
+        FileError: There are several recordings of one side and dtype, or one is damaged.
     """
     manifests = {file.parent: read_manifest(file.parent) for place in _PLACES for file in sorted(path.glob(place))}
     if len({manifest.role for manifest in manifests.values()}) > 1:
         manifests = {folder: manifest for folder, manifest in manifests.items() if manifest.role == role}
-    folders = _by_dtype(manifests)
+    folders: dict[str, Path] = {}
+    for folder, manifest in manifests.items():
+        if manifest.dtype in folders:
+            raise FileError(folder, f"is in {manifest.dtype}, and so is {folders[manifest.dtype]}; name one of the two")
+        folders[manifest.dtype] = folder
     return {dtype: stack.enter_context(open_recording(folder)) for dtype, folder in folders.items()}
 
 
-def _by_dtype(manifests: dict[Path, Manifest]) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for folder, manifest in manifests.items():
-        if manifest.dtype in found:
-            raise FileError(folder, f"is in {manifest.dtype}, and so is {found[manifest.dtype]}; name one of the two")
-        found[manifest.dtype] = folder
-    return found
-
-
 def _read_logs(path: Path, role: Role) -> dict[str, Array]:
-    """The arrays of a file under their own keys, those of a folder's files as `<step>/<key>`."""
+    """Read the arrays of a file under their own keys, those of a folder's files as `<step>/<key>`."""
     if not path.is_dir():
         return read_reprod_log(path)
     logs = find_logs(path)

@@ -1,11 +1,12 @@
-"""Recordings in, report out: every quantity of both sides measured, and judged by the best evidence there is."""
+"""Makes a report of two sides' recordings: every quantity is measured, and judged by the best evidence there is."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from datetime import datetime, timezone
+from typing import Any
 
 import numpy as np
 
@@ -28,8 +29,8 @@ from alignment.judging.tolerance import (
     rounding,
     tolerate,
 )
-from alignment.recordings.recording import Entry, Manifest, Recording
-from alignment.recordings.reprod_check import check_key
+from alignment.recordings.recording import Entry, Recording
+from alignment.recordings.reprod_check import MeanCheck, check_key
 from alignment.results.report import (
     DIVERGENCE,
     ROUNDING,
@@ -43,8 +44,9 @@ from alignment.results.report import (
 
 DTYPES = ("float64", "float32")
 _MOST = 0.9
+"""Share of the jumping quantities of a pass that stay below its noise."""
 _DIGEST = len("sha256:") + 16
-"""Of the inputs, as much as a reader needs to tell them apart."""
+"""Characters of the inputs' digest that a report shows: enough to tell inputs apart."""
 _EXACT = {"parameter": "parameters", "input": "inputs", "count": "counts"}
 
 
@@ -63,39 +65,35 @@ def judge(
         reference: The reference's recordings by dtype, `float64` and `float32`, or one of them. The float64 one is the
             evidence for float32 even where the candidate has none.
         candidate: The candidate's, in at least one of the reference's dtypes.
-        tolerances: Where no float64 evidence is at hand; the defaults by default.
+        tolerances: Used where there is no float64 evidence; the default ones by default.
         squeeze: Let shapes differ by axes of length one.
         command: The command line, for the report.
-        notes: What its reader must know.
+        notes: Notes for the reader of the report.
 
     Raises:
-        RefusedError: the sides share no dtype, or were fed different inputs.
-        NothingComparedError: neither side recorded anything.
+        RefusedError: The sides share no dtype, or were fed different inputs.
+        NothingComparedError: Neither side recorded anything.
     """
-    dtypes = [dtype for dtype in (*DTYPES, *reference) if dtype in reference and dtype in candidate]
-    dtypes = list(dict.fromkeys(dtypes))
+    dtypes = [dtype for dtype in dict.fromkeys((*DTYPES, *reference)) if dtype in reference and dtype in candidate]
     if not dtypes:
-        found = f"the reference in {', '.join(reference) or 'none'}, the candidate in {', '.join(candidate) or 'none'}"
-        raise RefusedError(f"the two sides were recorded in no common precision: {found}")
+        sides = f"the reference in {', '.join(reference) or 'none'}, the candidate in {', '.join(candidate) or 'none'}"
+        raise RefusedError(f"the two sides were recorded in no common precision: {sides}")
     _refuse_other_inputs(reference, candidate)
     tolerances = tolerances or Tolerances()
     tolerances.check({key for side in (reference, candidate) for dtype in dtypes for key in side[dtype]})
-    rows = [row for dtype in dtypes for row in _Side(dtype, reference, candidate, tolerances, squeeze).rows()]
+    rows = [row for dtype in dtypes for row in _DtypeJudge(dtype, reference, candidate, tolerances, squeeze).rows()]
     if not rows:
         raise NothingComparedError("nothing was compared: neither side recorded a single quantity")
-    steps = tuple(dict.fromkeys(row.step for row in rows))
+    steps = list(dict.fromkeys(row.step for row in rows))
     rows.sort(key=lambda row: steps.index(row.step))
     manifest = candidate[dtypes[0]].manifest
-    return Report(
-        verdict=overall(tuple(rows)),
+    return _report(
+        rows,
         model=manifest.model or reference[dtypes[0]].manifest.model,
-        steps=steps,
-        rows=tuple(rows),
         device=manifest.device,
         environments={"reference": _environment(reference), "candidate": _environment(candidate)},
         command=command,
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        notes=(*notes, *_notes(reference, candidate, rows), *filter(None, (reduced_precision.note(rows),))),
+        notes=(*notes, *_notes(reference, candidate, rows)),
     )
 
 
@@ -109,48 +107,44 @@ def judge_arrays(
     command: str = "",
     notes: tuple[str, ...] = (),
 ) -> Report:
-    """Judge arrays of which nothing but their keys is known: integers must be equal, floats are judged by tolerance.
+    """Judge arrays of unknown kind: integers must be equal, floats are judged by tolerance.
 
-    What reprod_log's own check says of each stands beside the verdict.
+    Every row also holds the result of reprod_log's own check.
 
     Args:
         reference: Arrays by key.
-        candidate: The same keys.
-        step: The step that they belong to; by default what stands before the first `/` of a key.
-        tolerances: The defaults by default.
+        candidate: Arrays by the same keys.
+        step: The step that they belong to; by default the part of a key before the first `/`.
+        tolerances: The default ones by default.
         squeeze: Let shapes differ by axes of length one.
         command: The command line, for the report.
-        notes: What its reader must know beside that.
+        notes: Notes for the reader of the report.
 
     Raises:
-        NothingComparedError: neither side has a key.
+        NothingComparedError: Neither side has a key.
     """
     tolerances = tolerances or Tolerances()
     tolerances.check({*reference, *candidate})
     rows = []
     for key, measured in compare(reference, candidate, squeeze=squeeze).items():
         array = (reference if key in reference else candidate)[key]
-        kind, dtype = "output" if _is_float(array) else "integers", array.dtype.name
-        judgement = (
-            tolerate(measured, tolerances.of(key, kind, dtype))
-            if _is_float(array)
-            else exact(measured, WITHIN_TOLERANCE, "integers")
-        )
-        row = _row(key, step or key.split("/")[0], kind, dtype, measured, judgement)
-        rows.append(replace(row, reprod_log=check_key(key, reference, candidate)))
-    return Report(
-        verdict=overall(tuple(rows)),
+        dtype = array.dtype.name
+        if _is_float(array):
+            kind, judgement = "output", tolerate(measured, tolerances.of(key, "output", dtype))
+        else:
+            kind, judgement = "integers", exact(measured, WITHIN_TOLERANCE, "integers")
+        check = check_key(key, reference, candidate)
+        rows.append(_row(key, step or key.split("/")[0], kind, dtype, measured, judgement, check))
+    return _report(
+        rows,
         model="",
-        steps=tuple(dict.fromkeys(row.step for row in rows)),
-        rows=tuple(rows),
         command=command,
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         notes=("judged by tolerance only: these files hold no float64 evidence of what rounding explains", *notes),
     )
 
 
-class _Side:
-    """Judges the keys of one dtype, in order, since what ties explain and how loss noise grows depend on what came."""
+class _DtypeJudge:
+    """Judges the keys of one dtype in order: a metric needs the ties of its step, a loss the noise of earlier ones."""
 
     def __init__(
         self,
@@ -163,6 +157,7 @@ class _Side:
         self._dtype = dtype
         self._reference, self._candidate = reference[dtype], candidate[dtype]
         self._reference64, self._reference32 = reference.get("float64"), reference.get("float32")
+        self._entries32: Mapping[str, Entry] = {} if self._reference32 is None else self._reference32.manifest.entries
         self._tolerances, self._squeeze = tolerances, squeeze
         self._loss_noise: dict[str, float] = {}
         self._pass_noise: dict[str, float] = {}
@@ -216,23 +211,21 @@ class _Side:
         return rounding(measured, candidate_error, self._noise(key, entry, error))
 
     def _tolerate(self, key: str, entry: Entry, measured: Measurement) -> Judgement:
-        """By the tolerance that was given, or else by the default one or the drift that the reference recorded."""
+        """Judge by the user's tolerance, or else by the default one or the drift that the reference recorded."""
         tolerance = self._tolerances.of(key, entry.kind, self._dtype)
         by_tolerance = tolerate(measured, tolerance)
-        spread = self._reference.manifest.entries.get(key, entry).spread
-        given = tolerance != default_tolerance(entry.kind, self._dtype)
-        if by_tolerance.verdict != DIVERGENCE or given or spread is None or measured.problem is not None:
+        by_default = tolerance == default_tolerance(entry.kind, self._dtype)
+        if by_tolerance.verdict != DIVERGENCE or not by_default or entry.spread is None:
             return by_tolerance
-        recorded = self._reference.manifest.entries[key]
-        by_drift = drifting(measured, spread, recorded.spread_max or 0.0)
+        by_drift = drifting(measured, entry.spread, entry.spread_max or 0.0)
         return by_drift if by_drift.verdict != DIVERGENCE else by_tolerance
 
     def _fitted(self, key: str) -> Array:
-        """The candidate's array, in the shape of the reference where `--squeeze` lets the two differ."""
+        """Return the candidate's array in the shape of the reference's; `--squeeze` lets the two differ."""
         return self._candidate[key].reshape(self._reference[key].shape)
 
     def _reference_error(self, key: str) -> Measurement | None:
-        """The reference's float32 result against its float64 one; None where it did not record both."""
+        """Measure the reference's float32 result against its float64 one; None if it did not record both."""
         if self._reference64 is None or self._reference32 is None:
             return None
         if key not in self._reference64 or key not in self._reference32:
@@ -242,13 +235,12 @@ class _Side:
         return self._errors[key]
 
     def _noise(self, key: str, entry: Entry, error: Measurement) -> Noise:
-        """The measured float32 noise of a quantity.
+        """Return the measured float32 noise of a quantity.
 
         The noise of a training run only grows, so a loss has at least the noise of the losses before it in its step. A
-        scalar without a recorded spread has no floor to speak of, and may be off by its tolerance.
+        scalar without a recorded spread has no reliable floor, and may be off by its tolerance.
         """
-        entries = {} if self._reference32 is None else self._reference32.manifest.entries
-        recorded = entries.get(key, entry)
+        recorded = self._entries32.get(key, entry)
         noise = noise_floor(error, recorded.spread, recorded.spread_max)
         if recorded.jumps:
             noise = noise.jumping(self._noise_of_pass(entry.step))
@@ -260,19 +252,16 @@ class _Side:
         return noise
 
     def _noise_of_pass(self, step: str) -> float:
-        """The relative noise that most of a step's jumping quantities stay below."""
-        if step not in self._pass_noise and self._reference32 is not None:
-            entries = self._reference32.manifest.entries
-            errors = {
-                key: self._reference_error(key) for key, entry in entries.items() if entry.step == step and entry.jumps
-            }
+        """Return the relative noise that most of a step's jumping quantities stay below."""
+        if step not in self._pass_noise:
+            jumping = {key: entry for key, entry in self._entries32.items() if entry.step == step and entry.jumps}
             floors = [
-                noise_floor(error, entries[key].spread, entries[key].spread_max).relative
-                for key, error in errors.items()
-                if error is not None and error.problem is None
+                noise_floor(error, entry.spread, entry.spread_max).relative
+                for key, entry in jumping.items()
+                if (error := self._reference_error(key)) is not None and error.problem is None
             ]
             self._pass_noise[step] = float(np.quantile(floors, _MOST)) if floors else 0.0
-        return self._pass_noise.get(step, 0.0)
+        return self._pass_noise[step]
 
     def _judge_ranking(self, key: str, entry: Entry, measured: Measurement) -> Judgement:
         reference, candidate = self._reference[key], self._fitted(key)
@@ -283,41 +272,44 @@ class _Side:
         return judgement
 
     def _scores(self, entry: Entry) -> tuple[Array | None, float]:
-        """The scores behind a ranking, and how far apart two of them still tie: each may move by its largest error."""
+        """Return the scores behind a ranking and the largest gap of a tie: both scores may move by their error."""
         key = entry.scores
         best = self._reference64 if self._reference64 is not None else self._reference
         if key is None or key not in best:
             return None, 0.0
+        scores = best[key]
         error = self._reference_error(key) if self._dtype == "float32" else None
         if error is not None and error.problem is None:
-            return best[key], 2 * self._noise(key, Entry("output", entry.step), error).allowed_max
+            return scores, 2 * self._noise(key, Entry("output", entry.step), error).allowed_max
         relative = OUTPUT_LIMIT if self._dtype == "float64" else self._tolerances.of(key, "output", self._dtype).rtol
-        scores = best[key]
         return scores, 2 * relative * float(np.max(np.abs(scores), initial=0.0))
 
     def _discrete(self, key: str) -> Verdict:
-        """What the equality of something that is counted proves."""
+        """Return the verdict on a counted quantity that is equal."""
         if self._dtype == "float64":
             return SAME_FUNCTION
         return ROUNDING if self._reference64 is not None and key in self._reference64 else WITHIN_TOLERANCE
 
 
-def _row(key: str, step: str, kind: str, dtype: str, measured: Measurement, judgement: Judgement) -> Row:
-    return Row(
-        key=key,
-        step=step,
-        kind=kind,
-        dtype=dtype,
-        mean=_known(measured.mean_abs),
-        max=_known(measured.max_abs),
-        rel_l2=_known(measured.rel_l2),
-        verdict=judgement.verdict,
-        reason=judgement.reason,
-        error=judgement.error,
-        floor=judgement.floor,
-        margin=judgement.margin,
-        limit=judgement.limit,
-    )
+def _report(rows: Iterable[Row], **fields: Any) -> Report:
+    """Return the report of these rows, made now."""
+    rows = tuple(rows)
+    created = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    steps = tuple(dict.fromkeys(row.step for row in rows))
+    return Report(overall(rows), steps=steps, rows=rows, created=created, **fields)
+
+
+def _row(
+    key: str,
+    step: str,
+    kind: str,
+    dtype: str,
+    measured: Measurement,
+    judgement: Judgement,
+    reprod_log: MeanCheck | None = None,
+) -> Row:
+    mean, largest, rel_l2 = map(_known, (measured.mean_abs, measured.max_abs, measured.rel_l2))
+    return Row(key, step, kind, dtype, mean, largest, rel_l2, **asdict(judgement), reprod_log=reprod_log)
 
 
 def _known(value: float) -> float | None:
@@ -345,7 +337,7 @@ def _refuse_other_inputs(reference: Mapping[str, Recording], candidate: Mapping[
 
 def _environment(recordings: Mapping[str, Recording]) -> dict[str, str]:
     manifests = [recording.manifest for recording in recordings.values()]
-    first: Manifest = manifests[0]
+    first = manifests[0]
     flags = {name: str(value).lower() for name, value in first.flags.items()}
     settings = {"backend": first.backend, "device": first.device, "dtypes": ", ".join(m.dtype for m in manifests)}
     optional = {"threads": first.threads, "batch size": first.batch_size, "python": first.python or None}
@@ -364,3 +356,4 @@ def _notes(reference: Mapping[str, Recording], candidate: Mapping[str, Recording
     weights = {side[dtype].manifest.digests.get("weights") for side in (reference, candidate) for dtype in side}
     if len(weights - {None}) > 1:
         yield "the sides started from different weights, by the digests in their manifests"
+    yield from filter(None, [reduced_precision.note(rows)])

@@ -1,4 +1,4 @@
-"""Two sets of arrays in, measurements out. NumPy only, block by block, and failing closed.
+"""Measures how far the arrays of two sides are apart, with NumPy only, block by block, and failing closed.
 
 What cannot be compared is never skipped, cast, broadcast, transposed or wrapped around to fit: the measurement carries
 a `problem` instead, and a quantity with a problem diverges, whatever the tolerance.
@@ -20,11 +20,16 @@ from porting.names import nearest
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """One element of two arrays: where it is and what each side holds there."""
+    """One element of two arrays: its index and both values."""
 
     index: tuple[int, ...]
     reference: float | int | bool
     candidate: float | int | bool
+
+    @property
+    def difference(self) -> float:
+        """The candidate's value minus the reference's."""
+        return self.candidate - self.reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,7 @@ class Measurement:
     All numbers are NaN where there is a problem, so that no comparison with a limit can pass by accident.
 
     Attributes:
-        problem: Why the two cannot be compared or must not pass, in words; None where the numbers say it all.
+        problem: Why the two cannot be compared or must not pass, in words; None if they can be compared.
         count: Number of elements.
         differing: Number of elements that are not equal.
         mean_abs: Mean absolute difference.
@@ -58,11 +63,6 @@ class Measurement:
     reference_max: float = math.nan
     worst: Element | None = None
 
-    @property
-    def identical(self) -> bool:
-        """Whether both sides hold the same values, all of them finite, at least one."""
-        return self.problem is None and self.count > 0 and self.differing == 0
-
 
 def compare(
     reference: Mapping[str, Array], candidate: Mapping[str, Array], *, squeeze: bool = False
@@ -71,11 +71,11 @@ def compare(
 
     Args:
         reference: Arrays by key; read one at a time, so a lazy mapping (a `Recording`) stays on disk.
-        candidate: The same keys, or else each that is missing or extra is a measurement with a problem.
+        candidate: Arrays by key; a key that is missing or extra becomes a measurement with a problem.
         squeeze: Let shapes differ by axes of length one.
 
     Raises:
-        NothingComparedError: neither side has a key.
+        NothingComparedError: Neither side has a key.
     """
     keys = list(dict.fromkeys((*reference, *candidate)))
     if not keys:
@@ -102,7 +102,7 @@ def measure(reference: Array, candidate: Array, *, squeeze: bool = False, mixed:
         candidate: The same shape and dtype, or the measurement has a problem. NaN and infinities are a problem on
             either side, equal or not.
         squeeze: Let shapes differ by axes of length one.
-        mixed: Let floating-point dtypes differ, to hold a float32 result against a float64 one.
+        mixed: Let floating-point dtypes differ, to compare a float32 result with a float64 one.
     """
     problem = _shape_problem(reference.shape, candidate.shape, squeeze) or _dtype_problem(reference, candidate, mixed)
     if problem is None and reference.size == 0:
@@ -114,19 +114,19 @@ def measure(reference: Array, candidate: Array, *, squeeze: bool = False, mixed:
 
 def _measured(reference: Array, candidate: Array, shape: tuple[int, ...]) -> Measurement:
     try:
-        found = metered(reference, candidate)
+        meter = metered(reference, candidate)
     except NotFiniteError:
         return _not_finite(reference, candidate, shape)
     return Measurement(
         count=reference.size,
-        differing=found.differing,
-        mean_abs=found.sum.mean(reference.size),
-        max_abs=found.max_abs,
-        l2=found.difference.root(),
-        rel_l2=found.difference.ratio(found.norm),
-        reference_l2=found.norm.root(),
-        reference_max=found.reference_max,
-        worst=None if found.worst is None else _element(found.worst, reference, candidate, shape),
+        differing=meter.differing,
+        mean_abs=meter.sum.mean(reference.size),
+        max_abs=meter.max_abs,
+        l2=meter.difference.root(),
+        rel_l2=meter.difference.ratio(meter.norm),
+        reference_l2=meter.norm.root(),
+        reference_max=meter.reference_max,
+        worst=None if meter.worst is None else _element(meter.worst, reference, candidate, shape),
     )
 
 
@@ -136,9 +136,9 @@ def _not_finite(reference: Array, candidate: Array, shape: tuple[int, ...]) -> M
         for name, test in (("NaN", np.isnan), ("infinite", np.isinf)):
             count = 0
             for begin in range(0, array.size, BLOCK):
-                found = np.flatnonzero(test(array[begin : begin + BLOCK]))
-                count += found.size
-                first = min(first, begin + int(found[0])) if found.size else first
+                places = np.flatnonzero(test(array[begin : begin + BLOCK]))
+                count += places.size
+                first = min(first, begin + int(places[0])) if places.size else first
             if count:
                 counts.append(f"{count} {name} in the {side}")
     element = _element(first, reference, candidate, shape)
@@ -159,12 +159,12 @@ def _absent(side: str, key: str, keys: Mapping[str, Array]) -> str:
 def _shape_problem(reference: tuple[int, ...], candidate: tuple[int, ...], squeeze: bool) -> str | None:
     if reference == candidate:
         return None
-    found = f"shape {_shape(reference)} in the reference, {_shape(candidate)} in the candidate"
+    shapes = f"shape {_shape(reference)} in the reference, {_shape(candidate)} in the candidate"
     if [n for n in reference if n != 1] == [n for n in candidate if n != 1]:
-        return None if squeeze else f"{found}; they differ by axes of length one only: --squeeze lets that pass"
+        return None if squeeze else f"{shapes}; they differ by axes of length one only: --squeeze lets that pass"
     if reference == candidate[::-1]:
-        return f"{found}; the candidate may be transposed"
-    return found
+        return f"{shapes}; the candidate may be transposed"
+    return shapes
 
 
 def _dtype_problem(reference: Array, candidate: Array, mixed: bool) -> str | None:

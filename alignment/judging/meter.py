@@ -1,4 +1,4 @@
-"""How far two long arrays are apart: measured block by block on all processors, in bounded memory.
+"""Measures how far two long arrays are apart, block by block on up to four processors, in bounded memory.
 
 Arrays are cut into segments of a fixed size, which threads measure and whose results are added up in their order, so
 that the numbers do not depend on how many threads there are.
@@ -7,7 +7,6 @@ that the numbers do not depend on how many threads there are.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -30,14 +29,14 @@ class NotFiniteError(ArithmeticError):
 
 
 class Meter:
-    """What is known of the elements seen so far.
+    """Sums and extremes of the elements measured so far.
 
     Attributes:
         differing: Number of elements that are not equal.
         max_abs: Largest absolute difference.
         worst: Index of the element that differs most, the first of several; None where all are equal.
         reference_max: Largest absolute value of the reference.
-        sum: Of the absolute differences.
+        sum: Sum of the absolute differences.
         difference: Sum of their squares.
         norm: Sum of the reference's squares.
     """
@@ -83,7 +82,7 @@ class Meter:
             self.max_abs, self.worst = full, begin + at
 
     def merge(self, later: Meter) -> None:
-        """Add what another one knows of the elements after these."""
+        """Add the sums and extremes of the elements that come after these."""
         self.differing += later.differing
         self.reference_max = max(self.reference_max, later.reference_max)
         if later.worst is not None and (self.worst is None or later.max_abs > self.max_abs):
@@ -101,14 +100,10 @@ def metered(reference: Array, candidate: Array) -> Meter:
     begins = range(0, reference.size, SEGMENT)
     if len(begins) == 1:
         return _segment(reference, candidate, 0)
-    with ThreadPoolExecutor(min(_MOST_THREADS, processors.available())) as pool:
-        return _merged(pool.map(lambda begin: _segment(reference, candidate, begin), begins))
-
-
-def _merged(meters: Iterable[Meter]) -> Meter:
     total = Meter()
-    for meter in meters:
-        total.merge(meter)
+    with ThreadPoolExecutor(min(_MOST_THREADS, processors.available())) as pool:
+        for meter in pool.map(lambda begin: _segment(reference, candidate, begin), begins):
+            total.merge(meter)
     return total
 
 
@@ -125,5 +120,5 @@ def _segment(reference: Array, candidate: Array, begin: int) -> Meter:
 
 def _native(block: Array) -> Array:
     """Floats as float64, which holds every one of them exactly; integers and booleans as they are."""
-    with np.errstate(invalid="ignore"):  # said of signalling NaNs, which are counted like all others
+    with np.errstate(invalid="ignore"):  # NumPy warns of signalling NaNs, which are counted like all others
         return block.astype(np.float64, copy=False) if block.dtype.name in FLOATS else block

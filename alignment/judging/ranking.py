@@ -10,30 +10,28 @@ import numpy as np
 
 from alignment.arrays import Array
 from alignment.judging.measuring import Measurement
-from alignment.judging.tolerance import Judgement, worst
+from alignment.judging.tolerance import Judgement, settled_by_equality, worst
 from alignment.results.report import DIVERGENCE, Verdict
 
 
 def judge_ranking(
     measured: Measurement, reference: Array, candidate: Array, scores: Array | None, gap: float, verdict: Verdict
 ) -> tuple[Judgement, int]:
-    """Judge a ranking whose measurement may show differences.
+    """Judge a ranking: equal, or different only where the scores are tied.
 
     Args:
         measured: The candidate's ranking against the reference's.
         reference: Classes in order of their scores, integers of shape (batch, k).
-        candidate: The same of the other side.
+        candidate: The candidate's ranking, of the same shape.
         scores: The reference's scores, (batch, classes), in the best precision there is; None where not recorded.
         gap: Two scores of one sample at most this far apart are a tie.
-        verdict: What a ranking that is equal, or equal but for ties, proves.
+        verdict: What it proves if the ranking is equal, or equal but for ties.
 
     Returns:
         The judgement, and the number of samples whose ranking differs by a tie.
     """
-    if measured.problem is not None:
-        return Judgement(DIVERGENCE, measured.problem), 0
-    if measured.differing == 0:
-        return Judgement(verdict, "exactly equal", error=0.0), 0
+    if (settled := settled_by_equality(measured, verdict)) is not None:
+        return settled, 0
     problem = _unexplained(reference, candidate, scores, gap)
     if problem is not None:
         return Judgement(DIVERGENCE, f"{problem}; {worst(measured)}"), 0
@@ -48,13 +46,11 @@ def judge_metric(measured: Measurement, tied: int, samples: int, verdict: Verdic
     Args:
         measured: The candidate's metric against the reference's; a fraction, or a percentage where it exceeds one.
         tied: Samples whose ranking differs by a tie in the same step.
-        samples: Samples in all.
+        samples: Number of all samples.
         verdict: What equality proves.
     """
-    if measured.problem is not None:
-        return Judgement(DIVERGENCE, measured.problem)
-    if measured.differing == 0:
-        return Judgement(verdict, "exactly equal", error=0.0)
+    if (settled := settled_by_equality(measured, verdict)) is not None:
+        return settled
     whole = 100.0 if measured.reference_max > 1 or measured.max_abs > 1 else 1.0
     if tied and measured.max_abs <= whole * (tied / samples) * (1 + 1e-6):
         return Judgement(verdict, f"explained by {tied} tied of {samples} samples", error=measured.rel_l2)

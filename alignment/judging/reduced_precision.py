@@ -1,4 +1,4 @@
-"""Reduced precision recognised by what it does: the same loss of bits everywhere, and none of it in float64.
+"""Recognises reduced precision by its effect: the same loss of bits everywhere in float32, and none in float64.
 
 A mistake begins somewhere. Operands that are cut to fewer bits, as TensorFloat-32, float16 and bfloat16 do in matrix
 products and convolutions, raise the error of every output and every gradient above the float32 noise by the same
@@ -23,11 +23,11 @@ _NEAR = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What one kind of reduced precision looks like.
+    """The effect of one kind of reduced precision.
 
     Attributes:
-        name: What it is called.
-        bits: The loss of bits against the float32 noise, as a logarithm to the base 2.
+        name: Its name in the report.
+        bits: Loss of bits: logarithm to the base 2 of the error divided by the float32 noise.
         remedy: How to turn it off.
     """
 
@@ -52,10 +52,10 @@ PROFILES = (
 
 
 def recognise(rows: Sequence[Row]) -> Profile | None:
-    """The profile that the float32 rows of a report fit, while its float64 rows agree; None where none fits.
+    """Return the profile that fits the float32 rows of a report whose float64 rows agree; None if none fits.
 
     Args:
-        rows: All rows of a report. Outputs and gradients with a measured noise floor count.
+        rows: All rows of a report; only outputs and gradients with a measured noise floor count.
     """
     if any(row.dtype == "float64" and row.verdict == DIVERGENCE for row in rows):
         return None
@@ -78,11 +78,11 @@ def recognise(rows: Sequence[Row]) -> Profile | None:
 
 
 def note(rows: Sequence[Row]) -> str | None:
-    """What to tell the reader of a report, None where no profile fits."""
-    found = recognise(rows)
-    if found is None:
+    """Return a note for the reader of a report; None if no profile fits."""
+    profile = recognise(rows)
+    if profile is None:
         return None
     return (
-        f"all float32 errors are about 2^{found.bits:.0f} times the rounding noise, and float64 agrees: that is what "
-        f"{found.name} does, and no mistake in one place; {found.remedy}"
+        f"all float32 errors are about 2^{profile.bits:.0f} times the rounding noise, and float64 agrees: that is what "
+        f"{profile.name} does, and no mistake in one place; {profile.remedy}"
     )

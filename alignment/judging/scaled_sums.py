@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 _SMALLEST_EXPONENT = -1000
 _PLAIN_EXPONENTS = 300
-"""Of two, up to which the squares of a block neither overflow when added up nor underflow where they matter."""
+"""Exponents of two up to which the squares of a block neither overflow in a sum nor underflow where they matter."""
 
 
 class ScaledSum:
@@ -33,8 +33,8 @@ class ScaledSum:
 
         Args:
             values: Finite, one axis; for a power of 1 none below zero.
-            largest: The largest absolute value of them.
-            exponent: Of the power of two that they were divided by.
+            largest: Their largest absolute value.
+            exponent: Exponent of the power of two that they were divided by.
         """
         if largest == 0:
             return
@@ -45,7 +45,7 @@ class ScaledSum:
         self._accumulate(float(np.einsum("i,i->", values, values) if self._power == 2 else values.sum()), exponent)
 
     def merge(self, other: ScaledSum) -> None:
-        """Add what another sum of the same power holds."""
+        """Add another sum of the same power."""
         if other._total:
             self._accumulate(other._total, other._exponent)
 

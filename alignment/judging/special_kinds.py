@@ -1,4 +1,4 @@
-"""Judgements of what no rounding noise explains: numbers of a recipe, pictures, and random draws.
+"""Judges quantities that have no rounding noise: numbers of a recipe, pictures, and random draws.
 
 - A *setting* (a rate, a decay) is equal to twelve digits in every element: both sides compute it in double precision.
 - A *picture* is equal bit by bit, or to a few units in the last place of its largest pixel. The smallest real mistakes,
@@ -22,14 +22,14 @@ from alignment.judging.tolerance import Judgement, worst
 from alignment.results.report import DIVERGENCE, ROUNDING, SAME_FUNCTION
 
 FALSE_ALARM = 1e-9
-"""Of one test of one tensor."""
+"""Probability that one test of one tensor fails for equal distributions."""
 _SETTING = 1e-12
 _PICTURE = 2.0**-21
 _CONSTANT = 1e-6
 _DEVIATIONS = 6.11
-"""Of a normal variable, beyond which one in 1 / FALSE_ALARM lies."""
+"""Standard deviations that a normal variable exceeds with the probability `FALSE_ALARM`."""
 _FEW = 30
-"""Values of which the deviation of a deviation is too uncertain."""
+"""Below so many values the spread of a standard deviation is too uncertain to test."""
 
 
 def judge_setting(measured: Measurement, reference: Array, candidate: Array) -> Judgement:
@@ -75,19 +75,19 @@ BY_KIND: Mapping[str, Callable[[Measurement, Array, Array], Judgement]] = {
     "picture": judge_picture,
     "sample": judge_sample,
 }
-"""How the kinds are judged that are the same in every precision; the measurement has no problem."""
+"""Judges of the kinds that are judged alike in every precision; their measurement must have no problem."""
 
 
 def _constant(measured: Measurement, one: Array, other: Array) -> Judgement:
-    """Tensors that are not drawn: zeros, ones."""
+    """Judge a tensor that is constant on one side at least: zeros, ones."""
     if np.allclose(one, other, rtol=_CONSTANT, atol=0):
         return Judgement(SAME_FUNCTION, f"{one[0]:.6g} everywhere", measured.rel_l2)
-    found = (f"{side[0]:.4g} everywhere" if side[0] == side[-1] else _range(side) for side in (one, other))
-    return Judgement(DIVERGENCE, "{} in the reference, {} in the candidate".format(*found), measured.rel_l2)
+    values = (f"{side[0]:.4g} everywhere" if side[0] == side[-1] else _range(side) for side in (one, other))
+    return Judgement(DIVERGENCE, "{} in the reference, {} in the candidate".format(*values), measured.rel_l2)
 
 
 def _failed(one: Array, other: Array) -> Iterator[str]:
-    """The tests that tell two samples apart, in words."""
+    """Yield the tests that tell two samples apart, in words."""
     distance, limit = sample_distance(one, other), _allowed_distance(one.size, other.size)
     if distance > limit:
         yield f"Kolmogorov-Smirnov distance {distance:.3g}, {limit:.3g} is admissible"
@@ -105,14 +105,14 @@ def _failed(one: Array, other: Array) -> Iterator[str]:
 
 
 def sample_distance(one: Array, other: Array) -> float:
-    """Kolmogorov and Smirnov's: the largest difference of the two empirical distribution functions."""
+    """Return the Kolmogorov-Smirnov distance: the largest difference of the two empirical distribution functions."""
     values = np.concatenate((one, other))
     shares = (np.searchsorted(sample, values, side="right") / sample.size for sample in (one, other))
     return float(np.abs(np.subtract(*shares)).max())
 
 
 def _allowed_distance(one: int, other: int) -> float:
-    """What equal distributions exceed with the probability `FALSE_ALARM` (Smirnov's limit law)."""
+    """Return the distance that equal distributions exceed with the probability `FALSE_ALARM` (Smirnov's limit law)."""
     return math.sqrt(math.log(2 / FALSE_ALARM) / 2 * (one + other) / (one * other))
 
 

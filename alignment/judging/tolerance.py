@@ -47,12 +47,13 @@ ROUNDING_LIMIT = 4.0
 _FEW_ELEMENTS = 15.0
 _MAX_OVER_L2 = 2.0
 _EPS32 = 2.0**-23
-_EPS64_OVER_EPS32 = 2.0**-29
+EPS64_OVER_EPS32 = 2.0**-29
+"""Rounding noise of float64 over that of float32."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What follows from the measurements of one quantity; the fields are those of `report.model.Row`."""
+    """What follows from the measurements of one quantity; the fields are those of `alignment.results.report.Row`."""
 
     verdict: Verdict
     reason: str
@@ -78,37 +79,37 @@ class Noise:
 
     @property
     def relative(self) -> float:
-        """The noise over the quantity."""
+        """Norm of the noise divided by the norm of the quantity."""
         return _ratio(self.l2, self.scale)
 
     @property
     def uncertain(self) -> bool:
-        """Whether so few elements carry the noise that one sample of it may be far too small."""
+        """True if so few elements carry the noise that one sample of it may be far too small."""
         return self.limit > 2 * ROUNDING_LIMIT
 
     @property
     def limit(self) -> float:
-        """How many times the noise an error in L2 norm may be."""
+        """Largest admissible L2 error, in multiples of the noise."""
         carriers = max(_ratio(self.l2, self.max_abs) ** 2, 1.0)
         return ROUNDING_LIMIT * (1 + _FEW_ELEMENTS / math.pow(carriers, 1.5))
 
     @property
     def allowed_max(self) -> float:
-        """The largest error that one element may have."""
+        """Largest admissible error of one element, in the unit of the quantity."""
         return _MAX_OVER_L2 * self.limit * self.max_abs
 
     def jumping(self, relative: float) -> Noise:
-        """The noise of a quantity that jumps: at least this large relative to it, and borne by few elements.
+        """Return the noise of a quantity that jumps: at least `relative`, and carried by few elements.
 
         Args:
-            relative: The noise that the quantities of the same pass have. Which of them a switching unit hits is
-                chance, so that a few perturbations tell more of all of them together than of each.
+            relative: Noise of the quantities of the same pass, relative to their norms. Which of them a switching unit
+                hits is chance, so a few perturbations tell more about all of them together than about each.
         """
         grown = max(self.l2, relative * self.scale)
         return Noise(grown, max(self.max_abs, grown / 2), self.scale)
 
     def at_least(self, relative: float) -> Noise:
-        """This noise, or one that is this large relative to the quantity, whichever is larger."""
+        """Return this noise, or one of `relative` times the norm of the quantity, whichever is larger."""
         if not self.relative < relative:
             return self
         grown = relative * self.scale
@@ -116,10 +117,10 @@ class Noise:
 
 
 def noise_floor(reference_error: Measurement, spread: float | None, spread_max: float | None) -> Noise:
-    """The floor below which float32 results cannot be told apart.
+    """Return the noise below which float32 results cannot be told apart.
 
     Args:
-        reference_error: The reference's float32 result held against its float64 result, without a problem.
+        reference_error: The reference's float32 result against its float64 result, without a problem.
         spread: L2 norm of the reference's change under perturbations of one unit in the last place, if recorded.
         spread_max: The largest element of that change.
     """
@@ -138,9 +139,9 @@ def certify(kind: str, measured: Measurement, noise: Noise | None = None, *, lim
         kind: `gradient` has a limit of its own.
         measured: The candidate's float64 result against the reference's.
         noise: The float32 noise of the quantity, if measured. A gradient that is zero in exact arithmetic (of a key's
-            bias under softmax) is noise in float64 too, and a loss that vanishes loses its digits, so an error passes
-            that is as small as this noise scaled to float64.
-        limit: The admissible relative L2, where it is not that of the kind.
+            bias under softmax) is noise in float64 too, and a loss that vanishes loses its digits. So an error also
+            passes if it is as small as this noise scaled to float64.
+        limit: The admissible relative L2 error; by default that of the kind.
     """
     if limit is None:
         limit = GRADIENT_LIMIT if kind == "gradient" else OUTPUT_LIMIT
@@ -149,8 +150,8 @@ def certify(kind: str, measured: Measurement, noise: Noise | None = None, *, lim
     error, margin = measured.rel_l2, measured.rel_l2 / limit
     if error <= limit:
         return Judgement(SAME_FUNCTION, f"equal in float64 to {error:.1e}", error, None, margin, limit)
-    if noise is not None and _within(measured, noise, _EPS64_OVER_EPS32):
-        floor = noise.relative * _EPS64_OVER_EPS32
+    if noise is not None and max(_multiples(measured, noise)) <= noise.limit * EPS64_OVER_EPS32:
+        floor = noise.relative * EPS64_OVER_EPS32
         reason = f"equal up to the rounding noise of float64, {floor:.1e} of a norm of {measured.reference_l2:.1e}"
         return Judgement(SAME_FUNCTION, reason, error, floor, _ratio(error, floor), noise.limit)
     reason = f"differs in float64 by {error:.1e} relative L2, {limit:.0e} is admissible; {worst(measured)}"
@@ -168,31 +169,36 @@ def rounding(measured: Measurement, candidate_error: Measurement, noise: Noise) 
     problem = measured.problem or candidate_error.problem
     if problem is not None:
         return Judgement(DIVERGENCE, problem, floor=noise.relative, limit=noise.limit)
-    margin, largest = _ratio(candidate_error.l2, noise.l2), _ratio(candidate_error.max_abs, noise.max_abs)
-    decisive = max(margin, largest / _MAX_OVER_L2)
+    in_l2, of_an_element = _multiples(candidate_error, noise)
+    decisive = max(in_l2, of_an_element)
     fields = (candidate_error.rel_l2, noise.relative, decisive, noise.limit)
     if decisive <= noise.limit:
-        return Judgement(ROUNDING, f"{margin:.2g} times the rounding noise", *fields)
-    what = "L2 error" if decisive == margin else "largest error of an element"
-    times, allowed = (margin, noise.limit) if decisive == margin else (largest, noise.limit * _MAX_OVER_L2)
+        return Judgement(ROUNDING, f"{in_l2:.2g} times the rounding noise", *fields)
+    what, factor = ("L2 error", 1.0) if decisive == in_l2 else ("largest error of an element", _MAX_OVER_L2)
+    times, allowed = decisive * factor, noise.limit * factor
     reason = f"the {what} is {times:.3g} times the rounding noise, {allowed:.2g} is admissible; {worst(measured)}"
     return Judgement(DIVERGENCE, reason, *fields)
 
 
 def exact(measured: Measurement, verdict: Verdict, what: str) -> Judgement:
-    """Judge what must be equal element by element; a signed zero equals the other.
+    """Judge what must be equal element by element; zeros of either sign are equal.
 
     Args:
         measured: The candidate against the reference.
         verdict: What equality proves.
         what: What must be equal, for the reason: `parameters`.
     """
-    if measured.problem is not None:
-        return Judgement(DIVERGENCE, measured.problem)
-    if measured.differing == 0:
-        return Judgement(verdict, "exactly equal", error=0.0)
+    if (settled := settled_by_equality(measured, verdict)) is not None:
+        return settled
     reason = f"{measured.differing} of {measured.count} elements differ, {what} must be equal; {worst(measured)}"
     return Judgement(DIVERGENCE, reason, error=measured.rel_l2)
+
+
+def settled_by_equality(measured: Measurement, verdict: Verdict) -> Judgement | None:
+    """Return the judgement of arrays that cannot be compared or are equal; None if the numbers must decide."""
+    if measured.problem is not None:
+        return Judgement(DIVERGENCE, measured.problem)
+    return Judgement(verdict, "exactly equal", error=0.0) if measured.differing == 0 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +223,7 @@ _MAX_FACTOR = 10.0
 
 
 def default_tolerance(kind: str, dtype: str) -> Tolerance:
-    """Relative 1e-5, wider for what noise reaches more: gradients and losses 1e-4, half precision 1e-2 and 5e-2.
+    """Return a relative tolerance: 1e-5; for gradients and losses 1e-4, for float16 1e-2, for bfloat16 5e-2.
 
     Float32 torch and Paddle agree to 2e-6 (logits), 7e-6 (gradients) and, some AdamW steps on, 9e-5 (losses).
     """
@@ -243,7 +249,7 @@ class Override:
         """Read `[KEY:]VALUE`.
 
         Raises:
-            AlignmentError: the value is no finite number of 0 or more.
+            AlignmentError: The value is no finite number of 0 or more.
         """
         pattern, _, number = text.rpartition(":")
         try:
@@ -266,12 +272,12 @@ class Tolerances:
         """Read the command line's `--atol` and `--rtol`, each `[KEY:]VALUE`.
 
         Raises:
-            AlignmentError: one of them does not have this form.
+            AlignmentError: An option does not have this form.
         """
         return cls((*(Override.parse("atol", text) for text in atol), *(Override.parse("rtol", text) for text in rtol)))
 
     def of(self, key: str, kind: str, dtype: str) -> Tolerance:
-        """The tolerance of one key."""
+        """Return the tolerance of one key."""
         tolerance = default_tolerance(kind, dtype)
         for override in self.overrides:
             if fnmatchcase(key, override.pattern):
@@ -283,7 +289,7 @@ class Tolerances:
         """Refuse patterns that match no key.
 
         Raises:
-            AlignmentError: there is such a pattern; it is named with the nearest key.
+            AlignmentError: A pattern matches no key; it is named with the nearest key.
         """
         keys = list(keys)
         for override in self.overrides:
@@ -294,7 +300,7 @@ class Tolerances:
 
 
 def tolerate(measured: Measurement, tolerance: Tolerance) -> Judgement:
-    """Judge one result by tolerance only, and say so."""
+    """Judge one result by tolerance only; the reason says that there is no float64 evidence."""
     if measured.problem is not None:
         return Judgement(DIVERGENCE, measured.problem)
     allowed = tolerance.rtol * measured.reference_l2 + tolerance.atol * math.sqrt(measured.count)
@@ -310,7 +316,7 @@ def tolerate(measured: Measurement, tolerance: Tolerance) -> Judgement:
 
 
 def drifting(measured: Measurement, spread: float, spread_max: float) -> Judgement:
-    """Judge two float32 results, neither of which is known to be right, by how far one of them drifts by itself.
+    """Judge two float32 results without float64 evidence, by how far the reference drifts under perturbations.
 
     Args:
         measured: The candidate's result against the reference's, without a problem.
@@ -319,14 +325,14 @@ def drifting(measured: Measurement, spread: float, spread_max: float) -> Judgeme
     """
     drift = noise_floor(replace(measured, l2=0.0, max_abs=0.0), spread, spread_max)
     # Both sides drift, so their difference may be that of two runs.
-    margin = max(_ratio(measured.l2, drift.l2), _ratio(measured.max_abs, drift.max_abs) / _MAX_OVER_L2) / 2
+    margin = max(_multiples(measured, drift)) / 2
     verdict = WITHIN_TOLERANCE if margin <= drift.limit else DIVERGENCE
     reason = f"{margin:.2g} times the drift of two runs of the reference: no float64 evidence"
     return Judgement(verdict, reason, measured.rel_l2, drift.relative, margin, drift.limit)
 
 
 def worst(measured: Measurement) -> str:
-    """The element that differs most, in words."""
+    """Return the element that differs most, in words."""
     element = measured.worst
     if element is None:
         return "no element differs"
@@ -334,11 +340,9 @@ def worst(measured: Measurement) -> str:
     return f"worst {at}: {element.reference:.9g} in the reference, {element.candidate:.9g} in the candidate"
 
 
-def _within(measured: Measurement, noise: Noise, scale: float) -> bool:
-    return (
-        measured.l2 <= noise.limit * noise.l2 * scale
-        and measured.max_abs <= _MAX_OVER_L2 * noise.limit * noise.max_abs * scale
-    )
+def _multiples(error: Measurement, noise: Noise) -> tuple[float, float]:
+    """Return an error in multiples of the noise: in L2 norm, and of its largest element with half the weight."""
+    return _ratio(error.l2, noise.l2), _ratio(error.max_abs, noise.max_abs) / _MAX_OVER_L2
 
 
 def _ratio(value: float, unit: float) -> float:

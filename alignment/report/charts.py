@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal, TypeAlias
 
+from alignment.judging.tolerance import EPS64_OVER_EPS32
 from alignment.results.report import DIVERGENCE, Report, Row
 
 Where: TypeAlias = Literal["axis", "zero", "off"]
@@ -20,7 +21,6 @@ WIDTH, LEFT, RIGHT = 640.0, 58.0, 14.0
 TOP, FOOT = 26.0, 238.0
 _SLANTED, _LEVEL = 62.0, 28.0
 _NOT_DRAWN = {"parameter", "metric", "ranking", "input", "integers", "setting", "count", "picture", "sample"}
-_EPS64_OVER_EPS32 = 2.0**-29
 _FEWEST = 2
 _MOST_LABELS = 14
 _LETTER = 6.4
@@ -125,13 +125,6 @@ def grouped(rows: Iterable[Row], *names: str) -> dict[tuple[str, ...], list[Row]
     return found
 
 
-def allowed(row: Row) -> float | None:
-    """The largest relative L2 error that passes."""
-    if row.limit is None:
-        return None
-    return row.limit if row.floor is None else row.limit * row.floor
-
-
 def in_order(rows: list[Row], kind: str) -> list[Row]:
     """Rows of one step, kind and precision as the pass runs.
 
@@ -175,7 +168,7 @@ def _name(row: Row) -> str:
 def _chart(rows: Sequence[Row], floors: dict[str, float | None]) -> Chart:
     dtype = rows[0].dtype
     measured = [_floor(row, floors) for row in rows]
-    limits = [_finite(allowed(row)) for row in rows]
+    limits = [_finite(row.admissible_error) for row in rows]
     errors = [_error(row) for row in rows]
     axis = _Axis([value for value in (*measured, *limits, *errors) if value])
     xs = [LEFT + (index + 0.5) * (WIDTH - LEFT - RIGHT) / len(rows) for index in range(len(rows))]
@@ -227,7 +220,7 @@ def _floor(row: Row, floors: dict[str, float | None]) -> float | None:
     if row.dtype != "float64" or row.floor is not None:
         return _finite(row.floor)
     scaled = _finite(floors.get(row.key))
-    return None if scaled is None else scaled * _EPS64_OVER_EPS32
+    return None if scaled is None else scaled * EPS64_OVER_EPS32
 
 
 def _error(row: Row) -> float | None:
@@ -247,7 +240,7 @@ def _point(x: float, row: Row, error: float | None, axis: _Axis) -> Point:
     height = axis.at(error)
     y = height if height is not None else TOP if where == "off" else FOOT
     number = "no finite error" if error is None else f"error {error:.1e}"
-    limit = _finite(allowed(row))
+    limit = _finite(row.admissible_error)
     admissible = "" if limit is None else f", {limit:.1e} admissible"
     return Point(round(x, 1), y, where, row.verdict == DIVERGENCE, f"{row.key}: {number}{admissible}, {row.verdict}")
 

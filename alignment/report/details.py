@@ -22,8 +22,8 @@ from alignment.judging.compare_paths import open_side
 from alignment.recordings.recording import Recording
 from alignment.report import charts
 from alignment.results.findings import DIAGNOSIS_FILE, Bisection, read_findings
-from alignment.results.headline import badness
 from alignment.results.report import DIVERGENCE, Report, Row
+from alignment.results.summary import badness
 from porting.names import nearest
 from porting.visible import printable
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from alignment.processes.doctor import Patient, healthy
+from alignment.results.summary import plural
 from porting.fields import encode
 
 _STYLES = {"missing": "bold red", "bad": "bold red", "note": "yellow"}
@@ -59,7 +60,7 @@ def _state(patient: Patient) -> tuple[str, str]:
 def _facts(patient: Patient) -> Iterator[str]:
     yield ", ".join(patient.devices)
     if patient.threads is not None:
-        yield f"{patient.threads} thread{'' if patient.threads == 1 else 's'} by default"
+        yield f"{plural(patient.threads, 'thread')} by default"
     if patient.blas:
         yield f"BLAS {patient.blas}"
     if patient.tf32:

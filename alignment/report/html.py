@@ -15,12 +15,11 @@ from alignment.errors import AlignmentError
 from alignment.report import charts
 from alignment.report.details import Details, Distribution
 from alignment.report.drawings import CourseDrawing, HistogramDrawing, draw_course, draw_histogram
-from alignment.results import numbers
+from alignment.results import summary
 from alignment.results.findings import Bisection
-from alignment.results.headline import badness, headline
 from alignment.results.report import DIVERGENCE, STRENGTH, Report, Row, Verdict, overall
-from alignment.results.share_of_limit import used
-from alignment.writing import write_text
+from alignment.results.summary import badness, headline
+from alignment.text_files import write_text
 from porting.names import fold
 from porting.visible import visible
 
@@ -206,10 +205,10 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        number=numbers.number,
+        number=summary.number,
         value=_value,
-        margin=numbers.margin,
-        share=numbers.share,
+        margin=summary.margin,
+        share=summary.share,
         sign=SIGNS.__getitem__,
         slug=_slug,
     )
@@ -254,7 +253,7 @@ def _cells(report: Report) -> dict[tuple[str, ...], Cell]:
 
 def _cell(rows: Sequence[Row]) -> Cell:
     diverged = sum(row.verdict == DIVERGENCE for row in rows)
-    return Cell(overall(tuple(rows)), len(rows), diverged, numbers.largest(map(used, rows)))
+    return Cell(overall(tuple(rows)), len(rows), diverged, summary.largest(row.share_of_limit for row in rows))
 
 
 def _first(report: Report) -> Iterator[Row]:

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.text import Text
 
 from alignment.report.terminal import print_report
-from alignment.results.headline import headline
 from alignment.results.report import DIVERGENCE, WITHIN_TOLERANCE
+from alignment.results.summary import headline
 from alignment.running.matrix import Result
 from porting.visible import printable
 

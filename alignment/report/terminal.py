@@ -9,8 +9,6 @@ from rich.console import Console
 from rich.text import Text
 
 from alignment.report.reprod_log import disagree, reprod_log_lines
-from alignment.results.headline import badness, headline
-from alignment.results.numbers import largest, margin, number
 from alignment.results.report import (
     DIVERGENCE,
     ROUNDING,
@@ -21,6 +19,7 @@ from alignment.results.report import (
     Row,
     Verdict,
 )
+from alignment.results.summary import badness, headline, largest, margin, number, plural
 from porting.names import fold
 from porting.visible import printable
 
@@ -72,8 +71,7 @@ def _describe(environment: Mapping[str, str]) -> str:
     backend = environment.get("backend", "")
     version = environment.get(backend, "")
     threads = environment.get("threads")
-    used = threads and f"{threads} thread{'' if threads == '1' else 's'}"
-    parts = (f"{backend} {version}".strip(), environment.get("device"), used)
+    parts = (f"{backend} {version}".strip(), environment.get("device"), threads and plural(threads, "thread"))
     return ", ".join(part for part in parts if part)
 
 

@@ -1,21 +1,22 @@
-"""What a bisection found: every module with what became of it, and those that are to blame, with the likely cause."""
+"""The result of a bisection: the status of every module, and findings: the differing ones with likely causes."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from alignment.errors import FileError
-from porting.errors import FieldError
-from porting.fields import decode, encode, parse_json
+from alignment.text_files import decode_from, read_json, to_json, write_text
+from porting.fields import encode
 
 FindingKind: TypeAlias = Literal["module", "parameter", "statistic", "function", "quantity"]
 Status: TypeAlias = Literal["agrees", "inherits", "children", "guilty", "not compared"]
+
+DIAGNOSIS_FILE = "diagnosis.json"
+"""File of a diagnosis of training, in the folder of its run."""
+_OTHER = "holds no findings of `pit-align bisect` or `diagnose`: {}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +24,9 @@ class Evidence:
     """One quantity that differs.
 
     Attributes:
-        what: Which: `output 0, given the reference's input`.
-        error: Relative L2 of the difference; None where it has none, because of shapes or NaN.
-        reason: Why that is no rounding.
+        what: Name of the quantity: `output 0, given the reference's input`.
+        error: Relative L2 of the difference; None if the shapes differ or a value is NaN.
+        reason: Why the difference is no rounding.
     """
 
     what: str
@@ -39,8 +40,8 @@ class Cause:
 
     Attributes:
         name: Its short name: `gelu tanh`.
-        says: What is wrong, in a sentence.
-        look_at: The line or attribute that is likely to be it.
+        says: The mistake in a sentence.
+        look_at: The line or attribute where it is likely to be.
         before: Relative L2 between the reference and the candidate.
         after: Relative L2 between the reference with the mistake and the candidate.
     """
@@ -54,7 +55,7 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that differs by itself, not because of what it was given.
+    """Something that differs by itself, not because its input differs.
 
     Attributes:
         kind: A `module`, a `parameter`, a running `statistic`, a `function` such as a loss, or a
@@ -63,9 +64,9 @@ class Finding:
         candidate: Its name in the candidate.
         mode: `eval` or `train`.
         direction: `forward` or `backward`.
-        evidence: What differs.
-        causes: The known mistakes that explain it, the best first; empty where none does or none was tried.
-        tried: How many hypotheses were tried.
+        evidence: The quantities that differ.
+        causes: The known mistakes that explain it, the best first; empty if none does or none was tried.
+        tried: Number of hypotheses that were tried.
     """
 
     kind: FindingKind
@@ -78,49 +79,6 @@ class Finding:
     tried: int = 0
 
 
-_OTHER = "holds no findings of `pit-align bisect` or `diagnose`"
-DIAGNOSIS_FILE = "diagnosis.json"
-"""What a diagnosis of training leaves in the folder of its run."""
-
-
-def write_findings(findings: Sequence[Finding], path: str | os.PathLike[str]) -> None:
-    """Write findings as a JSON list."""
-    text = json.dumps([encode(each) for each in findings], indent=1, allow_nan=False)
-    Path(path).write_text(f"{text}\n", encoding="utf-8")
-
-
-def read_findings(path: str | os.PathLike[str]) -> tuple[Finding, ...]:
-    """Read what `write_findings` wrote.
-
-    Raises:
-        FileError: It cannot be read, or holds something else.
-    """
-    found = _read(path)
-    if not isinstance(found, list):
-        raise FileError(path, f"holds {type(found).__name__}, expected a list of findings; diagnose again")
-    with _decoding(path):
-        return tuple(decode(Finding, each) for each in found)
-
-
-def _read(path: str | os.PathLike[str]) -> Any:
-    try:
-        return parse_json(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FileError(path, f"the findings cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise FileError(
-            path, f"holds no findings of `pit-align bisect` or `diagnose`: not valid JSON ({error})"
-        ) from None
-
-
-@contextmanager
-def _decoding(path: str | os.PathLike[str]) -> Iterator[None]:
-    try:
-        yield
-    except FieldError as error:
-        raise FileError(path, f"{_OTHER}: {error}") from None
-
-
 @dataclass(frozen=True, slots=True)
 class ModuleRow:
     """One call of one module that both sides have.
@@ -128,14 +86,14 @@ class ModuleRow:
     Attributes:
         path: The module in the reference.
         candidate: The module in the candidate.
-        call: Which call of it.
+        call: Number of the call of the module, from 0.
         kind: Name of the candidate's class.
         mode: `eval` or `train`.
-        status: `agrees`; `inherits`: differs because of what comes in, and is right by itself; `children`: differs by
-            itself, because of modules in it; `guilty`; `not compared`.
-        end_to_end: Largest relative L2 of what came out, from the images on.
-        isolated: Largest relative L2 of what came out when it was given what the reference's was given.
-        reason: Why the status is what it is.
+        status: `agrees`; `inherits`: differs because its input differs, and agrees if it gets the reference's input;
+            `children`: differs by itself, because of modules in it; `guilty`: differs by itself; `not compared`.
+        end_to_end: Largest relative L2 error of its outputs when the whole model runs from the images on.
+        isolated: Largest relative L2 error of its outputs when it gets the reference's input.
+        reason: Reason of the status.
     """
 
     path: str
@@ -157,13 +115,13 @@ class Bisection:
         model: The model's name.
         sides: The frameworks, reference first.
         dtype: The precision in which the candidate was judged.
-        diverges: Whether anything differs.
-        findings: What is to blame, in the order of execution, parameters first.
+        diverges: True if anything differs.
+        findings: What differs by itself, in the order of execution, parameters first.
         modules: Every module that both sides have, in the order of execution.
         reference_only: Modules that only the reference has.
         candidate_only: Modules that only the candidate has.
-        hypotheses: Whether known mistakes were tried.
-        notes: What a reader must know.
+        hypotheses: True if known mistakes were tried.
+        notes: Notes for the reader.
         command: The command line.
     """
 
@@ -180,20 +138,47 @@ class Bisection:
     command: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """The result as plain JSON values."""
+        """Return the result as plain JSON values."""
         return dict(encode(self))
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write it as JSON."""
-        Path(path).write_text(json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        """Write the result as JSON.
+
+        Raises:
+            FileError: The file cannot be written.
+        """
+        write_text(to_json(self), path, "the bisection")
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Bisection:
-        """Read what `write` wrote.
+        """Read a result that `write` wrote.
 
         Raises:
-            FileError: It cannot be read, or is no bisection.
+            FileError: The file cannot be read, or is no bisection.
         """
-        found = _read(path)
-        with _decoding(path):
-            return decode(cls, found)
+        return decode_from(path, cls, _read(path), problem=_OTHER)
+
+
+def write_findings(findings: Sequence[Finding], path: str | os.PathLike[str]) -> None:
+    """Write findings as a JSON list.
+
+    Raises:
+        FileError: The file cannot be written.
+    """
+    write_text(to_json(list(findings)), path, "the diagnosis")
+
+
+def read_findings(path: str | os.PathLike[str]) -> tuple[Finding, ...]:
+    """Read findings that `write_findings` wrote.
+
+    Raises:
+        FileError: The file cannot be read, or holds something else.
+    """
+    values = _read(path)
+    if not isinstance(values, list):
+        raise FileError(path, f"holds {type(values).__name__}, expected a list of findings; diagnose again")
+    return tuple(decode_from(path, Finding, value, problem=_OTHER) for value in values)
+
+
+def _read(path: str | os.PathLike[str]) -> Any:
+    return read_json(path, unreadable="the findings cannot be read: {}", malformed=_OTHER)

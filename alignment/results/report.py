@@ -1,20 +1,16 @@
-"""One alignment's result as a value: what was compared, how far apart it was, and what that means."""
+"""The result of one alignment as a value: quantities, how far apart the sides are, and verdicts."""
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal, TypeAlias
 
 from alignment.errors import FileError
 from alignment.recordings.reprod_check import MeanCheck
-from alignment.writing import write_text
-from porting.errors import FieldError
-from porting.fields import decode, encode, parse_json
+from alignment.text_files import decode_from, read_json, to_json, write_text
 from porting.visible import printable
 
 Verdict: TypeAlias = Literal["same function", "rounding", "within tolerance", "divergence"]
@@ -34,8 +30,8 @@ STRENGTH: Mapping[Verdict, int] = {DIVERGENCE: 0, WITHIN_TOLERANCE: 1, ROUNDING:
 class Row:
     """One quantity in one precision.
 
-    The first numbers compare the two sides with each other; `error`, `floor`, `margin` and `limit` say what the
-    verdict rests on. A number that does not exist (of shapes that differ, of a key that one side lacks) is None.
+    `mean`, `max` and `rel_l2` compare the two sides; the verdict rests on `error`, `floor`, `margin` and `limit`. A
+    number that does not exist (the shapes differ, or one side lacks the key) is None.
 
     Attributes:
         key: The quantity: `bp/gradient/norm.weight`.
@@ -45,14 +41,14 @@ class Row:
         mean: Mean absolute difference of the two sides.
         max: Largest absolute difference of the two sides.
         rel_l2: L2 norm of their difference over the L2 norm of the reference.
-        error: What is held against the limit: in float32 the candidate's distance from the reference's float64 result,
-            else `rel_l2` again; relative to the L2 norm of the reference.
+        error: The error that is judged: in float32 the candidate's distance from the reference's float64 result, else
+            `rel_l2` again; relative to the L2 norm of the reference.
         floor: The measured rounding noise, as a relative L2; None where nothing measures it.
         margin: How many times the floor the error is (where there is a floor), else the share of the limit it uses up.
         limit: The largest admissible `margin` where there is a floor, else the largest admissible `rel_l2`.
-        verdict: What follows.
-        reason: Why, in words.
-        reprod_log: What reprod_log's own check says of the same arrays, where files of reprod_log are compared.
+        verdict: The verdict.
+        reason: Reason of the verdict, in words.
+        reprod_log: Result of reprod_log's own check of the same arrays, if files of reprod_log are compared.
     """
 
     key: str
@@ -70,6 +66,23 @@ class Row:
     limit: float | None = None
     reprod_log: MeanCheck | None = None
 
+    @property
+    def admissible_error(self) -> float | None:
+        """Largest admissible `error`; None where there is no limit."""
+        return self.limit if self.limit is None or self.floor is None else self.limit * self.floor
+
+    @property
+    def share_of_limit(self) -> float | None:
+        """Margin divided by its limit: 1 is at the limit; None where it is not known.
+
+        Where the limit is zero, any error is infinitely far above it.
+        """
+        if self.margin is None or self.floor is None:
+            return self.margin
+        if self.limit is None:
+            return None
+        return self.margin / self.limit if self.limit else math.inf if self.margin else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -79,12 +92,12 @@ class Report:
         verdict: The verdict on the whole, see `overall`.
         model: The model's name; empty where it is not known.
         steps: The steps that were compared, in order.
-        rows: One a quantity and precision, in the order of the steps.
+        rows: One row for each quantity and precision, in the order of the steps.
         device: The candidate's device, `cpu` or `gpu`.
-        environments: For each side, what its manifest says of it: backend, versions, threads, device, flags.
+        environments: For each side, backend, versions, threads, device and flags from its manifest.
         command: The command line.
         created: ISO 8601 time with its zone.
-        notes: What a reader must know beside the rows: what was skipped, what was judged by tolerance only.
+        notes: Notes for the reader: what was skipped, what was judged by tolerance only.
         schema_version: Version of this file's layout.
     """
 
@@ -106,12 +119,12 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether something was compared and nothing diverges."""
+        """True if something was compared and nothing diverges."""
         return bool(self.rows) and self.verdict != DIVERGENCE
 
 
 def overall(rows: tuple[Row, ...]) -> Verdict:
-    """The verdict on the whole: one divergence decides, else the quantity with the weakest evidence does.
+    """Return the verdict on the whole: divergence if one row diverges, else that of the weakest evidence.
 
     A quantity that float64 certifies is certified, even though its float32 row can only say `rounding`.
     """
@@ -127,31 +140,22 @@ def write_report(report: Report, path: str | os.PathLike[str]) -> None:
     """Write a report as JSON, atomically.
 
     Raises:
-        FileError: the file cannot be written.
+        FileError: The file cannot be written.
     """
     write_text(dumps(report), path, "the report")
 
 
 def read_report(path: str | os.PathLike[str]) -> Report:
-    """Read what `write_report` wrote.
+    """Read a report that `write_report` wrote.
 
     Raises:
-        FileError: it cannot be read, is not a report, contradicts itself, or another version of the toolkit wrote it.
+        FileError: It cannot be read, is not a report, contradicts itself, or another version of the toolkit wrote it.
     """
-    path = Path(path)
-    try:
-        value = parse_json(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FileError(path, f"the report cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise FileError(path, f"not a report: not valid JSON ({error})") from None
+    value = read_json(path, unreadable="the report cannot be read: {}", malformed="not a report: {}")
     version = value.get("schema_version") if isinstance(value, dict) else None
     if version != SCHEMA_VERSION:
         raise FileError(path, f"not a report: schema version {version!r}, this version reads {SCHEMA_VERSION}")
-    try:
-        report = decode(Report, value)
-    except FieldError as error:
-        raise FileError(path, str(error)) from None
+    report = decode_from(path, Report, value)
     problems = list(_contradictions(report))
     if problems:
         shown = (*problems[1:_PROBLEMS], *([f"and {len(problems) - _PROBLEMS} more"] if problems[_PROBLEMS:] else ()))
@@ -160,10 +164,10 @@ def read_report(path: str | os.PathLike[str]) -> Report:
 
 
 def _contradictions(report: Report) -> Iterator[str]:
-    """What no alignment says of itself: each with its place, what is there and what was expected."""
-    given = overall(report.rows)
-    if report.rows and report.verdict != given:
-        yield f"verdict: {report.verdict!r}, but its rows give {given!r}; run the alignment again"
+    """Yield each contradiction with its place, the value and what was expected."""
+    expected = overall(report.rows)
+    if report.rows and report.verdict != expected:
+        yield f"verdict: {report.verdict!r}, but its rows give {expected!r}; run the alignment again"
     steps = set(report.steps)
     for number, row in enumerate(report.rows):
         where = f"rows[{number}]"
@@ -180,5 +184,5 @@ def _contradictions(report: Report) -> Iterator[str]:
 
 
 def dumps(report: Report) -> str:
-    """The report as JSON text, one stable order of fields, numbers that are not finite as strings."""
-    return json.dumps(encode(report), indent=1, allow_nan=False) + "\n"
+    """Return the report as JSON text: one stable order of fields, numbers that are not finite as strings."""
+    return to_json(report)

@@ -24,11 +24,11 @@ from alignment.pair import Pair, published
 from alignment.processes import fingerprint
 from alignment.processes.processes import Progress
 from alignment.processes.settings import Settings
-from alignment.results.headline import headline
 from alignment.results.report import DIVERGENCE, Report, read_report
+from alignment.results.summary import headline
 from alignment.running.prepare import RECORDINGS, REPORT_FILE
 from alignment.running.run import align as run_pair
-from alignment.writing import write_text
+from alignment.text_files import write_text
 from porting.errors import ExpectedError
 from porting.names import unknown
 

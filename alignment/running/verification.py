@@ -12,8 +12,8 @@ from alignment.pair import Pair
 from alignment.pair.published import build
 from alignment.processes.processes import Progress
 from alignment.processes.settings import Settings
-from alignment.results.headline import headline
 from alignment.results.report import DIVERGENCE, Report
+from alignment.results.summary import headline
 from alignment.running.differences import CheckpointDiff, diff, opened
 from alignment.running.run import align
 from alignment.running.weights import require_loadable

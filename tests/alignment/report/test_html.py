@@ -18,7 +18,6 @@ from alignment.errors import AlignmentError, FileError
 from alignment.report.charts import FOOT, TOP, charts
 from alignment.report.html import render, write_html
 from alignment.results.report import DIVERGENCE, ROUNDING, SAME_FUNCTION, Report, Row, Verdict, overall, write_report
-from alignment.results.share_of_limit import used
 from alignment.running import matrix
 
 _EVIL = "<script>alert('x')</script>\"'&{{ 7 * 7 }}"
@@ -224,7 +223,7 @@ def test_what_a_log_axis_lacks_is_drawn_beside_it() -> None:
     ],
 )
 def test_the_share_of_a_limit(given: Row, share: float | None) -> None:
-    assert used(given) == share
+    assert given.share_of_limit == share
 
 
 def test_many_equal_rows_are_one_line() -> None:

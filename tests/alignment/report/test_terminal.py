@@ -12,7 +12,6 @@ from rich.console import Console
 from alignment.gating.check import Failure, GateResult
 from alignment.gating.terminal import print_gate
 from alignment.report.terminal import print_report
-from alignment.results.headline import badness, headline
 from alignment.results.report import (
     DIVERGENCE,
     ROUNDING,
@@ -23,6 +22,7 @@ from alignment.results.report import (
     Verdict,
     overall,
 )
+from alignment.results.summary import badness, headline
 
 
 def row(key: str, dtype: str, verdict: Verdict, size: float = 1e-7, kind: str = "output", margin: float = 0.7) -> Row:

@@ -1,0 +1,93 @@
+"""A report's verdict and numbers in words, and the order of its rows: the worst one last.
+
+The words are the same at a terminal and in a page, and an unknown number (NaN) never looks small.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+
+from alignment.results.report import ROUNDING, SAME_FUNCTION, WITHIN_TOLERANCE, Report, Row
+
+UNKNOWN = "not known"
+
+
+def headline(report: Report) -> str:
+    """Return the reason of the verdict in one line."""
+    failures = report.failures
+    if failures:
+        place = {step: number for number, step in enumerate(report.steps)}
+        first = min(
+            failures,
+            # the logits are computed last and recorded first
+            key=lambda row: (place.get(row.step, len(place)), row.dtype != "float64", row.key.endswith("/logits")),
+        )
+        return f"{len(failures)} of {len(report.rows)} rows diverge, the first is {first.key} ({first.dtype})"
+    if not report.rows:
+        return "nothing was compared"
+    return "; ".join(_evidence(report.rows))
+
+
+def _evidence(rows: tuple[Row, ...]) -> Iterator[str]:
+    certified = [row for row in rows if row.dtype == "float64" and row.verdict == SAME_FUNCTION]
+    rounded = [row for row in rows if row.verdict == ROUNDING and row.kind != "sample"]
+    sampled = [row for row in rows if row.verdict == ROUNDING and row.kind == "sample"]
+    tolerated = [row for row in rows if row.verdict == WITHIN_TOLERANCE]
+    if certified:
+        error = at_most((row.error for row in certified), ".1e")
+        yield f"float64 agrees in all {len(certified)} quantities, to a relative L2 of {error} or better"
+    if rounded:
+        multiple = at_most((row.margin for row in rounded), ".2g")
+        yield f"float32 differs by rounding, at most {multiple} times the measured noise"
+    if tolerated:
+        error = at_most((row.error for row in tolerated), ".1e")
+        yield f"{len(tolerated)} within tolerance, to a relative L2 of {error}, without float64 evidence"
+    if sampled:
+        yield f"{len(sampled)} tensors are drawn from the same distributions as far as their values tell"
+    if not (certified or rounded or tolerated or sampled):
+        yield f"all {len(rows)} rows are exactly equal"
+
+
+def badness(row: Row) -> tuple[bool, float, float]:
+    """Return a sort key that puts the worst row last: what cannot be measured, then share of the limit, then error."""
+    share, error = (
+        math.inf if math.isnan(value) else value for value in (row.share_of_limit or 0.0, row.rel_l2 or 0.0)
+    )
+    return (row.max is None, share, error)
+
+
+def largest(values: Iterable[float | None]) -> float | None:
+    """Return the largest value that is not None; NaN if one is NaN, None if there is none."""
+    known = [value for value in values if value is not None]
+    return math.nan if any(map(math.isnan, known)) else max(known, default=None)
+
+
+def number(value: float | None) -> str:
+    """Return an error as the text of a table's cell."""
+    return "-" if value is None else "0" if value == 0 else f"{value:.1e}"
+
+
+def margin(value: float | None) -> str:
+    """Return a margin or a limit as the text of a table's cell."""
+    return f"{value:.2f}" if value is not None and 0.005 <= value < 1000 else number(value)
+
+
+def share(value: float) -> str:
+    """Return a share of the limit in words."""
+    if math.isnan(value):
+        return f"{UNKNOWN} how much of the limit"
+    if value > 1:
+        return f"{margin(value)} times the limit"
+    return f"{value:.0%} of the limit" if value >= 0.005 else "below 1% of the limit" if value else "no error at all"
+
+
+def at_most(values: Iterable[float | None], form: str) -> str:
+    """Return the largest value in a format such as `.1e`; 0 if there is none, `not known` if one of them is NaN."""
+    value = largest(values)
+    return UNKNOWN if value is not None and math.isnan(value) else format(value or 0.0, form)
+
+
+def plural(count: int | str, noun: str) -> str:
+    """Return a number with its noun: `1 failure`, `2 failures`."""
+    return f"{count} {noun}{'' if str(count) == '1' else 's'}"

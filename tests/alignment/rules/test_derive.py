@@ -19,7 +19,7 @@ from alignment.pair.contract import Contract
 from alignment.pair.model_description import ModelDescription, TensorInfo, pack
 from alignment.rules.derive import derive
 from porting.checkpoint import LazyTensor
-from porting.operations import Transpose
+from porting.operations import Concat, Split, Squeeze, Tie, Transpose, Unsqueeze, Untie
 from porting.rules import drop, fill, rule
 from tests.alignment.models_in_words import Layer, layer, linear, model, norm, rows
 
@@ -330,6 +330,37 @@ def test_scalars_with_and_without_an_axis(tmp_path: Path) -> None:
     assert Contract.read(tmp_path / "rules.json").to_json() == contract.to_json()
 
 
+def test_saved_rules_with_operations_of_every_kind_are_read_as_written(tmp_path: Path) -> None:
+    sources: dict[str, Any] = {"a": (4, 2), "qk": (6, 2), "x": (3,), "y": (3,), "s": (), "t": (1, 2)}
+    targets: dict[str, Any] = {
+        "a1": (2, 4),
+        "a2": (2, 4),
+        "q": (3, 2),
+        "k": (3, 2),
+        "xy": (6,),
+        "s": (1,),
+        "tu": (2,),
+        "new": (5,),
+    }
+    one = model(layer("", "Net", base="", **sources, u=(1, 2), gone=(2, 2)))
+    two = model(layer("", "Net", base="", **targets), framework="paddle")
+    rules = [
+        rule("a", ("a1", "a2"), Tie(2, Transpose())),
+        rule(("t", "u"), "tu", Untie(2, Squeeze((0,)))),
+        rule("qk", ("q", "k"), Split(2)),
+        rule(("x", "y"), "xy", Concat(2)),
+        rule("s", "s", Unsqueeze((0,))),
+        drop("gone", "only training: not needed"),
+        fill("new", "the reference has none", 1),
+    ]
+    contract = derive(one, two, rules, auto=False)
+    contract.write(tmp_path / "rules.json")
+    again = Contract.read(tmp_path / "rules.json")
+    assert (again.table.outputs, again.table.dropped) == (contract.table.outputs, contract.table.dropped)
+    assert {each.op for each in rules if each.sources} == {each.op for each in again.rules if each.sources}
+    assert again.to_json() == contract.to_json()
+
+
 def _written(tmp_path: Path, change: Callable[[Any], object]) -> Path:
     one = model(linear("fc", 4, 8))
     constant = TensorInfo((2,), buffer=True, values=pack(np.zeros(2, np.float32)))
@@ -346,6 +377,10 @@ def _written(tmp_path: Path, change: Callable[[Any], object]) -> Path:
     ("change", "message"),
     [
         (lambda value: value["rules"][0].update(operations=[5]), r"rules\[0\].operations\[0\]: expected a string"),
+        (
+            lambda value: value["rules"][0].update(operations=["transpose", "squeeze 0"]),
+            r"rules\[0\]: fc.weight has several operations",
+        ),
         (lambda value: value["rules"][1].update(target=None, sources=[]), r"rules\[1\]: neither a target nor a source"),
         (lambda value: value["rules"].append(7), r"rules\[3\]: expected a table, found 7"),
         (lambda value: value["reference"]["modules"][0].update(tensors=["x"]), "tensors: there is no tensor 'x'"),

@@ -1,0 +1,119 @@
+"""Files that users have from version 0.1.0 still work: `compatibility/` holds some that its code wrote or ran."""
+
+from __future__ import annotations
+
+import ast
+import json
+import shutil
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from alignment.cli.steps import pit_align
+from alignment.pair import load_pair
+from alignment.pair.contract import Contract
+from alignment.processes.settings import Settings
+from alignment.results.report import DIVERGENCE, read_report
+from alignment.running.run import align
+
+FILES = Path(__file__).with_name("compatibility")
+EARLIER = {
+    "alignment.backends.trainer": "Listing Trainer Updated create",
+    "alignment.comparison": "compare_paths open_side",
+    "alignment.gate_check": "Failure GateResult Waived gate",
+    "alignment.inputs": "Inputs draw perturb read_images",
+    "alignment.judge": "judge judge_arrays",
+    "alignment.pairs": "NAMES PUBLISHED build",
+    "alignment.recording": "Entry Manifest Recorder Recording open_recording read_manifest",
+    "alignment.report.model": "Report Row overall read_report write_report",
+    "alignment.settings": "Settings",
+    "alignment.targets": "absolute is_file resolve split",
+    "alignment.tolerance": "Override Tolerance Tolerances",
+    "porting.axes": "Squeeze Unsqueeze between",
+    "porting.faults": "ending_in_order",
+    "porting.ops": "Concat Drop Fill Op ShapeMismatchError Split Transpose ValueMismatchError",
+    "porting.ties": "Tie Untie",
+}
+"""Name that a module had in 0.1.0 to what users import from it."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the files. The pair file is kept as text, for type-checkers do not know the paths that it imports."""
+    copied = shutil.copytree(FILES, tmp_path / "compatibility")
+    (copied / "my_pair.txt").rename(copied / "my_pair.py")
+    return copied
+
+
+def _invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(pit_align, [*map(str, arguments)], catch_exceptions=False)
+
+
+def _declared() -> dict[str, str]:
+    """The earlier names of modules that the packages declare, to the names that these have now."""
+    declared: dict[str, str] = {}
+    for package in ("alignment", "porting"):
+        text = (Path(__file__).parents[2] / package / "__init__.py").read_text()
+        declared |= ast.literal_eval(text.rpartition("renamed(")[2].rpartition(")")[0].strip())
+    return declared
+
+
+@pytest.mark.parametrize(("earlier", "names"), EARLIER.items())
+def test_module_under_its_earlier_name_is_the_module_itself(earlier: str, names: str) -> None:
+    module = import_module(earlier)
+    assert module is import_module(_declared()[earlier])
+    assert not [name for name in names.split() if not hasattr(module, name)]
+
+
+def test_every_earlier_name_that_a_package_declares_is_tested() -> None:
+    assert _declared().keys() == EARLIER.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [("DERIVED", True), ("GIVEN", True), ("PAIR", True), ("PINNED", True), ("ACTIVATION", True), ("PUBLISHED", False)],
+)
+def test_pair_file_with_earlier_imports_declares_its_pairs(name: str, own: bool, folder: Path) -> None:
+    pair = load_pair(f"{folder / 'my_pair.py'}:{name}")
+    assert pair.own == own
+    assert pair.intermediates == (None if own else "forward_intermediates")
+
+
+@pytest.mark.parametrize("name", ["rules.json", "given-rules.json"])
+def test_saved_rules_are_read_and_written_as_they_were(name: str) -> None:
+    assert Contract.read(FILES / name).to_json() == json.loads((FILES / name).read_text())
+
+
+@pytest.mark.parametrize("name", ["PAIR", "PINNED"])
+def test_pair_with_saved_rules_is_aligned(name: str, folder: Path, tmp_path: Path) -> None:
+    settings = Settings(steps=("forward",), dtypes=("float32",), batch_size=2, threads=1)
+    report = align(load_pair(f"{folder / 'my_pair.py'}:{name}"), tmp_path / "run", settings)
+    assert report.verdict != DIVERGENCE, [row for row in report.rows if row.verdict == DIVERGENCE]
+    assert len(report.rows) > 1
+
+
+def test_recordings_are_compared_as_they_were() -> None:
+    result = _invoke("compare", FILES / "recordings", FILES / "recordings", "--json")
+    assert result.exit_code == 0, result.output
+    compared: dict[str, Any] = json.loads(result.stdout)
+    reported = json.loads((FILES / "report.json").read_text())
+    assert {**compared, "created": "", "command": ""} == {**reported, "created": "", "command": ""}
+
+
+def test_report_passes_the_gate_that_was_written_for_it(folder: Path) -> None:
+    passed = _invoke("gate", folder / "report.json", "--config", folder / "pit-align.toml")
+    assert (passed.exit_code, passed.stdout) == (0, "PASSED  40 rows held against thresholds\n")
+    config = folder / "pit-align.toml"
+    config.write_text(config.read_text().replace("max_rel_l2 = 3e-06", "max_rel_l2 = 3e-12"))
+    assert _invoke("gate", folder / "report.json", "--config", config).exit_code == 1
+
+
+def test_report_is_shown_with_its_recordings(folder: Path) -> None:
+    shown = _invoke("report", folder / "report.json", "--html", folder / "page.html", "--quantity", "bp/gradient/*")
+    assert shown.exit_code == 0, shown.output
+    assert "small: SAME FUNCTION" in shown.stdout
+    assert "bp/gradient/head.weight" in (folder / "page.html").read_text()
+    assert read_report(folder / "report.json").model == "small"

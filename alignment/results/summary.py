@@ -51,10 +51,8 @@ def _evidence(rows: tuple[Row, ...]) -> Iterator[str]:
 
 def badness(row: Row) -> tuple[bool, float, float]:
     """Return a sort key that puts the worst row last: what cannot be measured, then share of the limit, then error."""
-    share, error = (
-        math.inf if math.isnan(value) else value for value in (row.share_of_limit or 0.0, row.rel_l2 or 0.0)
-    )
-    return (row.max is None, share, error)
+    used, error = (math.inf if math.isnan(value) else value for value in (row.share_of_limit or 0.0, row.rel_l2 or 0.0))
+    return (row.max is None, used, error)
 
 
 def largest(values: Iterable[float | None]) -> float | None:

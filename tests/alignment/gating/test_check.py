@@ -58,7 +58,7 @@ def test_a_report_within_all_limits_passes() -> None:
         (Threshold(key="log*", dtype="float64", device="cpu", max_margin=0.4), "margin", "0.5"),
     ],
 )
-def test_every_limit_holds(threshold: Threshold, what: str, found: str) -> None:
+def test_row_above_a_limit_fails(threshold: Threshold, what: str, found: str) -> None:
     result = gate(GOOD, GateConfig(REQUIRE, (threshold,)))
     assert not result.passed
     (failure,) = result.failures
@@ -68,7 +68,7 @@ def test_every_limit_holds(threshold: Threshold, what: str, found: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
-def test_a_number_that_is_none_fails(value: float | None) -> None:
+def test_number_that_is_not_known_fails(value: float | None) -> None:
     result = gate(report(row("forward/logits", rel_l2=value)), GateConfig(REQUIRE, (Threshold(max_rel_l2=1),)))
     assert [failure.what for failure in result.failures] == ["rel_l2"]
 
@@ -90,12 +90,12 @@ def test_a_divergence_fails_whatever_the_thresholds_say() -> None:
     "requirement",
     [Requirement("loss", "float64"), Requirement("bp", "float32"), Requirement("forward", "float64", key="stage_0")],
 )
-def test_what_is_required_must_be_there(requirement: Requirement) -> None:
+def test_required_row_that_is_missing_fails(requirement: Requirement) -> None:
     (failure,) = gate(GOOD, GateConfig((requirement,))).failures
     assert (failure.what, failure.step) == ("missing", requirement.step)
 
 
-def test_a_required_verdict() -> None:
+def test_weaker_verdict_than_required_fails() -> None:
     config = GateConfig((Requirement("forward", "float32", verdict=SAME_FUNCTION),))
     (failure,) = gate(GOOD, config).failures
     assert failure == Failure("forward/logits", "forward", "float32", "verdict", "rounding", "same function")
@@ -167,7 +167,7 @@ def test_a_configuration_that_is_not_valid_is_refused(tmp_path: Path, text: str,
     assert "pit-align.toml" in str(caught.value)
 
 
-def test_no_configuration(tmp_path: Path) -> None:
+def test_missing_configuration_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="cannot be read"):
         load_config(tmp_path / "none.toml")
 
@@ -215,7 +215,7 @@ def test_a_waiver_for_everything_is_refused(tmp_path: Path, field: str, pattern:
     assert load(tmp_path, f'{HEAD}{waiver}{"step" if field == "key" else "key"} = "[b]p*"').waiver
 
 
-def test_a_waiver_that_accepts_nothing_is_told() -> None:
+def test_waiver_that_accepts_nothing_is_noted() -> None:
     result = gate(GOOD, GateConfig(REQUIRE, waiver=(WAIVER, replace(WAIVER, model="other"))), today=LAST)
     assert result.unused == (WAIVER,)
     assert "key logits, step *, precision float32 accepts nothing" in result.notes[-1]
@@ -232,7 +232,7 @@ def test_a_waiver_that_accepts_nothing_is_told() -> None:
         ((Threshold(max_abs=1), Threshold(model="x", max_abs=1)), None),
     ],
 )
-def test_thresholds_that_hold_nothing_are_told(thresholds: tuple[Threshold, ...], note: str | None) -> None:
+def test_thresholds_that_match_no_report_are_noted(thresholds: tuple[Threshold, ...], note: str | None) -> None:
     notes = gate(GOOD, GateConfig(REQUIRE, thresholds)).notes
     assert len(notes) == (note is not None)
     assert note is None or note in notes[0]
@@ -270,7 +270,7 @@ def test_a_much_larger_margin_than_the_baselines_is_a_regression(
     assert [failure.what for failure in result.failures] == ([] if passes else ["regression"])
 
 
-def test_without_a_floor_the_share_of_the_limit_decides() -> None:
+def test_regression_without_a_floor_is_judged_by_the_share_of_the_limit() -> None:
     before, slightly, much = (report(row("forward/logits", margin=margin)) for margin in (1e-5, 1.9e-3, 2.1e-3))
     assert gate(slightly, GateConfig(REQUIRE), baseline=before).passed
     (failure,) = gate(much, GateConfig(REQUIRE), baseline=before).failures
@@ -280,7 +280,7 @@ def test_without_a_floor_the_share_of_the_limit_decides() -> None:
     assert gate(much, GateConfig(REQUIRE, regression=Regression(share=1e-2)), baseline=before).passed
 
 
-def test_what_the_baseline_proved_must_still_be_proved() -> None:
+def test_row_missing_or_weaker_than_in_the_baseline_fails() -> None:
     certified = report(row("forward/logits"), row("forward/stage_0"))
     (failure,) = gate(report(row("forward/logits")), GateConfig(REQUIRE), baseline=certified).failures
     assert (failure.key, failure.what) == ("forward/stage_0", "missing")
@@ -328,7 +328,9 @@ def test_a_baseline_of_another_batch_is_refused(
     [(b"\xff\xfe", "byte 0 is no UTF-8"), (b"a = " + b"[" * 10**5, "not valid TOML"), (None, "cannot be read")],
 )
 @pytest.mark.parametrize("name", ["pit-align.toml", "pyproject.toml"])
-def test_a_file_that_is_no_configuration(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
+def test_file_that_is_no_configuration_is_refused(
+    tmp_path: Path, name: str, content: bytes | None, message: str
+) -> None:
     path = tmp_path / name
     path.mkdir() if content is None else path.write_bytes(content)
     for read in (load_config, lambda path: find_config(path.parent)) if name == "pyproject.toml" else (load_config,):

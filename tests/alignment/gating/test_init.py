@@ -60,13 +60,13 @@ def test_the_report_passes_what_is_written_from_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_an_error_of_zero_is_luck_and_no_limit(dtype: str, tmp_path: Path) -> None:
+def test_error_of_zero_sets_no_limit(dtype: str, tmp_path: Path) -> None:
     write_config([report("pit_ti", row("loss/x", dtype, 0.0, max=0.0))], tmp_path / "gate.toml")
     other = report("pit_ti", row("loss/x", dtype, {"float64": 1e-15, "float32": 1e-7}[dtype]))
     assert gate(other, load_config(tmp_path / "gate.toml")).passed
 
 
-def test_a_mistake_that_no_verdict_sees_fails_it(tmp_path: Path) -> None:
+def test_error_above_the_written_limit_fails_though_its_verdict_passes(tmp_path: Path) -> None:
     write_config([PIT], tmp_path / "gate.toml")
     worse = replace(PIT.rows[0], error=1e-11, rel_l2=1e-11, margin=0.1)
     assert not gate(replace(PIT, rows=(worse, *PIT.rows[1:])), load_config(tmp_path / "gate.toml")).passed
@@ -133,7 +133,7 @@ def test_a_project_file_that_cannot_take_it_is_left_alone(tmp_path: Path, conten
 
 
 @pytest.mark.parametrize("name", ["a[b]", "a*", "?", "\U0001f600", "x\ud800", "\u2028\x85", "[!a]"])
-def test_names_are_no_patterns(tmp_path: Path, name: str) -> None:
+def test_names_with_pattern_characters_are_literal(tmp_path: Path, name: str) -> None:
     path = tmp_path / "pyproject.toml"
     path.write_text("[project]\n")
     odd = replace(report(name, *FORWARD, row(f"{name}/x", "float64", 1e-14)), device=name)
@@ -149,18 +149,18 @@ def test_names_are_no_patterns(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("limit", [math.inf, 5e-324, 1e308])
-def test_numbers_at_the_ends_of_the_range(tmp_path: Path, limit: float) -> None:
+def test_numbers_at_the_ends_of_the_range_can_be_written(tmp_path: Path, limit: float) -> None:
     end = report("pit_ti", row("loss/x", "float32", limit, limit=limit, margin=limit, floor=limit))
     write_config([end], tmp_path / "gate.toml")
     load_config(tmp_path / "gate.toml")
 
 
-def test_it_says_how_many_limits_it_sets(tmp_path: Path) -> None:
+def test_write_config_returns_the_number_of_limits(tmp_path: Path) -> None:
     assert write_config([PIT], tmp_path / "a.toml") == 4
     assert write_config([report("pit_ti", FORWARD[-1])], tmp_path / "b.toml") == 0
 
 
-def test_names_are_data(tmp_path: Path) -> None:
+def test_names_with_toml_syntax_are_escaped(tmp_path: Path) -> None:
     odd = report('"\n]x\x7f', row('a"]\n[b/q\x01*[1]', "float64", 1e-14))
     write_config([odd, odd], tmp_path / "gate.toml")
     assert gate(odd, load_config(tmp_path / "gate.toml")).passed

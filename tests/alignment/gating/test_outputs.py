@@ -51,7 +51,7 @@ def test_the_json_has_the_published_form(outcomes: list[Outcome]) -> None:
     assert value["passed"] is all(found.result.passed for found in outcomes)
 
 
-def test_the_published_form_says_enough() -> None:
+def test_published_form_refuses_incomplete_json() -> None:
     validator = jsonschema.Draft202012Validator(SCHEMA)
     value = to_json([MANY])
     for name in ("passed", "reports", "schema_version"):
@@ -82,7 +82,7 @@ def test_a_failure_without_a_row_is_a_case() -> None:
 
 
 @pytest.mark.parametrize("outcomes", EVERY)
-def test_markdown_keeps_its_tables(outcomes: list[Outcome]) -> None:
+def test_markdown_tables_keep_their_columns(outcomes: list[Outcome]) -> None:
     text = to_markdown(outcomes)
     assert text.startswith(f"## Alignment gate: {'passed' if all(o.result.passed for o in outcomes) else 'FAILED'}\n")
     assert "<script>" not in text
@@ -113,7 +113,7 @@ def test_the_worst_ten_are_annotated() -> None:
     assert "and 20 more quantities that fail" in lines[10]
 
 
-def test_nothing_in_a_report_is_a_command() -> None:
+def test_annotation_holds_no_command_of_the_report() -> None:
     (line,) = to_annotations([EVIL])
     assert "\n" not in line
     assert line.count("::") == 2
@@ -208,14 +208,14 @@ def test_the_command_writes_all_forms(files: Path, monkeypatch: pytest.MonkeyPat
     assert "::error " in done.stderr
 
 
-def test_outputs_are_written_before_anything_is_said(files: Path) -> None:
+def test_outputs_are_written_before_anything_is_printed(files: Path) -> None:
     for option, what in (("--junit", "the JUnit XML of --junit"), ("--markdown", "the Markdown of --markdown")):
         done = pit_align("gate", "good.json", option, "good.json/x")
         assert (done.exit_code, done.stdout) == (3, "")
         assert f"{what} cannot be written" in done.stderr
 
 
-def test_a_gate_that_holds_nothing_says_so(files: Path) -> None:
+def test_gate_without_a_matching_threshold_says_so(files: Path) -> None:
     text = (files / "pit-align.toml").read_text().replace("[[threshold]]", '[[threshold]]\nmodel = "another"')
     (files / "pit-align.toml").write_text(text)
     done = pit_align("gate", "good.json", "--markdown", "m.md")
@@ -233,7 +233,7 @@ def test_a_waiver_is_unused_if_no_report_needs_it(files: Path) -> None:
     assert "accepts nothing" not in pit_align("gate", "good.json", "bad.json", "--config", "w.toml").stdout
 
 
-def test_the_command_holds_against_baselines(files: Path) -> None:
+def test_command_compares_with_baselines(files: Path) -> None:
     assert pit_align("gate", "good.json", "--against", "good.json").exit_code == 0
     done = pit_align("gate", "good.json", "--against", "other.json")
     assert done.exit_code == 3
@@ -243,7 +243,7 @@ def test_the_command_holds_against_baselines(files: Path) -> None:
     assert "a second baseline of pit_ti" in done.stderr
 
 
-def test_the_command_says_how_to_begin(tmp_path: Path, files: Path) -> None:
+def test_command_without_a_configuration_names_init(tmp_path: Path, files: Path) -> None:
     assert "is there already" in pit_align("gate", "good.json", "--init").stderr
     (files / "pit-align.toml").unlink()
     done = pit_align("gate", "good.json")

@@ -11,7 +11,7 @@ import pytest
 from alignment.errors import FileError
 from alignment.judging.compare_paths import compare_paths
 from alignment.recordings.recording import Recording
-from alignment.results.report import SAME_FUNCTION, WITHIN_TOLERANCE
+from alignment.results.report import DIVERGENCE, SAME_FUNCTION, WITHIN_TOLERANCE
 
 Run = Callable[..., dict[str, Recording]]
 
@@ -24,31 +24,45 @@ def gather(folder: Path, *sides: dict[str, Recording]) -> Path:
     return folder
 
 
-def test_two_recordings(run: Run) -> None:
+def test_two_recordings_are_compared(run: Run) -> None:
     reference, candidate = (run(role, dtypes=("float32",))["float32"].path for role in ("reference", "candidate"))
     assert compare_paths(reference, candidate).verdict == WITHIN_TOLERANCE
 
 
-def test_folders_of_one_side_each(run: Run, tmp_path: Path) -> None:
+def test_folders_of_one_side_each_are_compared(run: Run, tmp_path: Path) -> None:
     reference, candidate = gather(tmp_path / "a", run("reference")), gather(tmp_path / "b", run("candidate"))
     assert compare_paths(reference, candidate).verdict == SAME_FUNCTION
 
 
-def test_the_folder_of_a_run_against_itself(run: Run, tmp_path: Path) -> None:
+def test_folder_of_a_run_compared_with_itself_is_its_two_sides(run: Run, tmp_path: Path) -> None:
     gather(tmp_path / "out" / "recordings", run("reference"), run("candidate"))
     report = compare_paths(tmp_path / "out", tmp_path / "out")
     assert report.verdict == SAME_FUNCTION
     assert report.environments["candidate"]["backend"] == "paddle"
 
 
-def test_two_recordings_of_one_precision_are_ambiguous(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("role", ["reference", "candidate"])
+def test_one_recording_as_both_sides_is_refused(run: Run, tmp_path: Path, role: str) -> None:
+    folder, same = gather(tmp_path / "a", side := run(role)), gather(tmp_path / "b", side)
+    for other in (folder, same, side["float32"].path):
+        with pytest.raises(FileError, match=rf"is the {role} on both sides, and equal to itself; name the other side"):
+            compare_paths(folder, other)
+
+
+def test_two_recordings_of_one_role_are_compared_as_two_devices_are(run: Run, tmp_path: Path) -> None:
+    on_cpu, on_gpu = gather(tmp_path / "a", run("reference")), gather(tmp_path / "b", run("reference", lost_bias=True))
+    assert compare_paths(on_cpu, gather(tmp_path / "c", run("reference"))).verdict == SAME_FUNCTION
+    assert compare_paths(on_cpu, on_gpu).verdict == DIVERGENCE
+
+
+def test_two_recordings_of_one_precision_are_refused(run: Run, tmp_path: Path) -> None:
     folder = gather(tmp_path / "a", run("reference", dtypes=("float32",)))
     (folder / "again").symlink_to(run("reference", 1, dtypes=("float32",))["float32"].path)
     with pytest.raises(FileError, match=r"is in float32, and so is .*; name one of the two"):
         compare_paths(folder, folder)
 
 
-def test_a_recording_is_not_compared_with_a_log(run: Run, tmp_path: Path) -> None:
+def test_recording_against_a_reprod_log_file_is_refused(run: Run, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.ones(3))
     recording = run("reference", dtypes=("float32",))["float32"].path
     with pytest.raises(FileError, match=r"x\.npy: holds no recording"):

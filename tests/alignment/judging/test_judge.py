@@ -28,7 +28,7 @@ def row(report: Report, key: str, dtype: str) -> Row:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_a_correct_pair_is_never_accused(run: Run, seed: int) -> None:
+def test_correct_pair_is_the_same_function(run: Run, seed: int) -> None:
     report = judge(run("reference", seed), run("candidate", seed))
     assert not report.failures
     assert report.verdict == SAME_FUNCTION
@@ -60,7 +60,7 @@ def test_a_mistake_above_the_noise_is_a_divergence_in_float32_alone(run: Run, se
     assert "times the rounding noise" in row(wrong, "forward/logits", "float32").reason
 
 
-def test_without_float64_evidence_the_tolerance_decides_and_says_so(run: Run) -> None:
+def test_without_float64_recordings_tolerance_decides_and_the_report_says_so(run: Run) -> None:
     reference, candidate = (run(role, dtypes=("float32",)) for role in ("reference", "candidate"))
     report = judge(reference, candidate)
     assert report.verdict == WITHIN_TOLERANCE
@@ -82,7 +82,7 @@ def set_nan(arrays: dict[str, Array]) -> None:
 
 
 @pytest.mark.parametrize("sides", [(True, False), (False, True), (True, True)])
-def test_nan_always_fails_whoever_has_it(run: Run, sides: tuple[bool, bool]) -> None:
+def test_nan_on_either_side_is_a_divergence(run: Run, sides: tuple[bool, bool]) -> None:
     changes = [{"change": set_nan} if side else {} for side in sides]
     report = judge(run("reference", **changes[0]), run("candidate", **changes[1]))
     for dtype in ("float32", "float64"):
@@ -101,7 +101,7 @@ def test_nan_in_the_float64_reference_alone_fails_float32(write: Write) -> None:
     assert "the reference's own float64 and float32 results do not fit: 1 NaN" in report.failures[0].reason
 
 
-def test_a_parameter_off_by_one_is_a_divergence_though_no_output_shows_it(run: Run) -> None:
+def test_parameter_that_differs_is_a_divergence_even_if_outputs_agree(run: Run) -> None:
     def change(arrays: dict[str, Array]) -> None:
         arrays["forward/parameters/bias"] = arrays["forward/parameters/bias"] + np.float32(1)
 
@@ -173,7 +173,7 @@ def test_squeeze_lets_shapes_differ_in_every_precision(run: Run) -> None:
     assert judge(reference, candidate, squeeze=True).verdict == SAME_FUNCTION
 
 
-def test_other_inputs_are_refused(write: Write) -> None:
+def test_recordings_of_different_inputs_are_refused(write: Write) -> None:
     quantities = {"forward/x": (OUTPUT, np.ones(3, np.float32))}
     sides = [{"float32": write(quantities, digests={"inputs": digest})} for digest in ("aa", "bb")]
     with pytest.raises(RefusedError, match="different inputs") as caught:
@@ -181,20 +181,20 @@ def test_other_inputs_are_refused(write: Write) -> None:
     assert caught.value.details == ("inputs of the reference (float32): aa", "inputs of the candidate (float32): bb")
 
 
-def test_no_common_precision_is_refused_and_nothing_is_nothing(write: Write) -> None:
+def test_no_common_precision_and_empty_recordings_are_refused(write: Write) -> None:
     with pytest.raises(RefusedError, match="the reference in float64, the candidate in float32"):
         judge({"float64": write({}, dtype="float64")}, {"float32": write({})})
     with pytest.raises(NothingComparedError):
         judge({"float32": write({})}, {"float32": write({})})
 
 
-def test_different_weights_are_told(write: Write) -> None:
+def test_different_weights_are_noted(write: Write) -> None:
     quantities = {"forward/x": (OUTPUT, np.ones(3, np.float32))}
     sides = [{"float32": write(quantities, digests={"weights": digest})} for digest in ("aa", "bb")]
     assert "different weights" in " ".join(judge(*sides).notes)
 
 
-def test_environments_say_what_the_sides_were_given(write: Write) -> None:
+def test_environments_name_inputs_seed_and_batch_size(write: Write) -> None:
     quantities = {"forward/x": (OUTPUT, np.ones(3, np.float32))}
     given = {"digests": {"inputs": "abc"}, "seeds": {"run": 7}, "batch_size": 4}
     report = judge(*({"float32": write(quantities, **given)} for _ in range(2)))
@@ -202,19 +202,67 @@ def test_environments_say_what_the_sides_were_given(write: Write) -> None:
         assert (side["inputs"], side["seed"], side["batch size"]) == ("abc", "7", "4")
 
 
-def test_environments_name_both_sides(run: Run) -> None:
+def test_environments_and_report_name_both_sides(run: Run) -> None:
     report = judge(run("reference"), run("candidate"), command="pit-align all")
     assert report.environments["reference"]["backend"] == "torch"
     assert report.environments["candidate"]["backend"] == "paddle"
     assert (report.model, report.device, report.command) == ("mlp", "cpu", "pit-align all")
 
 
-def test_arrays_of_unknown_kind() -> None:
+def test_arrays_of_unknown_kind_are_judged_by_tolerance_or_equality() -> None:
     arrays: dict[str, Array] = {"forward/x": np.ones(3, np.float32), "data/labels": np.arange(3)}
     report = judge_arrays(arrays, {**arrays, "data/labels": np.array([0, 1, 3])})
     assert [failure.key for failure in report.failures] == ["data/labels"]
     assert report.steps == ("forward", "data")
     assert judge_arrays(arrays, arrays, step="compare").steps == ("compare",)
+
+
+def swapped_ranking(write: Write, dtype: str, gap: float, **options: Any) -> Row:
+    """Judge a ranking whose two best classes, `gap` apart with scores of about 5, are swapped by the candidate."""
+    scores = np.array([[5.0, 5.0 - gap, 1.0]], dtype)
+    entry = Entry("ranking", "forward", scores="forward/logits")
+    sides = [
+        {dtype: write({"forward/top": (entry, np.array([top])), "forward/logits": (OUTPUT, scores)}, dtype=dtype)}
+        for top in ([0, 1], [1, 0])
+    ]
+    return row(judge(*sides, **options), "forward/top", dtype)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tie", "verdict"),
+    [("float64", 2 * 1e-10 * 5, SAME_FUNCTION), ("float32", 2 * 1e-5 * 5, WITHIN_TOLERANCE)],
+)
+def test_scores_tie_within_twice_the_admissible_error(write: Write, dtype: str, tie: float, verdict: str) -> None:
+    assert swapped_ranking(write, dtype, 0.9 * tie).verdict == verdict
+    assert swapped_ranking(write, dtype, 1.1 * tie).verdict == DIVERGENCE
+
+
+def test_scores_tie_by_the_tolerance_of_their_own_key(write: Write) -> None:
+    tolerances = Tolerances.parse(rtol=["forward/logits:1e-3"])
+    assert swapped_ranking(write, "float32", 0.9e-2, tolerances=tolerances).verdict == WITHIN_TOLERANCE
+    assert swapped_ranking(write, "float32", 1.1e-2, tolerances=tolerances).verdict == DIVERGENCE
+
+
+@pytest.mark.parametrize(
+    ("dtypes", "expected"),
+    [
+        (("float64",), {"float64": SAME_FUNCTION}),
+        (("float32", "float64"), {"float64": SAME_FUNCTION, "float32": ROUNDING}),
+        (("float32",), {"float32": WITHIN_TOLERANCE}),
+    ],
+)
+def test_equal_counts_prove_what_their_precision_does(
+    write: Write, dtypes: tuple[str, ...], expected: dict[str, str]
+) -> None:
+    counted = {
+        "forward/labels": (OUTPUT, np.arange(3)),
+        "forward/top": (Entry("ranking", "forward"), np.array([[0, 1]])),
+        "forward/acc": (Entry("metric", "forward"), np.array(0.5)),
+    }
+    sides = [{dtype: write(counted, dtype=dtype) for dtype in dtypes} for _ in range(2)]
+    assert {(r.key, r.dtype): r.verdict for r in judge(*sides).rows} == {
+        (key, dtype): verdict for key in counted for dtype, verdict in expected.items()
+    }
 
 
 def relu_gradients(write: Write, jumps: bool, change: Callable[[Array], Array]) -> Report:
@@ -243,7 +291,7 @@ def switched(values: Array) -> Array:
     return values + 0.01 * (np.arange(len(values)) == 7)
 
 
-def test_a_unit_that_switches_is_rounding_where_gradients_jump(write: Write) -> None:
+def test_switching_unit_is_rounding_where_gradients_jump(write: Write) -> None:
     assert relu_gradients(write, True, switched).verdict == SAME_FUNCTION
     strict = relu_gradients(write, False, switched)
     assert [(failure.key, failure.dtype) for failure in strict.failures] == [("bp/gradient/19", "float32")]

@@ -50,7 +50,7 @@ def test_every_wrong_pair_has_its_reason() -> None:
 
 
 @pytest.mark.parametrize("name", REASONS)
-def test_every_wrong_pair_is_refused_by_name(name: str) -> None:
+def test_every_wrong_pair_is_a_divergence_with_its_reason(name: str) -> None:
     report = judge_arrays(*WRONG_PAIRS[name])
     assert report.verdict == DIVERGENCE
     (failure,) = report.failures
@@ -80,14 +80,14 @@ def test_equal_arrays_pass_in_every_dtype(dtype: Any, shape: tuple[int, ...]) ->
 
 
 @pytest.mark.parametrize("name", RIGHT_PAIRS)
-def test_what_differs_by_rounding_alone_passes(name: str) -> None:
+def test_arrays_that_differ_by_rounding_pass(name: str) -> None:
     assert judge_arrays(*RIGHT_PAIRS[name]).verdict == WITHIN_TOLERANCE
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("sides", [(1, 0), (0, 1), (1, 1)])
 @pytest.mark.parametrize("dtype", ["float16", ml_dtypes.bfloat16, "float32", "float64"])
-def test_what_is_not_finite_always_fails(bad: float, sides: tuple[int, int], dtype: Any) -> None:
+def test_non_finite_values_always_fail(bad: float, sides: tuple[int, int], dtype: Any) -> None:
     arrays = [np.where([False, True, False], bad if side else 1.0, 1.0).astype(dtype) for side in sides]
     measured = measure(*arrays)
     assert measured.problem is not None
@@ -97,14 +97,14 @@ def test_what_is_not_finite_always_fails(bad: float, sides: tuple[int, int], dty
     assert judge_arrays({"x": arrays[0]}, {"x": arrays[1]}).verdict == DIVERGENCE
 
 
-def test_not_finite_beyond_the_first_block_is_found() -> None:
+def test_non_finite_value_beyond_the_first_block_is_found() -> None:
     array = np.ones(meter.BLOCK * 2 + 5, np.float32)
     measured = measure(array, changed(array, meter.BLOCK * 2 + 1, np.nan))
     assert measured.worst is not None
     assert measured.worst.index == (meter.BLOCK * 2 + 1,)
 
 
-def test_axes_of_length_one_need_to_be_let_pass() -> None:
+def test_axes_of_length_one_need_squeeze() -> None:
     reference, candidate = np.ones((4, 1, 6)), np.ones((4, 6))
     assert "--squeeze" in str(measure(reference, candidate).problem)
     assert equal(measure(reference, candidate, squeeze=True))
@@ -117,12 +117,12 @@ def test_dtypes_that_hold_no_numbers_are_refused() -> None:
         assert "cannot be compared" in str(measure(array, array).problem)
 
 
-def test_byte_order_is_no_difference_but_width_is() -> None:
+def test_byte_orders_may_differ_and_widths_may_not() -> None:
     assert equal(measure(np.arange(3, dtype=">f4"), np.arange(3, dtype="<f4")))
     assert "dtype int32" in str(measure(np.arange(3, dtype="i4"), np.arange(3, dtype="i8")).problem)
 
 
-def test_precisions_mix_only_on_request() -> None:
+def test_precisions_may_differ_only_with_mixed() -> None:
     reference, candidate = np.array([1.0, 1e-9]), np.array([1.0, 0.0], np.float32)
     assert measure(reference, candidate).problem is not None
     assert measure(reference, candidate, mixed=True).max_abs == 1e-9
@@ -195,7 +195,7 @@ def test_integers_never_wrap(dtype: str, data: st.DataObject) -> None:
     assert measured.differing == sum(distance > 0 for distance in distances)
 
 
-def test_booleans() -> None:
+def test_booleans_are_measured_as_0_and_1() -> None:
     measured = measure(np.array([True, True, False]), np.array([True, False, False]))
     assert (measured.differing, measured.max_abs) == (1, 1)
     assert measured.mean_abs == pytest.approx(1 / 3)

@@ -27,7 +27,7 @@ def long_arrays() -> tuple[np.ndarray, np.ndarray]:
     return reference, reference + generator.normal(0, 1e-6, SIZE).astype(np.float32)
 
 
-def test_threads_change_nothing(long_arrays: tuple[np.ndarray, np.ndarray]) -> None:
+def test_number_of_threads_changes_no_number(long_arrays: tuple[np.ndarray, np.ndarray]) -> None:
     measured = []
     for processors in (1, 2, 7):
         with mock.patch.object(os, "sched_getaffinity", lambda _, count=processors: set(range(count))):
@@ -50,7 +50,7 @@ def test_numbers_are_those_of_numpy(long_arrays: tuple[np.ndarray, np.ndarray]) 
 
 
 @given(st.integers(0, 59), st.integers(1, 9), st.integers(1, 9))
-def test_segments_of_any_size(at: int, segment: int, block: int) -> None:
+def test_segments_of_any_size_give_the_same_numbers(at: int, segment: int, block: int) -> None:
     reference = np.linspace(-1, 1, 60)
     candidate = reference.copy()
     candidate[at] += 0.5
@@ -63,7 +63,7 @@ def test_segments_of_any_size(at: int, segment: int, block: int) -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("side", [0, 1])
-def test_what_is_not_finite_is_found_in_any_segment(
+def test_non_finite_value_is_found_in_any_segment(
     long_arrays: tuple[np.ndarray, np.ndarray], value: float, side: int
 ) -> None:
     arrays = [array.copy() for array in long_arrays]
@@ -72,7 +72,7 @@ def test_what_is_not_finite_is_found_in_any_segment(
         metered(*arrays)
 
 
-def test_squares_that_no_float64_holds_and_ordinary_ones_add_up() -> None:
+def test_squares_beyond_float64_add_up() -> None:
     reference = np.zeros(2 * SEGMENT)
     reference[0], reference[SEGMENT] = 3e200, 4e200
     candidate = np.zeros_like(reference)

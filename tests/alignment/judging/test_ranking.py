@@ -41,7 +41,7 @@ def test_a_tie_explains_a_swap() -> None:
         ([[0, 2, -1], [3, 2, 1]], "no index of the 4 scores"),
     ],
 )
-def test_nothing_else_does(candidate: list[list[int]], message: str) -> None:
+def test_anything_but_a_tie_is_a_divergence(candidate: list[list[int]], message: str) -> None:
     verdict, reason, tied = judged(np.array(candidate))
     assert (verdict, tied) == (DIVERGENCE, 0)
     with pytest.raises(AssertionError, match=message):

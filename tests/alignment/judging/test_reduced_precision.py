@@ -37,14 +37,16 @@ def rows(bits: float, spread: float = 0.5, count: int = 20, kind: str = "gradien
         (0.0, 1.0, None), (6.4, 1.0, None), (20.0, 1.0, None), (10.0, 7.0, None),
     ],
 )  # fmt: skip
-def test_a_uniform_loss_of_bits_is_named(bits: float, spread: float, profile: reduced_precision.Profile | None) -> None:
+def test_uniform_loss_of_bits_is_recognised(
+    bits: float, spread: float, profile: reduced_precision.Profile | None
+) -> None:
     assert recognise(rows(bits, spread)) is profile
     said = reduced_precision.note(rows(bits, spread))
     assert (said is None) == (profile is None)
     assert profile is None or (said is not None and profile.name in said and profile.remedy in said)
 
 
-def test_nothing_is_named_where_float64_diverges_or_is_missing() -> None:
+def test_no_profile_fits_where_float64_diverges_or_is_missing() -> None:
     wrong = rows(10)
     wrong[0] = replace(wrong[0], verdict=DIVERGENCE)
     assert recognise(wrong) is None

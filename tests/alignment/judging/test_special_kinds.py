@@ -29,7 +29,9 @@ def judged(kind: str, reference: Array, candidate: Array) -> Judgement:
         ([0.0, 5e-4], [1e-30, 5e-4], DIVERGENCE),
     ],
 )
-def test_settings_are_equal_in_each_element(reference: list[float], candidate: list[float], verdict: Verdict) -> None:
+def test_settings_must_be_equal_in_each_element(
+    reference: list[float], candidate: list[float], verdict: Verdict
+) -> None:
     assert judged("setting", np.array(reference), np.array(candidate)).verdict == verdict
 
 
@@ -41,7 +43,7 @@ def test_a_wrong_setting_is_named_with_its_place() -> None:
     assert reason == "1 of 4 differ, the first at [1, 0]: 0.0001 in the reference, 0.0002 in the candidate"
 
 
-def test_pictures_may_be_off_by_the_last_digit_and_no_more() -> None:
+def test_pictures_may_be_off_by_the_last_digit_only() -> None:
     picture = np.random.default_rng(0).standard_normal((3, 8, 8), np.float32)
     assert judged("picture", picture, picture.copy()).verdict == SAME_FUNCTION
     assert judged("picture", picture, np.nextafter(picture, np.float32(9))).verdict == ROUNDING
@@ -66,7 +68,7 @@ def skewed(generator: np.random.Generator, size: int) -> Array:
 
 @pytest.mark.parametrize("draw", [uniform, normal, skewed])
 @pytest.mark.parametrize("size", [40, 640, 32768])
-def test_no_pair_of_equal_distributions_is_accused(draw: Draw, size: int) -> None:
+def test_samples_of_equal_distributions_pass(draw: Draw, size: int) -> None:
     for seed in range(200 if size < 1000 else 20):
         one, other = (np.sort(draw(np.random.default_rng((seed, side)), size)) for side in (0, 1))
         assert judged("sample", one, other).verdict == ROUNDING, seed
@@ -82,14 +84,16 @@ def test_no_pair_of_equal_distributions_is_accused(draw: Draw, size: int) -> Non
         (lambda sample: np.zeros_like(sample), "0 everywhere in the candidate"),
     ],
 )
-def test_another_distribution_is_named_by_what_differs(change: Callable[[Array], Array], word: str) -> None:
+def test_other_distribution_is_a_divergence_that_names_the_difference(
+    change: Callable[[Array], Array], word: str
+) -> None:
     one, other = (np.sort(uniform(np.random.default_rng(side), 16384)) for side in (0, 1))
     judgement = judged("sample", one, change(other))
     assert judgement.verdict == DIVERGENCE
     assert word in judgement.reason
 
 
-def test_constant_tensors_are_equal_or_not() -> None:
+def test_constant_tensors_must_be_equal() -> None:
     ones = np.ones(64)
     assert judged("sample", ones, ones.copy()).verdict == SAME_FUNCTION
     assert judged("sample", ones, ones * 0).verdict == DIVERGENCE

@@ -16,11 +16,13 @@ from alignment.judging.tolerance import (
     Tolerance,
     Tolerances,
     certify,
+    default_tolerance,
+    drifting,
     noise_floor,
     rounding,
     tolerate,
 )
-from alignment.results.report import DIVERGENCE, ROUNDING, SAME_FUNCTION
+from alignment.results.report import DIVERGENCE, ROUNDING, SAME_FUNCTION, WITHIN_TOLERANCE
 
 
 @pytest.mark.parametrize(
@@ -33,7 +35,7 @@ from alignment.results.report import DIVERGENCE, ROUNDING, SAME_FUNCTION
         ("gradient", 2e-9, DIVERGENCE),
     ],
 )
-def test_the_certificate_has_a_limit_a_kind(kind: str, error: float, verdict: str) -> None:
+def test_float64_limit_depends_on_the_kind(kind: str, error: float, verdict: str) -> None:
     reference = np.ones(100)
     assert certify(kind, measure(reference, reference * (1 + error))).verdict == verdict
 
@@ -47,7 +49,12 @@ def test_the_floor_is_the_largest_of_error_spread_and_one_ulp() -> None:
     assert noise_floor(off, 1e-3, 1e-4).l2 == pytest.approx(0.1)
 
 
-def test_the_limit_is_wide_for_a_scalar_and_narrow_for_many() -> None:
+def test_noise_floor_of_one_element_is_an_ulp_of_the_largest_value() -> None:
+    reference = np.array([8.0, *[0.5] * 99])
+    assert noise_floor(measure(reference, reference), None, None).max_abs == 8.0 * 2.0**-23
+
+
+def test_limit_is_wide_for_a_scalar_and_narrow_for_many_elements() -> None:
     assert Noise(1e-6, 1e-6, 1).limit == 16 * ROUNDING_LIMIT
     assert Noise(1e-6, 1e-6, 1).uncertain
     assert Noise(1e-6, 1e-8, 1).limit == pytest.approx(ROUNDING_LIMIT, rel=1e-4)
@@ -78,7 +85,7 @@ def test_one_wrong_element_among_many_is_seen_by_its_size() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 30, 1000])
-def test_equal_noise_on_both_sides_is_not_accused(size: int) -> None:
+def test_equal_noise_on_both_sides_passes(size: int) -> None:
     """Five thousand draws of one reference error, three perturbations and one candidate error of the same spread."""
     draw = np.random.default_rng(size)
     errors = np.abs(draw.standard_normal((5, 5000 // max(1, size // 50), size)))
@@ -90,7 +97,7 @@ def test_equal_noise_on_both_sides_is_not_accused(size: int) -> None:
         assert largest[4, at] <= floor.allowed_max
 
 
-def test_tolerances_add_up_and_see_single_elements() -> None:
+def test_tolerances_add_up_and_limit_single_elements() -> None:
     reference = np.ones(10_000)
     assert tolerate(measure(reference, reference + 1e-3), Tolerance(0, 1e-3)).verdict != DIVERGENCE
     assert tolerate(measure(reference, reference + 1e-3), Tolerance(5e-4, 5e-4)).verdict != DIVERGENCE
@@ -99,6 +106,40 @@ def test_tolerances_add_up_and_see_single_elements() -> None:
     measured = measure(reference, single)
     assert measured.rel_l2 < 1e-5
     assert tolerate(measured, Tolerance(1e-5)).verdict == DIVERGENCE
+
+
+@pytest.mark.parametrize(("error", "passes"), [(9.9e-3, True), (10.1e-3, False)])
+def test_one_element_may_be_off_by_ten_times_the_relative_tolerance(error: float, passes: bool) -> None:
+    reference = np.ones(10_000)
+    single = reference.copy()
+    single[3] += error
+    assert (tolerate(measure(reference, single), Tolerance(1e-3)).verdict == WITHIN_TOLERANCE) is passes
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype", "rtol"),
+    [
+        ("output", "float32", 1e-5),
+        ("gradient", "float32", 1e-4),
+        ("loss", "float32", 1e-4),
+        ("gradient", "float16", 1e-2),
+        ("output", "bfloat16", 5e-2),
+        ("output", "float64", 1e-5),
+    ],
+)
+def test_default_tolerance_depends_on_kind_and_dtype(kind: str, dtype: str, rtol: float) -> None:
+    assert default_tolerance(kind, dtype) == Tolerance(rtol, 0.0)
+
+
+@pytest.mark.parametrize(("error", "verdict"), [(7.9e-5, WITHIN_TOLERANCE), (8.1e-5, DIVERGENCE)])
+def test_drift_admits_twice_the_limit_of_one_side(error: float, verdict: str) -> None:
+    reference = np.ones(10_000)
+    judged = drifting(measure(reference, reference + error), spread=1e-3, spread_max=1e-5)
+    assert judged.verdict == verdict
+    assert judged.margin == pytest.approx(error / 1e-5 / 2)
+    single = reference.copy()
+    single[3] += 2 * error
+    assert drifting(measure(reference, single), spread=1e-3, spread_max=1e-5).verdict == verdict
 
 
 def test_noise_that_jumps_is_at_least_that_of_its_pass() -> None:
@@ -121,7 +162,7 @@ def test_zero_tolerance_is_equality() -> None:
     ("text", "pattern", "value"),
     [("1e-5", "*", 1e-5), ("bp/gradient/*:0", "bp/gradient/*", 0.0), ("a:b:2", "a:b", 2.0), (":3", "*", 3.0)],
 )
-def test_overrides_are_read(text: str, pattern: str, value: float) -> None:
+def test_override_is_read(text: str, pattern: str, value: float) -> None:
     assert Override.parse("rtol", text) == Override("rtol", pattern, value)
 
 

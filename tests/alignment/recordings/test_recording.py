@@ -55,7 +55,7 @@ def test_mixed_dtypes_strides_and_byte_orders_in_one_file(tmp_path: Path) -> Non
             np.testing.assert_array_equal(recording[f"forward/{name}"], array)
 
 
-def test_manifest_round_trip(tmp_path: Path) -> None:
+def test_manifest_is_read_as_it_was_written(tmp_path: Path) -> None:
     manifest = Manifest(
         backend="paddle",
         dtype="float64",
@@ -117,14 +117,14 @@ def test_a_recorder_that_outgrows_memory_spools_to_disk(tmp_path: Path) -> None:
         ("forward/y", [1.0], "forward/y: expected a NumPy array, found list"),
     ],
 )
-def test_what_cannot_be_recorded_is_named(key: str, array: Any, message: str) -> None:
+def test_array_that_cannot_be_recorded_is_refused(key: str, array: Any, message: str) -> None:
     recorder = Recorder()
     recorder.add("forward/x", np.ones(1), OUTPUT)
     with pytest.raises(AlignmentError, match=message):
         recorder.add(key, array, OUTPUT)
 
 
-def test_a_recording_is_replaced_whole_and_nothing_else_is(tmp_path: Path) -> None:
+def test_recording_is_replaced_whole_and_other_folders_are_refused(tmp_path: Path) -> None:
     record(tmp_path / "r", old=1.0)
     record(tmp_path / "r", new=2.0)
     assert list(open_recording(tmp_path / "r")) == ["forward/new"]
@@ -178,7 +178,7 @@ def test_a_manifest_that_is_not_valid_is_refused(tmp_path: Path, changes: dict[s
         open_recording(path)
 
 
-def test_damage_is_refused_with_the_path(tmp_path: Path) -> None:
+def test_damaged_recording_is_refused_with_its_path(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"none.*no recording here"):
         open_recording(tmp_path / "none")
     path = record(tmp_path / "r", x=np.ones(100))
@@ -194,7 +194,7 @@ def test_damage_is_refused_with_the_path(tmp_path: Path) -> None:
         open_recording(path)
 
 
-def test_missing_keys_and_closed_recordings(tmp_path: Path) -> None:
+def test_missing_key_and_closed_recording_raise(tmp_path: Path) -> None:
     recording = open_recording(record(tmp_path / "r", x=1.0))
     assert "forward/y" not in recording
     with pytest.raises(KeyError):

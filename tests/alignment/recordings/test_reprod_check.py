@@ -62,7 +62,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "loss_torch.npy", folder / "loss_paddle.npy"
 
 
-def test_numbers_and_verdicts_are_those_of_reprod_log(files: tuple[Path, Path]) -> None:
+def test_numbers_and_verdicts_equal_those_of_reprod_log(files: tuple[Path, Path]) -> None:
     command = [sys.executable, "-W", "ignore", "-c", SCRIPT, *map(str, files)]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     theirs = json.loads(printed.partition("FOUND")[2])
@@ -87,14 +87,14 @@ def test_numbers_and_verdicts_are_those_of_reprod_log(files: tuple[Path, Path]) 
         ("infinite", "NaN"),
     ],
 )
-def test_what_it_lets_pass_is_said(key: str, remark: str) -> None:
+def test_remark_names_what_reprod_log_lets_pass(key: str, remark: str) -> None:
     found = check_arrays(*CASES[key])
     assert found.remark
     assert re.search(remark, found.remark)
 
 
 @pytest.mark.parametrize("key", ["rounding", "off", "many"])
-def test_nothing_is_said_of_plain_numbers(key: str) -> None:
+def test_plain_numbers_have_no_remark(key: str) -> None:
     assert check_arrays(*CASES[key]).remark == ""
 
 
@@ -106,21 +106,21 @@ def test_nothing_is_said_of_plain_numbers(key: str) -> None:
         (np.ones(0), np.ones(0)),
     ],
 )
-def test_what_it_cannot_compare(one: np.ndarray, other: np.ndarray) -> None:
+def test_arrays_that_reprod_log_cannot_compare_do_not_pass(one: np.ndarray, other: np.ndarray) -> None:
     found = check_arrays(one, other)
     assert not found.passed
     assert found.mean is None
     assert found.remark.startswith("raises an error: ")
 
 
-def test_a_key_that_one_side_lacks() -> None:
+def test_key_that_one_side_lacks_does_not_pass() -> None:
     found = check_key("loss", {"loss": X}, {"losses": X})
     assert not found.passed
     assert "names no key: the second file lacks this one" in found.remark
     assert "the first file lacks" in check_key("losses", {"loss": X}, {"losses": X}).remark
 
 
-def test_a_comparison_shows_both_and_why_they_differ(files: tuple[Path, Path], tmp_path: Path) -> None:
+def test_report_shows_both_verdicts_and_why_they_differ(files: tuple[Path, Path], tmp_path: Path) -> None:
     report = compare_paths(*files)
     rows = {row.key: row for row in report.rows}
     assert report.verdict == DIVERGENCE
@@ -146,7 +146,7 @@ def test_a_comparison_shows_both_and_why_they_differ(files: tuple[Path, Path], t
     assert text.count("shape () in the reference, (31,) in the candidate") == 1
 
 
-def test_what_broadcasting_would_blow_up_is_told_and_not_computed() -> None:
+def test_broadcast_that_is_too_large_is_not_computed() -> None:
     labels = np.zeros(60_000)
     found = check_arrays(labels[:, None], labels)
     assert (found.passed, found.mean) == (False, None)

@@ -34,7 +34,7 @@ def test_nested_dicts_are_flattened(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("array", [np.arange(4.0), np.arange(6, dtype="i2").reshape(2, 3), np.array(1.5)])
-def test_a_plain_array_is_one_quantity(tmp_path: Path, array: Any) -> None:
+def test_plain_array_is_one_quantity(tmp_path: Path, array: Any) -> None:
     found = read_reprod_log(save(tmp_path / "logits.npy", array))
     np.testing.assert_array_equal(found["array"], array)
 
@@ -69,7 +69,7 @@ def test_a_crafted_file_is_refused_and_not_executed(tmp_path: Path, wrap: Any) -
         (np.array([1.0], dtype=object)[0:1].reshape(1)[0:0].reshape(0), r"shape \(0,\)"),
     ],
 )
-def test_what_is_no_array_is_named(tmp_path: Path, value: Any, message: str) -> None:
+def test_value_that_is_no_array_is_refused_with_its_key(tmp_path: Path, value: Any, message: str) -> None:
     with pytest.raises(FileError, match=message):
         read_reprod_log(save(tmp_path / "x.npy", value))
 
@@ -92,7 +92,7 @@ def test_damaged_files_are_refused_with_their_path(tmp_path: Path) -> None:
         read_reprod_log(tmp_path / "none.npy")
 
 
-def test_aliases_are_found(tmp_path: Path) -> None:
+def test_file_names_in_use_are_understood(tmp_path: Path) -> None:
     names = ("forward_ref", "forward_paddle", "loss_pytorch", "losses_paddle", "losses_torch", "train_align_torch", "x")
     for name in names:
         save(tmp_path / f"{name}.npy", {})
@@ -108,7 +108,7 @@ def test_aliases_are_found(tmp_path: Path) -> None:
         find_logs(tmp_path)
 
 
-def test_files_and_folders_are_compared(tmp_path: Path) -> None:
+def test_files_and_folders_of_reprod_log_are_compared(tmp_path: Path) -> None:
     logits = np.linspace(0, 1, 10, dtype=np.float32)
     torch = save(tmp_path / "forward_torch.npy", {"logits": logits})
     paddle = save(tmp_path / "forward_paddle.npy", {"logits": logits + np.float32(1e-7)})
@@ -124,7 +124,7 @@ def test_files_and_folders_are_compared(tmp_path: Path) -> None:
     assert [failure.key for failure in lost.failures] == ["loss/loss"]
 
 
-def test_what_cannot_be_compared_is_named(tmp_path: Path) -> None:
+def test_paths_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "forward_torch.npy", {"logits": np.ones(1)})
     with pytest.raises(FileError, match="name two files, or two folders"):
         compare_paths(path, tmp_path)

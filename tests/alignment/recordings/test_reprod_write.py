@@ -80,7 +80,7 @@ def test_what_reprod_log_cannot_compare_is_a_failed_report(write: Write, tmp_pat
     assert "diff check failed: reprod_log cannot compare" in (tmp_path / "forward_diff.log").read_text()
 
 
-def test_no_common_step(write: Write, tmp_path: Path) -> None:
+def test_recordings_without_a_common_step_are_refused(write: Write, tmp_path: Path) -> None:
     pytest.importorskip("reprod_log")
     loss = {"loss/x": (Entry("loss", "loss"), np.ones(1))}
     with pytest.raises(NothingComparedError, match="share no step"):
@@ -102,7 +102,7 @@ def test_a_missing_reprod_log_names_the_extra(
 @pytest.mark.parametrize(
     "arguments", [[], ["--out", "x"], ["--pair", "a=b", "--out", "x"], ["--pair", "=b", "--out", "x"]]
 )
-def test_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_arguments_exit_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         reprod_write.main(arguments)
     assert caught.value.code == 2

@@ -74,7 +74,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path]:
     return folder_of(tmp_path_factory.mktemp("broken"), wrong)
 
 
-def test_rounding_looks_like_the_references_own(healthy: tuple[Report, Path]) -> None:
+def test_errors_of_rounding_are_distributed_like_the_references(healthy: tuple[Report, Path]) -> None:
     details = collect(*healthy)
     by_dtype = {each.row.dtype: each for each in details.distributions if each.row.kind == "weights"}
     single = by_dtype["float32"]
@@ -102,7 +102,7 @@ def test_the_histogram_counts_every_element_where_it_belongs(tmp_path: Path) -> 
     assert found.error.total == X.size
 
 
-def test_the_worst_elements_are_named_and_what_is_not_finite_comes_first(broken: tuple[Report, Path]) -> None:
+def test_worst_elements_are_listed_with_non_finite_ones_first(broken: tuple[Report, Path]) -> None:
     (found,) = (each for each in collect(*broken).distributions if each.row.dtype == "float64")
     assert [element.index for element in found.worst[:2]] == [(3, 9), (1, 7)]
     assert math.isnan(found.worst[0].difference)
@@ -117,7 +117,7 @@ def test_courses_of_scalars_and_of_one_array(healthy: tuple[Report, Path]) -> No
     np.testing.assert_allclose(courses["train/lr", "float32"].reference, LOSSES * 1e-4)
 
 
-def test_quantities_that_are_asked_for(healthy: tuple[Report, Path]) -> None:
+def test_requested_quantities_have_a_distribution(healthy: tuple[Report, Path]) -> None:
     found = collect(*healthy, ["train/weights/*"]).distributions
     assert [(each.row.key, each.row.dtype) for each in found] == [
         ("train/weights/head.weight", dtype) for dtype in ("float64", "float32")
@@ -126,7 +126,7 @@ def test_quantities_that_are_asked_for(healthy: tuple[Report, Path]) -> None:
         collect(*healthy, ["train/weights/head.wait"])
 
 
-def test_without_recordings_there_is_nothing_and_asking_says_so(healthy: tuple[Report, Path], tmp_path: Path) -> None:
+def test_without_recordings_a_requested_quantity_is_refused(healthy: tuple[Report, Path], tmp_path: Path) -> None:
     assert collect(healthy[0], tmp_path).distributions == ()
     with pytest.raises(AlignmentError, match=r"recordings of this report are not there.*run it again"):
         collect(healthy[0], tmp_path, ["train/*"])
@@ -208,7 +208,7 @@ def test_the_root_mean_square_has_no_square_that_overflows(scale: float) -> None
     assert _root_mean_square(np.zeros(3)) == 1.0
 
 
-def test_a_course_says_where_the_sides_part() -> None:
+def test_summary_of_a_course_names_the_largest_distance() -> None:
     apart = draw_course(Course("train/loss", "float32", (4.0, 3.0, 2.0, 1.0), (4.0, 3.0, 2.5, 1.0)))
     assert apart.summary == "4 values, from 4 to 1; the sides are furthest apart at 2: 5.0e-01 apart"
     equal = draw_course(Course("train/lr", "float32", (1.0,) * 4, (1.0,) * 4))
@@ -218,7 +218,7 @@ def test_a_course_says_where_the_sides_part() -> None:
     assert lost.candidate.count("M") == 2
 
 
-def test_the_page_shows_all_of_it(broken: tuple[Report, Path]) -> None:
+def test_page_shows_diagnosis_distributions_and_courses(broken: tuple[Report, Path]) -> None:
     cause = Cause("gelu tanh", "GELU is approximated by <tanh>", "mlp.act", 2e-4, 6e-17)
     evidence = Evidence("output 0", 2e-4, "differs by itself")
     finding = Finding("module", "blocks.2.mlp.act", "layers.2.act", "train", "forward", (evidence,), (cause,), 9)

@@ -78,7 +78,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 @pytest.mark.parametrize(("text", "message"), REFUSED.items(), ids=[value[:40] for value in REFUSED.values()])
-def test_what_no_alignment_wrote_is_refused(text: str, message: str, words: tuple[str, ...]) -> None:
+def test_report_that_no_alignment_wrote_is_refused(text: str, message: str, words: tuple[str, ...]) -> None:
     done = run(text, words)
     assert (done.exit_code, done.stdout) == (3, ""), done.output
     assert done.stderr.startswith("pit-align: report.json: ")
@@ -102,7 +102,7 @@ SHOWN: dict[str, Callable[[], str]] = {
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 @pytest.mark.parametrize("name", SHOWN)
-def test_what_an_alignment_may_have_written_is_shown(name: str, words: tuple[str, ...]) -> None:
+def test_unusual_report_is_shown(name: str, words: tuple[str, ...]) -> None:
     text = SHOWN[name]()
     value = json.loads(text)
     value["rows"] = [row for row in value["rows"] if row["dtype"] == "float64"][1:] + value["rows"][3:]
@@ -112,21 +112,21 @@ def test_what_an_alignment_may_have_written_is_shown(name: str, words: tuple[str
 
 
 @pytest.mark.parametrize("words", COMMANDS[:6], ids=" ".join)
-def test_nothing_compared_is_no_success(words: tuple[str, ...]) -> None:
+def test_report_without_rows_exits_with_5(words: tuple[str, ...]) -> None:
     done = run(edited(rows=[], steps=[]), words)
     assert (done.exit_code, done.stdout) == (5, "")
     assert "nothing was compared: the report has no rows" in done.stderr
     assert not Path("page.html").exists()
 
 
-def test_reprod_logs_mean_may_be_unknown() -> None:
+def test_unknown_mean_of_reprod_log_is_shown() -> None:
     assert MeanCheck(False) == MeanCheck(False, None, None, None, "")
     done = run(edited(0, reprod_log={"passed": False, "mean": None, "remark": ""}), ("report",))
     assert "reprod_log fails (a mean that is not known" in " ".join(done.output.split())
 
 
 @pytest.mark.parametrize("name", [MANIFEST_FILE, "bisection.json"])
-def test_other_json_is_read_as_carefully(folder: Path, name: str) -> None:
+def test_deeply_nested_manifest_or_bisection_is_refused(folder: Path, name: str) -> None:
     (folder / name).write_text("[" * 10**5)
     with pytest.raises(FileError, match="nested too deep"):
         read_manifest(folder) if name == MANIFEST_FILE else Bisection.read(folder / name)

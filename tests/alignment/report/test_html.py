@@ -177,7 +177,7 @@ def test_nothing_in_a_report_is_taken_for_markup() -> None:
     assert _EVIL in page.text
 
 
-def test_the_charts_follow_the_passes() -> None:
+def test_charts_follow_the_order_of_execution() -> None:
     (forward, outputs), (backward, gradients) = charts(HEALTHY)
     assert (forward, backward) == (
         "forward: outputs, from first to last",
@@ -202,7 +202,7 @@ def test_a_chart_draws_noise_limit_and_divergence() -> None:
     assert 'class="cross"' in render([BROKEN])
 
 
-def test_what_a_log_axis_lacks_is_drawn_beside_it() -> None:
+def test_zero_and_infinite_errors_are_drawn_beside_the_log_axis() -> None:
     zero, lost = row("forward/a", error=0.0, rel_l2=0.0, margin=0.0), row("forward/b", error=None, rel_l2=None)
     infinite = row("forward/c", error=math.inf, rel_l2=math.inf, margin=math.inf, verdict=DIVERGENCE)
     ((_, (chart,)),) = charts(report(zero, lost, infinite))
@@ -222,7 +222,7 @@ def test_what_a_log_axis_lacks_is_drawn_beside_it() -> None:
         (row("forward/a", limit=None), None),
     ],
 )
-def test_the_share_of_a_limit(given: Row, share: float | None) -> None:
+def test_share_of_limit_of_a_row(given: Row, share: float | None) -> None:
     assert given.share_of_limit == share
 
 
@@ -238,14 +238,14 @@ def test_a_report_without_rows_has_a_page() -> None:
 
 
 @pytest.mark.parametrize("reports", [[HEALTHY], []])
-def test_what_could_not_be_aligned_is_no_success(reports: list[Report]) -> None:
+def test_page_with_models_that_could_not_be_aligned_shows_no_success(reports: list[Report]) -> None:
     page = Page(render(reports, problems={"pit_b": _EVIL}))
     assert "1 could not be aligned: pit_b" in page.text
     assert f"pit_b : {_EVIL}" in page.text
     assert page.all("header") == [{"class": "within-tolerance" if reports else "divergence"}]
 
 
-def test_what_no_step_applies_to_is_no_failure() -> None:
+def test_page_with_models_that_no_step_applies_to_shows_no_failure() -> None:
     page = Page(render([HEALTHY], skipped={"resnet": "has no\n  loss"}))
     assert "could not be aligned" not in page.text
     assert "What no step applies to resnet : has no loss" in page.text
@@ -253,7 +253,9 @@ def test_what_no_step_applies_to_is_no_failure() -> None:
     assert "nothing was compared" in Page(render([], skipped={"resnet": "no"})).text
 
 
-def test_the_page_of_a_matrix_keeps_them_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page_of_a_matrix_separates_failures_from_models_without_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     results = [
         matrix.Result("pit_ti", HEALTHY),
         matrix.Result("resnet", None, "no loss", applies=False),
@@ -268,7 +270,7 @@ def test_the_page_of_a_matrix_keeps_them_apart(tmp_path: Path, monkeypatch: pyte
     assert "What no step applies to resnet : no loss" in text
 
 
-def test_a_page_shows_what_is_hidden_and_what_is_not_known() -> None:
+def test_page_shows_control_characters_and_unknown_numbers() -> None:
     odd = replace(
         HEALTHY,
         model="a\x1b\ud800\u202e",
@@ -283,7 +285,7 @@ def test_a_page_shows_what_is_hidden_and_what_is_not_known() -> None:
 
 
 @pytest.mark.parametrize("index", ["9" * 5000, "\u0663", "1" * 10])
-def test_an_index_of_a_list_is_a_small_number(index: str) -> None:
+def test_long_index_in_a_key_is_no_list_index(index: str) -> None:
     names = ("a.0", "a.1", f"a.{index}", "b.0", "b.1")
     rows = [row(f"bp/gradient/{name}.w") for name in names]
     assert len(charts(report(*rows))[0][1][0].points) == 5
@@ -308,16 +310,16 @@ def passes(count: int) -> int:
     return Counted.passes
 
 
-def test_a_page_goes_through_the_rows_as_often_whatever_they_are() -> None:
+def test_page_iterates_over_rows_a_constant_number_of_times() -> None:
     assert passes(5) == passes(40)
 
 
-def test_no_report_no_page() -> None:
+def test_page_without_any_report_is_refused() -> None:
     with pytest.raises(AlignmentError, match="no report was given"):
         render([])
 
 
-def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+def test_page_in_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(FileError, match="cannot be written"):
         write_html([HEALTHY], tmp_path / "file" / "page.html")

@@ -68,7 +68,7 @@ GOOD = report(
 )
 
 
-def test_the_verdict_comes_first_then_why() -> None:
+def test_verdict_comes_first_and_its_reason_second() -> None:
     first, second, note, environment = shown(report(*GOOD.rows[:2]), width=160).splitlines()[:4]
     assert first == "pit_ti: SAME FUNCTION"
     assert second == (
@@ -114,7 +114,7 @@ def test_many_failures_are_counted_and_folded() -> None:
     assert shown(report(*rows), verbose=True).count("reason of") == 40
 
 
-def test_a_long_key_is_never_cut() -> None:
+def test_long_key_has_a_line_of_its_own() -> None:
     key = "transformers.2.blocks.3.attn.relative_position_bias_table.weight"
     text = shown(report(row(f"bp/gradient/{key}", "float32", ROUNDING, kind="gradient")), width=80)
     at = [line.strip() for line in text.splitlines()].index(f"gradient/{key}")
@@ -132,7 +132,7 @@ def test_a_name_with_markup_is_shown_as_it_is() -> None:
     assert "[red]x[/red]" in shown(report(row("forward/[red]x[/red]", "float32", ROUNDING)))
 
 
-def test_ascii_output_is_enough() -> None:
+def test_report_is_printed_to_an_ascii_terminal() -> None:
     console = Console(file=io.TextIOWrapper(io.BytesIO(), encoding="ascii"), width=80)
     print_report(GOOD, console)
 
@@ -149,7 +149,7 @@ def test_the_headline_says_what_the_evidence_is(rows: list[Row], expected: str) 
 
 
 @pytest.mark.parametrize("verbose", [True, False])
-def test_rows_are_not_compared_with_each_other(verbose: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_printing_does_not_compare_rows_with_each_other(verbose: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: Row, other: object) -> bool:
         raise AssertionError("as many comparisons as there are pairs of rows")
 
@@ -166,7 +166,7 @@ def test_an_environment_may_say_anything(threads: str) -> None:
 
 
 @pytest.mark.parametrize("rows", [(0.5, math.nan), (math.nan, 0.5)])
-def test_what_is_not_known_is_never_small(rows: tuple[float, float]) -> None:
+def test_unknown_margin_is_never_shown_as_small(rows: tuple[float, float]) -> None:
     known = [row(f"forward/{i}", "float32", ROUNDING, margin=margin) for i, margin in enumerate(rows)]
     assert "at most not known times" in headline(report(*known))
     many = [replace(found, key=f"{found.key}{i}", margin=rows[i % 2]) for i, found in enumerate(known * 5)]
@@ -175,7 +175,7 @@ def test_what_is_not_known_is_never_small(rows: tuple[float, float]) -> None:
     assert badness(known[rows.index(math.nan)]) > badness(known[rows.index(0.5)])
 
 
-def test_gate_results() -> None:
+def test_gate_result_is_printed_with_its_failures() -> None:
     console = Console(file=io.StringIO(), width=120)
     print_gate(GateResult(True, (), 12), console)
     failures = tuple(

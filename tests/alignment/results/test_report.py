@@ -55,7 +55,7 @@ REPORT = Report(
 )
 
 
-def test_json_round_trip(tmp_path: Path) -> None:
+def test_report_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "report.json"
     write_report(REPORT, path)
     assert read_report(path) == REPORT
@@ -80,7 +80,7 @@ def test_a_report_that_is_not_valid_is_refused(tmp_path: Path, change: dict[str,
 
 
 @pytest.mark.parametrize("text", ["", "<html>", "[]", "1"])
-def test_something_else_is_no_report(tmp_path: Path, text: str) -> None:
+def test_file_that_is_no_report_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "report.json").write_text(text)
     with pytest.raises(FileError, match="not a report"):
         read_report(tmp_path / "report.json")

@@ -32,6 +32,8 @@ from porting.plan import Expression, Plan, plan
 from porting.rules import Rule, invert, rule
 from porting.terminal.render import table_json
 
+OWN = "own"
+"""Family of an architecture that is no published one."""
 _FORMAT = "pit-align rules 1"
 _OPS: Mapping[str, Callable[[int], Op]] = {"split in": Split, "join": Concat, "tie": Tie, "untie": Untie}
 _AXES: Mapping[str, Callable[[tuple[int, ...]], Op]] = {"squeeze": Squeeze, "unsqueeze": Unsqueeze}
@@ -104,7 +106,7 @@ class Contract:
         buffers = {name for name, (_, part) in canonical.items() if part.buffer and name not in self.constants}
         size = tuple(input_shape[-2:]) if len(input_shape) >= 2 else (1, input_shape[-1])
         tensors = {name: spec for name, (spec, _) in canonical.items()}
-        return Architecture("own", name, (size[0], size[1]), self.classes, tensors, frozenset(buffers))
+        return Architecture(OWN, name, (size[0], size[1]), self.classes, tensors, frozenset(buffers))
 
     @cached_property
     def constants(self) -> Mapping[str, npt.NDArray[Any]]:

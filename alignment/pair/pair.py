@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 from alignment.errors import AlignmentError
 from alignment.frameworks import FRAMEWORKS
 from alignment.pair import targets
-from alignment.pair.contract import Contract
+from alignment.pair.contract import OWN, Contract
 from porting.architectures import Architecture
 from porting.names import unknown
 from porting.rules import Rule
@@ -20,8 +20,9 @@ from porting.rules import Rule
 Role: TypeAlias = Literal["reference", "candidate"]
 ROLES: tuple[Role, Role] = ("reference", "candidate")
 AUTO = "auto"
-"""Rules that are derived from what the modules of both sides are."""
-_UNKNOWN = Architecture("", "", (0, 0), 0, {})
+"""Rules that are derived from the modules of both sides; feature maps where a published model has them."""
+UNSETTLED = Architecture(OWN, "", (0, 0), 0, {})
+"""Architecture of a pair with rules until they are settled: no tensor is known yet."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Side:
         layout: The layout of the model's state dict, as `porting.conversion.translate` knows it; means nothing in a
             pair with rules.
         options: Keyword arguments of the builder, or of the function.
-        remark: What the reader of a report must know of the model; empty for nothing.
+        remark: Note on the model that every report of it shows; empty for none.
         training: What makes the side's `alignment.backends.trainers.base.Trainer`, as `module:function` or
             `path/to/file.py:function`, given this side and a configuration; empty where the side cannot be trained.
         function: Instead of `build`, a plain function of the framework's tensors, which is what is aligned.
@@ -81,15 +82,15 @@ class Pair:
         name: Name of the pair in reports, and of its folder under `logs/`.
         reference: The model that is right by definition.
         candidate: The model in question.
-        input_shape: Shape of one input: channels, height and width of an image, or any other.
+        input_shape: Shape of one input without the batch: `(channels, height, width)` of an image, or any other.
         architecture: Canonical names and shapes of the weights that both share; left out where `rules` are given.
-        rules: How a pair without a known architecture maps the reference's state dict onto the candidate's: `"auto"`
-            derives it from the modules of both; rules, as `porting.rules` makes them, are the table; with `"auto"`
-            among them they go first; a JSON file that `pit-align rules --save` wrote pins what was derived once.
-        weights: Checkpoint of the reference's names, for where the command line names none.
+        rules: How a pair without a published architecture maps the reference's state dict onto the candidate's:
+            `"auto"` derives it from the modules of both; rules, as `porting.rules` makes them, are the table; with
+            `"auto"` among them they go first; a JSON file that `pit-align rules --save` wrote pins what was derived.
+        weights: Checkpoint in the reference's names, used where the command line names none.
         tokens: Inputs are integers below this; 0 for floating-point numbers.
         intermediates: Method of both models that returns `(logits, [feature maps])`; None where a model has none, and
-            the logits alone are compared. By default `forward_intermediates`, and none in a pair with rules.
+            the logits alone are compared. `"auto"` is `forward_intermediates`, and None in a pair with rules.
         smooth: Whether the models' gradients are continuous. Those of a ReLU jump: a unit within rounding of zero is on
             in one framework and off in the other, which float32 gradients are then given room for.
         paths: What `alignment.bisection.counterparts` cannot know of the modules: path in the candidate to path in the
@@ -101,9 +102,9 @@ class Pair:
     name: str
     reference: Side
     candidate: Side
-    architecture: Architecture = _UNKNOWN
+    architecture: Architecture = UNSETTLED
     input_shape: tuple[int, ...] = ()
-    intermediates: str | None = ""
+    intermediates: str | None = AUTO
     smooth: bool = True
     paths: Mapping[str, str | None] = field(default_factory=dict, compare=False)
     origin: Origin | None = field(default=None, compare=False)
@@ -115,7 +116,7 @@ class Pair:
     def __post_init__(self) -> None:
         object.__setattr__(self, "paths", MappingProxyType(dict(self.paths)))
         object.__setattr__(self, "rules", self.rules if isinstance(self.rules, str) else tuple(self.rules))
-        if self.intermediates == "":
+        if self.intermediates == AUTO:
             object.__setattr__(self, "intermediates", None if self.own else "forward_intermediates")
         if not self.name or {"/", "\0"} & set(self.name) or self.name.startswith("."):
             raise AlignmentError(f"{self.name!r} cannot name a pair: it names a folder under logs/")
@@ -133,9 +134,9 @@ class Pair:
                 f"{self.name}: the input shape is {self.input_shape}; say the shape of one input, without the batch: "
                 "input_shape=(3, 64, 64)"
             )
-        wrong = [each for each in self.rules if not isinstance(each, Rule) and each != AUTO]
-        if not isinstance(self.rules, str) and wrong:
-            raise AlignmentError(f"{self.name}: {wrong[0]!r} is no rule; porting.rules.rule makes one")
+        no_rules = [entry for entry in self.rules if not isinstance(entry, Rule) and entry != AUTO]
+        if not isinstance(self.rules, str) and no_rules:
+            raise AlignmentError(f"{self.name}: {no_rules[0]!r} is no rule; porting.rules.rule makes one")
         if not self.rules and any(side.build for side in (self.reference, self.candidate)):
             raise AlignmentError(
                 f"{self.name}: nothing says which weights of the reference become which of the candidate; say "
@@ -145,7 +146,7 @@ class Pair:
     @property
     def own(self) -> bool:
         """Whether rules, not a published architecture, say which weights are the same."""
-        return self.architecture is _UNKNOWN or self.contract is not None
+        return self.architecture.family == OWN
 
     @property
     def settled(self) -> bool:
@@ -210,10 +211,10 @@ def locate(origin: Origin) -> Pair:
     Raises:
         AlignmentError: There is no such file or name, or it is no `Pair`.
     """
-    found = targets.resolve(origin.target)
-    if callable(found):
-        _check_arguments(found, origin)
-    pair = found(**origin.arguments) if callable(found) else found
+    pair = targets.resolve(origin.target)
+    if callable(pair):
+        _check_arguments(pair, origin)
+        pair = pair(**origin.arguments)
     if not isinstance(pair, Pair):
         raise AlignmentError(f"{origin.target} is a {type(pair).__name__}, expected an alignment.pair.Pair")
     place, _ = targets.split(origin.target)
@@ -223,7 +224,7 @@ def locate(origin: Origin) -> Pair:
 
 
 def _check_arguments(function: Callable[..., Any], origin: Origin) -> None:
-    """Refuse a function that cannot be called with the arguments that there are."""
+    """Refuse a function that does not take the arguments of the origin."""
     try:
         inspect.signature(function).bind(**origin.arguments)
     except TypeError as error:
@@ -236,6 +237,7 @@ def _check_arguments(function: Callable[..., Any], origin: Origin) -> None:
 
 
 def _anchored(pair: Pair, folder: Path) -> Pair:
+    """The pair with its relative files taken from the folder of the declaring file."""
     reference, candidate = (_side_at(side, folder) for side in (pair.reference, pair.candidate))
     rules, weights = pair.rules, pair.weights
     if isinstance(rules, str) and rules and rules != AUTO:

@@ -175,7 +175,7 @@ def plan(
 @python_options
 @output_options(verbose="Show every quantity of the forward passes.")
 def verify(
-    source: Path | str, target: Path | str, weights: Kind | None, out: Path | None, output: Output, **given: Any
+    source: Path | str, target: Path | str, weights: Kind | None, out: Path | None, output: Output, **pythons: Any
 ) -> None:
     """Prove that TARGET is the port of SOURCE: equal tensors, and equal outputs of the real models.
 
@@ -185,7 +185,7 @@ def verify(
     pit-port verify pit_b.pth pit_b.pdparams
     pit-port verify pit_b.pth pit_b.ckpt --mindspore-python .venv-mindspore/bin/python
     """
-    _verify(source, target, weights, out, output, given)
+    _verify(source, target, weights, out, output, pythons)
 
 
 def _verify(
@@ -322,9 +322,11 @@ def evaluate(source: str, output: Output, overrides: tuple[str, ...]) -> None:
     from paddle_impl.training.run import evaluate as evaluate_run
 
     with output.waiting("evaluating"):
-        found = evaluate_run(config_of(source, overrides, output.note))
-    said = f"top-1 {found.top1:.2%}  top-{found.k} {found.top5:.2%}  loss {found.loss:.4f}  {found.images} images"
-    output.show(lambda: said, lambda: asdict(found))
+        result = evaluate_run(config_of(source, overrides, output.note))
+    summary = (
+        f"top-1 {result.top1:.2%}  top-{result.k} {result.top5:.2%}  loss {result.loss:.4f}  {result.images} images"
+    )
+    output.show(lambda: summary, lambda: asdict(result))
 
 
 @pit_train.command()

@@ -55,9 +55,9 @@ def check_file(path: str | PathLike[str]) -> list[Checked]:
         PortingError: The file cannot be run; a rule that cannot be inverted is told with its line.
         NoRulesError: It declares no rules.
     """
-    found = _run(Path(path))
-    models = [value for value in found.values() if isinstance(value, Architecture)]
-    tables = {name: rules for name, value in found.items() if (rules := _rules_of(value))}
+    namespace = _run(Path(path))
+    models = [value for value in namespace.values() if isinstance(value, Architecture)]
+    tables = {name: rules for name, value in namespace.items() if (rules := _rules_of(value))}
     if not tables:
         raise NoRulesError(
             f"{path}: declares no rules; expected at its top level a porting.rules.table, a tuple of rules, or a pair "
@@ -72,7 +72,7 @@ def check_shipped() -> Iterator[Checked]:
     for tables in (LAYOUTS, MISTAKES):
         for family, layouts in tables.items():
             for layout, table in layouts.items():
-                known = [each for each in models if each.family == family and table.refusal(each.name) is None]
+                known = [model for model in models if model.family == family and table.refusal(model.name) is None]
                 yield _check(f"{family}/{layout}", table.rules, known)
 
 
@@ -98,10 +98,10 @@ def _check(name: str, rules: Sequence[Rule], models: Sequence[Architecture]) -> 
 
 def _rules_of(value: object) -> tuple[Rule, ...]:
     """The rules of a table, of a tuple, or of whatever else has `rules`; names among them stand for other rules."""
-    found = getattr(value, "rules", value)
-    if not isinstance(found, tuple | list) or not all(isinstance(each, Rule | str) for each in found):
+    rules = getattr(value, "rules", value)
+    if not isinstance(rules, tuple | list) or not all(isinstance(rule, Rule | str) for rule in rules):
         return ()
-    return tuple(each for each in found if isinstance(each, Rule))
+    return tuple(rule for rule in rules if isinstance(rule, Rule))
 
 
 def _coverage(rules: Sequence[Rule], model: Architecture) -> Iterator[str]:
@@ -115,7 +115,7 @@ def _coverage(rules: Sequence[Rule], model: Architecture) -> Iterator[str]:
 def _overlaps(rules: Sequence[Rule], does: str, side: Callable[[Rule], Sequence[Pattern]]) -> Iterator[str]:
     """Pairs of rules that are about the same name."""
     patterns = [(rule, pattern) for rule in rules for pattern in side(rule)]
-    named = {int(found) for _, pattern in patterns for found in re.findall(r"\b\d{1,9}\b", pattern.text)}
+    named = {int(index) for _, pattern in patterns for index in re.findall(r"\b\d{1,9}\b", pattern.text)}
     indices = sorted({*_INDICES, *named})
     for (first, pattern), (second, other) in combinations(patterns, 2):
         name = next((name for name in _samples(other, indices) if pattern.match(name) is not None), None)

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from porting.addresses import as_source
 from porting.architectures.base import Architecture, TensorSpec
 from porting.checkpoint import Checkpoint, Written, format_of, open_checkpoint, write_checkpoint
+from porting.checkpoint.addresses import as_source
 from porting.checkpoint.dtypes import is_float
 from porting.checkpoint.envelope import Kind
 from porting.checkpoint.file.target import check_target
@@ -261,16 +261,16 @@ def identify_checkpoint(checkpoint: Checkpoint, *, model: str | None = None, lay
         UnknownNameError: The model or layout asked for is not known.
     """
     try:
-        found = identify(
+        identity = identify(
             {name: tensor.shape for name, tensor in checkpoint.tensors.items()}, model=model, layout=layout
         )
     except PlanError as error:
         checkpoint.check()  # what a damaged file lacks is no news
         raise CheckpointError(checkpoint.path, error.summary, error.details) from None
-    if wrong := _wrong_dtypes(specs_in(found.architecture, found.layout), checkpoint.tensors):
-        looks = f"looks like {found.architecture.name} in layout {found.layout}, with wrong dtypes; save it again"
+    if wrong := _wrong_dtypes(specs_in(identity.architecture, identity.layout), checkpoint.tensors):
+        looks = f"looks like {identity.architecture.name} in layout {identity.layout}, with wrong dtypes; save it again"
         raise CheckpointError(checkpoint.path, looks, wrong)
-    return found
+    return identity
 
 
 def _wrong_dtypes(specs: Mapping[str, TensorSpec], tensors: Mapping[str, LazyTensor]) -> list[str]:

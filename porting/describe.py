@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
-from porting.addresses import as_source
 from porting.architectures.base import Architecture, Shape
 from porting.checkpoint import Checkpoint, open_checkpoint
+from porting.checkpoint.addresses import as_source
 from porting.checkpoint.dtypes import is_float
 from porting.checkpoint.envelope import Kind
 from porting.checkpoint.file.copying import Packer

@@ -52,7 +52,7 @@ def identify(shapes: Mapping[str, Shape], *, model: str | None = None, layout: s
             return _intended(candidate, layout)
     candidates = (identity for identity, _ in _candidates(shapes, model, layout))
     compared = ((candidate, _problems(candidate, shapes)) for candidate in candidates)
-    raise _refusal(shapes, min(compared, key=lambda each: len(each[1]), default=None), model, layout)
+    raise _refusal(shapes, min(compared, key=lambda pair: len(pair[1]), default=None), model, layout)
 
 
 def _exact(shapes: Mapping[str, Shape], model: str | None, layout: str | None) -> Iterator[Identity]:
@@ -75,15 +75,15 @@ def _candidates(
     for family, table in _tables():
         if layout not in (None, table.layout):
             continue
-        if not all(map(Patterns((None, each) for rule in table.rules for each in rule.targets).find, names)):
+        if not all(map(Patterns((None, target) for rule in table.rules for target in rule.targets).find, names)):
             continue
         patterns = Patterns((rule, pattern) for rule in table.inverse for pattern in rule.sources)
         canonical = _canonical_shapes(patterns, shapes)
-        found = architectures.recognise(family, canonical)
-        if model is not None and (found is None or found.name != model):
-            found = architectures.build(model) if model in architectures.FAMILIES[family].CONFIGS else None
-        if found is not None and table.refusal(found.name) is None:
-            yield Identity(found, table.layout), canonical
+        architecture = architectures.recognise(family, canonical)
+        if model is not None and (architecture is None or architecture.name != model):
+            architecture = architectures.build(model) if model in architectures.FAMILIES[family].CONFIGS else None
+        if architecture is not None and table.refusal(architecture.name) is None:
+            yield Identity(architecture, table.layout), canonical
 
 
 def _tables() -> Iterator[tuple[str, Table]]:
@@ -94,10 +94,10 @@ def _tables() -> Iterator[tuple[str, Table]]:
                 yield family, table
 
 
-def _intended(identity: Identity, asked: str | None) -> Identity:
+def _intended(identity: Identity, layout: str | None) -> Identity:
     """The identity, unless its layout is a mistake that was not asked for."""
     mistake = table_of(identity.family, identity.layout).mistake
-    if mistake and asked != identity.layout:
+    if mistake and layout != identity.layout:
         raise PlanError(
             f"the tensors are {identity.architecture.name} under {mistake}. "
             f"Give --from {identity.layout} to read the file all the same"
@@ -121,7 +121,7 @@ def _refusal(
 ) -> PlanError:
     asked = " in ".join(filter(None, (model, f"layout {layout}" if layout else "")))
     if asked:
-        actual = next((each for each in _exact(shapes, None, None) if not _problems(each, shapes)), None)
+        actual = next((exact for exact in _exact(shapes, None, None) if not _problems(exact, shapes)), None)
         if actual is not None:
             return PlanError(f"the tensors are {actual.architecture.name} in layout {actual.layout}, not {asked}")
     if nearest is None or not _resembles(nearest[0], shapes):

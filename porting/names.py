@@ -21,12 +21,17 @@ def nearest(name: str, known: Iterable[str], count: int = 1) -> list[str]:
     return get_close_matches(name, list(known), n=count, cutoff=0.5)
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
-    """The error for a name that is none of those known, naming the nearest, else all of them."""
-    known = list(known)
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return the end of an error message, `; did you mean pit_b?`, or nothing where no known name is near."""
     close = nearest(name, known)
-    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
-    return UnknownNameError(f"unknown {kind} {name!r}; {hint}")
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
+    """Return the error for a name that is none of those known, with the nearest, else all of them."""
+    known = list(known)
+    hint = did_you_mean(name, known) or f"; known: {', '.join(known)}"
+    return UnknownNameError(f"unknown {kind} {name!r}{hint}")
 
 
 def fold(names: Iterable[str]) -> list[str]:

@@ -67,7 +67,7 @@ class _ByParts:
 
     def __init__(self, parts: Sequence[str], variable: Sequence[_Part]) -> None:
         self.count = len(parts)
-        self.places = tuple(sorted(set(range(len(parts))) - {each.place for each in variable}))
+        self.places = tuple(sorted(set(range(len(parts))) - {part.place for part in variable}))
         self.pick: Callable[[Sequence[str]], object] = itemgetter(*self.places) if self.places else lambda _: None
         self.fixed = self.pick(parts)
         self._variable = variable
@@ -75,8 +75,8 @@ class _ByParts:
     def texts(self, parts: Sequence[str]) -> list[str] | None:
         """What stands for the placeholders of a name whose fixed parts are right; None for another name."""
         texts = []
-        for each in self._variable:
-            text = each.text(parts)
+        for part in self._variable:
+            text = part.text(parts)
             if text is None:
                 return None
             texts.append(text)
@@ -119,8 +119,8 @@ class Pattern:
 
     def match_expression(self, name: str) -> dict[str, int | str] | None:
         """As `match`, by way of a regular expression."""
-        found = self._regex.fullmatch(name)
-        return None if found is None else self.bindings(found.groups())
+        match = self._regex.fullmatch(name)
+        return None if match is None else self.bindings(match.groups())
 
     def bindings(self, texts: Sequence[str]) -> dict[str, int | str] | None:
         """The values of placeholders for which these texts stand, or None where they cannot."""
@@ -144,9 +144,9 @@ class Pattern:
         if not any(words.get(slot.name) and not slot.words for slot in self.slots):
             return self
 
-        def typed(found: re.Match[str]) -> str:
-            inside = found[1]
-            return f"{{{inside}:{'|'.join(words[inside])}}}" if words.get(inside) else found[0]
+        def typed(placeholder: re.Match[str]) -> str:
+            inside = placeholder[1]
+            return f"{{{inside}:{'|'.join(words[inside])}}}" if words.get(inside) else placeholder[0]
 
         return Pattern(_PLACEHOLDER.sub(typed, self.text))
 
@@ -191,11 +191,11 @@ class Pattern:
 @lru_cache(maxsize=256)
 def _parsed(inside: str) -> _Slot | None:
     """A placeholder; None for text that is none. Tables hold few different ones, each many times."""
-    found = _TYPED.fullmatch(inside)
-    if found is None:
+    match = _TYPED.fullmatch(inside)
+    if match is None:
         return None
-    words = tuple(found["words"].split("|")) if found["words"] else ()
-    return _Slot(found["name"], int(found["offset"] or 0), words)
+    words = tuple(match["words"].split("|")) if match["words"] else ()
+    return _Slot(match["name"], int(match["offset"] or 0), words)
 
 
 class Patterns(Generic[Key]):
@@ -221,9 +221,9 @@ class Patterns(Generic[Key]):
 
     def find(self, name: str) -> list[tuple[Key, dict[str, int | str]]]:
         """The patterns that match a name, with the placeholders' values, in the order that they were given in."""
-        found = [*self._found_by_parts(name.split(".")), *self._found_by_expression(name)]
-        found.sort(key=itemgetter(0))
-        return [(key, bindings) for _, key, bindings in found]
+        matches = [*self._found_by_parts(name.split(".")), *self._found_by_expression(name)]
+        matches.sort(key=itemgetter(0))
+        return [(key, bindings) for _, key, bindings in matches]
 
     def _found_by_parts(self, parts: Sequence[str]) -> Iterator[tuple[int, Key, dict[str, int | str]]]:
         for (count, places), kind in self._kinds.items():

@@ -107,16 +107,16 @@ class Plan:
 
     def remarks(self, tensors: Mapping[str, LazyTensor]) -> dict[str, str]:
         """What the operations have to say of these sources' values, by target; reads only what may need it."""
-        found = {}
+        remarks = {}
         for name, expression in self.outputs.items():
             if isinstance(expression, Applied) and type(expression.op).remark is not Op.remark:
                 arguments = (
-                    _evaluate(each, lambda source: tensors[source].load(), np.dtype(np.float32))
-                    for each in expression.args
+                    _evaluate(argument, lambda source: tensors[source].load(), np.dtype(np.float32))
+                    for argument in expression.args
                 )
                 if (remark := expression.op.remark(*arguments)) is not None:
-                    found[name] = remark
-        return found
+                    remarks[name] = remark
+        return remarks
 
     def sources_of(self, target: str) -> tuple[str, ...]:
         """The sources that a target is made of."""
@@ -147,8 +147,8 @@ class Plan:
         spec = self.specs[name]
         dtypes = {tensors[source].dtype for source in _sources(expression)}
         if len(dtypes) > 1:
-            found = ", ".join(f"{source} is {tensors[source].dtype}" for source in _sources(expression))
-            raise PlanError(f"{name}: its parts have different dtypes: {found}; convert the source to one dtype first")
+            listed = ", ".join(f"{source} is {tensors[source].dtype}" for source in _sources(expression))
+            raise PlanError(f"{name}: its parts have different dtypes: {listed}; convert the source to one dtype first")
         dtype = dtypes.pop() if dtypes else np.dtype(np.int64) if spec.kind == "int" else _usual_float(tensors)
 
         def evaluate(what: Expression) -> Array:
@@ -192,12 +192,12 @@ def plan(
     return result
 
 
-def mismatches(expected: Mapping[str, TensorSpec], found: Mapping[str, Shape]) -> list[str]:
+def mismatches(expected: Mapping[str, TensorSpec], shapes: Mapping[str, Shape]) -> list[str]:
     """Every difference between the tensors that should be there and those that are, one line each, indices folded."""
-    missing = [name for name in expected if name not in found]
-    extra = [name for name in found if name not in expected]
+    missing = [name for name in expected if name not in shapes]
+    extra = [name for name in shapes if name not in expected]
     wrong: dict[tuple[Shape, Shape], list[str]] = {}
-    for name, shape in found.items():
+    for name, shape in shapes.items():
         if name in expected and shape != expected[name].shape:
             wrong.setdefault((shape, expected[name].shape), []).append(name)
     lines = [f"missing: {name}" for name in fold(missing)]
@@ -240,12 +240,12 @@ class _Planner:
             for place, pattern in enumerate(rule.sources)
         )
         for name in self.sources:
-            found = patterns.find(name)
-            if len(found) == 1:
-                (index, place), bindings = found[0]
+            matches = patterns.find(name)
+            if len(matches) == 1:
+                (index, place), bindings = matches[0]
                 groups.setdefault((index, tuple(sorted(bindings.items()))), {})[place] = name
             else:
-                (ambiguous if found else unused).append(name)
+                (ambiguous if matches else unused).append(name)
         self.problems += [f"unexpected: {name}: no rule takes it" for name in fold(unused)]
         self.problems += [f"two rules take {name}" for name in fold(ambiguous)]
         return groups
@@ -286,14 +286,16 @@ class _Planner:
 
 def _usual_float(tensors: Mapping[str, LazyTensor]) -> np.dtype[Any]:
     """The floating dtype that most of the tensors have."""
-    found = Counter(tensor.dtype for tensor in tensors.values() if is_float(tensor.dtype))
-    return found.most_common(1)[0][0] if found else np.dtype(np.float32)
+    counts = Counter(tensor.dtype for tensor in tensors.values() if is_float(tensor.dtype))
+    return counts.most_common(1)[0][0] if counts else np.dtype(np.float32)
 
 
 def _sources(expression: Expression) -> list[str]:
     if isinstance(expression, Source):
         return [expression.name]
-    return [name for each in expression.args for name in _sources(each)] if isinstance(expression, Applied) else []
+    return (
+        [name for argument in expression.args for name in _sources(argument)] if isinstance(expression, Applied) else []
+    )
 
 
 def _operations(expression: Expression) -> list[str]:
@@ -301,7 +303,7 @@ def _operations(expression: Expression) -> list[str]:
         case Source():
             return []
         case Applied(op, args):
-            return [*dict.fromkeys(what for each in args for what in _operations(each)), str(op)]
+            return [*dict.fromkeys(what for argument in args for what in _operations(argument)), str(op)]
         case Filled(value):
             return [f"fill with {value}"]
     return [str(expression)]
@@ -314,12 +316,12 @@ def _changes(expression: Expression) -> list[str]:
     if not isinstance(expression, Applied):
         return []
     own = [str(expression.op)] if expression.op.inverse is None else []
-    return [*(what for each in expression.args for what in _changes(each)), *own]
+    return [*(what for argument in expression.args for what in _changes(argument)), *own]
 
 
 def _uses(expression: Expression, kind: type[Op]) -> bool:
     return isinstance(expression, Applied) and (
-        isinstance(expression.op, kind) or any(_uses(each, kind) for each in expression.args)
+        isinstance(expression.op, kind) or any(_uses(argument, kind) for argument in expression.args)
     )
 
 
@@ -329,7 +331,7 @@ def _substitute(expression: Expression, inner: Mapping[str, Expression]) -> Expr
     if not isinstance(expression, Applied):
         return expression
     return _simplified(
-        Applied(expression.op, tuple(_substitute(each, inner) for each in expression.args), expression.output)
+        Applied(expression.op, tuple(_substitute(argument, inner) for argument in expression.args), expression.output)
     )
 
 
@@ -339,8 +341,11 @@ def _simplified(expression: Applied) -> Expression:
     if not isinstance(first, Applied) or first.op.inverse != expression.op:
         return expression
     undone = all(
-        isinstance(each, Applied) and each.op == first.op and each.args == first.args and each.output == place
-        for place, each in enumerate(expression.args)
+        isinstance(argument, Applied)
+        and argument.op == first.op
+        and argument.args == first.args
+        and argument.output == place
+        for place, argument in enumerate(expression.args)
     )
     whole = len(expression.args) == first.op.outputs
     return first.args[expression.output] if undone and whole else expression
@@ -352,7 +357,7 @@ def _in_pieces(expression: Expression) -> tuple[tuple[Expression, ...], int] | N
         case Applied(Concat(axis=axis), args):
             return args, axis
         case Applied(Transpose() as op, (arg,)) if (inner := _in_pieces(arg)) is not None:
-            return tuple(Applied(op, (each,)) for each in inner[0]), 1 - inner[1]
+            return tuple(Applied(op, (piece,)) for piece in inner[0]), 1 - inner[1]
     return None
 
 
@@ -361,7 +366,7 @@ def _evaluate(expression: Expression, load: Callable[[str], Array], dtype: np.dt
         return load(expression.name)
     if not isinstance(expression, Applied):
         return expression.make(dtype)
-    return expression.op.apply(*(_evaluate(each, load, dtype) for each in expression.args))[expression.output]
+    return expression.op.apply(*(_evaluate(argument, load, dtype) for argument in expression.args))[expression.output]
 
 
 def _count(things: list[str], one: str, many: str) -> str:

@@ -134,13 +134,13 @@ def table(
     mistake: str = "",
 ) -> Table:
     """A table from rules and groups of rules."""
-    flat = (each for group in rules for each in ((group,) if isinstance(group, Rule) else group))
+    flat = (rule for group in rules for rule in ((group,) if isinstance(group, Rule) else group))
     return Table(layout, tuple(flat), published_by, framework, without or {}, mistake)
 
 
 def invert(rules: Iterable[Rule]) -> tuple[Rule, ...]:
     """The rules of the way back."""
-    return tuple(each.inverse for each in rules)
+    return tuple(rule.inverse for rule in rules)
 
 
 def _bind(pattern: Pattern, words: dict[str, tuple[str, ...]]) -> Pattern:

@@ -79,7 +79,7 @@ def _without_distillation(
 def _resized(architecture: Architecture, image_size: tuple[int, int], outputs: dict[str, Expression]) -> Architecture:
     target = build(architecture.name, image_size=image_size, num_classes=architecture.num_classes)
     before, after = (
-        each.tensors["pos_embed"].shape if "pos_embed" in each.tensors else () for each in (architecture, target)
+        model.tensors["pos_embed"].shape if "pos_embed" in model.tensors else () for model in (architecture, target)
     )
     if before == after:
         return target
@@ -88,7 +88,7 @@ def _resized(architecture: Architecture, image_size: tuple[int, int], outputs: d
     if len(after) == 4:
         outputs["pos_embed"] = Applied(ResizeMap((after[2], after[3])), (outputs["pos_embed"],))
     else:
-        grids = [(each.image_size[0] // _PATCH, each.image_size[1] // _PATCH) for each in (architecture, target)]
+        grids = [(model.image_size[0] // _PATCH, model.image_size[1] // _PATCH) for model in (architecture, target)]
         op = ResizeTokens(after[1] - grids[1][0] * grids[1][1], grids[0], grids[1])
         outputs["pos_embed"] = Applied(op, (outputs["pos_embed"],))
     return target

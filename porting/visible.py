@@ -50,7 +50,7 @@ def harmless(json_text: str) -> str:
 
 def _printable(value: Any) -> Any:
     if isinstance(value, str):
-        return _COMMAND.sub(lambda found: f"{found[0][:-1]}{hexadecimal(found[0][-1])}", visible(value))
+        return _COMMAND.sub(lambda match: f"{match[0][:-1]}{hexadecimal(match[0][-1])}", visible(value))
     if isinstance(value, tuple):
         return tuple(_printable(item) for item in value)
     if isinstance(value, Mapping):
@@ -61,5 +61,5 @@ def _printable(value: Any) -> Any:
     return value
 
 
-def _escape(found: re.Match[str]) -> str:
-    return found[0].encode("unicode_escape").decode("ascii")
+def _escape(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode("ascii")

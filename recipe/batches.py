@@ -1,4 +1,4 @@
-"""Loaders of training and evaluation batches, but for what is done to an image, which each framework's side brings."""
+"""Loaders of training and evaluation batches; each framework's side brings what is done to an image."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ CHANNELS = 3
 
 
 class Mix(Protocol):
-    """Mixes the images and labels of a micro-batch; the arrays that it is given stay as they are."""
+    """Mixes the images and labels of a micro-batch, and leaves its arguments as they are."""
 
     def __call__(self, images: Images, labels: Labels, draws: Draws) -> tuple[Any, Any]:
-        """Takes `(batch, channels, height, width)` and `(batch,)`, returns images and targets."""
+        """Return images and targets from images `(batch, channels, height, width)` and labels `(batch,)`."""
 
 
 @dataclass
@@ -36,8 +36,8 @@ class Corrupt:
     """Images that could not be read so far.
 
     Attributes:
-        count: Times that one was met.
-        problems: What is wrong with each, by path.
+        count: Number of times that such an image came up.
+        problems: What is wrong with each image, by path.
     """
 
     count: int = 0
@@ -45,17 +45,17 @@ class Corrupt:
 
     @property
     def paths(self) -> list[str]:
-        """Of the images, in the order in which they were met."""
+        """Paths of the images, in the order in which they came up."""
         return list(self.problems)
 
     def add(self, path: str, problem: str) -> None:
-        """Notes that an image could not be read."""
+        """Count an image that could not be read."""
         self.count += 1
         self.problems.setdefault(path, problem)
 
 
 class _Loader:
-    """What both loaders have: worker processes that can be ended, and notes on corrupt images.
+    """Base of both loaders: worker processes that can be ended, and notes on corrupt images.
 
     Attributes:
         corrupt: Images that could not be read so far.
@@ -69,7 +69,7 @@ class _Loader:
         self.corrupt = Corrupt()
 
     def close(self) -> None:
-        """Ends the worker processes."""
+        """End the worker processes."""
         self._feed.close()
 
     def _note(self, path: str, problem: str) -> None:
@@ -79,7 +79,7 @@ class _Loader:
 
 
 class TrainLoader(_Loader):
-    """Augmented micro-batches of one rank, the same whatever the workers and wherever an epoch is taken up.
+    """Augmented micro-batches of one rank, the same whatever the workers and wherever an epoch is resumed.
 
     Args:
         config: `model.image_size`, `data`, `augmentation.repeats` and `run.accumulation` matter here.
@@ -87,13 +87,13 @@ class TrainLoader(_Loader):
         randomness: Source of the streams `("order", epoch)`, `("sample", epoch, position)` and
             `("mixing", epoch, update, micro)`. With workers it is sent to them: one that records needs `workers=0`.
         world: Ranks.
-        rank: This one.
+        rank: This rank, from 0.
         prepare: Reads and augments an image.
-        mix: Mixes a micro-batch; none leaves images and labels as they are.
+        mix: Mixes a micro-batch; None leaves images and labels as they are.
         order: Order of an epoch.
 
     Attributes:
-        updates: Of an epoch.
+        updates: Updates of an epoch.
         corrupt: Images that could not be read so far.
 
     Raises:
@@ -123,18 +123,18 @@ class TrainLoader(_Loader):
         return self._split.updates
 
     def epoch(self, epoch: int, start_update: int = 0) -> Iterator[Update]:
-        """The updates of an epoch.
+        """Yield the updates of an epoch.
 
         Args:
-            epoch: Its number, from 0.
-            start_update: First update to return.
+            epoch: Number of the epoch, from 0.
+            start_update: First update to yield.
 
         Yields:
             As many micro-batches as are accumulated: images `(batch, channels, height, width)`, float32, and targets,
             `(batch, classes)` float32 if they are mixed, else `(batch,)` int64.
 
         Raises:
-            DataError: Images cannot be read, and ten after them neither, or the configuration says `raise`.
+            DataError: An image and the ten after it cannot be read, or one cannot and the configuration says `raise`.
         """
         split = self._split
         order = self._order(split.count, self._repeats, self._randomness, epoch)
@@ -160,7 +160,7 @@ class TrainLoader(_Loader):
     def _replace(
         self, images: Images, indices: npt.NDArray[np.int64], failure: Failure, key: tuple[str, int, int]
     ) -> None:
-        """Takes the next image of the set that can be read, in the place of one that cannot."""
+        """Put the next readable image of the set in the place of one that cannot be read."""
         path, problem = failure.path, failure.problem
         for _ in range(_RETRIES):
             self._note(path, problem)
@@ -181,7 +181,7 @@ class EvalLoader(_Loader):
         config: `model.image_size` and `data` matter here.
         samples: The set.
         world: Ranks.
-        rank: This one; it may have no image at all.
+        rank: This rank, from 0; it may have no image at all.
         prepare: Reads an image.
 
     Attributes:
@@ -202,7 +202,7 @@ class EvalLoader(_Loader):
         return -(-self.count // self._shape[0])
 
     def __iter__(self) -> Iterator[tuple[Any, Any, Any]]:
-        """Images `(batch, channels, height, width)`, float32, labels and indices `(batch,)`, int64."""
+        """Yield images `(batch, channels, height, width)`, float32, labels and indices `(batch,)`, int64."""
         size = self._shape[0]
         batches = [self._share[start : start + size] for start in range(0, self.count, size)]
         ahead = ([Item(self._samples.names[at], ("evaluation", at)) for at in batch] for batch in batches)

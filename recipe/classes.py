@@ -13,7 +13,7 @@ from pathlib import Path
 from recipe.errors import DataError
 
 CLASSES = "classes.txt"
-"""Beside a checkpoint: the names of its classes, which a training run writes."""
+"""Name of the file beside a checkpoint in which a training run writes the names of its classes."""
 _IMAGENET = 1000
 
 
@@ -22,9 +22,9 @@ class ClassName:
     """One class.
 
     Attributes:
-        index: Its number.
-        label: Its short name: a synset, a folder, the number.
-        words: What it is, for people; the label where nothing else is known.
+        index: Number of the class.
+        label: Short name: a synset, a folder, the number.
+        words: Name for people; the label where nothing else is known.
     """
 
     index: int
@@ -33,16 +33,16 @@ class ClassName:
 
 
 def imagenet_classes() -> tuple[ClassName, ...]:
-    """The 1000 classes of ImageNet, in their order."""
+    """Return the 1000 classes of ImageNet, in their order."""
     text = files("recipe").joinpath("imagenet.tsv").read_text(encoding="utf-8")
     return tuple(_parse(text.splitlines()))
 
 
 def read_classes(path: Path) -> tuple[ClassName, ...]:
-    """The classes of a user's file: one a line in their order, `name`, or `name`, a tab and words.
+    """Read the classes of a user's file: one a line in their order, `name`, or `name`, a tab and words.
 
     Raises:
-        DataError: It cannot be read, is empty, or holds a name twice or an empty line.
+        DataError: The file cannot be read, is empty, or holds a name twice or an empty line.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -56,17 +56,17 @@ def read_classes(path: Path) -> tuple[ClassName, ...]:
         raise DataError(f"{path}:{empty}: an empty line in the list of classes would shift those after it; remove it")
     classes = tuple(_parse(lines))
     seen: dict[str, int] = {}
-    for each in classes:
-        if each.label in seen:
+    for name in classes:
+        if name.label in seen:
             raise DataError(
-                f"{path}:{each.index + 1}: class {each.label!r} is there already, in line {seen[each.label]}"
+                f"{path}:{name.index + 1}: class {name.label!r} is there already, in line {seen[name.label]}"
             )
-        seen[each.label] = each.index + 1
+        seen[name.label] = name.index + 1
     return classes
 
 
 def named(labels: Sequence[str], count: int) -> tuple[ClassName, ...]:
-    """Names for so many classes: those given, ImageNet's for its synsets or for 1000 unnamed ones, else numbers.
+    """Return names for so many classes: `labels`, ImageNet's for its synsets or for 1000 unnamed ones, else numbers.
 
     Args:
         labels: Names of folders, in the order of the classes; empty where none are known.
@@ -78,8 +78,8 @@ def named(labels: Sequence[str], count: int) -> tuple[ClassName, ...]:
     if labels and len(labels) != count:
         raise DataError(f"there are {len(labels)} names for the model's {count} classes")
     if not labels:
-        return imagenet_classes() if count == _IMAGENET else tuple(_parse([str(each) for each in range(count)]))
-    known = {each.label: each.words for each in imagenet_classes()}
+        return imagenet_classes() if count == _IMAGENET else tuple(_parse([str(index) for index in range(count)]))
+    known = {name.label: name.words for name in imagenet_classes()}
     return tuple(ClassName(index, label, known.get(label, label)) for index, label in enumerate(labels))
 
 

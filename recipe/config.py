@@ -12,12 +12,12 @@ class Model:
     Attributes:
         name: A model of `paddle_impl`, such as `pit_b_distilled`.
         image_size: Pixels, square.
-        num_classes: Columns of the head.
+        num_classes: Number of classes, the columns of the head.
         drop_rate: Dropout rate of the embedding and after each projection.
         attn_drop_rate: Dropout rate of the attention weights.
         drop_path_rate: Drop path rate that the blocks rise to.
-        weights: Checkpoint to start from, of any format and layout; none starts afresh. Position embeddings are resized
-            and heads of another class count are drawn anew, which is reported.
+        weights: Checkpoint to start from, of any format and layout; null starts from random weights. Position
+            embeddings are resized and heads of another class count are drawn anew; both is reported.
     """
 
     name: str = "pit_b"
@@ -37,13 +37,13 @@ class Data:
         path: Folder of the data set.
         format: `folder` (a folder a class), `list` (`train_list.txt`, `val_list.txt`), or `auto`.
         train: Folder or list of the training images, below `path`; by default the usual name of its format.
-        validation: Likewise for evaluation.
-        batch_size: Images a device and micro-batch.
+        validation: Folder or list of the validation images, likewise.
+        batch_size: Images of one micro-batch on one device.
         workers: Processes that read and augment; 0 does it in the training process.
         crop: Share of the evaluation image's side that the centre crop keeps.
         interpolation: `bicubic` or `bilinear`, for evaluation and for training crops.
-        mean: Of each channel, subtracted after scaling to [0, 1].
-        std: Of each channel, divided by.
+        mean: Mean of each channel, subtracted after scaling to [0, 1].
+        std: Standard deviation of each channel, by which it is divided.
         corrupt: What to do with an image that cannot be read: `report` it, count it and take another in its place, or
             `raise`.
     """
@@ -63,18 +63,18 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """Of single training images, in the order of timm's `create_transform`.
+    """Augmentation of single training images, in the order of timm's `create_transform`.
 
     Attributes:
         scale: Share of the area that a random crop covers.
         ratio: Width over height of a random crop.
         flip: Probability of a horizontal flip.
-        auto: RandAugment or AutoAugment in timm's notation (`rand-m9-mstd0.5-inc1`, `original-mstd0.5`); none leaves
-            it out.
-        color_jitter: Strength of colour jitter; only where `auto` is none.
+        auto: RandAugment or AutoAugment in timm's notation (`rand-m9-mstd0.5-inc1`, `original-mstd0.5`); null for
+            neither.
+        color_jitter: Strength of colour jitter; used only where `auto` is null.
         erasing: Probability that a rectangle is erased.
         erasing_mode: `pixel` (normal noise a pixel), `rand` (one colour) or `const` (`Data.mean`, zero to the model).
-        erasing_count: Most rectangles an image.
+        erasing_count: Largest number of rectangles in an image.
         repeats: Times that an image is seen in one epoch, each augmented anew; that many times fewer images are seen.
     """
 
@@ -91,13 +91,13 @@ class Augmentation:
 
 @dataclass(frozen=True, slots=True)
 class Mixing:
-    """Of the images of a batch, as timm's `Mixup` in batch mode does it.
+    """Mixing of the images of a batch, as timm's `Mixup` in batch mode does it.
 
     Attributes:
         mixup: Alpha of mixup's beta distribution; 0 turns it off.
         cutmix: Alpha of cutmix's beta distribution; 0 turns it off.
-        probability: Of mixing a batch at all.
-        switch: Of cutmix, where both are on.
+        probability: Probability that a batch is mixed.
+        switch: Probability of cutmix instead of mixup, where both are on.
     """
 
     mixup: float = 0.8
@@ -107,7 +107,7 @@ class Mixing:
 
     @property
     def active(self) -> bool:
-        """Whether a batch may be mixed."""
+        """True if a batch may be mixed."""
         return (self.mixup > 0 or self.cutmix > 0) and self.probability > 0
 
 
@@ -116,14 +116,14 @@ class Optimizer:
     """AdamW, with decoupled weight decay.
 
     Attributes:
-        learning_rate: For `base_batch` images an update.
-        base_batch: Batch that the rate is meant for; the rate is scaled in proportion to the global batch (devices,
-            accumulation and batch size). 0 takes the rate as it is.
-        weight_decay: Of the parameters that decay.
-        decay_all: Whether biases, norms, tokens and position embeddings decay as well, which timm exempts.
-        betas: Of the moments.
+        learning_rate: Learning rate for `base_batch` images in an update.
+        base_batch: Global batch (devices times accumulation times batch size) that the rate is meant for; the rate is
+            scaled in proportion. 0 takes the rate as it is.
+        weight_decay: Weight decay of the parameters that decay.
+        decay_all: True if biases, norms, tokens and position embeddings decay as well, which timm exempts.
+        betas: Decay rates of the first and the second moment.
         epsilon: Added to the root of the second moment.
-        clip: Most that the norm of all gradients may be; none leaves them.
+        clip: Largest norm of all gradients; null clips nothing.
     """
 
     learning_rate: float = 5e-4
@@ -137,14 +137,14 @@ class Optimizer:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """The rate over the epochs: timm's cosine as the DeiT recipe drives it, constant within an epoch.
+    """Learning rate over the epochs: timm's cosine as the DeiT recipe drives it, constant within an epoch.
 
     Attributes:
-        epochs: Of warm-up and cosine together.
+        epochs: Epochs of warm-up and cosine together.
         warmup_epochs: First epochs, in which the rate rises linearly.
         warmup_rate: Rate of the first epoch.
-        minimum_rate: Rate that the cosine ends at.
-        cooldown_epochs: Further epochs at the minimum.
+        minimum_rate: Rate at the end of the cosine.
+        cooldown_epochs: Further epochs at the minimum rate.
         deit_quirk: The DeiT recipe steps its scheduler after an epoch with that epoch's number, so that the first two
             epochs both run at the rate of the first.
     """
@@ -181,14 +181,14 @@ class Ema:
 
 @dataclass(frozen=True, slots=True)
 class Distillation:
-    """From a teacher, as DeiT does it.
+    """Distillation from a teacher, as DeiT does it.
 
     Attributes:
         kind: `none`, `hard` (the teacher's decision is a label) or `soft` (Kullback-Leibler divergence).
         teacher: A model of `paddle_impl`.
         weights: The teacher's checkpoint, of any format and layout.
         alpha: Share of the distillation loss.
-        temperature: Of the soft targets.
+        temperature: Temperature of the soft targets.
     """
 
     kind: str = "none"
@@ -204,12 +204,12 @@ class Run:
 
     Attributes:
         output: Folder of checkpoints, log and curves.
-        seed: Of everything random.
-        accumulation: Micro-batches an update.
+        seed: Seed of every random generator of the run.
+        accumulation: Micro-batches in an update.
         precision: `float32`, `float64` (CPU), or the mixed `float16` and `bfloat16` (GPU).
         device: `auto`, `cpu` or `gpu`.
-        save_every: Epochs between checkpoints that are kept beside the latest and the best; 0 keeps none.
-        save_updates: Updates between saves of the latest checkpoint within an epoch; 0 saves at its end only.
+        save_every: Epochs between checkpoints that are kept beside the latest and the best; 0 keeps no others.
+        save_updates: Updates between saves of the latest checkpoint within an epoch; 0 saves at the end of the epoch.
         validate_every: Epochs between evaluations.
         log_every: Updates between lines of the log.
         tracker: `none`, `visualdl` or `tensorboard`.

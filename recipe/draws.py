@@ -1,8 +1,8 @@
-"""Where a training run's randomness comes from: streams with names, made by a seed or replayed from a tape.
+"""The randomness of a training run: streams with names, made from a seed or replayed from a record.
 
-A stream belongs to one thing that draws: a sample's augmentation, a batch's mixup, one drop path in one pass. Its name
-says which, so that what is drawn depends neither on the number of workers and devices nor on where a run was resumed,
-and two frameworks that ask the same stream get the same numbers.
+A stream belongs to one user: a sample's augmentation, a batch's mixup, one drop path in one pass. Its name is that of
+the user, so that what is drawn depends neither on the number of workers and devices nor on where a run was resumed,
+and two frameworks that read the same stream get the same numbers.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ class Draws(Protocol):
 
 
 class Randomness(Protocol):
-    """Makes streams; asked twice for one name, it starts the same stream again."""
+    """A source of streams; one name always gives the same stream from its start."""
 
     def stream(self, *key: Key) -> Draws:
         """The stream of this name, from its start."""
 
 
 class Seeded:
-    """Streams made from a seed: each is a generator of its own, seeded by a digest of seed and name.
+    """Streams made from a seed: every stream is a generator of its own, seeded by a digest of seed and name.
 
     Args:
         seed: Any integer.

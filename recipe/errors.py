@@ -6,7 +6,7 @@ from porting.errors import ExpectedError
 
 
 class TrainingError(ExpectedError):
-    """A run that cannot go on, or cannot start."""
+    """A training run that cannot start or cannot go on."""
 
 
 class ConfigError(TrainingError):
@@ -16,4 +16,4 @@ class ConfigError(TrainingError):
 
 
 class DataError(TrainingError):
-    """Images, or lists of them, that are not as announced; the summary names the path."""
+    """Images, or lists of them, that do not fit the configuration or cannot be read; the summary names the path."""

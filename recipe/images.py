@@ -10,14 +10,14 @@ from PIL import Image
 from recipe.errors import DataError
 
 MAX_PIXELS = 89_478_485
-"""Most that an image may have, Pillow's own limit: a quarter of a GiB in RGB. ImageNet's largest has 60 million."""
+"""Largest number of pixels of an image, Pillow's own limit: 256 MiB in RGB. ImageNet's largest has 60 million."""
 
 
 class ImageError(DataError):
     """An image that cannot be read.
 
     Args:
-        path: Of the image.
+        path: Path of the image file.
         problem: What is wrong with it.
     """
 
@@ -31,7 +31,7 @@ class ImageError(DataError):
 
 
 def read_image(path: str | PathLike[str]) -> Image.Image:
-    """Decodes an image file as 8-bit RGB.
+    """Decode an image file as 8-bit RGB.
 
     As timm does it: orientation tags are ignored, transparency is dropped, grey and palettes become RGB.
 
@@ -39,7 +39,7 @@ def read_image(path: str | PathLike[str]) -> Image.Image:
         path: A file of any format that Pillow reads.
 
     Raises:
-        ImageError: It is missing, not an image, damaged, truncated, or has more than `MAX_PIXELS`.
+        ImageError: The file is missing, no image, damaged, truncated, or has more than `MAX_PIXELS`.
     """
     try:
         with warnings.catch_warnings():

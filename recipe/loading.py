@@ -1,7 +1,7 @@
 """Configurations from YAML files and shipped presets, and back to YAML.
 
-A file holds the sections and settings of `recipe.config.Config`; `extends: NAME` takes what it does not say from a
-shipped preset or from a file beside it. Files of PaddleViT are recognised and translated (see `recipe.paddlevit`).
+A file holds the sections and settings of `recipe.config.Config`; with `extends: NAME`, the others come from a shipped
+preset or from a file beside it. Files of PaddleViT are recognised and translated (see `recipe.paddlevit`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def load(
     Args:
         source: A YAML file, or the name of a shipped one: `pit_b_224`.
         overrides: `section.setting=value` each, the value as in YAML; they come last.
-        note: Called with each line about what a PaddleViT file says that has no meaning here.
+        note: Called with a line for every setting of a PaddleViT file that has no effect here.
 
     Raises:
         ConfigError: There is no such file or preset, or it holds settings that are unknown, of a wrong type or out of
@@ -50,10 +50,10 @@ def load(
 
 
 def override(config: Config, overrides: Iterable[str]) -> Config:
-    """A configuration with some settings changed, and checked again.
+    """Return a configuration with some settings changed, and checked again.
 
     Args:
-        config: Where the others come from.
+        config: The configuration to change.
         overrides: `section.setting=value` each, the value as in YAML.
 
     Raises:
@@ -63,21 +63,21 @@ def override(config: Config, overrides: Iterable[str]) -> Config:
 
 
 def dump(config: Config) -> str:
-    """The configuration as YAML, every setting of it; `load` gives the same configuration again."""
+    """Return every setting of a configuration as YAML; `load` gives the same configuration again."""
     return write_mapping(encode(config))
 
 
 def preset_names() -> tuple[str, ...]:
-    """The names of the shipped configurations, sorted."""
+    """Return the names of the shipped configurations, sorted."""
     folder = _preset_folder()
     return tuple(sorted(path.stem for path in folder.glob("*.yaml"))) if folder else ()
 
 
 def locate(source: str | PathLike[str]) -> Path:
-    """The file that a path or the name of a shipped configuration stands for.
+    """Return the file that a path or the name of a shipped configuration stands for.
 
     Raises:
-        ConfigError: There is none; the nearest name is given.
+        ConfigError: There is no such file; the message has the nearest name.
     """
     path = Path(source)
     if path.is_file():
@@ -91,7 +91,7 @@ def locate(source: str | PathLike[str]) -> Path:
 
 
 def _preset_folder() -> Path | None:
-    """Where the shipped files lie, found without importing the package, which needs Paddle."""
+    """The folder of the shipped files, found without importing `paddle_impl`, which needs Paddle."""
     spec = importlib.util.find_spec("paddle_impl")
     places = (spec.submodule_search_locations or ()) if spec else ()
     return next((folder for place in places if (folder := Path(place) / "configs").is_dir()), None)
@@ -100,7 +100,7 @@ def _preset_folder() -> Path | None:
 def _collect(path: Path, seen: tuple[Path, ...], note: Callable[[str], None]) -> dict[str, Setting]:
     """The settings of a file over those of what it extends."""
     if path.resolve() in seen:
-        chain = " -> ".join(each.name for each in (*seen, path))
+        chain = " -> ".join(file.name for file in (*seen, path))
         raise ConfigError(f"{path}: extends itself: {chain}")
     settings, seen = read_settings(path), (*seen, path.resolve())
     if paddlevit.recognises(settings):
@@ -140,7 +140,7 @@ def _overrides(overrides: Iterable[str]) -> Mapping[str, Setting]:
 
 
 def _value(name: str, text: str) -> Any:
-    """What YAML makes of it; a path stays what it is, also where YAML would see a number, a date or a mapping."""
+    """The value of an override as YAML; a path stays text, also where YAML would read a number, a date or a mapping."""
     hint = _types().get(name)
     if hint is not str and str not in get_args(hint):
         return read_value(text)

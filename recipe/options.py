@@ -1,4 +1,4 @@
-"""The words of `pit-train`: overrides, PaddleViT's options, and the configuration that they stand for."""
+"""The arguments of `pit-train`: overrides, PaddleViT's options, and the configuration that they give."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _OVERRIDE = re.compile(r"[a-z_]+\.[a-z_0-9]+=.*", re.DOTALL)
 
 
 class TrainTool(Tool):
-    """A group that understands PaddleViT's documented command lines too: `pit-train -cfg FILE -data_path D -eval`."""
+    """A group that also takes PaddleViT's documented command lines: `pit-train -cfg FILE -data_path D -eval`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take the words; PaddleViT's become ours first."""
+        """Parse the arguments, after PaddleViT's are translated."""
         if args and _SINGLE_DASH.match(args[0]):
             args = self._translated(ctx, args)
         return super().parse_args(ctx, args)
@@ -40,17 +40,17 @@ class TrainTool(Tool):
             self.fail(ctx, str(error), COULD_NOT_RUN)
 
 
-def _command(said: Any) -> list[str]:
-    if said.config is None:
+def _command(invocation: Any) -> list[str]:
+    if invocation.config is None:
         raise click.UsageError("-cfg names no configuration file")
-    for note in said.notes:
+    for note in invocation.notes:
         click.echo(note, err=True)
-    resume = ["--resume", said.resume] if said.resume and not said.evaluate else []
-    return ["eval" if said.evaluate else "train", "--config", said.config, *resume, *said.overrides]
+    resume = ["--resume", invocation.resume] if invocation.resume and not invocation.evaluate else []
+    return ["eval" if invocation.evaluate else "train", "--config", invocation.config, *resume, *invocation.overrides]
 
 
 def config_option(required: bool = True) -> Callable[[Any], Any]:
-    """`--config`."""
+    """Return the option `--config`."""
     return click.option(
         "--config",
         "source",
@@ -61,18 +61,18 @@ def config_option(required: bool = True) -> Callable[[Any], Any]:
 
 
 overrides_argument = click.argument("overrides", nargs=-1, metavar="[SECTION.KEY=VALUE]...")
-"""Settings that come last."""
+"""Settings that override those of the file."""
 
 
 def config_of(source: str, overrides: Sequence[str], note: Callable[[str], None] | None = None) -> Config:
-    """The configuration; what a PaddleViT file says without meaning here goes to `note`, or to standard error."""
+    """Load the configuration; lines about settings of PaddleViT without effect go to `note`, or to standard error."""
     from recipe.loading import load
 
     return load(source, overrides, note=note or (lambda line: click.echo(line, err=True)))
 
 
 def split_words(words: Sequence[str]) -> tuple[list[Path], list[str]]:
-    """Images and folders, and the overrides among them.
+    """Return the images and folders among these arguments, and the overrides.
 
     Raises:
         UsageError: There is no image.

@@ -21,7 +21,7 @@ Indices: TypeAlias = npt.NDArray[np.int64]
 
 
 def repeated_order(count: int, repeats: int, randomness: Randomness, epoch: int) -> Indices:
-    """The index of the image at each position of an epoch.
+    """Return the index of the image at every position of an epoch.
 
     All images once, shuffled; or, with repeats, the first `count / repeats` of the shuffled ones that many times in a
     row, as timm's `RepeatAugSampler` has them before it deals them out to ranks. It also cuts its epoch down to a
@@ -30,7 +30,7 @@ def repeated_order(count: int, repeats: int, randomness: Randomness, epoch: int)
     Args:
         count: Images of the set.
         repeats: Times that an image is seen.
-        randomness: Asked for the stream `("order", epoch)`.
+        randomness: Source of the stream `("order", epoch)`.
         epoch: Number of the epoch, from 0.
 
     Returns:
@@ -45,14 +45,14 @@ Order: TypeAlias = Callable[[int, int, Randomness, int], Indices]
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """How updates are split.
+    """How updates are split over ranks and micro-batches.
 
     Attributes:
         count: Positions of an epoch.
         batch_size: Images of a micro-batch.
         accumulation: Micro-batches that a rank adds up in an update.
         world: Ranks.
-        rank: This one, from 0.
+        rank: This rank, from 0.
 
     Raises:
         DataError: The set has fewer images than an update takes, or a number is impossible.
@@ -91,6 +91,6 @@ class Split:
         return range(self.rank * self.accumulation, (self.rank + 1) * self.accumulation)
 
     def positions(self, update: int, micro: int) -> range:
-        """Positions of a micro-batch."""
+        """Return the positions of a micro-batch."""
         start = update * self.global_batch + micro * self.batch_size
         return range(start, start + self.batch_size)

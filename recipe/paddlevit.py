@@ -1,4 +1,4 @@
-"""PaddleViT's configuration files, for PiT and DeiT, in the words of `recipe.config`.
+"""PaddleViT's configuration files, for PiT and DeiT, translated to the settings of `recipe.config`.
 
 Its files name few settings; the others come from the preset `paddlevit`, which holds the defaults of its `config.py`.
 What it does by mistake (see the preset) is not imitated.
@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, TypeAlias
 
 from porting import architectures
-from porting.names import nearest
+from porting.names import did_you_mean
 from recipe.errors import ConfigError
 from recipe.yaml_text import Setting, read_settings
 
@@ -62,7 +62,7 @@ _DIRECT = {
     "VALIDATE_FREQ": "run.validate_every",
     "REPORT_FREQ": "run.log_every",
 }
-"""Its keys that mean what a setting of ours means."""
+"""Keys of PaddleViT to the setting with the same meaning."""
 _ONLY: Mapping[str, tuple[Any, ...]] = {
     "DATA.DATASET": ("imagenet2012",),
     "DATA.IMAGE_CHANNELS": (3,),
@@ -73,7 +73,7 @@ _ONLY: Mapping[str, tuple[Any, ...]] = {
     "TRAIN.LR_SCHEDULER.NAME": ("warmupcosine",),
     "TRAIN.OPTIMIZER.NAME": ("AdamW",),
 }
-"""Its keys that have no setting here, with the values that this toolkit carries out."""
+"""Keys of PaddleViT that have no setting here, with the values that this toolkit carries out."""
 IDLE = {
     "BASE": "the files that it names are merged in",
     "TAG": "runs are told apart by run.output",
@@ -88,7 +88,7 @@ IDLE = {
     "TRAIN.LR_SCHEDULER.DECAY_RATE": "the cosine has none",
     "TRAIN.OPTIMIZER.MOMENTUM": "AdamW has betas",
 }
-"""Its keys that change nothing here, and why."""
+"""Keys of PaddleViT that change nothing here, and why."""
 _ARCHITECTURE = {
     "PATCH_SIZE": "patch_size",
     "STRIDE": "stride",
@@ -100,18 +100,18 @@ _ARCHITECTURE = {
     "MLP_RATIO": "mlp_ratio",
     "IN_CHANNELS": "in_channels",
 }
-"""Its hyper-parameters, below MODEL or MODEL.TRANS, which must be those of the model of that name."""
+"""Hyper-parameters below MODEL or MODEL.TRANS to their names here; they must be those of the named model."""
 
 
 @dataclass(frozen=True)
 class Translation:
-    """A file of PaddleViT in our words.
+    """A file of PaddleViT, translated.
 
     Attributes:
-        settings: By dotted name.
-        evaluate: Whether the file asks for evaluation only.
-        resume: The checkpoint to go on from, if it names one.
-        notes: What it says that changes nothing here, and why.
+        settings: Settings by dotted name.
+        evaluate: True if the file asks for evaluation only.
+        resume: The checkpoint to go on from, if the file names one.
+        notes: What the file says that changes nothing here, and why.
     """
 
     settings: Mapping[str, Setting]
@@ -121,12 +121,12 @@ class Translation:
 
 
 def recognises(settings: Iterable[str]) -> bool:
-    """Whether settings of these names are a file of PaddleViT."""
+    """Return True if settings of these names are a file of PaddleViT."""
     return any(name.split(".")[0] in _SECTIONS for name in settings)
 
 
 def read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Setting]:
-    """The settings of a file of PaddleViT over those of the files that its `BASE` names.
+    """Return the settings of a file of PaddleViT over those of the files that its `BASE` names.
 
     Raises:
         ConfigError: A file cannot be read, or is its own base.
@@ -143,24 +143,24 @@ def read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Setting]:
 
 
 def translate(settings: Mapping[str, Setting]) -> Translation:
-    """Settings of PaddleViT in our words.
+    """Translate settings of PaddleViT to those of `recipe.config`.
 
     Raises:
         ConfigError: A key is unknown, a model is none of ours, or a value is one that is not carried out here; all of
             them are named, with file and line.
     """
-    worker = _Translator(settings)
+    translator = _Translator(settings)
     for name in settings:
-        worker.take(name)
-    worker.settle()
-    if worker.problems:
-        raise ConfigError("this file of PaddleViT cannot be carried out", worker.problems)
-    return Translation(worker.out, worker.evaluate, worker.resume, tuple(worker.notes))
+        translator.take(name)
+    translator.settle()
+    if translator.problems:
+        raise ConfigError("this file of PaddleViT cannot be carried out", translator.problems)
+    return Translation(translator.out, translator.evaluate, translator.resume, tuple(translator.notes))
 
 
 @dataclass
 class _Translator:
-    given: Mapping[str, Setting]
+    settings: Mapping[str, Setting]
     out: dict[str, Setting] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -168,7 +168,7 @@ class _Translator:
     resume: str | None = None
 
     def take(self, name: str) -> None:
-        setting = self.given[name]
+        setting = self.settings[name]
         value, where = setting.value, setting.where
         special = _SPECIAL.get(name)
         if special is not None:
@@ -181,19 +181,18 @@ class _Translator:
         elif name in _ONLY:
             self._only(name, setting)
         elif self._hyper_parameter(name) is None and name != "MODEL.TRANS.QKV_BIAS":
-            close = nearest(name, known_keys())
-            hint = f"; did you mean {close[0]}?" if close else ""
-            self.problems.append(f"{where}: unknown key of PaddleViT {name}{hint}")
+            known = (*_DIRECT, *_ONLY, *IDLE, *_SPECIAL)
+            self.problems.append(f"{where}: unknown key of PaddleViT {name}{did_you_mean(name, known)}")
 
     def settle(self) -> None:
-        """What follows from several keys at once."""
+        """Translate what follows from several keys at once."""
         self._check_model()
         self._augmentation()
         self._distillation()
 
     def _only(self, name: str, setting: Setting) -> None:
         if setting.value not in _ONLY[name]:
-            known = " or ".join(repr(each) for each in _ONLY[name])
+            known = " or ".join(repr(value) for value in _ONLY[name])
             self.problems.append(
                 f"{setting.where}: {name} is {setting.value!r}, which is not carried out here; only {known}"
             )
@@ -207,26 +206,25 @@ class _Translator:
         if named is None:
             return
         if named.value not in architectures.NAMES:
-            close = nearest(str(named.value), architectures.NAMES)
-            hint = f"; did you mean {close[0]}?" if close else ""
+            hint = did_you_mean(str(named.value), architectures.NAMES)
             self.problems.append(f"{named.where}: MODEL.NAME stands for no model here: {named.value}{hint}")
             return
         family = architectures.build(named.value).family
         config = architectures.FAMILIES[family].CONFIGS[named.value]
-        for name, setting in self.given.items():
+        for name, setting in self.settings.items():
             attribute = self._hyper_parameter(name)
             if attribute is None:
                 continue
             expected = getattr(config, attribute, None)
-            found = tuple(setting.value) if isinstance(setting.value, list) else setting.value
-            if found != expected:
+            value = tuple(setting.value) if isinstance(setting.value, list) else setting.value
+            if value != expected:
                 self.problems.append(f"{setting.where}: {name} is {setting.value}, but {named.value} has {expected}")
         if family == "deit" and "model.drop_path_rate" not in self.out:
             self.out["model.drop_path_rate"] = Setting(0.0, f"{named.where} (PaddleViT's DeiT has no drop path)")
 
     def _augmentation(self) -> None:
-        """RandAugment where both policies are asked for; colour jitter where neither is."""
-        rand, auto = self.given.get("TRAIN.RAND_AUGMENT"), self.given.get("TRAIN.AUTO_AUGMENT")
+        """Take RandAugment where the file sets both policies, colour jitter where it sets neither."""
+        rand, auto = self.settings.get("TRAIN.RAND_AUGMENT"), self.settings.get("TRAIN.AUTO_AUGMENT")
         if rand is None and auto is None:
             return
         if rand is not None and rand.value:
@@ -237,12 +235,12 @@ class _Translator:
             self.out["augmentation.auto"] = Setting(None, (rand or auto or Setting(None, "")).where)
 
     def _policy(self) -> str:
-        layers = self.given.get("TRAIN.RAND_AUGMENT_LAYERS", Setting(2, "")).value
-        magnitude = self.given.get("TRAIN.RAND_AUGMENT_MAGNITUDE", Setting(9, "")).value
+        layers = self.settings.get("TRAIN.RAND_AUGMENT_LAYERS", Setting(2, "")).value
+        magnitude = self.settings.get("TRAIN.RAND_AUGMENT_MAGNITUDE", Setting(9, "")).value
         return _RAND_AUGMENT if (layers, magnitude) == (2, 9) else f"rand-m{magnitude}-n{layers}-mstd0.5-inc1"
 
     def _distillation(self) -> None:
-        """Its `config.py` distils hard unless told otherwise, which means something to a distilled model only."""
+        """Distil hard by default, as PaddleViT's `config.py` does; that has a meaning for a distilled model only."""
         named = self.out.get("model.name")
         distilled = named is not None and str(named.value).endswith("_distilled")
         if not distilled:
@@ -256,102 +254,98 @@ class _Translator:
             self.out.setdefault("distillation.weights", Setting("./regnety_160.pdparams", "PaddleViT's default"))
 
 
-def _name(worker: _Translator, setting: Setting) -> None:
-    distil = worker.given.get("MODEL.DISTILL")
+def _name(translator: _Translator, setting: Setting) -> None:
+    distil = translator.settings.get("MODEL.DISTILL")
     name = _model_name(str(setting.value))
     if distil is not None and distil.value and not name.endswith("_distilled") and not name.startswith("regnet"):
         name = f"{name}_distilled"
-    worker.out["model.name"] = Setting(name, setting.where)
+    translator.out["model.name"] = Setting(name, setting.where)
 
 
 def _model_name(name: str) -> str:
-    """Our name for one of its models: `pit_b_distill` and `deit_base_distilled_patch16_384` have others here."""
+    """Return the name here of a model of PaddleViT: `pit_b_distill` is `pit_b_distilled`."""
     parts = [part for part in name.lower().split("_") if part not in ("patch16", "224", "384")]
     return "_".join("distilled" if part == "distill" else part for part in parts)
 
 
-def _distill_flag(worker: _Translator, setting: Setting) -> None:
+def _distill_flag(translator: _Translator, setting: Setting) -> None:
     if not isinstance(setting.value, bool):
-        worker.problems.append(f"{setting.where}: MODEL.DISTILL is {setting.value!r}, expected true or false")
+        translator.problems.append(f"{setting.where}: MODEL.DISTILL is {setting.value!r}, expected true or false")
 
 
-def _pretrained(worker: _Translator, setting: Setting) -> None:
-    if setting.value:
-        worker.out["model.weights"] = Setting(with_suffix(str(setting.value)), setting.where)
+def _checkpoint(name: str) -> _Special:
+    """What takes a path of PaddleViT over as the setting of this name; an empty one is left out."""
+
+    def take(translator: _Translator, setting: Setting) -> None:
+        if setting.value:
+            translator.out[name] = Setting(with_suffix(str(setting.value)), setting.where)
+
+    return take
 
 
-def _resume(worker: _Translator, setting: Setting) -> None:
-    worker.resume = with_suffix(str(setting.value)) if setting.value else None
+def _resume(translator: _Translator, setting: Setting) -> None:
+    translator.resume = with_suffix(str(setting.value)) if setting.value else None
 
 
-def _evaluate(worker: _Translator, setting: Setting) -> None:
-    worker.evaluate = bool(setting.value)
+def _evaluate(translator: _Translator, setting: Setting) -> None:
+    translator.evaluate = bool(setting.value)
 
 
-def _teacher(worker: _Translator, setting: Setting) -> None:
-    if setting.value:
-        worker.out["distillation.weights"] = Setting(with_suffix(str(setting.value)), setting.where)
+def _amp(translator: _Translator, setting: Setting) -> None:
+    translator.out["run.precision"] = Setting("float16" if setting.value else "float32", setting.where)
 
 
-def _amp(worker: _Translator, setting: Setting) -> None:
-    worker.out["run.precision"] = Setting("float16" if setting.value else "float32", setting.where)
+def _clip(translator: _Translator, setting: Setting) -> None:
+    translator.out["optimizer.clip"] = Setting(setting.value or None, setting.where)
 
 
-def _clip(worker: _Translator, setting: Setting) -> None:
-    worker.out["optimizer.clip"] = Setting(setting.value or None, setting.where)
-
-
-def _ema(worker: _Translator, setting: Setting) -> None:
-    decay = worker.given.get("TRAIN.MODEL_EMA_DECAY")
+def _ema(translator: _Translator, setting: Setting) -> None:
+    decay = translator.settings.get("TRAIN.MODEL_EMA_DECAY")
     if not setting.value:
-        worker.out["ema.decay"] = Setting(0.0, setting.where)
+        translator.out["ema.decay"] = Setting(0.0, setting.where)
     elif decay is not None:
-        worker.out["ema.decay"] = decay
+        translator.out["ema.decay"] = decay
 
 
-def _ema_decay(worker: _Translator, setting: Setting) -> None:
-    if "TRAIN.MODEL_EMA" not in worker.given:
-        worker.out["ema.decay"] = setting
+def _ema_decay(translator: _Translator, setting: Setting) -> None:
+    if "TRAIN.MODEL_EMA" not in translator.settings:
+        translator.out["ema.decay"] = setting
 
 
-def _scaled(worker: _Translator, setting: Setting) -> None:
-    worker.out["optimizer.base_batch"] = Setting(setting.value or 0, setting.where)
+def _scaled(translator: _Translator, setting: Setting) -> None:
+    translator.out["optimizer.base_batch"] = Setting(setting.value or 0, setting.where)
     if setting.value:
-        worker.notes.append(
+        translator.notes.append(
             f"{setting.where}: TRAIN.LINEAR_SCALED_LR scales the learning rate only; PaddleViT scales the first and "
             "the last rate too"
         )
 
 
-def _nothing(worker: _Translator, setting: Setting) -> None:
-    """Taken up by `_Translator.settle`."""
+def _later(translator: _Translator, setting: Setting) -> None:
+    """Do nothing: `_Translator.settle` reads the setting."""
 
 
-_SPECIAL: Mapping[str, Callable[[_Translator, Setting], None]] = {
+_Special: TypeAlias = Callable[[_Translator, Setting], None]
+_SPECIAL: Mapping[str, _Special] = {
     "MODEL.NAME": _name,
     "MODEL.DISTILL": _distill_flag,
-    "MODEL.PRETRAINED": _pretrained,
+    "MODEL.PRETRAINED": _checkpoint("model.weights"),
     "MODEL.RESUME": _resume,
     "EVAL": _evaluate,
     "AMP": _amp,
-    "TRAIN.TEACHER_MODEL": _teacher,
-    "TRAIN.TEACHER_MODEL_PATH": _teacher,
+    "TRAIN.TEACHER_MODEL": _checkpoint("distillation.weights"),
+    "TRAIN.TEACHER_MODEL_PATH": _checkpoint("distillation.weights"),
     "TRAIN.GRAD_CLIP": _clip,
     "TRAIN.MODEL_EMA": _ema,
     "TRAIN.MODEL_EMA_DECAY": _ema_decay,
     "TRAIN.LINEAR_SCALED_LR": _scaled,
-    "TRAIN.RAND_AUGMENT": _nothing,
-    "TRAIN.AUTO_AUGMENT": _nothing,
-    "TRAIN.RAND_AUGMENT_LAYERS": _nothing,
-    "TRAIN.RAND_AUGMENT_MAGNITUDE": _nothing,
+    "TRAIN.RAND_AUGMENT": _later,
+    "TRAIN.AUTO_AUGMENT": _later,
+    "TRAIN.RAND_AUGMENT_LAYERS": _later,
+    "TRAIN.RAND_AUGMENT_MAGNITUDE": _later,
 }
 
 
-def known_keys() -> tuple[str, ...]:
-    """Every key of PaddleViT that is understood, those of the architecture apart."""
-    return (*_DIRECT, *_ONLY, *IDLE, *_SPECIAL)
-
-
 def with_suffix(path: str) -> str:
-    """Its checkpoints are named without their suffix."""
+    """Return the path of a checkpoint, which PaddleViT names without the suffix `.pdparams`."""
     return path if PurePath(path).suffix == ".pdparams" or Path(path).is_file() else f"{path}.pdparams"

@@ -1,4 +1,4 @@
-"""PaddleViT's single-dash options in the words of `recipe.config`."""
+"""PaddleViT's single-dash options, translated to settings of `recipe.config`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from recipe.paddlevit import IDLE, with_suffix
 
 @dataclass(frozen=True)
 class Invocation:
-    """A command line of PaddleViT in our words.
+    """A command line of PaddleViT, translated.
 
     Attributes:
-        config: The configuration file, if it names one.
+        config: The configuration file, if the command line names one.
         overrides: `section.setting=value` each, for `recipe.loading.load`.
-        evaluate: Whether it asks for evaluation only.
+        evaluate: True for evaluation only.
         resume: The checkpoint to go on from.
-        notes: What it says that changes nothing here, and why.
+        notes: The options that change nothing here, and why.
     """
 
     config: str | None = None
@@ -40,7 +40,7 @@ _OPTIONS: Mapping[str, str] = {
     "teacher_model_path": "distillation.weights",
     "teacher_model": "distillation.weights",
 }
-"""Its options with a value that is a setting of ours."""
+"""Options with a value to the setting with the same meaning."""
 _IDLE_OPTIONS = {
     "batch_size_eval": IDLE["DATA.BATCH_SIZE_EVAL"],
     "last_epoch": IDLE["TRAIN.LAST_EPOCH"],
@@ -52,15 +52,15 @@ _KNOWN_OPTIONS = ("cfg", "dataset", "resume", *_OPTIONS, *_IDLE_OPTIONS, *_FLAGS
 
 
 def is_option(argument: str) -> bool:
-    """Whether an argument is one of PaddleViT's single-dash options: `-cfg`, `-batch_size=8`."""
+    """Return True if an argument is one of PaddleViT's single-dash options: `-cfg`, `-batch_size=8`."""
     return argument.startswith("-") and argument[1:].partition("=")[0] in _KNOWN_OPTIONS
 
 
 def translate_arguments(arguments: Sequence[str]) -> Invocation:
-    """A command line of PaddleViT in our words.
+    """Translate a command line of PaddleViT.
 
     Args:
-        arguments: Its single-dash options, as `-name value` or `-name=value`.
+        arguments: The single-dash options, as `-name value` or `-name=value`.
 
     Raises:
         ConfigError: An option is unknown or has no value, or asks for another data set than ImageNet.
@@ -73,8 +73,8 @@ def translate_arguments(arguments: Sequence[str]) -> Invocation:
         for name, value in values.items()
         if name in _OPTIONS
     ]
-    if "amp" in values:
-        overrides += [] if "eval" in values else ["run.precision=float16"]
+    if "amp" in values and "eval" not in values:
+        overrides.append("run.precision=float16")
     notes = tuple(f"-{name} changes nothing here: {_IDLE_OPTIONS[name]}" for name in values if name in _IDLE_OPTIONS)
     resume = values.get("resume")
     return Invocation(

@@ -1,4 +1,4 @@
-"""The learning rate that a batch asks for."""
+"""The learning rate for a global batch."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from recipe.config import Config
 
 
 def global_batch(config: Config, world: int = 1) -> int:
-    """Images an update, over all devices and micro-batches."""
+    """Return the images in an update, over all devices and micro-batches."""
     return world * config.run.accumulation * config.data.batch_size
 
 
 def peak_rate(config: Config, world: int = 1) -> float:
-    """The rate that the warm-up ends at: in proportion to the global batch, unless `base_batch` is 0.
+    """Return the rate at the end of the warm-up: in proportion to the global batch, unless `base_batch` is 0.
 
     Args:
         config: The whole configuration.

@@ -15,7 +15,7 @@ from recipe.config import Data
 from recipe.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-"""Of the files that count as images in a folder, in any case; those of torchvision's `ImageFolder`."""
+"""Suffixes of the files in a folder that are images, in upper or lower case; those of torchvision's `ImageFolder`."""
 _FOLDERS = {"train": ("train",), "validation": ("val", "validation")}
 _LISTS = {"train": ("train_list.txt",), "validation": ("val_list.txt",)}
 _SHOWN = 6
@@ -26,7 +26,7 @@ class Sample:
     """An image and what it shows.
 
     Attributes:
-        path: Of the image.
+        path: Path of the image file.
         label: Index of its class.
     """
 
@@ -36,12 +36,12 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Samples(Sequence[Sample]):
-    """The images of one split, in a fixed order; kept as names, for ImageNet has 1.28 million.
+    """The images of one split, in a fixed order; kept as names, since ImageNet has 1.28 million.
 
     Attributes:
-        root: Folder or list that they were found in, for messages.
-        names: Path of each.
-        labels: Class of each, int64.
+        root: Folder or list that names the images, for messages.
+        names: Path of every image.
+        labels: Class of every image, int64.
         classes: Names of the classes by label; empty where the source names none.
     """
 
@@ -52,7 +52,7 @@ class Samples(Sequence[Sample]):
 
     @classmethod
     def of(cls, samples: Iterable[Sample], classes: Iterable[str] = (), root: Path | None = None) -> Samples:
-        """From samples that are at hand."""
+        """Build the set from single samples."""
         samples = list(samples)
         labels = np.array([sample.label for sample in samples], np.int64)
         return cls(root or Path(), tuple(str(sample.path) for sample in samples), labels, tuple(classes))
@@ -74,28 +74,28 @@ class Samples(Sequence[Sample]):
 
 
 def read_folder(path: Path) -> Samples:
-    """Images in a folder a class, however deep, labelled by the sorted names of the folders.
+    """Find the images in one folder for each class, at any depth, labelled by the sorted names of the folders.
 
     Labels and order are those of torchvision's `ImageFolder`, which DeiT's recipe reads with; timm sorts names that end
     in numbers by their value instead. Names that start with a dot are left out.
 
     Args:
-        path: Folder of the classes' folders.
+        path: Folder that holds the folders of the classes.
 
     Raises:
-        DataError: It is no folder, has no folders, or one of them holds no image.
+        DataError: The path is no folder, has no folders, or one of them holds no image.
     """
     if not path.is_dir():
         raise DataError(f"{path}: no such folder of images" if not path.exists() else f"{path}: not a folder")
     classes = sorted(entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith("."))
     if not classes:
         raise DataError(f"{path}: has no folder, but images are read from a folder a class")
-    found = [sorted(_walk(path / name)) for name in classes]
-    empty = [name for name, names in zip(classes, found, strict=True) if not names]
+    paths = [sorted(_walk(path / name)) for name in classes]
+    empty = [name for name, names in zip(classes, paths, strict=True) if not names]
     if empty:
         raise DataError(f"{path}: no image ({' '.join(SUFFIXES)}) in the folders of classes {_few(empty)}")
-    labels = np.repeat(np.arange(len(classes), dtype=np.int64), [len(names) for names in found])
-    return Samples(path, tuple(name for names in found for name in names), labels, tuple(classes))
+    labels = np.repeat(np.arange(len(classes), dtype=np.int64), [len(names) for names in paths])
+    return Samples(path, tuple(name for names in paths for name in names), labels, tuple(classes))
 
 
 def _walk(folder: Path) -> Iterator[str]:
@@ -107,16 +107,16 @@ def _walk(folder: Path) -> Iterator[str]:
 
 
 def read_list(path: Path, root: Path | None = None) -> Samples:
-    """Images of a list with a line `relative/path label` each, as PaddleViT has them; paths may hold spaces.
+    """Read a list with a line `relative/path label` for every image, as PaddleViT has it; paths may hold spaces.
 
-    Empty lines are skipped. The images are not looked for: a missing one is reported when it is read.
+    Empty lines are skipped. The images are not opened: a missing one is reported when it is read.
 
     Args:
         path: Text file, UTF-8.
         root: Folder that the paths start from; by default that of the list.
 
     Raises:
-        DataError: It cannot be read, is empty, or holds lines of another form; all of those are named.
+        DataError: The list cannot be read, is empty, or holds lines of another form; all of those are named.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -141,14 +141,14 @@ def read_list(path: Path, root: Path | None = None) -> Samples:
 
 
 def find(data: Data, split: str) -> Samples:
-    """The images of a split, where the configuration says that they are.
+    """Find the images of a split where the configuration says that they are.
 
     Args:
         data: Where to look.
         split: `train` or `validation`.
 
     Raises:
-        DataError: There is neither a folder nor a list, or it cannot be used.
+        DataError: There is neither a folder nor a list, or neither can be used.
     """
     root = Path(data.path)
     if not root.is_dir():
@@ -158,11 +158,11 @@ def find(data: Data, split: str) -> Samples:
 
 
 def _source(data: Data, split: str, root: Path) -> Path:
-    given = data.train if split == "train" else data.validation
+    name = data.train if split == "train" else data.validation
     lists = [] if data.format == "folder" else [root / name for name in _LISTS[split]]
     folders = [] if data.format == "list" else [root / name for name in _FOLDERS[split]]
-    if given is not None:
-        lists, folders = lists and [root / given], folders and [root / given]
+    if name is not None:
+        lists, folders = lists and [root / name], folders and [root / name]
     for path in lists:
         if path.is_file():
             return path
@@ -174,19 +174,19 @@ def _source(data: Data, split: str, root: Path) -> Path:
 
 
 def check(samples: Samples, num_classes: int, trained: Samples | None = None) -> tuple[str, ...]:
-    """Holds a split against the model's head, and against the split that the model is trained on.
+    """Compare a split with the model's head, and with the split that the model is trained on.
 
     Args:
         samples: The split.
         num_classes: Columns of the head.
-        trained: The training split, where this is another one.
+        trained: The training split, if the split is another one.
 
     Returns:
-        What is unusual but possible, a sentence each: classes without an image.
+        Sentences about what is unusual but possible: classes without an image.
 
     Raises:
-        DataError: Labels that the head lacks, a count of folders that is not the head's, or classes of other names than
-            in training.
+        DataError: A label is not below `num_classes`, the number of folders is not `num_classes`, or the classes have
+            other names than in training.
     """
     beyond = samples.labels >= num_classes
     if samples.classes and len(samples.classes) != num_classes:

@@ -1,13 +1,14 @@
-"""What a configuration may say: ranges, names, and settings that exclude each other."""
+"""Checks of a configuration: ranges, names, and settings that exclude each other."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
 
 from porting import architectures
 from porting.errors import ExpectedError
-from porting.names import nearest
+from porting.names import did_you_mean
 from recipe.config import Config
 from recipe.errors import ConfigError
 
@@ -23,37 +24,32 @@ _CHOICES = {
     "run.device": DEVICES,
     "run.tracker": ("none", "visualdl", "tensorboard"),
 }
-_PROBABILITIES = (
-    "augmentation.flip",
-    "augmentation.erasing",
-    "mixing.probability",
-    "mixing.switch",
-    "distillation.alpha",
-)
-_BELOW_ONE = ("model.drop_rate", "model.attn_drop_rate", "model.drop_path_rate", "loss.smoothing", "ema.decay")
-_AT_LEAST = {
-    "model.num_classes": 1,
-    "data.batch_size": 1,
-    "data.workers": 0,
-    "augmentation.color_jitter": 0,
-    "augmentation.erasing_count": 1,
-    "augmentation.repeats": 1,
-    "mixing.mixup": 0,
-    "mixing.cutmix": 0,
-    "optimizer.base_batch": 0,
-    "optimizer.weight_decay": 0,
-    "schedule.epochs": 1,
-    "schedule.warmup_epochs": 0,
-    "schedule.warmup_rate": 0,
-    "schedule.minimum_rate": 0,
-    "schedule.cooldown_epochs": 0,
-    "run.accumulation": 1,
-    "run.save_every": 0,
-    "run.save_updates": 0,
-    "run.validate_every": 1,
-    "run.log_every": 1,
+_RANGES: Mapping[str, tuple[Callable[[float], bool], str]] = {
+    "1 or more": (
+        lambda value: value >= 1,
+        "model.num_classes data.batch_size augmentation.erasing_count augmentation.repeats schedule.epochs "
+        "run.accumulation run.validate_every run.log_every",
+    ),
+    "0 or more": (
+        lambda value: value >= 0,
+        "data.workers augmentation.color_jitter mixing.mixup mixing.cutmix optimizer.base_batch optimizer.weight_decay "
+        "schedule.warmup_epochs schedule.warmup_rate schedule.minimum_rate schedule.cooldown_epochs run.save_every "
+        "run.save_updates",
+    ),
+    "more than 0": (
+        lambda value: value > 0,
+        "optimizer.learning_rate optimizer.epsilon optimizer.clip distillation.temperature",
+    ),
+    "0 to 1": (
+        lambda value: 0 <= value <= 1,
+        "augmentation.flip augmentation.erasing mixing.probability mixing.switch distillation.alpha",
+    ),
+    "0 or more, below 1": (
+        lambda value: 0 <= value < 1,
+        "model.drop_rate model.attn_drop_rate model.drop_path_rate loss.smoothing ema.decay",
+    ),
 }
-_ABOVE_ZERO = ("optimizer.learning_rate", "optimizer.epsilon", "optimizer.clip", "distillation.temperature")
+"""Range, in words, to its test and the settings that must be in it; one that is null is in any."""
 _NUMBER = r"\d+(\.\d+)?"
 _POLICY = re.compile(
     rf"rand(-(m{_NUMBER}|n\d+|p{_NUMBER}|mstd{_NUMBER}|mmax\d+|inc[01]|t[a-z0-9]+))*|(original|v0)r?(-mstd{_NUMBER})?"
@@ -84,37 +80,21 @@ def _problems(config: Config) -> Iterator[str]:
     yield from _precision(config)
 
 
-def _get(config: Config, name: str) -> object:
-    section, _, field = name.partition(".")
-    return getattr(getattr(config, section), field)
-
-
 def _ranges(config: Config) -> Iterator[str]:
-    for name, least in _AT_LEAST.items():
-        value = _get(config, name)
-        if isinstance(value, int | float) and value < least:
-            yield f"{name} is {value}, expected {least} or more"
-    for name in _ABOVE_ZERO:
-        value = _get(config, name)
-        if isinstance(value, int | float) and value <= 0:
-            yield f"{name} is {value}, expected more than 0"
-    for name in _PROBABILITIES:
-        value = _get(config, name)
-        if isinstance(value, int | float) and not 0 <= value <= 1:
-            yield f"{name} is {value}, expected 0 to 1"
-    for name in _BELOW_ONE:
-        value = _get(config, name)
-        if isinstance(value, int | float) and not 0 <= value < 1:
-            yield f"{name} is {value}, expected 0 or more, below 1"
+    for expected, (inside, names) in _RANGES.items():
+        for name in names.split():
+            value = attrgetter(name)(config)
+            if value is not None and not inside(value):
+                yield f"{name} is {value}, expected {expected}"
     if not all(0 <= beta < 1 for beta in config.optimizer.betas):
         yield f"optimizer.betas are {_list(config.optimizer.betas)}, expected 0 or more, below 1"
 
 
 def _choices(config: Config) -> Iterator[str]:
     for name, known in _CHOICES.items():
-        value = str(_get(config, name))
+        value = str(attrgetter(name)(config))
         if value not in known:
-            yield f"{name} is {value!r}, expected {', '.join(known[:-1])} or {known[-1]}{_hint(value, known)}"
+            yield f"{name} is {value!r}, expected {', '.join(known[:-1])} or {known[-1]}{did_you_mean(value, known)}"
 
 
 def _model(config: Config) -> Iterator[str]:
@@ -137,7 +117,7 @@ def _data(config: Config) -> Iterator[str]:
     data, augmentation = config.data, config.augmentation
     if not 0 < data.crop <= 1:
         yield f"data.crop is {data.crop}, expected more than 0, at most 1"
-    if not all(each > 0 for each in data.std):
+    if not min(data.std) > 0:
         yield f"data.std is {_list(data.std)}, expected more than 0 for each channel"
     low, high = augmentation.scale
     if not 0 < low <= high <= 1:
@@ -192,13 +172,8 @@ def _precision(config: Config) -> Iterator[str]:
         yield "run.precision float64 is meant for checks on the CPU and run.device is gpu: use run.device=cpu"
 
 
-def _hint(value: str, known: tuple[str, ...]) -> str:
-    close = nearest(value, known)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
 def _nearest_model(name: str) -> str:
-    return _hint(name, architectures.NAMES) or f"; known: {', '.join(architectures.NAMES)}"
+    return did_you_mean(name, architectures.NAMES) or f"; known: {', '.join(architectures.NAMES)}"
 
 
 def _list(values: tuple[float, ...]) -> str:

@@ -1,4 +1,4 @@
-"""The weights that a run starts from, and its teacher's: checkpoints of any format and layout, fitted to a model."""
+"""The weights that a run and its teacher start from: checkpoints of any format and layout, fitted to a model."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from porting import architectures
-from porting.addresses import as_source
 from porting.checkpoint import Checkpoint, LazyTensor, open_checkpoint
+from porting.checkpoint.addresses import as_source
 from porting.conversion import Port, plan_port
 from porting.converters import specs_in
 from porting.names import fold
@@ -23,8 +23,8 @@ class Weights:
 
     Attributes:
         tensors: By name in the model's layout; they can be loaded while the checkpoint is open.
-        fresh: Names of the tensors that the checkpoint cannot give: they stay as the model drew them.
-        notes: What was read and what was changed on the way, one line each.
+        fresh: Names of the tensors that the checkpoint lacks: they keep the model's random values.
+        notes: What was read and what was changed on the way, one line for each.
     """
 
     tensors: Mapping[str, LazyTensor]
@@ -45,8 +45,8 @@ def open_weights(source: str, model: Model, layout: str) -> Iterator[Weights]:
 
     Raises:
         TrainingError: The checkpoint holds another model.
-        CheckpointError: It cannot be read, or holds no model.
-        HubError: It cannot be fetched.
+        CheckpointError: The checkpoint cannot be read, or holds no model.
+        HubError: The checkpoint cannot be fetched.
     """
     with open_checkpoint(as_source(source)) as checkpoint:
         port = _planned(checkpoint, model, layout)
@@ -60,9 +60,9 @@ def open_teacher(config: Config, layout: str) -> Iterator[Weights]:
     """Open the checkpoint of a configuration's teacher.
 
     Raises:
-        TrainingError: It is not named, holds another model, or has other classes than the model that is trained.
-        CheckpointError: It cannot be read, or holds no model.
-        HubError: It cannot be fetched.
+        TrainingError: The configuration names none, or it holds another model or other classes than the student.
+        CheckpointError: The checkpoint cannot be read, or holds no model.
+        HubError: The checkpoint cannot be fetched.
     """
     source = config.distillation.weights
     if source is None:
@@ -77,32 +77,36 @@ def open_teacher(config: Config, layout: str) -> Iterator[Weights]:
 
 
 def teacher_of(config: Config) -> Model:
-    """The teacher as a model: of the student's image size and classes, without dropout."""
+    """Return the teacher as a model of the student's image size and classes, without dropout."""
     size, classes = config.model.image_size, config.model.num_classes
     return Model(config.distillation.teacher, size, classes, drop_path_rate=0.0)
 
 
 def _planned(checkpoint: Checkpoint, model: Model, layout: str) -> Port:
-    """The way into the model's layout, without heads where their class count differs."""
+    """Plan the port into the model's layout, without heads where their class count differs."""
     port = plan_port(checkpoint, layout)
-    found = port.identity.architecture
-    if found.name != model.name:
-        drop = "; pit-port convert --drop-head-dist makes one of it" if found.name == f"{model.name}_distilled" else ""
-        raise TrainingError(f"{checkpoint.path}: holds {found.name}, expected {model.name}{drop}")
+    architecture = port.identity.architecture
+    if architecture.name != model.name:
+        drop = (
+            "; pit-port convert --drop-head-dist makes one of it"
+            if architecture.name == f"{model.name}_distilled"
+            else ""
+        )
+        raise TrainingError(f"{checkpoint.path}: holds {architecture.name}, expected {model.name}{drop}")
     surgery = Surgery(image_size=(model.image_size, model.image_size))
-    if found.num_classes not in (model.num_classes, 0):
+    if architecture.num_classes not in (model.num_classes, 0):
         surgery = replace(surgery, num_classes=0)
-    return plan_port(checkpoint, layout, model=found.name, source_layout=port.identity.layout, surgery=surgery)
+    return plan_port(checkpoint, layout, model=architecture.name, source_layout=port.identity.layout, surgery=surgery)
 
 
 def _notes(checkpoint: Checkpoint, port: Port, fresh: tuple[str, ...]) -> Iterator[str]:
-    found = port.identity.architecture
+    architecture = port.identity.architecture
     average = ", the average of a training run" if checkpoint.weights == "ema" else ""
     unwrapped = f", unwrapped from {' / '.join(checkpoint.envelope)}" if checkpoint.envelope else ""
-    yield f"{checkpoint.path}: {found.name} in layout {port.identity.layout}{average}{unwrapped}"
+    yield f"{checkpoint.path}: {architecture.name} in layout {port.identity.layout}{average}{unwrapped}"
     yield from (f"{name}: {change}" for name, change in port.plan.changes.items())
     if fresh:
-        had = f"{found.num_classes} classes" if found.num_classes else "no head"
+        had = f"{architecture.num_classes} classes" if architecture.num_classes else "no head"
         yield f"{', '.join(fold(fresh))}: drawn anew, since the checkpoint has {had}"
     yield from (f"{name}: {remark}" for name, remark in port.plan.remarks(checkpoint.tensors).items())
     yield from checkpoint.notes

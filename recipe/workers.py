@@ -32,18 +32,18 @@ from recipe.images import ImageError
 
 Images: TypeAlias = npt.NDArray[np.float32]
 _LEAST_PART = 8
-"""Images that are worth a message."""
+"""Smallest number of images that one message asks a worker for."""
 _AHEAD = 3
-"""Batches in memory: one that is read, and what the workers fill meanwhile."""
+"""Batches in memory: the one in use, and those that the workers fill meanwhile."""
 _PATIENCE = 5.0
-"""Seconds that a worker may take to end."""
+"""Seconds that a worker may take to end before it is killed."""
 
 
 class Item(NamedTuple):
     """An image to prepare.
 
     Attributes:
-        path: Of the file.
+        path: Path of the image file.
         key: Name of the stream that its augmentation draws from.
     """
 
@@ -55,8 +55,8 @@ class Failure(NamedTuple):
     """An image that could not be read.
 
     Attributes:
-        row: Its place in the batch.
-        path: Of the file.
+        row: Index of the image in the batch.
+        path: Path of the image file.
         problem: What is wrong with it.
     """
 
@@ -73,12 +73,12 @@ class Prepare(Protocol):
 
 
 class Feed:
-    """Prepares batches ahead of those who take them.
+    """Batches that worker processes prepare ahead of their use.
 
     Args:
         prepare: Makes an image of an item.
-        shape: Of a full batch, `(batch, channels, height, width)`.
-        workers: Processes; 0 prepares in this one, each batch when it is asked for.
+        shape: Shape of a full batch, `(batch, channels, height, width)`.
+        workers: Number of processes; 0 prepares every batch in this process when it is needed.
     """
 
     def __init__(self, prepare: Prepare, shape: tuple[int, int, int, int], workers: int) -> None:
@@ -87,10 +87,10 @@ class Feed:
         self._turn = 0
 
     def batches(self, batches: Iterable[Sequence[Item]]) -> Iterator[tuple[Images, list[Failure]]]:
-        """Prepares one batch after another.
+        """Prepare one batch after another.
 
         Args:
-            batches: The items of each, at most as many as the shape says.
+            batches: The items of every batch, at most as many as in a full one.
 
         Yields:
             The images `(items, channels, height, width)`, float32, which hold until the next batch is asked for, and
@@ -113,7 +113,7 @@ class Feed:
                 raise TrainingError("a loader was asked for other batches while these were still being taken")
 
     def close(self) -> None:
-        """Ends the worker processes; they start again when batches are asked for."""
+        """End the worker processes; they start again when batches are asked for."""
         if self._pool is not None:
             self._pool.close()
             self._pool = None
@@ -230,7 +230,7 @@ def _received(duplicate: Any) -> int:
 
 
 def _memory(size: int) -> int:
-    """Memory that a descriptor stands for: no file, and not counted against the size of /dev/shm."""
+    """Return a descriptor of shared memory: no file, and not counted against the size of /dev/shm."""
     if sys.platform == "linux":
         descriptor = os.memfd_create("images", os.MFD_CLOEXEC)
     else:
@@ -245,15 +245,15 @@ def _mapped(descriptor: int, shape: tuple[int, ...]) -> Images:
 
 
 def _work(connection: Connection, prepare: Prepare, descriptor: int, shape: tuple[int, ...]) -> None:
-    """Answers until the trainer closes the connection or is gone. Signals are the trainer's business."""
+    """Answer requests until the trainer closes the connection or ends. The trainer handles signals."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     images = _mapped(descriptor, shape)
     os.close(descriptor)
-    asked: SimpleQueue[tuple[int, int, list[Item]]] = SimpleQueue()
-    Thread(target=_listen, args=(connection, asked), daemon=True).start()
+    requests: SimpleQueue[tuple[int, int, list[Item]]] = SimpleQueue()
+    Thread(target=_listen, args=(connection, requests), daemon=True).start()
     while True:
-        slot, start, items = asked.get()
+        slot, start, items = requests.get()
         try:
             failures = _fill(prepare, images[slot, start : start + len(items)], items)
             answer = ([failure._replace(row=start + failure.row) for failure in failures], "")
@@ -262,11 +262,11 @@ def _work(connection: Connection, prepare: Prepare, descriptor: int, shape: tupl
         connection.send(answer)
 
 
-def _listen(connection: Connection, asked: SimpleQueue[tuple[int, int, list[Item]]]) -> None:
-    """Takes requests off the connection, so that the trainer never waits for room in it, and ends with the trainer."""
+def _listen(connection: Connection, requests: SimpleQueue[tuple[int, int, list[Item]]]) -> None:
+    """Take requests off the connection, so that the trainer never waits for room in it, and ends with the trainer."""
     try:
         while True:
-            asked.put(connection.recv())
+            requests.put(connection.recv())
     except (EOFError, OSError):
         os._exit(0)
 

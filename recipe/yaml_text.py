@@ -17,11 +17,11 @@ except ImportError:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A value that somebody gave.
+    """The value of a setting, and where it comes from.
 
     Attributes:
-        value: As YAML reads it.
-        where: `file:line`, or the override that it comes from.
+        value: The value as YAML reads it.
+        where: `file:line`, or the override.
     """
 
     value: Any
@@ -29,10 +29,10 @@ class Setting:
 
 
 def read_settings(path: Path) -> dict[str, Setting]:
-    """The settings of a YAML file by dotted name; whatever is no mapping is a value.
+    """Return the settings of a YAML file by dotted name; everything that is no mapping is a value.
 
     Raises:
-        ConfigError: The file cannot be read, is no YAML or no mapping, or gives a key twice.
+        ConfigError: The file cannot be read, is no YAML or no mapping, or has a key twice.
     """
     try:
         loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
@@ -53,10 +53,10 @@ def read_settings(path: Path) -> dict[str, Setting]:
 
 
 def read_value(text: str) -> Any:
-    """The value that YAML makes of a piece of text.
+    """Return the value of a piece of YAML.
 
     Raises:
-        ConfigError: It is no YAML.
+        ConfigError: The text is no YAML.
     """
     try:
         return yaml.safe_load(text)
@@ -65,15 +65,15 @@ def read_value(text: str) -> Any:
 
 
 def write_mapping(values: Mapping[str, Any]) -> str:
-    """A mapping as YAML text, in its order, lists in one line."""
+    """Return a mapping as YAML text, in its order, lists in one line."""
     return str(yaml.dump(dict(values), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
 
 
 class _Dumper(yaml.SafeDumper):  # type: ignore[misc]  # yaml is untyped
-    """Mappings in lines, lists in one."""
+    """Writes a mapping over several lines and a list in one."""
 
     def represent_list(self, data: Any) -> Any:
-        """A list within brackets."""
+        """Return the node of a list within brackets."""
         return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True)
 
 

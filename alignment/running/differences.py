@@ -11,8 +11,8 @@ from typing import Any
 
 from alignment.errors import NothingComparedError
 from alignment.judging.measuring import Measurement, measure
-from porting.addresses import as_source
 from porting.checkpoint import Checkpoint, open_checkpoint
+from porting.checkpoint.addresses import as_source
 from porting.checkpoint.envelope import Kind
 from porting.checkpoint.file.copying import Packer, equal_arrays
 from porting.checkpoint.tensor import LazyTensor, TensorCallback

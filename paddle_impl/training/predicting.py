@@ -18,8 +18,8 @@ from paddle.nn.functional import softmax
 from paddle_impl.training.data.transforms import EvalTransform
 from paddle_impl.training.precision import Precision, device_of
 from paddle_impl.training.starting import start
-from porting.addresses import as_source
 from porting.checkpoint import open_checkpoint
+from porting.checkpoint.addresses import as_source
 from porting.conversion import identify_checkpoint
 from recipe.classes import CLASSES, ClassName, named, read_classes
 from recipe.config import Config, Data, Model

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Protocol, cast
 
-from porting.architectures.base import Architecture, Shape, TensorSpec
-from porting.families import PerFamily
+from porting.architectures.base import Architecture, PerFamily, Shape, TensorSpec
+from porting.errors import ImpossibleModelError
 from porting.names import unknown
 
 __all__ = ["FAMILIES", "NAMES", "Architecture", "Shape", "TensorSpec", "build", "recognise"]
@@ -17,16 +17,14 @@ class Family(Protocol):
     """What the module of a family offers."""
 
     @property
-    def CONFIGS(self) -> Mapping[str, object]:  # noqa: N802 - a module's constant
-        """The published models of the family."""
+    def CONFIGS(self) -> Mapping[str, Any]:  # noqa: N802 - a module's constant
+        """Hyper-parameters of every published model, a named tuple with `image_size` and `num_classes` each."""
 
-    def build(
-        self, name: str, *, image_size: int | tuple[int, int] | None = None, num_classes: int | None = None
-    ) -> Architecture:
-        """One of them, at any image size and class count."""
+    def architecture(self, name: str, config: Any) -> Architecture:
+        """The canonical tensors of a model with these hyper-parameters."""
 
     def recognise(self, shapes: Mapping[str, Shape]) -> Architecture | None:
-        """The one that has these canonical shapes."""
+        """The published model that has these canonical shapes."""
 
 
 FAMILIES: Mapping[str, Family] = PerFamily(__name__, lambda module: cast("Family", module))
@@ -58,11 +56,20 @@ def build(
 
     Raises:
         UnknownNameError: No model has this name; the nearest ones are named.
-        ImpossibleModelError: The image is smaller than a patch, or the class count is negative.
+        ImpossibleModelError: The image is smaller than a patch or no multiple of it (DeiT), or the class count is
+            negative.
     """
     for family in FAMILIES.values():
         if name in family.CONFIGS:
-            return family.build(name, image_size=image_size, num_classes=num_classes)
+            config = family.CONFIGS[name]
+            if image_size is not None:
+                sides = (image_size, image_size) if isinstance(image_size, int) else image_size
+                config = config._replace(image_size=sides)
+            if num_classes is not None:
+                config = config._replace(num_classes=num_classes)
+            if config.num_classes < 0:
+                raise ImpossibleModelError(f"{name}: the class count is {num_classes}, expected 0 (no head) or more")
+            return family.architecture(name, config)
     raise unknown("model", name, _names())
 
 

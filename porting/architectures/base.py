@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from math import prod
-from types import MappingProxyType
-from typing import NamedTuple, TypeAlias
+from types import MappingProxyType, ModuleType
+from typing import NamedTuple, TypeAlias, TypeVar
 
+FAMILIES = ("pit", "deit", "regnet")
 Shape: TypeAlias = tuple[int, ...]
+Value = TypeVar("Value")
+
+
+class PerFamily(Mapping[str, Value]):
+    """Family to what a package has for it: a module of the family's name, imported when it is first asked for.
+
+    Args:
+        package: The package with one module for each family.
+        content: Gives what is wanted of a module.
+    """
+
+    def __init__(self, package: str, content: Callable[[ModuleType], Value]) -> None:
+        self._package, self._content = package, content
+        self._known: dict[str, Value] = {}
+
+    def __getitem__(self, family: str) -> Value:
+        if family not in FAMILIES:
+            raise KeyError(family)
+        if family not in self._known:
+            self._known[family] = self._content(import_module(f"{self._package}.{family}"))
+        return self._known[family]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(FAMILIES)
+
+    def __len__(self) -> int:
+        return len(FAMILIES)
 
 
 class TensorSpec(NamedTuple):
@@ -66,7 +95,7 @@ class Architecture:
 
     @property
     def distilled(self) -> bool:
-        """Whether the model has a distillation head."""
+        """True if the model has a distillation head."""
         return self.name.endswith("_distilled")
 
 

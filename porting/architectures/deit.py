@@ -54,40 +54,16 @@ CONFIGS: Mapping[str, DeitConfig] = _PLAIN | {
 """The published variants at 224 pixels and 1000 classes; those at 384 differ in the position embedding only."""
 
 
-def build(
-    name: str, *, image_size: int | tuple[int, int] | None = None, num_classes: int | None = None
-) -> Architecture:
-    """One of the published variants, at any image size that patches fill and any class count.
-
-    Args:
-        name: A key of `CONFIGS`.
-        image_size: Pixels, square or (height, width); 224 by default.
-        num_classes: Columns of the head, 0 for none; the published 1000 by default.
-
-    Raises:
-        KeyError: The name is none of `CONFIGS`.
-        ImpossibleModelError: The image is no multiple of the patch, or the class count is negative.
-    """
-    config = CONFIGS[name]
-    if image_size is not None:
-        config = config._replace(image_size=(image_size, image_size) if isinstance(image_size, int) else image_size)
-    if num_classes is not None:
-        config = config._replace(num_classes=num_classes)
-    return architecture(name, config)
-
-
 def architecture(name: str, config: DeitConfig) -> Architecture:
     """The canonical tensors of a DeiT with these hyper-parameters.
 
     Raises:
-        ImpossibleModelError: The image is no multiple of the patch, or the class count is negative.
+        ImpossibleModelError: The image is no multiple of the patch.
     """
     if any(pixels < config.patch_size or pixels % config.patch_size for pixels in config.image_size):
         raise ImpossibleModelError(
             f"{name}: image size {config.image_size} is no multiple of the patch size {config.patch_size}"
         )
-    if config.num_classes < 0:
-        raise ImpossibleModelError(f"{name}: the class count is {config.num_classes}, expected 0 (no head) or more")
     tensors = {key: TensorSpec(shape) for key, shape in _shapes(config)}
     return Architecture("deit", name, config.image_size, config.num_classes, tensors)
 
@@ -111,12 +87,12 @@ def recognise(shapes: Mapping[str, Shape]) -> Architecture | None:
         if (config.width, config.depth, config.patch_size) == (patch[0], depth, patch[2]) and side:
             if config.distilled != distilled:
                 continue
-            found = config._replace(
+            at_size = config._replace(
                 image_size=(side * config.patch_size,) * 2,
                 num_classes=shapes.get("head.bias", (0,))[0],
                 in_channels=patch[1],
             )
-            return architecture(name, found)
+            return architecture(name, at_size)
     return None
 
 

@@ -65,40 +65,16 @@ CONFIGS: Mapping[str, PitConfig] = _PLAIN | {
 nobody's: small enough to be trained in a minute."""
 
 
-def build(
-    name: str, *, image_size: int | tuple[int, int] | None = None, num_classes: int | None = None
-) -> Architecture:
-    """One of the published variants, at any image size and class count.
-
-    Args:
-        name: A key of `CONFIGS`.
-        image_size: Pixels, square or (height, width); the published 224 by default.
-        num_classes: Columns of the head, 0 for none; the published 1000 by default.
-
-    Raises:
-        KeyError: The name is none of `CONFIGS`.
-        ImpossibleModelError: The image is smaller than a patch, or the class count is negative.
-    """
-    config = CONFIGS[name]
-    if image_size is not None:
-        config = config._replace(image_size=(image_size, image_size) if isinstance(image_size, int) else image_size)
-    if num_classes is not None:
-        config = config._replace(num_classes=num_classes)
-    return architecture(name, config)
-
-
 def architecture(name: str, config: PitConfig) -> Architecture:
     """The canonical tensors of a PiT with these hyper-parameters.
 
     Raises:
-        ImpossibleModelError: The image is smaller than a patch, or the class count is negative.
+        ImpossibleModelError: The image is smaller than a patch.
     """
     if min(config.image_size) < config.patch_size:
         raise ImpossibleModelError(
             f"{name}: image size {config.image_size} is smaller than the patch size {config.patch_size}"
         )
-    if config.num_classes < 0:
-        raise ImpossibleModelError(f"{name}: the class count is {config.num_classes}, expected 0 (no head) or more")
     tensors = {key: TensorSpec(shape) for key, shape in _shapes(config)}
     return Architecture("pit", name, config.image_size, config.num_classes, tensors)
 
@@ -119,8 +95,8 @@ def recognise(shapes: Mapping[str, Shape]) -> Architecture | None:
     if (len(conv), len(tokens), len(pos_embed)) != (4, 3, 4):
         return None
     for name, config in CONFIGS.items():
-        found = _skeleton(shapes) == (config.depth, config.widths)
-        if found and conv[2] == config.patch_size and config.distilled == (tokens[1] == 2):
+        same_skeleton = _skeleton(shapes) == (config.depth, config.widths)
+        if same_skeleton and conv[2] == config.patch_size and config.distilled == (tokens[1] == 2):
             return architecture(
                 name,
                 config._replace(
@@ -155,9 +131,9 @@ def _skeleton(shapes: Mapping[str, Shape]) -> tuple[tuple[int, ...], tuple[int, 
     """Blocks and width of each stage, read off the first LayerNorm of every block."""
     norms = re.compile(r"transformers\.(\d{1,9})\.blocks\.(\d{1,9})\.norm1\.weight")
     blocks = {
-        (int(found[1]), int(found[2])): shape[0]
+        (int(match[1]), int(match[2])): shape[0]
         for key, shape in shapes.items()
-        if (found := norms.fullmatch(key)) and shape
+        if (match := norms.fullmatch(key)) and shape
     }
     stages = sorted({stage for stage, _ in blocks})
     depth = tuple(max(block for stage, block in blocks if stage == at) + 1 for at in stages)

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from porting.architectures.base import Architecture, Shape, TensorSpec, affine
-from porting.errors import ImpossibleModelError
 
 
 class RegnetConfig(NamedTuple):
@@ -41,36 +40,8 @@ CONFIGS: Mapping[str, RegnetConfig] = {
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 
-def build(
-    name: str, *, image_size: int | tuple[int, int] | None = None, num_classes: int | None = None
-) -> Architecture:
-    """The published model, at any image size and class count.
-
-    Args:
-        name: A key of `CONFIGS`.
-        image_size: Pixels, square or (height, width); 224 by default.
-        num_classes: Columns of the head, 0 for none; the published 1000 by default.
-
-    Raises:
-        KeyError: The name is none of `CONFIGS`.
-        ImpossibleModelError: The class count is negative.
-    """
-    config = CONFIGS[name]
-    if image_size is not None:
-        config = config._replace(image_size=(image_size, image_size) if isinstance(image_size, int) else image_size)
-    if num_classes is not None:
-        config = config._replace(num_classes=num_classes)
-    return architecture(name, config)
-
-
 def architecture(name: str, config: RegnetConfig) -> Architecture:
-    """The canonical tensors of a RegNetY with these hyper-parameters.
-
-    Raises:
-        ImpossibleModelError: The class count is negative.
-    """
-    if config.num_classes < 0:
-        raise ImpossibleModelError(f"{name}: the class count is {config.num_classes}, expected 0 (no head) or more")
+    """The canonical tensors of a RegNetY with these hyper-parameters."""
     tensors = {
         key: TensorSpec(shape, "int" if key.endswith("num_batches_tracked") else "float")
         for key, shape in _shapes(config)

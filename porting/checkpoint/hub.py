@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import unquote
 
-from porting.addresses import HUB
+from porting.checkpoint.addresses import HUB
 from porting.checkpoint.file.source import Source
 from porting.checkpoint.formats import sharded
 from porting.checkpoint.usual_files import INDEX, USUAL, Place, usual

@@ -5,7 +5,7 @@ from __future__ import annotations
 from os import PathLike, fspath
 from pathlib import Path
 
-from porting.addresses import HUB, is_remote
+from porting.checkpoint.addresses import HUB, is_remote
 from porting.checkpoint.usual_files import Place, usual
 from porting.errors import CheckpointError
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
-from porting.architectures.base import Architecture, TensorSpec
+from porting.architectures.base import Architecture, PerFamily, TensorSpec
 from porting.errors import PlanError, UnknownNameError
-from porting.families import PerFamily
 from porting.names import unknown
 from porting.plan import Plan, Source, plan
 from porting.rules import Table

@@ -30,19 +30,19 @@ def check_rules(files: tuple[Path, ...], output: Output) -> None:
 
     from porting.checking import check_file, check_shipped
 
-    found = [each for file in files for each in check_file(file)] if files else list(check_shipped())
+    results = [table for file in files for table in check_file(file)] if files else list(check_shipped())
 
     def text() -> str:
         lines = []
-        for each in found:
-            models = ", ".join(each.models) if output.verbose else f"models: {len(each.models)}"
-            against = models if each.models else "patterns alone, for want of an Architecture"
-            lines.append(f"{each.name}: {'WRONG' if each.problems else 'sound'}; rules: {each.rules}, {against}")
-            lines += [f"  {problem}" for problem in each.problems]
+        for table in results:
+            models = ", ".join(table.models) if output.verbose else f"models: {len(table.models)}"
+            against = models if table.models else "patterns alone, for want of an Architecture"
+            lines.append(f"{table.name}: {'WRONG' if table.problems else 'sound'}; rules: {table.rules}, {against}")
+            lines += [f"  {problem}" for problem in table.problems]
         return "\n".join(lines)
 
-    output.show(text, lambda: [asdict(each) for each in found])
-    if any(each.problems for each in found):
+    output.show(text, lambda: [asdict(table) for table in results])
+    if any(table.problems for table in results):
         raise SystemExit(DIFFERENT)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from porting.addresses import as_source
+from porting.checkpoint.addresses import as_source
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

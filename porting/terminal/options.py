@@ -56,13 +56,13 @@ surgery_options = options(
 """Changes to the model on its way; none unless asked for."""
 
 
-def surgery_of(given: dict[str, Any]) -> Surgery:
+def surgery_of(values: dict[str, Any]) -> Surgery:
     """The changes that the options stand for."""
     from porting.surgery import Surgery
 
-    size = given["image_size"]
+    size = values["image_size"]
     return Surgery(
-        (size, size) if size else None, given["num_classes"], given["drop_head_dist"], given["head_seed"] or 0
+        (size, size) if size else None, values["num_classes"], values["drop_head_dist"], values["head_seed"] or 0
     )
 
 

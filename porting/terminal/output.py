@@ -42,8 +42,8 @@ class Output(NamedTuple):
         """
         if self.as_json:
             print_json(value())
-        elif not self.quiet and (said := text()) is not None:
-            click.echo(said)
+        elif not self.quiet and (lines := text()) is not None:
+            click.echo(lines)
 
     def note(self, line: str) -> None:
         """Say something beside the result."""
@@ -89,9 +89,9 @@ def output_options(*, verbose: str = "", as_json: bool = True) -> Callable[[Call
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(command)
-        def run(*args: Any, quiet: bool = False, verbose: bool = False, as_json: bool = False, **given: Any) -> Any:
+        def run(*args: Any, quiet: bool = False, verbose: bool = False, as_json: bool = False, **values: Any) -> Any:
             with _silent_downloads() if quiet else nullcontext():
-                return command(*args, output=Output(as_json, verbose, quiet), **given)
+                return command(*args, output=Output(as_json, verbose, quiet), **values)
 
         result: Callable[..., Any] = run
         for option in reversed(chosen):

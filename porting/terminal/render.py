@@ -142,8 +142,8 @@ def table_json(plan: Plan) -> list[dict[str, Any]]:
 
 def table_text(plan: Plan, *, folded: bool = True) -> str:
     """A plan as a table, whatever it maps; `folded` as for `plan_text`."""
-    found = plan_rows(plan) if folded else _unfolded(plan)
-    rows = [(target or "-", source or "-", what, f"{count:>3}") for target, source, what, count in found]
+    plain_rows = plan_rows(plan) if folded else _unfolded(plan)
+    rows = [(target or "-", source or "-", what, f"{count:>3}") for target, source, what, count in plain_rows]
     header = ("target", "source", "operations", "tensors")
     widths = [max(len(row[column]) for row in (header, *rows)) for column in range(3)]
     lines = [

@@ -94,8 +94,8 @@ def _failure(error: Exception) -> tuple[str, int]:
     code = getattr(error, "exit_code", None)
     if code is not None:
         return str(error), code
-    said = f"{type(error).__name__}: {error}"
-    return f"failed in a way that was not expected ({said}); --debug shows where", COULD_NOT_RUN
+    problem = f"{type(error).__name__}: {error}"
+    return f"failed in a way that was not expected ({problem}); --debug shows where", COULD_NOT_RUN
 
 
 def _missing(error: Exception) -> str | None:
@@ -104,9 +104,11 @@ def _missing(error: Exception) -> str | None:
     extra = next((name for name, packages in _EXTRAS.items() if package in packages), None)
     if extra is None:
         return None
-    said = str(error)
+    problem = str(error)
     return (
-        said if "pip install" in said else f'needs {package}, which is not installed: pip install "pit-port[{extra}]"'
+        problem
+        if "pip install" in problem
+        else f'needs {package}, which is not installed: pip install "pit-port[{extra}]"'
     )
 
 
@@ -124,11 +126,11 @@ def _versions(tool: str) -> Iterator[str]:
 
     yield f"{tool} {version('pit-port')}, Python {python_version()}, NumPy {version('numpy')}"
     for framework, packages in _PACKAGES.items():
-        found = []
+        versions = []
         for package in packages:
             with suppress(PackageNotFoundError):
-                found.append(f"{package} {version(package)}")
-        yield f"{framework:<10} {', '.join(found) or 'not found'}"
+                versions.append(f"{package} {version(package)}")
+        yield f"{framework:<10} {', '.join(versions) or 'not found'}"
 
 
 def options(*chosen: Callable[[Command], Command]) -> Callable[[Command], Command]:

@@ -1,4 +1,4 @@
-"""A report against thresholds kept in a reviewed file: pass or fail, for continuous integration.
+"""Checks a report against thresholds of a reviewed file: pass or fail, for continuous integration.
 
     require = [{ step = "forward", dtype = "float64", verdict = "same function" }]
 
@@ -14,9 +14,9 @@
     reason = "summed in another order since 3.4, reported upstream"
     expires = 2027-06-30
 
-Fails closed: a divergence fails whatever the thresholds say, so does a step or precision that is required and missing,
-a threshold that matches nothing, and a number that does not exist. All thresholds that match a row apply to it. Only a
-waiver lets a failure pass, with a reason, and not after its last day.
+Fails closed: a divergence always fails, and so do a required step or precision that is missing, a threshold that
+matches no row, and a number that does not exist. All thresholds that match a row apply to it. Only a waiver lets a
+failure pass, with a reason, and not after its last day.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from alignment.gating.config import (
     Requirement,
     Threshold,
     Waiver,
-    key_matches,
+    matches,
     meant,
 )
 from alignment.results.report import DIVERGENCE, STRENGTH, Report, Row
@@ -46,12 +46,12 @@ class Failure:
     """One reason not to pass.
 
     Attributes:
-        key: The quantity, or the pattern that found none.
+        key: The quantity, or the pattern that matches none.
         step: Its step.
         dtype: Its precision.
-        what: What was wrong: the name of a limit, `verdict`, `missing`, `regression` or `waiver`.
-        found: What the report says.
-        allowed: What the configuration admits.
+        what: What is wrong: the field of a limit, `verdict`, `missing`, `regression` or `waiver`.
+        found: The value in the report.
+        allowed: The value that the configuration admits.
     """
 
     key: str
@@ -62,8 +62,8 @@ class Failure:
     allowed: str
 
     def __str__(self) -> str:
-        found = f"missing: {self.found}" if self.what == "missing" else f"{self.what} is {self.found}"
-        return f"{self.key} ({self.dtype}): {found}, expected {self.allowed}"
+        problem = f"missing: {self.found}" if self.what == "missing" else f"{self.what} is {self.found}"
+        return f"{self.key} ({self.dtype}): {problem}, expected {self.allowed}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +79,14 @@ class Waived:
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """The outcome.
+    """The outcome of a gate.
 
     Attributes:
-        passed: Whether nothing failed.
-        failures: Every reason why not.
-        checked: Rows that a threshold applied to.
-        waived: The failures that are accepted for a while.
-        remarks: What a reader must know beside them: that no threshold was held.
+        passed: True if nothing failed.
+        failures: Every reason not to pass.
+        checked: Number of rows that a threshold applied to.
+        waived: The failures that a waiver accepts.
+        remarks: Notes for the reader: that no threshold applied.
         unused: Waivers for this report that accept nothing, and have not expired.
     """
 
@@ -99,33 +99,33 @@ class GateResult:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know beside failures and waivers, in words."""
+        """The remarks and the unused waivers, in words."""
         return (*self.remarks, *map(_unused, self.unused))
 
 
 def gate(
     report: Report, config: GateConfig, *, baseline: Report | None = None, today: date | None = None
 ) -> GateResult:
-    """Hold a report against a configuration, and against an earlier report.
+    """Check a report against a configuration, and against an earlier report.
 
     Args:
         report: The report.
-        config: What it must fulfil.
-        baseline: An earlier report of the same model and device, whose margins it may not exceed by much.
-        today: The day that waivers are held against; this one, in UTC, by default.
+        config: The configuration.
+        baseline: An earlier report of the same model and device; margins that are much larger than there fail.
+        today: The day on which waivers must not have expired; today in UTC by default.
 
     Raises:
         NothingComparedError: The report has no rows.
-        RefusedError: The baseline is of another model or device, or was given another batch, seed or inputs.
+        RefusedError: The baseline has another model, device, batch size, seed or inputs.
     """
     if not report.rows:
         raise NothingComparedError("nothing was compared: the report has no rows, so no gate can pass it")
-    applied = [(threshold, _matching(report, threshold)) for threshold in config.threshold]
+    applied = [(threshold, _matching(report, threshold)) for threshold in config.threshold if meant(report, threshold)]
     failures = dict.fromkeys(
         (
-            *(_diverged(row) for row in report.failures),
+            *(_failure(row, "verdict", f"{row.verdict} ({row.reason})", "no divergence") for row in report.failures),
             *(failure for requirement in config.require for failure in _require(report, requirement)),
-            *(failure for threshold, rows in applied for failure in _apply(report, threshold, rows)),
+            *(failure for threshold, rows in applied for failure in _apply(threshold, rows)),
             *(() if baseline is None else _regressions(report, baseline, config.regression)),
         )
     )
@@ -136,12 +136,12 @@ def gate(
     today = today or datetime.now(timezone.utc).date()
     valid = [waiver for waiver in waivers if today <= waiver.expires]
     waived = tuple(_waived(failures, valid))
-    accepted = {found.failure for found in waived}
+    accepted = {acceptance.failure for acceptance in waived}
     left = (
         *(failure for failure in failures if failure not in accepted),
         *(_expired(waiver) for waiver in waivers if today > waiver.expires),
     )
-    used = {found.waiver for found in waived}
+    used = {acceptance.waiver for acceptance in waived}
     unused = tuple(waiver for waiver in valid if waiver not in used)
     return GateResult(not left, left, checked, waived, tuple(_remarks(report, config)), unused)
 
@@ -160,97 +160,82 @@ def _unused(waiver: Waiver) -> str:
     return f"the waiver for {where} accepts nothing: no failure matches it ({waiver.reason}); remove it or correct it"
 
 
-def _diverged(row: Row) -> Failure:
-    return Failure(row.key, row.step, row.dtype, "verdict", f"{row.verdict} ({row.reason})", "no divergence")
+def _failure(place: Row | Requirement | Threshold | Waiver, what: str, found: str, allowed: str) -> Failure:
+    return Failure(place.key, place.step, place.dtype, what, found, allowed)
 
 
 def _require(report: Report, requirement: Requirement) -> Iterator[Failure]:
-    rows = [
-        row
-        for row in report.rows
-        if row.dtype == requirement.dtype
-        and fnmatchcase(row.step, requirement.step)
-        and key_matches(row.key, row.step, requirement.key)
-    ]
+    rows = [row for row in report.rows if row.dtype == requirement.dtype and matches(requirement, row.key, row.step)]
     if not rows:
-        where = (requirement.key, requirement.step, requirement.dtype)
-        yield Failure(*where, "missing", "no such row", f"rows of step {requirement.step!r}")
+        yield _failure(requirement, "missing", "no such row", f"rows of step {requirement.step!r}")
     for row in rows:
         if requirement.verdict is not None and row.verdict not in (requirement.verdict, DIVERGENCE):
-            yield Failure(row.key, row.step, row.dtype, "verdict", row.verdict, requirement.verdict)
+            yield _failure(row, "verdict", row.verdict, requirement.verdict)
 
 
 def _matching(report: Report, threshold: Threshold) -> list[Row]:
-    if not meant(report, threshold):
-        return []
     return [
-        row
-        for row in report.rows
-        if fnmatchcase(row.step, threshold.step)
-        and fnmatchcase(row.dtype, threshold.dtype)
-        and key_matches(row.key, row.step, threshold.key)
+        row for row in report.rows if fnmatchcase(row.dtype, threshold.dtype) and matches(threshold, row.key, row.step)
     ]
 
 
-def _apply(report: Report, threshold: Threshold, rows: list[Row]) -> Iterator[Failure]:
-    if not rows and meant(report, threshold):
-        where = (threshold.key, threshold.step, threshold.dtype)
-        yield Failure(*where, "missing", "no row that this threshold matches", "one; correct or remove the threshold")
+def _apply(threshold: Threshold, rows: list[Row]) -> Iterator[Failure]:
+    if not rows:
+        expected = "one; correct or remove the threshold"
+        yield _failure(threshold, "missing", "no row that this threshold matches", expected)
     for row in rows:
         for name, limit in threshold.limits.items():
-            found = getattr(row, LIMITS[name])
-            if found is None and row.max == 0:
+            value = getattr(row, LIMITS[name])
+            if value is None and row.max == 0:
                 continue
-            if found is None or not found <= limit:
-                text = "not known" if found is None else f"{found:.3g}"
-                yield Failure(row.key, row.step, row.dtype, LIMITS[name], text, f"at most {limit:g} ({name})")
+            if value is None or not value <= limit:
+                text = "not known" if value is None else f"{value:.3g}"
+                yield _failure(row, LIMITS[name], text, f"at most {limit:g} ({name})")
 
 
 def _regressions(report: Report, baseline: Report, regression: Regression) -> Iterator[Failure]:
-    """What an earlier report shows better than this one: a row at all, a stronger verdict, a smaller margin."""
+    """Yield a failure for each row of the baseline that is missing, or has a weaker verdict or larger margin now."""
     _refuse_other(report, baseline)
     rows = {(row.key, row.dtype): row for row in report.rows}
     for before in baseline.rows:
         row = rows.get((before.key, before.dtype))
         if row is None:
-            where = (before.key, before.step, before.dtype)
-            yield Failure(*where, "missing", "no such row", "one, as in the baseline")
+            yield _failure(before, "missing", "no such row", "one, as in the baseline")
         elif row.verdict != DIVERGENCE:
             yield from _regression(row, before, regression)
 
 
 def _refuse_other(report: Report, baseline: Report) -> None:
-    """Margins compare only of the same computation; what one of the reports does not tell is not held against it."""
-    ours, theirs = ({"model": of.model, "device": of.device, **_run(of)} for of in (report, baseline))
-    different = [name for name in ours if name in theirs and ours[name] != theirs[name]]
+    """Refuse a baseline of another computation; a setting that one of the reports lacks is not compared."""
+    ours, theirs = _settings(report), _settings(baseline)
+    different = "; ".join(
+        f"{name} {theirs[name]!r} in the baseline, {ours[name]!r} in the report"
+        for name in ours
+        if name in theirs and ours[name] != theirs[name]
+    )
     if different:
-        found = "; ".join(
-            f"{name} {theirs[name]!r} in the baseline, {ours[name]!r} in the report" for name in different
-        )
-        raise RefusedError(printable(f"{found}: they cannot be compared; make both with the same options"))
+        raise RefusedError(printable(f"{different}: they cannot be compared; make both with the same options"))
 
 
-def _run(report: Report) -> dict[str, str]:
-    """What a report tells of what both sides were given."""
+def _settings(report: Report) -> dict[str, str]:
+    """Return the settings that must agree between two reports whose margins are compared."""
     environment = report.environments.get("reference", {})
-    return {name: environment[name] for name in ("batch size", "seed", "inputs") if name in environment}
+    run = {name: environment[name] for name in ("batch size", "seed", "inputs") if name in environment}
+    return {"model": report.model, "device": report.device, **run}
 
 
 def _regression(row: Row, before: Row, regression: Regression) -> Iterator[Failure]:
     if STRENGTH[row.verdict] < STRENGTH[before.verdict]:
-        yield Failure(row.key, row.step, row.dtype, "verdict", row.verdict, f"{before.verdict}, as in the baseline")
+        yield _failure(row, "verdict", row.verdict, f"{before.verdict}, as in the baseline")
     if row.max == 0 or (row.margin is None and before.margin is None):
         return
     quiet = regression.share if row.floor is None else regression.noise
-    comparable = before.margin is not None and (row.floor is None) == (before.floor is None)
-    known = before.margin if comparable and before.margin is not None else 0.0
+    comparable = (row.floor is None) == (before.floor is None)
+    known = before.margin if before.margin is not None and comparable else 0.0
     limit = regression.factor * max(known, quiet)
     if row.margin is None or not row.margin <= limit:
-        found = "a margin that is not known" if row.margin is None else f"a margin of {row.margin:.3g}"
-        yield Failure(
-            *(row.key, row.step, row.dtype, "regression", found),
-            f"at most {limit:.3g} after {known:.3g} in the baseline",
-        )
+        margin = "a margin that is not known" if row.margin is None else f"a margin of {row.margin:.3g}"
+        yield _failure(row, "regression", margin, f"at most {limit:.3g} after {known:.3g} in the baseline")
 
 
 def _waived(failures: Iterable[Failure], waivers: list[Waiver]) -> Iterator[Waived]:
@@ -262,13 +247,12 @@ def _waived(failures: Iterable[Failure], waivers: list[Waiver]) -> Iterator[Waiv
 
 def _accepts(waiver: Waiver, failure: Failure) -> bool:
     return (
-        key_matches(failure.key, failure.step, waiver.key)
-        and fnmatchcase(failure.step, waiver.step)
+        matches(waiver, failure.key, failure.step)
         and fnmatchcase(failure.dtype, waiver.dtype)
         and fnmatchcase(failure.what, waiver.what)
     )
 
 
 def _expired(waiver: Waiver) -> Failure:
-    found = f"expired since {waiver.expires} ({waiver.reason})"
-    return Failure(waiver.key, waiver.step, waiver.dtype, "waiver", found, "one that is renewed, or none")
+    problem = f"expired since {waiver.expires} ({waiver.reason})"
+    return _failure(waiver, "waiver", problem, "one that is renewed, or none")

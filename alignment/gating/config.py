@@ -1,4 +1,4 @@
-"""What a gate demands, read from a reviewed file: `pit-align.toml`, or `[tool.pit-align]` in pyproject.toml."""
+"""The configuration of a gate, read from a reviewed file: `pit-align.toml`, or `[tool.pit-align]` in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from typing import Any
 
 from alignment.errors import AlignmentError, FileError
 from alignment.results.report import Report, Verdict
-from porting.errors import FieldError
-from porting.fields import decode
+from alignment.text_files import decode_from
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -24,22 +23,22 @@ else:
     import tomli as tomllib
 
 LIMITS = {"max_mean": "mean", "max_abs": "max", "max_rel_l2": "rel_l2", "max_error": "error", "max_margin": "margin"}
-"""The limits that a threshold may set, with the field of a row that each is of."""
+"""The limits that a threshold may set, each with the field of `Row` that it limits."""
 CONFIG = "pit-align.toml"
 PROJECT = "pyproject.toml"
 TABLE = "tool.pit-align"
-"""Where a gate's configuration stands in a pyproject.toml."""
+"""Table of a gate's configuration in a pyproject.toml."""
 
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """What a report must hold.
+    """Rows that a report must hold.
 
     Attributes:
-        step: The step, as in a shell: `forward`, `*`.
+        step: The step, as a shell pattern: `forward`, `*`.
         dtype: The precision, `float32` or `float64`.
-        key: A key that must be there, as in a shell, with its step or without.
-        verdict: What every row of it must be judged as; anything but a divergence by default.
+        key: A key that must be there, as a shell pattern, with its step or without.
+        verdict: The verdict that every such row must have; by default any but a divergence.
     """
 
     step: str
@@ -50,19 +49,19 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """Limits of the rows that match, each in the sense of the field of `report.model.Row` that it names.
+    """Limits of the rows that match all patterns, which are written as in a shell.
 
     Attributes:
-        step: The step, as in a shell.
-        key: The key, as in a shell, with its step or without: `bp/gradient/*`, `logits`.
-        dtype: The precision, as in a shell.
-        device: The candidate's device, as in a shell; a threshold for another device than the report's does not apply.
-        model: The model, as in a shell; a threshold for another model than the report's does not apply.
-        max_mean: Of `mean`.
-        max_abs: Of `max`.
-        max_rel_l2: Of `rel_l2`.
-        max_error: Of `error`.
-        max_margin: Of `margin`.
+        step: Pattern of the step.
+        key: Pattern of the key, with its step or without: `bp/gradient/*`, `logits`.
+        dtype: Pattern of the precision.
+        device: Pattern of the candidate's device; a threshold for another device than the report's does not apply.
+        model: Pattern of the model; a threshold for another model than the report's does not apply.
+        max_mean: Largest admissible `mean` of `alignment.results.report.Row`.
+        max_abs: Largest admissible `max`.
+        max_rel_l2: Largest admissible `rel_l2`.
+        max_error: Largest admissible `error`.
+        max_margin: Largest admissible `margin`.
     """
 
     step: str = "*"
@@ -78,7 +77,7 @@ class Threshold:
 
     @property
     def limits(self) -> dict[str, float]:
-        """The limits that are set, by name."""
+        """The limits that this threshold sets, by name."""
         return {name: limit for name in LIMITS if (limit := getattr(self, name)) is not None}
 
 
@@ -88,13 +87,13 @@ class Waiver:
 
     Attributes:
         reason: Why it is accepted.
-        expires: The last day on which it is.
-        key: The key, as in a shell, with its step or without.
-        step: The step, as in a shell.
-        dtype: The precision, as in a shell.
-        device: The candidate's device, as in a shell.
-        model: The model, as in a shell.
-        what: What is wrong, as in a shell: `verdict`, `missing`, or the field of a row: `margin`.
+        expires: The last day on which it is accepted.
+        key: Shell pattern of the key, with its step or without.
+        step: Pattern of the step.
+        dtype: Pattern of the precision.
+        device: Pattern of the candidate's device.
+        model: Pattern of the model.
+        what: Pattern of what is wrong: `verdict`, `missing`, or the field of a row: `margin`.
     """
 
     reason: str
@@ -109,12 +108,12 @@ class Waiver:
 
 @dataclass(frozen=True, slots=True)
 class Regression:
-    """When a margin that is larger than the baseline's is a regression, with `--against`.
+    """Limits of a margin relative to the baseline's, for `--against`.
 
     Attributes:
-        factor: How many times the baseline's it may be.
-        noise: The baseline's margin counts as at least this, in units of the noise, where noise was measured.
-        share: Likewise where none was, as a share of the limit: in float64, of 1e-10.
+        factor: Largest admissible margin divided by the baseline's.
+        noise: Least value that the baseline's margin counts as where noise was measured, in multiples of the noise.
+        share: Likewise where no noise was measured, as a share of the limit (in float64, of 1e-10).
     """
 
     factor: float = 2.0
@@ -124,13 +123,13 @@ class Regression:
 
 @dataclass(frozen=True, slots=True)
 class GateConfig:
-    """What a gate demands.
+    """The configuration of a gate.
 
     Attributes:
         require: Steps and precisions that the report must hold; at least one.
-        threshold: Limits.
-        waiver: Failures that are accepted for a while.
-        regression: When `--against` fails.
+        threshold: Limits of rows.
+        waiver: Failures that are accepted until a day.
+        regression: Limits relative to the baseline of `--against`.
     """
 
     require: tuple[Requirement, ...]
@@ -140,17 +139,18 @@ class GateConfig:
 
 
 def meant(report: Report, rule: Threshold | Waiver) -> bool:
-    """Whether a rule is for a report of this device and model."""
+    """Return whether a rule is for a report of this device and model."""
     return fnmatchcase(report.device, rule.device) and fnmatchcase(report.model, rule.model)
 
 
-def key_matches(key: str, step: str, pattern: str) -> bool:
-    """Whether a pattern means a key, with its step or without."""
-    return fnmatchcase(key, pattern) or fnmatchcase(key.removeprefix(f"{step}/"), pattern)
+def matches(rule: Requirement | Threshold | Waiver, key: str, step: str) -> bool:
+    """Return whether the patterns of a rule match a step and its key, with the step in front or without."""
+    names = (key, key.removeprefix(f"{step}/"))
+    return fnmatchcase(step, rule.step) and any(fnmatchcase(name, rule.key) for name in names)
 
 
 def find_config(folder: str | os.PathLike[str] = ".") -> Path:
-    """The configuration of a folder: `pit-align.toml`, else a pyproject.toml that has `[tool.pit-align]`.
+    """Return the path of a folder's configuration: `pit-align.toml`, else a pyproject.toml with `[tool.pit-align]`.
 
     Raises:
         FileError: The pyproject.toml is not valid TOML.
@@ -160,7 +160,7 @@ def find_config(folder: str | os.PathLike[str] = ".") -> Path:
     own, project = folder / CONFIG, folder / PROJECT
     if own.exists():
         return own
-    if project.exists() and table(parse(read_text(project), project)) is not None:
+    if project.exists() and gate_table(read_text(project), project) is not None:
         return project
     raise AlignmentError(
         f"no gate is configured here: there is no {CONFIG} and no [{TABLE}] in {PROJECT}; "
@@ -172,27 +172,22 @@ def load_config(path: str | os.PathLike[str]) -> GateConfig:
     """Read a gate's configuration; of a pyproject.toml, its table `[tool.pit-align]`.
 
     Raises:
-        FileError: it cannot be read, is not TOML, or has an unknown, missing or wrongly typed key, which is named.
+        FileError: It cannot be read, is not TOML, or has an unknown, missing or wrongly typed key, which is named.
     """
     path = Path(path)
     return config_of(read_text(path), path)
 
 
 def config_of(text: str, path: Path) -> GateConfig:
-    """The configuration that a text is, which stands in a file or is to; of a pyproject.toml, its table.
+    """Return the configuration in the text of a file; of a pyproject.toml, in its table.
 
     Raises:
-        FileError: it is not TOML, or has an unknown, missing or wrongly typed key, which is named.
+        FileError: It is not TOML, or has an unknown, missing or wrongly typed key, which is named.
     """
-    value: object = parse(text, path)
-    if path.name == PROJECT:
-        value = table(parse(text, path))
-        if value is None:
-            raise FileError(path, f"has no table [{TABLE}]; write one with `pit-align gate REPORT --init`")
-    try:
-        config = decode(GateConfig, value)
-    except FieldError as error:
-        raise FileError(path, str(error)) from None
+    table = gate_table(text, path)
+    if table is None:
+        raise FileError(path, f"has no table [{TABLE}]; write one with `pit-align gate REPORT --init`")
+    config = decode_from(path, GateConfig, table)
     problems = list(_problems(config))
     if problems:
         raise FileError(path, problems[0], problems[1:])
@@ -200,10 +195,10 @@ def config_of(text: str, path: Path) -> GateConfig:
 
 
 def read_text(path: Path) -> str:
-    """The text of a configuration.
+    """Return the text of a configuration.
 
     Raises:
-        FileError: it cannot be read, or is no UTF-8.
+        FileError: It cannot be read, or is no UTF-8.
     """
     try:
         return path.read_text(encoding="utf-8")
@@ -213,24 +208,21 @@ def read_text(path: Path) -> str:
         raise FileError(path, f"not valid TOML: byte {error.start} is no UTF-8, which TOML is written in") from None
 
 
-def parse(text: str, path: Path) -> dict[str, Any]:
-    """The value of a TOML text that stands in a file, or is to.
+def gate_table(text: str, path: Path) -> object | None:
+    """Return the TOML value of a file's text; of a pyproject.toml its table of the gate, None if it has none.
 
     Raises:
-        FileError: it is no TOML.
+        FileError: The text is no TOML.
     """
     try:
-        found: dict[str, Any] = tomllib.loads(text)
+        value: dict[str, Any] = tomllib.loads(text)
     except ValueError as error:
         raise FileError(path, f"not valid TOML: {error}") from None
     except RecursionError:
         raise FileError(path, "not valid TOML: nested too deep") from None
-    return found
-
-
-def table(project: dict[str, Any]) -> object | None:
-    """The gate's table of a pyproject.toml; None where it has none."""
-    tools = project.get("tool")
+    if path.name != PROJECT:
+        return value
+    tools = value.get("tool")
     return tools.get("pit-align") if isinstance(tools, dict) else None
 
 
@@ -258,6 +250,6 @@ def _problems_of(waiver: Waiver) -> Iterator[str]:
 
 
 def _names_something(pattern: str) -> bool:
-    """Whether a pattern holds a letter or a digit that must be there; `?*`, `*/*` and `[!_]*` do not."""
+    """Return whether a pattern needs a letter or a digit; `?*`, `*/*` and `[!_]*` do not."""
     literal = re.sub(r"\[(?!!)(.)\]", r"\1", pattern)
     return any(map(str.isalnum, re.sub(r"\[.[^\]]*\]", "", literal)))

@@ -1,4 +1,4 @@
-"""A gate over files: reports and baselines in, outcomes out, and wherever else they are to be read."""
+"""Runs a gate over files of reports and baselines, and writes its outcomes to files."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from pathlib import Path
 
 from alignment.errors import AlignmentError, FileError
 from alignment.gating.check import gate
-from alignment.gating.config import Waiver, find_config, load_config
+from alignment.gating.config import find_config, load_config
 from alignment.gating.outputs import Outcome, to_annotations, to_junit, to_markdown
 from alignment.results.report import Report, read_report
 from alignment.text_files import write_text
 from porting.visible import printable
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
-"""The variable in which GitHub names the file of a job's summary."""
+"""Environment variable with the file of a job's summary, which GitHub sets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """Where an outcome goes, beside the terminal.
+    """Files that an outcome is written to, beside the terminal.
 
     Attributes:
-        junit: JUnit XML.
-        markdown: Markdown.
-        github: Annotations, and the job's summary.
+        junit: File of the JUnit XML.
+        markdown: File of the Markdown.
+        github: True to print annotations and to append to the job's summary.
     """
 
     junit: Path | None = None
@@ -39,19 +39,19 @@ def hold(
     config: str | os.PathLike[str] | None = None,
     baselines: Sequence[str | os.PathLike[str]] = (),
 ) -> list[Outcome]:
-    """Hold reports against one configuration, each against the baseline of its model, too.
+    """Check reports against one configuration, each also against the baseline of its model.
 
     Args:
         files: The reports.
-        config: The configuration; the one of the working folder by default.
-        baselines: Earlier reports, at most one a model. Every report needs one, if any is given.
+        config: The configuration; that of the working folder by default.
+        baselines: Earlier reports, at most one a model. If there are any, every report needs one.
 
     Raises:
         AlignmentError: There is no configuration, or no baseline for a report.
         FileError: A file cannot be read.
         NothingComparedError: A report has no rows.
     """
-    demanded = load_config(config or find_config())
+    checked_config = load_config(config or find_config())
     before = _by_model(baselines)
     outcomes = []
     for file in files:
@@ -59,22 +59,21 @@ def hold(
         if before and report.model not in before:
             known, wanted = printable(", ".join(before)), printable(report.model or "no model")
             raise AlignmentError(f"{file}: --against has no baseline of {wanted}, only of {known}")
-        outcomes.append(Outcome(str(file), report, gate(report, demanded, baseline=before.get(report.model))))
+        outcomes.append(Outcome(str(file), report, gate(report, checked_config, baseline=before.get(report.model))))
     used = {waived.waiver for outcome in outcomes for waived in outcome.result.waived}
-    return [_without_used(outcome, used) for outcome in outcomes]
-
-
-def _without_used(outcome: Outcome, used: set[Waiver]) -> Outcome:
-    """An outcome that calls no waiver unused which accepts a failure of another report."""
-    unused = tuple(waiver for waiver in outcome.result.unused if waiver not in used)
-    return replace(outcome, result=replace(outcome.result, unused=unused))
+    # A waiver that accepts a failure of one report is not unused in another.
+    unused = [tuple(waiver for waiver in outcome.result.unused if waiver not in used) for outcome in outcomes]
+    return [
+        replace(outcome, result=replace(outcome.result, unused=waivers))
+        for outcome, waivers in zip(outcomes, unused, strict=True)
+    ]
 
 
 def publish(outcomes: Sequence[Outcome], outputs: Outputs) -> Iterator[str]:
-    """Write the files that are asked for, before anything is printed.
+    """Write the requested files, before anything is printed.
 
     Yields:
-        The lines that GitHub takes for annotations, to be printed.
+        The lines of GitHub's annotations, to be printed.
 
     Raises:
         FileError: A file cannot be written.
@@ -89,7 +88,7 @@ def publish(outcomes: Sequence[Outcome], outputs: Outputs) -> Iterator[str]:
 
 
 def _summarise(text: str) -> None:
-    """Append to the job's summary; outside a job there is none."""
+    """Append to the job's summary, if this is a job."""
     path = os.environ.get(SUMMARY)
     if not path:
         return
@@ -101,10 +100,10 @@ def _summarise(text: str) -> None:
 
 
 def _by_model(files: Sequence[str | os.PathLike[str]]) -> dict[str, Report]:
-    found: dict[str, Report] = {}
+    reports: dict[str, Report] = {}
     for file in files:
         report = read_report(file)
-        if report.model in found:
+        if report.model in reports:
             raise FileError(file, f"a second baseline of {printable(report.model or 'no model')}; name one a model")
-        found[report.model] = report
-    return found
+        reports[report.model] = report
+    return reports

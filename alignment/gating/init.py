@@ -1,4 +1,4 @@
-"""A gate's configuration written from measured reports: what they hold is required, what they show is the limit.
+"""Writes a gate's configuration from measured reports: their steps are required, their errors set the limits.
 
 Float64 limits are ten times the measured error and at least 1e-12, float32 limits four times the larger of the error
 and the measured noise, and twice the margin or half of what the verdict admits; none is wider than that. The file is
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alignment.errors import AlignmentError, FileError
-from alignment.gating.config import PROJECT, TABLE, config_of, parse, read_text, table
+from alignment.gating.config import PROJECT, TABLE, config_of, gate_table, read_text
 from alignment.results.report import SAME_FUNCTION, Report, Row
 from alignment.text_files import write_text
 from porting.visible import printable, visible
@@ -40,17 +40,17 @@ def write_config(reports: Sequence[Report], path: Path, *, force: bool = False) 
     """Write a configuration that these reports pass; of a pyproject.toml, add its table.
 
     Args:
-        reports: Good ones: of every model that the gate is for.
+        reports: Reports that pass, of every model that the gate is for.
         path: The file.
-        force: Replace it if it is there; the table of a pyproject.toml is never replaced.
+        force: Replace the file if it is there; the table of a pyproject.toml is never replaced.
 
     Returns:
-        How many thresholds it sets; none where no row has an error to limit.
+        Number of thresholds; 0 if no row has an error to limit.
 
     Raises:
         AlignmentError: A report diverges or has no rows.
-        FileError: The file, or the table in it, is there, cannot be read or cannot be written; or what would be
-            written is no configuration, because of names that TOML cannot hold. Nothing is written then.
+        FileError: The file, or the table in it, is there, cannot be read or cannot be written; or TOML cannot hold a
+            name of the reports. Nothing is written then.
     """
     for report in reports:
         if not report.passed:
@@ -60,7 +60,7 @@ def write_config(reports: Sequence[Report], path: Path, *, force: bool = False) 
             )
     if path.name == PROJECT:
         before = read_text(path) if path.exists() else ""
-        if table(parse(before, path)) is not None:
+        if gate_table(before, path) is not None:
             raise FileError(path, f"has a table [{TABLE}] already; take it out first")
         text = before + ("\n" if before else "") + config_text(reports, prefix=f"{TABLE}.")
     elif path.exists() and not force:
@@ -78,7 +78,7 @@ def write_config(reports: Sequence[Report], path: Path, *, force: bool = False) 
 
 
 def config_text(reports: Sequence[Report], *, prefix: str = "") -> str:
-    """The configuration as TOML, each table's name after a prefix."""
+    """Return the configuration as TOML, each table's name after a prefix."""
     return "\n".join((*_head(reports, prefix), *_thresholds(reports, prefix), ""))
 
 
@@ -108,10 +108,9 @@ def _thresholds(reports: Sequence[Report], prefix: str) -> Iterator[str]:
             continue
         for report, groups in zip(reports, grouped, strict=True):
             if group in groups:
-                named = {"model": report.model, "device": report.device}
-                yield from _threshold(
-                    group, groups[group], prefix, {key: value for key, value in named.items() if value}
-                )
+                place = {"model": report.model, "device": report.device}
+                named = {name: value for name, value in place.items() if value}
+                yield from _threshold(group, groups[group], prefix, named)
 
 
 def _grouped(report: Report) -> dict[_Group, list[Row]]:
@@ -123,14 +122,14 @@ def _grouped(report: Report) -> dict[_Group, list[Row]]:
 
 
 def _pattern(row: Row) -> str:
-    """The key as a pattern that its siblings share: `stage_*`, `gradient/*`."""
+    """Return the key as a pattern that its siblings share: `stage_*`, `gradient/*`."""
     name = row.key.removeprefix(f"{row.step}/")
     head, slash, _ = name.partition("/")
     return f"{_literal(head)}/*" if slash else re.sub(r"\d+$", "*", _literal(name))
 
 
 def _literal(text: str) -> str:
-    """The pattern that means this text; `?` for halves of characters, which no file holds."""
+    """Return the pattern that matches this text only; `?` for lone surrogates, which no file can hold."""
     return re.sub("[\ud800-\udfff]", "?", re.sub(r"([*?\[])", r"[\1]", text))
 
 
@@ -154,12 +153,12 @@ def _threshold(group: _Group, rows: list[Row], prefix: str, rest: dict[str, str]
 def _limits(dtype: str, rows: list[Row]) -> dict[str, float]:
     if all(row.kind == "parameter" and row.max == 0 for row in rows):
         return {"max_abs": 0.0}
-    found = _limits64(rows) if dtype == "float64" else _limits32(rows)
-    return {name: value for name, value in found.items() if 0 < value < math.inf}
+    limits = _limits64(rows) if dtype == "float64" else _limits32(rows)
+    return {name: limit for name, limit in limits.items() if 0 < limit < math.inf}
 
 
 def _limits64(rows: list[Row]) -> dict[str, float]:
-    """The error; none where it is as large as the quantity is small, which the verdict judges by the noise."""
+    """Return a limit of the error; none for quantities that the verdict judges by their noise."""
     if any(row.floor is not None or row.error is None for row in rows):
         return {}
     widest = max((row.limit for row in rows if row.limit is not None), default=math.inf)
@@ -168,13 +167,13 @@ def _limits64(rows: list[Row]) -> dict[str, float]:
 
 
 def _limits32(rows: list[Row]) -> dict[str, float]:
-    """The distance of the sides, and the margin of the noise, of which other machines use up more."""
-    found = {"max_rel_l2": _up(_ROOM32 * max(max(row.rel_l2 or 0.0, row.floor or 0.0) for row in rows))}
+    """Return limits of the sides' distance and of the margin, wider than measured since other machines need more."""
+    limits = {"max_rel_l2": _up(_ROOM32 * max(max(row.rel_l2 or 0.0, row.floor or 0.0) for row in rows))}
     margins = [row.margin for row in rows if row.margin is not None]
     if margins:
         widest = max(row.limit if row.floor is not None and row.limit else 1.0 for row in rows)
-        found["max_margin"] = min(_up(max(_ROOM_MARGIN * max(margins), widest / 2)), _ceil(widest))
-    return found
+        limits["max_margin"] = min(_up(max(_ROOM_MARGIN * max(margins), widest / 2)), _ceil(widest))
+    return limits
 
 
 def _ceil(value: float) -> float:
@@ -182,7 +181,7 @@ def _ceil(value: float) -> float:
 
 
 def _up(value: float) -> float:
-    """The next larger number of one digit."""
+    """Round up to a number of one digit."""
     if value <= 0 or not math.isfinite(value):
         return value
     power = max(10.0 ** math.floor(math.log10(value)), sys.float_info.min)
@@ -190,5 +189,5 @@ def _up(value: float) -> float:
 
 
 def _string(text: str) -> str:
-    """A TOML basic string, which JSON's are, but for what JSON leaves as it is."""
+    """Return a TOML basic string: JSON's, with the one control character escaped that JSON leaves as it is."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,4 +1,4 @@
-"""The outcome of a gate for machines and for people who read it there: JSON, JUnit XML, Markdown, GitHub annotations.
+"""The outcome of a gate as JSON, JUnit XML, Markdown and GitHub annotations.
 
 The JSON form is published as `schema/gate.schema.json`.
 """
@@ -24,17 +24,17 @@ _ANNOTATIONS = 10
 _LISTED = 50
 _LINK = re.compile(r"[@#]|://|www\.|:\w+:|\bGH-\d|\b[0-9a-f]{7,}\b", re.IGNORECASE)
 _NO_CODE = re.compile("[`|<>]")
-"""What ends code in a table, or is no code to all that read Markdown."""
+"""Characters that end code in a table, or that some readers of Markdown interpret within code."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One report that a gate was held against.
+    """The outcome of a gate for one report.
 
     Attributes:
-        path: Its file, as it was named.
-        report: What stands in it.
-        result: What the gate says.
+        path: The report's file, as the user named it.
+        report: The report.
+        result: The result of the gate.
     """
 
     path: str
@@ -43,17 +43,17 @@ class Outcome:
 
     @property
     def name(self) -> str:
-        """What it is called: its model, or its file."""
+        """The report's model, or its file if it has none."""
         return self.report.model or self.path
 
 
 def passed(outcomes: Iterable[Outcome]) -> bool:
-    """Whether all pass."""
+    """Return whether all reports pass."""
     return all(outcome.result.passed for outcome in outcomes)
 
 
 def to_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """The outcome as a JSON value, in the form of `schema/gate.schema.json`."""
+    """Return the outcome as a JSON value, in the form of `schema/gate.schema.json`."""
     return {
         "schema_version": SCHEMA_VERSION,
         "passed": passed(outcomes),
@@ -84,7 +84,7 @@ def to_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 
 def to_junit(outcomes: Sequence[Outcome]) -> str:
-    """The outcome as JUnit XML: a suite a report, a case a row, and one for each failure that no row has."""
+    """Return the outcome as JUnit XML: a suite a report, a case a row, and a case for each failure without a row."""
     root = ElementTree.Element("testsuites", name="pit-align gate")
     for outcome in outcomes:
         _suite(root, outcome)
@@ -93,7 +93,7 @@ def to_junit(outcomes: Sequence[Outcome]) -> str:
 
 
 def to_markdown(outcomes: Sequence[Outcome]) -> str:
-    """The outcome as Markdown, for a job's summary or a comment."""
+    """Return the outcome as Markdown, for a job's summary or a comment."""
     word = "passed" if passed(outcomes) else "FAILED"
     lines = [f"## Alignment gate: {word}", "", "| report | gate | verdict | rows | failures | waived |"]
     lines.append("|---|---|---|---:|---:|---:|")
@@ -107,32 +107,32 @@ def to_markdown(outcomes: Sequence[Outcome]) -> str:
 
 
 def to_annotations(outcomes: Sequence[Outcome]) -> Iterator[str]:
-    """GitHub's workflow commands: an error each for the worst ten quantities, and a warning for what is waived."""
+    """Yield GitHub's workflow commands: errors for the worst ten quantities, and a warning for each waived failure."""
     places: dict[tuple[str, str, str, str], str] = {}
     for outcome, failure in worst_first(outcomes):
         places.setdefault((outcome.path, outcome.name, failure.key, failure.dtype), str(failure))
     for (_, name, _, _), text in list(places.items())[:_ANNOTATIONS]:
         yield _command("error", f"pit-align: {name}", text)
     if len(places) > _ANNOTATIONS:
-        said = f"and {len(places) - _ANNOTATIONS} more quantities that fail, see the job's summary"
-        yield _command("notice", "pit-align", said)
+        rest = f"and {len(places) - _ANNOTATIONS} more quantities that fail, see the job's summary"
+        yield _command("notice", "pit-align", rest)
     for outcome in outcomes:
         for waived in outcome.result.waived[:_ANNOTATIONS]:
             yield _command("warning", f"pit-align: {outcome.name}", str(waived))
 
 
 def worst_first(outcomes: Iterable[Outcome]) -> list[tuple[Outcome, Failure]]:
-    """The failures of all reports: what diverges, then what no row has, then the rest; by the share of a limit."""
-    found: list[tuple[tuple[int, float], Outcome, Failure]] = []
+    """Sort the failures of all reports: divergences, then failures without a row, then the rest; by share of limit."""
+    ranked: list[tuple[tuple[int, float], Outcome, Failure]] = []
     for outcome in outcomes:
         rows = {(row.key, row.dtype): row for row in outcome.report.rows}
         places = ((rows.get((failure.key, failure.dtype)), failure) for failure in outcome.result.failures)
-        found += [(_badness(row), outcome, failure) for row, failure in places]
-    return [(outcome, failure) for _, outcome, failure in sorted(found, key=lambda each: each[0], reverse=True)]
+        ranked += [(_badness(row), outcome, failure) for row, failure in places]
+    return [(outcome, failure) for _, outcome, failure in sorted(ranked, key=lambda entry: entry[0], reverse=True)]
 
 
 def _badness(row: Row | None) -> tuple[int, float]:
-    """What cannot be measured is as bad as can be; a margin that was measured and is not known likewise."""
+    """Return a sort key that puts the worst row last; a share of the limit that is not known counts as infinite."""
     if row is None:
         return (1, 0.0)
     share = row.share_of_limit
@@ -145,7 +145,9 @@ def _suite(root: ElementTree.Element, outcome: Outcome) -> None:
     failures: dict[tuple[str, str, str], list[Failure]] = {}
     for failure in outcome.result.failures:
         failures.setdefault((failure.step, failure.dtype, failure.key), []).append(failure)
-    waived = {(found.failure.step, found.failure.dtype, found.failure.key): found for found in outcome.result.waived}
+    waived = {
+        (waived.failure.step, waived.failure.dtype, waived.failure.key): waived for waived in outcome.result.waived
+    }
     places = dict.fromkeys((row.step, row.dtype, row.key) for row in outcome.report.rows)
     places |= dict.fromkeys([*failures, *waived])
     for place in places:
@@ -162,14 +164,14 @@ def _case(
     step, dtype, key = place
     case = ElementTree.SubElement(suite, "testcase", classname=_text(f"{name}.{step}.{dtype}"), name=_text(key))
     if failures:
-        found = ElementTree.SubElement(case, "failure", message=_text(str(failures[0])), type=_text(failures[0].what))
-        found.text = _text("\n".join(map(str, failures)))
+        element = ElementTree.SubElement(case, "failure", message=_text(str(failures[0])), type=_text(failures[0].what))
+        element.text = _text("\n".join(map(str, failures)))
     elif waived is not None:
         ElementTree.SubElement(case, "skipped", message=_text(str(waived)))
 
 
 def _text(text: str) -> str:
-    """Text without what XML cannot hold."""
+    """Replace the characters that XML cannot hold."""
     return _NOT_XML.sub("\ufffd", text)
 
 
@@ -195,13 +197,13 @@ def _row(failure: Failure, expected: str) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text as a table's cell: on one line, with nothing that Markdown or HTML would read as its own.
+    """Return text as a table's cell: on one line, with the characters of Markdown and HTML escaped.
 
-    No escape keeps GitHub from making a link of an address, a name after `@` or a number after `#`; code does.
+    Only code keeps GitHub from making a link of an address, a name after `@` or a number after `#`; no escape does.
     """
     line = " ".join(visible(text).split())
     if _LINK.search(line):
-        return f"`{_NO_CODE.sub(lambda found: hexadecimal(found[0]), line)}`"
+        return f"`{_NO_CODE.sub(lambda match: hexadecimal(match[0]), line)}`"
     escaped = re.sub(r"([\\`*_{}\[\]<>|~])", r"\\\1", line)
     return escaped.replace("&", "&amp;").replace("\\<", "&lt;").replace("\\>", "&gt;")
 

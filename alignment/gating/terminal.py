@@ -14,16 +14,20 @@ _REASONS = 12
 
 
 def print_gate(result: GateResult, console: Console, *, name: str = "", verbose: bool = False) -> None:
-    """Print a gate's outcome: the verdict, of the report of this name, what is odd, the failures, and what is waived.
+    """Print the result of a gate: passed or failed, notes, failures and waived failures.
 
-    Only `verbose` names them all.
+    Args:
+        result: The result.
+        console: Where to print.
+        name: Name of the report; printed if there are several.
+        verbose: Print all failures, not only the first.
     """
     result, name = printable(result), printable(name)
     shown = None if verbose else _REASONS
     head = f"{name}: " if name else ""
     if result.passed:
-        said = f"  {result.checked or 'no'} rows held against thresholds"
-        console.print(Text.assemble(head, ("PASSED", "bold green"), said))
+        counted = f"  {result.checked or 'no'} rows held against thresholds"
+        console.print(Text.assemble(head, ("PASSED", "bold green"), counted))
     else:
         console.print(Text.assemble(head, ("FAILED", "bold red"), f"  {plural(len(result.failures), 'failure')}"))
     for note in result.notes:

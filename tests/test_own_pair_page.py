@@ -1,4 +1,4 @@
-"""docs/your-own-pair.md: its commands run as written, in order, in one folder, and its code is the example's."""
+"""docs/your-own-pair.md: its commands run as written, in order, in one folder, and its code equals the example's."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COMMANDS = re.findall(r"^\$ (pit-align .*?)(?:  # exits (\d))?$", PAGE, re.MULTI
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Command to what it printed, each having exited as the page says."""
+    """Return the output of each command, which must exit as the page says."""
     folder = tmp_path_factory.mktemp("own-pair")
     (folder / "examples").symlink_to(ROOT / "examples")
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
@@ -31,16 +31,16 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         done = subprocess.run(["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True)
         assert done.returncode == int(code or 0), f"{command}\n{done.stdout}\n{done.stderr}"
         printed[command] = done.stdout
-    found = json.loads((folder / "logs" / "resnet10-diagnose" / "bisection.json").read_text())
-    return {**printed, "findings": json.dumps(found["findings"])}
+    bisection = json.loads((folder / "logs" / "resnet10-diagnose" / "bisection.json").read_text())
+    return {**printed, "findings": json.dumps(bisection["findings"])}
 
 
-def test_there_are_commands_for_every_section() -> None:
+def test_page_has_commands_for_every_section() -> None:
     words = [command.split()[1] for command, _ in COMMANDS]
     assert words == ["rules", "all", "all", "gate", "gate", "bisect", "diagnose"]
 
 
-def test_the_commands_run_as_written_and_print_what_the_page_says(outputs: dict[str, str]) -> None:
+def test_commands_run_as_written_and_print_what_the_page_shows(outputs: dict[str, str]) -> None:
     printed = "\n".join(outputs.values())
     for line in (
         "resnet10: torch -> paddle, 62 tensors (40 by neighbours, 12 by being the only one of their kind and shape, "
@@ -56,12 +56,12 @@ def test_the_commands_run_as_written_and_print_what_the_page_says(outputs: dict[
         assert line in printed, line
 
 
-def test_the_one_mistake_is_the_only_finding(outputs: dict[str, str]) -> None:
+def test_diagnosis_of_one_mistake_has_one_finding(outputs: dict[str, str]) -> None:
     findings = json.loads(outputs["findings"])
     assert {finding["candidate"] for finding in findings} == {"blocks.2.shortcut.1"}
 
 
-def test_the_code_is_the_examples() -> None:
+def test_code_of_the_page_equals_the_example() -> None:
     example = (ROOT / "examples" / "resnet_pair.py").read_text()
     first, mended = prose.blocks(PAGE, "python")[0::2]
     assert first.partition("def reference")[2].strip() in example
@@ -69,6 +69,6 @@ def test_the_code_is_the_examples() -> None:
 
 
 @pytest.mark.parametrize("block", prose.blocks(REFERENCE, "python"))
-def test_the_other_pairs_can_be_declared(block: str) -> None:
+def test_pairs_of_the_reference_page_can_be_declared(block: str) -> None:
     names: dict[str, object] = {}
     exec("from alignment.pair import Pair, Side\n" + block, names)

@@ -14,35 +14,35 @@ _erf = np.vectorize(math.erf, otypes=[np.float64])
 
 
 def gelu(x: Array) -> Array:
-    """By the error function."""
+    """Return the GELU by the error function."""
     result: Array = x * 0.5 * (1 + _erf(x / math.sqrt(2)))
     return result
 
 
 def gelu_tanh(x: Array) -> Array:
-    """By the hyperbolic tangent."""
+    """Return the GELU approximated by the hyperbolic tangent."""
     result: Array = 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
     return result
 
 
 def sigmoid(x: Array) -> Array:
-    """The logistic function."""
+    """Return the logistic function."""
     result: Array = 1 / (1 + np.exp(-x))
     return result
 
 
 def gelu_sigmoid(x: Array) -> Array:
-    """By the logistic function."""
+    """Return the GELU approximated by the logistic function."""
     return x * sigmoid(1.702 * x)
 
 
 def silu(x: Array) -> Array:
-    """Also called swish."""
+    """Return the SiLU, also called swish."""
     return x * sigmoid(x)
 
 
 def relu(x: Array) -> Array:
-    """The positive part."""
+    """Return the positive part."""
     result: Array = np.maximum(x, 0)
     return result
 
@@ -71,10 +71,12 @@ ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
     "relu6": lambda x: np.clip(x, 0, 6),
     "no activation": lambda x: x,
 }
+FOLLOWING = ("relu", "gelu erf", "gelu tanh", "silu")
+"""Those of the activations that often follow a layer."""
 
 
 def softmax(x: Array, axis: int = -1) -> Array:
-    """Along an axis."""
+    """Return the softmax along an axis."""
     shifted = np.exp(x - x.max(axis, keepdims=True))
     result: Array = shifted / shifted.sum(axis, keepdims=True)
     return result
@@ -90,8 +92,8 @@ def convolve(
     dilation: tuple[int, int] = (1, 1),
     mode: str = "constant",
 ) -> Array:
-    """A convolution of `(batch, in, rows, columns)` by `(out, in / groups, rows, columns)`."""
-    x = np.pad(x, ((0, 0), (0, 0), *((each, each) for each in padding)), mode=mode)  # type: ignore[call-overload]
+    """Return the convolution of `(batch, in, rows, columns)` by `(out, in / groups, rows, columns)`."""
+    x = np.pad(x, ((0, 0), (0, 0), *((pad, pad) for pad in padding)), mode=mode)  # type: ignore[call-overload]
     reach = [(size - 1) * apart + 1 for size, apart in zip(weight.shape[2:], dilation, strict=True)]
     windows = np.lib.stride_tricks.sliding_window_view(x, reach, axis=(2, 3))
     windows = windows[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import permutations
 
 import numpy as np
@@ -15,7 +15,7 @@ _NEEDED = ("qkv.weight", "proj.weight")
 
 
 class _Attention:
-    """timm's attention, with a knob for every known mistake."""
+    """timm's attention, with an option for every known mistake."""
 
     def __init__(self, case: Case) -> None:
         self.x = case.inputs[0]
@@ -27,10 +27,10 @@ class _Attention:
         self,
         *,
         scale: float | None = None,
-        order: tuple[int, int, int] = (0, 1, 2),
+        order: Sequence[int] = (0, 1, 2),
         heads: int | None = None,
         split: str = "3hd",
-        merge: str = "right",
+        merged: bool = True,
         axis: int = -1,
         soft: bool = True,
         causal: bool = False,
@@ -38,24 +38,24 @@ class _Attention:
         proj: bool = True,
         proj_bias: float = 1.0,
     ) -> list[Array]:
-        """What it gives with the knobs as they are set."""
-        given, heads = self.case.parameters, heads or self.heads
+        """Return the output with some of the options changed."""
+        parameters, heads = self.case.parameters, heads or self.heads
         batch, tokens, _ = self.x.shape
-        qkv = self.x @ given["qkv.weight"].T
-        if "qkv.bias" in given:
-            qkv = qkv + qkv_bias * given["qkv.bias"]
+        qkv = self.x @ parameters["qkv.weight"].T
+        if "qkv.bias" in parameters:
+            qkv = qkv + qkv_bias * parameters["qkv.bias"]
         parts = self._split(qkv, heads, split)
-        q, k, v = (parts[which] for which in order)
+        q, k, v = (parts[index] for index in order)
         scale = q.shape[-1] ** -0.5 if scale is None else scale
         weights = (q * scale) @ k.swapaxes(-1, -2)
         if causal:
             weights = np.where(np.tri(tokens, dtype=bool), weights, -np.inf)
         weights = softmax(weights, axis) if soft else weights
         y = weights @ v
-        y = (y.swapaxes(1, 2) if merge == "right" else y).reshape(batch, tokens, -1)
+        y = (y.swapaxes(1, 2) if merged else y).reshape(batch, tokens, -1)
         if proj:
-            y = y @ given["proj.weight"].T
-            y = y + proj_bias * given["proj.bias"] if "proj.bias" in given else y
+            y = y @ parameters["proj.weight"].T
+            y = y + proj_bias * parameters["proj.bias"] if "proj.bias" in parameters else y
         return [y]
 
     def _split(self, qkv: Array, heads: int, split: str) -> Array:
@@ -70,7 +70,7 @@ class _Attention:
 
 
 def attention(case: Case) -> Iterator[Prediction]:
-    """All of them, on a module that is built like timm's."""
+    """Predict the known mistakes of a module that is built like timm's attention."""
     usable = all(name in case.parameters for name in _NEEDED) and "num_heads" in case.settings
     if not usable or len(case.inputs) != 1 or case.inputs[0].ndim != 3 or case.finding.direction != "forward":
         return
@@ -78,63 +78,57 @@ def attention(case: Case) -> Iterator[Prediction]:
 
 
 def _softmaxes(model: _Attention) -> Iterator[Prediction]:
-    place = _place(model.case, "softmax")
+    place = model.case.place("softmax")
     yield Prediction("softmax axis", "the softmax runs over the queries, not the keys", place, model.run(axis=-2))
     yield Prediction("no softmax", "the weights do not go through a softmax", place, model.run(soft=False))
     yield Prediction("causal mask", "tokens see those before them only", place, model.run(causal=True))
 
 
 def _losses(model: _Attention) -> Iterator[Prediction]:
-    case = model.case
-    if "qkv.bias" in case.parameters:
-        place = _place(case, "qkv bias")
-        yield Prediction("bias lost", "the bias of q, k and v is not added", place, model.run(qkv_bias=0))
-    place = _place(case, "proj")
-    yield Prediction("bias lost", "the bias of the projection is not added", place, model.run(proj_bias=0))
-    yield Prediction("projection lost", "the projection is left out", place, model.run(proj=False))
+    place = model.case.place
+    if "qkv.bias" in model.case.parameters:
+        says = "the bias of q, k and v is not added"
+        yield Prediction("bias lost", says, place("qkv bias"), model.run(qkv_bias=0))
+    yield Prediction("bias lost", "the bias of the projection is not added", place("proj"), model.run(proj_bias=0))
+    yield Prediction("projection lost", "the projection is left out", place("proj"), model.run(proj=False))
 
 
 def _scales(model: _Attention) -> Iterator[Prediction]:
     width, channels = model.width, model.width * model.heads
     right = width**-0.5
-    place = _place(model.case, "scale")
-    for scale, words in (
+    scales = [
         (1.0, "1: there is none"),
         (channels**-0.5, f"1 / sqrt({channels}), of all channels"),
         (1 / width, f"1 / {width}: it is applied twice"),
         (width**-0.25, f"1 / sqrt(sqrt({width}))"),
         (width**0.5, f"sqrt({width}), not its inverse"),
         (model.heads**-0.5, f"1 / sqrt({model.heads}), of the heads"),
-    ):
-        if abs(scale - right) > 1e-12:
-            yield Prediction("attention scale", f"the scale is {words}", place, model.run(scale=scale))
-    for factor in (0.5, 2.0, 0.99, 1.01, 0.999, 1.001):
-        says = f"the scale is {factor:g} times 1 / sqrt({width})"
-        yield Prediction("attention scale", says, place, model.run(scale=right * factor))
+    ]
+    scales = [(scale, words) for scale, words in scales if abs(scale - right) > 1e-12]
+    factors = (0.5, 2.0, 0.99, 1.01, 0.999, 1.001)
+    scales += [(right * factor, f"{factor:g} times 1 / sqrt({width})") for factor in factors]
+    for scale, words in scales:
+        says = f"the scale is {words}"
+        yield Prediction("attention scale", says, model.case.place("scale"), model.run(scale=scale))
 
 
 def _orders(model: _Attention) -> Iterator[Prediction]:
-    place = _place(model.case, "the reshape and transpose after qkv")
-    for order in permutations(range(3)):
-        if order != (0, 1, 2):
-            says = f"it takes {', '.join('qkv'[i] for i in order)} for q, k, v"
-            yield Prediction("q/k/v order", says, place, model.run(order=(order[0], order[1], order[2])))
+    place = model.case.place("the reshape and transpose after qkv")
+    for order in tuple(permutations(range(3)))[1:]:
+        says = f"it takes {', '.join('qkv'[i] for i in order)} for q, k, v"
+        yield Prediction("q/k/v order", says, place, model.run(order=order))
     for split, words in (("h3d", "(heads, 3, width)"), ("3dh", "(3, width, heads)")):
         says = f"qkv is split as {words}, not (3, heads, width)"
         yield Prediction("head split order", says, place, model.run(split=split))
     says = "heads and tokens are not exchanged back before the heads are joined"
-    yield Prediction("head merge order", says, place, model.run(merge="wrong"))
+    yield Prediction("head merge order", says, place, model.run(merged=False))
 
 
 def _heads(model: _Attention) -> Iterator[Prediction]:
     channels = model.width * model.heads
-    for heads in (each for each in range(1, channels + 1) if channels % each == 0 and each != model.heads):
-        says = f"it has {heads} heads, not {model.heads}"
-        yield Prediction("head count", says, _place(model.case, "num_heads"), model.run(heads=heads))
-        kept = model.width**-0.5
-        says += ", with the scale of the right ones"
-        yield Prediction("head count", says, _place(model.case, "num_heads"), model.run(heads=heads, scale=kept))
-
-
-def _place(case: Case, what: str) -> str:
-    return f"{case.finding.candidate}: {what} of its {case.candidate_kind}"
+    for heads in range(1, channels + 1):
+        if channels % heads == 0 and heads != model.heads:
+            says, place = f"it has {heads} heads, not {model.heads}", model.case.place("num_heads")
+            yield Prediction("head count", says, place, model.run(heads=heads))
+            says += ", with the scale of the right ones"
+            yield Prediction("head count", says, place, model.run(heads=heads, scale=model.width**-0.5))

@@ -22,22 +22,22 @@ DO_NOT_APPLY = (ArithmeticError, LookupError, TypeError, ValueError)
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """All that is known of one finding, for hypotheses to explain; arrays are those of the judging precision.
+    """One finding with its evidence, for hypotheses to explain; arrays are those of the judging precision.
 
     Attributes:
         finding: What differs.
+        expected: The reference's outputs; for a parameter or statistic, the reference's value.
+        found: The candidate's outputs for the same inputs; for a parameter or statistic, the candidate's value.
         kind: Class of the reference's module.
         settings: Plain attributes of the reference's module.
         candidate_kind: Class of the candidate's module.
         candidate_settings: Plain attributes of the candidate's module.
         parameters: The reference's own parameters of the module, by their last name, in the canonical layout; of a
             finding about a parameter, all parameters of the model by their whole names.
-        inputs: What the reference's module was given.
-        expected: What it made of it; for a parameter or statistic, the reference's value.
-        found: What the candidate made of the same; for a parameter or statistic, the candidate's value.
-        children: What went through the modules in the candidate's meanwhile: `norm1:0/input/0`, `norm1:0/output/0`.
-        reference_children: What goes through them in the reference, under the same names.
-        extra: What else a kind of finding has.
+        inputs: Inputs of the reference's module.
+        children: Inputs and outputs of the modules within the candidate's: `norm1:0/input/0`, `norm1:0/output/0`.
+        reference_children: Those of the modules within the reference's, under the same names.
+        extra: Further arrays that a kind of finding has.
     """
 
     finding: Finding
@@ -53,10 +53,21 @@ class Case:
     reference_children: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def limit(self) -> float:
+        """How far apart a prediction and what it explains may be: rounding, of NumPy beside the framework."""
+        if self.finding.kind == "parameter":
+            return 1e-6  # weights are float32 in every precision
+        return 1e-9 if all(array.dtype != np.float32 for array in self.found) else 2e-5
+
+    def place(self, what: str, where: str = "of") -> str:
+        """Return where to look in the candidate's module, for `Prediction.look_at`."""
+        return f"{self.finding.candidate}: {what} {where} its {self.candidate_kind}"
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the candidate would have given if it had made one known mistake.
+    """The outputs of a candidate that makes one known mistake.
 
     Attributes:
         name: Short name of the mistake.
@@ -80,14 +91,20 @@ Hypotheses: TypeAlias = Callable[[Case], Iterator[Prediction]]
 
 
 def predictions(generators: Iterable[Callable[[T], Iterator[Prediction]]], case: T) -> Iterator[Prediction]:
-    """What each of some hypotheses predicts; one that does not apply ends there, and the next one is tried."""
+    """Yield what each of some hypotheses predicts; one that does not apply ends there, and the next one is tried."""
     for generator in generators:
         with suppress(*DO_NOT_APPLY):
             yield from generator(case)
 
 
+def ratio(expected: Sequence[Array], found: Sequence[Array]) -> float:
+    """Return the factor that arrays are multiplied by, fitted by least squares."""
+    product = sum(float(np.vdot(a, b)) for a, b in zip(expected, found, strict=True))
+    return product / max(sum(float(np.vdot(a, a)) for a in expected), 1e-300)
+
+
 def distance(expected: Sequence[Array], found: Sequence[Array]) -> float:
-    """Relative L2 between two sequences of arrays; infinite where they do not fit or are not finite."""
+    """Return the relative L2 between two sequences of arrays; infinite where shapes differ or values are not finite."""
     if len(expected) != len(found) or not expected:
         return math.inf
     if any(left.shape != right.shape for left, right in zip(expected, found, strict=True)):
@@ -115,11 +132,3 @@ def cause_of(prediction: Prediction, before: float, after: float, *, limit: floa
     if before <= smallest or not after <= limit or not after <= before / 4:
         return None
     return Cause(prediction.name, prediction.says, prediction.look_at, before, after)
-
-
-def limit_of(case: Case) -> float:
-    """How far apart a prediction and what it explains may be: rounding, of NumPy beside the framework."""
-    if case.finding.kind == "parameter":
-        return 1e-6  # weights are float32 in every precision
-    precise = all(array.dtype != np.float32 for array in case.found)
-    return 1e-9 if precise else 2e-5

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from alignment.hypotheses import HYPOTHESES
-from alignment.hypotheses.base import DO_NOT_APPLY, Case, Prediction, cause_of, distance, limit_of, predictions
+from alignment.hypotheses.base import DO_NOT_APPLY, Case, Prediction, cause_of, distance, predictions
 from alignment.hypotheses.parameters import differing
 from alignment.results.findings import Cause, Finding
 
@@ -21,9 +21,9 @@ _MOST = 3
 
 
 def explain(case: Case) -> Finding:
-    """The finding of a case, with the known mistakes that explain it, the best first.
+    """Return the finding of a case with the known mistakes that explain it, the best first.
 
-    Of a parameter it says as well which elements differ, where these are few: that is evidence, and explains nothing.
+    Of a parameter it also holds which elements differ, where these are few: that is evidence, and explains nothing.
     """
     before = distance(case.expected, case.found)
     causes, tried = [], 0
@@ -33,30 +33,30 @@ def explain(case: Case) -> Finding:
             cause = _cause(case, prediction, before)
             if cause is not None:
                 causes.append(cause)
-    causes.sort(key=lambda cause: cause.after > limit_of(case) / 100)
+    causes.sort(key=lambda cause: cause.after > case.limit / 100)
     evidence = (*case.finding.evidence, *(differing(case) if case.finding.kind == "parameter" else ()))
     return replace(case.finding, causes=tuple(causes), tried=tried, evidence=evidence)
 
 
 def agree(findings: Iterable[Finding]) -> list[Finding]:
-    """The findings with their likeliest causes first, and the least likely left out.
+    """Return the findings with their likeliest causes first, and the least likely left out.
 
     An accuracy can be wrong in the same way for many reasons. One mistake that explains all functions that are wrong is
     likelier than one for each.
     """
     findings = list(findings)
-    shared = Counter(name for each in findings if each.kind == "function" for name in {c.name for c in each.causes})
+    functions = [finding for finding in findings if finding.kind == "function"]
+    shared = Counter(name for finding in functions for name in {cause.name for cause in finding.causes})
 
     def ordered(finding: Finding) -> tuple[Cause, ...]:
         return tuple(sorted(finding.causes, key=lambda cause: -shared[cause.name])[:_MOST])
 
-    return [replace(each, causes=ordered(each)) for each in findings]
+    return [replace(finding, causes=ordered(finding)) for finding in findings]
 
 
 def _cause(case: Case, prediction: Prediction, before: float) -> Cause | None:
-    expected = case.expected if prediction.before is None else prediction.before
     found = case.found if prediction.found is None else prediction.found
-    before = before if prediction.before is None else distance(expected, found)
+    before = before if prediction.before is None else distance(prediction.before, found)
     after = distance(prediction.arrays, found)
-    smallest = 0.0 if case.finding.kind == "parameter" else limit_of(case) / 100
-    return cause_of(prediction, before, after, limit=limit_of(case), smallest=smallest)
+    smallest = 0.0 if case.finding.kind == "parameter" else case.limit / 100
+    return cause_of(prediction, before, after, limit=case.limit, smallest=smallest)

@@ -1,4 +1,4 @@
-"""Mistakes to inject into Paddle models, for the self-test of the toolkit."""
+"""Mistakes to inject into single layers of Paddle models, and the table of all that are injected into models."""
 
 from __future__ import annotations
 
@@ -11,87 +11,85 @@ from paddle import Tensor, nn
 
 from alignment.backends import paddle as backend_module
 from alignment.backends.paddle import PaddleBackend
-from alignment.selftest.inject.paddle_held_out_layers import HELD_OUT_INJECTORS
-from alignment.selftest.inject.paddle_tools import Gradient, after
+from alignment.selftest.inject.paddle_blocks import BLOCK_INJECTORS
+from alignment.selftest.inject.paddle_tools import Change, change_output, with_gradient, wrap
 
 
 def inject(backend: PaddleBackend, name: str, path: str, arguments: Mapping[str, Any]) -> None:
     """Put a mistake into a model.
 
     Args:
-        backend: With its model built and loaded.
+        backend: The backend, its model built and loaded.
         name: A key of `INJECTORS`.
         path: The layer, or the model for an empty path.
-        arguments: What the mistake takes.
+        arguments: Arguments of the injector.
     """
-    INJECTORS[name](backend, _layer(backend, path), **arguments)
-
-
-def _layer(backend: PaddleBackend, path: str) -> Any:
     layer: Any = backend._model
     for part in path.split(".") if path else ():
         layer = layer[int(part)] if part.isdigit() else getattr(layer, part)
-    return layer
+    INJECTORS[name](layer, **arguments)
 
 
-def _set(_: PaddleBackend, layer: Any, attribute: str, value: Any) -> None:
-    setattr(layer, attribute, value)
+ACTIVATIONS: Mapping[str, Change] = {
+    "tanh": lambda x: F.gelu(x, approximate=True),
+    "sigmoid": lambda x: x * F.sigmoid(1.702 * x),
+    "relu": F.relu,
+    "silu": F.silu,
+    "hardswish": F.hardswish,
+    "leaky": lambda x: F.leaky_relu(x, 0.01),
+    "mish": F.mish,
+    "rounded tanh": lambda x: 0.5 * x * (1 + paddle.tanh(0.7978515625 * (x + 0.044715 * x**3))),
+}
 
 
-def _scale(_: PaddleBackend, layer: Any, factor: float) -> None:
-    after(layer, lambda y: y * factor)
+def _activation(layer: Any, kind: str) -> None:
+    layer.forward = ACTIVATIONS[kind]
 
 
-def _activation(_: PaddleBackend, layer: Any, kind: str) -> None:
-    forms: Mapping[str, Callable[[Tensor], Tensor]] = {
-        "tanh": lambda x: F.gelu(x, approximate=True),
-        "sigmoid": lambda x: x * F.sigmoid(1.702 * x),
-        "relu": F.relu,
-        "silu": F.silu,
-    }
-    layer.forward = forms[kind]
-
-
-def _norm(_: PaddleBackend, layer: Any, kind: str) -> None:
+def _norm(layer: Any, kind: str) -> None:
     def forward(x: Tensor) -> Tensor:
-        middle = x if kind == "rms" else x - x.mean(-1, keepdim=True)
-        variance = middle.square().sum(-1, keepdim=True) / (x.shape[-1] - (1 if kind == "unbiased" else 0))
-        y = middle / paddle.sqrt(variance + layer._epsilon)
-        return y if kind == "plain" else y * layer.weight + layer.bias
+        axis = 1 if kind == "over tokens" else -1
+        middle = x if kind == "rms" else x - x.mean(axis, keepdim=True)
+        variance = middle.square().sum(axis, keepdim=True) / (x.shape[axis] - (1 if kind == "unbiased" else 0))
+        outside = kind == "epsilon outside"
+        y = middle / (variance.sqrt() + layer._epsilon if outside else (variance + layer._epsilon).sqrt())
+        if kind == "plain":
+            return y
+        y = y * (1 + layer.weight if kind == "one plus weight" else layer.weight)
+        return y if kind == "no shift" else y + layer.bias
 
     layer.forward = forward
 
 
-def _linear(_: PaddleBackend, layer: Any, kind: str) -> None:
+def _linear(layer: Any, kind: str) -> None:
     if kind == "transposed":
         layer.forward = lambda x: paddle.matmul(x, layer.weight, transpose_y=True) + layer.bias
     else:
-        after(layer, lambda y: y - layer.bias if kind == "no bias" else y + layer.bias)
+        change_output(layer, lambda y: y - layer.bias if kind == "no bias" else y + layer.bias)
 
 
-def _convolution(_: PaddleBackend, layer: Any, kind: str) -> None:
+_KERNELS: Mapping[str, Change] = {
+    "flipped": lambda weight: paddle.flip(weight, [2, 3]),
+    "reversed": lambda weight: paddle.flip(weight, [1]),
+    "turned": lambda weight: weight.transpose((0, 1, 3, 2)),
+}
+
+
+def _convolution(layer: Any, kind: str) -> None:
     def forward(x: Tensor) -> Tensor:
-        weight, padding, mode = layer.weight, layer._updated_padding, "constant"
-        if kind == "flipped":
-            weight = paddle.flip(weight, [2, 3])
-        if kind == "reversed":
-            weight = paddle.flip(weight, [1])
-        if kind == "turned":
-            weight = weight.transpose((0, 1, 3, 2))
-        if kind == "unpadded":
-            padding = 0
+        weight, bias = _KERNELS.get(kind, lambda weight: weight)(layer.weight), layer.bias
+        padding = 0 if kind in ("unpadded", "reflect", "replicate") else layer._updated_padding
         if kind in ("reflect", "replicate"):
-            mode, padding = kind, 0
-            x = F.pad(x, [1, 1, 1, 1], mode=mode)
-        bias = None if kind == "no bias" else layer.bias
+            x = F.pad(x, [1, 1, 1, 1], mode=kind)
+        bias = None if kind == "no bias" else bias
         return F.conv2d(x, weight, bias, stride=layer._stride, padding=padding, groups=layer._groups)
 
     layer.forward = forward
 
 
 def _attention(
-    _: PaddleBackend,
     layer: Any,
+    kind: str = "",
     *,
     scale: float = 1.0,
     order: tuple[int, int, int] = (0, 1, 2),
@@ -106,94 +104,51 @@ def _attention(
         batch, tokens, _ = x.shape
         count = heads or layer.num_heads
         qkv = layer.qkv(x)
-        width = qkv.shape[-1] // 3 // count
-        if split == "h3d":
-            parts = qkv.reshape((batch, tokens, count, 3, width)).transpose((3, 0, 2, 1, 4))
+        if kind == "width before heads":
+            parts = qkv.reshape((batch, tokens, 3, -1, count)).transpose((2, 0, 4, 1, 3))
+        elif split == "h3d":
+            parts = qkv.reshape((batch, tokens, count, 3, -1)).transpose((3, 0, 2, 1, 4))
         else:
-            parts = qkv.reshape((batch, tokens, 3, count, width)).transpose((2, 0, 3, 1, 4))
-        q, k, v = (parts[which] for which in order)
-        weights = paddle.matmul(q * (scale * width**-0.5), k, transpose_y=True)
+            parts = qkv.reshape((batch, tokens, 3, count, -1)).transpose((2, 0, 3, 1, 4))
+        q, k, v = (parts[index] for index in order)
+        q, k = _QUERIES_AND_KEYS.get(kind, lambda q, k: (q, k))(q, k)
+        width = q.shape[-1] ** -0.5
+        scores = paddle.matmul(q * (1.0 if kind == "scaled after the softmax" else scale * width), k, transpose_y=True)
         if causal:
-            weights = weights + paddle.triu(paddle.full((tokens, tokens), -1e30, dtype=x.dtype), 1)
-        weights = F.softmax(weights, axis=axis)
+            scores = scores + paddle.triu(paddle.full((tokens, tokens), -1e30, dtype=x.dtype), 1)
+        scores = _SCORES.get(kind, lambda scores, place: scores)(scores, paddle.arange(tokens, dtype=x.dtype))
+        weights = F.sigmoid(scores) if kind == "sigmoid" else F.softmax(scores, axis=axis)
+        if kind == "half precision":
+            weights = weights.astype("float16").astype(x.dtype)
+        weights = weights * width if kind == "scaled after the softmax" else weights
         y = paddle.matmul(weights.detach() if detach else weights, v)
+        y = paddle.flip(y, [1]) if kind == "heads reversed" else y
         y = y.transpose((0, 2, 1, 3)) if merge else y
         return layer.proj(y.reshape((batch, tokens, -1)))
 
     layer.forward = forward
 
 
-def _block(_: PaddleBackend, layer: Any, kind: str) -> None:
-    def forward(x: Tensor) -> Tensor:
-        a = layer.attn(x if kind == "first norm skipped" else layer.norm1(x))
-        shortcut = x.detach() if kind == "shortcut detached" else x
-        y = a if kind == "first residual lost" else shortcut + a
-        if kind == "norms exchanged":
-            y = x + layer.attn(layer.norm2(x))
-            return y + layer.mlp(layer.norm1(y))
-        m = layer.mlp(y if kind == "second norm skipped" else layer.norm2(x if kind == "second norm of input" else y))
-        return m if kind == "second residual lost" else y + (2 * m if kind == "branch doubled" else m)
-
-    layer.forward = forward
+def _rotated(x: Tensor) -> Tensor:
+    """Return queries or keys turned by their token's position, as rotary embeddings do."""
+    angle = paddle.arange(x.shape[-2], dtype=x.dtype).unsqueeze(-1) / 100
+    a, b = x.chunk(2, -1)
+    return paddle.concat((a * angle.cos() - b * angle.sin(), a * angle.sin() + b * angle.cos()), -1)
 
 
-def _mlp(_: PaddleBackend, layer: Any, kind: str) -> None:
-    def forward(x: Tensor) -> Tensor:
-        hidden = layer.fc1(x)
-        hidden = hidden if kind == "no activation" else layer.act(hidden)
-        y = layer.fc2(hidden)
-        return layer.act(y) if kind == "activation twice" else y
-
-    layer.forward = forward
-
-
-def _model(_: PaddleBackend, model: Any, kind: str) -> None:
-    head = model.forward_head
-    if kind == "heads swapped":
-        model.forward_head = lambda tokens: head(tokens[:, [1, 0]])
-    elif kind == "heads summed":
-        model.forward_head = lambda tokens: model.head(tokens[:, 0]) + model.head_dist(tokens[:, 1])
-    elif kind == "one head":
-        model.forward_head = lambda tokens: model.head(tokens[:, 0])
-    elif kind == "both from the class token":
-        model.forward_head = lambda tokens: (model.head(tokens[:, 0]) + model.head_dist(tokens[:, 0])) / 2
-    else:
-        _embedding(model, kind)
+_QUERIES_AND_KEYS: Mapping[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {
+    "queries and keys normed": lambda q, k: (F.normalize(q, axis=-1), F.normalize(k, axis=-1)),
+    "rotary positions": lambda q, k: (_rotated(q), _rotated(k)),
+    "key detached": lambda q, k: (q, k.detach()),
+}
+_SCORES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "distance bias": lambda scores, place: scores - 0.1 * (place.unsqueeze(0) - place.unsqueeze(1)).abs(),
+    "class token hidden": lambda scores, place: scores - 1e9 * (place == 0).astype(scores.dtype),
+    "self hidden": lambda scores, place: scores - 1e9 * paddle.eye(place.shape[0], dtype=scores.dtype),
+}
 
 
-def _embedding(model: Any, kind: str) -> None:
-    """Positions that are not added, or turned."""
-
-    def forward_stages(x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        x = model.patch_embed(x)
-        x = model.pos_drop(x if kind == "positions lost" else x + model.pos_embed.transpose((0, 1, 3, 2)))
-        cls_tokens = model.cls_token.expand((x.shape[0], -1, -1))
-        maps = []
-        for stage, transformer in enumerate(model.transformers):
-            if stage > 0:
-                x, cls_tokens = model.pools[stage - 1](x, cls_tokens)
-            x, cls_tokens = transformer(x, cls_tokens)
-            maps.append(x)
-        return model.norm(cls_tokens), maps
-
-    model._forward_stages = forward_stages
-
-
-def _stage(_: PaddleBackend, layer: Any, kind: str) -> None:
-    def forward(x: Tensor, cls_tokens: Tensor) -> tuple[Tensor, Tensor]:
-        batch, width, rows, columns = x.shape
-        tokens = cls_tokens.shape[1]
-        if kind == "tokens exchanged":
-            cls_tokens = paddle.flip(cls_tokens, [1])
-        if kind == "map turned":
-            x = x.transpose((0, 1, 3, 2))
-        y = layer.blocks(paddle.concat((cls_tokens, x.flatten(2).transpose((0, 2, 1))), axis=1))
-        return y[:, tokens:].transpose((0, 2, 1)).reshape((batch, width, rows, columns)), y[:, :tokens]
-
-    layer.forward = forward
-
-
-def _drop(_: PaddleBackend, layer: Any, rate: float, whole: bool = False) -> None:
+def _drop(layer: Any, rate: float, whole: bool = False) -> None:
     def forward(x: Tensor) -> Tensor:
         shape = [x.shape[0]] + [1] * (x.ndim - 1) if whole else list(x.shape)
         return x * (paddle.bernoulli(paddle.full(shape, 1 - rate, dtype=x.dtype)) / (1 - rate))
@@ -201,81 +156,119 @@ def _drop(_: PaddleBackend, layer: Any, rate: float, whole: bool = False) -> Non
     layer.forward = forward
 
 
-def _precision(_: PaddleBackend, layer: Any) -> None:
-    after(layer, lambda y: y.astype("float32").astype(y.dtype))
-
-
-def _gradient(_: PaddleBackend, layer: Any, factor: float) -> None:
-    after(layer, lambda y: Gradient.apply(y, lambda gradient: gradient * factor))
-
-
-def _detach(_: PaddleBackend, layer: Any, what: str) -> None:
+def _detach(layer: Any, what: str) -> None:
     if what == "output":
-        after(layer, lambda y: y.detach())
+        change_output(layer, lambda y: y.detach())
     else:
         getattr(layer, what).stop_gradient = True
 
 
-def _batch_norm(_: PaddleBackend, layer: Any, kind: str) -> None:
-    right = layer.forward
+def _batch_norm(layer: Any, kind: str) -> None:
+    """Change what a BatchNorm computes, or what it keeps of a batch."""
+    correct = layer.forward
+
+    def normed(x: Tensor, *, unbiased: bool = False, detached: bool = False) -> Tensor:
+        mean, variance = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), unbiased=unbiased, keepdim=True)
+        variance = variance.detach() if detached else variance
+        weight, bias = (parameter.reshape((1, -1, 1, 1)) for parameter in (layer.weight, layer.bias))
+        return (x - mean) / (variance + layer._epsilon).sqrt() * weight + bias
+
+    def by_constants(x: Tensor) -> Tensor:
+        with paddle.no_grad():
+            mean, variance = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)
+        return F.batch_norm(x, mean, variance, layer.weight, layer.bias, epsilon=layer._epsilon)
+
+    computed: Mapping[str, Change] = {
+        "halves of the batch": lambda x: paddle.concat((normed(x[: len(x) // 2]), normed(x[len(x) // 2 :]))),
+        "unbiased": lambda x: normed(x, unbiased=True),
+        "variance detached": lambda x: normed(x, detached=True),
+        "frozen gradient": by_constants,
+    }
 
     def forward(x: Tensor) -> Tensor:
         if kind == "biased":
             return nn.BatchNorm2D.forward(layer, x)
         if kind == "batch in evaluation":
-            mean, variance = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)
-            return F.batch_norm(x, mean, variance, layer.weight, layer.bias, epsilon=layer._epsilon)
+            return by_constants(x)
         if not layer.training:
-            return right(x)
-        if kind == "not updated":
-            state = layer._mean.clone(), layer._variance.clone()
-            y = right(x)
-            layer._mean.set_value(state[0])
-            layer._variance.set_value(state[1])
-            return y
-        with paddle.no_grad():
-            right(x)
-            mean, variance = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)
-        return F.batch_norm(x, mean, variance, layer.weight, layer.bias, epsilon=layer._epsilon)
+            return correct(x)
+        mean, variance = layer._mean.clone(), layer._variance.clone()
+        y = correct(x)
+        _keep(layer, kind, mean, variance)
+        return computed[kind](x) if kind in computed else y
 
     layer.forward = forward
 
 
-def _soft_target(backend: PaddleBackend, _: Any, kind: str) -> None:
-    """The loss that training uses, wrong in the process from here on until `restore`."""
+def _keep(layer: Any, kind: str, mean: Tensor, variance: Tensor) -> None:
+    """Change what a BatchNorm has kept of a batch, given the statistics before it."""
+    if kind in ("not updated", "mean stays"):
+        layer._mean.set_value(mean)
+    if kind == "not updated":
+        layer._variance.set_value(variance)
+    if kind == "deviation remembered":
+        kept = variance * layer._momentum
+        batch = (layer._variance - kept) / (1 - layer._momentum)
+        layer._variance.set_value(kept + (1 - layer._momentum) * batch.sqrt())
+
+
+def _criterion(_: Any, kind: str) -> None:
+    """Replace the loss of training, in this process until `restore`."""
 
     def loss(logits: Tensor, target: Tensor) -> Tensor:
+        if kind == "smoothed again":
+            target = target * 0.9 + 0.1 / logits.shape[-1]
         if kind == "hard":
             return F.cross_entropy(logits, target.argmax(-1))
+        if kind == "binary":
+            return F.binary_cross_entropy_with_logits(logits, target)
+        if kind == "focal":
+            log_shares = F.log_softmax(logits)
+            return -(target * (1 - log_shares.exp()).square() * log_shares).sum(-1).mean()
         value = F.cross_entropy(logits, target, soft_label=True, reduction="sum" if kind == "sum" else "mean")
-        return Gradient.apply(value, lambda gradient: gradient * 0.5) if kind == "half gradient" else value
+        if kind == "half gradient":
+            return with_gradient(value, lambda gradient: gradient * 0.5)
+        return value + 1e-4 * logits.logsumexp(-1).square().mean() if kind == "normaliser" else value
 
     backend_module._soft_target = loss
 
 
 def restore() -> None:
     """Undo what injectors changed outside of a model."""
-    backend_module._soft_target = _RIGHT_SOFT_TARGET
+    backend_module._soft_target = _SOFT_TARGET
 
 
-_RIGHT_SOFT_TARGET = backend_module._soft_target
+def _change_gradient(layer: Any, change: Change) -> None:
+    change_output(layer, lambda y: with_gradient(y, change))
+
+
+def _fed(layer: Any, scale: float, shift: float) -> None:
+    """Scale and shift what goes into a layer, as pixels that are normalised once more."""
+    wrap(layer, "forward", lambda forward: lambda x: forward(x * scale + shift))
+
+
+_SOFT_TARGET = backend_module._soft_target
 INJECTORS: Mapping[str, Callable[..., None]] = {
-    **HELD_OUT_INJECTORS,
-    "set": _set,
-    "scale": _scale,
+    **BLOCK_INJECTORS,
+    "set": lambda layer, attribute, value: setattr(layer, attribute, value),
+    "scale": lambda layer, factor: change_output(layer, lambda y: y * factor),
     "activation": _activation,
+    "activated": _activation,
     "norm": _norm,
+    "normed": _norm,
     "linear": _linear,
     "convolution": _convolution,
     "attention": _attention,
-    "block": _block,
-    "mlp": _mlp,
-    "model": _model,
-    "stage": _stage,
+    "attended": _attention,
+    "fed": _fed,
     "drop": _drop,
-    "precision": _precision,
-    "gradient": _gradient,
+    "precision": lambda layer: change_output(layer, lambda y: y.astype("float32").astype(y.dtype)),
+    "gradient": lambda layer, factor: _change_gradient(layer, lambda gradient: gradient * factor),
+    "bounded gradient": lambda layer, limit: _change_gradient(layer, lambda gradient: gradient.clip(-limit, limit)),
     "detach": _detach,
     "batch norm": _batch_norm,
-    "soft target": _soft_target,
+    "batch normed": _batch_norm,
+    "soft target": _criterion,
+    "criterion": _criterion,
 }
+"""Functions that put a mistake into a layer, by kind; each takes the layer and the fault's arguments."""

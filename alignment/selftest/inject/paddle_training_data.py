@@ -1,7 +1,7 @@
-"""Mistakes put into the port's training code: `alignment.selftest.faults` says which, and what should be said of them.
+"""Mistakes put into the port's training code, those in its data, initial values and answers here.
 
 Every fault is a trainer of its own, under its name with underscores, so that a `Side.training` can name it, and the
-processes of a distributed run find it too: `alignment.selftest.inject.paddle_training_data:no_warm_up`.
+processes of a distributed run find it too: `alignment.selftest.inject.paddle_training_data:fault_no_warm_up`.
 """
 
 from __future__ import annotations
@@ -10,37 +10,49 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from math import floor, sqrt
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+from PIL import Image, ImageOps
 
 from alignment.arrays import Array
 from alignment.backends.trainers.base import Listing
 from alignment.backends.trainers.paddle import PaddleTrainer
 from alignment.pair import Side
 from alignment.selftest.faults import KNOWN
-from alignment.selftest.inject.paddle_held_out_data import HELD_OUT_DATA, HELD_OUT_INITIAL
-from alignment.selftest.inject.paddle_held_out_loop import HELD_OUT_COURSE
-from alignment.selftest.inject.paddle_tools import transforming
-from alignment.selftest.inject.paddle_training_loop import COURSE_FAULTS
+from alignment.selftest.inject.paddle_tools import (
+    change_result,
+    change_transform,
+    mean_and_std,
+    mixing_draws,
+    mixing_of,
+    wrap,
+)
+from alignment.selftest.inject.paddle_training_loop import LOOP_FAULTS
+from alignment.selftest.inject.paddle_training_optimizer import OPTIMIZER_FAULTS
+from paddle_impl.training.data import mixing as mixing_module
 from paddle_impl.training.data import operations
 from paddle_impl.training.data.mixing import Mixing
-from paddle_impl.training.data.transforms import TrainTransform
+from paddle_impl.training.data.transforms import ColorJitter, EvalTransform, TrainTransform
+from paddle_impl.training.predicting import Predictor
 from recipe.config import Config
+from recipe.draws import Draws
+from recipe.images import read_image
 from recipe.loading import override
+from recipe.samples import find
 
-Injector = Callable[..., None]
 _PIXELS_OF_MOVE = 100.0
 
 
 def target(name: str) -> str:
-    """What a `Side.training` names to have the fault of this name."""
+    """Return what a `Side.training` names to have the fault of this name."""
     return f"{__name__}:{_identifier(name)}"
 
 
 def __getattr__(name: str) -> Any:
-    """The function that makes the trainer with the fault of this name."""
+    """Return the function that makes the trainer with the fault of this name."""
     for fault in KNOWN.values():
         if fault.place == "training" and _identifier(fault.name) == name:
             return partial(create, fault.kind, fault.arguments)
@@ -52,13 +64,13 @@ def _identifier(name: str) -> str:
 
 
 def create(kind: str, arguments: Mapping[str, Any], side: Side, config: Config) -> PaddleTrainer:
-    """The trainer of a side with a mistake in it.
+    """Return the trainer of a side with a mistake in it.
 
     Args:
         kind: `setting`, or a key of `FAULTS`.
-        arguments: What the injector takes.
+        arguments: Arguments of the injector.
         side: How the model is built.
-        config: The right configuration.
+        config: The correct configuration.
     """
     if kind == "setting":
         return PaddleTrainer(side, override(config, [arguments["setting"]]))
@@ -67,116 +79,219 @@ def create(kind: str, arguments: Mapping[str, Any], side: Side, config: Config) 
     return trainer
 
 
+def _each_batch(trainer: Any, change: Callable[[Array, Array], tuple[Array, Array]]) -> None:
+    """Change the images and labels of every batch of the validation."""
+    change_result(trainer, "validation", lambda batches: (change(images, labels) for images, labels in batches))
+
+
 def _on_pixels(trainer: Any, change: str) -> None:
-    right, data = trainer.validation, trainer.config.data
-    mean, std = (np.array(values, np.float32)[:, None, None] for values in (data.mean, data.std))
-    wrong = {
+    mean, std = mean_and_std(trainer.config.data)
+    changed: Mapping[str, Callable[[Array], Array]] = {
         "undivided": lambda images: ((images * std + mean) * 255 - mean) / std,
         "reversed": lambda images: (((images * std + mean)[:, ::-1]) - mean) / std,
         "turned": lambda images: images.swapaxes(2, 3),
-    }[change]
-    trainer.validation = lambda: (
-        (np.ascontiguousarray(wrong(images), np.float32), labels) for images, labels in right()
-    )
+    }
+    _each_batch(trainer, lambda images, labels: (np.ascontiguousarray(changed[change](images), np.float32), labels))
 
 
 def _last_dropped(trainer: Any) -> None:
-    right, size = trainer.validation, trainer.config.data.batch_size
-    trainer.validation = lambda: (pair for pair in right() if len(pair[0]) == size)
+    size = trainer.config.data.batch_size
+    change_result(trainer, "validation", lambda batches: (pair for pair in batches if len(pair[0]) == size))
 
 
 def _last_filled(trainer: Any) -> None:
-    """As a sampler does that makes all ranks and batches equal: with the first images again."""
-    right, size = trainer.validation, trainer.config.data.batch_size
+    """Fill up the last batch with the first images, as a sampler does that makes all ranks and batches equal."""
+    size = trainer.config.data.batch_size
 
-    def wrong() -> Iterator[tuple[Array, Array]]:
-        batches = list(right())
-        for images, labels in batches:
-            lacking = size - len(images)
-            more, their_labels = (each[:lacking] for each in batches[0])
-            yield np.concatenate((images, more)), np.concatenate((labels, their_labels))
+    def filled(batches: Iterator[tuple[Array, Array]]) -> Iterator[tuple[Array, Array]]:
+        every = list(batches)
+        for batch in every:
+            images, labels = (
+                np.concatenate((own, more[: size - len(own)])) for own, more in zip(batch, every[0], strict=True)
+            )
+            yield images, labels
 
-    trainer.validation = wrong
-
-
-def _listing_short(trainer: Any) -> None:
-    right = trainer.listing
-    trainer.listing = lambda form: Listing(right(form).names[:-1], right(form).labels[:-1])
+    change_result(trainer, "validation", filled)
 
 
-def _labels_shifted(trainer: Any) -> None:
-    listing, validation = trainer.listing, trainer.validation
-    trainer.listing = lambda form: Listing(listing(form).names, listing(form).labels + 1)
-    trainer.validation = lambda: ((images, labels + 1) for images, labels in validation())
+def _relabelled(trainer: Any, change: Callable[[Array], Array]) -> None:
+    """Change the labels of the list and of the validation's batches."""
+    change_result(trainer, "listing", lambda listing: Listing(listing.names, change(listing.labels)))
+    _each_batch(trainer, lambda images, labels: (images, change(labels)))
 
 
-def _erased_first(trainer: Any) -> None:
-    def make(right: TrainTransform) -> Any:
-        unchanged = replace(right.normalise, mean=(0.0,) * 3, std=(1.0,) * 3)
-        mean, std = (np.array(each, np.float32)[:, None, None] for each in (right.normalise.mean, right.normalise.std))
-        early = replace(right, normalise=unchanged)
+def _classes_reversed(trainer: Any) -> None:
+    last = trainer.config.model.num_classes - 1
+    _relabelled(trainer, lambda labels: last - labels)
+
+
+def _squashed(transform: EvalTransform, image: Image.Image) -> Image.Image:
+    side = floor(transform.size / transform.crop)
+    return image.resize((side, side), transform.resample)
+
+
+def _turned_by_tag(path: str) -> Image.Image:
+    with Image.open(path) as image:
+        return ImageOps.exif_transpose(image).convert("RGB")
+
+
+def _on_white(path: str) -> Image.Image:
+    """Read an image so that transparent pixels show white, where the correct reader drops the transparency."""
+    with Image.open(path) as image:
+        picture = image.convert("RGBA")
+    white = Image.new("RGBA", picture.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, picture).convert("RGB")
+
+
+def _floor_centred(transform: EvalTransform, path: str) -> Array:
+    """Begin the middle square at the lower of two pixels, where the correct one rounds to the even."""
+    image, short = read_image(path), floor(transform.size / transform.crop)
+    longer = int(short * max(image.size) / min(image.size))
+    size = (short, longer) if image.width <= image.height else (longer, short)
+    image = image.resize(size, transform.resample)
+    left, top = ((side - transform.size) // 2 for side in image.size)
+    return transform.normalise(image.crop((left, top, left + transform.size, top + transform.size)))
+
+
+def _pictures(trainer: Any, change: str) -> None:
+    """Evaluate images that are prepared otherwise."""
+    correct, size = EvalTransform.of(trainer.config), trainer.config.data.batch_size
+    mean, std = mean_and_std(correct.normalise)
+    up = replace(correct, crop=correct.size / (round(correct.size / correct.crop) + 0.5))
+
+    def pixels(path: str) -> Array:
+        return correct(read_image(path)) * std + mean
+
+    forms: Mapping[str, Callable[[str], Array]] = {
+        "size rounded": lambda path: up(read_image(path)),
+        "squashed": lambda path: correct(_squashed(correct, read_image(path))),
+        "floor centred": lambda path: _floor_centred(correct, path),
+        "lanczos": lambda path: replace(correct, resample=Image.Resampling.LANCZOS)(read_image(path)),
+        "turned by tag": lambda path: correct(_turned_by_tag(path)),
+        "on white": lambda path: correct(_on_white(path)),
+        "half precision": lambda path: correct(read_image(path)).astype(np.float16).astype(np.float32),
+        "of 256": lambda path: (pixels(path) * np.float32(255 / 256) - mean) / std,
+        "std first": lambda path: pixels(path) / std - mean,
+    }
+
+    def validation() -> Iterator[tuple[Array, Array]]:
+        samples = find(trainer.config.data, "validation")
+        for start in range(0, len(samples), size):
+            names = samples.names[start : start + size]
+            yield np.stack([forms[change](name) for name in names]), samples.labels[start : start + size]
+
+    trainer.validation = validation
+
+
+def _augmented(trainer: Any, change: str) -> None:
+    """Change the transform of the training images."""
+
+    def canvas(correct: TrainTransform, **changed: Any) -> Any:
+        return replace(correct, canvas=replace(correct.canvas, **changed))
+
+    def erased_first(correct: TrainTransform) -> Any:
+        mean, std = mean_and_std(correct.normalise)
+        early = replace(correct, normalise=replace(correct.normalise, mean=(0.0,) * 3, std=(1.0,) * 3))
         return lambda image, draws: (early(image, draws) - mean) / std
 
-    transforming(trainer, make)
+    cut_off = tuple(int(255 * value) for value in trainer.config.data.mean)
+    forms: Mapping[str, Callable[[TrainTransform], Any]] = {
+        "jitter left on": lambda correct: replace(correct, jitter=ColorJitter(0.4)),
+        "fill cut off": lambda correct: canvas(correct, fill=cut_off),
+        "black fill": lambda correct: canvas(correct, fill=(0, 0, 0)),
+        "nearest in operations": lambda correct: canvas(correct, resample=Image.Resampling.NEAREST),
+        "erased first": erased_first,
+    }
+    change_transform(trainer, forms.get(change, lambda correct: partial(_otherwise, change, correct)))
 
 
-def _black_fill(trainer: Any) -> None:
-    transforming(trainer, lambda right: replace(right, canvas=replace(right.canvas, fill=(0, 0, 0))))
+def _otherwise(change: str, correct: TrainTransform, image: Image.Image, draws: Draws) -> Array:
+    """Put the parts of the correct transform together otherwise."""
+    assert correct.policy is not None  # noqa: S101 (the recipe has one)
+    image = correct.crop(image, draws)
+    upside_down = change == "flipped upside down"
+    if change == "flip last":
+        image = correct.policy(image, draws, correct.canvas)
+    if draws.random() < correct.flip:
+        image = image.transpose(Image.Transpose.FLIP_TOP_BOTTOM if upside_down else Image.Transpose.FLIP_LEFT_RIGHT)
+    if change != "flip last":
+        image = correct.policy(image, draws, correct.canvas)
+    pixels = correct.normalise(image)
+    if correct.erasing is not None:
+        correct.erasing(pixels, draws)
+    return pixels
 
 
-def _moves_by_pixels(trainer: Any) -> None:
-    """Level 10 moves by 100 pixels, not by .45 of the side."""
-    right = trainer.augmented
-
-    def moved(rows: bool) -> Any:
-        def move(image: Any, level: float, draws: Any, canvas: Any) -> Any:
-            by = operations._signed(level / operations.TOP * _PIXELS_OF_MOVE, draws)
-            return operations._moved(image, (1, 0, 0, 0, 1, by) if rows else (1, 0, by, 0, 1, 0), canvas)
-
-        return move
-
-    def augmented(epoch: int, positions: Sequence[int]) -> Iterator[Array]:
-        wrong = {"TranslateXRel": moved(rows=False), "TranslateYRel": moved(rows=True)}
-        with patch.dict(operations.OPERATIONS, wrong):
-            yield from right(epoch, positions)
-
-    trainer.augmented = augmented
+def _moved(image: Any, level: float, draws: Any, canvas: Any, *, rows: bool) -> Any:
+    """Move by 100 pixels at level 10, not by .45 of the side."""
+    by = operations._signed(level / operations.TOP * _PIXELS_OF_MOVE, draws)
+    return operations._moved(image, (1, 0, 0, 0, 1, by) if rows else (1, 0, by, 0, 1, 0), canvas)
 
 
-def _share_uncorrected(trainer: Any) -> None:
-    """The targets have the share that was drawn, not that of the box, which the edges cut."""
-    mixing = Mixing.of(trainer.config)
+def _operations(trainer: Any, change: str) -> None:
+    """Change what RandAugment's operations mean."""
+    moved = {"TranslateXRel": partial(_moved, rows=False), "TranslateYRel": partial(_moved, rows=True)}
+    patches: Mapping[str, Callable[[], Any]] = {
+        "rotation": lambda: patch.object(operations, "_ROTATION", 10.0),
+        "no signs": lambda: patch.object(
+            operations, "_signed", lambda value, draws: abs(value) if draws.random() >= 0 else value
+        ),
+        "solarize": lambda: patch.object(operations, "_SOLARIZE_BELOW", 127),
+        "moves by pixels": lambda: patch.dict(operations.OPERATIONS, moved),
+    }
+
+    def make(correct: Callable[..., Iterator[Array]]) -> Callable[..., Iterator[Array]]:
+        def augmented(epoch: int, positions: Sequence[int]) -> Iterator[Array]:
+            with patches[change]():
+                yield from correct(epoch, positions)
+
+        return augmented
+
+    wrap(trainer, "augmented", make)
+
+
+class _WrongMixing(Mixing):
+    """Mixing with another partner, or another share."""
+
+    change = ""
+
+    def __call__(self, images: Array, labels: Array, draws: Draws) -> tuple[Array, Array]:
+        """See `Mixing`."""
+        if self.change != "next image":
+            return super().__call__(images, labels, draws)
+        share, cuts = self._share(draws)
+        if cuts or share == 1:
+            return super().__call__(images, labels, draws)
+        blended = images * np.float32(share) + np.roll(images, 1, 0) * np.float32(1 - share)
+        one = self.targets(labels, 1.0)
+        return blended, one * np.float32(share) + np.roll(one, 1, 0) * np.float32(1 - share)
+
+    def targets(self, labels: Array, share: float) -> Array:
+        """See `Mixing.targets`."""
+        return super().targets(labels, 1 - share if self.change == "targets exchanged" and share != 1 else share)
+
+
+def _mixed(trainer: Any, change: str) -> None:
+    correct, box = mixing_of(trainer), mixing_module._box
+    fields = (correct.mixup, correct.cutmix, correct.probability, correct.switch, correct.smoothing)
+    classes = 1000 if change == "a thousand classes" else correct.num_classes
+    wrong = type("Wrong", (_WrongMixing,), {"change": change})(*fields, classes)
+    large = (lambda height, width, share, draws: box(height, width, 1 - share, draws)) if change == "box" else box
 
     def mixed(images: Array, labels: Array, update: int) -> tuple[Array, Array]:
-        assert mixing is not None  # noqa: S101 (the recipe mixes)
-        key = ("mixing", 0, update, 0)
-        share, _ = mixing._share(trainer._tape.stream(*key))
-        return mixing(images, labels, trainer._tape.stream(*key))[0], mixing.targets(labels, share)
+        with patch.object(mixing_module, "_box", large):
+            images, targets = wrong(images, labels, mixing_draws(trainer, update))
+        if change == "share uncorrected":  # the share that was drawn, not that of the box, which the edges cut
+            targets = correct.targets(labels, correct._share(mixing_draws(trainer, update))[0])
+        return images, targets
 
     trainer.mixed = mixed
 
 
-def _a_thousand_classes(trainer: Any) -> None:
-    mixing = Mixing.of(trainer.config)
-    assert mixing is not None  # noqa: S101 (the recipe mixes)
-    wrong = replace(mixing, num_classes=1000)
-    trainer.mixed = lambda images, labels, update: wrong(images, labels, trainer._tape.stream("mixing", 0, update, 0))
-
-
-def _epochs_alike(trainer: Any) -> None:
-    right = trainer.order
-    trainer.order = lambda epoch: right(0)
-
-
-def _unshuffled(trainer: Any) -> None:
-    right = trainer.order
-    trainer.order = lambda epoch: np.arange(len(right(epoch)))
-
-
 def _normal(generator: np.random.Generator, array: Array, deviation: float, cut: float = np.inf) -> Array:
     drawn: Array = generator.normal(0, 1, array.shape)
-    while (wrong := np.abs(drawn) > cut).any():
-        drawn[wrong] = generator.normal(0, 1, int(wrong.sum()))
+    while (outside := np.abs(drawn) > cut).any():
+        drawn[outside] = generator.normal(0, 1, int(outside.sum()))
     return drawn * deviation
 
 
@@ -185,71 +300,132 @@ def _xavier(generator: np.random.Generator, array: Array) -> Array:
     return generator.uniform(-bound, bound, array.shape)
 
 
+def _orthogonal(generator: np.random.Generator, array: Array) -> Array:
+    q, r = np.linalg.qr(generator.standard_normal(array.shape))
+    orthogonal: Array = q * np.sign(np.diag(r))
+    return orthogonal
+
+
 INITIAL: Mapping[str, Callable[[np.random.Generator, Array], Array]] = {
     "zeros": lambda _, array: np.zeros_like(array),
     "ones": lambda _, array: np.ones_like(array),
     "wider": lambda _, array: array * np.float32(1.1),
+    "slightly wider": lambda _, array: array * np.float32(1.03),
+    "half as wide": lambda _, array: array * np.float32(0.5),
+    "kaiming": lambda _, array: array * np.float32(sqrt(6)),
     "normal": lambda generator, array: _normal(generator, array, float(array.std())),
     "wide": lambda generator, array: _normal(generator, array, 0.2),
     "truncated": lambda generator, array: _normal(generator, array, 0.02, 2.0),
+    "heavy tailed": lambda generator, array: generator.laplace(0, float(array.std()) / sqrt(2), array.shape),
+    "fan out": lambda generator, array: generator.normal(0, sqrt(2 / (array.shape[0] * array[0, 0].size)), array.shape),
     "xavier": _xavier,
-    **HELD_OUT_INITIAL,
+    "orthogonal": _orthogonal,
 }
+"""Functions of a generator and the correct initial values to the wrong ones, by kind."""
 
 
 def _initial(trainer: Any, change: str, names: str) -> None:
-    """Starts the tensors whose canonical names match otherwise; PiT's own names are the canonical ones."""
-    right, pattern = trainer.initial, re.compile(re.sub(r"(?<!\[)\*", ".*", names.replace(".", r"\.")))
+    """Start the tensors whose canonical names match otherwise; PiT's own names are the canonical ones."""
+    pattern = re.compile(re.sub(r"(?<!\[)\*", ".*", names.replace(".", r"\.")))
 
-    def wrong(seed: int) -> dict[str, Array]:
-        state: dict[str, Array] = right(seed)
-        generator = np.random.default_rng((seed, 6))
-        for name, array in state.items():
-            if pattern.fullmatch(name):
-                state[name] = INITIAL[change](generator, array).astype(array.dtype)
-        return state
+    def make(correct: Callable[[int], dict[str, Array]]) -> Callable[[int], dict[str, Array]]:
+        def initial(seed: int) -> dict[str, Array]:
+            state, generator = correct(seed), np.random.default_rng((seed, 6))
+            for name, array in state.items():
+                if pattern.fullmatch(name):
+                    state[name] = INITIAL[change](generator, array).astype(array.dtype)
+            return state
 
-    trainer.initial = wrong
+        return initial
+
+    wrap(trainer, "initial", make)
 
 
-def _seed_forgotten(trainer: Any) -> None:
-    right = trainer.initial
-    trainer.initial = lambda seed: right(0)
+def _twins(state: dict[str, Array]) -> dict[str, Array]:
+    """Start every block of a stage as a copy of its first, as with `copy.deepcopy` of one layer."""
+    for name in state:
+        stage, within, rest = name.partition(".blocks.")
+        if within:
+            state[name] = state[f"{stage}.blocks.0.{rest.partition('.')[2]}"].copy()
+    return state
 
 
 def _answers(trainer: Any, change: str) -> None:
-    right = trainer.probabilities
+    """Change what becomes of the probabilities `(images, classes)`."""
 
-    def wrong(images: Any, weights: Any) -> Array:
-        shares: Array = right(images, weights)
-        logits = np.log(shares) - np.log(shares).mean(1, keepdims=True)
-        if change == "logits":
-            return logits
-        if change == "sigmoid":
-            return 1 / (1 + np.exp(-logits))
-        return shares[:, sorted(range(shares.shape[1]), key=str)]
+    def logits(shares: Array) -> Array:
+        logarithms: Array = np.log(shares)
+        return logarithms - logarithms.mean(1, keepdims=True)
 
-    trainer.probabilities = wrong
+    def tempered(shares: Array) -> Array:
+        raised: Array = shares**0.5
+        return raised / raised.sum(1, keepdims=True)
+
+    forms: Mapping[str, Callable[[Array], Array]] = {
+        "logits": logits,
+        "sigmoid": lambda shares: 1 / (1 + np.exp(-logits(shares))),
+        "text": lambda shares: shares[:, sorted(range(shares.shape[1]), key=str)],
+        "logarithms": np.log,
+        "rolled": lambda shares: np.roll(shares, 1, axis=1),
+        "half precision": lambda shares: shares.astype(np.float16).astype(np.float64),
+        "over the batch": lambda shares: shares / shares.sum(0, keepdims=True),
+        "tempered": tempered,
+    }
+    change_result(trainer, "probabilities", forms[change])
 
 
-FAULTS: Mapping[str, Injector] = {
-    **COURSE_FAULTS,
-    **HELD_OUT_COURSE,
-    **HELD_OUT_DATA,
+def _predicted(trainer: Any, change: str) -> None:
+    """Change how the inference program reads images, or runs the model."""
+    shares = Predictor._shares
+
+    def both_ways(predictor: Predictor, images: Any) -> Any:
+        return (shares(predictor, images) + shares(predictor, images[..., ::-1].copy())) / 2
+
+    def make(correct: Callable[[Any, Any], Array]) -> Callable[[Any, Any], Array]:
+        def probabilities(images: Any, weights: Any) -> Array:
+            with (
+                patch.object(Predictor, "_shares", both_ways)
+                if change == "both ways"
+                else patch("paddle_impl.training.predicting.read_image", _turned_by_tag)
+            ):
+                return correct(images, weights)
+
+        return probabilities
+
+    wrap(trainer, "probabilities", make)
+
+
+FAULTS: Mapping[str, Callable[..., None]] = {
+    **LOOP_FAULTS,
+    **OPTIMIZER_FAULTS,
     "pixels": _on_pixels,
+    "pictures": _pictures,
     "last dropped": _last_dropped,
     "last filled": _last_filled,
-    "listing short": _listing_short,
-    "labels shifted": _labels_shifted,
-    "erased first": _erased_first,
-    "black fill": _black_fill,
-    "moves by pixels": _moves_by_pixels,
-    "share uncorrected": _share_uncorrected,
-    "a thousand classes": _a_thousand_classes,
-    "epochs alike": _epochs_alike,
-    "unshuffled": _unshuffled,
+    "batches shuffled": lambda trainer: _each_batch(
+        trainer, lambda *batch: (batch[0][::-1].copy(), batch[1][::-1].copy())
+    ),
+    "listing short": lambda trainer: change_result(
+        trainer, "listing", lambda listing: Listing(listing.names[:-1], listing.labels[:-1])
+    ),
+    "labels shifted": lambda trainer: _relabelled(trainer, lambda labels: labels + 1),
+    "classes reversed": _classes_reversed,
+    "augmented": _augmented,
+    "erased first": lambda trainer: _augmented(trainer, "erased first"),
+    "black fill": lambda trainer: _augmented(trainer, "black fill"),
+    "operations": _operations,
+    "moves by pixels": lambda trainer: _operations(trainer, "moves by pixels"),
+    "mixed": _mixed,
+    "share uncorrected": lambda trainer: _mixed(trainer, "share uncorrected"),
+    "a thousand classes": lambda trainer: _mixed(trainer, "a thousand classes"),
+    "epochs alike": lambda trainer: wrap(trainer, "order", lambda order: lambda epoch: order(0)),
+    "unshuffled": lambda trainer: change_result(trainer, "order", lambda order: np.arange(len(order))),
+    "order reversed": lambda trainer: change_result(trainer, "order", lambda order: order[::-1].copy()),
     "initial": _initial,
-    "seed forgotten": _seed_forgotten,
+    "seed forgotten": lambda trainer: wrap(trainer, "initial", lambda initial: lambda seed: initial(0)),
+    "twins": lambda trainer: change_result(trainer, "initial", _twins),
     "answers": _answers,
+    "answered": _answers,
+    "predicted": _predicted,
 }
 """Injectors by kind; each is given the trainer and the fault's arguments."""

@@ -1,165 +1,61 @@
-"""Mistakes put into what drives the port's training: schedule, decay, optimizer, loss, average, workers."""
+"""Mistakes put into the loss, the drop paths, the moving average and the workers of the port's training."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from math import cos, pi
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import paddle
+import paddle.nn.functional as F
 from paddle import Tensor
-from paddle.optimizer.lr import CosineAnnealingDecay, LinearWarmup
 
-from alignment.arrays import Array
-from alignment.selftest.inject.paddle_tools import Schedule, assembled
-from paddle_impl.layers import DropPath
+from alignment.selftest.inject.paddle_tools import (
+    change_parts,
+    change_rates,
+    change_result,
+    drop_paths,
+    with_gradient_times,
+    wrap,
+)
 from paddle_impl.training.ema import Ema
 from paddle_impl.training.parallel import World
-from paddle_impl.training.schedule import CosineSchedule
-
-
-def _schedule(trainer: Any, change: str) -> None:
-    def wrong(parts: Any) -> Any:
-        right: CosineSchedule = parts.schedule
-        config, peak = right.config, right.peak
-
-        def at(epoch: int) -> float:
-            if change == "late":
-                return right.rate(max(0, epoch - 1))
-            if change == "halved":
-                return right.rate(epoch) / 2
-            t = max(0, epoch - 1) if config.deit_quirk else epoch
-            if t < config.warmup_epochs or t >= config.epochs:
-                return right.rate(epoch)
-            share, reach = t / config.epochs, peak - config.minimum_rate
-            if change == "restarted":
-                share = (t - config.warmup_epochs) / (config.epochs - config.warmup_epochs)
-            return config.minimum_rate + reach * (1 - share if change == "linear" else (1 + cos(pi * share)) / 2)
-
-        rates = _of_paddle(right) if change == "paddle" else [at(epoch) for epoch in range(right.epochs)]
-
-        def rate(epoch: int, update: int = 0) -> float:
-            return rates[epoch]
-
-        return replace(parts, schedule=Schedule(right, rate))
-
-    assembled(trainer, wrong)
-
-
-def _of_paddle(right: CosineSchedule) -> list[float]:
-    """What Paddle's own scheduler gives when it is told that epoch 0 is over before it began."""
-    config, rates = right.config, []
-    cosine = CosineAnnealingDecay(right.peak, T_max=config.epochs - config.warmup_epochs, eta_min=0.0)
-    schedule = LinearWarmup(cosine, config.warmup_epochs, config.warmup_rate, right.peak, last_epoch=0)
-    for _ in range(right.epochs):
-        rates.append(float(schedule.get_lr()))
-        schedule.step()
-    return rates
-
-
-def _rate_late(trainer: Any) -> None:
-    """Each update runs at the rate of the one before."""
-
-    def wrong(parts: Any) -> Any:
-        right, before = parts.schedule, [parts.schedule.rate(0, 0)]
-
-        def rate(epoch: int, update: int = 0) -> float:
-            before.append(right.rate(epoch, update))
-            return float(before[-2])
-
-        return replace(parts, schedule=Schedule(right, rate))
-
-    assembled(trainer, wrong)
-
-
-def _decays(trainer: Any, parameter: str, on: bool = True) -> None:
-    def wrong(parts: Any) -> Any:
-        wanted = dict(parts.model.named_parameters())[parameter]
-        decaying = [each for each in parts.optimizer._decaying if each is not wanted]
-        parts.optimizer._decaying = [*decaying, wanted] if on else decaying
-        return parts
-
-    assembled(trainer, wrong)
+from recipe.order import Split
 
 
 def _drop_paths(trainer: Any, change: str) -> None:
-    layers = [layer for layer in trainer.parts.model.sublayers() if isinstance(layer, DropPath)]
+    """Change the rates of the drop paths, or what they do with what is kept."""
+    layers, top = drop_paths(trainer), trainer.config.model.drop_path_rate
     rates = [layer.drop_prob for layer in layers]
-    wrong = {"constant": [max(rates)] * len(rates), "reversed": rates[::-1]}[change]
-    for layer, rate in zip(layers, wrong, strict=True):
+    changed = {
+        "constant": [max(rates)] * len(rates),
+        "reversed": rates[::-1],
+        "rate reached": [top * (number // 2) / (len(layers) // 2 - 1) for number in range(len(layers))],
+        "attention only": [0.0 if number % 2 else rate for number, rate in enumerate(rates)],
+    }
+    for layer, rate in zip(layers, changed.get(change, rates), strict=True):
         layer.drop_prob = rate
+        if change not in changed:
+            layer.forward = _dropping(layer, change)
 
 
-def _drop_path_unscaled(trainer: Any) -> None:
-    def without_scale(layer: Any) -> Callable[[Tensor], Tensor]:
-        right = layer.forward
+def _dropping(layer: Any, change: str) -> Callable[[Tensor], Tensor]:
+    correct = layer.forward
 
-        def forward(x: Tensor) -> Tensor:
-            result: Tensor = right(x)
-            return result * (1 - layer.drop_prob) if layer.training and layer.drop_prob else result
+    def forward(x: Tensor) -> Tensor:
+        kept = 1 - layer.drop_prob
+        if change == "unscaled":
+            return correct(x) * kept if layer.training and layer.drop_prob else correct(x)
+        if change == "scaled twice":
+            return correct(x) / kept
+        if not layer.drop_prob:
+            return x
+        whole = float(layer.draw((x.shape[0],) + (1,) * (x.ndim - 1)).flat[0] < kept)
+        return x * (whole / kept)
 
-        return forward
-
-    layers: list[Any] = [each for each in trainer.parts.model.sublayers() if isinstance(each, DropPath)]
-    for layer in layers:
-        layer.forward = without_scale(layer)
-
-
-def _uncorrected(trainer: Any) -> None:
-    """The powers of the betas are taken to be zero, as if many steps were done."""
-    right = trainer.apply
-
-    def wrong(gradients: Mapping[str, Array], rate: float) -> None:
-        optimizer = trainer.parts.optimizer
-        if not optimizer.named_state():
-            named = trainer.parts.model.named_parameters()
-            optimizer.set_named_state({f"moment1/{name}": paddle.zeros_like(each) for name, each in named})
-        for name, tensor in optimizer.named_state().items():
-            if "pow_acc" in name:
-                tensor.set_value(tensor * 0)
-        right(gradients, rate)
-
-    trainer.apply = wrong
-
-
-def _coupled(trainer: Any) -> None:
-    """Decay as Adam with L2 has it: a part of the gradient, after it was clipped."""
-
-    def wrong(parts: Any) -> Any:
-        optimizer, clip = parts.optimizer, parts.optimizer._grad_clip
-        decaying, decay = {id(each) for each in optimizer._decaying}, optimizer._decay
-        optimizer._decay = 0.0
-        optimizer._grad_clip = lambda pairs: [
-            (each, gradient + decay * each.detach() if id(each) in decaying else gradient)
-            for each, gradient in (pairs if clip is None else clip(pairs))
-        ]
-        return parts
-
-    assembled(trainer, wrong)
-
-
-def _decay_unscaled(trainer: Any) -> None:
-    right = trainer.apply
-
-    def wrong(gradients: Mapping[str, Array], rate: float) -> None:
-        trainer.parts.optimizer._decay = trainer.config.optimizer.weight_decay / rate
-        right(gradients, rate)
-
-    trainer.apply = wrong
-
-
-def _clipped_alone(trainer: Any) -> None:
-    def wrong(parts: Any) -> Any:
-        limit = trainer.config.optimizer.clip
-        parts.optimizer._grad_clip = lambda pairs: [
-            (each, gradient * (limit / gradient.square().sum().sqrt()).clip(max=1.0)) for each, gradient in pairs
-        ]
-        return parts
-
-    assembled(trainer, wrong)
+    return forward
 
 
 def _factor(trainer: Any, share: str) -> int:
@@ -168,58 +64,108 @@ def _factor(trainer: Any, share: str) -> int:
 
 
 def _loss_scaled(trainer: Any, share: str) -> None:
-    right, factor = trainer._loss, _factor(trainer, share)
-    trainer._loss = lambda *given: right(*given) * factor
+    factor = _factor(trainer, share)
+    change_result(trainer, "_loss", lambda loss: loss * factor)
 
 
 def _gradients_scaled(trainer: Any, share: str) -> None:
-    """The loss that is told is right; what is sent back is not divided."""
-    right, factor = trainer._loss, _factor(trainer, share)
+    """Report the correct loss, and send back a gradient that is not divided."""
+    _loss_scale_left(trainer, _factor(trainer, share))
 
-    def wrong(*given: Any) -> Tensor:
-        loss: Tensor = right(*given)
-        return loss * factor - (loss * (factor - 1)).detach()
 
-    trainer._loss = wrong
+def _loss_scale_left(trainer: Any, factor: float) -> None:
+    change_result(trainer, "_loss", lambda loss: with_gradient_times(loss, factor))
+
+
+def _last_micro_batch_only(trainer: Any) -> None:
+    """Clear the gradients of the first micro-batch before the second; the loss that is reported is correct."""
+    count = [0]
+
+    def changed(loss: Tensor) -> Tensor:
+        count[0] += 1
+        return loss if count[0] % trainer.config.run.accumulation == 0 else loss * 0 + loss.detach()
+
+    change_result(trainer, "_loss", changed)
 
 
 def _teacher_lost(trainer: Any) -> None:
     trainer._loss._distil = lambda logits, images: (logits * 0).sum()
 
 
+def _distilled(trainer: Any, change: str) -> None:
+    loss = trainer._loss
+    temperature = loss.distillation.temperature
+
+    def distil(logits: Tensor, images: Tensor) -> Tensor:
+        with paddle.no_grad():
+            teacher = loss.teacher(images.flip(-1) if change == "teacher sees a mirror" else images)
+        own, goal = (F.log_softmax(side / temperature, axis=1) for side in (logits, teacher))
+        if change == "reversed divergence":
+            return (own.exp() * (own - goal)).sum() * (temperature**2 / logits.size)
+        scale = 1.0 if change == "temperature not squared" else temperature**2
+        count = logits.shape[0] if change == "over the batch" else logits.size
+        return (goal.exp() * (goal - own)).sum() * (scale / count)
+
+    loss._distil = distil
+    if change == "heads exchanged":
+        trainer._loss = lambda outputs, images, targets: loss(outputs[::-1], images, targets)
+
+
 def _average(trainer: Any, change: str) -> None:
+    """Change when the average takes up the weights, what it keeps of them, or what it starts from."""
     fresh = trainer._built() if change == "fresh" else None
 
-    def wrong(parts: Any) -> Any:
+    def changed(parts: Any) -> Any:
         if fresh is not None:
             average = Ema(fresh, trainer.config.ema.decay)
             average._source = parts.model
             return replace(parts, average=average)
-        right = parts.average.update
-        if change == "never":
-            parts.average.update = lambda: None
-        elif change == "micro":
-            parts.average.update = lambda: [right() for _ in range(trainer.config.run.accumulation)]
-        else:
-            parts.average.update = lambda: None
-            _before(parts.optimizer, right)
+        update = parts.average.update
+        if change == "early":
+            wrap(parts.optimizer, "step", lambda step: lambda: (update(), step()))
+        parts.average.update = _updating(trainer, change, parts.average, update)
         return parts
 
-    assembled(trainer, wrong)
+    change_parts(trainer, changed)
 
 
-def _before(optimizer: Any, first: Callable[[], None]) -> None:
-    right = optimizer.step
+def _updating(trainer: Any, change: str, average: Ema, update: Callable[[], None]) -> Callable[[], None]:
+    decay, count = average.decay, [0]
 
-    def step() -> None:
-        first()
-        right()
+    def wrong() -> None:
+        count[0] += 1
+        if change in ("never", "early") or (change == "every second" and count[0] % 2):
+            return
+        if change == "warmed up":
+            average.decay = min(decay, (1 + count[0]) / (10 + count[0]))
+        for _ in range(trainer.config.run.accumulation if change == "micro" else 1):
+            update()
+        if change == "in float32":
+            for tensor in average.model.state_dict().values():
+                tensor.set_value(tensor.astype("float32").astype(tensor.dtype))
 
-    optimizer.step = step
+    return wrong
+
+
+def _mixing_repeated(trainer: Any) -> None:
+    """Mix all micro-batches of a run alike: the stream does not depend on which one it is for."""
+
+    class Repeated:
+        """The streams of the tape, all those of mixing being the first."""
+
+        def stream(self, *key: Any) -> Any:
+            """See `recipe.draws.Randomness`."""
+            return trainer._tape.stream(*(("mixing", 0, 0, 0) if key[0] == "mixing" else key))
+
+    def repeated(loader: Any) -> Any:
+        loader._randomness = Repeated()
+        return loader
+
+    change_result(trainer, "_loader", repeated)
 
 
 class _WrongWorld(World):
-    """Workers that put their gradients together wrongly; what they tell of the loss is right."""
+    """Workers that exchange their gradients wrongly; the loss that they report is correct."""
 
     change = ""
 
@@ -229,38 +175,78 @@ class _WrongWorld(World):
         sums = super().sum_gradients(parameters, extra)
         for parameter, gradient in zip(parameters, own, strict=True):
             if parameter.grad is not None and gradient is not None:
-                parameter.grad = gradient * self.size if self.change == "alone" else parameter.grad * self.size
+                if self.change == "divided twice":
+                    parameter.grad = parameter.grad / self.size
+                else:
+                    parameter.grad = (gradient if self.change == "alone" else parameter.grad) * self.size
         return sums
 
 
-def _ranks(trainer: Any, change: str) -> None:
-    right = trainer.join
+class _Strided(Split):
+    """Workers that take every second image, as Paddle's `DistributedBatchSampler` deals them out."""
 
-    def join(world: World) -> None:
-        if change == "alike":
-            wrong = World(0, world.size)
-        else:
-            wrong = _WrongWorld(world.rank, world.size)
-            object.__setattr__(wrong, "change", change)
-        right(wrong)
-
-    trainer.join = join
+    def positions(self, update: int, micro: int) -> Any:
+        """See `Split.positions`."""
+        start, step = update * self.global_batch, self.world * self.accumulation
+        return range(start + micro, start + self.global_batch, step)
 
 
-COURSE_FAULTS: Mapping[str, Callable[..., None]] = {
-    "schedule": _schedule,
-    "rate late": _rate_late,
-    "decays": _decays,
+def _workers(trainer: Any, change: str) -> None:
+    """Put in mistakes that only several workers make."""
+
+    def joining(join: Callable[[World], None]) -> Callable[[World], None]:
+        def wrong(world: World) -> None:
+            join(_world(world, change))
+            if world.size > 1 and change == "rate times workers":
+                change_rates(trainer, lambda right: lambda epoch, update: right.rate(epoch, update) * world.size)
+            if world.size > 1 and change == "weights not shared":
+                wrap(trainer, "start", lambda start: lambda weights: start(_moved(weights, world.rank)))
+
+        return wrong
+
+    def strided(loader: Any) -> Any:
+        config, world = trainer.config, trainer._processes
+        sizes = loader._split.count, config.data.batch_size, config.run.accumulation
+        loader._split = _Strided(*sizes, world.size, world.rank)
+        return loader
+
+    wrap(trainer, "join", joining)
+    if change == "images dealt out":
+        change_result(trainer, "_loader", strided)
+
+
+def _world(world: World, change: str) -> World:
+    if change == "alike":
+        return World(0, world.size)
+    if change in ("summed", "alone", "divided twice"):
+        wrong = _WrongWorld(world.rank, world.size)
+        object.__setattr__(wrong, "change", change)
+        return wrong
+    return world
+
+
+def _moved(weights: Mapping[str, Any], rank: int) -> dict[str, Any]:
+    generator = np.random.default_rng(rank)
+    return {
+        name: array + 0.02 * rank * generator.standard_normal(array.shape).astype(array.dtype)
+        for name, array in weights.items()
+    }
+
+
+LOOP_FAULTS: Mapping[str, Callable[..., None]] = {
     "drop paths": _drop_paths,
-    "drop path unscaled": _drop_path_unscaled,
-    "uncorrected": _uncorrected,
-    "coupled": _coupled,
-    "decay unscaled": _decay_unscaled,
-    "clipped alone": _clipped_alone,
+    "paths dropped": _drop_paths,
+    "drop path unscaled": lambda trainer: _drop_paths(trainer, "unscaled"),
     "loss scaled": _loss_scaled,
     "gradients scaled": _gradients_scaled,
+    "loss scale left": _loss_scale_left,
+    "last micro-batch only": _last_micro_batch_only,
     "teacher lost": _teacher_lost,
+    "distilled": _distilled,
     "average": _average,
-    "ranks": _ranks,
+    "averaged": _average,
+    "mixing repeated": _mixing_repeated,
+    "ranks": _workers,
+    "workers": _workers,
 }
 """Injectors by kind; each is given the trainer and the fault's arguments."""

@@ -19,6 +19,7 @@ from benchmarks.comparison import main as comparison
 from benchmarks.wrong_arrays import RIGHT_PAIRS, WRONG_PAIRS
 from tests import prose
 from tests.prose import ROOT
+from tests.test_architecture import FLOORS, _by_name, _targets
 
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
@@ -127,6 +128,47 @@ def test_table_of_older_import_paths_is_complete(page: Path) -> None:
         (ROOT / package / "__init__.py").read_text().partition("renamed(")[2] for package in ("alignment", "porting")
     ]
     assert written == dict(re.findall(r'"([\w.]+)": "([\w.]+)"', "".join(sources)))
+
+
+def _floors(package: str) -> list[list[str]]:
+    """Return the lines of each floor in the picture of a package."""
+    section = (DOCS / "architecture.md").read_text().partition(f"\n## {package}/\n")[2]
+    return [floor.splitlines() for floor in re.split(r"─+\n", prose.blocks(section, "text")[0])]
+
+
+def test_picture_of_alignment_has_the_floors_of_the_architecture_test() -> None:
+    rooms = [{line.split()[0] for line in floor} for floor in _floors("alignment")]
+    assert rooms == [{room or "loose" for room in floor} for floor in FLOORS]
+
+
+@pytest.mark.parametrize("package", ["alignment", "porting"])
+def test_picture_of_a_package_names_its_folders_and_loose_modules(package: str) -> None:
+    places = {
+        path.stem for path in (ROOT / package).iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    floors = _floors(package)
+    assert places - {"__init__"} <= set(re.findall(r"\w+", "\n".join(map("\n".join, floors))))
+    (loose,) = (line.split()[1:] for line in floors[-1] if line.split()[0] == "loose")
+    assert {*loose, *(line.split()[0] for floor in floors for line in floor if line[1] != " ")} - {"loose"} <= places
+
+
+def test_modules_of_porting_import_from_lower_floors_of_the_picture_only() -> None:
+    floors = [{line.split()[0] for line in floor} for floor in _floors("porting")]
+    modules = _by_name()
+
+    def floor(path: Path) -> int:
+        return next(
+            (number for number, rooms in enumerate(floors) if Path(path.parts[1]).stem in rooms), len(floors) - 1
+        )
+
+    upwards = [
+        f"{path} imports {target}"
+        for path in modules.values()
+        if path.parts[0] == "porting" and path != Path("porting/__init__.py")
+        for target in _targets(path, modules)
+        if path.parts[1] != target.parts[1] and len(floors) - 1 != floor(path) >= floor(target)
+    ]
+    assert not upwards
 
 
 def test_flow_chart_has_a_command_in_every_box() -> None:

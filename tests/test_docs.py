@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
+from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
 
 import click
@@ -15,6 +17,11 @@ import alignment
 import cli
 import porting
 from alignment.backends.base import Backend
+from alignment.gating.config import Regression, Requirement, Threshold, Waiver
+from alignment.processes.settings import Settings
+from alignment.results.report import Report, Row
+from alignment.steps import STEPS
+from alignment.steps.training import TRAINING_STEPS
 from benchmarks.comparison import main as comparison
 from benchmarks.wrong_arrays import RIGHT_PAIRS, WRONG_PAIRS
 from tests import prose
@@ -128,6 +135,23 @@ def test_table_of_older_import_paths_is_complete(page: Path) -> None:
         (ROOT / package / "__init__.py").read_text().partition("renamed(")[2] for package in ("alignment", "porting")
     ]
     assert written == dict(re.findall(r'"([\w.]+)": "([\w.]+)"', "".join(sources)))
+
+
+@pytest.mark.parametrize(
+    ("page", "names"),
+    [
+        ("steps", [*STEPS, *TRAINING_STEPS]),
+        ("verdicts", [field.name for kind in (Report, Row) for field in fields(kind)]),
+        (
+            "settings",
+            [field.name for kind in (Settings, Requirement, Threshold, Waiver, Regression) for field in fields(kind)],
+        ),
+    ],
+    ids=["steps", "verdicts", "settings"],
+)
+def test_reference_page_names_every_step_or_field(page: str, names: Iterable[str]) -> None:
+    text = (DOCS / "reference" / f"{page}.md").read_text()
+    assert set(names) - set(re.findall(r"`(\w+)`", text)) == set()
 
 
 def _floors(package: str) -> list[list[str]]:

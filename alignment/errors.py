@@ -1,4 +1,4 @@
-"""The errors of `alignment`: what was found, where, what was expected, what to do."""
+"""The errors of `alignment`; a message has what was found, where, what was expected and what to do."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ class AlignmentError(ExpectedError):
 
 
 class NothingComparedError(AlignmentError):
-    """Not one quantity was compared, so there is nothing to pass or fail. Exits with 5."""
+    """No quantity was compared, so nothing can pass or fail; exit code 5."""
 
     exit_code = 5
 
 
 class RefusedError(AlignmentError):
-    """Two recordings that must not be compared: their inputs, models or steps are not the same."""
+    """Two recordings that must not be compared, since their inputs, models or steps differ."""
 
 
 class FileError(AlignmentError):

@@ -1,4 +1,4 @@
-"""What is known of each framework without importing it: its names, its backend, its precisions."""
+"""Facts about each framework that need no import of it: names, backend, precisions."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Framework:
-    """What is known of a framework without importing it.
+    """Facts about a framework that need no import of it.
 
     Attributes:
-        title: Its name in sentences.
-        package: The package that has to be there.
-        extra: The extra of this toolkit that brings it.
-        module: The module with its `create(runtime) -> Backend`.
+        title: Name of the framework in sentences.
+        package: The package that has to be installed.
+        extra: The extra of this toolkit that installs it.
+        module: The module with `create(runtime) -> Backend` for it.
         suffix: Suffix of the weight files that it loads by itself.
         dtypes: Precisions that it can run whole models in, on CPU.
     """

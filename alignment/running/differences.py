@@ -1,4 +1,4 @@
-"""Two checkpoint files, any formats and layouts, compared tensor by tensor in canonical form."""
+"""Comparison of two checkpoint files in any formats and layouts, tensor by tensor in canonical form."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from alignment.errors import NothingComparedError
-from alignment.judging.measuring import Measurement, measure
+from alignment.judging.measuring import measure
 from porting.checkpoint import Checkpoint, open_checkpoint
 from porting.checkpoint.addresses import as_source
 from porting.checkpoint.envelope import Kind
@@ -28,12 +28,12 @@ class TensorDifference:
     """One tensor that is not bit-equal.
 
     Attributes:
-        name: Its canonical name, or the name as stored when the model is not known.
-        problem: Why no number could be given: missing, another shape or dtype, not finite; None otherwise.
-        elements: Number of elements; None, like all that follow, with a problem.
-        differing: How many of them differ in value; zeros of different signs do not.
+        name: Canonical name, or the name as stored when the model is not known.
+        problem: Why there are no numbers (missing, another shape or dtype, not finite); None where there are.
+        elements: Number of elements; None, like all that follow, where there is a problem.
+        differing: Number of elements that differ in value; zeros of different signs do not.
         max_abs: Largest absolute difference.
-        rel_l2: L2 norm of the difference over that of the first file's tensor.
+        rel_l2: L2 norm of the difference divided by the L2 norm of the first file's tensor.
     """
 
     name: str
@@ -46,14 +46,14 @@ class TensorDifference:
 
 @dataclass(frozen=True)
 class CheckpointDiff:
-    """How two checkpoints differ.
+    """Differences between two checkpoints.
 
     Attributes:
         first: Path or address of the first file.
-        second: Likewise of the second.
-        tensors: Number of tensor names in either.
+        second: Path or address of the second file.
+        tensors: Number of names of tensors that at least one file holds.
         different: The tensors that differ, the worst first.
-        left_out: Names of the counters that one of the files does not keep, in its layout.
+        left_out: Names of the counters that the layout of one file does not keep.
     """
 
     first: Path | str
@@ -68,18 +68,18 @@ class CheckpointDiff:
         return not self.different
 
     def to_json(self) -> dict[str, Any]:
-        """For programs."""
+        """The differences as a JSON value."""
         return {
             "first": str(self.first),
             "second": str(self.second),
             "same": self.same,
             "tensors": self.tensors,
-            "different": [asdict(each) for each in self.different],
+            "different": [asdict(tensor) for tensor in self.different],
             "left_out": list(self.left_out),
         }
 
     def to_text(self, *, verbose: bool = False) -> str:
-        """For people: the verdict, then the worst tensors, or with `verbose` all that differ."""
+        """The verdict, then the worst tensors, or with `verbose` all that differ, a line each."""
         left_out = f" ({len(self.left_out)} counters that one file does not keep left out)" if self.left_out else ""
         if self.same:
             return f"same: all {self.tensors} tensors are bit-equal{left_out}"
@@ -89,22 +89,22 @@ class CheckpointDiff:
 
     def _lines(self, verbose: bool) -> Iterator[str]:
         broken: dict[str, list[str]] = {}
-        for each in self.different:
-            if each.problem:
-                broken.setdefault(each.problem, []).append(each.name)
+        for tensor in self.different:
+            if tensor.problem:
+                broken.setdefault(tensor.problem, []).append(tensor.name)
         for problem, names in broken.items():
             yield from (f"  {name}: {problem}" for name in fold(names))
-        numbers = [each for each in self.different if not each.problem]
-        shown = len(numbers) if verbose else _SHOWN
-        for each in numbers[:shown]:
+        measured = [tensor for tensor in self.different if not tensor.problem]
+        shown = len(measured) if verbose else _SHOWN
+        for tensor in measured[:shown]:
             yield (
-                f"  {each.name}: relative L2 {each.rel_l2:.2e}, max {each.max_abs:.2e}, "
-                f"{each.differing:,} of {each.elements:,} elements"
-                if each.differing
-                else f"  {each.name}: equal values, other bits: zeros of different signs"
+                f"  {tensor.name}: relative L2 {tensor.rel_l2:.2e}, max {tensor.max_abs:.2e}, "
+                f"{tensor.differing:,} of {tensor.elements:,} elements"
+                if tensor.differing
+                else f"  {tensor.name}: equal values, other bits: zeros of different signs"
             )
-        if len(numbers) > shown:
-            yield f"  and {len(numbers) - shown} more; -v names all"
+        if len(measured) > shown:
+            yield f"  and {len(measured) - shown} more; -v names all"
 
 
 def diff(
@@ -120,7 +120,7 @@ def diff(
         first: The checkpoint to compare with.
         second: The checkpoint in question. Where both are the same known model their layouts may differ; otherwise
             tensors are compared under the names as stored.
-        weights: `"model"` or `"ema"`, where a file holds both; one that holds a single state dict is taken as it is.
+        weights: `"model"` or `"ema"`, which to take from a file that holds both; a single state dict is taken as it is.
         progress: Called with the name and size in bytes of each tensor that has been compared.
 
     Raises:
@@ -134,13 +134,13 @@ def diff(
         names = [name for name in names if name not in left_out]
         if not names:
             raise NothingComparedError(f"{first} and {second} hold no tensors")
-        found = list(_differences(names, sides[0].tensors, sides[1].tensors, progress))
-    worst_first = sorted(found, key=lambda each: (each.problem is None, -(each.rel_l2 or 0.0)))
+        different = list(_differences(names, sides[0].tensors, sides[1].tensors, progress))
+    worst_first = sorted(different, key=lambda tensor: (tensor.problem is None, -(tensor.rel_l2 or 0.0)))
     return CheckpointDiff(as_source(first), as_source(second), len(names), tuple(worst_first), left_out)
 
 
 def _alike(one: Checkpoint, other: Checkpoint) -> tuple[Canonical, Canonical]:
-    """Both in the canonical layout if they are the same model, else both as they are stored."""
+    """Both checkpoints in the canonical layout if they hold the same model, else both as they are stored."""
     sides = canonical(one), canonical(other)
     models = [side.identity and side.identity.architecture.name for side in sides]
     if models[0] is None or models[0] != models[1]:
@@ -152,7 +152,7 @@ def _alike(one: Checkpoint, other: Checkpoint) -> tuple[Canonical, Canonical]:
 def opened(
     first: str | PathLike[str], second: str | PathLike[str], weights: Kind | None
 ) -> Iterator[tuple[Checkpoint, Checkpoint]]:
-    """Both checkpoints, at least one of which holds the weights that are asked for; errors as those of `diff`."""
+    """Both checkpoints, opened; at least one holds the weights that are asked for. Raises the errors of `diff`."""
     with (
         open_checkpoint(first, weights=weights, required=False) as one,
         open_checkpoint(second, weights=weights, required=False) as other,
@@ -170,9 +170,9 @@ def _differences(
 ) -> Iterator[TensorDifference]:
     packer = Packer()
     for name in names:
-        found = _difference(name, first, second, packer)
-        if found is not None:
-            yield found
+        difference = _difference(name, first, second, packer)
+        if difference is not None:
+            yield difference
         if progress is not None:
             progress(name, first[name].nbytes if name in first else 0)
 
@@ -191,10 +191,7 @@ def _difference(
     values = one.load(), other.load()
     if equal_arrays(*values, packer):
         return None
-    return _measured(name, measure(*values))
-
-
-def _measured(name: str, found: Measurement) -> TensorDifference:
-    if found.problem:
-        return TensorDifference(name, found.problem)
-    return TensorDifference(name, None, found.count, found.differing, found.max_abs, found.rel_l2)
+    measured = measure(*values)
+    if measured.problem:
+        return TensorDifference(name, measured.problem)
+    return TensorDifference(name, None, measured.count, measured.differing, measured.max_abs, measured.rel_l2)

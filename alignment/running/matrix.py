@@ -1,8 +1,8 @@
-"""Many models aligned one after the other, resumably, in shards, into one report.
+"""Alignment of many models one after the other, which can be interrupted and shared out among machines.
 
 Every model has a folder of its own with its `report.json`. A model whose report passed is not run again as long as
 nothing changed that its result depends on: settings, the toolkit's code, and the versions that the interpreters of both
-sides have installed. `cell.json` beside the report says what that was.
+sides have installed. `cell.json` beside the report holds a digest of these.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import math
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -43,11 +43,11 @@ _DIVERGED, _COULD_NOT_RUN, _NOTHING = 1, 3, 5
 
 @dataclass(frozen=True)
 class Matrix:
-    """What is to be aligned.
+    """The models to align, and how.
 
     Attributes:
         models: Names as `alignment.pair.published.build` takes them, in the order in which they run.
-        settings: Steps, precisions, device and so on, of all of them; weights are random.
+        settings: Steps, precisions, device and so on for all models; weights are random.
         form: Keyword arguments of `alignment.pair.published.build`: `image_size`, `num_classes`, `candidate`.
         keep: Keep recordings and weights, which take gigabytes; reports and logs are always kept.
         fresh: Run what has passed before, too.
@@ -62,15 +62,15 @@ class Matrix:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One model's outcome.
+    """Outcome of one model.
 
     Attributes:
-        model: Its name.
-        report: What was found; None where it could not run.
-        problem: Why it could not; empty where it could.
-        seconds: How long it took, when it ran.
-        reused: Whether it ran before, and not now.
-        applies: Whether any of the steps applies to the model.
+        model: Name of the model.
+        report: Its report; None where it could not run.
+        problem: Why it could not run; empty where it ran.
+        seconds: Duration of the run in seconds.
+        reused: True if the report is that of an earlier call.
+        applies: True if any of the steps applies to the model.
     """
 
     model: str
@@ -82,39 +82,39 @@ class Result:
 
 
 def chosen(patterns: Sequence[str], form: Mapping[str, Any] | None = None) -> tuple[str, ...]:
-    """The models that patterns name, as in a shell, in the toolkit's order; all that are published without a pattern.
+    """The models that match any of some shell patterns, in the toolkit's order; without a pattern, all published ones.
 
     Args:
         patterns: `pit_*`, `deit_base@384`.
         form: As in `Matrix`; an image size in it leaves out the models that are the same but for theirs.
 
     Raises:
-        UnknownNameError: A pattern names none; the nearest model is named.
+        UnknownNameError: A pattern matches no model; the message names the nearest one.
     """
     names = published.NAMES if (form or {}).get("image_size") else published.PUBLISHED
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
             raise unknown("model", pattern, names)
-    return tuple(name for name in names if not patterns or any(fnmatchcase(name, found) for found in patterns))
+    return tuple(name for name in names if not patterns or any(fnmatchcase(name, pattern) for pattern in patterns))
 
 
 def shard(models: Sequence[str], which: str, form: Mapping[str, Any]) -> tuple[str, ...]:
-    """The part of the models that one of several machines runs, such that all take about as long.
+    """The models that one of several machines runs, such that all machines take about as long.
 
     Args:
-        models: All of them.
+        models: All models.
         which: `2/3` for the second of three.
         form: As in `Matrix`.
 
     Raises:
-        AlignmentError: It does not have this form.
-        NothingComparedError: There are fewer models than machines, and none for this one.
+        AlignmentError: `which` does not have this form.
+        NothingComparedError: There are fewer models than machines, and none is left for this one.
     """
-    found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", which)
-    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+    match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", which)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise AlignmentError(f"--shard {which}: expected I/N with I from 1 to N, such as 1/3")
-    number = int(found[1])
-    loads = [0.0] * min(int(found[2]), len(models))
+    number = int(match[1])
+    loads = [0.0] * min(int(match[2]), len(models))
     if number > len(loads):
         raise NothingComparedError(f"--shard {which}: there is no model for it, with {len(models)} in all")
     places: dict[str, int] = {}
@@ -133,15 +133,15 @@ def align_all(
     command: str = "",
     align: Align | None = None,
 ) -> list[Result]:
-    """Align every model that has not passed before; one that cannot run does not keep the others from it.
+    """Align every model that has not passed before; a model that cannot run does not stop the others.
 
     Args:
-        matrix: What is to be aligned.
-        out: Folder with a folder a model, and `matrix.json`.
+        matrix: The models to align.
+        out: Folder for a folder of each model, and `matrix.json`.
         progress: Called as the sides of a model report.
         announce: Called with a line when a model begins and when it is done.
         command: The command line, for the reports.
-        align: What aligns one pair; `alignment.running.run.align` by default.
+        align: Function that aligns one pair; `alignment.running.run.align` by default.
     """
     built = {model: _pair(model, matrix.form) for model in matrix.models}
     code = fingerprint.digest_of_code()
@@ -158,37 +158,36 @@ def align_all(
         results[model] = _run(built[model], out / model, matrix, keys[model], align or run_pair, progress, command)
         clock.done(_cost(built[model]))
         _write_summary(results, out)
-    done = [found for model in matrix.models if (found := results.get(model)) is not None]
     _write_summary(results, out)
-    return done
+    return [result for model in matrix.models if (result := results.get(model)) is not None]
 
 
 def exit_code(results: Iterable[Result]) -> int:
-    """0 aligned, 1 one diverges, 3 one could not run, 5 nothing was compared."""
+    """0 if all aligned, 1 if one diverges, 3 if one could not run, 5 if nothing was compared."""
     results = list(results)
-    if any(found.report is not None and found.report.verdict == DIVERGENCE for found in results):
+    if any(result.report is not None and result.report.verdict == DIVERGENCE for result in results):
         return _DIVERGED
-    if any(found.report is None and found.applies for found in results):
+    if any(result.report is None and result.applies for result in results):
         return _COULD_NOT_RUN
-    return 0 if any(found.report is not None for found in results) else _NOTHING
+    return 0 if any(result.report is not None for result in results) else _NOTHING
 
 
 def to_json(results: Iterable[Result]) -> dict[str, Any]:
-    """The outcome as a JSON value, a model each."""
+    """The outcomes as a JSON value, by model."""
     return {
-        found.model: {
-            "verdict": None if found.report is None else found.report.verdict,
-            "headline": found.problem if found.report is None else headline(found.report),
-            "applies": found.applies,
-            "seconds": round(found.seconds, 1),
-            "reused": found.reused,
+        result.model: {
+            "verdict": None if result.report is None else result.report.verdict,
+            "headline": result.problem if result.report is None else headline(result.report),
+            "applies": result.applies,
+            "seconds": round(result.seconds, 1),
+            "reused": result.reused,
         }
-        for found in results
+        for result in results
     }
 
 
 class _Clock:
-    """How long the rest takes, by the cost of what is done."""
+    """Estimate of the remaining time, from the cost and duration of what is done."""
 
     def __init__(self, cost: float) -> None:
         self._left, self._done, self._start = cost, 0.0, time.monotonic()
@@ -209,7 +208,7 @@ def _pair(model: str, form: Mapping[str, Any]) -> Pair:
 
 
 def _cost(pair: Pair) -> float:
-    """What a model costs to run, roughly, in no unit: its parameters times the pixels that they see."""
+    """Rough cost of running a model, without a unit: its number of parameters times that of its input's pixels."""
     weights = sum(math.prod(tensor.shape) for tensor in pair.architecture.tensors.values())
     return float(weights) * pair.input_shape[1] * pair.input_shape[2]
 
@@ -226,14 +225,15 @@ def _run(
         return Result(pair.name, None, str(error), time.monotonic() - start, applies=applies)
     finally:
         if not matrix.keep:
-            _prune(folder)
+            for path in (path for pattern in _BULKY for path in folder.glob(pattern)):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
     seconds = time.monotonic() - start
     write_text(json.dumps({"key": key, "seconds": seconds}) + "\n", folder / _CELL_FILE)
     return Result(pair.name, report, seconds=seconds)
 
 
 def _before(folder: Path, key: str, model: str) -> Result | None:
-    """The outcome of an earlier run, if it passed and nothing has changed since."""
+    """Outcome of an earlier run, if it passed and nothing has changed since; else None."""
     try:
         cell = json.loads((folder / _CELL_FILE).read_text(encoding="utf-8"))
         report = read_report(folder / REPORT_FILE)
@@ -246,22 +246,14 @@ def _before(folder: Path, key: str, model: str) -> Result | None:
 
 
 def _key(pair: Pair, settings: Settings, code: str, installed: Mapping[str, str]) -> str:
-    """What a result depends on, in one digest."""
+    """SHA-256 of all that a result depends on."""
     origin = None if pair.origin is None else asdict(pair.origin)
-    chosen = {found.name: getattr(settings, found.name) for found in fields(settings)}
+    values = {field.name: getattr(settings, field.name) for field in fields(settings)}
     sides = [installed[side.framework] for side in (pair.reference, pair.candidate)]
-    text = json.dumps([pair.name, origin, chosen, code, sides], sort_keys=True, default=str)
+    text = json.dumps([pair.name, origin, values, code, sides], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _prune(folder: Path) -> None:
-    for path in (found for pattern in _BULKY for found in folder.glob(pattern)):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
 def _write_summary(results: Mapping[str, Result | None], out: Path) -> None:
-    write_text(json.dumps(to_json(_known(results)), indent=2) + "\n", out / SUMMARY_FILE)
-
-
-def _known(results: Mapping[str, Result | None]) -> Iterator[Result]:
-    return (found for found in results.values() if found is not None)
+    known = to_json(result for result in results.values() if result is not None)
+    write_text(json.dumps(known, indent=2) + "\n", out / SUMMARY_FILE)

@@ -34,7 +34,7 @@ _FILES = (REPORT_FILE, DIAGNOSIS_FILE, _INPUTS, "*_torch.npy", "*_paddle.npy", "
 
 
 def batch_of(pair: Pair, settings: Settings) -> Inputs:
-    """What both sides are fed with."""
+    """The batch that both sides are given: read, or drawn from the settings' seed."""
     classes, seed = pair.architecture.num_classes, settings.seed
     output = None if pair.contract is None or pair.classifies else pair.contract.output
     if settings.inputs is not None:

@@ -24,21 +24,21 @@ class Request(JsonRequest):
         target: Where the pair is declared, see `alignment.pair.Origin`.
         arguments: Arguments of the declaration, if it is a function.
         role: `reference` or `candidate`.
-        label: What this side's recordings are named after.
+        label: Name of this side, with which its recordings' names begin.
         steps: Names in `alignment.steps.STEPS`.
-        dtypes: `float32`, `float64`.
+        dtypes: Precisions, of `float32` and `float64`.
         device: `cpu` or `gpu`.
         threads: CPU threads.
         deterministic: Use deterministic algorithms only.
         tf32: Allow TensorFloat-32.
-        seed: What the run is seeded with.
-        perturbations: How many times the float32 steps are repeated with inputs and weights one ulp off; 0 for none.
+        seed: Seed of every random generator of the run.
+        perturbations: Number of repetitions of the float32 steps with inputs and weights one ulp off.
         weights: The side's weight file; empty where it has no weights.
-        drawn: Whether the weights are drawn, so that a file which somebody ships says nothing of the constants.
+        drawn: True if the weights are random, so that the constants are those that the model was built with.
         weights_digest: Digest of the canonical weights.
-        inputs: The batch, as `Inputs.write` wrote it.
+        inputs: The file of the batch, written by `Inputs.write`.
         inputs_digest: The digest that the batch must have.
-        folder: Where the recordings go, as `<label>-<dtype>`.
+        folder: Folder for the recordings, which are named `<label>-<dtype>`.
         command: The command line, for the manifests.
         notes: What the reader of a report must know, for the manifests.
         protocol: Version of this exchange.

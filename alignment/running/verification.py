@@ -1,4 +1,4 @@
-"""A port proven after the fact: the tensors of two files, and the models that they make, on both sides."""
+"""Verification of a finished port: the tensors of two files are compared, and the models that load them are run."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from porting.conversion import identify_checkpoint
 from porting.converters import table_of
 
 _FRAMEWORK_OF = {"pdparams": "paddle", "mindspore": "mindspore", "torch-zip": "torch", "torch-legacy": "torch"}
-"""Format of the port to the framework that runs it; of the others the layout tells."""
+"""Format of the port to the framework that runs it; where a format belongs to none, the layout decides."""
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What became of a port.
+    """Outcome of a verification.
 
     Attributes:
-        tensors: How the two files differ, tensor by tensor.
-        forward: How the two models differ, run on their own weights.
-        framework: What the port was run in.
+        tensors: Differences between the two files, tensor by tensor.
+        forward: Report on the two models, each run with its own file's weights.
+        framework: The framework that ran the port.
     """
 
     tensors: CheckpointDiff
@@ -41,11 +41,11 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """Whether all tensors are bit-equal and the forward passes agree."""
+        """True if all tensors are bit-equal and the forward passes agree."""
         return self.tensors.same and self.forward.verdict != DIVERGENCE
 
     def to_json(self) -> dict[str, Any]:
-        """For programs."""
+        """The outcome as a JSON value."""
         forward = {
             f"{row.key} ({row.dtype})": {"verdict": row.verdict, "rel_l2": row.rel_l2, "reason": row.reason}
             for row in self.forward.rows
@@ -60,7 +60,7 @@ class Verification:
         }
 
     def to_text(self) -> str:
-        """For people: the verdict, then tensors and forward."""
+        """The verdict, then a line on the tensors and one on the forward passes."""
         verdict = "verified" if self.passed else "NOT verified"
         return "\n".join(
             (
@@ -90,7 +90,7 @@ def verify(
         source: A checkpoint of a known model, in any format and layout.
         target: Its port.
         out: Folder for what the run writes; `logs/<model>/` by default.
-        settings: Batch, seed, interpreters and so on; steps and weights are set here.
+        settings: Batch, seed, interpreters and so on; its steps and weights are replaced.
         weights: `"model"` or `"ema"`, where a file holds both.
         progress: Called as the sides report.
         command: The command line, for the report.
@@ -100,12 +100,12 @@ def verify(
         AlignmentError: A side could not run, or the files hold different models.
     """
     pair, framework = _pair(source, target, weights)
-    compared = diff(source, target, weights=weights)
+    tensors = diff(source, target, weights=weights)
     settings = replace(
         settings or Settings(), steps=("forward",), weights=source, candidate_weights=target, which=weights
     )
     folder = out or Path("logs") / pair.name
-    return Verification(compared, align(pair, folder, settings, progress=progress, command=command), framework)
+    return Verification(tensors, align(pair, folder, settings, progress=progress, command=command), framework)
 
 
 def _pair(source: str | PathLike[str], target: str | PathLike[str], weights: Kind | None) -> tuple[Pair, str]:
@@ -115,7 +115,7 @@ def _pair(source: str | PathLike[str], target: str | PathLike[str], weights: Kin
         framework = _FRAMEWORK_OF.get(other.format) or table_of(port.family, port.layout).framework
         require_loadable(other, port.architecture, port.layout, framework)
     if models[0] != models[1]:
-        forms = [f"{each.name} at {each.image_size}, {each.num_classes} classes" for each in models]
+        forms = [f"{model.name} at {model.image_size}, {model.num_classes} classes" for model in models]
         raise AlignmentError(f"{target}: holds {forms[1]}, and {source} {forms[0]}: not a port of it")
     name, size, classes = models[0].name, models[0].image_size, models[0].num_classes
     return build(name, image_size=size, num_classes=classes, candidate=framework), framework

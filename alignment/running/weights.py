@@ -28,9 +28,9 @@ class WeightFile:
     """One side's weights, in its framework's format and its model's layout, float32.
 
     Attributes:
-        path: The file; it is not there where the model has no weights.
-        digest: Of the canonical content but for counters, equal for equal weights in any layout.
-        empty: Whether the model has no weights.
+        path: The file; it does not exist where the model has no weights.
+        digest: Digest of the canonical content without counters, equal for equal weights in any layout.
+        empty: True if the model has no weights.
     """
 
     path: Path
@@ -48,17 +48,17 @@ def write_weights(
     which: Kind | None = None,
     shipped: bool = False,
 ) -> WeightFile:
-    """Write one side's weight file through the port that is being proven.
+    """Write one side's weight file with the conversion that is under test.
 
     Args:
         pair: What is aligned.
         role: The side to write for.
-        folder: Where the file goes, named after the side.
+        folder: Folder for the file, which is named after the side.
         source: A checkpoint in any format and in any layout of the model; None draws random weights.
-        seed: Of the random weights.
-        which: `"model"` or `"ema"`, where the source holds both.
-        shipped: Whether the source is itself in question, a port that is to be used as it is. Then it has to be in the
-            side's own names, or in a published layout of its framework: in any other, the framework would not load it.
+        seed: Seed of the random weights.
+        which: `"model"` or `"ema"`, which to take from a source that holds both.
+        shipped: True if the source is itself under test, a port that is used as it is. Then it has to be in the side's
+            own names, or in a published layout of its framework: in any other, the framework would not load it.
 
     Raises:
         PortingError: The source cannot be read or is not this model; the file cannot be written.
@@ -82,7 +82,7 @@ def write_weights(
 
 
 def require_loadable(checkpoint: Checkpoint, architecture: Architecture, layout: str, framework: str) -> None:
-    """Refuse a file whose names or orientation no model of the framework has.
+    """Check that a file has the names and orientation of a model of the framework.
 
     Raises:
         CheckpointError: The layout is one of another framework; the message says how to convert the file.
@@ -100,15 +100,15 @@ def require_loadable(checkpoint: Checkpoint, architecture: Architecture, layout:
 
 
 def _names_of(pair: Pair, checkpoint: Checkpoint, preferred: Role, *, shipped: bool) -> Role:
-    """The side whose names a checkpoint of a user's model has; only its own side's where it is what will be shipped.
+    """The side whose names a checkpoint of a user's model has; of a shipped one, this has to be the preferred side.
 
     Raises:
-        CheckpointError: It is neither's; the mismatches are those of the side that was asked for.
+        CheckpointError: It has the names of neither side; the mismatches are those with the preferred side.
     """
     shapes = {name: tensor.shape for name, tensor in checkpoint.tensors.items()}
     other: Role = "candidate" if preferred == "reference" else "reference"
     problems = {role: mismatches(specs(pair, role), shapes) for role in (preferred, other)}
-    fits = [role for role, found in problems.items() if not found]
+    fits = [role for role, mismatched in problems.items() if not mismatched]
     if shipped and fits == [other]:
         summary = f"holds the {other}'s names and shapes: the {preferred} does not load it as it is; port it first"
         raise CheckpointError(checkpoint.path, summary, problems[preferred])
@@ -122,7 +122,7 @@ def find_layout(pair: Pair, checkpoint: Checkpoint, preferred: str) -> str:
     """The layout in which the checkpoint holds the pair's model.
 
     Raises:
-        CheckpointError: It holds something else; the message says what, or lists the mismatches.
+        CheckpointError: It holds another model; the message names that, or lists the mismatches.
     """
     shapes = {name: tensor.shape for name, tensor in checkpoint.tensors.items()}
     layouts = [preferred, *(name for name in layouts_of(pair.architecture) if name != preferred)]
@@ -130,18 +130,15 @@ def find_layout(pair: Pair, checkpoint: Checkpoint, preferred: str) -> str:
     best = min(layouts, key=lambda layout: len(problems[layout]))
     if not problems[best]:
         return best
-    expected = f"expected {pair.architecture.name} at {_form(pair)}"
+    height, width = pair.architecture.image_size
+    form = f"{height}x{width} pixels with {pair.architecture.num_classes} classes"
+    expected = f"expected {pair.architecture.name} at {form}"
     try:
         identity = identify_checkpoint(checkpoint)
     except CheckpointError:
         summary = f"not the weights of {pair.name} in any layout; {expected}; nearest is layout {best}"
         raise CheckpointError(checkpoint.path, summary, problems[best]) from None
     raise CheckpointError(checkpoint.path, f"holds {identity.architecture.name}, {expected}", problems[best])
-
-
-def _form(pair: Pair) -> str:
-    height, width = pair.architecture.image_size
-    return f"{height}x{width} pixels with {pair.architecture.num_classes} classes"
 
 
 def _write(pair: Pair, role: Role, canonical: Mapping[str, LazyTensor], target: Path) -> WeightFile:

@@ -35,12 +35,12 @@ class Job:
     """A request with its model in memory.
 
     Attributes:
-        request: What to do.
+        request: The request.
         pair: What is aligned.
         backend: The framework, its model built and loaded.
         inputs: The batch, float32.
         weights: The state dict.
-        built: Those of its constants that the model was built with, where the weights are drawn.
+        built: The state dict that the model was built with, where random weights leave its constants; else empty.
     """
 
     request: Request
@@ -51,7 +51,7 @@ class Job:
     built: Mapping[str, Array] = field(default_factory=dict)
 
     def trial(self, dtype: str) -> Trial:
-        """The model and its inputs in a precision that the backend uses already."""
+        """The model and its inputs in the precision that the backend uses now."""
         record = dtype == self.request.dtypes[0]
         inputs = self.inputs.cast(dtype)
         return Trial(self.backend, self.pair, self.request.role, inputs, self.weights, record, self.built)
@@ -73,7 +73,7 @@ def run(request: Request, advance: Advance, job: Job | None = None) -> None:
     """Carry out a request.
 
     Args:
-        request: What to do.
+        request: Steps, precisions, files.
         advance: Called after each part of the work.
         job: The request with its model in memory; by default it is built and loaded.
 
@@ -167,7 +167,7 @@ def _change(before: Array, after: Array) -> tuple[float, float]:
 
 
 def manifest_of(job: Job, dtype: str) -> Manifest:
-    """What a recording of the job says of how it was made."""
+    """The manifest of a recording of the job."""
     request, description = job.request, job.backend.describe()
     return Manifest(
         backend=job.pair.side(request.role).framework,

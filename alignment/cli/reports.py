@@ -212,13 +212,15 @@ def doctor(candidate: str, output: Output, **given: Any) -> None:
     pit-align doctor
     pit-align doctor --torch-python ~/torch/bin/python --paddle-python ~/paddle/bin/python
     """
-    from alignment.processes.doctor import diagnose, healthy
+    from alignment.processes.doctor import examine_all, healthy
     from alignment.report.doctor import print_doctor, to_json
 
     with output.waiting("asking the interpreters"):
-        patients = diagnose(pythons_of(given), ("torch", candidate))
-    output.show(lambda: print_doctor(patients, output.console(), verbose=output.verbose), lambda: to_json(patients))
-    if not healthy(patients):
+        environments = examine_all(pythons_of(given), ("torch", candidate))
+    output.show(
+        lambda: print_doctor(environments, output.console(), verbose=output.verbose), lambda: to_json(environments)
+    )
+    if not healthy(environments):
         raise SystemExit(DIFFERENT)
 
 

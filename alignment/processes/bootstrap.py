@@ -1,9 +1,9 @@
-"""Runs a module of this package in an interpreter that may not have the package installed.
+"""Program that runs a module of this package in an interpreter that may not have the package installed.
 
-`alignment.processes.processes` starts it by its path: `python .../bootstrap.py PLACE MODULE ARGUMENT...`. With `last`
-for the place, the folder that holds this package is searched last, and only if the interpreter has no `alignment` of
-its own, so that nothing in that environment is hidden. With `first`, for the interpreter that runs this package
-already, it is searched first, so that both run the same copy.
+It is started by its path: `python .../bootstrap.py PLACE MODULE ARGUMENT...`. With `last` for the place, the folder
+that holds this package is searched last, and only if the interpreter has no `alignment` of its own, so that nothing in
+that environment is hidden. With `first`, for the interpreter that runs this package already, it is searched first, so
+that both run the same copy.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NEEDED = "numpy safetensors ml_dtypes"
 
 
 def main() -> int:
-    """Import the module that is named and return what its `main` makes of the arguments after it."""
+    """Import the module and return the exit code of its `main`."""
     if sys.version_info < (3, 10):  # noqa: UP036 - whoever starts this names the interpreter
         return _refuse(f"{sys.executable} is Python {sys.version.split()[0]}, 3.10 or newer is needed")
     place, name, *arguments = sys.argv[1:]

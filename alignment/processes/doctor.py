@@ -1,6 +1,6 @@
-"""What every configured interpreter has, what is missing or known to be bad, and the command that helps.
+"""Examination of every configured interpreter: what it has, what is missing or known to be bad, and how to fix it.
 
-The interpreters are asked by `alignment.processes.doctor_probe`, all at the same time; `examine` judges what they say.
+`alignment.processes.doctor_probe` runs in all interpreters at the same time and prints facts; `examine` judges them.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _TORCHVISION_AHEAD = 15
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing to know.
+    """One problem of an environment.
 
     Attributes:
         level: `missing` and `bad` keep the framework from being used, a `note` does not.
-        summary: What is the matter.
+        summary: What is wrong.
         fix: The command that helps; empty where none does.
     """
 
@@ -44,20 +44,20 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Patient:
+class Environment:
     """One framework in one interpreter.
 
     Attributes:
-        framework: Its name in `alignment.frameworks.FRAMEWORKS`.
-        needed: Whether an alignment as configured needs it.
+        framework: Name in `alignment.frameworks.FRAMEWORKS`.
+        needed: True if an alignment as configured needs the framework.
         python: The interpreter, as configured.
-        version: The interpreter's version; empty where it does not run.
-        versions: Installed packages.
-        devices: `cpu`, then the GPUs by name.
-        threads: CPU threads that the framework starts with, if it says.
-        blas: The library for products of matrices, if it says.
-        tf32: Where TensorFloat-32 is on or off by default.
-        problems: What is the matter.
+        version: Version of the interpreter; empty where it does not run.
+        versions: Package to installed version.
+        devices: `cpu`, then the names of the GPUs.
+        threads: CPU threads that the framework starts with; None if unknown.
+        blas: The library for products of matrices; None if unknown.
+        tf32: Operation to whether it uses TensorFloat-32 by default.
+        problems: What is wrong.
     """
 
     framework: str
@@ -73,56 +73,56 @@ class Patient:
 
     @property
     def usable(self) -> bool:
-        """Whether the framework can be aligned in this interpreter."""
+        """True if the framework can be aligned in this interpreter."""
         return all(problem.level == "note" for problem in self.problems)
 
 
-def diagnose(pythons: Mapping[str, str], needed: Iterable[str]) -> tuple[Patient, ...]:
-    """Ask every framework's interpreter, all at the same time.
+def examine_all(pythons: Mapping[str, str], needed: Iterable[str]) -> tuple[Environment, ...]:
+    """Examine the interpreters of all frameworks at the same time.
 
     Args:
         pythons: Framework to interpreter, where it is not this one.
-        needed: The frameworks that an alignment needs; those with an interpreter of their own are needed, too.
+        needed: The frameworks that an alignment needs; those in `pythons` are needed, too.
     """
     needed = {*needed, *pythons}
     with ThreadPoolExecutor(len(FRAMEWORKS)) as pool:
-        asked = [
+        examinations = [
             pool.submit(_ask, framework, pythons.get(framework) or sys.executable, framework in needed)
             for framework in FRAMEWORKS
         ]
-        return tuple(answer.result() for answer in asked)
+        return tuple(examination.result() for examination in examinations)
 
 
-def healthy(patients: Sequence[Patient]) -> bool:
-    """Whether nothing that is needed is missing."""
-    return all(patient.usable for patient in patients if patient.needed)
+def healthy(environments: Sequence[Environment]) -> bool:
+    """True if every framework that is needed can be used."""
+    return all(environment.usable for environment in environments if environment.needed)
 
 
-def examine(framework: str, needed: bool, python: str, found: Mapping[str, Any]) -> Patient:
-    """Judge what an interpreter says of itself.
+def examine(framework: str, needed: bool, python: str, probed: Mapping[str, Any]) -> Environment:
+    """Judge the facts about one framework in one interpreter.
 
     Args:
-        framework: What it was asked about.
-        needed: Whether an alignment needs it.
+        framework: Name in `alignment.frameworks.FRAMEWORKS`.
+        needed: True if an alignment needs it.
         python: The interpreter, as configured.
-        found: What `doctor_probe` printed.
+        probed: What `doctor_probe` printed.
     """
-    facts = found["facts"]
-    return Patient(
+    facts = probed["facts"]
+    return Environment(
         framework=framework,
         needed=needed,
         python=python,
-        version=found["python"],
-        versions=found["versions"],
+        version=probed["python"],
+        versions=probed["versions"],
         devices=tuple(facts.get("devices", ())),
         threads=facts.get("threads"),
         blas=facts.get("blas"),
         tf32=facts.get("tf32", {}),
-        problems=tuple(_problems(framework, python, found)),
+        problems=tuple(_problems(framework, python, probed)),
     )
 
 
-def _ask(framework: str, python: str, needed: bool) -> Patient:
+def _ask(framework: str, python: str, needed: bool) -> Environment:
     try:
         done = subprocess.run(
             [python, str(_PROBE), framework],
@@ -142,25 +142,22 @@ def _ask(framework: str, python: str, needed: bool) -> Patient:
         except (ValueError, LookupError, TypeError, AttributeError):  # whatever else such a program prints
             tail = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
             problem = f"the interpreter says nothing of {framework}: {tail}"
-    return Patient(
+    return Environment(
         framework, needed, python, problems=(Problem("bad", problem, f"name another: --{framework}-python"),)
     )
 
 
-def _problems(framework: str, python: str, found: Mapping[str, Any]) -> Iterator[Problem]:
-    versions: Mapping[str, str] = found["versions"]
-    yield from _of_python(found["python"], framework)
+def _problems(framework: str, python: str, probed: Mapping[str, Any]) -> Iterator[Problem]:
+    versions: Mapping[str, str] = probed["versions"]
+    if _numbers(probed["python"]) < (3, 10):
+        summary = f"Python {probed['python']}, 3.10 or newer is needed"
+        yield Problem("bad", summary, f"name another: --{framework}-python")
     yield from _of_packages(framework, python, versions)
     package = _installed(FRAMEWORKS[framework].package, versions)
-    if found["error"] is not None and (package or found.get("missing") != FRAMEWORKS[framework].package):
-        yield Problem("bad", f"{framework} is installed and cannot be imported: {found['error']}")
+    if probed["error"] is not None and (package or probed.get("missing") != FRAMEWORKS[framework].package):
+        yield Problem("bad", f"{framework} is installed and cannot be imported: {probed['error']}")
     checks = {"torch": _of_torch, "paddle": _of_paddle, "mindspore": _of_mindspore}
-    yield from checks[framework](python, versions, found["facts"])
-
-
-def _of_python(version: str, framework: str) -> Iterator[Problem]:
-    if _numbers(version) < (3, 10):
-        yield Problem("bad", f"Python {version}, 3.10 or newer is needed", f"name another: --{framework}-python")
+    yield from checks[framework](python, versions, probed["facts"])
 
 
 def _of_packages(framework: str, python: str, versions: Mapping[str, str]) -> Iterator[Problem]:
@@ -218,7 +215,7 @@ def _of_mindspore(python: str, versions: Mapping[str, str], _: Mapping[str, Any]
 
 
 def _installed(package: str, versions: Mapping[str, str]) -> str | None:
-    """The version of a package, which Paddle's has under two names."""
+    """The version of an installed package, None without it; Paddle's package has two names."""
     if package in ("paddle", "paddlepaddle"):
         return versions.get("paddlepaddle") or versions.get("paddlepaddle-gpu")
     return versions.get(package)

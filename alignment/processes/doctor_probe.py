@@ -1,7 +1,7 @@
-"""Says, as JSON on standard output, what an interpreter has; run by its path, it needs nothing but Python.
+"""Program that prints, as JSON on standard output, what an interpreter has; it needs nothing but Python.
 
-`python doctor_probe.py torch` imports that framework and reports on it and on what it needs. What cannot be found out
-is left out: the reader judges.
+`python doctor_probe.py torch` imports that framework and prints facts about it and the packages that it needs. Unknown
+facts are left out.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ PACKAGES = {
 
 
 def main(framework: str) -> None:
-    """Print what is found."""
-    found: dict[str, Any] = {
+    """Print the facts about one framework."""
+    facts: dict[str, Any] = {
         "python": platform.python_version(),
         "versions": _versions(PACKAGES[framework]),
         "error": None,
         "facts": {},
     }
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+    ignored = io.StringIO()
+    with contextlib.redirect_stdout(ignored), contextlib.redirect_stderr(ignored):
         try:
             module = importlib.import_module(framework)
-            found["facts"] = {"torch": _torch, "paddle": _paddle, "mindspore": _mindspore}[framework](module)
+            facts["facts"] = {"torch": _torch, "paddle": _paddle, "mindspore": _mindspore}[framework](module)
         except Exception as error:  # whatever a broken installation raises is what there is to tell
-            found["error"] = f"{type(error).__name__}: {error}".splitlines()[0]
-            found["missing"] = getattr(error, "name", None) if isinstance(error, ImportError) else None
-    print(json.dumps(found))
+            facts["error"] = f"{type(error).__name__}: {error}".splitlines()[0]
+            facts["missing"] = getattr(error, "name", None) if isinstance(error, ImportError) else None
+    print(json.dumps(facts))
 
 
 def _versions(packages: Sequence[str]) -> dict[str, str]:

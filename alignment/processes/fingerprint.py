@@ -1,4 +1,4 @@
-"""What results depend on beside their settings: the toolkit's code, and what an interpreter has installed."""
+"""What results depend on beside their settings: the toolkit's code and the packages of an interpreter."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def digest_of_code() -> str:
 
 
 def versions_in(python: str, framework: str) -> str:
-    """What an interpreter has of a framework and its company, as a text; empty where it cannot be asked."""
+    """Versions of an interpreter, a framework and the packages it needs, a line each; empty if Python cannot be run."""
     try:
         done = subprocess.run([python, "-c", _ASK, *PACKAGES[framework]], capture_output=True, text=True, check=False)
     except OSError:

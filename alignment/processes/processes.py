@@ -1,4 +1,4 @@
-"""Workers as processes: started side by side, listened to, and all ended when one fails or the user gives up."""
+"""Worker processes that run at the same time; all are ended when one fails or the user interrupts."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Launch:
     """One process to start.
 
     Attributes:
-        name: What the process is called in messages: `torch`.
+        name: Name of the process in messages, such as `torch`.
         python: The interpreter.
         module: A module of this package with a `main`.
-        arguments: Strings for that `main`.
+        arguments: Arguments of that `main`.
         log: File for everything that the process writes on standard error.
-        environment: Variables to set, over those of this process; None takes one away.
+        environment: Variables to set beside those of this process; None removes one.
     """
 
     name: str
@@ -48,9 +48,9 @@ class Launch:
 
 @contextmanager
 def started(launches: Sequence[Launch], progress: Progress | None = None) -> Iterator[Callable[[], None]]:
-    """Processes that run at the same time.
+    """Start processes that run at the same time.
 
-    Whatever leaves the context early, an error of one process or a Ctrl-C here, ends all of them and what they started.
+    Leaving the context early, after an error of one process or a Ctrl-C here, ends all of them and what they started.
     Workers also end by themselves when this process dies.
 
     Args:
@@ -61,8 +61,8 @@ def started(launches: Sequence[Launch], progress: Progress | None = None) -> Ite
         A function that waits until all are done.
 
     Raises:
-        AlignmentError: From that function, when one of them failed; the message has its own, or how it ended and the
-            tail of its log. From here, when one cannot be started.
+        AlignmentError: A process cannot be started. The function raises it when one fails, with the message of the
+            process, or with its exit status and the tail of its log.
     """
     events: _Events = queue.Queue()
     with ExitStack() as stack:
@@ -94,7 +94,7 @@ def _wait(running: set[_Process], events: _Events, progress: Progress | None) ->
 
 
 class _Process:
-    """A started process, ended with everything it started when the context is left."""
+    """A started process; leaving the context ends it and everything that it started."""
 
     def __init__(self, launch: Launch, events: _Events) -> None:
         self.launch = launch

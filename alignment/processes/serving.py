@@ -1,4 +1,4 @@
-"""The frame of a worker's process: JSON events on standard output, everything else on standard error."""
+"""Frame of a worker process: requests as JSON files, JSON events on standard output, all else on standard error."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def serve(work: Callable[[Advance], None]) -> int:
 
 
 def _claim_stdout() -> Callable[[Mapping[str, Any]], None]:
-    """Keep standard output for reports; from here on whatever else writes to it writes to standard error, at once."""
+    """Return a function that writes events to standard output, and lead all other output to standard error."""
     sys.stdout.flush()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # what a process that dies has printed is its log's last words
@@ -76,7 +76,7 @@ def _claim_stdout() -> Callable[[Mapping[str, Any]], None]:
 
 
 def _die_with_parent() -> None:
-    """End this process when the one that started it closes our standard input, be it by dying."""
+    """End this process when the one that started it closes our standard input or dies."""
 
     def watch() -> None:
         while os.read(0, 1):

@@ -24,20 +24,20 @@ class Settings:
     """How an alignment is to run.
 
     Attributes:
-        steps: Names in `alignment.steps.STEPS`, in any order; they run in theirs.
+        steps: Names in `alignment.steps.STEPS`; their order is ignored, steps run in the order of `STEPS`.
         dtypes: Precisions, of `float32` and `float64`.
         device: `cpu` or `gpu`.
-        batch_size: Images in the batch, where they are drawn and not read.
-        seed: Of images, labels, random weights and perturbations.
+        batch_size: Number of images in the batch, where they are drawn and not read.
+        seed: Seed of images, labels, random weights and perturbations.
         weights: Checkpoint of the reference, in any format and layout; None draws random weights.
-        which: `model` or `ema`, where a training checkpoint holds both; the average by default.
-        candidate_weights: Checkpoint of the candidate, where its port is in question too; None ports the reference's.
+        which: `model` or `ema`, which to take from a checkpoint that holds both; the average by default.
+        candidate_weights: Checkpoint of the candidate, to test a finished port; None converts the reference's.
         inputs: File with the images, see `alignment.pair.inputs.read_images`; None draws them.
         pythons: Framework to the interpreter that has it; this one by default.
-        threads: CPU threads of each side; by default the processors are shared out between them.
+        threads: CPU threads of each side; by default the processors are shared out between the sides.
         deterministic: Use deterministic algorithms only.
         tf32: Allow TensorFloat-32 on a GPU.
-        perturbations: How many times the reference repeats its float32 steps to measure the rounding noise.
+        perturbations: Number of times that the reference repeats its float32 steps to measure the rounding noise.
     """
 
     steps: tuple[str, ...] = tuple(STEPS)
@@ -63,9 +63,9 @@ class Settings:
         if self.pythons:
             _chosen("framework", self.pythons, FRAMEWORKS)
         for name, smallest in (("batch_size", 1), ("seed", 0), ("perturbations", 0), ("threads", 1)):
-            found = getattr(self, name)
-            if found is not None and found < smallest:
-                raise AlignmentError(f"the {name.replace('_', ' ')} is {found}, expected {smallest} or more")
+            value = getattr(self, name)
+            if value is not None and value < smallest:
+                raise AlignmentError(f"the {name.replace('_', ' ')} is {value}, expected {smallest} or more")
         if self.candidate_weights is not None and self.weights is None:
             raise AlignmentError("the candidate's weights need the reference's to be held against: give --weights")
 
@@ -91,7 +91,7 @@ class Settings:
 
 
 def _chosen(kind: str, names: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
-    """The known names that were asked for, in their own order."""
+    """The given names in the order of the known ones; raises if there is none, or one is not known."""
     known, names = tuple(known), tuple(names)
     for name in names:
         if name not in known:

@@ -8,60 +8,60 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from alignment.processes.doctor import Patient, healthy
+from alignment.processes.doctor import Environment, healthy
 from alignment.results.summary import plural
 from porting.fields import encode
 
 _STYLES = {"missing": "bold red", "bad": "bold red", "note": "yellow"}
 
 
-def print_doctor(patients: Sequence[Patient], console: Console, *, verbose: bool = False) -> None:
+def print_doctor(environments: Sequence[Environment], console: Console, *, verbose: bool = False) -> None:
     """Print one paragraph a framework, and what helps below each of its problems.
 
     Those of a framework that is neither usable nor needed are told where `verbose` asks for them.
     """
-    for patient in patients:
-        for line in _lines(patient, verbose):
+    for environment in environments:
+        for line in _lines(environment, verbose):
             console.print(line, soft_wrap=True)
-    good = healthy(patients)
+    good = healthy(environments)
     said = ("ready to align", "bold green") if good else ("something that is needed is missing", "bold red")
     console.print(Text.assemble(said))
 
 
-def to_json(patients: Sequence[Patient]) -> dict[str, Any]:
+def to_json(environments: Sequence[Environment]) -> dict[str, Any]:
     """The same as a JSON value."""
     return {
-        "healthy": healthy(patients),
-        "frameworks": [{**encode(patient), "usable": patient.usable} for patient in patients],
+        "healthy": healthy(environments),
+        "frameworks": [{**encode(environment), "usable": environment.usable} for environment in environments],
     }
 
 
-def _lines(patient: Patient, verbose: bool) -> Iterator[Text]:
-    word, style = _state(patient)
-    interpreter = f"Python {patient.version}, {patient.python}" if patient.version else patient.python
-    yield Text.assemble((f"{patient.framework:<10}", "bold"), (word, style), f"  {interpreter}")
-    if patient.versions:
-        yield Text(f"  packages  {', '.join(f'{name} {version}' for name, version in patient.versions.items())}")
-    if patient.devices:
-        yield Text(f"  runs on   {'; '.join(_facts(patient))}")
-    if patient.usable or patient.needed or verbose:
-        for problem in patient.problems:
+def _lines(environment: Environment, verbose: bool) -> Iterator[Text]:
+    word, style = _state(environment)
+    interpreter = f"Python {environment.version}, {environment.python}" if environment.version else environment.python
+    yield Text.assemble((f"{environment.framework:<10}", "bold"), (word, style), f"  {interpreter}")
+    if environment.versions:
+        yield Text(f"  packages  {', '.join(f'{name} {version}' for name, version in environment.versions.items())}")
+    if environment.devices:
+        yield Text(f"  runs on   {'; '.join(_facts(environment))}")
+    if environment.usable or environment.needed or verbose:
+        for problem in environment.problems:
             yield Text.assemble(f"  {problem.level:<8}  ", (problem.summary, _STYLES[problem.level]))
             if problem.fix:
                 yield Text(f"            {problem.fix}")
 
 
-def _state(patient: Patient) -> tuple[str, str]:
-    if patient.usable:
+def _state(environment: Environment) -> tuple[str, str]:
+    if environment.usable:
         return "usable", "green"
-    return ("NOT USABLE", "bold red") if patient.needed else ("not installed, not needed", "dim")
+    return ("NOT USABLE", "bold red") if environment.needed else ("not installed, not needed", "dim")
 
 
-def _facts(patient: Patient) -> Iterator[str]:
-    yield ", ".join(patient.devices)
-    if patient.threads is not None:
-        yield f"{plural(patient.threads, 'thread')} by default"
-    if patient.blas:
-        yield f"BLAS {patient.blas}"
-    if patient.tf32:
-        yield ", ".join(f"TF32 {name} {'on' if value else 'off'}" for name, value in patient.tf32.items())
+def _facts(environment: Environment) -> Iterator[str]:
+    yield ", ".join(environment.devices)
+    if environment.threads is not None:
+        yield f"{plural(environment.threads, 'thread')} by default"
+    if environment.blas:
+        yield f"BLAS {environment.blas}"
+    if environment.tf32:
+        yield ", ".join(f"TF32 {name} {'on' if value else 'off'}" for name, value in environment.tf32.items())

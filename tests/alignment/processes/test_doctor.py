@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 import cli
-from alignment.processes.doctor import Patient, diagnose, examine, healthy
+from alignment.processes.doctor import Environment, examine, examine_all, healthy
 from alignment.report.doctor import print_doctor
 
 _COMMON = {"numpy": "1.26.4", "safetensors": "0.5.0", "ml_dtypes": "0.5.0"}
@@ -24,7 +24,7 @@ _GOOD = {
 }
 
 
-def patient(framework: str, *absent: str, python: str = "3.11.7", facts: Any = None, **versions: str) -> Patient:
+def example(framework: str, *absent: str, python: str = "3.11.7", facts: Any = None, **versions: str) -> Environment:
     """A framework that is well but for what is given."""
     changed = {name.replace("_", "-") if name == "reprod_log" else name: found for name, found in versions.items()}
     found = {**_GOOD[framework], **_COMMON, **changed}
@@ -35,26 +35,30 @@ def patient(framework: str, *absent: str, python: str = "3.11.7", facts: Any = N
 
 @pytest.mark.parametrize("framework", list(_GOOD))
 def test_a_good_environment_has_no_problem(framework: str) -> None:
-    found = patient(framework)
-    assert found.usable
-    assert not found.problems
+    good = example(framework)
+    assert good.usable
+    assert not good.problems
 
 
 @pytest.mark.parametrize(
     ("found", "summary", "fix"),
     [
-        (patient("torch", "timm"), "timm not installed", "-m pip install 'pit-port[torch]'"),
-        (patient("paddle", "paddlepaddle"), "paddlepaddle not installed", "-m pip install 'pit-port[paddle]'"),
-        (patient("paddle", "ml_dtypes"), "ml_dtypes not installed, which every side needs", "pip install ml_dtypes"),
-        (patient("torch", timm="0.9.0"), "both heads of a distilled PiT read", "pip install 'timm>=1.0.25'"),
-        (patient("torch", timm="1.0.24"), "both heads of a distilled PiT read", "pip install 'timm>=1.0.25'"),
-        (patient("torch", timm="0.6.13"), "timm 0.6.13, 1.0.25 or newer", "pip install 'timm>=1.0.25'"),
-        (patient("torch", torch="2.3.1"), "torch 2.3.1, 2.4 or newer is needed", "pip install 'torch>=2.4'"),
-        (patient("mindspore", numpy="2.4.6"), "MindSpore does not work with NumPy 2.4.6", "pip install 'numpy<2'"),
-        (patient("paddle", python="3.9.18"), "Python 3.9.18, 3.10 or newer is needed", "--paddle-python"),
+        (example("torch", "timm"), "timm not installed", "-m pip install 'pit-port[torch]'"),
+        (example("paddle", "paddlepaddle"), "paddlepaddle not installed", "-m pip install 'pit-port[paddle]'"),
+        (
+            example("paddle", "ml_dtypes"),
+            "ml_dtypes not installed, which every side needs",
+            "pip install ml_dtypes",
+        ),
+        (example("torch", timm="0.9.0"), "both heads of a distilled PiT read", "pip install 'timm>=1.0.25'"),
+        (example("torch", timm="1.0.24"), "both heads of a distilled PiT read", "pip install 'timm>=1.0.25'"),
+        (example("torch", timm="0.6.13"), "timm 0.6.13, 1.0.25 or newer", "pip install 'timm>=1.0.25'"),
+        (example("torch", torch="2.3.1"), "torch 2.3.1, 2.4 or newer is needed", "pip install 'torch>=2.4'"),
+        (example("mindspore", numpy="2.4.6"), "MindSpore does not work with NumPy 2.4.6", "pip install 'numpy<2'"),
+        (example("paddle", python="3.9.18"), "Python 3.9.18, 3.10 or newer is needed", "--paddle-python"),
     ],
 )
-def test_what_keeps_a_framework_from_being_used(found: Patient, summary: str, fix: str) -> None:
+def test_what_keeps_a_framework_from_being_used(found: Environment, summary: str, fix: str) -> None:
     assert not found.usable
     assert not healthy([found])
     assert any(summary in problem.summary and fix in problem.fix for problem in found.problems), found.problems
@@ -64,23 +68,26 @@ def test_what_keeps_a_framework_from_being_used(found: Patient, summary: str, fi
     ("found", "summary"),
     [
         (
-            patient("torch", torchvision="0.20.1"),
+            example("torch", torchvision="0.20.1"),
             "torchvision 0.20.1 was not made for torch 2.13.0+cpu, which wants 0.28",
         ),
-        (patient("torch", facts={"torchvision": "RuntimeError: nms"}), "was built for another torch"),
-        (patient("torch", facts={"devices": ["cpu", "x"], "tf32": {"cudnn": True}}), "TensorFloat-32 is on by default"),
-        (patient("paddle", "reprod-log"), "without reprod_log its official files are not written"),
-        (patient("paddle", facts={"devices": ["cpu"]}), "bfloat16"),
+        (example("torch", facts={"torchvision": "RuntimeError: nms"}), "was built for another torch"),
+        (
+            example("torch", facts={"devices": ["cpu", "x"], "tf32": {"cudnn": True}}),
+            "TensorFloat-32 is on by default",
+        ),
+        (example("paddle", "reprod-log"), "without reprod_log its official files are not written"),
+        (example("paddle", facts={"devices": ["cpu"]}), "bfloat16"),
     ],
 )
-def test_what_is_only_to_be_known(found: Patient, summary: str) -> None:
+def test_what_is_only_to_be_known(found: Environment, summary: str) -> None:
     assert found.usable
     assert any(summary in problem.summary for problem in found.problems), found.problems
 
 
 @pytest.mark.parametrize("timm", ["1.0.25", "1.0.31", "1.1.0"])
 def test_later_versions_of_timm_are_good(timm: str) -> None:
-    assert not patient("torch", timm=timm).problems
+    assert not example("torch", timm=timm).problems
 
 
 def test_a_broken_installation_is_named() -> None:
@@ -94,7 +101,7 @@ def test_bare_and_missing_interpreters(bare_python: str, tmp_path: Path) -> None
     silent.write_text("#!/bin/sh\nexit 9\n")
     silent.chmod(0o755)
     pythons = {"torch": bare_python, "paddle": str(tmp_path / "none"), "mindspore": str(silent)}
-    torch, paddle, mindspore = diagnose(pythons, ())
+    torch, paddle, mindspore = examine_all(pythons, ())
     assert torch.problems[0].summary == "torch, timm not installed"
     assert "cannot be started: No such file" in paddle.problems[0].summary
     assert "says nothing of mindspore: it ended with 9" in mindspore.problems[0].summary
@@ -117,7 +124,7 @@ def test_the_command(bare_python: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_people_read_what_to_do() -> None:
     console = Console(file=io.StringIO(), width=200)
-    print_doctor([patient("torch"), patient("paddle", "paddlepaddle")], console)
+    print_doctor([example("torch"), example("paddle", "paddlepaddle")], console)
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
     assert "torch     usable  Python 3.11.7, /env/bin/python" in text
@@ -132,11 +139,11 @@ def test_an_interpreter_that_prints_something_else(tmp_path: Path, said: str) ->
     python.write_text(f"#!/bin/sh\nprintf '{said}\\n'\n")
     python.chmod(0o755)
     everyone = dict.fromkeys(_GOOD, str(python))
-    for found in diagnose(everyone, ["torch"]):
+    for found in examine_all(everyone, ["torch"]):
         assert not found.usable
         assert f"the interpreter says nothing of {found.framework}" in found.problems[0].summary
 
 
 def test_a_version_of_one_number() -> None:
-    assert not patient("torch", torch="1").usable
-    assert patient("torch", torch="2").problems
+    assert not example("torch", torch="1").usable
+    assert example("torch", torch="2").problems

@@ -1,4 +1,4 @@
-"""Where a candidate differs: every module of both sides, end to end and alone; and why, by known mistakes."""
+"""Bisection of a pair: which modules of the candidate are wrong by themselves, and because of which mistake."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def bisect(
     Args:
         pair: From `alignment.pair.published.build` or `alignment.pair.load_pair`.
         out: Folder for everything that the run writes; what an earlier run left there is replaced.
-        settings: Precisions, device, weights and so on; steps mean nothing here.
-        hypotheses: Try known mistakes on everything that is found.
+        settings: Precisions, device, weights and so on; its steps are ignored.
+        hypotheses: Try known mistakes on every finding.
         progress: Called as the sides report.
         command: The command line, for the result.
 

@@ -1,4 +1,4 @@
-"""What a reference recorded of its modules, and what a candidate's are judged by."""
+"""Recordings of the reference's modules, and judgements of the candidate's by them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from porting.checkpoint.tensor import LazyTensor
 
 @dataclass(frozen=True)
 class Reference:
-    """What the reference recorded.
+    """Recordings of the reference's modules.
 
     Attributes:
-        float64: Its recording in float64.
-        float32: Its recording in float32, which tells the noise.
+        float64: The recording in float64.
+        float32: The recording in float32; its distance from float64 is the rounding noise.
         aliases: Keys of arrays that are stored under another key.
     """
 
@@ -39,12 +39,12 @@ class Reference:
         key = self.aliases.get(f"{dtype} {key}", key)
         return recording.get(key)
 
-    def judge(self, key: str, kind: str, found: Array, dtype: str) -> Judgement | None:
-        """The verdict on what the candidate has for a key; None where the reference has nothing there."""
+    def judge(self, key: str, kind: str, array: Array, dtype: str) -> Judgement | None:
+        """The verdict on the candidate's array for a key; None where the reference has none."""
         expected = self.get(key, dtype)
         if expected is None:
             return None
-        measured = measure(expected, found)
+        measured = measure(expected, array)
         if measured.problem is not None:
             return Judgement(DIVERGENCE, measured.problem)
         exact, rounded = self.get(key, "float64"), self.get(key, "float32")
@@ -53,17 +53,17 @@ class Reference:
         noise = noise_floor(measure(exact, rounded, mixed=True), None, None)
         if dtype == "float64":
             return certify(kind, measured, noise)
-        return rounding(measured, measure(exact, found, mixed=True), noise)
+        return rounding(measured, measure(exact, array, mixed=True), noise)
 
 
 @dataclass
-class Seen:
-    """What was judged of one call of a module.
+class CallJudgements:
+    """Judgements of one call of a module.
 
     Attributes:
-        forward: Judgements of what comes out.
+        forward: Judgements of the outputs and running statistics.
         backward: Judgements of the gradients.
-        problem: Why it could not be judged.
+        problem: Why the call could not be judged; empty where it could.
     """
 
     forward: dict[str, Judgement] = field(default_factory=dict)
@@ -72,22 +72,23 @@ class Seen:
 
     @property
     def failures(self) -> dict[str, Judgement]:
-        """What diverges, forward first."""
+        """The judgements that say divergence, forward first."""
         return {**failures(self.forward), **failures(self.backward)}
 
     @property
     def misshapen(self) -> bool:
-        """Whether something cannot be compared at all: its shape is another one."""
-        return any(each.error is None for each in self.failures.values())
+        """True if an array cannot be compared at all, since its shape differs."""
+        return any(judgement.error is None for judgement in self.failures.values())
 
     @property
     def error(self) -> float | None:
-        """The largest relative error of what comes out."""
-        return max((each.error for each in self.forward.values() if each.error is not None), default=None)
+        """The largest relative error of the outputs; None without one."""
+        errors = [judgement.error for judgement in self.forward.values()]
+        return max((error for error in errors if error is not None), default=None)
 
 
 def tap_key(mode: str, tap: Tap) -> str:
-    """The key of what a tap of the reference shows."""
+    """The key under which the array of a tap of the reference is recorded."""
     return f"{mode}/tap/{tap}"
 
 
@@ -98,16 +99,16 @@ def reference_weights(trial: Trial, reference: Reference) -> dict[str, Array]:
         AlignmentError: The reference did not record them.
     """
     architecture = trial.pair.architecture
-    found = {}
+    tensors = {}
     for name, spec in architecture.tensors.items():
         array = reference.get(f"eval/parameter/{name}", "float32")
         if array is None and name not in architecture.counters:
             raise AlignmentError(f"the reference did not record its {name}")
-        found[name] = LazyTensor.of(np.zeros(spec.shape, np.int64) if array is None else array)
-    translated = to_side(trial.pair, trial.role, found)
+        tensors[name] = LazyTensor.of(np.zeros(spec.shape, np.int64) if array is None else array)
+    translated = to_side(trial.pair, trial.role, tensors)
     return {name: np.asarray(tensor.load()) for name, tensor in translated.items()}
 
 
 def failures(judged: Mapping[str, Judgement]) -> dict[str, Judgement]:
-    """What diverges."""
-    return {what: each for what, each in judged.items() if each.verdict == DIVERGENCE}
+    """The judgements that say divergence."""
+    return {what: judgement for what, judgement in judged.items() if judgement.verdict == DIVERGENCE}

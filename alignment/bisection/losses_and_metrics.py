@@ -1,4 +1,4 @@
-"""The functions around a model, losses and metrics, each fed with the reference's logits."""
+"""Losses and metrics of a candidate, computed from the reference's logits."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ _GIVEN = ("metric/logits",)
 
 
 def function_quantities(trial: Trial, logits: Array) -> Iterator[Quantity]:
-    """What the loss and metric steps record where the model gives these logits; nothing if it gives none."""
+    """What the loss and metric steps record of these logits; nothing if the model does not classify."""
     if not trial.pair.classifies:
         return
-    given = replace(trial, backend=trial.backend)
-    given.__dict__["outputs"] = Outputs(logits, ())  # in the place of what the cached property would compute
+    with_logits = replace(trial, backend=trial.backend)
+    with_logits.__dict__["outputs"] = Outputs(logits, ())  # instead of what the cached property would compute
     for step in FUNCTION_STEPS:
-        for quantity in STEPS[step].run(given):
+        for quantity in STEPS[step].run(with_logits):
             if quantity.key not in _GIVEN:
                 yield quantity
 
 
 def loss_gradient(backend: Backend, taps: Taps, inputs: Inputs, logits: Array) -> tuple[Array, Array | None]:
-    """The loss that training uses, of these logits, and its gradient with regard to them."""
-    found: list[Array] = []
+    """The training loss of these logits, and its gradient with respect to them; None if no gradient arrives there."""
+    gradients: list[Array] = []
 
     def visit(tap: Tap, array: Array) -> None:
         if tap.path == "" and tap.what == "output_gradient":
-            found.append(array)
+            gradients.append(array)
 
     with taps.watch(visit, {("", 0): [logits]}):
         loss = backend.backward(inputs.images, inputs.soft_targets)
-    return loss, found[0] if found else None
+    return loss, gradients[0] if gradients else None

@@ -1,7 +1,7 @@
-"""One framework's side of a bisection, in a process of its own.
+"""Worker of one side of a bisection.
 
-The reference records what goes through its modules. The candidate is judged against that recording in its own process,
-since what is run next depends on what differs; the result is a JSON file.
+The reference records inputs and outputs of its modules. The candidate is compared with that recording in its own
+process, since what is run next depends on what differs; the result is a JSON file.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -39,11 +38,11 @@ _MODULES, _ALIASES = "modules.json", "aliases.json"
 
 
 def record(job: Job, folder: Path, advance: Advance) -> None:
-    """Run the reference with its modules tapped, and record all that is seen.
+    """Run the reference with its modules tapped, and record everything that the taps see.
 
     Args:
         job: The reference, its model built and loaded.
-        folder: Where the recordings go: `float64`, `float32`, and what their modules are.
+        folder: Folder for the recordings, `float64` and `float32`, and for descriptions of the modules.
         advance: Called after each precision.
     """
     taps = job.backend.taps()
@@ -52,7 +51,7 @@ def record(job: Job, folder: Path, advance: Advance) -> None:
     aliases: dict[str, str] = {}
     for number, dtype in enumerate(REFERENCE_DTYPES):
         job.backend.use(dtype)
-        recorder = _Thrifty(folder, dtype, aliases)
+        recorder = _Deduplicator(folder, dtype, aliases)
         for mode in modes_of(job.pair):
             _record_mode(job.trial(dtype), taps, mode, recorder)
         recorder.recorder.write(folder / dtype, manifest_of(job, dtype)).close()
@@ -61,11 +60,11 @@ def record(job: Job, folder: Path, advance: Advance) -> None:
 
 
 def modes_of(pair: Pair) -> tuple[str, ...]:
-    """The modes in which the modules of a pair are worth a look."""
+    """The modes in which modules are compared: also training mode where the pair has running statistics."""
     return ("eval", "train") if pair.architecture.statistics else ("eval",)
 
 
-def _record_mode(trial: Trial, taps: Taps, mode: str, recorder: _Thrifty) -> None:
+def _record_mode(trial: Trial, taps: Taps, mode: str, recorder: _Deduplicator) -> None:
     backend, inputs = trial.backend, trial.inputs
 
     def visit(tap: Tap, array: Array) -> None:
@@ -94,8 +93,8 @@ def _record_mode(trial: Trial, taps: Taps, mode: str, recorder: _Thrifty) -> Non
         recorder.recorder.add(f"{mode}/{quantity.key}", quantity.array, entry)
 
 
-class _Thrifty:
-    """A recorder that stores equal arrays once: what one module gives, the next one mostly takes."""
+class _Deduplicator:
+    """A recorder that stores equal arrays once: the output of one module is mostly the input of the next."""
 
     def __init__(self, folder: Path, dtype: str, aliases: dict[str, str]) -> None:
         self.recorder = Recorder(spool=folder)
@@ -112,51 +111,50 @@ class _Thrifty:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a candidate is judged against.
+class ReferenceModules:
+    """The recordings of a reference that a candidate is compared with.
 
     Attributes:
-        reference: What the reference recorded.
-        modules: The modules of the reference.
+        reference: The recordings.
+        modules: The modules of the reference, by path.
     """
 
     reference: Reference
     modules: Mapping[str, Module]
 
     @classmethod
-    def read(cls, folder: Path) -> Seen:
+    def read(cls, folder: Path) -> ReferenceModules:
         """Open what `record` wrote."""
         modules = json.loads((folder / _MODULES).read_text(encoding="utf-8"))
         aliases = json.loads((folder / _ALIASES).read_text(encoding="utf-8"))
         float64, float32 = (open_recording(folder / dtype) for dtype in REFERENCE_DTYPES)
-        decoded = {path: _module(value) for path, value in modules.items()}
+        decoded = {
+            path: Module(value["kind"], tuple(value["parameters"]), value["settings"])
+            for path, value in modules.items()
+        }
         return cls(Reference(float64, float32, aliases), decoded)
 
 
-def _module(value: Mapping[str, Any]) -> Module:
-    return Module(value["kind"], tuple(value["parameters"]), value["settings"])
-
-
-def localise(job: Job, seen: Seen, *, hypotheses: bool) -> Bisection:
+def localise(job: Job, recorded: ReferenceModules, *, hypotheses: bool) -> Bisection:
     """Find what is wrong with a candidate.
 
     Args:
         job: The candidate, its model built and loaded.
-        seen: What the reference recorded.
-        hypotheses: Try known mistakes on what is found.
+        recorded: The recordings of the reference.
+        hypotheses: Try known mistakes on every finding.
     """
     dtype = job.request.dtypes[0]
     job.backend.use(dtype)
-    return _Search(job.trial(dtype), job.backend.taps(), seen, hypotheses).run(job)
+    return _Search(job.trial(dtype), job.backend.taps(), recorded, hypotheses).run(job)
 
 
 class _Search:
-    """One candidate, all modes."""
+    """Search for what is wrong with one candidate, in all modes."""
 
-    def __init__(self, trial: Trial, taps: Taps, seen: Seen, hypotheses: bool) -> None:
-        self._trial, self._taps, self._seen, self._hypotheses = trial, taps, seen, hypotheses
-        self._reference = seen.reference
-        self._counterparts: Counterparts = match(trial.pair, seen.modules, taps.modules)
+    def __init__(self, trial: Trial, taps: Taps, recorded: ReferenceModules, hypotheses: bool) -> None:
+        self._trial, self._taps, self._recorded, self._hypotheses = trial, taps, recorded, hypotheses
+        self._reference = recorded.reference
+        self._counterparts: Counterparts = match(trial.pair, recorded.modules, taps.modules)
 
     def run(self, job: Job) -> Bisection:
         dtype = job.request.dtypes[0]
@@ -165,20 +163,21 @@ class _Search:
         findings = [self._explained(case) for case in self._parameters()]
         rows: list[ModuleRow] = []
         diverges = bool(findings)
-        right = reference_weights(trial, self._reference)
+        expected_weights = reference_weights(trial, self._reference)
         for mode in modes_of(trial.pair):
             localiser = Localiser(trial, self._taps, self._counterparts, self._reference, mode)
             localiser.run_end_to_end()
             if localiser.diverges:
                 diverges |= localiser.model_diverges
-                localiser.run_isolated(right)
-                seen = {(finding.path, finding.direction) for finding in findings}
-                new = [
-                    case for case in self._modules(localiser) if (case.finding.path, case.finding.direction) not in seen
+                localiser.run_isolated(expected_weights)
+                known = {(finding.path, finding.direction) for finding in findings}
+                findings += [
+                    self._explained(case)
+                    for case in self._modules(localiser)
+                    if (case.finding.path, case.finding.direction) not in known
                 ]
-                findings += [self._explained(case) for case in new]
             rows += localiser.rows()
-        findings += [self._explained(case) for case in self._functions(right)]
+        findings += [self._explained(case) for case in self._functions()]
         notes = list(job.request.notes)
         if diverges and not findings:
             notes.append("it differs end to end, and every module that could be run alone is right by itself")
@@ -201,27 +200,26 @@ class _Search:
 
     def _parameters(self) -> Iterator[Case]:
         trial, dtype = self._trial, self._trial.inputs.dtype
-        found = trial.canonical(trial.backend.state())
-        expected = {name: self._reference.get(f"eval/parameter/{name}", dtype) for name in found}
-        for name, array in found.items():
-            judged = self._reference.judge(f"eval/parameter/{name}", "parameter", array, dtype)
-            right = expected[name]
-            if judged is None or right is None or (right.shape == array.shape and np.array_equal(right, array)):
+        state = trial.canonical(trial.backend.state())
+        recorded = {name: self._reference.get(f"eval/parameter/{name}", dtype) for name in state}
+        parameters = {name: expected for name, expected in recorded.items() if expected is not None}
+        for name, expected in parameters.items():
+            array = state[name]
+            if expected.shape == array.shape and np.array_equal(expected, array):
                 continue
-            error = float(np.linalg.norm(right - array) / max(np.linalg.norm(right), 1e-300))
-            differing = int(np.count_nonzero(right != array))
+            error = float(np.linalg.norm(expected - array) / max(np.linalg.norm(expected), 1e-300))
+            differing = int(np.count_nonzero(expected != array))
             evidence = Evidence("weight", error, f"{differing} of {array.size} elements differ")
             finding = Finding("parameter", name, name, "eval", "forward", (evidence,))
-            everything = {key: value for key, value in expected.items() if value is not None}
-            yield Case(finding, (right,), (array,), parameters=everything)
+            yield Case(finding, (expected,), (array,), parameters=parameters)
 
     def _modules(self, localiser: Localiser) -> Iterator[Case]:
         candidate, rerun = self._taps.modules, Rerun(localiser)
-        calls = {(finding.candidate): finding for finding in localiser.findings()}
-        for call in localiser.guilty:
-            finding = calls[call[0]]
+        findings = {finding.candidate: finding for finding in localiser.findings()}
+        for call in localiser.differing:
+            finding = findings[call[0]]
             result, children, recorded = rerun.run(call) if self._hypotheses else (None, {}, {})
-            reference = self._seen.modules[finding.path]
+            reference = self._recorded.modules[finding.path]
             yield Case(
                 finding,
                 expected=tuple(localiser.outputs_of(call)),
@@ -240,10 +238,10 @@ class _Search:
     def _parameters_under(self, path: str) -> dict[str, Array]:
         dtype, prefix = self._trial.inputs.dtype, f"{path}." if path else ""
         names = [name for name in self._trial.pair.architecture.tensors if name.startswith(prefix)]
-        found = {name: self._reference.get(f"eval/parameter/{name}", dtype) for name in names}
-        return {name.removeprefix(prefix): array for name, array in found.items() if array is not None}
+        recorded = {name: self._reference.get(f"eval/parameter/{name}", dtype) for name in names}
+        return {name.removeprefix(prefix): array for name, array in recorded.items() if array is not None}
 
-    def _functions(self, weights: Mapping[str, Array]) -> Iterator[Case]:
+    def _functions(self) -> Iterator[Case]:
         trial, reference = self._trial, self._reference
         dtype = trial.inputs.dtype
         logits = reference.get("eval/tap/:0/output/0", dtype)
@@ -280,17 +278,18 @@ class _Search:
             ("loss", self._reference.judge("eval/loss", "loss", loss, dtype)),
             ("gradient", self._reference.judge("eval/tap/:0/output_gradient/0", "gradient", gradient, dtype)),
         ]
-        failed = [(what, each) for what, each in judged if each is not None and each.verdict == DIVERGENCE]
+        failed = [(what, judgement) for what, judgement in judged if judgement and judgement.verdict == DIVERGENCE]
         if failed:
             evidence = tuple(
-                Evidence(f"{what}, given the reference's logits", each.error, each.reason) for what, each in failed
+                Evidence(f"{what}, given the reference's logits", judgement.error, judgement.reason)
+                for what, judgement in failed
             )
             direction = "forward" if failed[0][0] == "loss" else "backward"
             finding = Finding("function", "bp/soft_target", "bp/soft_target", "eval", direction, evidence)
             case = self._function_case(finding, value, loss, logits)
             yield replace(case, extra={**case.extra, "expected_gradient": expected, "found_gradient": gradient})
 
-    def _function_case(self, finding: Finding, expected: Array, found: Array, logits: Array) -> Case:
+    def _function_case(self, finding: Finding, expected: Array, computed: Array, logits: Array) -> Case:
         inputs = self._trial.inputs
         extra = {
             "logits": logits,
@@ -299,7 +298,7 @@ class _Search:
             "planted_scores": inputs.planted_scores,
             "planted_labels": inputs.planted_labels,
         }
-        return Case(finding, (expected,), (found,), extra=extra)
+        return Case(finding, (expected,), (computed,), extra=extra)
 
 
 def _short(array: Array) -> str:
@@ -316,7 +315,7 @@ def main(arguments: list[str]) -> int:
             record(job, Path(folder), advance)
             return
         advance("model built, weights loaded", 1, 2)
-        localise(job, Seen.read(Path(folder)), hypotheses=what == "diagnose").write(rest[0])
+        localise(job, ReferenceModules.read(Path(folder)), hypotheses=what == "diagnose").write(rest[0])
         advance("modules compared", 2, 2)
 
     return serve(work)

@@ -51,7 +51,7 @@ def _command(name: str, steps: tuple[str, ...], text: str) -> click.Command:
     @output_options(verbose=EVERY_QUANTITY)
     def run(out: Path | None, html: Path | None, why: bool, output: Output, **given: Any) -> None:
         from alignment.results.report import DIVERGENCE
-        from alignment.training.diagnose_worker import diagnose
+        from alignment.training.diagnose_worker import explain_run
         from alignment.training.run import align
 
         pair = pair_of(given)
@@ -61,7 +61,7 @@ def _command(name: str, steps: tuple[str, ...], text: str) -> click.Command:
         with output.sides() as progress:
             found = align(pair, folder, training, settings, progress=progress, command=command_line())
             explained = why and found.verdict == DIVERGENCE
-            findings = diagnose(pair, folder, settings, progress=progress) if explained else ()
+            findings = explain_run(pair, folder, settings, progress=progress) if explained else ()
         try:
             show([found], output, html=html, details=details_of(found, folder))
         finally:

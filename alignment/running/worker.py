@@ -1,4 +1,4 @@
-"""One framework's side of an alignment, in a process of its own: runs the steps and writes the recordings.
+"""Worker of one side of an alignment: runs the steps and writes the recordings.
 
 `alignment.running` starts it with the path of a request. Standard output carries one JSON object a line and nothing
 else: progress, then `done` or one `error`. What the frameworks print goes to standard error.

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from alignment.arrays import Array
-from alignment.bisection.worker import Seen, localise, record
+from alignment.bisection.worker import ReferenceModules, localise, record
 from alignment.errors import AlignmentError
 from alignment.judging.judge import judge, judge_arrays
 from alignment.processes.serving import Advance, serve
@@ -58,7 +58,7 @@ def reference_side(requests: list[Request], advance: Advance, *, taps: bool) -> 
 
 def faulty_side(request: Request, keys: Mapping[str, str], results: Path, advance: Advance) -> None:
     """Put each of these faults into the candidate, and note what the toolkit says; `keys` has the results' by fault."""
-    seen = Seen.read(recorded(request))
+    seen = ReferenceModules.read(recorded(request))
     for number, (name, key) in enumerate(keys.items()):
         fault = KNOWN[name]
         outcome = _file_result(fault, request) if fault.place == "files" else _result(fault, request, seen)
@@ -80,7 +80,9 @@ def correct_side(
             objections = [each for step in request.steps for each in _objections(step, request, stack)]
         if recorded(request).is_dir():
             found = localise(
-                load_job(replace(request, dtypes=["float64"])), Seen.read(recorded(request)), hypotheses=False
+                load_job(replace(request, dtypes=["float64"])),
+                ReferenceModules.read(recorded(request)),
+                hypotheses=False,
             )
             runs += 1
             accused += [f"bisect: {finding.path}" for finding in found.findings]
@@ -97,7 +99,7 @@ def correct_side(
         advance(name, number + 1, len(requests))
 
 
-def _result(fault: Fault, request: Request, seen: Seen) -> FaultResult:
+def _result(fault: Fault, request: Request, seen: ReferenceModules) -> FaultResult:
     folder = Path(request.folder).parent / "faults" / slug(fault.name)
     folder.mkdir(parents=True, exist_ok=True)
     request = replace(request, folder=str(folder))

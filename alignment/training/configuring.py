@@ -1,4 +1,4 @@
-"""The configuration that both sides train with: a recipe's, brought to a size that can be compared."""
+"""Configuration that both sides train with: that of a recipe, with the batch, seed and device of an alignment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from alignment.pair import Pair
 from alignment.processes.settings import Settings
 from porting.checkpoint import open_checkpoint
 from porting.conversion import identify_checkpoint
-from recipe.config import Config, Model
+from recipe.config import Config
 from recipe.loading import load, override, preset_names
 from recipe.rates import peak_rate
 
@@ -30,14 +30,14 @@ def configuration(
 ) -> Config:
     """A recipe's configuration for a pair, with the batch, seed and device of an alignment.
 
-    The rate stays that of the recipe's own batch; images are read without workers, and nothing is evaluated or saved.
+    The learning rate stays that of the recipe's own batch; images are read without workers.
 
     Args:
-        pair: Its architecture says model, image size and classes.
+        pair: Its architecture determines model, image size and classes.
         settings: Batch size, seed, device.
         source: A YAML file or a shipped configuration; by default the shipped one of the model, or else `deit`.
-        overrides: `section.setting=value` each; they come last.
-        teacher: Checkpoint of the teacher, where the configuration distils; it may be of any known model.
+        overrides: Changes, `section.setting=value` each, which are applied last.
+        teacher: Checkpoint of the teacher, where the configuration distils; it may hold any known model.
 
     Raises:
         ConfigError: There is no such configuration, or it cannot be carried out.
@@ -62,12 +62,12 @@ def configuration(
 
 
 def needs_teacher(config: Config) -> bool:
-    """Whether the configuration distils from a teacher whose weights are still to be drawn."""
+    """True if the configuration distils from a teacher whose weights are still to be drawn."""
     return config.distillation.kind != "none" and config.distillation.weights in (None, _TEACHER_LATER)
 
 
 def with_precision(config: Config, dtype: str, accumulation: int = 1) -> Config:
-    """The configuration in a precision, with so many times its micro-batches."""
+    """The configuration in a precision, its number of micro-batches multiplied by `accumulation`."""
     run = replace(config.run, precision=dtype, accumulation=config.run.accumulation * accumulation)
     return replace(config, run=run)
 
@@ -88,25 +88,19 @@ def _shipped(pair: Pair) -> str:
     """The name of the shipped configuration of a model, that of its image size if there are several."""
     name, size = pair.architecture.name, pair.architecture.image_size[0]
     names = preset_names()
-    exact = [each for each in (f"{name}_{size}", f"{name}_224", f"{name}_digits") if each in names]
-    return exact[0] if exact else _PRESET
+    candidates = (f"{name}_{size}", f"{name}_224", f"{name}_digits")
+    return next((candidate for candidate in candidates if candidate in names), _PRESET)
 
 
 def _distils(pair: Pair, source: str | os.PathLike[str] | None, overrides: Sequence[str]) -> bool:
-    """Whether the configuration has a teacher, which is found out with one that is not looked for."""
-    given = [*_form(pair), "distillation.weights=" + _TEACHER_LATER, *overrides]
-    return load(source or _shipped(pair), given).distillation.kind != "none"
+    """True if the configuration distils; loading it needs a name of the teacher's weights."""
+    with_weights = [*_form(pair), "distillation.weights=" + _TEACHER_LATER, *overrides]
+    return load(source or _shipped(pair), with_weights).distillation.kind != "none"
 
 
 def _model_of(teacher: Path) -> str:
     with open_checkpoint(teacher) as checkpoint:
         return identify_checkpoint(checkpoint).architecture.name
-
-
-def teacher_model(config: Config) -> Model:
-    """The teacher of a configuration, at the student's image size and classes."""
-    size, classes = config.model.image_size, config.model.num_classes
-    return Model(config.distillation.teacher, size, classes)
 
 
 def with_teacher(config: Config, weights: Path) -> Config:

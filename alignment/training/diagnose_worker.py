@@ -1,4 +1,4 @@
-"""Why a training run diverges: the reference's process reads both recordings, and tries known mistakes on them."""
+"""Explanation of a training run's divergences, by known mistakes; the reference's process reruns training with them."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from alignment.training.worker import TrainingRequest
 from recipe.loading import load
 
 
-def diagnose(
+def explain_run(
     pair: Pair, out: str | os.PathLike[str], settings: Settings, *, progress: Progress | None = None
 ) -> tuple[Finding, ...]:
-    """Say what is to blame for the divergences of a run that `alignment.training.run.align` left, and why.
+    """Find where and why a run that `alignment.training.run.align` left begins to differ.
 
     Args:
         pair: What was aligned.
-        out: Folder of the run; the findings go into its `diagnosis.json`.
-        settings: Those of the run.
+        out: Folder of the run; the findings are written to its `diagnosis.json`.
+        settings: Settings of the run.
         progress: Called as the reference's process reports.
 
     Raises:
         AlignmentError: The reference could not run.
     """
     folder = Path(out).absolute()
-    result, side = folder / DIAGNOSIS_FILE, pair.reference.framework
-    request = folder / "workers" / f"{pair.label('reference')}.json"
+    result, workers = folder / DIAGNOSIS_FILE, folder / "workers"
+    request = workers / f"{pair.label('reference')}.json"
     launch = Launch(
         name="diagnosis",
-        python=settings.python(side),
+        python=settings.python(pair.reference.framework),
         module=__name__,
-        arguments=(str(request), str(folder / "workers" / "training.json"), str(result)),
-        log=folder / "workers" / "diagnosis.log",
+        arguments=(str(request), str(workers / "training.json"), str(result)),
+        log=workers / "diagnosis.log",
         environment=settings.environment(1),
     )
     run_all([launch], progress)

@@ -1,7 +1,7 @@
-"""Where a training run begins to differ, and why: findings of the check points of training.
+"""Findings of the check points of training: where a run begins to differ, and because of which known mistake.
 
-What follows from something else is not blamed: of a run, the first update that differs is, and of an optimizer's steps
-the first. On what is to blame known mistakes are tried, until one gives what the candidate has, down to rounding.
+A difference that follows from another one is no finding: of a run, only the first update that differs is one, and of
+the optimizer's steps only the first. Known mistakes are tried until one gives what the candidate has, down to rounding.
 """
 
 from __future__ import annotations
@@ -19,45 +19,49 @@ from alignment.recordings.recording import Recording
 from alignment.results.findings import Cause, Evidence, Finding
 from alignment.results.report import Report
 from alignment.steps.training import TRAINING_STEPS
-from alignment.training.first_difference import Blame, blames
+from alignment.training.first_difference import FirstDifference, first_differences
 from alignment.training.reruns import TrainingSide
 
 _LIMITS = {"float32": 1e-6}
 _LIMIT = 1e-9
-"""How far apart, as relative L2, a prediction and what it explains may be."""
+"""Largest relative L2 between a prediction and what it explains, in float32 and in other precisions."""
 
 
 def explain(report: Report, reference: Recording, candidate: Recording, side: TrainingSide) -> tuple[Finding, ...]:
     """The findings of a report on check points of training, with their likely causes.
 
     Args:
-        report: On both recordings.
+        report: Report on both recordings.
         reference: The reference's recording.
-        candidate: The candidate's, in the same precision.
+        candidate: The candidate's recording, in the same precision.
         side: The reference, which hypotheses may run again.
     """
     rows = [row for row in report.failures if row.dtype == reference.manifest.dtype and row.step in TRAINING_STEPS]
-    findings = [_explained(blame, reference, candidate, side) for blame in blames(rows)]
-    return tuple(findings)
+    return tuple(_explained(difference, reference, candidate, side) for difference in first_differences(rows))
 
 
-def _explained(blame: Blame, reference: Recording, candidate: Recording, side: TrainingSide) -> Finding:
-    finding = _finding(blame)
-    if blame.step == "init":
-        there = all(key in side for key in blame.keys for side in (reference, candidate))
-        return _of_sample(finding, reference, candidate, side) if there else finding
-    sides = [
-        {key: side[key] for key, entry in side.manifest.entries.items() if entry.step == blame.step}
-        for side in (reference, candidate)
-    ]
+def _explained(difference: FirstDifference, reference: Recording, candidate: Recording, side: TrainingSide) -> Finding:
+    evidence = tuple(
+        Evidence(row.key, None if row.rel_l2 is None or not np.isfinite(row.rel_l2) else row.rel_l2, row.reason)
+        for row in difference.rows
+    )
+    finding = Finding("quantity", difference.path, difference.path, "train", "forward", evidence)
+    recordings = reference, candidate
+    if difference.step == "init":
+        recorded = all(key in recording for key in difference.keys for recording in recordings)
+        return _of_sample(finding, reference, candidate, side) if recorded else finding
+    expected, computed = (
+        {key: recording[key] for key, entry in recording.manifest.entries.items() if entry.step == difference.step}
+        for recording in recordings
+    )
     case = RecipeCase(
         finding=finding,
-        keys=tuple(key for key in blame.keys if all(key in side for side in sides)),
-        kin=tuple(key for key in blame.kin(sides[0]) if key in sides[1]),
-        expected=sides[0],
-        found=sides[1],
-        config=side.config_of(blame.step),
-        rerun=lambda change: side.rerun(blame.step, replace(change, updates=change.updates or blame.updates)),
+        keys=tuple(key for key in difference.keys if key in expected and key in computed),
+        kin=tuple(key for key in difference.kin(expected) if key in computed),
+        expected=expected,
+        found=computed,
+        config=side.config_of(difference.step),
+        rerun=lambda change: side.rerun(difference.step, replace(change, updates=change.updates or difference.updates)),
         weights=side.canonical(),
         buffers=frozenset(side.pair.architecture.buffers),
         gradients=side.gradients,
@@ -78,39 +82,29 @@ def _tried(case: RecipeCase) -> Finding:
 
 
 def _cause(case: RecipeCase, prediction: Prediction) -> Cause | None:
-    given = [case.found[key] for key in case.keys]
-    found = given if prediction.found is None else prediction.found
+    own = [case.found[key] for key in case.keys]
+    computed = own if prediction.found is None else prediction.found
     if prediction.before is None:
-        before = _apart([case.expected[key] for key in case.keys], given)
+        before = _apart([case.expected[key] for key in case.keys], own)
     else:
-        before = _apart(prediction.before, found)
-    after, limit = _apart(prediction.arrays, found), max(_limit(array) for array in found)
+        before = _apart(prediction.before, computed)
+    limit = max(_LIMITS.get(array.dtype.name, _LIMIT) for array in computed)
+    after = _apart(prediction.arrays, computed)
     return cause_of(prediction, before, after, limit=limit, smallest=limit / 100)
 
 
 def _apart(some: Sequence[Array], others: Sequence[Array]) -> float:
-    """The largest relative L2 of all pairs: each has to fit."""
+    """The largest relative L2 of all pairs of arrays, since each has to fit."""
     return max(distance([np.asarray(a)], [np.asarray(b)]) for a, b in zip(some, others, strict=True))
-
-
-def _limit(array: Array) -> float:
-    return _LIMITS.get(array.dtype.name, _LIMIT)
-
-
-def _finding(blame: Blame) -> Finding:
-    evidence = tuple(
-        Evidence(row.key, None if row.rel_l2 is None or not np.isfinite(row.rel_l2) else row.rel_l2, row.reason)
-        for row in blame.rows
-    )
-    return Finding("quantity", blame.path, blame.path, "train", "forward", evidence)
 
 
 def _of_sample(finding: Finding, reference: Recording, candidate: Recording, side: TrainingSide) -> Finding:
     if finding.path == "init/repeated":
-        right, found = int(reference[finding.path]), int(candidate[finding.path])
-        says = f"{found} tensors are the same under two seeds: the seed is not used"
-        cause = Cause("seed ignored", says, "where the framework's generator is seeded", float(found - right), 0.0)
-        return replace(finding, causes=(cause,) if found > right else (), tried=1)
+        expected, repeated = int(reference[finding.path]), int(candidate[finding.path])
+        says = f"{repeated} tensors are the same under two seeds: the seed is not used"
+        excess = float(repeated - expected)
+        cause = Cause("seed ignored", says, "where the framework's generator is seeded", excess, 0.0)
+        return replace(finding, causes=(cause,) if repeated > expected else (), tried=1)
     if finding.path == "init/alike":
         return finding
     key, name = f"init/sample/{finding.path.removeprefix('init/')}", finding.path.removeprefix("init/")

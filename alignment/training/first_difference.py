@@ -1,4 +1,4 @@
-"""What is to blame among the quantities of the check points of training that diverge."""
+"""Among the quantities of the check points of training that diverge, those that do not follow from others."""
 
 from __future__ import annotations
 
@@ -23,23 +23,21 @@ _FAMILIES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "inference": (("answers", r"probabilities|top5_classes"),),
     "regularisation": (("decays", r"decay/"), ("drop_paths", r"drop_path/|dropout/|stochastic_layers")),
 }
-"""Quantities of a check point that have the same cause: what they are called, and a pattern of their keys."""
-
-
+"""Quantities of a check point that have the same cause: their common name, and a pattern of their keys."""
 _WORKERS = f"/{WORKERS}"
 _FIRST_ORDER = "train_data/order_0"
-"""Where this differs, other images are augmented: the samples follow from it."""
+"""If this differs, other images are augmented, and differences of the samples follow from it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Blame:
-    """Quantities that differ by themselves.
+class FirstDifference:
+    """Quantities whose differences have one cause and follow from no others.
 
     Attributes:
         step: The check point.
-        path: What they are called: a key, where it is one.
-        rows: Of the quantities.
-        family: Pattern of the keys that have the same cause, those that agree among them; empty for none but the rows'.
+        path: Key of the quantity, or the common name of several.
+        rows: Rows of the quantities.
+        family: Pattern of all keys that depend on the same cause, those that agree included; empty for the rows' only.
     """
 
     step: str
@@ -49,30 +47,30 @@ class Blame:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Of the quantities."""
+        """Keys of the quantities."""
         return tuple(row.key for row in self.rows)
 
     def kin(self, recorded: Iterable[str]) -> tuple[str, ...]:
-        """The keys of the family, of those that were recorded, without those of the quantities that differ."""
+        """The recorded keys that match `family` without those of the quantities that differ."""
         return tuple(key for key in recorded if self.family and re.match(self.family, key) and key not in self.keys)
 
     @property
     def updates(self) -> int | None:
-        """Updates after which they are there; None where that takes all."""
+        """Number of updates after which the quantities exist; None where that is all."""
         match = _UPDATE.search(self.path)
         return None if match is None else int(match[2]) + 1
 
 
-def blames(rows: Sequence[Row]) -> Iterator[Blame]:
-    """Group the quantities that diverge by what is to blame.
+def first_differences(rows: Sequence[Row]) -> Iterator[FirstDifference]:
+    """Group the quantities that diverge by their cause, without those that follow from others.
 
     Args:
-        rows: Of the quantities that diverge, in the order of their recording.
+        rows: Rows of the quantities that diverge, in the order of their recording.
     """
     for step in dict.fromkeys(row.step for row in rows):
         own = [row for row in rows if row.step == step]
         if step in ("train", "distributed"):
-            yield from _of_course(step, own)
+            yield from _of_run(step, own)
         elif step == "optimizer":
             yield _of_optimizer(own)
         elif step in _FAMILIES:
@@ -82,21 +80,21 @@ def blames(rows: Sequence[Row]) -> Iterator[Blame]:
                 yield _single(row, row.key.replace("/sample/", "/", 1))
 
 
-def _single(row: Row, path: str) -> Blame:
-    return Blame(row.step, path, (row,))
+def _single(row: Row, path: str) -> FirstDifference:
+    return FirstDifference(row.step, path, (row,))
 
 
-def _of_families(step: str, rows: Sequence[Row]) -> Iterator[Blame]:
+def _of_families(step: str, rows: Sequence[Row]) -> Iterator[FirstDifference]:
     for name, pattern in _FAMILIES[step]:
         own = tuple(row for row in rows if re.match(pattern, row.key.removeprefix(f"{step}/")))
         if own and not (name == "samples" and any(row.key == _FIRST_ORDER for row in rows)):
-            yield Blame(step, own[0].key if len(own) == 1 else f"{step}/{name}", own, f"{step}/(?:{pattern})")
+            yield FirstDifference(step, own[0].key if len(own) == 1 else f"{step}/{name}", own, f"{step}/(?:{pattern})")
 
 
-def _of_course(step: str, rows: Sequence[Row]) -> Iterator[Blame]:
+def _of_run(step: str, rows: Sequence[Row]) -> Iterator[FirstDifference]:
     """The first update that differs; where none does, the weights or their average.
 
-    The workers of the reference are blamed only where its one process and the candidate agree.
+    The workers of the reference count only where its one process and the candidate agree.
     """
     rows = [row for row in rows if _WORKERS not in row.key] or rows
     numbered = [(int(match[2]), row) for row in rows if (match := _UPDATE.search(row.key)) is not None]
@@ -110,10 +108,10 @@ def _of_course(step: str, rows: Sequence[Row]) -> Iterator[Blame]:
     for part in ("weights", "ema"):
         own = tuple(row for row in rows if row.key.startswith(f"{step}/{part}/"))
         if own:
-            yield Blame(step, f"{step}/{part}", own)
+            yield FirstDifference(step, f"{step}/{part}", own)
 
 
-def _of_optimizer(rows: Sequence[Row]) -> Blame:
+def _of_optimizer(rows: Sequence[Row]) -> FirstDifference:
     """The first step that differs: one parameter, or how all are updated."""
     parsed = [(match, row) for row in rows if (match := _STEP.search(row.key)) is not None]
     first = min(int(match[1]) for match, _ in parsed)
@@ -121,4 +119,4 @@ def _of_optimizer(rows: Sequence[Row]) -> Blame:
     names = list(dict.fromkeys(match[3] for match, _ in own))
     kinds = list(dict.fromkeys(match[2] for match, _ in own))
     path = f"optimizer/{kinds[0] if len(kinds) == 1 else 'state'}/{names[0]}" if len(names) == 1 else "optimizer/all"
-    return Blame("optimizer", path, tuple(row for _, row in own))
+    return FirstDifference("optimizer", path, tuple(row for _, row in own))

@@ -1,4 +1,4 @@
-"""The reference, ready to train once more with a change: what hypotheses about training are tried on."""
+"""One side's training, which can be rerun with a change to try a hypothesis."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class TrainingSide:
         pair: What is aligned.
         role: The side.
         config: The recipe.
-        weights: Its state dict.
-        weights_file: The same as a file.
-        updates: Updates to do; None for each step's own number.
-        precision: Of the steps that run in every precision.
+        weights: The state dict.
+        weights_file: The file of `weights`.
+        updates: Number of updates; None for each step's own number.
+        precision: Precision of the steps that run in every precision.
     """
 
     pair: Pair
@@ -75,10 +75,10 @@ class TrainingSide:
         return TrainingTrial(trainer, self.pair, self.role, config, self.weights, self.weights_file, updates)
 
     def rerun(self, step: str, change: Change) -> Mapping[str, Array]:
-        """What a step records with a change; empty where that is not possible. Nothing is run twice.
+        """The arrays that a step records with a change, by key; empty where the change is not possible. Cached.
 
-        A framework that fails with the change (an assertion of timm's, a shape that torch refuses) does not make the
-        candidate's mistake either; what it says goes to the log.
+        If a framework fails with the change (an assertion of timm's, a shape that torch refuses), the candidate did not
+        make this mistake either; the traceback goes to the log.
         """
         if (step, change) not in self._seen:
             try:
@@ -96,7 +96,7 @@ class TrainingSide:
             if able is False:
                 return {}
             check_point = TRAINING_STEPS[step]
-            return {each.key: each.array for each in (check_point.again or check_point.run)(trial)}
+            return {quantity.key: quantity.array for quantity in (check_point.again or check_point.run)(trial)}
 
     def _with_mistake(self, trial: TrainingTrial, mistake: str) -> Any:
         name = _MISTAKES.format(framework=trial.side.framework)
@@ -111,7 +111,7 @@ class TrainingSide:
         return self._plain.canonical(self.weights)
 
     def gradients(self, step: int) -> Mapping[str, Array]:
-        """What the optimizer is given at a step of its check point, under canonical names."""
+        """The gradients that the optimizer's check point uses at a step, under canonical names."""
         return self._plain.canonical(optimizer.gradients(self._plain, step))
 
     @property

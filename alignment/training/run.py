@@ -1,4 +1,4 @@
-"""The check points of training from end to end: configuration, images, both sides at the same time, judged together."""
+"""Check points of training from end to end: configuration, images, both sides at the same time, judgement, report."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from alignment.running.prepare import Prepared, applicable, prepare, workspace
 from alignment.running.run import report_on
 from alignment.steps.training import TRAINING_STEPS, dtype_of_once
 from alignment.training import sample_images
-from alignment.training.configuring import configuration, needs_teacher, teacher_model, with_teacher
+from alignment.training.configuring import configuration, needs_teacher, with_teacher
 from alignment.training.worker import TrainingRequest
 from porting.architectures import build
 from porting.conversion import write_random
@@ -25,25 +25,23 @@ from porting.names import unknown
 from recipe.config import Config
 from recipe.loading import dump
 
-MODULE = "alignment.training.worker"
-CONFIG_FILE, PICTURES = "workers/config.yaml", "workers/pictures"
 _UNOFFICIAL = {"optimizer"}
-"""Steps that record nothing that reprod_log's files hold: weights only."""
+"""Steps that record weights only, which the files of reprod_log do not hold."""
 _READ_IMAGES = {"data", "train_data", "train", "distributed", "inference"}
 _UPDATES_AN_EPOCH, _VALIDATION_BATCHES = 6, 5
 
 
 @dataclass(frozen=True)
 class Training:
-    """Which check points of training, with which configuration.
+    """The check points of training to run, and their configuration.
 
     Attributes:
         steps: Names in `alignment.steps.training.TRAINING_STEPS`.
         config: A YAML file or the name of a shipped configuration; None takes that of the model.
-        overrides: `section.setting=value` each, over the configuration.
-        updates: Updates to compare; None for each step's own number.
-        data: Folder with images to validate and train on; None makes some.
-        teacher: Checkpoint of the teacher, where the configuration distils; None draws one.
+        overrides: Changes of the configuration, `section.setting=value` each.
+        updates: Number of updates to compare; None for each step's own number.
+        data: Folder with images to validate and train on; None writes sample images.
+        teacher: Checkpoint of the teacher, where the configuration distils; None draws random weights.
 
     Raises:
         UnknownNameError: A step is not known.
@@ -82,7 +80,7 @@ def align(
         pair: From `alignment.pair.published.build` or `alignment.pair.load_pair`.
         out: Folder for everything that the run writes; what an earlier run left there is replaced.
         training: Steps, configuration, images, updates.
-        settings: Precisions, device, weights and so on; its steps are those of the model, and are not run.
+        settings: Precisions, device, weights and so on; its steps are ignored.
         progress: Called as the sides report.
         command: The command line, for manifests and report.
 
@@ -142,22 +140,20 @@ def _recorded(
             pair, settings, source=training.config, overrides=training.overrides, teacher=training.teacher
         )
         config, remarks = _with_files(config, folder, training, settings)
-        (folder / CONFIG_FILE).write_text(dump(config), encoding="utf-8")
+        config_file, request = folder / "workers" / "config.yaml", folder / "workers" / "training.json"
+        config_file.write_text(dump(config), encoding="utf-8")
         digest = sample_images.digest(Path(config.data.path))
-        request = folder / "workers" / "training.json"
-        TrainingRequest(steps, str(folder / CONFIG_FILE), training.updates, digest).write(request)
-        only_forward = replace(settings, steps=("forward",), batch_size=1)  # of the model's own steps and batch
-        prepared = prepare(pair, folder, only_forward, roles=roles, progress=progress, command=command)
-        prepared.run_sides(progress, MODULE, (str(request),))
+        TrainingRequest(steps, str(config_file), training.updates, digest).write(request)
+        of_model = replace(settings, steps=("forward",), batch_size=1)  # the worker runs neither these steps nor batch
+        prepared = prepare(pair, folder, of_model, roles=roles, progress=progress, command=command)
+        prepared.run_sides(progress, "alignment.training.worker", (str(request),))
         official = dtype_of_once(settings.dtypes) if set(training.steps) - _UNOFFICIAL else None
         yield prepared, official, [*notes, *remarks]
 
 
 def _with_files(config: Config, folder: Path, training: Training, settings: Settings) -> tuple[Config, list[str]]:
-    """The configuration with the images to read and the teacher to ask, made where they are not given."""
-    data, remarks = training.data, []
-    if data is None:
-        data = folder / PICTURES
+    """The configuration with the paths of images and teacher, which are written where none are given, and remarks."""
+    data, remarks = training.data or folder / "workers" / "pictures", []
     if training.data is None and _READ_IMAGES & set(training.steps):
         what = sample_images.write(
             data,
@@ -172,9 +168,9 @@ def _with_files(config: Config, folder: Path, training: Training, settings: Sett
         raise FileError(data, "no such folder of images")
     config = replace(config, data=replace(config.data, path=str(data.absolute()), format="auto"))
     if needs_teacher(config):
-        model, path = teacher_model(config), folder / "weights" / "teacher.safetensors"
-        architecture = build(model.name, image_size=model.image_size, num_classes=model.num_classes)
+        name, path = config.distillation.teacher, folder / "weights" / "teacher.safetensors"
+        architecture = build(name, image_size=config.model.image_size, num_classes=config.model.num_classes)
         write_random(architecture, path, seed=settings.seed + 1)
         config = with_teacher(config, path)
-        remarks.append(f"the teacher, {model.name}, has random weights; --teacher FILE takes others")
+        remarks.append(f"the teacher, {name}, has random weights; --teacher FILE takes others")
     return config, remarks

@@ -1,7 +1,7 @@
-"""Image files for the check points that read some: photographs where a package with some is installed, else drawn ones.
+"""Image files for the check points that read images: photographs of scikit-image if it is installed, else drawn ones.
 
-They come in the forms that a pipeline has to cope with: JPEG and PNG, grey, palette, with transparency, with a tag that
-says how to turn them, upright, flat, and smaller than the model's input.
+They have the forms that a pipeline has to handle: JPEG and PNG, grey, palette, with transparency, with an EXIF
+orientation, upright, flat, and smaller than the model's input.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
 
 CLASSES = 3
 _SIZES = ((1.7, 1.3), (1.2, 1.9), (1.0, 1.0), (2.6, 0.8), (0.7, 0.9), (1.3, 1.3))
-"""Width and height of the pictures in turn, over the model's image size."""
+"""Width and height of the pictures in turn, divided by the model's image size."""
 _FORMS = (("RGB", "jpg"), ("RGB", "png"), ("L", "png"), ("RGB", "jpg"), ("P", "png"), ("RGBA", "png"), ("L", "jpg"))
 _ORIENTATION, _TURNED = 0x0112, 6
 _CONTENT = 2**26
-"""Bytes of a data set up to which its files' contents count, not only their sizes."""
+"""Size of a data set in bytes up to which its digest covers the contents of the files, not only their sizes."""
 
 
 def write(folder: Path, *, size: int, num_classes: int, train: int, validation: int, seed: int) -> str:
     """Write a data set: `train/` and `val/` with a folder a class, and `train_list.txt` and `val_list.txt`.
 
-    The labels of the lists reach over all classes of the model, those of the folders are the folders.
+    The labels of the lists range over all classes of the model; those of the folders are the folders.
 
     Args:
-        folder: Made here.
-        size: Of the model's input, pixels.
-        num_classes: Of the model.
-        train: Images to train on.
-        validation: Images to validate on.
-        seed: Of which part of which picture is shown.
+        folder: The folder to write.
+        size: Height and width of the model's input in pixels.
+        num_classes: Number of classes of the model.
+        train: Number of images to train on.
+        validation: Number of images to validate on.
+        seed: Seed of the choice of the part of a picture that is shown.
 
     Returns:
         What the pictures are, in words.
@@ -63,16 +63,17 @@ def write(folder: Path, *, size: int, num_classes: int, train: int, validation: 
 
 
 def digest(folder: Path) -> str:
-    """SHA-256 of the names and contents of the images and lists below a folder; of many, of the sizes instead."""
+    """SHA-256 of names, sizes and contents of the images and lists below a folder; of much data, without contents."""
     suffixes = (*SUFFIXES, ".txt")
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
-    found = hashlib.sha256()
+    hasher = hashlib.sha256()
     contents = sum(path.stat().st_size for path in files) <= _CONTENT
     for path in files:
-        found.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode(errors="surrogateescape"))
+        entry = f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0"
+        hasher.update(entry.encode(errors="surrogateescape"))
         if contents:
-            found.update(path.read_bytes())
-    return f"sha256:{found.hexdigest()}"
+            hasher.update(path.read_bytes())
+    return f"sha256:{hasher.hexdigest()}"
 
 
 def _write_one(
@@ -108,7 +109,7 @@ def _sources(generator: np.random.Generator) -> tuple[list[Image], str]:
 
 
 def _photographs() -> Iterator[Image]:
-    """Those that come with scikit-image and are free: two animals, a cup, a rocket."""
+    """Photographs with a free licence that come with scikit-image; none without it."""
     try:
         from skimage import data
     except ImportError:
@@ -120,7 +121,7 @@ def _photographs() -> Iterator[Image]:
 
 
 def _drawn(generator: np.random.Generator) -> Image:
-    """Colours whose spectrum falls as that of photographs does."""
+    """Random colours whose spectrum falls with the frequency, as that of photographs does."""
     from PIL import Image
 
     side = 320

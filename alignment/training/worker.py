@@ -1,4 +1,4 @@
-"""One framework's side of the check points of training, in a process of its own; see `alignment.running.worker`."""
+"""Worker of one side of the check points of training; see `alignment.running.worker`."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _perturbed(trial: TrainingTrial, generator: np.random.Generator) -> Training
     def nudged(array: Array) -> Array:
         return perturb(array, generator) if array.dtype == np.float32 else array
 
-    first, second = (float(each) for each in perturb(np.array(trial.config.optimizer.betas), generator))
+    first, second = (float(beta) for beta in perturb(np.array(trial.config.optimizer.betas), generator))
     config = replace(trial.config, optimizer=replace(trial.config.optimizer, betas=(first, second)))
     weights = {name: nudged(array) for name, array in trial.weights.items()}
     return replace(trial, trainer=trainers.create(trial.side, config), config=config, weights=weights)

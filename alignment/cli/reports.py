@@ -248,7 +248,7 @@ def matrix(models: tuple[str, ...], html: Path | None, output: Output, out: Path
     pit-align matrix 'pit_*' deit_base --step forward --step bp --dtype both
     pit-align matrix --shard 2/3 --out logs/matrix
     """
-    from alignment.report.matrix import print_matrix
+    from alignment.report.terminal import print_matrix
     from alignment.running import matrix as matrices
 
     form = {name: given.pop(name) for name in ("image_size", "num_classes", "candidate")}

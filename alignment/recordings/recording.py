@@ -1,7 +1,7 @@
-"""What one framework computed: arrays and a manifest in a directory, the only thing that two sides ever exchange.
+"""Recordings: the arrays that one framework computed and a manifest, in a directory. Two sides exchange nothing else.
 
-On disk: `arrays.safetensors`, one tensor a key, and `manifest.json`, which says what each key is and how it was made.
-A recording appears under its name complete or not at all. Reading is lazy, one tensor at a time.
+On disk: `arrays.safetensors`, one tensor a key, and `manifest.json`, which describes each key and the run. A recording
+appears under its name complete or not at all. Reading is lazy, one tensor at a time.
 """
 
 from __future__ import annotations
@@ -18,16 +18,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal, TypeAlias
 
-import ml_dtypes
 import numpy as np
 
 from alignment.arrays import Array
 from alignment.errors import AlignmentError, FileError
+from alignment.text_files import decode_from, read_json, to_json
 from porting.checkpoint.file.source import Source
 from porting.checkpoint.formats import safetensors
 from porting.checkpoint.tensor import LazyTensor
-from porting.errors import CheckpointError, FieldError
-from porting.fields import decode, encode, parse_json
+from porting.errors import CheckpointError
 
 Kind: TypeAlias = Literal[
     "output",
@@ -48,36 +47,22 @@ FORMAT_VERSION = 1
 MANIFEST_FILE = "manifest.json"
 ARRAYS_FILE = "arrays.safetensors"
 _SPOOL_IN_MEMORY = 32 * 2**20
-_CODES = {
-    "bool": "BOOL",
-    "int8": "I8",
-    "int16": "I16",
-    "int32": "I32",
-    "int64": "I64",
-    "uint8": "U8",
-    "uint16": "U16",
-    "uint32": "U32",
-    "uint64": "U64",
-    "float16": "F16",
-    ml_dtypes.bfloat16.__name__: "BF16",  # the import is what teaches NumPy this name
-    "float32": "F32",
-    "float64": "F64",
-}
+_DTYPES = tuple(name for name in safetensors.WRITTEN if name != "complex64")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one recorded array is.
+    """The description of one recorded array.
 
     Attributes:
-        kind: What the quantity is, which decides how it is judged.
-        step: The step that recorded it; its key starts with it: `forward` for `forward/logits`.
+        kind: The kind of quantity, which decides how it is judged.
+        step: The step that recorded it, with which its key starts: `forward` for `forward/logits`.
         scores: For a `ranking`, the key of the scores that were ranked, of shape (batch, classes).
-        spread: L2 norm of the change of this array when inputs and weights move by one unit in the last place.
+        spread: L2 norm of the change of this array if inputs and weights change by one unit in the last place.
             Recorded by the reference in float32 only.
         spread_max: The largest absolute change under the same perturbations.
-        jumps: Whether the quantity jumps where a ReLU switches, so that float32 may be off by single large steps.
-        limit: The relative L2 error that float64 may show, where it is another than that of the kind.
+        jumps: True if the quantity jumps where a ReLU switches, so that float32 may be off by single large steps.
+        limit: Largest admissible relative L2 error in float64; by default that of the kind.
     """
 
     kind: Kind
@@ -91,26 +76,26 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """How a recording was made.
+    """The description of a recording and of the run that made it.
 
     Attributes:
         backend: The framework: `torch`, `paddle`, ...
         dtype: The floating-point type of the computation: `float32` or `float64`.
-        role: `reference`, `candidate`, or empty where it is not known yet.
+        role: `reference`, `candidate`, or empty if it is not known.
         model: The model's name.
         device: `cpu` or `gpu`.
         steps: The steps that were run, in order.
-        batch_size: Samples a batch, None where steps do not share one.
-        seeds: What was seeded, and with what.
+        batch_size: Samples a batch; None if the steps do not share one.
+        seeds: Seeds by the name of their generator.
         threads: CPU threads of the framework.
-        versions: Of Python, the framework, NumPy and what else matters.
+        versions: Versions of Python, the framework, NumPy and other packages that decide numbers.
         flags: Settings that change numbers: `tf32`, `deterministic`, ...
-        digests: Of the `weights` (canonical) and the `inputs`; two recordings are comparable when they agree.
+        digests: Digests of the `weights` (canonical) and the `inputs`; two recordings can be compared if they agree.
         command: The command line that made it.
         python: The interpreter that made it.
         created: ISO 8601 time with its zone.
-        notes: What a reader of the report must know: steps that do not apply, tensors that are not compared.
-        entries: What each array is, in the order in which they were recorded. `Recorder.write` fills it.
+        notes: Notes for the reader of the report: steps that do not apply, tensors that are not compared.
+        entries: Description of each array, in the order in which they were recorded. `Recorder.write` fills it.
         format_version: Version of this layout on disk.
     """
 
@@ -137,11 +122,11 @@ class Manifest:
 class Recording(Mapping[str, Array]):
     """The arrays of a recording by key, read from disk when they are used; a context manager.
 
-    They are mapped, and read-only: a large one never has to be in memory as a whole.
+    The arrays are memory-mapped and read-only, so a large one need not fit in memory.
 
     Attributes:
         path: The recording's directory.
-        manifest: What the arrays are and how they were made.
+        manifest: Description of the arrays and of the run.
     """
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
@@ -170,7 +155,7 @@ class Recording(Mapping[str, Array]):
         self.close()
 
     def close(self) -> None:
-        """Let go of the file; arrays that were read stay valid."""
+        """Close the file; arrays that were read stay valid."""
         self._tensors = None
         self._source.close()
 
@@ -187,41 +172,33 @@ def open_recording(path: str | os.PathLike[str]) -> Recording:
     """Open the recording in a directory.
 
     Raises:
-        FileError: there is none, it is damaged, or another version of the toolkit wrote it.
+        FileError: There is none, it is damaged, or another version of the toolkit wrote it.
     """
     path = Path(path)
     return Recording(path, read_manifest(path))
 
 
 def read_manifest(path: str | os.PathLike[str]) -> Manifest:
-    """The manifest of the recording in a directory, its arrays left alone.
+    """Read the manifest of the recording in a directory, without its arrays.
 
     Raises:
-        FileError: there is none, it is not valid, or another version of the toolkit wrote it.
+        FileError: There is none, it is not valid, or another version of the toolkit wrote it.
     """
     file = Path(path) / MANIFEST_FILE
-    try:
-        value = parse_json(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FileError(file, f"no recording here ({error.strerror}); `pit-align record` writes one") from None
-    except ValueError as error:
-        raise FileError(file, f"not valid JSON ({error})") from None
+    value = read_json(file, unreadable="no recording here ({}); `pit-align record` writes one", malformed="{}")
     version = value.get("format_version") if isinstance(value, dict) else None
     if version != FORMAT_VERSION:
         raise FileError(
             file, f"format version {version!r}, this version reads {FORMAT_VERSION}; record this side again"
         )
-    try:
-        return decode(Manifest, value)
-    except FieldError as error:
-        raise FileError(file, str(error)) from None
+    return decode_from(file, Manifest, value)
 
 
 class Recorder:
-    """Collects what a run computes, then writes it as one recording.
+    """Collects the arrays of a run, then writes them as one recording.
 
-    Arrays are copied to a temporary file as they come, so a run may record more than fits in memory, and changing an
-    array afterwards does not change what was recorded.
+    Arrays are copied to a temporary file as they come, so a run may record more than fits in memory, and a later change
+    of an array does not change its recording.
 
     Args:
         spool: Directory for the temporary file; the system's by default.
@@ -236,7 +213,7 @@ class Recorder:
 
     @property
     def entries(self) -> Mapping[str, Entry]:
-        """What was recorded so far, in order."""
+        """Descriptions of the arrays that were recorded so far, in order."""
         return dict(self._entries)
 
     def add(self, key: str, array: Array | np.generic, entry: Entry) -> None:
@@ -246,11 +223,11 @@ class Recorder:
             key: `<step>/<quantity>`, for example `bp/gradient/norm.weight`; it must be new and start with the step.
             array: Of a boolean, integer or floating-point dtype, bfloat16 included; any shape. A NumPy scalar is an
                 array of shape ().
-            entry: What the array is.
+            entry: Its description.
 
         Raises:
-            AlignmentError: a key that was recorded before or does not start with its step, or an array that no
-                recording can hold.
+            AlignmentError: The key was recorded before or does not start with its step, or no recording can hold the
+                array.
         """
         self._check(key, array, entry)
         packed = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(array.shape)
@@ -261,31 +238,25 @@ class Recorder:
         self._entries[key] = entry
 
     def get(self, key: str) -> Array:
-        """A copy of an array that was recorded before."""
+        """Return a copy of an array that was recorded before."""
         dtype, shape, begin, end = self._stored[key]
         self._spool.seek(begin)
         return np.frombuffer(bytearray(self._spool.read(end - begin)), dtype).reshape(shape)
 
     def annotate(self, key: str, *, spread: float, spread_max: float) -> None:
-        """Note how much an array moves when inputs and weights move by one unit in the last place.
-
-        Args:
-            key: An array that was recorded before.
-            spread: L2 norm of its largest change.
-            spread_max: Its largest absolute change.
-        """
+        """Add the spread of an array that was recorded before, see `Entry`."""
         self._entries[key] = dataclasses.replace(self._entries[key], spread=spread, spread_max=spread_max)
 
     def write(self, directory: str | os.PathLike[str], manifest: Manifest) -> Recording:
-        """Write everything under the directory's name at once, replacing a recording that is there, and open it.
+        """Write the recording whole, replace one of the same name, and open it.
 
         Args:
             directory: The recording's directory; its parents are created. Anything there that is not a recording
-                is left alone and refused.
-            manifest: How it was made; its `entries` are replaced by what was recorded.
+                is refused and stays unchanged.
+            manifest: Description of the run; its `entries` are replaced by those of the recorded arrays.
 
         Raises:
-            FileError: the target is something else than a recording, or cannot be written.
+            FileError: The target is something else than a recording, or cannot be written.
         """
         target = Path(directory)
         manifest = dataclasses.replace(manifest, entries=dict(self._entries))
@@ -296,8 +267,7 @@ class Recorder:
             temporary.mkdir()
             try:
                 self._write_arrays(temporary / ARRAYS_FILE)
-                text = json.dumps(encode(manifest), indent=1, allow_nan=False)
-                (temporary / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
+                (temporary / MANIFEST_FILE).write_text(to_json(manifest), encoding="utf-8")
                 _move(temporary, target)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
@@ -312,12 +282,12 @@ class Recorder:
             raise AlignmentError(f"{key}: the key of a quantity of step {entry.step!r} must start with '{entry.step}/'")
         if not isinstance(array, np.ndarray | np.generic):
             raise AlignmentError(f"{key}: expected a NumPy array, found {type(array).__name__}")
-        if array.dtype.name not in _CODES:
-            raise AlignmentError(f"{key}: dtype {array.dtype} cannot be recorded; known: {', '.join(_CODES)}")
+        if array.dtype.name not in _DTYPES:
+            raise AlignmentError(f"{key}: dtype {array.dtype} cannot be recorded; known: {', '.join(_DTYPES)}")
 
     def _write_arrays(self, path: Path) -> None:
         header = {
-            key: {"dtype": _CODES[dtype.name], "shape": list(shape), "data_offsets": [begin, end]}
+            key: {"dtype": safetensors.WRITTEN[dtype.name], "shape": list(shape), "data_offsets": [begin, end]}
             for key, (dtype, shape, begin, end) in self._stored.items()
         }
         text = json.dumps(header).encode()

@@ -1,8 +1,8 @@
-"""What reprod_log itself would say of two arrays, with NumPy alone: its numbers, and what it lets pass.
+"""Computes with NumPy alone the result of reprod_log's own check of two arrays: its numbers, and what it lets pass.
 
 Source: `compute_diff` and `check_print_diff` of reprod_log 1.0.1. It knows one number, the mean absolute difference in
-whatever precision NumPy subtracts the two arrays in, and passes unless that is larger than 1e-6. NaN is not; where the
-shapes differ, arrays are transposed or broadcast to fit; integers wrap around.
+whatever precision NumPy subtracts the two arrays in, and passes unless that is larger than 1e-6. So NaN passes; where
+the shapes differ, arrays are transposed or broadcast to fit; integers wrap around.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from alignment.arrays import Array
 THRESHOLD = 1e-6
 """reprod_log's default for the mean absolute difference."""
 _LARGEST = 2**24
-"""Elements that two arrays may be broadcast to: labels of shape (N,) and (N, 1) would make N times N of them."""
+"""Most elements that two arrays are broadcast to: labels of shape (N,) and (N, 1) would make N times N of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +26,11 @@ class MeanCheck:
     """reprod_log's own result for one quantity.
 
     Attributes:
-        passed: Whether its default check passes.
-        mean: Its mean absolute difference; None where it computes none.
+        passed: True if its default check passes.
+        mean: Its mean absolute difference; None if it computes none.
         max: Its largest absolute difference; likewise.
         min: Its smallest absolute difference; likewise.
-        remark: What it did to make the two fit, or why it could not compare them; empty otherwise.
+        remark: How it made the two fit, or why it could not compare them; empty otherwise.
     """
 
     passed: bool
@@ -41,7 +41,7 @@ class MeanCheck:
 
 
 def check_arrays(reference: Array, candidate: Array) -> MeanCheck:
-    """The numbers that reprod_log logs for two arrays, bit by bit, and whether it passes.
+    """Return the numbers that reprod_log logs for two arrays, bit by bit, and whether it passes.
 
     Args:
         reference: The first file's array, of any shape and dtype.
@@ -62,7 +62,7 @@ def check_arrays(reference: Array, candidate: Array) -> MeanCheck:
             mean, largest, least = (float(value) for value in (difference.mean(), difference.max(), difference.min()))
     except (ValueError, TypeError) as error:
         return MeanCheck(False, remark=f"raises an error: {error}")
-    return MeanCheck(not mean > THRESHOLD, mean, largest, least, _told(remark, mean, reference, candidate))
+    return MeanCheck(not mean > THRESHOLD, mean, largest, least, _remark(remark, mean, reference, candidate))
 
 
 def check_key(key: str, reference: Mapping[str, Array], candidate: Mapping[str, Array]) -> MeanCheck:
@@ -73,9 +73,9 @@ def check_key(key: str, reference: Mapping[str, Array], candidate: Mapping[str, 
     return check_arrays(reference[key], candidate[key])
 
 
-def _told(remark: str, mean: float, reference: Array, candidate: Array) -> str:
-    """Why a number that was computed says little."""
-    parts = [remark] if remark else []
+def _remark(fitting: str, mean: float, reference: Array, candidate: Array) -> str:
+    """Return why the computed numbers prove little, after how the arrays were made to fit."""
+    parts = [fitting] if fitting else []
     if np.isnan(mean):
         parts.append("the mean is NaN, which is not above the threshold")
     if reference.dtype != candidate.dtype:
@@ -86,7 +86,7 @@ def _told(remark: str, mean: float, reference: Array, candidate: Array) -> str:
 
 
 def _wraps(reference: Array, candidate: Array) -> bool:
-    """Whether NumPy's difference of two integer arrays of one dtype is not the true one anywhere."""
+    """Return whether NumPy's difference of two integer arrays of one dtype is wrong anywhere."""
     wrapped = np.abs(reference - candidate)
     spread = np.abs(reference.astype(np.float64) - candidate.astype(np.float64))
     return bool((np.abs(spread - wrapped.astype(np.float64)) > spread / 2).any())

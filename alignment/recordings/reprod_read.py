@@ -1,4 +1,4 @@
-"""reprod_log's files, anybody's, read without executing anything in them and without importing reprod_log.
+"""Reads files of reprod_log from any source, without executing anything in them and without importing reprod_log.
 
 `ReprodLogger.save` writes a `.npy` that holds a pickled dict, maybe of dicts, of arrays. NumPy reads it with
 `allow_pickle=True` only, which runs whatever code a crafted file names. Here its header and its pickle are read by the
@@ -22,7 +22,7 @@ from porting.checkpoint.containers.pickles import load_plain
 from porting.checkpoint.formats import npz
 
 PLAIN = "array"
-"""The key of a plain `.npy`, which has none of its own."""
+"""Key of the array of a plain `.npy`."""
 _OBJECTS = "O"
 _SIDES = {
     "reference": ("torch", "pytorch", "ref", "reference"),
@@ -32,15 +32,14 @@ _STEPS = {"losses": "bp_align", "backward": "bp_align", "train": "train_align"}
 
 
 def read_reprod_log(path: str | os.PathLike[str]) -> dict[str, Array]:
-    """The arrays of a `.npy` that `ReprodLogger` wrote, nested dicts flattened to keys such as `outer/inner`.
+    """Read the arrays of a `.npy` that `ReprodLogger` wrote, nested dicts flattened to keys such as `outer/inner`.
 
-    Also reads a plain numeric `.npy`, as one array under the key `array` whatever the file is called, and numbers of
-    Python among the arrays.
+    Also reads Python numbers among the arrays, and a plain numeric `.npy`, as one array under the key `array`.
 
     Raises:
-        FileError: the file cannot be read, is no `.npy`, or holds something else than arrays and numbers.
-        CheckpointError: its pickle is damaged (`porting.errors`).
-        UnsafePickleError: its pickle asks for something else than arrays (`porting.errors`).
+        FileError: The file cannot be read, is no `.npy`, or holds something else than arrays and numbers.
+        CheckpointError: Its pickle is damaged (`porting.errors`).
+        UnsafePickleError: Its pickle asks for something else than arrays (`porting.errors`).
     """
     path = Path(path)
     try:
@@ -59,39 +58,39 @@ def read_reprod_log(path: str | os.PathLike[str]) -> dict[str, Array]:
         raise FileError(
             path, f"holds Python objects of shape {header.shape}, expected the one dict that ReprodLogger.save writes"
         )
-    found = load_plain(data[header.start :], path=path)
-    if not isinstance(found, Mapping):
-        raise FileError(path, f"holds a {type(found).__name__}, expected the dict that ReprodLogger.save writes")
-    return dict(_flatten(path, found, ()))
+    values = load_plain(data[header.start :], path=path)
+    if not isinstance(values, Mapping):
+        raise FileError(path, f"holds a {type(values).__name__}, expected the dict that ReprodLogger.save writes")
+    return dict(_flatten(path, values, ()))
 
 
 def find_logs(directory: str | os.PathLike[str]) -> dict[str, dict[str, Path]]:
-    """The reprod_log files of a directory: step, then side (`reference`, `candidate`), to path.
+    """Return the reprod_log files of a directory by step, then by side (`reference`, `candidate`).
 
-    Understands the names in use: `forward_torch.npy`, `forward_pytorch.npy` and `forward_ref.npy` are one,
-    `losses_*` and `backward_*` are `bp_align`.
+    Understands the names in use: `forward_torch.npy`, `forward_pytorch.npy` and `forward_ref.npy` are the same file,
+    `losses_*` and `backward_*` are of the step `bp_align`.
 
     Raises:
-        FileError: two files stand for the same side of the same step.
+        FileError: Two files stand for the same side of the same step.
     """
-    found: dict[str, dict[str, Path]] = {}
+    logs: dict[str, dict[str, Path]] = {}
     for path in sorted(Path(directory).glob("*.npy")):
         step, _, label = path.stem.rpartition("_")
         side = next((side for side, labels in _SIDES.items() if label in labels), None)
         if side is None or not step:
             continue
-        sides = found.setdefault(_STEPS.get(step, step), {})
+        sides = logs.setdefault(_STEPS.get(step, step), {})
         if side in sides:
             raise FileError(path, f"stands for the same side of the same step as {sides[side].name}; remove one")
         sides[side] = path
-    return found
+    return logs
 
 
 def _numeric(data: bytes, header: npz.Header) -> Array:
     dtype = header.dtype()
-    expected, found = prod(header.shape) * dtype.itemsize, len(data) - header.start
-    if found != expected:
-        raise Malformed(f"of shape {header.shape} and dtype {dtype.name} takes {expected} bytes, {found} are there")
+    expected, actual = prod(header.shape) * dtype.itemsize, len(data) - header.start
+    if actual != expected:
+        raise Malformed(f"of shape {header.shape} and dtype {dtype.name} takes {expected} bytes, {actual} are there")
     array: Array = np.ndarray(header.shape, dtype, data, header.start, order=header.order)
     return array.astype(dtype.newbyteorder("="))
 

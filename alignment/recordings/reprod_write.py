@@ -7,10 +7,10 @@ what `ReprodDiffHelper` reports with its default threshold (mean absolute differ
 format have them, without the step: `logits`, `acc_top1`, `loss_0`, `gradient/norm.weight`. Weights and inputs stay in
 the recordings; booleans are written as uint8 and bfloat16 as float32, since reprod_log can subtract neither.
 
-The reports are there because reviewers ask for them. They decide nothing: reprod_log passes NaN on either side, lets
-shapes broadcast and transposes arrays to fit, averages one large error away, lets integers wrap around, compares
-float64 with float16, and knows absolute differences only, so that a correct port can fail in float32 and a lost
-gradient of 9e-7 passes. What decides is `report.json`.
+The reports are there because reviewers ask for them, and decide nothing; `report.json` does. reprod_log passes NaN on
+either side, broadcasts and transposes arrays to fit, averages one large error away, lets integers wrap around, compares
+float64 with float16, and knows absolute differences only: a correct port can fail in float32, and a lost gradient of
+9e-7 passes.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ def write_files(sides: Mapping[str, Path], out: Path) -> list[Path]:
 
     Args:
         sides: Two labels, such as `torch` and `paddle`, each with its recording's directory; the reference first.
-        out: Where the files go.
+        out: Folder of the files.
 
     Returns:
-        The files written.
+        Paths of the files.
 
     Raises:
         AlignmentError: reprod_log is not installed.
-        FileError: a recording cannot be read.
-        NothingComparedError: the recordings share no step.
+        FileError: A recording cannot be read.
+        NothingComparedError: The recordings share no step.
     """
     reprod_log = _import_reprod_log()
     quantities = {}
@@ -61,10 +61,8 @@ def write_files(sides: Mapping[str, Path], out: Path) -> list[Path]:
     written = []
     for step in steps:
         name = {"bp": "bp_align", "train": "train_align"}.get(step, step)
-        left, right = (
-            _save(reprod_log, out / f"{name}_{label}.npy", quantities[label][step]) for label in (first, second)
-        )
-        written += [left, right, _report(reprod_log, left, right, out / f"{name}_diff.log")]
+        logs = [_save(reprod_log, out / f"{name}_{label}.npy", quantities[label][step]) for label in (first, second)]
+        written += [*logs, _write_log(reprod_log, logs[0], logs[1], out / f"{name}_diff.log")]
     return written
 
 
@@ -92,8 +90,8 @@ def _save(reprod_log: Any, path: Path, arrays: Mapping[str, Array]) -> Path:
     return path
 
 
-def _report(reprod_log: Any, reference: Path, candidate: Path, path: Path) -> Path:
-    """One report. What reprod_log cannot compare at all, such as a missing key, is said in its place."""
+def _write_log(reprod_log: Any, reference: Path, candidate: Path, path: Path) -> Path:
+    """Write reprod_log's report; if it cannot compare the files at all (a missing key), its error instead."""
     path.unlink(missing_ok=True)
     helper = reprod_log.ReprodDiffHelper()
     with _quiet_logging(), contextlib.redirect_stdout(io.StringIO()):
@@ -108,7 +106,7 @@ def _report(reprod_log: Any, reference: Path, candidate: Path, path: Path) -> Pa
 
 @contextlib.contextmanager
 def _quiet_logging() -> Iterator[None]:
-    """Puts the root logger, which reprod_log adds two handlers to at every report, back as it was."""
+    """Restore the root logger, to which reprod_log adds two handlers at every report."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     root.handlers.clear()
@@ -122,7 +120,7 @@ def _quiet_logging() -> Iterator[None]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the files that the command line asks for; returns the exit code."""
+    """Write the files that the command line asks for, and return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m alignment.recordings.reprod_write", description=__doc__.partition("\n")[0]
     )

@@ -1,14 +1,18 @@
-"""A report for people at a terminal: the verdict, why, and one row a quantity."""
+"""Prints reports at a terminal: the verdict, its reason, a row for each quantity, reprod_log's check beside it.
+
+Also prints the results of a matrix of models, one line a model.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
-from alignment.report.reprod_log import disagree, reprod_log_lines
+from alignment.recordings.reprod_check import THRESHOLD, MeanCheck
 from alignment.results.report import (
     DIVERGENCE,
     ROUNDING,
@@ -23,6 +27,9 @@ from alignment.results.summary import badness, headline, largest, margin, number
 from porting.names import fold
 from porting.visible import printable
 
+if TYPE_CHECKING:
+    from alignment.running.matrix import Result
+
 _STYLES: dict[Verdict, str] = {
     SAME_FUNCTION: "green",
     ROUNDING: "green",
@@ -34,6 +41,8 @@ _WORST = 3
 _REASONS = 12
 _COLUMNS = " {:>7}  {:>7}  {:>7}  {:>7}  {:>7}  {}"
 _TITLES = ("mean", "max", "rel. L2", "noise", "margin", "verdict")
+_CHECK_COLUMNS = " {:>10}  {:>10}  {:>10}  {:<6}  {}"
+_CHECK_TITLES = ("mean", "max", "min", "passes", "verdict")
 _VERDICT = len(WITHIN_TOLERANCE)
 _NARROWEST = 18
 _PLURALS = {"loss": "losses", "integers": "integer arrays", "weights": "weight tensors"}
@@ -43,13 +52,44 @@ def print_report(report: Report, console: Console, *, verbose: bool = False) -> 
     """Print a report.
 
     Args:
-        report: What to show.
-        console: Where; rich finds out about its width and colours, and honours `NO_COLOR`.
-        verbose: Show every row; by default many of a kind are folded into the worst few and one line for the rest.
-            What diverges is never folded away.
+        report: The report.
+        console: Where to print; rich finds its width and colours, and honours `NO_COLOR`.
+        verbose: Print every row; by default many of a kind are folded into the worst few and one line for the rest.
+            Divergences are never folded.
     """
     for part in _parts(printable(report), verbose, console.width):
         console.print(part)
+
+
+def print_matrix(results: Sequence[Result], console: Console, *, verbose: bool = False) -> None:
+    """Print one line a model: verdict, time and reason; and with `verbose`, every report below."""
+    width = max((len(result.model) for result in results), default=0)
+    for result in results:
+        word, style = _state(result)
+        when = "before" if result.reused else f"{result.seconds:.0f} s"
+        reason = printable(result.problem.splitlines()[0] if result.report is None else headline(result.report))
+        line = Text.assemble(
+            (f"{result.model:<{width}}  ", "bold"), (f"{word:<{_VERDICT}}", style), f"  {when:>6}  {reason}"
+        )
+        console.print(line, soft_wrap=True)
+    for report in (result.report for result in results if verbose and result.report is not None):
+        console.print()
+        print_report(report, console)
+
+
+def disagree(row: Row) -> bool:
+    """Return whether reprod_log's check passes a divergence, or fails a row that does not diverge."""
+    return row.reprod_log is not None and row.reprod_log.passed == (row.verdict == DIVERGENCE)
+
+
+def _state(result: Result) -> tuple[str, str]:
+    if result.report is None:
+        return ("could not run", "bold red") if result.applies else ("does not apply", "dim")
+    return _word(result.report.verdict), _STYLES[result.report.verdict]
+
+
+def _word(verdict: Verdict) -> str:
+    return verdict.upper() if verdict == DIVERGENCE else verdict
 
 
 def _parts(report: Report, verbose: bool, width: int) -> Iterator[Text]:
@@ -62,7 +102,7 @@ def _parts(report: Report, verbose: bool, width: int) -> Iterator[Text]:
         yield Text(f"{side}: {_describe(environment)}", style="dim")
     if report.rows:
         yield from _table(report, verbose, width)
-        yield from reprod_log_lines(report.rows, verbose=verbose, width=width)
+        yield from _checks(report.rows, verbose, width)
         yield Text()
     yield from _reasons(tuple(row for row in report.failures if not disagree(row)), verbose)
 
@@ -76,23 +116,32 @@ def _describe(environment: Mapping[str, str]) -> str:
 
 
 def _table(report: Report, verbose: bool, width: int) -> Iterator[Text]:
-    """The rows as lines, the numbers in columns; a name too long for its column has a line of its own."""
-    column = max(_NARROWEST, width - len(_COLUMNS.format(*[""] * 6)) - _VERDICT)
+    column, title = _head(_COLUMNS, _TITLES, width)
     yield Text()
-    yield Text(f"{'quantity':<{column}}{_COLUMNS.format(*_TITLES)}", style="underline")
+    yield title
     for (step, dtype), rows in groupby(report.rows, key=lambda row: (row.step, row.dtype)):
         yield Text(f"{step}, {dtype}" if step else dtype, style="bold")
         for name, numbers, verdict in _lines(list(rows), verbose):
-            if len(name) > column:
-                yield Text(name)
-                name = ""
-            word = verdict.upper() if verdict == DIVERGENCE else verdict
-            yield Text.assemble(f"{name:<{column}}{_COLUMNS.format(*numbers, '')}", (word, _STYLES[verdict]))
+            yield from _line(name, column, _COLUMNS.format(*numbers, ""), _word(verdict), _STYLES[verdict])
+
+
+def _head(columns: str, titles: Sequence[str], width: int) -> tuple[int, Text]:
+    """Return the width of the column of names, and the title line of a table."""
+    column = max(_NARROWEST, width - len(columns.format(*[""] * len(titles))) - _VERDICT)
+    return column, Text(f"{'quantity':<{column}}{columns.format(*titles)}", style="underline")
+
+
+def _line(name: str, column: int, numbers: str, verdict: str, style: str = "") -> Iterator[Text]:
+    """Yield the line of a table; a name that is too long for its column has a line of its own."""
+    if len(name) > column:
+        yield Text(name)
+        name = ""
+    yield Text.assemble(f"{name:<{column}}{numbers}", (verdict, style))
 
 
 def _lines(rows: list[Row], verbose: bool) -> Iterator[tuple[str, tuple[str, ...], Verdict]]:
-    for kind, found in groupby(rows, key=lambda row: row.kind):
-        group = list(found)
+    for kind, run in groupby(rows, key=lambda row: row.kind):
+        group = list(run)
         shown = group if verbose or len(group) <= _MANY else _worst(group)
         for row in shown:
             yield f"  {row.key.removeprefix(f'{row.step}/')}", _numbers([row]), row.verdict
@@ -104,25 +153,19 @@ def _lines(rows: list[Row], verbose: bool) -> Iterator[tuple[str, tuple[str, ...
 
 
 def _numbers(rows: list[Row]) -> tuple[str, ...]:
-    """The largest of every number over the rows."""
+    """Return the largest of every number over the rows."""
     fields = zip(*((row.mean, row.max, row.rel_l2, row.floor, row.margin) for row in rows), strict=True)
     *values, last = map(largest, fields)
     return (*(number(value) for value in values), margin(last))
 
 
 def _worst(rows: list[Row]) -> list[Row]:
-    """What diverges, capped, and else the few with the largest margins, in the rows' own order."""
-    failures = sorted((row for row in rows if row.verdict == DIVERGENCE), key=badness, reverse=True)[:_REASONS]
-    if failures:
-        return _among(rows, failures)
-    if all(row.max == 0 for row in rows):
+    """Return the worst divergences, or else the few rows with the largest margins, in the rows' own order."""
+    failures = [row for row in rows if row.verdict == DIVERGENCE]
+    if not failures and all(row.max == 0 for row in rows):
         return []
-    return _among(rows, sorted(rows, key=badness, reverse=True)[:_WORST])
-
-
-def _among(rows: Sequence[Row], chosen: Sequence[Row]) -> list[Row]:
-    """Those rows that are chosen, in the rows' own order."""
-    places = set(map(id, chosen))
+    worst = sorted(failures or rows, key=badness, reverse=True)[: _REASONS if failures else _WORST]
+    places = set(map(id, worst))
     return [row for row in rows if id(row) in places]
 
 
@@ -138,3 +181,37 @@ def _reasons(failures: tuple[Row, ...], verbose: bool) -> Iterator[Text]:
     rest = _without(failures, shown)
     if rest:
         yield Text(f"and {len(rest)} more rows that diverge: {', '.join(fold(row.key for row in rest))}")
+
+
+def _checks(rows: Sequence[Row], verbose: bool, width: int) -> Iterator[Text]:
+    """Yield a table of reprod_log's own numbers, then why its answer differs from the verdict where it does."""
+    checked = [(row, row.reprod_log) for row in rows if row.reprod_log is not None]
+    if not checked:
+        return
+    apart = [(row, check) for row, check in checked if disagree(row)]
+    shown = checked if verbose or len(checked) <= _MANY else apart
+    passed = "passes" if all(check.passed for _, check in checked) else "fails"
+    yield Text()
+    yield Text(f"reprod_log's own check (mean <= {THRESHOLD:g}) {passed} these files", style="bold")
+    if shown:
+        column, title = _head(_CHECK_COLUMNS, _CHECK_TITLES, width)
+        yield title
+        for row, check in shown:
+            numbers = ("-" if value is None else f"{value:.4g}" for value in (check.mean, check.max, check.min))
+            cells = _CHECK_COLUMNS.format(*numbers, "yes" if check.passed else "no", "")
+            yield from _line(f"  {row.key}", column, cells, _word(row.verdict))
+    if len(shown) < len(checked):
+        more = " more" if shown else ""
+        yield Text(f"  of {len(checked) - len(shown)}{more} quantities both say the same", style="dim")
+    for row, check in apart:
+        yield Text.assemble((f"{row.key}: ", "yellow"), _explained(row, check))
+
+
+def _explained(row: Row, check: MeanCheck) -> str:
+    """Return both answers of a disagreement in one sentence."""
+    because = f" ({check.remark})" if check.remark else ""
+    if check.passed:
+        return f"reprod_log passes{because}; {row.verdict} here: {row.reason}"
+    mean = "that is not known" if check.mean is None else f"of {check.mean:.2g}"
+    fails = because or f" (a mean {mean}, whatever the size of the values)"
+    return f"reprod_log fails{fails}; {row.verdict} here: {row.reason}"

@@ -15,8 +15,7 @@ from rich.console import Console
 
 from alignment.judging.compare_paths import compare_paths
 from alignment.recordings.reprod_check import check_arrays, check_key
-from alignment.report.reprod_log import disagree
-from alignment.report.terminal import print_report
+from alignment.report.terminal import disagree, print_report
 from alignment.results.report import DIVERGENCE, WITHIN_TOLERANCE, dumps, read_report, write_report
 
 RNG = np.random.default_rng(0)

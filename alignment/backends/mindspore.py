@@ -19,33 +19,36 @@ from mindspore import Tensor, nn, ops, train
 from mindspore.experimental import optim
 
 from alignment.arrays import Array
-from alignment.backends.base import (
-    AdamW,
-    Description,
-    Outputs,
-    Runtime,
-    check_state,
-    draws_at_random,
-    one_output,
-    widen,
-)
+from alignment.backends.base import AdamW, Description, Runtime, draws_at_random, one_output, widen
+from alignment.backends.common import FunctionModel, ModelBackend
 from alignment.backends.hooks import HookedTaps, Primitives
 from alignment.errors import AlignmentError
 
 _SMOOTHING = 0.1
 
 
-def create(runtime: Runtime) -> MindSporeBackend:
-    """The backend, with the process set up as asked.
-
-    Raises:
-        AlignmentError: A GPU is asked for and MindSpore has none.
-    """
-    return MindSporeBackend(runtime)
+def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    return ops.cross_entropy(logits, target)
 
 
-class MindSporeBackend:
-    """A MindSpore model; see `alignment.backends.base.Backend`.
+def _label_smoothing(logits: Tensor, target: Tensor) -> Tensor:
+    return ops.cross_entropy(logits, target, label_smoothing=_SMOOTHING)
+
+
+_LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cross_entropy": _cross_entropy,
+    "label_smoothing": _label_smoothing,
+    "soft_target": _cross_entropy,
+    "projection": lambda outputs, target: (outputs * target).sum(),
+}
+
+
+class _Function(FunctionModel, nn.Cell):
+    """A plain function of MindSpore tensors as a model."""
+
+
+class MindSporeBackend(ModelBackend):
+    """A MindSpore model, with the process set up as the runtime says; see `alignment.backends.base.Backend`.
 
     Args:
         runtime: Device and determinism; they hold for the whole process.
@@ -54,12 +57,13 @@ class MindSporeBackend:
         AlignmentError: A GPU is asked for and MindSpore has none.
     """
 
+    title, model_type, tensor_type, losses = "MindSpore", nn.Cell, Tensor, _LOSSES
+
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._model: nn.Cell = nn.Identity()
         self._gradients: dict[str, Tensor] = {}
         self._input_gradient: Tensor | None = None
-        self._optimizer: Any = None
         mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
         mindspore.set_device(_device(runtime.device))
         mindspore.set_seed(runtime.seed)
@@ -77,10 +81,7 @@ class MindSporeBackend:
 
     def build(self, builder: Callable[..., Any], options: Mapping[str, Any]) -> None:
         """Make the model, and put it in evaluation mode."""
-        model = builder(**options)
-        if not isinstance(model, nn.Cell):
-            raise AlignmentError(f"the builder returned a {type(model).__name__}, expected a mindspore.nn.Cell")
-        self._model = model.set_train(False)
+        self._model = self._built(builder, options).set_train(False)
 
     def wrap(self, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
         """Take a plain function of tensors for the model."""
@@ -89,8 +90,7 @@ class MindSporeBackend:
     def load(self, path: Path) -> None:
         """Read a `.ckpt` with MindSpore's own loader, its checksum checked, strictly."""
         loaded = mindspore.load_checkpoint(str(path), crc_check=True)
-        expected = {parameter.name: tuple(parameter.shape) for parameter in self._model.get_parameters()}
-        check_state(path, {name: tuple(parameter.shape) for name, parameter in loaded.items()}, expected)
+        self._check(path, loaded)
         left, unused = mindspore.load_param_into_net(self._model, loaded, strict_load=True)
         if left or unused:
             raise AlignmentError(f"{path}: MindSpore did not load every parameter", [*left, *unused])
@@ -104,23 +104,15 @@ class MindSporeBackend:
         if dtype != "float32":
             raise AlignmentError(f"MindSpore runs in float32 only: it has no convolution in {dtype} on CPU")
 
-    def state(self) -> dict[str, Array]:
-        """Every parameter, running statistics included."""
-        return {parameter.name: _array(parameter) for parameter in self._model.get_parameters()}
-
     def set_state(self, arrays: Mapping[str, Array]) -> None:
         """Overwrite parameters."""
-        own = {parameter.name: parameter for parameter in self._model.get_parameters()}
+        own = self._tensors()
         for name, array in widen(arrays, "float32").items():
             own[name].set_data(Tensor(array))
 
     def buffers(self) -> frozenset[str]:
         """Names of the parameters that are not trained."""
         return frozenset(parameter.name for parameter in self._model.get_parameters() if not parameter.requires_grad)
-
-    def tied(self) -> Mapping[str, str]:
-        """None: a cell names every parameter once."""
-        return {}
 
     def train(self, training: bool) -> None:
         """Put the model in training mode, or back in evaluation mode."""
@@ -129,21 +121,10 @@ class MindSporeBackend:
             if not cell.name_cells() and draws_at_random(cell):
                 cell.set_train(False)
 
-    def forward(self, images: Array, intermediates: str | None) -> Outputs:
-        """Run the model without gradients."""
-        if intermediates is None:
-            logits, stages = self._model(Tensor(images)), []
-        else:
-            method = getattr(self._model, intermediates, None)
-            if method is None:
-                raise AlignmentError(f"the MindSpore model has no method {intermediates!r}; see Pair.intermediates")
-            logits, stages = method(Tensor(images))
-        one_output(logits, Tensor)
-        return Outputs(_array(logits), tuple(_array(stage) for stage in stages))
-
     def loss(self, name: str, logits: Array, target: Array) -> Array:
-        """A loss of given logits, averaged over the batch, shape `()`."""
-        return _array(_LOSSES[name](Tensor(logits), _target(target)))
+        """A loss of given logits, averaged over the batch, shape `()`; MindSpore takes labels in int32."""
+        labels = np.issubdtype(target.dtype, np.integer)
+        return super().loss(name, logits, target.astype(np.int32) if labels else target)
 
     def accuracy(self, scores: Array, labels: Array, k: int) -> float:
         """Fraction of rows whose label is among the `k` best scores, by MindSpore's own metric."""
@@ -153,7 +134,7 @@ class MindSporeBackend:
 
     def top_classes(self, scores: Array, k: int) -> Array:
         """Classes of the `k` best scores, best first, int64 `(batch, k)`."""
-        return _array(ops.topk(Tensor(scores), k, dim=1)[1]).astype(np.int64)
+        return self._array(ops.topk(Tensor(scores), k, dim=1)[1]).astype(np.int64)
 
     def backward(self, images: Array, target: Array, loss: str = "soft_target") -> Array:
         """Run the model and the gradient of a loss; returns the loss, shape `()`."""
@@ -171,22 +152,18 @@ class MindSporeBackend:
         self._input_gradient = of_input
         names = [parameter.name for parameter in weights]
         self._gradients = dict(zip(names, of_weights, strict=True))
-        return _array(value)
+        return self._array(value)
 
     def gradients(self) -> dict[str, Array]:
         """Gradient of every parameter; zeros where none arrived."""
-        return {
-            parameter.name: _array(self._gradients[parameter.name])
-            if parameter.name in self._gradients
-            else np.zeros(parameter.shape, np.float32)
-            for parameter in self._model.get_parameters()
-        }
+        zeros = {name: np.zeros(tensor.shape, np.float32) for name, tensor in self._tensors().items()}
+        return zeros | {name: self._array(gradient) for name, gradient in self._gradients.items()}
 
     def input_gradient(self) -> Array:
         """Gradient of the images from the last `backward`."""
         if self._input_gradient is None:
             raise RuntimeError("input_gradient comes after backward")
-        return _array(self._input_gradient)
+        return self._array(self._input_gradient)
 
     def taps(self) -> HookedTaps:
         """The cells of the model that was built; their gradients cannot be watched."""
@@ -199,7 +176,7 @@ class MindSporeBackend:
                 before=lambda cell, hook: cell.register_forward_pre_hook(hook),
                 after=lambda cell, hook: cell.register_forward_hook(hook),
                 is_float=lambda value: isinstance(value, Tensor) and value.is_floating_point(),
-                array=_array,
+                array=self._array,
                 tensor=lambda array, _: Tensor(array),
                 alias=lambda tensor: tensor,
                 on_gradient=lambda tensor, visit: None,
@@ -225,43 +202,19 @@ class MindSporeBackend:
             raise RuntimeError("optimizer_step comes after start_optimizer")
         self._optimizer(tuple(self._gradients.values()))
 
+    def _tensors(self) -> Mapping[str, Tensor]:
+        return {parameter.name: parameter for parameter in self._model.get_parameters()}
 
-def _target(target: Array) -> Tensor:
-    return Tensor(target.astype(np.int32) if np.issubdtype(target.dtype, np.integer) else target)
+    def _tensor(self, array: Array) -> Tensor:
+        return Tensor(array)
 
-
-def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    return ops.cross_entropy(logits, target)
-
-
-def _label_smoothing(logits: Tensor, target: Tensor) -> Tensor:
-    return ops.cross_entropy(logits, target, label_smoothing=_SMOOTHING)
-
-
-_LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "cross_entropy": _cross_entropy,
-    "label_smoothing": _label_smoothing,
-    "soft_target": _cross_entropy,
-    "projection": lambda outputs, target: (outputs * target).sum(),
-}
+    def _array(self, tensor: Tensor) -> Array:
+        if tensor.dtype == mindspore.bfloat16:  # NumPy has no such numbers of its own; float32 holds each of them
+            return np.asarray(tensor.astype(mindspore.float32).asnumpy(), ml_dtypes.bfloat16)
+        return np.array(tensor.asnumpy())
 
 
-class _Function(nn.Cell):
-    """A plain function as a model without parameters."""
-
-    def __init__(self, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
-        super().__init__()
-        self._function, self._options = function, dict(options)
-
-    def construct(self, *inputs: Any) -> Any:
-        """What the function gives."""
-        return self._function(*inputs, **self._options)
-
-
-def _array(tensor: Tensor) -> Array:
-    if tensor.dtype == mindspore.bfloat16:  # NumPy has no such numbers of its own; float32 holds each of them
-        return np.asarray(tensor.astype(mindspore.float32).asnumpy(), ml_dtypes.bfloat16)
-    return np.array(tensor.asnumpy())
+create = MindSporeBackend
 
 
 def _device(name: str) -> str:

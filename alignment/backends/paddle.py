@@ -17,213 +17,12 @@ from paddle import Tensor, nn
 from paddle.nn.layer.rnn import RNNBase
 
 from alignment.arrays import Array
-from alignment.backends.base import (
-    AdamW,
-    Description,
-    Outputs,
-    Runtime,
-    check_state,
-    draws_at_random,
-    one_output,
-    widen,
-)
+from alignment.backends.base import AdamW, Description, Outputs, Runtime, draws_at_random, one_output, widen
+from alignment.backends.common import FunctionModel, ModelBackend
 from alignment.backends.hooks import HookedTaps, Primitives
 from alignment.errors import AlignmentError
 
 _SMOOTHING = 0.1
-
-
-def create(runtime: Runtime) -> PaddleBackend:
-    """The backend, with the process set up as asked.
-
-    Raises:
-        AlignmentError: A GPU is asked for and Paddle sees none.
-    """
-    return PaddleBackend(runtime)
-
-
-class PaddleBackend:
-    """A Paddle model; see `alignment.backends.base.Backend`.
-
-    Args:
-        runtime: Device, threads and determinism; they hold for the whole process. Paddle reads its threads and the
-            switches of its GPU libraries from the environment when it is imported; `Settings.environment` sets them.
-
-    Raises:
-        AlignmentError: A GPU is asked for and Paddle sees none.
-    """
-
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
-        self._dtype = "float32"
-        self._model: nn.Layer = nn.Identity()
-        self._images: Tensor | None = None
-        self._optimizer: paddle.optimizer.Optimizer | None = None
-        paddle.set_device(_device(runtime.device))
-        paddle.seed(runtime.seed)
-        if runtime.threads is not None:
-            paddle.set_flags({"FLAGS_paddle_num_threads": runtime.threads})
-
-    def describe(self) -> Description:
-        """Versions, settings and threads in use."""
-        versions = {"paddle": paddle.__version__, "numpy": np.__version__, "python": platform.python_version()}
-        if self._runtime.device == "gpu":
-            versions["cuda"] = str(paddle.version.cuda())
-            versions["cudnn"] = str(paddle.version.cudnn())
-            versions["device"] = paddle.device.cuda.get_device_name()
-        flags = {
-            "tf32": os.environ.get("NVIDIA_TF32_OVERRIDE") != "0",
-            "deterministic": os.environ.get("FLAGS_cudnn_deterministic") == "1",  # noqa: SIM112 - Paddle's own spelling
-        }
-        return Description(versions, flags, paddle.get_flags("FLAGS_paddle_num_threads")["FLAGS_paddle_num_threads"])
-
-    def build(self, builder: Callable[..., Any], options: Mapping[str, Any]) -> None:
-        """Make the model, put it on the device and in evaluation mode."""
-        model = builder(**options)
-        if not isinstance(model, nn.Layer):
-            raise AlignmentError(f"the builder returned a {type(model).__name__}, expected a paddle.nn.Layer")
-        self._model = model
-        self.train(False)
-
-    def wrap(self, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
-        """Take a plain function of tensors for the model."""
-        self._model = _Function(function, options)
-        self._model.eval()
-
-    def load(self, path: Path) -> None:
-        """Read a `.pdparams` with Paddle's own loader, strictly.
-
-        `paddle.load` executes what a pickle says: only files that the toolkit wrote may come here.
-        """
-        arrays = paddle.load(str(path), return_numpy=True)
-        expected = {name: tuple(tensor.shape) for name, tensor in self._model.state_dict().items()}
-        check_state(path, {name: array.shape for name, array in arrays.items()}, expected)
-        self._model.set_state_dict(widen(arrays, self._dtype))
-
-    def use(self, dtype: str) -> None:
-        """Convert the model, and what it creates while it runs, to `float32` or `float64`."""
-        self._dtype = dtype
-        paddle.set_default_dtype(dtype)
-        with _left_alone(self._model):
-            self._model.to(dtype=dtype)
-
-    def state(self) -> dict[str, Array]:
-        """Every tensor of the model's state dict."""
-        return {name: _array(tensor) for name, tensor in self._model.state_dict().items()}
-
-    def set_state(self, arrays: Mapping[str, Array]) -> None:
-        """Overwrite tensors of the state dict, converting floating-point values to the dtype in use."""
-        own = self._model.state_dict()
-        for name, array in widen(arrays, self._dtype).items():
-            own[name].set_value(array)
-
-    def buffers(self) -> frozenset[str]:
-        """Names in the state dict that are no parameters."""
-        parameters = {id(parameter) for parameter in self._model.parameters()}
-        return frozenset(name for name, tensor in self._model.state_dict().items() if id(tensor) not in parameters)
-
-    def tied(self) -> Mapping[str, str]:
-        """Further names of parameters, to their first."""
-        first: dict[int, str] = {}
-        found = {name: first.setdefault(id(tensor), name) for name, tensor in self._model.state_dict().items()}
-        return {name: other for name, other in found.items() if name != other}
-
-    def train(self, training: bool) -> None:
-        """Put the model in training mode, or back in evaluation mode."""
-        self._model.train() if training else _evaluate(self._model)
-        for layer in self._model.sublayers():
-            if not layer.sublayers() and draws_at_random(layer):
-                layer.eval()
-
-    @paddle.no_grad()
-    def forward(self, images: Array, intermediates: str | None) -> Outputs:
-        """Run the model without gradients."""
-        if intermediates is None:
-            logits, stages = self._model(paddle.to_tensor(images)), []
-        else:
-            method = getattr(self._model, intermediates, None)
-            if method is None:
-                raise AlignmentError(f"the Paddle model has no method {intermediates!r}; see Pair.intermediates")
-            logits, stages = method(paddle.to_tensor(images))
-        one_output(logits, Tensor)
-        return Outputs(_array(logits), tuple(_array(stage) for stage in stages))
-
-    def loss(self, name: str, logits: Array, target: Array) -> Array:
-        """A loss of given logits, averaged over the batch, shape `()`."""
-        return _array(_LOSSES[name](paddle.to_tensor(logits), paddle.to_tensor(target)))
-
-    def accuracy(self, scores: Array, labels: Array, k: int) -> float:
-        """Fraction of rows whose label is among the `k` best scores, by `paddle.metric.accuracy`."""
-        return float(paddle.metric.accuracy(paddle.to_tensor(scores), paddle.to_tensor(labels[:, None]), k=k))
-
-    def top_classes(self, scores: Array, k: int) -> Array:
-        """Classes of the `k` best scores, best first, int64 `(batch, k)`."""
-        return _array(paddle.topk(paddle.to_tensor(scores), k, axis=1)[1])
-
-    def backward(self, images: Array, target: Array, loss: str = "soft_target") -> Array:
-        """Run the model and the gradient of a loss; returns the loss, shape `()`."""
-        self._clear()
-        self._images = paddle.to_tensor(images, stop_gradient=not np.issubdtype(images.dtype, np.floating))
-        logits = self._model(self._images)
-        one_output(logits, Tensor)
-        criterion = _soft_target if loss == "soft_target" else _LOSSES[loss]
-        value = criterion(logits, paddle.to_tensor(target))
-        if not value.stop_gradient:
-            value.backward()
-        return _array(value)
-
-    def gradients(self) -> dict[str, Array]:
-        """Gradient of every tensor of the state dict; zeros where none arrived."""
-        return {name: _gradient(tensor) for name, tensor in self._model.state_dict().items()}
-
-    def input_gradient(self) -> Array:
-        """Gradient of the images from the last `backward`."""
-        if self._images is None:
-            raise RuntimeError("input_gradient comes after backward")
-        return _gradient(self._images)
-
-    def taps(self) -> HookedTaps:
-        """The modules of the model that was built."""
-        names = tuple(self._model.state_dict())
-        return HookedTaps(
-            Primitives(
-                modules=list(self._model.named_sublayers(include_self=True)),
-                common=frozenset(vars(nn.Layer())),
-                package="paddle",
-                state_names=lambda path, _: tuple(name for name in names if name.rpartition(".")[0] == path),
-                before=lambda layer, hook: layer.register_forward_pre_hook(hook),
-                after=lambda layer, hook: layer.register_forward_post_hook(hook),
-                is_float=lambda value: isinstance(value, Tensor) and value.is_floating_point(),
-                array=_array,
-                tensor=lambda array, wanted: paddle.to_tensor(array, stop_gradient=not wanted),
-                alias=lambda tensor: tensor.clone(),
-                on_gradient=lambda tensor, visit: None if tensor.stop_gradient else tensor.register_hook(visit),
-                backward=lambda tensors, gradients: paddle.autograd.backward(list(tensors), list(gradients)),
-                gradient=lambda tensor: None if tensor.grad is None else _array(tensor.grad),
-                clear=self._clear,
-            )
-        )
-
-    def _clear(self) -> None:
-        for parameter in self._model.parameters():
-            parameter.clear_gradient(False)
-
-    def start_optimizer(self, recipe: AdamW) -> None:
-        """A fresh optimiser over all parameters."""
-        self._optimizer = paddle.optimizer.AdamW(
-            learning_rate=recipe.learning_rate,
-            beta1=recipe.betas[0],
-            beta2=recipe.betas[1],
-            epsilon=recipe.epsilon,
-            parameters=self._model.parameters(),
-            weight_decay=recipe.weight_decay,
-        )
-
-    def optimizer_step(self) -> None:
-        """Apply the last gradients."""
-        if self._optimizer is None:
-            raise RuntimeError("optimizer_step comes after start_optimizer")
-        self._optimizer.step()
 
 
 def _soft_target(logits: Tensor, target: Tensor) -> Tensor:
@@ -248,16 +47,162 @@ _LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-class _Function(nn.Layer):
-    """A plain function as a model without parameters."""
+class _Function(FunctionModel, nn.Layer):
+    """A plain function of Paddle tensors as a model."""
 
-    def __init__(self, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
-        super().__init__()
-        self._function, self._options = function, dict(options)
 
-    def forward(self, *inputs: Any) -> Any:
-        """What the function gives."""
-        return self._function(*inputs, **self._options)
+class PaddleBackend(ModelBackend):
+    """A Paddle model, with the process set up as the runtime says; see `alignment.backends.base.Backend`.
+
+    Args:
+        runtime: Device, threads and determinism; they hold for the whole process. Paddle reads its threads and the
+            switches of its GPU libraries from the environment when it is imported; `Settings.environment` sets them.
+
+    Raises:
+        AlignmentError: A GPU is asked for and Paddle sees none.
+    """
+
+    title, model_type, tensor_type, losses = "Paddle", nn.Layer, Tensor, _LOSSES
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._dtype = "float32"
+        self._model: nn.Layer = nn.Identity()
+        paddle.set_device(_device(runtime.device))
+        paddle.seed(runtime.seed)
+        if runtime.threads is not None:
+            paddle.set_flags({"FLAGS_paddle_num_threads": runtime.threads})
+
+    def describe(self) -> Description:
+        """Versions, settings and threads in use."""
+        versions = {"paddle": paddle.__version__, "numpy": np.__version__, "python": platform.python_version()}
+        if self._runtime.device == "gpu":
+            versions["cuda"] = str(paddle.version.cuda())
+            versions["cudnn"] = str(paddle.version.cudnn())
+            versions["device"] = paddle.device.cuda.get_device_name()
+        flags = {
+            "tf32": os.environ.get("NVIDIA_TF32_OVERRIDE") != "0",
+            "deterministic": os.environ.get("FLAGS_cudnn_deterministic") == "1",  # noqa: SIM112 - Paddle's own spelling
+        }
+        return Description(versions, flags, paddle.get_flags("FLAGS_paddle_num_threads")["FLAGS_paddle_num_threads"])
+
+    def build(self, builder: Callable[..., Any], options: Mapping[str, Any]) -> None:
+        """Make the model, put it on the device and in evaluation mode."""
+        self._model = self._built(builder, options)
+        self.train(False)
+
+    def wrap(self, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+        """Take a plain function of tensors for the model."""
+        self._model = _Function(function, options)
+        self._model.eval()
+
+    def load(self, path: Path) -> None:
+        """Read a `.pdparams` with Paddle's own loader, strictly.
+
+        `paddle.load` executes what a pickle says: only files that the toolkit wrote may come here.
+        """
+        arrays = paddle.load(str(path), return_numpy=True)
+        self._check(path, arrays)
+        self._model.set_state_dict(widen(arrays, self._dtype))
+
+    def use(self, dtype: str) -> None:
+        """Convert the model, and what it creates while it runs, to `float32` or `float64`."""
+        self._dtype = dtype
+        paddle.set_default_dtype(dtype)
+        with _left_alone(self._model):
+            self._model.to(dtype=dtype)
+
+    def set_state(self, arrays: Mapping[str, Array]) -> None:
+        """Overwrite tensors of the state dict, converting floating-point values to the dtype in use."""
+        own = self._model.state_dict()
+        for name, array in widen(arrays, self._dtype).items():
+            own[name].set_value(array)
+
+    def buffers(self) -> frozenset[str]:
+        """Names in the state dict that are no parameters."""
+        parameters = {id(parameter) for parameter in self._model.parameters()}
+        return frozenset(name for name, tensor in self._model.state_dict().items() if id(tensor) not in parameters)
+
+    def train(self, training: bool) -> None:
+        """Put the model in training mode, or back in evaluation mode."""
+        self._model.train() if training else _evaluate(self._model)
+        for layer in self._model.sublayers():
+            if not layer.sublayers() and draws_at_random(layer):
+                layer.eval()
+
+    @paddle.no_grad()
+    def forward(self, images: Array, intermediates: str | None) -> Outputs:
+        """Run the model without gradients."""
+        return super().forward(images, intermediates)
+
+    def accuracy(self, scores: Array, labels: Array, k: int) -> float:
+        """Fraction of rows whose label is among the `k` best scores, by `paddle.metric.accuracy`."""
+        return float(paddle.metric.accuracy(paddle.to_tensor(scores), paddle.to_tensor(labels[:, None]), k=k))
+
+    def top_classes(self, scores: Array, k: int) -> Array:
+        """Classes of the `k` best scores, best first, int64 `(batch, k)`."""
+        return self._array(paddle.topk(paddle.to_tensor(scores), k, axis=1)[1])
+
+    def backward(self, images: Array, target: Array, loss: str = "soft_target") -> Array:
+        """Run the model and the gradient of a loss; returns the loss, shape `()`."""
+        self._clear()
+        self._images = paddle.to_tensor(images, stop_gradient=not np.issubdtype(images.dtype, np.floating))
+        logits = self._model(self._images)
+        one_output(logits, Tensor)
+        value = _LOSSES[loss](logits, paddle.to_tensor(target))
+        if not value.stop_gradient:
+            value.backward()
+        return self._array(value)
+
+    def taps(self) -> HookedTaps:
+        """The modules of the model that was built."""
+        names = tuple(self._model.state_dict())
+        return HookedTaps(
+            Primitives(
+                modules=list(self._model.named_sublayers(include_self=True)),
+                common=frozenset(vars(nn.Layer())),
+                package="paddle",
+                state_names=lambda path, _: tuple(name for name in names if name.rpartition(".")[0] == path),
+                before=lambda layer, hook: layer.register_forward_pre_hook(hook),
+                after=lambda layer, hook: layer.register_forward_post_hook(hook),
+                is_float=lambda value: isinstance(value, Tensor) and value.is_floating_point(),
+                array=self._array,
+                tensor=lambda array, wanted: paddle.to_tensor(array, stop_gradient=not wanted),
+                alias=lambda tensor: tensor.clone(),
+                on_gradient=lambda tensor, visit: None if tensor.stop_gradient else tensor.register_hook(visit),
+                backward=lambda tensors, gradients: paddle.autograd.backward(list(tensors), list(gradients)),
+                gradient=lambda tensor: None if tensor.grad is None else self._array(tensor.grad),
+                clear=self._clear,
+            )
+        )
+
+    def _clear(self) -> None:
+        for parameter in self._model.parameters():
+            parameter.clear_gradient(False)
+
+    def start_optimizer(self, recipe: AdamW) -> None:
+        """A fresh optimiser over all parameters."""
+        self._optimizer = paddle.optimizer.AdamW(
+            learning_rate=recipe.learning_rate,
+            beta1=recipe.betas[0],
+            beta2=recipe.betas[1],
+            epsilon=recipe.epsilon,
+            parameters=self._model.parameters(),
+            weight_decay=recipe.weight_decay,
+        )
+
+    def _tensor(self, array: Array) -> Tensor:
+        return paddle.to_tensor(array)
+
+    def _array(self, tensor: Tensor) -> Array:
+        values = tensor.detach().numpy().copy()
+        return values.view(ml_dtypes.bfloat16) if tensor.dtype == paddle.bfloat16 else values
+
+    def _gradient(self, tensor: Tensor) -> Array:
+        return self._array(paddle.zeros_like(tensor) if tensor.grad is None else tensor.grad)
+
+
+create = PaddleBackend
 
 
 def _evaluate(model: nn.Layer) -> None:
@@ -290,16 +235,6 @@ def _left_alone(model: nn.Layer) -> Iterator[None]:
             now = {name: buffers.get(name, buffer) for name, buffer in before.items()}
             buffers.clear()
             buffers.update(now)
-
-
-def _array(tensor: Tensor) -> Array:
-    values = tensor.detach().numpy().copy()
-    return values.view(ml_dtypes.bfloat16) if tensor.dtype == paddle.bfloat16 else values
-
-
-def _gradient(tensor: Tensor) -> Array:
-    gradient = tensor.grad
-    return _array(paddle.zeros_like(tensor) if gradient is None else gradient)
 
 
 def _device(name: str) -> str:

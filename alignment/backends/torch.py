@@ -14,15 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from alignment.arrays import Array
-from alignment.backends.base import (
-    AdamW,
-    Description,
-    Outputs,
-    Runtime,
-    check_state,
-    draws_at_random,
-    one_output,
-)
+from alignment.backends.base import AdamW, Description, Outputs, Runtime, draws_at_random, one_output
+from alignment.backends.common import FunctionModel, ModelBackend
 from alignment.backends.hooks import HookedTaps, Primitives
 from alignment.errors import AlignmentError
 from reference_torch.compat import prepare_timm
@@ -42,29 +35,12 @@ _LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-class _Function(nn.Module):
-    """A plain function as a model without parameters."""
-
-    def __init__(self, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
-        super().__init__()
-        self._function, self._options = function, dict(options)
-
-    def forward(self, *inputs: Any) -> Any:
-        """What the function gives."""
-        return self._function(*inputs, **self._options)
+class _Function(FunctionModel, nn.Module):
+    """A plain function of torch tensors as a model."""
 
 
-def create(runtime: Runtime) -> TorchBackend:
-    """The backend, with the process set up as asked.
-
-    Raises:
-        AlignmentError: A GPU is asked for and PyTorch sees none.
-    """
-    return TorchBackend(runtime)
-
-
-class TorchBackend:
-    """A torch model; see `alignment.backends.base.Backend`.
+class TorchBackend(ModelBackend):
+    """A torch model, with the process set up as the runtime says; see `alignment.backends.base.Backend`.
 
     Args:
         runtime: Device, threads and determinism; they hold for the whole process.
@@ -73,13 +49,13 @@ class TorchBackend:
         AlignmentError: A GPU is asked for and PyTorch sees none.
     """
 
+    title, model_type, tensor_type, losses = "torch", nn.Module, Tensor, _LOSSES
+
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._device = _device(runtime.device)
         self._dtype = torch.float32
         self._model: nn.Module = nn.Identity()
-        self._images: Tensor | None = None
-        self._optimizer: torch.optim.Optimizer | None = None
         _configure(runtime)
 
     def describe(self) -> Description:
@@ -101,10 +77,7 @@ class TorchBackend:
 
     def build(self, builder: Callable[..., Any], options: Mapping[str, Any]) -> None:
         """Make the model, put it on the device and in evaluation mode."""
-        model = builder(**options)
-        if not isinstance(model, nn.Module):
-            raise AlignmentError(f"the builder returned a {type(model).__name__}, expected a torch.nn.Module")
-        self._model = model.to(self._device).eval()
+        self._model = self._built(builder, options).to(self._device).eval()
 
     def wrap(self, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
         """Take a plain function of tensors for the model."""
@@ -113,8 +86,7 @@ class TorchBackend:
     def load(self, path: Path) -> None:
         """Read a `.pth` with torch's own loader, tensors only, strictly."""
         tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        expected = {name: tuple(tensor.shape) for name, tensor in self._model.state_dict().items()}
-        check_state(path, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, expected)
+        self._check(path, tensors)
         self._model.load_state_dict(tensors, strict=True)
 
     def use(self, dtype: str) -> None:
@@ -123,13 +95,9 @@ class TorchBackend:
         torch.set_default_dtype(self._dtype)
         self._model.to(self._dtype)
 
-    def state(self) -> dict[str, Array]:
-        """Every tensor of the model's state dict."""
-        return {name: _array(tensor) for name, tensor in self._model.state_dict().items()}
-
     def set_state(self, arrays: Mapping[str, Array]) -> None:
         """Overwrite tensors of the state dict, converting floating-point values to the dtype in use."""
-        own = self._model.state_dict()
+        own = self._tensors()
         with torch.no_grad():
             for name, array in arrays.items():
                 own[name].copy_(torch.tensor(array))
@@ -138,13 +106,6 @@ class TorchBackend:
         """Names in the state dict that are no parameters."""
         return frozenset(self._model.state_dict()) - dict(self._model.named_parameters(remove_duplicate=False)).keys()
 
-    def tied(self) -> Mapping[str, str]:
-        """Further names of tensors, to their first."""
-        first: dict[int, str] = {}
-        named = self._model.state_dict(keep_vars=True)
-        found = {name: first.setdefault(id(tensor), name) for name, tensor in named.items()}
-        return {name: other for name, other in found.items() if name != other}
-
     def train(self, training: bool) -> None:
         """Put the model in training mode, or back in evaluation mode."""
         self._model.train(training)
@@ -152,22 +113,10 @@ class TorchBackend:
             if not [*module.children()] and draws_at_random(module):
                 module.eval()
 
+    @torch.no_grad()
     def forward(self, images: Array, intermediates: str | None) -> Outputs:
         """Run the model without gradients."""
-        with torch.no_grad():
-            if intermediates is None:
-                logits, stages = self._model(self._tensor(images)), []
-            else:
-                method = getattr(self._model, intermediates, None)
-                if method is None:
-                    raise AlignmentError(f"the torch model has no method {intermediates!r}; see Pair.intermediates")
-                logits, stages = method(self._tensor(images))
-        one_output(logits, Tensor)
-        return Outputs(_array(logits), tuple(_array(stage) for stage in stages))
-
-    def loss(self, name: str, logits: Array, target: Array) -> Array:
-        """A loss of given logits, averaged over the batch, shape `()`."""
-        return _array(_LOSSES[name](self._tensor(logits), self._tensor(target)))
+        return super().forward(images, intermediates)
 
     def accuracy(self, scores: Array, labels: Array, k: int) -> float:
         """Fraction of rows whose label is among the `k` best scores, by timm's `accuracy` (which gives percent)."""
@@ -176,7 +125,7 @@ class TorchBackend:
 
     def top_classes(self, scores: Array, k: int) -> Array:
         """Classes of the `k` best scores, best first, int64 `(batch, k)`."""
-        return _array(self._tensor(scores).topk(k, dim=1).indices)
+        return self._array(self._tensor(scores).topk(k, dim=1).indices)
 
     def backward(self, images: Array, target: Array, loss: str = "soft_target") -> Array:
         """Run the model and the gradient of a loss; returns the loss, shape `()`."""
@@ -187,23 +136,7 @@ class TorchBackend:
         value = _LOSSES[loss](logits, self._tensor(target))
         if value.requires_grad:
             value.backward()
-        return _array(value)
-
-    def gradients(self) -> dict[str, Array]:
-        """Gradient of every tensor of the state dict; zeros where none arrived."""
-        parameters = dict(self._model.named_parameters(remove_duplicate=False))
-        gradients = {name: parameters[name].grad if name in parameters else None for name in self._model.state_dict()}
-        return {
-            name: _array(torch.zeros_like(self._model.state_dict()[name]) if gradient is None else gradient)
-            for name, gradient in gradients.items()
-        }
-
-    def input_gradient(self) -> Array:
-        """Gradient of the images from the last `backward`."""
-        if self._images is None:
-            raise RuntimeError("input_gradient comes after backward")
-        gradient = self._images.grad
-        return _array(torch.zeros_like(self._images) if gradient is None else gradient)
+        return self._array(value)
 
     def taps(self) -> HookedTaps:
         """The modules of the model that was built."""
@@ -217,12 +150,12 @@ class TorchBackend:
                 before=lambda module, hook: module.register_forward_pre_hook(hook),
                 after=lambda module, hook: module.register_forward_hook(hook),
                 is_float=lambda value: isinstance(value, Tensor) and value.is_floating_point(),
-                array=_array,
+                array=self._array,
                 tensor=lambda array, wanted: self._tensor(array).requires_grad_(wanted),
                 alias=lambda tensor: tensor.clone(),
                 on_gradient=lambda tensor, visit: tensor.register_hook(visit) if tensor.requires_grad else None,
                 backward=torch.autograd.backward,
-                gradient=lambda tensor: None if tensor.grad is None else _array(tensor.grad),
+                gradient=lambda tensor: None if tensor.grad is None else self._array(tensor.grad),
                 clear=lambda: self._model.zero_grad(set_to_none=True),
             )
         )
@@ -237,21 +170,23 @@ class TorchBackend:
             weight_decay=recipe.weight_decay,
         )
 
-    def optimizer_step(self) -> None:
-        """Apply the last gradients."""
-        if self._optimizer is None:
-            raise RuntimeError("optimizer_step comes after start_optimizer")
-        self._optimizer.step()
+    def _tensors(self) -> Mapping[str, Tensor]:
+        return self._model.state_dict(keep_vars=True)
 
     def _tensor(self, array: Array) -> Tensor:
         return torch.tensor(array, device=self._device)
 
+    def _array(self, tensor: Tensor) -> Array:
+        values = tensor.detach().cpu()
+        if values.dtype == torch.bfloat16:
+            return values.view(torch.int16).numpy().view(ml_dtypes.bfloat16).copy()
+        return values.numpy().copy()
 
-def _array(tensor: Tensor) -> Array:
-    values = tensor.detach().cpu()
-    if values.dtype == torch.bfloat16:
-        return values.view(torch.int16).numpy().view(ml_dtypes.bfloat16).copy()
-    return values.numpy().copy()
+    def _gradient(self, tensor: Tensor) -> Array:
+        return self._array(torch.zeros_like(tensor) if tensor.grad is None else tensor.grad)
+
+
+create = TorchBackend
 
 
 def _device(name: str) -> torch.device:

@@ -62,4 +62,4 @@ def _printable(value: Any) -> Any:
 
 
 def _escape(match: re.Match[str]) -> str:
-    return match[0].encode("unicode_escape").decode("ascii")
+    return ascii(match[0])[1:-1]  # a codec would be imported on first use, which no file of a stranger should cause

@@ -17,9 +17,9 @@ import numpy as np
 
 from alignment.arrays import Array
 from alignment.errors import FileError
-from porting.checkpoint.containers.pickle_machine import Malformed
 from porting.checkpoint.containers.pickles import load_plain
 from porting.checkpoint.formats import npz
+from porting.checkpoint.tensor import Malformed
 
 PLAIN = "array"
 """Key of the array of a plain `.npy`."""

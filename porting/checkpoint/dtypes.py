@@ -1,6 +1,6 @@
-"""Dtypes by name, and how each file format spells them.
+"""Dtypes by name, and by NumPy's code for each.
 
-bfloat16 lives in `ml_dtypes`, which is imported when the first bfloat16 tensor is met.
+bfloat16 is in `ml_dtypes`, which is imported when the first bfloat16 tensor is met.
 """
 
 from __future__ import annotations
@@ -29,15 +29,17 @@ DTYPES = (
 """Names of the dtypes that tensors have here."""
 FLOATS = ("float64", "float32", "float16", "bfloat16")
 """Those among them that weights have."""
+NUMPY_CODES = {np.dtype(name).str[1:]: name for name in DTYPES if name != "bfloat16"}
+"""Dtypes by their code in NumPy's files, such as `f4`; NumPy has none for bfloat16."""
 
 
 def is_float(dtype: np.dtype[Any]) -> bool:
-    """Whether a dtype is one of `FLOATS`; NumPy itself does not count bfloat16 among its own."""
+    """Return True if a dtype is one of `FLOATS`; NumPy itself does not count bfloat16 as a float."""
     return dtype.name in FLOATS
 
 
 def dtype(name: str) -> np.dtype[Any]:
-    """The native-endian dtype of one of `DTYPES`."""
+    """Return the native-endian dtype of one of `DTYPES`."""
     if name != "bfloat16":
         return np.dtype(name)
     import ml_dtypes

@@ -1,18 +1,18 @@
 """What training scripts wrap around a state dict, and how it is taken off.
 
-Which wrappers there are, whose they are, and which of several in one file wins, is data: `WRAPPERS`, `PREFIXES`,
-`STATE`.
+The known wrappers, whose weights are in them, and the order of preference are data: `WRAPPERS`, `PREFIXES`, `STATE`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Literal, NamedTuple, TypeAlias
 
 from porting.checkpoint.containers.pickles import Inert
-from porting.checkpoint.file.source import brief, printable, shown
-from porting.checkpoint.tensor import Described, LazyTensor
+from porting.checkpoint.file.source import brief, few_notes, shown
+from porting.checkpoint.tensor import Described, LazyTensor, is_name
 from porting.errors import CheckpointError
 from porting.names import fold
 
@@ -25,23 +25,71 @@ class Wrapper(NamedTuple):
     """A place where files keep a state dict.
 
     Attributes:
-        keys: The way there, from the outside in.
+        keys: The keys that lead there, from the outside in.
         kind: Whose weights these are.
-        joined: Makes one state dict of what is there, for a place that holds several.
+        join: Makes one state dict of several in this place.
     """
 
     keys: tuple[str, ...]
     kind: Kind = "model"
-    joined: Callable[[Mapping[object, object]], dict[object, object]] | None = None
+    join: Callable[[Mapping[object, object]], dict[object, object]] | None = None
 
     def __str__(self) -> str:
         return ".".join(self.keys)
 
 
-def _joined(saved: Mapping[object, object]) -> dict[object, object]:
-    from porting.checkpoint.formats import classy
+_MAX_HEAD_DEPTH, _MAX_HEADS = 3, 10_000
+_CLASSY_TO_TORCHVISION = (
+    (r"^_feature_blocks\.conv1\.stem\.", "stem."),
+    (r"^stem\.stem\.", "stem."),
+    (r"^_feature_blocks\.res\d\.(block(\d)-)", r"trunk_output.block\2.\1"),
+    (r"^(trunk_output\..*)\.proj\.(?!\d)", r"\1.proj.0."),
+    (r"^(trunk_output\.block\d\.block\d-\d+)\.bn\.", r"\1.proj.1."),
+    (r"^(trunk_output\..*)\.f\.se\.excitation\.0\.", r"\1.f.se.fc1."),
+    (r"^(trunk_output\..*)\.f\.se\.excitation\.2\.", r"\1.f.se.fc2."),
+    (r"^(trunk_output\..*)\.f\.c\.(?!\d)", r"\1.f.c.0."),
+    (r"^(trunk_output\..*)\.f\.final_bn\.", r"\1.f.c.1."),
+    (r"^0\.clf\.0\.", "fc."),
+)
+"""Starts of names of ClassyVision's RegNet, and torchvision's for them, replaced one after the other.
 
-    return classy.joined(saved)
+torchvision's RegNet descends from ClassyVision's. Sources: `models/{anynet,squeeze_and_excitation_layer}.py` of
+ClassyVision and `models/trunks/regnet.py` of vissl, whose trunk puts the stages under `_feature_blocks.res2` to `res5`
+and whose linear head is `0.clf.0`.
+"""
+
+
+def _join_classy(saved: Mapping[object, object]) -> dict[object, object]:
+    """Return trunk and heads of ClassyVision, and of vissl, which is built on it, as one state dict.
+
+    A head that ClassyVision attached to a block, `{block: {head: {name: tensor}}}`, keeps only the names within it if
+    it is the only one. A dict without a trunk is returned as it is.
+    """
+    trunk, heads = saved.get("trunk"), saved.get("heads")
+    if not isinstance(trunk, dict):
+        return dict(saved)
+    joined = dict(trunk)
+    for _ in range(_MAX_HEAD_DEPTH):
+        if isinstance(heads, dict) and len(heads) == 1 and isinstance(next(iter(heads.values())), dict):
+            heads = next(iter(heads.values()))
+    for name, value in islice(_flat(heads, _MAX_HEAD_DEPTH), _MAX_HEADS):
+        joined.setdefault(name, value)
+    return {_in_torchvision(name) if isinstance(name, str) else name: value for name, value in joined.items()}
+
+
+def _flat(value: object, depth: int, *names: str) -> Iterator[tuple[str, object]]:
+    if isinstance(value, dict) and depth:
+        for key, inner in value.items():
+            if isinstance(key, str):
+                yield from _flat(inner, depth - 1, *names, key)
+    elif names:
+        yield ".".join(names), value
+
+
+def _in_torchvision(name: str) -> str:
+    for pattern, replacement in _CLASSY_TO_TORCHVISION:
+        name = re.sub(pattern, replacement, name)
+    return name
 
 
 WRAPPERS = (
@@ -52,13 +100,13 @@ WRAPPERS = (
     Wrapper(("model",)),  # DeiT and its teacher, PaddleViT
     Wrapper(("model_state",)),  # pycls
     Wrapper(("model_state_dict",)),  # torch's tutorials
-    Wrapper(("classy_state_dict", "base_model", "model"), joined=_joined),
+    Wrapper(("classy_state_dict", "base_model", "model"), join=_join_classy),
 )
-"""In timm's order of preference, averages first: of several in one file the first is read, unless one is asked for."""
+"""In timm's order of preference, averages first: the first of several in one file is read, unless one is asked for."""
 PREFIXES = ("module.", "_orig_mod.")
 """What DataParallel and torch.compile put before every name."""
 LIGHTNING_PREFIXES = ("model.", "net.")
-"""What Lightning's users call the network within their module, the `state_dict` of which is saved."""
+"""Usual names of the network within a Lightning module, whose `state_dict` is saved."""
 COUNTERS = ("n_averaged",)
 """What torch's AveragedModel keeps beside the weights."""
 STATE: Mapping[str, str] = {
@@ -75,8 +123,6 @@ STATE: Mapping[str, str] = {
 }
 """What training keeps beside the weights, in words."""
 _MAX_WRAPPERS = 4
-_MAX_NOTES = 50
-_LONGEST_NAME = 1000
 
 
 class Unwrapped(NamedTuple):
@@ -86,7 +132,7 @@ class Unwrapped(NamedTuple):
         tensors: By name, in the order of the file.
         envelope: What was taken off, outermost first: keys, and prefixes of names.
         notes: What else was in the file and left out, and why.
-        weights: Whose they are; None where the file does not say, because it holds nothing but a state dict.
+        weights: Whose weights these are; None where the file does not say, since it is one state dict alone.
     """
 
     tensors: Mapping[str, Leaf]
@@ -95,8 +141,8 @@ class Unwrapped(NamedTuple):
     weights: Kind | None = None
 
 
-class _Found(NamedTuple):
-    """A state dict within what a file holds, and the way there."""
+class _StateDict(NamedTuple):
+    """A state dict within a file, and the wrappers around it."""
 
     path: tuple[Wrapper, ...]
     saved: dict[object, object]
@@ -118,67 +164,64 @@ def unwrap(
     required: bool = True,
     averages: str = "",
 ) -> Unwrapped:
-    """Finds the state dict in what a file holds.
+    """Find the state dict in what a file holds.
 
     Args:
         saved: What was read, with `LazyTensor` or `Described` for its tensors.
         error: Makes the error for a problem with the file.
-        weights: Whose weights are wanted; by default those that the file says were better, as files of `pit-train`
-            do, or else those of the first of `WRAPPERS` that is there.
-        required: Whether it is an error that they are not there; otherwise what is there is taken.
-        averages: Name of a file that holds the averages of these weights; empty where there is none.
+        weights: Whose weights are wanted; by default those that were better according to the file, as files of
+            `pit-train` tell, or else those of the first of `WRAPPERS` in the file.
+        required: Raise an error if these weights are not in the file; otherwise take what is.
+        averages: Name of a file that holds the averages of these weights; empty if there is none.
 
     Raises:
-        CheckpointError: There is no state dict in it, or not the one that is wanted.
+        CheckpointError: There is no state dict in the file, or not the one that is wanted.
     """
     notes: list[str] = []
     if isinstance(saved, Leaf):
         notes.append("the file is one tensor without a name; it is called tensor")
         saved = {"tensor": saved}
-    found = list(_Search().state_dicts(saved))
-    if not found:
+    state_dicts = list(_Search().state_dicts(saved))
+    if not state_dicts:
         raise error(_nothing(saved))
     better = _better(saved) if weights is None else None
-    chosen = _wanted(found, weights or better) or (None if required and weights else found[0])
+    chosen = _wanted(state_dicts, weights or better) or (None if required and weights else state_dicts[0])
     if chosen is None:
-        raise error(_absent(found, weights, averages))
-    if better == chosen.kind and len(found) > 1:
+        raise error(_absent(state_dicts, weights, averages))
+    if better == chosen.kind and len(state_dicts) > 1:
         notes.append(f"{chosen} was read, which had the better accuracy when the file was saved")
     if averages and chosen.kind != "ema":
         notes.append(f"{averages} beside it: not read; it holds the average of these weights, give its path to read it")
-    notes += _left_out(saved, chosen, [each for each in found if each is not chosen])
+    notes += _left_out(saved, chosen, [other for other in state_dicts if other is not chosen])
     tensors, others = _split(chosen.saved, error)
     if others:
         notes.append(f"{_folded(others)}: left out, not tensors")
     tensors, prefixes = _without_prefixes(tensors, lightning=bool(chosen.path) and str(chosen.path[-1]) == "state_dict")
     dropped = [name for name in COUNTERS if name in chosen.saved and name not in tensors]
     notes += [f"{name}: left out, a counter beside the averages" for name in dropped]
-    if len(notes) > _MAX_NOTES:
-        notes[_MAX_NOTES:] = [f"{len(notes) - _MAX_NOTES} more entries: left out"]
-    envelope = (*map(str, chosen.path), *prefixes)
-    return Unwrapped(tensors, envelope, tuple(map(printable, notes)), chosen.kind)
+    return Unwrapped(tensors, (*map(str, chosen.path), *prefixes), few_notes(notes), chosen.kind)
 
 
 class _Search:
-    """Finds the state dicts in what a file holds, however often it refers to the same dict."""
+    """Finds the state dicts in what a file holds; a dict that it refers to many times is examined once."""
 
     def __init__(self) -> None:
         self._with_tensors: dict[int, bool] = {}
 
-    def state_dicts(self, saved: object, path: tuple[Wrapper, ...] = ()) -> Iterator[_Found]:
-        """They and the way to them, in the order of preference."""
+    def state_dicts(self, saved: object, path: tuple[Wrapper, ...] = ()) -> Iterator[_StateDict]:
+        """Yield the state dicts in the order of preference."""
         if not isinstance(saved, dict):
             return
         inner = [
-            found
+            state_dict
             for wrapper in WRAPPERS
-            if len(path) < _MAX_WRAPPERS and not (path and wrapper.joined)
-            for found in self.state_dicts(_opened(saved, wrapper), (*path, wrapper))
+            if len(path) < _MAX_WRAPPERS and not (path and wrapper.join)
+            for state_dict in self.state_dicts(_opened(saved, wrapper), (*path, wrapper))
         ]
         if inner:
             yield from inner
         elif self._has_tensors(saved):
-            yield _Found(path, saved)
+            yield _StateDict(path, saved)
 
     def _has_tensors(self, saved: dict[object, object]) -> bool:
         if id(saved) not in self._with_tensors:
@@ -190,16 +233,16 @@ def _opened(saved: dict[object, object], wrapper: Wrapper) -> object:
     value: object = saved
     for key in wrapper.keys:
         value = value.get(key) if isinstance(value, dict) else None
-    return wrapper.joined(value) if wrapper.joined and isinstance(value, dict) else value
+    return wrapper.join(value) if wrapper.join and isinstance(value, dict) else value
 
 
-def _wanted(found: list[_Found], weights: Kind | None) -> _Found | None:
-    """The first, or the first of the kind that is wanted; weights of which the file says nothing are the model's."""
-    return next((each for each in found if weights in (None, each.kind or "model")), None)
+def _wanted(state_dicts: list[_StateDict], weights: Kind | None) -> _StateDict | None:
+    """Return the first one, or the first of the wanted kind; a state dict alone is the model's."""
+    return next((one for one in state_dicts if weights in (None, one.kind or "model")), None)
 
 
 def _better(saved: object) -> Kind | None:
-    """Whose weights did better in the evaluation that a file of `pit-train` was saved after."""
+    """Return whose weights were better in the evaluation just before a file of `pit-train` was saved."""
     match saved:
         case {
             "progress": {
@@ -211,8 +254,8 @@ def _better(saved: object) -> Kind | None:
     return None
 
 
-def _absent(found: list[_Found], weights: Kind | None, averages: str) -> str:
-    there = " and ".join(f"{each} ({each.kind})" for each in found if each.path) or "one state dict alone"
+def _absent(state_dicts: list[_StateDict], weights: Kind | None, averages: str) -> str:
+    there = " and ".join(f"{other} ({other.kind})" for other in state_dicts if other.path) or "one state dict alone"
     elsewhere = f", or give {averages} beside it, which holds the average" if averages and weights == "ema" else ""
     return (
         f"holds no {weights} weights, which --weights {weights} asks for; there is {there}: "
@@ -220,16 +263,16 @@ def _absent(found: list[_Found], weights: Kind | None, averages: str) -> str:
     )
 
 
-def _left_out(saved: object, chosen: _Found, others: list[_Found]) -> Iterator[str]:
-    """What is beside the chosen state dict, from the outside in."""
+def _left_out(saved: object, chosen: _StateDict, others: list[_StateDict]) -> Iterator[str]:
+    """Yield notes on what is beside the chosen state dict, from the outside in."""
     for other in others:
         alternative = f"; --weights {other.kind} reads it" if other.kind != chosen.kind else ""
         yield f"{other}: left out, {chosen} was read instead{alternative}"
-    told = {wrapper.keys[0] for other in others for wrapper in other.path}
+    noted = {wrapper.keys[0] for other in others for wrapper in other.path}
     for wrapper in chosen.path:
         for key in wrapper.keys:
             if isinstance(saved, dict):
-                yield from (_beside(name, value) for name, value in saved.items() if name != key and name not in told)
+                yield from (_beside(name, value) for name, value in saved.items() if name != key and name not in noted)
                 saved = saved.get(key)
 
 
@@ -243,26 +286,26 @@ def _beside(key: object, value: object) -> str:
 
 
 def _nothing(saved: object) -> str:
-    """Why there is no state dict in what a file holds."""
+    """Return why there is no state dict in what a file holds."""
     if not isinstance(saved, dict):
         return f"holds a {type(saved).__name__}, expected a state dict; save model.state_dict()"
-    found = f"its keys are {_folded(map(brief, saved))}" if saved else "it is empty"
+    content = f"its keys are {_folded(map(brief, saved))}" if saved else "it is empty"
     known = ", ".join(map(str, WRAPPERS))
-    return f"holds no state dict: {found:.300}; expected tensors by name, or one of {known}"
+    return f"holds no state dict: {content:.300}; expected tensors by name, or one of {known}"
 
 
 def _folded(names: Iterable[str]) -> str:
-    """Names for one line; enough of them for any file that people make."""
+    """Return names for one line: the first thousand, which is enough for any file that people make."""
     return ", ".join(fold(islice(names, 1000)))
 
 
 def _split(saved: dict[object, object], error: Callable[[str], CheckpointError]) -> tuple[dict[str, Leaf], list[str]]:
-    """The tensors of a state dict, and the names of its other entries."""
+    """Return the tensors of a state dict, and the names of its other entries."""
     tensors, others = {}, []
     for key, value in saved.items():
         if not isinstance(value, Leaf):
             others.append(brief(key))
-        elif isinstance(key, str) and key.isprintable() and len(key) <= _LONGEST_NAME:
+        elif isinstance(key, str) and is_name(key):
             tensors[key] = value
         else:
             raise error(f"has a tensor under {shown(key)}, expected a name; save model.state_dict()")
@@ -270,12 +313,13 @@ def _split(saved: dict[object, object], error: Callable[[str], CheckpointError])
 
 
 def _without_prefixes(tensors: dict[str, Leaf], *, lightning: bool) -> tuple[dict[str, Leaf], list[str]]:
-    found: list[str] = []
+    """Remove prefixes that all names have, and return the names without them and the prefixes."""
+    prefixes: list[str] = []
     while True:
         names = [name for name in tensors if name not in COUNTERS] or list(tensors)
-        known = (*PREFIXES, *LIGHTNING_PREFIXES) if lightning and not set(found) & set(LIGHTNING_PREFIXES) else PREFIXES
+        known = (*PREFIXES, *LIGHTNING_PREFIXES) if lightning and not {*prefixes} & {*LIGHTNING_PREFIXES} else PREFIXES
         prefix = next((prefix for prefix in known if all(name.startswith(prefix) for name in names)), None)
         if prefix is None:
-            return tensors, found
+            return tensors, prefixes
         tensors = {name.removeprefix(prefix): tensors[name] for name in names}
-        found.append(prefix)
+        prefixes.append(prefix)

@@ -1,8 +1,8 @@
-"""The file formats, by name and by suffix."""
+"""The file formats, by name and by suffix, and the file names that published models have."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
@@ -35,14 +35,29 @@ FORMATS: Mapping[str, Format] = {
 SUFFIXES: Mapping[str, str] = {suffix: name for name, known in FORMATS.items() for suffix in known.suffixes}
 """Names of formats, by the suffixes that they are written under."""
 
+INDEX = ".index.json"
+"""What the name of an index of shards ends with."""
+USUAL = ("model.safetensors", "pytorch_model.bin", f"model.safetensors{INDEX}", f"pytorch_model.bin{INDEX}")
+"""What a published model's folder holds, in the order of preference; the first two hold the same weights."""
+
 
 def format_of(path: str | PathLike[str]) -> str:
-    """The format that a file of this name is written in.
+    """Return the format that a file of this name is written in.
 
     Raises:
-        UnknownNameError: The suffix stands for none; the known ones are named.
+        UnknownNameError: The suffix stands for no format; the message names those that do.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
         raise unknown("suffix", suffix, SUFFIXES)
     return SUFFIXES[suffix]
+
+
+def usual(names: Iterable[str]) -> list[str]:
+    """Return the first of `USUAL` among these, or else all that may be checkpoints: indices, or known suffixes."""
+    names = list(names)
+    for name in USUAL:
+        if name in names:
+            return [name]
+    indices = [name for name in names if name.endswith(INDEX)]
+    return indices or [name for name in names if Path(name).suffix.lower() in SUFFIXES]

@@ -18,8 +18,8 @@ from urllib.parse import unquote
 
 from porting.checkpoint.addresses import HUB
 from porting.checkpoint.file.source import Source
+from porting.checkpoint.format_names import INDEX, USUAL, usual
 from porting.checkpoint.formats import sharded
-from porting.checkpoint.usual_files import INDEX, USUAL, Place, usual
 from porting.errors import PortingError
 
 _ADDRESS = re.compile(
@@ -54,26 +54,29 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """Reads an address; raises `HubError` when it has another form, or its file is no path within a repository."""
-        found = _ADDRESS.fullmatch(text)
-        if found is None:
+        """Read an address; raise `HubError` if it has another form, or its file is no path within a repository."""
+        match = _ADDRESS.fullmatch(text)
+        if match is None:
             raise HubError(text, f"is no address on the hub, expected {HUB}owner/name, @revision and /file as needed")
-        file = found["file"] or ""
+        file = match["file"] or ""
         if file and not all(part.strip(". ") and part.isprintable() for part in file.split("/")):
             raise HubError(text, "names no file of a repository")
-        return cls(found["repository"], unquote(found["revision"]) if found["revision"] else None, file)
+        return cls(match["repository"], unquote(match["revision"]) if match["revision"] else None, file)
 
     def __str__(self) -> str:
         revision = f"@{self.revision}" if self.revision else ""
         return f"{HUB}{self.repository}{revision}" + (f"/{self.file}" if self.file else "")
 
     def to(self, file: str) -> Address:
-        """Another file of the repository."""
+        """Return the address of another file of the repository."""
         return Address(self.repository, self.revision, file)
 
 
-def fetch(text: str) -> Place:
-    """The file that an address stands for, in huggingface_hub's cache; for an index, its shards are there too.
+def fetch(text: str) -> tuple[Path, str, str]:
+    """Fetch the file that an address stands for into huggingface_hub's cache; for an index, its shards too.
+
+    Returns:
+        The file, its full address, and its name if the address names a repository alone.
 
     Raises:
         HubError: The address is malformed, huggingface_hub is not installed, or the hub does not give the file.
@@ -86,7 +89,7 @@ def fetch(text: str) -> Place:
         address, path = client.usual_file()
     if address.file.endswith(INDEX):
         client.download_shards(address, path)
-    return Place(path, str(address), "" if address == Address.parse(text) else address.file)
+    return path, str(address), "" if address == Address.parse(text) else address.file
 
 
 class _Client:
@@ -95,7 +98,7 @@ class _Client:
     def __init__(self, address: Address) -> None:
         self._address = address
         try:
-            # Named at run time: porting works, and is checked, without it.
+            # By name, since porting works, and is type-checked, without the package.
             self._hub: Any = import_module("huggingface_hub")
             self._errors: Any = import_module("huggingface_hub.utils")
         except ImportError:
@@ -105,7 +108,7 @@ class _Client:
             ) from None
 
     def usual_file(self) -> tuple[Address, Path]:
-        """The file that users of the repository expect, or the only one that may be a checkpoint."""
+        """Fetch the file that users of the repository expect, or the only one that may be a checkpoint."""
         unreachable: _UnreachableError | None = None
         for name in USUAL:
             try:
@@ -117,14 +120,14 @@ class _Client:
                 return self._address.to(name), path
         if unreachable is not None:
             raise unreachable
-        found = usual(self._listed())
-        if len(found) != 1:
-            known = f"there are {', '.join(found[:5])}" if found else f"it has none of {', '.join(USUAL)}"
+        names = usual(self._listed())
+        if len(names) != 1:
+            known = f"there are {', '.join(names[:5])}" if names else f"it has none of {', '.join(USUAL)}"
             raise HubError(str(self._address), f"which file is meant? {known}; name it: {self._address.to('FILE')}")
-        return self._address.to(found[0]), self.download(found[0])
+        return self._address.to(names[0]), self.download(names[0])
 
     def download(self, name: str) -> Path:
-        """A file, fetched unless it is in the cache; raises `HubError`."""
+        """Fetch a file unless it is in the cache; raise `HubError` if that fails."""
         path = self._try(name)
         if path is None:
             address = self._address.to("")
@@ -132,7 +135,7 @@ class _Client:
         return path
 
     def download_shards(self, address: Address, index: Path) -> None:
-        """The shards that an index names, beside it."""
+        """Fetch the shards that an index names, beside it."""
         with Source.open(index, str(address)) as source:
             shards = sorted(set((sharded.read_index(source) or {}).values()))
         folder = address.file.rpartition("/")[0]
@@ -142,25 +145,20 @@ class _Client:
                 raise HubError(str(address), "changed while its shards were fetched; run this again")
 
     def _listed(self) -> list[str]:
-        names = self._asked("", lambda: self._hub.list_repo_files(**self._where()))
+        names = self._call("", self._hub.list_repo_files)
         return [str(name) for name in names or ()]
 
     def _try(self, name: str, *, cached_only: bool = False) -> Path | None:
-        """A file; None when the repository has none of the name."""
-        found = self._asked(
-            name, lambda: self._hub.hf_hub_download(filename=name, local_files_only=cached_only, **self._where())
-        )
-        return None if found is None else Path(str(found))
+        """Fetch a file; return None if the repository has none of the name."""
+        path = self._call(name, self._hub.hf_hub_download, filename=name, local_files_only=cached_only)
+        return None if path is None else Path(str(path))
 
-    def _where(self) -> dict[str, Any]:
-        return {"repo_id": self._address.repository, "revision": self._address.revision}
-
-    def _asked(self, name: str, call: Callable[[], Any]) -> Any:
-        """The answer to a call; None when the hub says that there is no such file."""
+    def _call(self, name: str, function: Callable[..., Any], **options: Any) -> Any:
+        """Call a function of huggingface_hub; return None if the hub says that there is no file `name`."""
         errors = self._errors
         try:
-            with _talking_to_terminals_only(errors):
-                return call()
+            with _output_to_terminals_only(errors):
+                return function(repo_id=self._address.repository, revision=self._address.revision, **options)
         except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, ConnectionError):
             problem = f"the hub cannot be reached and the file is not in the cache; {self._by_hand(name)}"
             raise _UnreachableError(str(self._address), problem) from None
@@ -189,8 +187,8 @@ class _Client:
 
 
 @contextmanager
-def _talking_to_terminals_only(utils: Any) -> Iterator[None]:
-    """Progress bars and the notes on retries, which go to stderr, only where that is a terminal."""
+def _output_to_terminals_only(utils: Any) -> Iterator[None]:
+    """Hide progress bars and notes on retries, which go to standard error, unless that is a terminal."""
     if sys.stderr.isatty():
         yield
         return

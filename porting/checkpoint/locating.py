@@ -4,17 +4,32 @@ from __future__ import annotations
 
 from os import PathLike, fspath
 from pathlib import Path
+from typing import NamedTuple
 
 from porting.checkpoint.addresses import HUB, is_remote
-from porting.checkpoint.usual_files import Place, usual
+from porting.checkpoint.format_names import usual
 from porting.errors import CheckpointError
 
 _OPTIMIZER = ".pdopt"
 _AVERAGES = ("-EMA.pdparams", "_ema.pdparams", ".pdema")
 
 
+class Place(NamedTuple):
+    """Where a checkpoint is.
+
+    Attributes:
+        path: The file.
+        name: What to call it: the path as the user gave it, or its address.
+        chosen: The file that was chosen where a folder or a repository was named; empty otherwise.
+    """
+
+    path: Path
+    name: Path | str
+    chosen: str = ""
+
+
 def locate(source: str | PathLike[str]) -> Place:
-    """The file that a source stands for; one on the hub is fetched.
+    """Return the file that a source stands for; one on the hub is fetched.
 
     Raises:
         CheckpointError: A folder holds no checkpoint, or several; the file keeps an optimizer's state.
@@ -23,7 +38,7 @@ def locate(source: str | PathLike[str]) -> Place:
     if is_remote(source):
         from porting.checkpoint.hub import fetch
 
-        return fetch(fspath(source))
+        return Place(*fetch(fspath(source)))
     path = Path(source)
     if path.suffix == _OPTIMIZER:
         weights = path.with_suffix(".pdparams")
@@ -40,18 +55,18 @@ def locate(source: str | PathLike[str]) -> Place:
 
 def _in_folder(folder: Path) -> Place:
     try:
-        found = usual(sorted(entry.name for entry in folder.iterdir()))
+        names = usual(sorted(entry.name for entry in folder.iterdir()))
     except OSError as error:
         raise CheckpointError(folder, f"cannot be read: {error.strerror or error}") from None
-    if len(found) != 1:
-        several = f"there are {', '.join(found[:5])}{', ...' if len(found) > 5 else ''}: name one"
+    if len(names) != 1:
+        several = f"there are {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}: name one"
         raise CheckpointError(
-            folder, f"is a folder, expected a checkpoint file; {several if found else 'there is none in it'}"
+            folder, f"is a folder, expected a checkpoint file; {several if names else 'there is none in it'}"
         )
-    return Place(folder / found[0], folder / found[0], found[0])
+    return Place(folder / names[0], folder / names[0], names[0])
 
 
 def averages_beside(path: Path) -> str:
-    """The name of a file beside Paddle's parameters that holds their moving average; empty without one."""
+    """Return the name of a file beside Paddle's parameters that holds their moving average; empty without one."""
     names = (f"{path.stem}{ending}" for ending in _AVERAGES)
     return next((name for name in names if name != path.name and path.with_name(name).is_file()), "")

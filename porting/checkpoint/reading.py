@@ -1,6 +1,6 @@
-"""Opens a checkpoint of any format: the format is found in the content, whatever the suffix.
+"""Checkpoints of any format, opened; the format is recognised by the content, whatever the suffix.
 
-A format's module is imported when a file turns out to have it, so that no port waits for the others.
+A format's module is imported only when a file has that format, which saves every command some time.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from porting.checkpoint.containers import zips
 from porting.checkpoint.envelope import Kind, unwrap
 from porting.checkpoint.file.source import Source
 from porting.checkpoint.formats import sharded, torch_legacy
-from porting.checkpoint.locating import averages_beside, locate
+from porting.checkpoint.locating import Place, averages_beside, locate
 from porting.checkpoint.tensor import Described, LazyTensor
-from porting.checkpoint.usual_files import Place
 from porting.errors import CheckpointError
 
 
@@ -29,12 +28,12 @@ class Checkpoint:
     Attributes:
         path: The file, or the address that it was fetched from.
         format: One of `FORMATS`.
-        tensors: By name, in the order of the file; their data is read when it is asked for.
+        tensors: By name, in the order of the file; their data is read when they are loaded.
         envelope: What was unwrapped, outermost first: the file that was chosen in a folder, the index of shards, keys
             such as `state_dict`, prefixes such as `module.`.
         notes: What was left out, and why.
         metadata: Texts that a safetensors file carries beside its tensors.
-        weights: `"model"` or `"ema"`; None where the file holds one state dict and does not say whose it is.
+        weights: `"model"` or `"ema"`; None if the file is one state dict and does not say whose it is.
     """
 
     path: Path | str
@@ -48,13 +47,13 @@ class Checkpoint:
     _checks: tuple[Callable[[], None], ...] = field(default=(), repr=False)
 
     def check(self) -> None:
-        """Checks that nobody has written to the files, and holds the checksum of a whole file against its content.
+        """Check that the files have not been written to, and that the checksum of a whole file (MindSpore's) is right.
 
-        Only a file that was opened with `check=False` has not been held against it yet. What was read since then is
-        not read again.
+        That checksum was compared at opening already, unless with `check=False`. What was read since then is not read
+        again.
 
         Raises:
-            CheckpointError: The file has changed while it was read, or is damaged.
+            CheckpointError: A file has changed while it was read, or is damaged.
         """
         for check in self._checks:
             check()
@@ -62,7 +61,7 @@ class Checkpoint:
             source.require_unchanged()
 
     def close(self) -> None:
-        """Lets go of the file; its tensors cannot be loaded any more."""
+        """Close the files; the tensors cannot be loaded any more."""
         for source in self._sources:
             source.close()
 
@@ -76,14 +75,14 @@ class Checkpoint:
 def open_checkpoint(
     path: str | PathLike[str], *, weights: Kind | None = None, required: bool = True, check: bool = True
 ) -> Checkpoint:
-    """Opens a file and lists its tensors; nothing in it is executed, and no tensor is read yet.
+    """Open a file and list its tensors; nothing in it is executed, and no tensor is read yet.
 
     Args:
         path: A file, the index of a sharded checkpoint, a folder with one of them, or `hf://owner/name[/file]`.
         weights: `"model"` or `"ema"`, where a training checkpoint holds both; by default the average, as timm does.
-        required: Whether it is an error that the weights asked for are not there; otherwise what is there is read.
-        check: Whether a checksum of the whole file (MindSpore's) is checked first, which reads all of it. Who leaves
-            this out calls `Checkpoint.check` after the last tensor. A tensor's own checksum is checked as it is read.
+        required: Raise an error if the weights asked for are not in the file; otherwise read those that are.
+        check: Check a checksum of the whole file (MindSpore's) first, which reads all of it. Without this, call
+            `Checkpoint.check` after the last tensor. A tensor's own checksum is checked as it is read.
 
     Raises:
         CheckpointError: The file cannot be read, is no checkpoint, is damaged, or holds no state dict, or not the one
@@ -105,17 +104,18 @@ def _opened(place: Place, sources: list[Source], weights: Kind | None, *, requir
     source = _source(place.path, place.name, sources)
     content = _sharded(place, sources) or _read(source, check=check)
     averages = averages_beside(place.path) if content.format == "pdparams" else ""
-    found = unwrap(content.saved, source.error, weights=weights, required=required, averages=averages)
-    tensors = {key: leaf.tensor(key) if isinstance(leaf, Described) else leaf for key, leaf in found.tensors.items()}
+    unwrapped = unwrap(content.saved, source.error, weights=weights, required=required, averages=averages)
+    leaves = unwrapped.tensors.items()
+    tensors = {key: leaf.tensor(key) if isinstance(leaf, Described) else leaf for key, leaf in leaves}
     _require_plausible(source, sources, tensors)
     return Checkpoint(
         path=source.path,
         format=content.format,
         tensors=tensors,
-        envelope=(*filter(None, (place.chosen,)), *content.envelope, *found.envelope),
-        notes=(*found.notes, *content.notes),
+        envelope=(*filter(None, (place.chosen,)), *content.envelope, *unwrapped.envelope),
+        notes=(*unwrapped.notes, *content.notes),
         metadata=content.metadata,
-        weights=found.weights,
+        weights=unwrapped.weights,
         _sources=tuple(sources),
         _checks=content.checks,
     )
@@ -131,8 +131,8 @@ _MAX_EXPANSION = 2**30
 
 
 def _require_plausible(source: Source, sources: list[Source], tensors: Mapping[str, LazyTensor]) -> None:
-    """Checks that the tensors do not add up to far more than the files: views can repeat what is stored."""
-    total, stored = sum(tensor.nbytes for tensor in tensors.values()), sum(each.size for each in sources)
+    """Check that the tensors do not add up to far more than the files: views can repeat what is stored."""
+    total, stored = sum(tensor.nbytes for tensor in tensors.values()), sum(opened.size for opened in sources)
     if total > 100 * stored + _MAX_EXPANSION:
         raise source.error(f"holds {stored} bytes that its tensors repeat to {total}; save it without expanded views")
 
@@ -149,7 +149,7 @@ class _Content(NamedTuple):
 
 
 def _sharded(place: Place, sources: list[Source]) -> _Content | None:
-    """What is in the shards of an index; None for a file that is none."""
+    """Return what is in the shards of an index; None for a file that is no index."""
     index = sources[0]
     weight_map = sharded.read_index(index) if sharded.is_json(index.read(0, min(index.size, 512))) else None
     if weight_map is None:
@@ -170,13 +170,13 @@ def _sharded(place: Place, sources: list[Source]) -> _Content | None:
 
 def _read(source: Source, *, check: bool = True) -> _Content:
     head = source.read(0, min(source.size, 512))
-    if head[3:9] == b"\0\0\0\0\0{":  # first: the length before it may start like a pickle
+    if head[3:9] == b"\0\0\0\0\0{":  # safetensors, before the others: its header's length may start like a pickle
         return _read_safetensors(source)
     if head.startswith(zips.SIGNATURES):
         return _read_zip(source)
     if head.startswith(torch_legacy.SIGNATURE):
         return _Content("torch-legacy", torch_legacy.read(source))
-    if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+    if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):  # PROTO 2 to 5
         from porting.checkpoint.formats import pdparams
 
         return _Content("pdparams", pdparams.read(source))
@@ -185,7 +185,7 @@ def _read(source: Source, *, check: bool = True) -> _Content:
     if mindspore.SIGNATURE.match(head):
         content = mindspore.read(source, check=check)
         return _Content("mindspore", content.saved, notes=content.notes, checks=(content.check,))
-    if head[8:9] == b"{":
+    if head[8:9] == b"{":  # a header of 16 MiB or more, or damaged, which the reader says
         return _read_safetensors(source)
     raise _no_checkpoint(source, head)
 
@@ -223,7 +223,7 @@ _LOOKALIKES = (
     (b"<", "a web page or XML, not a checkpoint; the download failed, fetch it again"),
     (b"{", "JSON text, not a checkpoint; the download failed, fetch it again"),
 )
-"""What other files start with, and what to do about them."""
+"""Starts of other files, what they are, and what to do about them."""
 
 
 def _no_checkpoint(source: Source, head: bytes) -> CheckpointError:

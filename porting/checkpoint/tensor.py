@@ -1,4 +1,4 @@
-"""A tensor that is described now and read later, so that a checkpoint of any size streams through."""
+"""A tensor that is described now and read later, so that a checkpoint of any size can be streamed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class LazyTensor:
         dtype: A native-endian NumPy dtype; bfloat16 is `ml_dtypes.bfloat16`.
         load: Returns the data, of exactly this shape and dtype. The array may be read-only, strided, and a view of a
             mapped file: copy what you keep, and do not use it after the checkpoint is closed.
-        pieces: Returns the same data in pieces, for who need not have it in one; None where it is in one anyway.
+        pieces: Returns the same data in pieces, for callers that need not join them; None if it is in one piece.
     """
 
     shape: Shape
@@ -51,8 +51,28 @@ class LazyTensor:
 
     @classmethod
     def of(cls, array: Array) -> LazyTensor:
-        """A tensor whose data is already in memory."""
+        """Return a tensor whose data is already in memory."""
         return cls(array.shape, array.dtype, lambda: array)
+
+
+def is_name(text: str) -> bool:
+    """Return True if a tensor may have this name: up to 1,000 characters, all of them printable."""
+    return text.isprintable() and len(text) <= 1000
+
+
+class Malformed(Exception):  # noqa: N818 - an adjective reads better where it is raised
+    """A part of a file that cannot be what it says; the message says why, and who catches it adds file and place."""
+
+
+def checked_shape(shape: object) -> Shape:
+    """Return a shape, a tuple of up to 32 sizes that a machine can address; raise `Malformed` for anything else."""
+    if not isinstance(shape, tuple) or len(shape) > 32:
+        raise Malformed("has a shape that is no tuple of up to 32 sizes")
+    if not all(type(size) is int and 0 <= size < 2**48 for size in shape):
+        raise Malformed("has a shape with other than sizes of 0 or more")
+    if prod(filter(None, shape)) >= 2**56:
+        raise Malformed(f"has the impossible shape {shape}")
+    return shape
 
 
 class Described(ABC):
@@ -62,10 +82,7 @@ class Described(ABC):
 
     @abstractmethod
     def tensor(self, name: str) -> LazyTensor:
-        """The tensor, once what the file says about it is found possible.
-
-        Args:
-            name: What to call it in errors.
+        """Check the description and return the tensor; the name is for errors.
 
         Raises:
             CheckpointError: What the file says about it cannot be true.
@@ -73,4 +90,4 @@ class Described(ABC):
 
 
 TensorCallback: TypeAlias = Callable[[str, int], None]
-"""Told the name and size in bytes of each tensor that is done."""
+"""Called with the name and size in bytes of each tensor that is done."""

@@ -1,4 +1,4 @@
-"""Writes a checkpoint of any format, tensor by tensor."""
+"""Checkpoints of any format, written tensor by tensor."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from porting.checkpoint.file.writer import Output, publishing
 from porting.checkpoint.format_names import FORMATS, format_of
-from porting.checkpoint.tensor import LazyTensor
+from porting.checkpoint.tensor import LazyTensor, is_name
 from porting.errors import CheckpointError
 from porting.names import unknown
 
@@ -41,25 +41,16 @@ class Writer(Protocol):
         """Write the whole file."""
 
 
-_WRITERS: Mapping[str, str] = {
-    "torch-zip": "torch_zip",
-    "pdparams": "pdparams",
-    "safetensors": "safetensors",
-    "npz": "npz",
-    "mindspore": "mindspore",
-}
-"""Format to its module, which is imported when it is needed."""
-
-
 def writer_of(name: str) -> Writer:
-    """The writer of a format.
+    """Import the writer of a format.
 
     Raises:
-        UnknownNameError: The format is none that is written.
+        UnknownNameError: There is no such format, or it is only read.
     """
-    if name not in _WRITERS:
-        raise unknown("format", name, _WRITERS)
-    writer: Writer = import_module(f"porting.checkpoint.formats.{_WRITERS[name]}")
+    written = [known for known, format_ in FORMATS.items() if format_.suffixes]
+    if name not in written:
+        raise unknown("format", name, written)
+    writer: Writer = import_module(f"porting.checkpoint.formats.{name.replace('-', '_')}")
     return writer
 
 
@@ -73,24 +64,24 @@ def write_checkpoint(
     check: Callable[[], None] | None = None,
     progress: Callable[[str, int], None] | None = None,
 ) -> Written:
-    """Writes tensors as a flat state dict.
+    """Write tensors as a flat state dict.
 
     Each tensor is read, packed, written, read back and dropped, a few of them at a time, in threads. The file appears
-    under its name only when all of it was read back and found to be what was planned; otherwise nothing is left, and
-    what was there is untouched.
+    under its name only when all of it was read back and is what was planned; otherwise nothing is left, and an existing
+    target is untouched.
 
     Args:
-        path: The target; its folder has to be there.
+        path: The target; its folder has to exist.
         tensors: What to write, in this order; they are loaded in any order, from several threads.
         format: One of `FORMATS`; by default the one that the suffix stands for.
-        overwrite: Whether a file that is there may be replaced.
+        overwrite: Replace an existing file.
         metadata: Texts to store beside the tensors; only safetensors files have a place for them.
         check: Called when all is written; what it raises keeps the file from appearing.
         progress: Called with the name and size in bytes of each tensor that was written, by one thread at a time.
 
     Raises:
-        UnknownNameError: The suffix stands for no format, or the format is none that is written.
-        TargetExistsError: The target is there and `overwrite` is false.
+        UnknownNameError: The suffix stands for no format, or the format is only read.
+        TargetExistsError: The target exists and `overwrite` is false.
         CheckpointError: The format cannot hold the tensors, or the target cannot be written.
     """
     name = format_of(path) if format is None else format
@@ -103,9 +94,6 @@ def write_checkpoint(
     return Written(target, name, output.position, f"crc32:{output.crc:08x}")
 
 
-_LONGEST_NAME = 1000
-
-
 def _require_names(path: Path, name: str, tensors: Mapping[str, LazyTensor], reserved: tuple[str, ...]) -> None:
     if not tensors:
         raise CheckpointError(path, "there are no tensors to write")
@@ -114,7 +102,7 @@ def _require_names(path: Path, name: str, tensors: Mapping[str, LazyTensor], res
             raise CheckpointError(
                 path, f"{key} is a name that {FORMATS[name].title} files keep for themselves; rename it"
             )
-        if not key.isprintable() or len(key) > _LONGEST_NAME:
+        if not is_name(key):
             raise CheckpointError(path, f"the name {key!a:.100} is too long or has characters that cannot be printed")
 
 

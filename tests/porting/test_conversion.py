@@ -10,8 +10,8 @@ import pytest
 
 from porting.architectures import build
 from porting.checkpoint import LazyTensor, open_checkpoint
-from porting.checkpoint.file import running_checksum
-from porting.checkpoint.file.running_checksum import RunningChecksum
+from porting.checkpoint.formats import mindspore
+from porting.checkpoint.formats.mindspore import RunningChecksum
 from porting.conversion import convert, write_random
 from porting.errors import CheckpointError
 
@@ -69,7 +69,7 @@ def test_large_tensors_are_not_read_twice(source: Path, tmp_path: Path, monkeypa
     monkeypatch.setattr(RunningChecksum, "_read", counted)
     report = convert(source, tmp_path / "target.pth")
     with open_checkpoint(source, check=False) as checkpoint:
-        small = sum(each.nbytes for each in checkpoint.tensors.values() if each.nbytes < running_checksum._LEAST)
+        small = sum(each.nbytes for each in checkpoint.tensors.values() if each.nbytes < mindspore._LEAST)
     framing = source.stat().st_size - report.nbytes
     assert 0 < small < report.nbytes / 50
     assert read[0] == framing - len("crc_num") - 10 + small

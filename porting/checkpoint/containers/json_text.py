@@ -1,8 +1,8 @@
-"""JSON from files of strangers: strictly, once a key, and of a size that cannot fill the memory."""
+"""JSON from untrusted files, read strictly: each key once, and of a size that cannot fill the memory."""
 
 from __future__ import annotations
 
-from porting.checkpoint.containers.pickle_machine import Malformed
+from porting.checkpoint.tensor import Malformed
 
 MAX_BYTES = 2**22
 """Bytes of a text: a checkpoint of ten thousand tensors takes a quarter of it. The safetensors package's own limit of
@@ -13,7 +13,7 @@ NO_JSON = "is no JSON"
 
 
 def require_modest(data: bytes) -> None:
-    """Checks that a text cannot fill the memory; raises `Malformed`."""
+    """Raise `Malformed` if a text could fill the memory."""
     if len(data) > MAX_BYTES:
         raise Malformed(f"takes {len(data)} bytes, expected {MAX_BYTES} at most")
     if data.count(b"[") + data.count(b"{") > _MAX_BRACKETS or data.count(b":") > _MAX_COLONS:
@@ -21,7 +21,7 @@ def require_modest(data: bytes) -> None:
 
 
 def parse(data: bytes) -> object:
-    """The value; raises `Malformed` where it is no JSON, too large, has a key twice or nests too deep."""
+    """Return the value; raise `Malformed` if it is no JSON, too large, has a key twice or nests too deep."""
     import json  # here, since hardly any file holds some
 
     require_modest(data)
@@ -32,12 +32,12 @@ def parse(data: bytes) -> object:
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found: dict[str, object] = {}
+    values: dict[str, object] = {}
     for name, value in pairs:
-        if name in found:
+        if name in values:
             raise Malformed(f"names {name:.100} twice")
-        found[name] = value
-    return found
+        values[name] = value
+    return values
 
 
 def _refused(name: str) -> object:

@@ -1,4 +1,4 @@
-"""NumPy arrays in pickles: what they are made of there, and the tensors they describe.
+"""NumPy arrays in pickles: how they are described there, and the tensors that they describe.
 
 Sources: `ndarray.__reduce_ex__` and `ndarray.__setstate__` (NumPy manual), `numpy.dtype.__setstate__`.
 """
@@ -14,33 +14,18 @@ from typing import Any, Literal
 import numpy as np
 
 from porting.checkpoint import dtypes
-from porting.checkpoint.containers.pickle_machine import Buildable, Malformed, Span, Symbol, Text
-from porting.checkpoint.file.source import Bytes, Source
-from porting.checkpoint.tensor import Array, Described, LazyTensor, Shape
+from porting.checkpoint.containers.pickle_machine import Buildable, Symbol, Text
+from porting.checkpoint.dtypes import NUMPY_CODES
+from porting.checkpoint.file.source import Bytes, Source, Span
+from porting.checkpoint.tensor import Array, Described, LazyTensor, Malformed, Shape, checked_shape
 
-ARRAY_CODES = {
-    "b1": "bool",
-    "u1": "uint8",
-    "i1": "int8",
-    "i2": "int16",
-    "u2": "uint16",
-    "i4": "int32",
-    "u4": "uint32",
-    "i8": "int64",
-    "u8": "uint64",
-    "f2": "float16",
-    "f4": "float32",
-    "f8": "float64",
-    "c8": "complex64",
-    "c16": "complex128",
-}
-"""Dtypes by their code in NumPy's files."""
 _OBJECTS = "O8"
+"""The code of Python objects: pointers of eight bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Latin:
-    """Bytes that the file holds as text, one character a byte, as protocol 2 has to."""
+    """Bytes that the file holds as text, one character a byte: protocol 2 has no opcode for bytes."""
 
     text: str | Text
 
@@ -53,7 +38,7 @@ class PickledDtype(Buildable):
     order: str = "<"
 
     def build(self, state: object) -> None:
-        """Takes `(version, byte order, ...)`."""
+        """Take `(version, byte order, ...)`."""
         match state:
             case (int(), ("<" | ">" | "|" | "=") as order, *_):
                 self.order = str(order)
@@ -61,10 +46,10 @@ class PickledDtype(Buildable):
                 raise Malformed("a numpy.dtype has a state of another form than (version, byte order, ...)")
 
     def resolve(self) -> np.dtype[Any]:
-        """The dtype, in its byte order; raises `Malformed` when no tensor has it."""
-        name = "bfloat16" if self.code == "bfloat16" else ARRAY_CODES.get(self.code)
+        """Return the dtype, in its byte order; raise `Malformed` if no tensor has it."""
+        name = "bfloat16" if self.code == "bfloat16" else NUMPY_CODES.get(self.code)
         if name is None:
-            raise Malformed(f"has the NumPy dtype {self.code!r:.40}, expected one of {', '.join(ARRAY_CODES.values())}")
+            raise Malformed(f"has the NumPy dtype {self.code!r:.40}, expected one of {', '.join(NUMPY_CODES.values())}")
         return dtypes.dtype(name).newbyteorder(">") if self.order == ">" else dtypes.dtype(name)
 
 
@@ -79,7 +64,7 @@ class PickledArray(Described, Buildable):
     data: object = None
 
     def build(self, state: object) -> None:
-        """Takes `(version, shape, dtype, is Fortran-ordered, data)`."""
+        """Take `(version, shape, dtype, is Fortran-ordered, data)`."""
         match state:
             case (int(), shape, dtype, (bool() | int()) as fortran, data) if self.dtype is None:
                 self.shape, self.dtype, self.fortran, self.data = shape, dtype, bool(fortran), data
@@ -93,7 +78,7 @@ class PickledArray(Described, Buildable):
         return self.data if of_objects and isinstance(self.data, list) else None
 
     def tensor(self, name: str) -> LazyTensor:
-        """The tensor, once shape, dtype and the size of the data agree."""
+        """Return the tensor, if shape, dtype and the size of the data agree."""
         try:
             return self._checked(name)
         except Malformed as problem:
@@ -104,9 +89,9 @@ class PickledArray(Described, Buildable):
             raise Malformed("is an array without a dtype; the file is damaged, fetch or save it again")
         shape, stored = checked_shape(self.shape), self.dtype.resolve()
         expected = prod(shape) * stored.itemsize
-        found = _length(self.data)
-        if found is not None and found != expected:
-            raise _wrong_size(shape, stored, expected, found)
+        length = _length(self.data)
+        if length is not None and length != expected:
+            raise _wrong_size(shape, stored, expected, length)
         order: Literal["C", "F"] = "F" if self.fortran else "C"
         native = stored.newbyteorder("=")
 
@@ -120,26 +105,15 @@ class PickledArray(Described, Buildable):
         return LazyTensor(shape, native, load)
 
 
-def _wrong_size(shape: Shape, dtype: np.dtype[Any], expected: int, found: int) -> Malformed:
+def _wrong_size(shape: Shape, dtype: np.dtype[Any], expected: int, length: int) -> Malformed:
     return Malformed(
-        f"of shape {shape} and dtype {dtype.name} takes {expected} bytes, {found} are there; "
+        f"of shape {shape} and dtype {dtype.name} takes {expected} bytes, {length} are there; "
         "the file is damaged, fetch or save it again"
     )
 
 
-def checked_shape(shape: object) -> Shape:
-    """A shape: a tuple of up to 32 sizes that a machine can address; raises `Malformed` otherwise."""
-    if not isinstance(shape, tuple) or len(shape) > 32:
-        raise Malformed("has a shape that is no tuple of up to 32 sizes")
-    if not all(type(size) is int and 0 <= size < 2**48 for size in shape):
-        raise Malformed("has a shape with other than sizes of 0 or more")
-    if prod(filter(None, shape)) >= 2**56:
-        raise Malformed(f"has the impossible shape {shape}")
-    return shape
-
-
 def _length(data: object) -> int | None:
-    """Number of bytes, or None when only reading them will tell."""
+    """Return the number of bytes; None if it is known only after decoding them."""
     match data:
         case bytes():
             return len(data)
@@ -171,21 +145,21 @@ _STEP = 1 << 20
 
 
 def _latin(source: Source, parts: Iterable[bytes | memoryview]) -> Bytes:
-    """The bytes that a UTF-8 text of one character a byte stands for, decoded a part at a time."""
-    decoder, found = getincrementaldecoder("utf-8")(), bytearray()
+    """Return the bytes that a UTF-8 text of one character a byte stands for, decoded a part at a time."""
+    decoder, data = getincrementaldecoder("utf-8")(), bytearray()
     try:
         for part in parts:
-            found += decoder.decode(bytes(part)).encode("latin-1")
+            data += decoder.decode(bytes(part)).encode("latin-1")
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         raise source.error("holds a tensor whose bytes are no UTF-8 text; the file is damaged") from None
     except UnicodeEncodeError:
         raise source.error("holds a tensor whose bytes are no Latin-1 text; the file is damaged") from None
-    return np.frombuffer(found, np.uint8)
+    return np.frombuffer(data, np.uint8)
 
 
 def array_symbols(source: Source) -> Mapping[str, Symbol]:
-    """The globals that pickled arrays, scalars and dtypes ask for, of NumPy 1 and 2 alike."""
+    """Return the globals that pickled arrays, scalars and dtypes ask for, of NumPy 1 and 2 alike."""
 
     def reconstruct(arguments: tuple[object, ...]) -> object:
         match arguments:

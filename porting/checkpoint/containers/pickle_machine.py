@@ -1,9 +1,9 @@
 """Reads pickles without executing anything in them.
 
 Python's unpickler calls what a pickle names. This one is a separate reading of the same opcodes: it builds plain
-containers, and a global is looked up in a table that the caller gives, never imported. What a pickle "calls" is a
-function of ours from that table, and whatever else it asks for is refused by name. Long byte strings and texts stay
-in the file, as `Span` and `Text`, so that the tensors of a pickle of any size can be read one at a time.
+containers, and a global is looked up in a table that the caller gives, never imported. A pickle can "call" only the
+functions of that table, and whatever else it asks for is refused by name. Long byte strings and texts stay in the file,
+as `Span` and `Text`, so that the tensors of a pickle of any size can be read one at a time.
 
 The opcodes are those of protocols 2 to 5 that pickling data uses, as documented in CPython's `pickletools`.
 """
@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from sys import getsizeof
 from typing import TypeAlias
 
-from porting.checkpoint.file.source import Source, shown
+from porting.checkpoint.file.source import Source, Span, shown
+from porting.checkpoint.tensor import Malformed
 from porting.errors import CheckpointError
 
 LONG = 4096
@@ -32,20 +33,8 @@ _MAX_KEY = 2**61 - 1
 """Integers from here on hash like smaller ones, and a dict of many that hash alike takes minutes."""
 
 
-class Malformed(Exception):  # noqa: N818 - an adjective reads better where it is raised
-    """What a function of the table found wrong with its arguments; the machine adds the file and the place."""
-
-
 class Unsafe(Malformed):
     """A call that would run code; the machine adds the file and the place."""
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Bytes left in the file."""
-
-    offset: int
-    length: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +51,7 @@ class Symbol:
 
     Attributes:
         name: The global, `module.name`.
-        call: What stands for calling it, given the arguments; raises `Malformed`. None: it is only ever referred to.
+        call: Returns the value of a call with these arguments, or raises `Malformed`; None if it cannot be called.
     """
 
     name: str
@@ -79,7 +68,7 @@ class Buildable(ABC):
 
     @abstractmethod
     def build(self, state: object) -> None:
-        """Takes the state; raises `Malformed`."""
+        """Take the state; raise `Malformed` if it has another form."""
 
 
 _SCALARS = (str, int, float, bytes, type(None))
@@ -91,8 +80,8 @@ class PickleMachine:
 
     Args:
         source: Where it is.
-        symbols: The globals it may ask for, by `module.name`.
-        persistent: Turns a persistent id into a value; raises `Malformed`.
+        symbols: The globals that it may ask for, by `module.name`.
+        persistent: Turns a persistent id into a value, or raises `Malformed`.
     """
 
     def __init__(self, source: Source, symbols: Symbols, persistent: Callable[[object], object] | None = None) -> None:
@@ -107,7 +96,7 @@ class PickleMachine:
         self._memo: dict[int, object] = {}
 
     def load(self, offset: int = 0) -> tuple[object, int]:
-        """The value of the pickle at an offset, and the offset after it.
+        """Return the value of the pickle at an offset, and the offset after it.
 
         Raises:
             CheckpointError: The pickle is truncated, damaged or beyond `BUDGET`.
@@ -193,7 +182,7 @@ class PickleMachine:
         self._push_new(text, getsizeof(text) - length)
 
     def _byte_text(self, size: int) -> None:
-        """A `str` of Python 2: bytes, read as Latin-1 like `paddle.load` does, so that names come out as text."""
+        """Push a `str` of Python 2: bytes, read as Latin-1 as `paddle.load` does, so that names are texts."""
         length = self._number(size)
         start = self._at
         view = self._take(length)
@@ -289,7 +278,7 @@ class PickleMachine:
 
     def _find(self, module: str, name: str) -> Symbol:
         symbol = self._symbols.get(f"{module}.{name}")
-        # The name is compared as a whole, so that no spelling with dots in other places stands for a known one.
+        # No dot in the name: from protocol 4 on, Python looks up `a.b` as an attribute of an attribute.
         if symbol is None or "." in name:
             raise self._source.unsafe(
                 f"its pickle asks for {module!r:.80} {name!r:.80} at byte {self._opcode_at}, which is neither a tensor "
@@ -312,7 +301,7 @@ class PickleMachine:
         target = self._stack[-1]
         if isinstance(target, Buildable):
             target.build(state)
-        elif not isinstance(target, dict):  # attributes of an OrderedDict, as torch's _metadata, are left out
+        elif not isinstance(target, dict):  # attributes of an OrderedDict, such as torch's _metadata, are left out
             raise Malformed(f"{_kind(target)} is given a state")
 
     def _persistent_id(self) -> None:
@@ -322,7 +311,7 @@ class PickleMachine:
 
 
 def hashable(key: object) -> object:
-    """A key that hashes without recursion, and unlike others: a scalar, or a tuple of them; raises `Malformed`."""
+    """Return a key that hashes without recursion, a scalar or a tuple of scalars; raise `Malformed` for others."""
     for item in key if isinstance(key, tuple) else (key,):
         if not isinstance(item, _SCALARS) or (isinstance(item, int) and abs(item) >= _MAX_KEY):
             raise Malformed(f"{_kind(item)} is used as a key")
@@ -335,6 +324,8 @@ def _kind(value: object) -> str:
 
 _Handler: TypeAlias = Callable[[PickleMachine], None]
 _STOP = ord(".")
+# Codes and names of the opcodes are in `pickletools.opcodes`: \x80 is PROTO, K is BININT1, R is REDUCE. Their arguments
+# are little-endian, except the float of G. A number in a call here is the width in bytes of a length or an index.
 _HANDLERS: dict[int, _Handler] = {
     code[0]: handler
     for code, handler in {

@@ -1,4 +1,7 @@
-"""Writes pickles opcode by opcode, so that their large parts can be streamed."""
+"""Pickles written opcode by opcode, so that their large parts can be streamed.
+
+The opcodes are described in CPython's `pickletools`; numbers in them are little-endian.
+"""
 
 from __future__ import annotations
 
@@ -18,21 +21,21 @@ class PickleWriter:
         self._memo: dict[str, int] = {}
 
     def take(self) -> bytes:
-        """The opcodes since the last call."""
+        """Return the opcodes since the last call."""
         taken, self._bytes = bytes(self._bytes), bytearray()
         return taken
 
     def opcode(self, code: bytes) -> None:
-        """Adds an opcode without arguments."""
+        """Add opcodes."""
         self._bytes += code
 
     def text(self, text: str) -> None:
-        """Pushes a text."""
+        """Push a text (BINUNICODE)."""
         data = text.encode()
         self._bytes += b"X" + struct.pack("<I", len(data)) + data
 
     def integer(self, value: int) -> None:
-        """Pushes an integer of up to 64 bits."""
+        """Push an integer of up to 64 bits (BININT1, BININT or LONG1 of eight bytes)."""
         if 0 <= value < 256:
             self._bytes += b"K" + bytes((value,))
         elif -(2**31) <= value < 2**31:
@@ -41,32 +44,32 @@ class PickleWriter:
             self._bytes += b"\x8a\x08" + struct.pack("<q", value)
 
     def integers(self, values: Sequence[int]) -> None:
-        """Pushes a tuple of integers."""
-        self.opcode(b"(")
+        """Push a tuple of integers (MARK, TUPLE)."""
+        self._bytes += b"("
         for value in values:
             self.integer(value)
-        self.opcode(b"t")
+        self._bytes += b"t"
 
     def bytes_header(self, length: int) -> None:
-        """Announces bytes, which are to follow directly (protocol 4)."""
+        """Announce bytes, which have to follow directly (BINBYTES, or BINBYTES8 of protocol 4)."""
         wide = length >= 2**32
         self._bytes += (b"\x8e" if wide else b"B") + length.to_bytes(8 if wide else 4, "little")
 
     def once(self, name: str) -> bool:
-        """Whether a value has to be pushed and then `remember`ed: False means that it was, and is pushed again."""
-        if name not in self._memo:
-            return True
-        index = self._memo[name]
-        self._bytes += b"h" + bytes((index,)) if index < 256 else b"j" + struct.pack("<I", index)
-        return False
+        """Push a remembered value (BINGET) and return False; return True if the caller has to push and remember it."""
+        if name in self._memo:
+            self._with_index(b"h", b"j", self._memo[name])
+        return name not in self._memo
 
     def remember(self, name: str) -> None:
-        """Keeps the value on top for `once`."""
-        index = self._memo.setdefault(name, len(self._memo))
-        self._bytes += b"q" + bytes((index,)) if index < 256 else b"r" + struct.pack("<I", index)
+        """Remember the value on top of the stack (BINPUT) for `once`."""
+        self._with_index(b"q", b"r", self._memo.setdefault(name, len(self._memo)))
+
+    def _with_index(self, short: bytes, long: bytes, index: int) -> None:
+        self._bytes += short + bytes((index,)) if index < 256 else long + struct.pack("<I", index)
 
     def global_name(self, module: str, name: str) -> None:
-        """Pushes a global."""
+        """Push a global (GLOBAL)."""
         if self.once(f"{module}.{name}"):
             self._bytes += f"c{module}\n{name}\n".encode()
             self.remember(f"{module}.{name}")

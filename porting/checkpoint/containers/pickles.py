@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from porting.checkpoint.containers.numpy_arrays import Latin, PickledArray, PickledScalar, array_symbols
-from porting.checkpoint.containers.pickle_machine import (
-    Buildable,
-    Malformed,
-    PickleMachine,
-    Span,
-    Symbol,
-    Text,
-    hashable,
-)
-from porting.checkpoint.file.source import Source, brief
-from porting.checkpoint.tensor import Described
+from porting.checkpoint.containers.pickle_machine import Buildable, PickleMachine, Symbol, Symbols, Text, hashable
+from porting.checkpoint.file.source import Source, Span, brief
+from porting.checkpoint.tensor import Described, Malformed
 
 MAX_DEPTH = 64
 """How deep the containers of a checkpoint may be nested."""
@@ -30,7 +23,7 @@ class Inert(Buildable):
     name: str
 
     def build(self, state: object) -> None:
-        """Takes a state and drops it."""
+        """Take a state and drop it."""
 
 
 _INERT = (
@@ -53,14 +46,14 @@ def _pairs(arguments: tuple[object, ...]) -> object:
         case ():
             return {}
         case ([*pairs],):
-            found: dict[object, object] = {}
+            items: dict[object, object] = {}
             for pair in pairs:
                 match pair:
-                    case (str() as key, value) if key not in found:
-                        found[key] = value
+                    case (str() as key, value) if key not in items:
+                        items[key] = value
                     case _:
                         raise Malformed("an OrderedDict is made of other items than (name, value) pairs, each once")
-            return found
+            return items
     raise Malformed("an OrderedDict has other arguments than a list of pairs")
 
 
@@ -107,25 +100,33 @@ _BUILTINS: Mapping[str, Callable[[tuple[object, ...]], object]] = {
 
 
 _FACTORIES = ("int", "float", "str", "bool", "long", "unicode")
-"""What a defaultdict may be told to make, also by its name in Python 2; it is never called."""
+"""What a defaultdict may make, also by its name in Python 2; it is never called."""
 
 
 def plain_symbols(source: Source) -> dict[str, Symbol]:
-    """The globals that plain containers, NumPy arrays and the objects left out ask for."""
+    """Return the globals that plain containers, NumPy arrays and the objects left out ask for."""
     calls = {f"{module}.{name}": call for name, call in _BUILTINS.items() for module in ("builtins", "__builtin__")}
     calls |= {"collections.OrderedDict": _pairs, "collections.defaultdict": _default_dict}
-    calls |= {name: _inert(name) for name in _INERT}
+    calls |= {name: partial(_inert, name) for name in _INERT}
     symbols = {name: Symbol(name, call) for name, call in calls.items()}
     symbols |= {f"{module}.{name}": Symbol(name) for module in ("builtins", "__builtin__") for name in _FACTORIES}
     return symbols | dict(array_symbols(source))
 
 
-def _inert(name: str) -> Callable[[tuple[object, ...]], object]:
-    return lambda arguments: Inert(name)
+def _inert(name: str, arguments: tuple[object, ...]) -> object:
+    return Inert(name)
+
+
+def load_all(source: Source, symbols: Symbols, persistent: Callable[[object], object] | None = None) -> object:
+    """Return the value of a file that is one pickle; raise `CheckpointError` if bytes follow it."""
+    value, end = PickleMachine(source, symbols, persistent).load()
+    if end != source.size:
+        raise source.error(f"has {source.size - end} bytes after its end at byte {end}; fetch or save it again")
+    return value
 
 
 def load_plain(data: bytes, *, path: Path | str) -> object:
-    """Reads a pickle of plain containers and NumPy arrays without executing anything in it.
+    """Read a pickle of plain containers and NumPy arrays without executing anything in it.
 
     An array of Python objects without axes, as `numpy.save` makes of a dict, becomes the object.
 
@@ -141,22 +142,14 @@ def load_plain(data: bytes, *, path: Path | str) -> object:
         UnsafePickleError: It asks for anything else.
     """
     source = Source(path, data)
-    value, end = PickleMachine(source, plain_symbols(source)).load()
-    require_end(source, end)
-    return _plain(source, value, "the array", MAX_DEPTH, [_MAX_ITEMS])
-
-
-def require_end(source: Source, end: int) -> None:
-    """Checks that nothing follows a pickle; raises `CheckpointError`."""
-    if end != source.size:
-        raise source.error(f"has {source.size - end} bytes after its end at byte {end}; fetch or save it again")
+    return _plain(source, load_all(source, plain_symbols(source)), "the array", MAX_DEPTH, [_MAX_ITEMS])
 
 
 _MAX_ITEMS = 100_000
 
 
 def _plain(source: Source, value: object, name: str, depth: int, left: list[int]) -> object:
-    """The value with its arrays read. What it refers to many times is counted, and made, as many times."""
+    """Return the value with its arrays loaded. What it refers to many times is counted, and made, as many times."""
     left[0] -= 1
     if depth < 0 or left[0] < 0:
         raise source.error(f"is nested more than {MAX_DEPTH} deep or holds more than {_MAX_ITEMS} items at {name:.100}")

@@ -1,9 +1,9 @@
-"""A page of a mapped file that cannot be had ends the process in order, with a line that says so.
+"""SIGBUS (a mapped file truncated in use, a disk error) is turned into a one-line error.
 
-When a file is cut off, or its disk fails, in the very moment in which a page of it is used, the system sends SIGBUS.
-Python cannot make an exception of it: its handlers are called between instructions, and this one would never end. A
-callback of ctypes is called at once, in the thread that needs the page. That thread is in the middle of a copy, with no
-lock but Python's own, which the callback takes. It cannot return, but it can tell, tidy up, and end the process.
+The system sends SIGBUS when a page of a mapped file is used that cannot be read. Python cannot make an exception of it:
+its own handlers run between instructions, and the instruction that needs the page never ends. A callback of ctypes runs
+at once, in the thread that needs the page. That thread is in the middle of a copy and holds no lock but Python's own,
+which the callback takes. The callback cannot return, but it can print, remove drafts, and end the process.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def ending_in_order(tool: str, code: int) -> Iterator[None]:
-    """Ends the process so, if it comes to that; where the system has no such signal, nothing is changed.
+    """End the process with a one-line error on SIGBUS; on a system without that signal, change nothing.
 
     Args:
         tool: What the line on standard error starts with.
@@ -30,14 +30,14 @@ def ending_in_order(tool: str, code: int) -> Iterator[None]:
 
     def end(_: int) -> None:
         try:
-            from porting.checkpoint.file.source import cut_off  # there already, where a file is open
+            from porting.checkpoint.file.source import cut_off  # loaded already, if a file is open
             from porting.checkpoint.file.target import remove_drafts
 
             remove_drafts()
-            said = str(cut_off() or "a page of a file could not be read: its disk fails, or it has been cut off")
+            problem = cut_off() or "a page of a file could not be read: its disk fails, or it has been cut off"
             os.write(
                 sys.__stderr__.fileno() if sys.__stderr__ else 2,
-                f"{tool}: {said}\n".encode(errors="backslashreplace"),
+                f"{tool}: {problem}\n".encode(errors="backslashreplace"),
             )
         finally:
             os._exit(code)

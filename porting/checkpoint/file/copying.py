@@ -1,8 +1,8 @@
 """Tensors as blocks of packed bytes, whatever their strides, without ever packing a whole tensor.
 
-A transposed matrix is copied tile by tile, by way of a scratch that stays in the cache. Its rows are a little longer
-than those of a tile: rows a power of two apart, as models have them, share a few places of the cache and drive each
-other out of it. For the matrices of a large model that is 8 to 13 times as fast as NumPy's own copy of a transpose.
+A transposed matrix is copied tile by tile through a scratch that stays in the cache. The rows of the scratch are a
+little longer than a tile's: rows a power of two bytes apart, as models have them, would fall into the same few sets of
+the cache and evict each other. For the matrices of a large model this is 8 to 13 times as fast as NumPy's own copy.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from porting.checkpoint.file.source import Bytes
 from porting.checkpoint.tensor import Array, Pieces
 
 BLOCK = 3 << 19
-"""Bytes in a block: it stays in the cache between being copied, written and read back, and is less than a large page,
-of which a system may have few at hand."""
+"""Bytes in a block: few enough to stay in the cache while it is copied, written and read back, and less than a large
+page (2 MiB), of which a system may have few free."""
 _TILE = (512, 256)
 """Rows and columns of a matrix that are transposed at a time."""
 _PADDING = 64
@@ -28,28 +28,28 @@ _WORDS = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 
 
 def _as_words(array: Array) -> npt.NDArray[Any]:
-    """The array as unsigned integers, which NumPy copies fastest, where there are such of its size."""
+    """Return the array as unsigned integers, which NumPy copies fastest, if there are such of its size."""
     return array.view(_WORDS[array.itemsize]) if array.itemsize in _WORDS else array
 
 
 class Packer:
-    """Packs one tensor after the other, in memory of its own that is used again; for one thread at a time."""
+    """Packs one tensor after the other, in buffers that are used again; for one thread at a time."""
 
     def __init__(self) -> None:
         self._block = np.empty(BLOCK, np.uint8)
         self._scratch = np.empty(_TILE[0] * (_TILE[1] * max(_WORDS) + _PADDING), np.uint8)
 
     def blocks(self, array: Array) -> Iterator[memoryview]:
-        """The bytes of an array in C order, in blocks of up to `BLOCK` bytes, each to be used before the next one."""
+        """Yield the bytes of an array in C order, in blocks of up to `BLOCK` bytes; a block is valid until the next."""
         array = _as_words(array)
         if array.flags.c_contiguous:
             data = array.reshape(-1).view(np.uint8).data
             yield from (data[start : start + BLOCK] for start in range(0, len(data), BLOCK))
         elif array.size:
-            yield from self._put_together(array)
+            yield from self._packed(array)
 
     def joined(self, pieces: Pieces) -> Iterator[memoryview]:
-        """The bytes of arrays joined along an axis, as `blocks` gives those of one."""
+        """Yield the bytes of arrays joined along an axis, as `blocks` does for one."""
         arrays, axis = tuple(map(_as_words, pieces.arrays)), pieces.axis
         if axis == 0:
             for array in arrays:
@@ -69,7 +69,7 @@ class Packer:
                 at += part.shape[1]
             yield block.data
 
-    def _put_together(self, array: npt.NDArray[Any]) -> Iterator[memoryview]:
+    def _packed(self, array: npt.NDArray[Any]) -> Iterator[memoryview]:
         row = prod(array.shape[1:]) * array.dtype.itemsize
         if row > BLOCK:
             for part in array:
@@ -83,7 +83,7 @@ class Packer:
             yield block.data
 
     def copy(self, source: npt.NDArray[Any], target: npt.NDArray[Any]) -> None:
-        """Copies an array into one of the same shape and dtype whose rows are contiguous."""
+        """Copy an array into one of the same shape and dtype whose rows are contiguous."""
         if source.ndim != 2 or abs(source.strides[1]) <= abs(source.strides[0]) or source.itemsize not in _WORDS:
             target[...] = source
             return
@@ -98,12 +98,9 @@ class Packer:
 
 
 def equal_bytes(one: Bytes, other: Bytes, same: npt.NDArray[np.bool_] | None = None) -> bool:
-    """Whether bytes are equal, compared as words: an eighth of the intermediate results.
+    """Return True if bytes are equal. They are compared as words of eight: an eighth of the intermediate results.
 
-    Args:
-        one: Bytes.
-        other: Likewise.
-        same: Room for those results, one for every eight bytes.
+    `same` is memory for those results, one for every eight bytes.
     """
     if len(one) != len(other):
         return False
@@ -114,8 +111,8 @@ def equal_bytes(one: Bytes, other: Bytes, same: npt.NDArray[np.bool_] | None = N
 
 
 def equal_arrays(one: Array, other: Array, packer: Packer) -> bool:
-    """Whether two arrays of one shape and dtype have the same bytes: NaNs can be equal, zeros of two signs are not."""
-    if not one.flags.c_contiguous:  # turned alike, they are as equal as before, and one may be in order then
+    """Return True if two arrays of one shape and dtype have the same bytes: NaNs can be equal, -0.0 is not 0.0."""
+    if not one.flags.c_contiguous:  # transposing both changes nothing, and may make the first contiguous
         one, other = one.T, other.T
     data, offset = np.ascontiguousarray(one).reshape(-1).view(np.uint8), 0
     for block in packer.blocks(other):

@@ -29,24 +29,20 @@ _Bytes = npt.NDArray[np.uint8]
 
 
 class Crc32:
-    """The CRC-32 of bytes that come in pieces, of any length and alignment.
-
-    Args:
-        start: That of what came before them.
-    """
+    """The CRC-32 of bytes that come in pieces, of any length and alignment; `start` is the CRC-32 of those before."""
 
     def __init__(self, start: int = 0) -> None:
         self._memory = np.empty(0, np.uint8)
         self.restart(start)
 
     def restart(self, start: int = 0) -> None:
-        """Begins anew, in the same memory."""
+        """Begin anew, in the same memory."""
         self._start = start
         self._window: _Window | None = None
         self._length = 0
 
     def update(self, data: memoryview) -> None:
-        """Takes the next bytes."""
+        """Take the next bytes."""
         if self._window is None and data.nbytes < _LARGE:
             self._start = zlib.crc32(data, self._start)
             return
@@ -78,19 +74,19 @@ class Crc32:
         return zlib.crc32(self._memory[1][: self._length].data, zlib.crc32(folded.content.data, 0xFFFFFFFF))
 
     def _first(self, new: _Bytes) -> _Bytes:
-        """The window that ends with the first bytes; nothing before them is as good as zeros."""
+        """Return the window that ends with the first bytes, after zeros, which change no remainder."""
         if len(self._memory) == 0:
             self._memory = np.empty((2, _WINDOW), np.uint8)
         window: _Bytes = self._memory[0]
         before = _WINDOW - len(new)
         window[:before], window[before:] = 0, new
-        # What came before acts as an exclusive or with the first four bytes: all ones when it was nothing.
+        # The CRC-32 before acts as an exclusive or with the first four bytes; zlib's value is its complement.
         state = (self._start ^ 0xFFFFFFFF).to_bytes(_WORD, "little")
         window[before : before + _WORD] ^= np.frombuffer(state, np.uint8)
         return window
 
     def _keep(self, window: _Window, new: _Bytes) -> None:
-        """Keeps bytes until there are enough to carry the window on by its own length."""
+        """Keep bytes until there are enough to carry the window on by its own length."""
         rest = self._memory[1]
         rest[self._length : self._length + len(new)] = new
         self._length += len(new)
@@ -100,11 +96,11 @@ class Crc32:
 
 
 class _Window:
-    """The remainder of what has passed.
+    """The remainder of the bytes so far, modulo the multiple of three terms.
 
     Args:
-        content: It; taken over.
-        unit: Bytes that the exponents count.
+        content: Its bytes, changed in place.
+        unit: Bytes that the exponents of the multiple count.
     """
 
     def __init__(self, content: _Bytes, unit: int) -> None:
@@ -113,18 +109,22 @@ class _Window:
         self._steps = (content[high - low :], content[:low]), (content[: high - low], content[low:])
 
     def carry(self, new: _Bytes) -> None:
-        """Carries it on by its own length: what it holds is folded into as many new bytes."""
-        for into, what in self._steps:
-            np.bitwise_xor(into, what, out=into)
+        """Carry the window on by its own length: fold its content into as many new bytes.
+
+        Since x^high = x^low + 1, a word at place i is added to places i + high and i + high - low. The latter is still
+        in the window for i < low, which is the first step, and in the new bytes for the others, which is the second.
+        """
+        for target, carried in self._steps:
+            np.bitwise_xor(target, carried, out=target)
         np.bitwise_xor(self.content, new, out=self.content)
 
 
 _OWN = threading.local()
-"""Every thread's own memory for what is checked in one piece."""
+"""Each thread's `Crc32`, for its memory."""
 
 
 def crc32(data: memoryview, start: int = 0) -> int:
-    """The CRC-32 of bytes, continuing from that of what came before them, as `zlib.crc32`."""
+    """Return the CRC-32 of bytes, continuing from that of the bytes before them, as `zlib.crc32`."""
     crc: Crc32 | None = getattr(_OWN, "crc", None)
     if crc is None:
         crc = _OWN.crc = Crc32()
@@ -134,12 +134,9 @@ def crc32(data: memoryview, start: int = 0) -> int:
 
 
 def combined(first: int, second: int, length: int) -> int:
-    """The CRC-32 of two stretches together, from that of each.
+    """Return the CRC-32 of two stretches together, from that of each and the length of the second in bytes.
 
-    Args:
-        first: Of the one before.
-        second: Of the one after.
-        length: Bytes of the one after.
+    This is zlib's `crc32_combine`, which Python lacks: the bytes that follow multiply the first by x^(8 length).
     """
     return _product(first, _power(8 * length)) ^ second
 
@@ -151,22 +148,22 @@ class Parts:
         self._parts: dict[int, tuple[int, int]] = {}
 
     def has(self, offset: int) -> bool:
-        """Whether the part that starts there is known."""
+        """Return True if the part that starts there is known."""
         return offset in self._parts
 
     def add(self, offset: int, length: int, crc: int) -> None:
-        """Takes up a part: where it starts, its length and its CRC-32."""
+        """Add a part: where it starts, its length and its CRC-32."""
         if length:
             self._parts[offset] = length, crc
 
     def gaps(self, end: int) -> list[tuple[int, int]]:
-        """Where the stretches up to `end` start and end that are not known."""
+        """Return start and end of the stretches before `end` that are not known."""
         known = sorted((offset, offset + length) for offset, (length, _) in self._parts.items())
         starts, ends = [0, *(stop for _, stop in known)], [*(start for start, _ in known), end]
         return [gap for gap in zip(starts, ends, strict=True) if gap[0] < gap[1]]
 
     def value(self, end: int) -> int:
-        """That of the parts before `end`, one after the other."""
+        """Return the CRC-32 of the parts before `end`, one after the other."""
         crc = 0
         for offset, (length, part) in sorted(self._parts.items()):
             if offset < end:
@@ -175,11 +172,11 @@ class Parts:
 
 
 _POLYNOMIAL, _ONE, _X = 0xEDB88320, 1 << 31, 1 << 30
-"""P, 1 and x, of which bit 31 belongs to x^0."""
+"""P without x^32, 1 and x. Bits are reversed, as in all of CRC-32: bit 31 belongs to x^0, bit 0 to x^31."""
 
 
 def _product(one: int, other: int) -> int:
-    """The product of two polynomials modulo P."""
+    """Return the product of two polynomials modulo P."""
     product = 0
     while one:
         if one & _ONE:
@@ -191,7 +188,7 @@ def _product(one: int, other: int) -> int:
 
 @lru_cache(maxsize=256)
 def _power(exponent: int) -> int:
-    """X to this power modulo P."""
+    """Return x to this power modulo P, from its repeated squares."""
     power = _ONE
     for place in range(exponent.bit_length()):
         if exponent >> place & 1:
@@ -201,5 +198,5 @@ def _power(exponent: int) -> int:
 
 @cache
 def _squared(times: int) -> int:
-    """X squared so many times, modulo P."""
+    """Return x squared so many times, modulo P."""
     return _X if times == 0 else _product(_squared(times - 1), _squared(times - 1))

@@ -1,17 +1,20 @@
-"""The bytes of a file, bounds-checked, and given back after use.
+"""The bytes of a file, bounds-checked; pages of a mapped file go back to the system after use.
 
 Tensors are views of the mapped file, so that they need no memory of their own; what is small is read. A stretch that
-the system has not in memory yet is read once before it is viewed, so that a disk that fails is an error of the file and
-not the end of the process. A file that is written to while it is read is refused.
+is not in the system's memory yet is read once before it is viewed: a disk that fails is then an error of the file,
+while a mapped page that fails would end the process. A file that is written to while it is read is refused.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import mmap
 import os
 import stat
+import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from reprlib import Repr
 from types import TracebackType
@@ -21,16 +24,31 @@ from weakref import WeakSet, finalize
 import numpy as np
 import numpy.typing as npt
 
-from porting.checkpoint.file.cached import is_cached
 from porting.errors import CheckpointError, UnsafePickleError
-from porting.visible import visible
 
 _WINDOW, _SMALL = 1 << 12, 1 << 17
 """Bytes that are read at a time of what stands between tensors, and from which on an array is mapped."""
 _UNUSED = bytearray(1 << 18)
-"""Takes what is only read to see whether it can be."""
+"""Buffer for what is only read to see whether it can be."""
+_MAX_NOTES = 50
+_CACHESTAT = 451
+"""Number of Linux's cachestat(2), new in 6.5, which the C library has no name for; the same on every processor."""
+_SYSCALL = ctypes.CDLL(None).syscall if sys.platform == "linux" else None
 
 Bytes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of a file: `length` bytes from byte `offset` on."""
+
+    offset: int
+    length: int
+
+    @property
+    def end(self) -> int:
+        """The byte after it."""
+        return self.offset + self.length
 
 
 class Source:
@@ -39,7 +57,7 @@ class Source:
     Args:
         path: What to call the file in errors.
         buffer: Its bytes.
-        file: The descriptor of a mapped file, which is closed with it; without one the mapping alone is used.
+        file: The descriptor of a mapped file, which `close` closes; without one the mapping alone is used.
     """
 
     def __init__(self, path: Path | str, buffer: mmap.mmap | bytes, *, file: int | None = None) -> None:
@@ -55,21 +73,21 @@ class Source:
 
     @classmethod
     def open(cls, path: Path, name: Path | str | None = None, *, ahead: bool = True) -> Source:
-        """Maps a regular file, called by its path or another name.
+        """Map a regular file.
 
         Args:
             path: The file.
             name: What to call it in errors; its path by default.
-            ahead: Whether all of an array is fetched from the disk when it is asked for; else page by page in use.
+            ahead: Read all of an array from the disk when it is asked for; otherwise page by page in use.
 
         Raises:
             CheckpointError: There is no such file, it is no regular file, it is empty or may not be read.
         """
-        called = path if name is None else name
+        name = path if name is None else name
         try:
             if not stat.S_ISREG(path.stat().st_mode):
                 kind = "a folder" if path.is_dir() else "no regular file"
-                raise CheckpointError(called, f"is {kind}, expected a checkpoint file")
+                raise CheckpointError(name, f"is {kind}, expected a checkpoint file")
             file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 buffer = mmap.mmap(file, 0, access=mmap.ACCESS_READ)
@@ -78,15 +96,15 @@ class Source:
                 raise
             if not ahead:
                 os.close(file)
-            return cls(called, buffer, file=file if ahead else None)
+            return cls(name, buffer, file=file if ahead else None)
         except FileNotFoundError:
-            raise CheckpointError(called, "there is no such file; check the path") from None
+            raise CheckpointError(name, "there is no such file; check the path") from None
         except PermissionError:
-            raise CheckpointError(called, "may not be read; check its permissions (chmod u+r)") from None
+            raise CheckpointError(name, "may not be read; check its permissions (chmod u+r)") from None
         except ValueError:
-            raise CheckpointError(called, "is empty (0 bytes), expected a checkpoint; fetch or save it again") from None
+            raise CheckpointError(name, "is empty (0 bytes), expected a checkpoint; fetch or save it again") from None
         except OSError as error:
-            raise CheckpointError(called, f"cannot be read: {error.strerror or error}") from error
+            raise CheckpointError(name, f"cannot be read: {error.strerror or error}") from error
 
     def __enter__(self) -> Source:
         return self
@@ -95,19 +113,17 @@ class Source:
         self.close()
 
     def close(self) -> None:
-        """Closes the file; arrays still in use keep their buffer or mapping until they are gone."""
+        """Close the file; arrays still in use keep their buffer or mapping until they are gone."""
         file, self._file = self._file, None
         if file is not None:
             os.close(file)
-        try:
+        with contextlib.suppress(BufferError):
             self._view.release()
             if isinstance(self._buffer, mmap.mmap):
                 self._buffer.close()
-        except BufferError:
-            pass
 
     def view(self, offset: int, length: int) -> memoryview:
-        """A stretch of the file.
+        """Return a stretch of the file.
 
         Raises:
             CheckpointError: The stretch reaches beyond the end of the file.
@@ -125,18 +141,18 @@ class Source:
         return window[offset - start : offset - start + length]
 
     def window(self, offset: int) -> tuple[int, memoryview]:
-        """A stretch with this offset in it, for who reads byte by byte: where it starts, and its bytes."""
+        """Return where a stretch with this offset in it starts, and its bytes, for reading byte by byte."""
         if self._file is None:
             return 0, self._view
-        found = self._window = offset, self._pread(self._file, offset, min(_WINDOW, self.size - offset))
-        return found
+        self._window = offset, self._pread(self._file, offset, min(_WINDOW, self.size - offset))
+        return self._window
 
     def read(self, offset: int, length: int) -> bytes:
-        """A copy of a stretch of the file; bounds as in `view`."""
+        """Return a copy of a stretch of the file; bounds as in `view`."""
         return bytes(self.view(offset, length))
 
     def array(self, offset: int, length: int) -> Bytes:
-        """A stretch of the file as a read-only array; its pages are given back to the system when the array is gone.
+        """Return a stretch of the file as a read-only array, whose pages go back to the system when it is gone.
 
         Bounds as in `view`.
 
@@ -154,13 +170,13 @@ class Source:
         return array
 
     def _pread(self, file: int, offset: int, length: int) -> memoryview:
-        """Reads a stretch, instead of mapping the large pages around it."""
+        """Read a stretch, instead of mapping the large pages around it."""
         with self._reading(file):
             return memoryview(os.pread(file, length, offset))
 
     @contextlib.contextmanager
     def _reading(self, file: int) -> Iterator[None]:
-        """Errors of the disk as those of the file, and nothing from a file that has been written to."""
+        """Turn errors of the disk into errors of the file; refuse a file that has been written to."""
         try:
             yield
         except OSError as error:
@@ -168,7 +184,7 @@ class Source:
         self._require_unchanged(file)
 
     def _fetch(self, file: int, offset: int, length: int) -> None:
-        """Sees to it that a stretch is in memory: a disk that fails while a page is used would end the process."""
+        """Read a stretch into memory: a disk that fails while a mapped page is used would end the process."""
         with self._reading(file):
             if (offset, length) not in self._fetched and not is_cached(file, offset, length):
                 for start in range(offset, offset + length, len(_UNUSED)):
@@ -176,34 +192,34 @@ class Source:
                 self._fetched.add((offset, length))  # many tensors can be views of one stretch
 
     def require_unchanged(self) -> None:
-        """Checks that nobody has written to the file since it was opened.
+        """Check that the file has not been written to since it was opened.
 
         Raises:
-            CheckpointError: Somebody has: what was read may be of both contents.
+            CheckpointError: It has been: what was read may be of both contents.
         """
         if self._file is not None:
             self._require_unchanged(self._file)
 
     def _require_unchanged(self, file: int) -> None:
-        found = _version(file)
-        if found.size < self.size:
-            raise self.error(f"has become shorter while it was read: it ends at byte {found.size}")
-        if found != self._version:
+        version = _version(file)
+        if version.size < self.size:
+            raise self.error(f"has become shorter while it was read: it ends at byte {version.size}")
+        if version != self._version:
             raise self.error("has been written to while it was read; wait until it is complete, and start again")
 
     def release(self, offset: int = 0, length: int | None = None) -> None:
-        """Drops the pages of a stretch from this process; reading them again is always possible."""
+        """Drop the pages of a stretch from this process; reading them again is always possible."""
         if isinstance(self._buffer, mmap.mmap) and not self._buffer.closed:
             start, end = offset - offset % mmap.PAGESIZE, self.size if length is None else offset + length
             with contextlib.suppress(OSError):  # advice is for memory alone, and kernels know different ones
                 self._buffer.madvise(mmap.MADV_DONTNEED, start, end - start)
 
     def error(self, problem: str, details: Iterable[str] = ()) -> CheckpointError:
-        """The error for something wrong with this file."""
+        """Return the error for something wrong with this file."""
         return CheckpointError(self.path, printable(problem), map(printable, details))
 
     def unsafe(self, problem: str) -> UnsafePickleError:
-        """The error for a pickle that asks for more than tensors and plain containers."""
+        """Return the error for a pickle that asks for more than tensors and plain containers."""
         return UnsafePickleError(self.path, printable(problem))
 
 
@@ -211,7 +227,7 @@ _OPEN: WeakSet[Source] = WeakSet()
 
 
 def cut_off() -> CheckpointError | None:
-    """The error for the file of which a page could not be had; None where none of the open ones has changed."""
+    """Return the error for the first open file that has changed; None if none has."""
     try:
         for source in tuple(_OPEN):
             source.require_unchanged()
@@ -221,19 +237,35 @@ def cut_off() -> CheckpointError | None:
 
 
 class _Version(NamedTuple):
-    """What changes when a file is written to."""
+    """Size and time of the last change in nanoseconds, which change when a file is written to."""
 
     size: int
     modified: int
 
 
 def _version(file: int) -> _Version:
-    found = os.fstat(file)
-    return _Version(found.st_size, found.st_mtime_ns)
+    status = os.fstat(file)
+    return _Version(status.st_size, status.st_mtime_ns)
+
+
+class _Pages(ctypes.Structure):
+    """`struct cachestat` of Linux: numbers of pages."""
+
+    _fields_ = tuple((name, ctypes.c_uint64) for name in ("cached", "dirty", "written", "evicted", "evicted_lately"))
+
+
+def is_cached(descriptor: int, offset: int, length: int) -> bool:
+    """Return True if all of a stretch of an open file is in memory; False where the system does not tell."""
+    if _SYSCALL is None:
+        return False
+    pages, stretch = _Pages(), (ctypes.c_uint64 * 2)(offset, length)
+    failed = _SYSCALL(_CACHESTAT, descriptor, stretch, ctypes.byref(pages), 0)
+    wanted = (offset + length - 1) // mmap.PAGESIZE - offset // mmap.PAGESIZE + 1
+    return not failed and pages.cached >= wanted
 
 
 def release_pages(array: npt.NDArray[Any]) -> None:
-    """Gives the pages of an array, or of a part of one, that a `Source` has mapped back to the system.
+    """Give the pages of an array, or of a part of one, that a `Source` has mapped back to the system.
 
     Reading them again is always possible. Arrays of other kinds are left alone.
     """
@@ -251,10 +283,16 @@ _LONGEST = 1000
 
 
 def printable(text: str) -> str:
-    """Text from a file for one line on a terminal: control characters as their escapes, and not too long."""
+    """Return text from a file for one line on a terminal: control characters as their escapes, and not too long."""
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
-    return visible(text)
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def few_notes(notes: list[str]) -> tuple[str, ...]:
+    """Return notes on what was left out of a file: printable, the first 50 and how many more there are."""
+    more = len(notes) - _MAX_NOTES
+    return (*map(printable, notes[:_MAX_NOTES]), *([f"{more} more entries: left out"] if more > 0 else ()))
 
 
 _SHORT = Repr()
@@ -262,10 +300,10 @@ _SHORT.maxlevel, _SHORT.maxtuple, _SHORT.maxstring, _SHORT.maxother = 2, 4, 80, 
 
 
 def shown(value: object) -> str:
-    """A value from a file for an error, without ever spelling out all of it: it may stand for gigabytes."""
+    """Return a short text of a value from a file; all of it could be gigabytes."""
     return _SHORT.repr(value)
 
 
 def brief(key: object) -> str:
-    """A key from a file as a name."""
+    """Return a key from a file as a name of at most about 100 characters."""
     return key[:100] if isinstance(key, str) else shown(key)

@@ -1,22 +1,27 @@
-"""A target's name: what may stand there, how a finished draft takes its place, and what the system says against it."""
+"""The target of a write: what may be there before, room on the disk, the draft, and how that gets its name."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import os
 import stat
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from porting.errors import CheckpointError, TargetExistsError
 
 _DRAFTS: set[Path] = set()
+_KEEP_SIZE = 1
+"""Linux's FALLOC_FL_KEEP_SIZE: the file grows only by what is written."""
 
 
 @contextlib.contextmanager
 def drafted(draft: Path) -> Iterator[None]:
-    """A draft that is there while this lasts, and removed at the end if it still is."""
+    """Remove the draft at the end, if it still has this name, or in `remove_drafts`."""
     _DRAFTS.add(draft)
     try:
         yield
@@ -26,7 +31,7 @@ def drafted(draft: Path) -> Iterator[None]:
 
 
 def remove_drafts() -> None:
-    """Removes all drafts that are there, for a process that is about to end."""
+    """Remove all drafts, for a process that is about to end."""
     for draft in tuple(_DRAFTS):
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
@@ -34,7 +39,7 @@ def remove_drafts() -> None:
 
 @contextlib.contextmanager
 def os_errors(path: Path) -> Iterator[None]:
-    """Turns errors of the system into one that names the target and the remedy."""
+    """Turn errors of the system into one that names the target and the remedy."""
     try:
         yield
     except OSError as error:
@@ -42,14 +47,14 @@ def os_errors(path: Path) -> Iterator[None]:
 
 
 def check_target(path: Path, *, overwrite: bool) -> os.stat_result | None:
-    """What is to be replaced, None when nothing is there.
+    """Return the status of the file to be replaced; None if nothing is there.
 
     Raises:
         TargetExistsError: The target is there and `overwrite` is false.
         CheckpointError: It could not be written, as far as can be told without doing so.
     """
     try:
-        found = path.lstat()
+        status = path.lstat()
     except FileNotFoundError:
         if not path.parent.is_dir():
             raise CheckpointError(path, f"there is no folder {path.parent}; create it first (mkdir -p)") from None
@@ -58,22 +63,49 @@ def check_target(path: Path, *, overwrite: bool) -> os.stat_result | None:
         raise CheckpointError(path, f"{path.parent} is no folder; choose another target") from None
     except OSError as error:
         raise cannot_write(path, error) from error
-    if not stat.S_ISREG(found.st_mode):
-        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a link" if path.is_symlink() else "no regular file"
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a link" if path.is_symlink() else "no regular file"
         raise CheckpointError(path, f"is {kind}, which is never replaced; name a file")
     if not overwrite:
         raise TargetExistsError(path, "already exists; use --force to replace it, or choose another target")
-    return found
+    return status
+
+
+def reserve(descriptor: int, nbytes: int) -> None:
+    """Reserve the first bytes of an open file, where the system and the file system can: a full disk is found early.
+
+    This is the system's own call and not `os.posix_fallocate`, which writes zeros where a file system cannot reserve.
+
+    Raises:
+        OSError: There is not that much room on the disk, or within the quota.
+    """
+    call = _fallocate() if nbytes > 0 else None
+    if call is not None and call(descriptor, _KEEP_SIZE, 0, nbytes):
+        code = ctypes.get_errno()
+        if code in (errno.ENOSPC, errno.EDQUOT):
+            raise OSError(code, os.strerror(code))
+
+
+@cache
+def _fallocate() -> Any:
+    """Return fallocate(2), by the name that has sizes of 64 bits everywhere; None where there is none."""
+    try:
+        call = ctypes.CDLL(None, use_errno=True).fallocate64
+    except (AttributeError, OSError):
+        return None
+    call.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+    call.restype = ctypes.c_int
+    return call
 
 
 def prepare_to_replace(draft: int, replaced: os.stat_result) -> None:
-    """Gives the draft the permissions of the file that it replaces, and sees it to the disk."""
+    """Give the draft the permissions of the file that it replaces, and flush it to the disk."""
     os.fchmod(draft, stat.S_IMODE(replaced.st_mode))
     os.fsync(draft)
 
 
 def flush_folder(folder: Path) -> None:
-    """Sees a folder's entries to the disk."""
+    """Flush a folder's entries to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -82,7 +114,7 @@ def flush_folder(folder: Path) -> None:
 
 
 def publish(draft: Path, path: Path, *, overwrite: bool) -> None:
-    """Gives a draft the target's name.
+    """Give a draft the target's name.
 
     Raises:
         TargetExistsError: Something has appeared there, and `overwrite` is false.
@@ -115,6 +147,6 @@ _REASONS = {
 
 
 def cannot_write(path: Path, error: OSError) -> CheckpointError:
-    """The error for a target that the system does not let us write."""
+    """Return the error for a target that the system refuses to write."""
     reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
     return CheckpointError(path, f"cannot be written: {reason}. What was there before is untouched")

@@ -1,13 +1,15 @@
 """A file being written: streamed, read back and compared with what was planned, renamed into place only when right.
 
-Every processor takes one tensor after the other, and sees it through: it puts a block together, writes it, reads it
-back through a second descriptor, and compares the two byte by byte, which no digest is stricter than, and which costs
-less than one. The CRC-32 of what was read back is the file's digest: it serves to find accidents in later copies of the
-file, and is no signature.
+Each thread takes one tensor after the other: it packs a block, writes it, reads it back through a second descriptor,
+and compares the two byte by byte, which is stricter than any digest and costs less. The CRC-32 of what was read back is
+the file's digest: it finds accidental damage in later copies of the file, and is no signature.
 
 What is read back comes from the system's cache, as for any program that checks its own output. Only a file that is
 about to replace another one is also flushed to the disk first (`fsync`), so that after a power failure either the old
 or the new file is whole; a new file is treated as `cp` treats it.
+
+The threads are our own and not those of `concurrent.futures`: the calling thread works too, no tensor is loaded before
+there is room for it in memory, and a second Control-C must not end the waiting for a thread that still writes.
 """
 
 from __future__ import annotations
@@ -28,32 +30,38 @@ from porting import processors
 from porting.checkpoint.file.copying import BLOCK, Packer
 from porting.checkpoint.file.crc import Parts
 from porting.checkpoint.file.mirror import Mirror
-from porting.checkpoint.file.reserve import reserve
-from porting.checkpoint.file.target import check_target, drafted, flush_folder, os_errors, prepare_to_replace, publish
+from porting.checkpoint.file.target import (
+    check_target,
+    drafted,
+    flush_folder,
+    os_errors,
+    prepare_to_replace,
+    publish,
+    reserve,
+)
 from porting.checkpoint.tensor import Array, LazyTensor, Shape
 from porting.errors import CheckpointError
 
 _MOST_THREADS = 3
-"""Memory is what they wait for beyond that."""
+"""More threads would wait for the memory's bandwidth."""
 _SMALL = 1 << 16
 """Bytes up to which data is collected before it is written."""
 _KEPT = 25 << 21
-"""Bytes of tensors in memory at a time; a larger one is alone."""
+"""Bytes of tensors in memory at a time; a larger tensor is alone."""
 
 
 class Checksum:
     """The CRC-32 of a tensor's bytes.
 
     Attributes:
-        value: It, once it is known.
-        known: Whether it is: at once for a small tensor, after all of it has been read back for others.
+        value: The CRC-32. It is set at once for a small tensor, after all of it has been read back for others.
     """
 
     value: int
 
     @property
     def known(self) -> bool:
-        """Whether there is a value yet."""
+        """True once `value` is set."""
         return hasattr(self, "value")
 
 
@@ -61,11 +69,11 @@ class _Task(NamedTuple):
     """A tensor to be written.
 
     Attributes:
-        offset: Where it belongs.
-        name: What to call it.
-        tensor: It, not read yet.
-        checksum: What is to be given its CRC-32, where it is wanted.
-        between: What stands between its bytes, by how many of them come before.
+        offset: Where it starts in the file.
+        name: Its name, for errors and progress.
+        tensor: The tensor, not loaded yet.
+        checksum: Receives its CRC-32; None if nobody needs it.
+        between: Bytes to insert between its own, by the number of its bytes before them.
     """
 
     offset: int
@@ -81,7 +89,7 @@ class _Task(NamedTuple):
 
 
 class _Late(NamedTuple):
-    """Bytes that depend on checksums, and so come last."""
+    """A stretch of the file whose content depends on checksums and is written last."""
 
     offset: int
     length: int
@@ -89,13 +97,13 @@ class _Late(NamedTuple):
 
 
 class Output:
-    """Takes the content of a file in order; large tensors are read and written when a processor is free.
+    """Takes the content of a file in order; large tensors are read and written later, by the threads.
 
     Args:
         path: The target, for errors.
         descriptor: Where it is written.
         reader: A second descriptor of the same file, where it is read back.
-        progress: Told the name and size of each tensor that was written, by one thread at a time.
+        progress: Called with the name and size in bytes of each tensor that was written, by one thread at a time.
     """
 
     def __init__(
@@ -103,25 +111,26 @@ class Output:
     ) -> None:
         self.path = path
         self._reader = reader
-        self._progress, self._telling = progress, threading.Lock()
+        self._progress, self._progress_lock = progress, threading.Lock()
         self._small, self._handed_over = bytearray(), 0
         self._late: list[_Late] = []
         self._parts, self._known = Parts(), 0
         self._tasks: deque[_Task] = deque()
         self._kept = 0
+        """Bytes of the tensors that are being written."""
         self._ended = False
         self._failure: BaseException | None = None
+        self._running = 0
+        """Number of threads that may use the descriptors."""
         self._changed = threading.Condition()
-        """Held to use the four above it, and how many are running."""
+        """Guards `_tasks`, `_kept`, `_ended`, `_failure` and `_running`; notified when one of them changes."""
         count = min(processors.available(), _MOST_THREADS)
         self._mirror, *self._mirrors = (Mirror(path, descriptor, reader) for _ in range(count))
         self._packer, *self._packers = (Packer() for _ in range(count))
-        self._running = 0
-        """Threads that may use the descriptors."""
 
     def start(self) -> None:
-        """Starts the threads, as many as the system allows; who has called this calls `stop` in the end."""
-        with contextlib.suppress(RuntimeError):  # there can be no more; this thread does their work, too
+        """Start the threads, as many as the system allows; the caller has to call `stop` in the end."""
+        with contextlib.suppress(RuntimeError):  # no thread can be started: the calling thread does all the work
             for helpers in zip(self._packers, self._mirrors, strict=True):
                 threading.Thread(target=self._serve, args=helpers, name="checkpoint-writer", daemon=True).start()
 
@@ -132,21 +141,21 @@ class Output:
 
     @property
     def crc(self) -> int:
-        """The CRC-32 of what was read back: of what comes before who comes late, of all after `finish`."""
+        """The CRC-32 of what was read back: of all bytes after `finish`, before the late ones while these are made."""
         return self._parts.value(self._known)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Writes what stands between tensors."""
+        """Write what stands between tensors."""
         self._small += data
         if len(self._small) >= _SMALL:
             self._hand_over_small()
 
     def write_late(self, length: int, content: Callable[[], bytes]) -> None:
-        """Leaves room for what depends on checksums.
+        """Leave room for bytes that depend on checksums.
 
         Args:
-            length: How many bytes.
-            content: Gives them; called when everything but what comes late has been read back, in order.
+            length: Number of bytes.
+            content: Returns them. Late contents are called in order, once all else has been read back.
         """
         self._hand_over_small()
         self._late.append(_Late(self.position, length, content))
@@ -159,45 +168,45 @@ class Output:
         checksum: Checksum | None = None,
         between: Mapping[int, bytes] = MappingProxyType({}),
     ) -> None:
-        """Writes a tensor's bytes, packed in C order.
+        """Write a tensor's bytes, packed in C order.
 
         Args:
-            name: What to call it in errors and to `progress`.
-            tensor: It; a large one is read later, in another thread perhaps.
-            checksum: What is to be given the value, where it is wanted.
-            between: What is to stand between its bytes, by how many of them come before, and counts to the checksum.
+            name: Its name, for errors and progress.
+            tensor: The tensor; a large one is loaded later, and perhaps in another thread.
+            checksum: Receives the CRC-32.
+            between: Bytes to insert, by the number of the tensor's bytes before them; the checksum covers them.
         """
         if tensor.nbytes < _SMALL and not between:
             data = self.load(name, tensor).tobytes()
             if checksum is not None:
                 checksum.value = zlib.crc32(data)
             self.write(data)
-            self._tell(name, tensor)
+            self._report(name, tensor)
             return
         self._hand_over_small()
+        task = _Task(self.position, name, tensor, checksum, between)
         with self._changed:
             self._raise()
-            task = _Task(self.position, name, tensor, checksum, between)
             self._tasks.append(task)
             self._changed.notify()
         self._handed_over += task.length
 
     def load(self, name: str, tensor: LazyTensor) -> Array:
-        """A tensor's data, found to be of the shape and dtype announced."""
+        """Load a tensor's data; refuse another shape or dtype than announced."""
         array = tensor.load()
         self._require_announced(name, tensor, array.shape, array.dtype)
         return array
 
     def _blocks(self, name: str, tensor: LazyTensor, packer: Packer) -> Iterator[memoryview]:
-        """A tensor's bytes, of one that is joined from pieces without ever joining them."""
+        """Return the blocks of a tensor's bytes; pieces are never joined in memory."""
         if tensor.pieces is None:
             return packer.blocks(self.load(name, tensor))
         pieces = tensor.pieces()
-        shapes = [(*each.shape[: pieces.axis], 0, *each.shape[pieces.axis + 1 :]) for each in pieces.arrays]
-        along = sum(each.shape[pieces.axis] for each in pieces.arrays)
-        joined = tuple(along if place == pieces.axis else size for place, size in enumerate(shapes[0]))
-        for each, shape in zip(pieces.arrays, shapes, strict=True):
-            self._require_announced(name, tensor, joined if shape == shapes[0] else each.shape, each.dtype)
+        first, axis = pieces.arrays[0].shape, pieces.axis
+        joined = (*first[:axis], sum(array.shape[axis] for array in pieces.arrays), *first[axis + 1 :])
+        for array in pieces.arrays:
+            fits = array.shape == (*first[:axis], array.shape[axis], *first[axis + 1 :])
+            self._require_announced(name, tensor, joined if fits else array.shape, array.dtype)
         return packer.joined(pieces)
 
     def _require_announced(self, name: str, tensor: LazyTensor, shape: Shape, dtype: np.dtype[Any]) -> None:
@@ -209,7 +218,7 @@ class Output:
             )
 
     def finish(self) -> None:
-        """Sees to it that everything is written and checked; raises what went wrong."""
+        """Write and check everything that is left; raise what went wrong."""
         self._hand_over_small()
         self._end()
         self._work(self._packer, self._mirror)
@@ -226,7 +235,10 @@ class Output:
             raise CheckpointError(self.path, f"the file written does not have the {self.position} bytes planned")
 
     def stop(self) -> None:
-        """Ends the threads, whatever there is left to do; no interrupt keeps it from waiting for them."""
+        """End the threads, whatever is left to do; an interrupt is raised only after they have ended.
+
+        A thread left alone would go on writing to descriptors that are closed, or another file's by then.
+        """
         try:
             with self._changed:
                 self._tasks.clear()
@@ -243,7 +255,7 @@ class Output:
             self._changed.notify_all()
 
     def _wait(self) -> None:
-        """Waits for the threads: not by joining them, which an interrupt ends for good."""
+        """Wait for the threads. Not by `Thread.join`, which cannot be repeated after an interrupt."""
         with self._changed:
             self._changed.wait_for(lambda: not self._running)
 
@@ -264,7 +276,7 @@ class Output:
             self._parts.add(start, len(part), self._mirror.crc.value)
 
     def _serve(self, packer: Packer, mirror: Mirror) -> None:
-        """What a thread does; one that comes too late finds nothing to do, and leaves the descriptors alone."""
+        """Run one thread; one that starts too late finds nothing to do and leaves the descriptors alone."""
         with self._changed:
             self._running += 1
         try:
@@ -275,12 +287,12 @@ class Output:
                 self._changed.notify_all()
 
     def _work(self, packer: Packer, mirror: Mirror) -> None:
-        """Writes tensors until none is left and none will come."""
+        """Write tensors until none is left and none will come."""
         while (task := self._next()) is not None:
             failure = None
             try:
                 self._write_large(task, packer, mirror)
-            except BaseException as error:  # raised again in the thread that can act on it
+            except BaseException as error:  # `finish` raises it in the calling thread
                 failure = error
             with self._changed:
                 self._kept -= task.tensor.nbytes
@@ -290,7 +302,7 @@ class Output:
                 self._changed.notify_all()
 
     def _next(self) -> _Task | None:
-        """The next tensor, when there is room for it; None when there is none and none will come."""
+        """Wait for the next tensor and for room for it; return None if none is left and none will come."""
         with self._changed:
             self._changed.wait_for(self._is_ready)
             if not self._tasks:
@@ -316,16 +328,16 @@ class Output:
         self._parts.add(task.offset, task.length, crc)
         if task.checksum is not None:
             task.checksum.value = crc
-        self._tell(task.name, task.tensor)
+        self._report(task.name, task.tensor)
 
-    def _tell(self, name: str, tensor: LazyTensor) -> None:
+    def _report(self, name: str, tensor: LazyTensor) -> None:
         if self._progress is not None:
-            with self._telling:
+            with self._progress_lock:
                 self._progress(name, tensor.nbytes)
 
 
 def _with_between(blocks: Iterator[memoryview], between: Mapping[int, bytes]) -> Iterator[memoryview]:
-    """Blocks, and what is to stand between their bytes."""
+    """Yield blocks with the bytes to insert between theirs, by the number of bytes before them."""
     done, places = 0, deque(sorted(between))
     for block in blocks:
         while places and places[0] < done + len(block):
@@ -347,15 +359,15 @@ def publishing(
     check: Callable[[], None] | None = None,
     progress: Callable[[str, int], None] | None = None,
 ) -> Iterator[Output]:
-    """An output that appears under its name when the block ends without an error, complete and checked.
+    """Yield an output that appears under its name when the block ends without an error, complete and checked.
 
     Until then it is a hidden file beside the target, which is removed if anything goes wrong, an interrupt included.
 
     Args:
         path: The target.
-        overwrite: Whether a file that is there may be replaced.
+        overwrite: Replace a file that is there.
         durable: Flush a new file to the disk too, as one that replaces another always is, and the folder's entry.
-        room: Bytes that the file will have at least, to be reserved on the disk.
+        room: Bytes to reserve on the disk: what the file will have at least.
         check: Called when all of it is written; what it raises keeps the file from appearing.
         progress: As for `Output`.
 

@@ -24,48 +24,41 @@ _PROTOCOL = 4
 
 
 def write_nested(path: Path, tree: Mapping[str, Tree]) -> None:
-    """Writes a tree; the file appears under its name whole, read back and on the disk, or not at all.
+    """Write a tree; the file appears under its name whole, read back and flushed to the disk, or not at all.
 
     Args:
         path: The target; what is there is replaced, its folder has to be there.
-        tree: Tensors, texts, integers of up to 64 bits, floats, booleans and none, in dicts and lists.
+        tree: Tensors, texts, integers of up to 64 bits, floats, booleans and None, in dicts and lists.
 
     Raises:
-        CheckpointError: A tensor has a dtype that Paddle has not, or the target cannot be written.
+        CheckpointError: A tensor has a dtype that Paddle does not have, or the target cannot be written.
     """
     pickle = PickleWriter(_PROTOCOL)
     with publishing(path, overwrite=True, durable=True) as output:
-        _write(pickle, output, path, "", tree)
+        _write(pickle, output, "", tree)
         pickle.opcode(b".")
         output.write(pickle.take())
 
 
-def _write(pickle: PickleWriter, output: Output, path: Path, name: str, value: Tree) -> None:
+def _write(pickle: PickleWriter, output: Output, name: str, value: Tree) -> None:
     match value:
         case LazyTensor():
-            _write_tensor(pickle, output, path, name, value)
+            if value.dtype.name not in pdparams.WRITTEN:
+                raise CheckpointError(output.path, f"{name} is {value.dtype.name}, which Paddle's files do not hold")
+            pdparams.write_array(pickle, output, name, value)
         case list():
-            pickle.opcode(b"](")
+            pickle.opcode(b"](")  # EMPTY_LIST, MARK
             for index, item in enumerate(value):
-                _write(pickle, output, path, f"{name}[{index}]", item)
-            pickle.opcode(b"e")
+                _write(pickle, output, f"{name}[{index}]", item)
+            pickle.opcode(b"e")  # APPENDS
         case Mapping():
-            pickle.opcode(b"}(")
+            pickle.opcode(b"}(")  # EMPTY_DICT, MARK
             for key, item in value.items():
                 pickle.text(key)
-                _write(pickle, output, path, f"{name}.{key}" if name else key, item)
-            pickle.opcode(b"u")
+                _write(pickle, output, f"{name}.{key}" if name else key, item)
+            pickle.opcode(b"u")  # SETITEMS
         case _:
             _write_plain(pickle, value)
-
-
-def _write_tensor(pickle: PickleWriter, output: Output, path: Path, name: str, tensor: LazyTensor) -> None:
-    if tensor.dtype.name not in pdparams.WRITTEN:
-        raise CheckpointError(path, f"{name} is {tensor.dtype.name}, which Paddle's files do not hold")
-    pdparams.write_array_head(pickle, tensor)
-    output.write(pickle.take())
-    output.write_tensor(name, tensor)
-    pickle.opcode(b"tb")
 
 
 def _write_plain(pickle: PickleWriter, value: str | int | float | bool | None) -> None:
@@ -73,13 +66,13 @@ def _write_plain(pickle: PickleWriter, value: str | int | float | bool | None) -
         case None:
             pickle.opcode(b"N")
         case bool():
-            pickle.opcode(b"\x88" if value else b"\x89")
+            pickle.opcode(b"\x88" if value else b"\x89")  # NEWTRUE, NEWFALSE
         case str():
             pickle.text(value)
         case int():
             pickle.integer(value)
         case float():
-            pickle.opcode(b"G" + struct.pack(">d", value))
+            pickle.opcode(b"G" + struct.pack(">d", value))  # BINFLOAT, the one big-endian number of pickles
         case _:
             raise TypeError(f"a checkpoint cannot hold a {type(value).__name__}")
 
@@ -92,8 +85,8 @@ class Nested:
 
     Attributes:
         path: The file.
-        tree: What it holds.
-        parameters: Of each dict in the tree, Paddle's own names of its tensors, where the file tells them.
+        tree: The content.
+        parameters: For each dict in the tree, Paddle's own names of its tensors, if the file has them.
 
     Raises:
         CheckpointError: The file cannot be read, is damaged, or holds something other than a dict.
@@ -109,12 +102,11 @@ class Nested:
             if head not in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
                 raise CheckpointError(path, f"is no file of Paddle: it starts with {bytes(head)!r}")
             value = self._lazy("", pdparams.read(self._source))
+            if not isinstance(value, dict):
+                raise CheckpointError(path, f"holds a {type(value).__name__}, expected a dict")
         except BaseException:
             self._source.close()
             raise
-        if not isinstance(value, dict):
-            self._source.close()
-            raise CheckpointError(path, f"holds a {type(value).__name__}, expected a dict")
         self.tree: dict[str, Tree] = value
 
     def __enter__(self) -> Nested:
@@ -144,7 +136,7 @@ class Nested:
 
 
 def arrays(tree: Tree) -> dict[str, Array]:
-    """The tensors of a flat dict as arrays of their own, not views of a file; empty for what is no dict."""
+    """Return the tensors of a flat dict as arrays in memory, not views of a file; none for what is no dict."""
     if not isinstance(tree, Mapping):
         return {}
     return {name: value.load().copy() for name, value in tree.items() if isinstance(value, LazyTensor)}

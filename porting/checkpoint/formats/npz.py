@@ -15,13 +15,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from porting.checkpoint import dtypes
-from porting.checkpoint.containers.numpy_arrays import ARRAY_CODES, checked_shape
-from porting.checkpoint.containers.pickle_machine import Malformed
-from porting.checkpoint.containers.zip_writer import ZipWriter
-from porting.checkpoint.containers.zips import Record
+from porting.checkpoint.containers.zips import Record, ZipWriter
 from porting.checkpoint.file.source import Source
 from porting.checkpoint.file.writer import Output
-from porting.checkpoint.tensor import Array, LazyTensor, Shape
+from porting.checkpoint.tensor import Array, LazyTensor, Malformed, Shape, checked_shape
 
 SUFFIX = ".npy"
 MAGIC = b"\x93NUMPY"
@@ -31,11 +28,11 @@ _HEADER = re.compile(
 )
 MAX_HEADER = 10_000
 """Bytes of a header."""
-_CODES = {**ARRAY_CODES, "V2": "bfloat16"}
+_CODES = {**dtypes.NUMPY_CODES, "V2": "bfloat16"}
 
 
 def read(source: Source, records: dict[str, Record]) -> dict[str, LazyTensor]:
-    """The arrays by name; `records` are those of the archive."""
+    """Return the arrays by name; `records` are those of the archive."""
     return {name.removesuffix(SUFFIX): _tensor(source, record) for name, record in records.items()}
 
 
@@ -59,7 +56,7 @@ class Header(NamedTuple):
         start: Where the data starts.
         code: NumPy's code of the dtype, such as `f4`.
         big_endian: Byte order of the elements.
-        order: Of the axes.
+        order: Order of the axes: C or Fortran.
         shape: The array's shape.
     """
 
@@ -70,7 +67,7 @@ class Header(NamedTuple):
     shape: Shape
 
     def dtype(self) -> np.dtype[Any]:
-        """The dtype, in its byte order; raises `Malformed` when no tensor has it."""
+        """Return the dtype, in its byte order; raise `Malformed` if no tensor has it."""
         if self.code not in _CODES:
             raise Malformed(f"is an array of dtype {self.code!r:.40}, expected one of {', '.join(_CODES)}")
         dtype = dtypes.dtype(_CODES[self.code])
@@ -78,15 +75,18 @@ class Header(NamedTuple):
 
 
 def read_header(head: bytes) -> Header:
-    """Reads the header of a `.npy` file from its first `MAX_HEADER` bytes; raises `Malformed`."""
+    """Read the header of a `.npy` file from its first `MAX_HEADER` bytes; raise `Malformed` if there is none.
+
+    It is the magic, two bytes of version, its length in two (version 1.0) or four bytes (2.0), and a dict as text.
+    """
     if head[:6] != MAGIC or head[6:8] not in (b"\x01\x00", b"\x02\x00"):
         raise Malformed("is no .npy file of version 1.0 or 2.0")
     width = 2 if head[6] == 1 else 4
     start = 8 + width + int.from_bytes(head[8 : 8 + width], "little")
-    found = _HEADER.fullmatch(head[8 + width : start])
-    if found is None or len(head) < start:
+    match = _HEADER.fullmatch(head[8 + width : start])
+    if match is None or len(head) < start:
         raise Malformed("has a header of another form than {'descr': .., 'fortran_order': .., 'shape': ..}")
-    order, code, fortran, sizes = (group.decode() for group in found.groups())
+    order, code, fortran, sizes = (group.decode() for group in match.groups())
     shape = checked_shape(tuple(int(size[:18]) for size in re.findall(r"\d+", sizes)))
     return Header(start, code, order == ">", "F" if fortran == "True" else "C", shape)
 
@@ -105,7 +105,7 @@ RESERVED: tuple[str, ...] = ()
 
 
 def write(output: Output, tensors: Mapping[str, LazyTensor], metadata: Mapping[str, str]) -> None:
-    """Writes one uncompressed `.npy` a tensor."""
+    """Write one uncompressed `.npy` a tensor."""
     archive = ZipWriter(output)
     for name, tensor in tensors.items():
         archive.add_tensor(f"{name}{SUFFIX}", name, tensor, _npy_head(tensor))
@@ -116,6 +116,6 @@ def _npy_head(tensor: LazyTensor) -> bytes:
     code = WRITTEN[tensor.dtype.name]
     order = "|" if tensor.dtype.itemsize == 1 or code == "V2" else "<"
     text = f"{{'descr': '{order}{code}', 'fortran_order': False, 'shape': {tensor.shape}, }}"
-    padding = -(10 + len(text) + 1) % 64
+    padding = -(10 + len(text) + 1) % 64  # the data starts at a multiple of 64 bytes
     header = f"{text}{' ' * padding}\n".encode()
     return MAGIC + b"\x01\x00" + len(header).to_bytes(2, "little") + header

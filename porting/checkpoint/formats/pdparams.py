@@ -15,25 +15,24 @@ from math import prod
 import numpy as np
 
 from porting.checkpoint import dtypes
-from porting.checkpoint.containers.numpy_arrays import ARRAY_CODES, PickledArray, checked_shape
-from porting.checkpoint.containers.pickle_machine import Malformed, PickleMachine, Symbol, Unsafe
+from porting.checkpoint.containers.numpy_arrays import PickledArray
+from porting.checkpoint.containers.pickle_machine import Symbol, Unsafe
 from porting.checkpoint.containers.pickle_writer import PickleWriter
-from porting.checkpoint.containers.pickles import MAX_DEPTH, plain_symbols, require_end
+from porting.checkpoint.containers.pickles import MAX_DEPTH, load_all, plain_symbols
 from porting.checkpoint.file.source import Source, brief
 from porting.checkpoint.file.writer import Output
-from porting.checkpoint.tensor import Array, Described, LazyTensor
+from porting.checkpoint.tensor import Array, Described, LazyTensor, Malformed, checked_shape
 
 _NAME_TABLE = "StructuredToParameterName@@"
 _SLICE_TABLE = "UnpackBigParamInfor@@"
 
 
 def read(source: Source) -> object:
-    """What was saved, its tensors as `Described`."""
+    """Return what was saved, its tensors as `Described`."""
     symbols = plain_symbols(source) | {
         f"{module}.eval": Symbol(f"{module}.eval", _data_literal) for module in ("builtins", "__builtin__")
     }
-    value, end = PickleMachine(source, symbols).load()
-    require_end(source, end)
+    value = load_all(source, symbols)
     if isinstance(value, dict):
         value = {key: item for key, item in value.items() if key != _NAME_TABLE}
         value = _joined(source, value)
@@ -53,7 +52,7 @@ class PaddleTensor(Described):
     parameter: str | None = None
 
     def tensor(self, name: str) -> LazyTensor:
-        """The tensor, once its description is found possible."""
+        """Return the tensor, if its description is possible."""
         tensor = self.array.tensor(name)
         if tensor.dtype != np.uint16:
             return tensor
@@ -70,7 +69,7 @@ class _Joined(Described):
     slices: tuple[PickledArray, ...]
 
     def tensor(self, name: str) -> LazyTensor:
-        """The tensor, once the slices are found to fill its shape."""
+        """Return the tensor, if the slices fill its shape."""
         slices = [part.tensor(f"{name} (slice {index})") for index, part in enumerate(self.slices)]
         try:
             shape = checked_shape(self.shape)
@@ -94,7 +93,7 @@ def _data_literal(arguments: tuple[object, ...]) -> object:
 
 
 def _joined(source: Source, value: Mapping[object, object]) -> dict[object, object]:
-    """The dict with its slices put together."""
+    """Return the dict with its slices joined."""
     items = dict(value)
     table = items.pop(_SLICE_TABLE, {})
     for key, entry in table.items() if isinstance(table, dict) else ():
@@ -110,9 +109,9 @@ def _joined(source: Source, value: Mapping[object, object]) -> dict[object, obje
 
 
 class _Tensors:
-    """Makes a tensor of Paddle of each array, and of each pair of a name and an array, in nested containers.
+    """Replaces each array, and each pair of a name and an array, in nested containers by a `PaddleTensor`.
 
-    What the pickle refers to many times is done once, as often as that may be.
+    A container that the pickle refers to many times is made once.
     """
 
     def __init__(self, source: Source) -> None:
@@ -120,7 +119,7 @@ class _Tensors:
         self._done: dict[int, object] = {}
 
     def of(self, value: object, depth: int = MAX_DEPTH) -> object:
-        """The value with its tensors; raises `CheckpointError` when it is nested too deep, or within itself."""
+        """Return the value with its tensors; raise `CheckpointError` if it is nested too deep, or within itself."""
         if depth < 0:
             raise self._source.error(f"is nested more than {MAX_DEPTH} deep; save model.state_dict()")
         match value:
@@ -141,7 +140,7 @@ class _Tensors:
 
 
 WRITTEN: Mapping[str, str] = {
-    **{name: code for code, name in ARRAY_CODES.items() if name not in ("uint16", "uint32", "uint64")},
+    **{name: code for code, name in dtypes.NUMPY_CODES.items() if name not in ("uint16", "uint32", "uint64")},
     "bfloat16": "u2",
 }
 """The dtypes that Paddle's tensors have, and the code of each in NumPy's files."""
@@ -150,42 +149,45 @@ _PROTOCOL = 4
 
 
 def write(output: Output, tensors: Mapping[str, LazyTensor], metadata: Mapping[str, str]) -> None:
-    """Writes a flat dict of arrays, without a table of parameter names, which only a model has.
+    """Write a flat dict of arrays, without a table of parameter names, which only a model has.
 
     The globals are those of NumPy 1, which NumPy 2 knows too, so that Paddle 2.6 loads the file as well as Paddle 3.
     """
     pickle = PickleWriter(_PROTOCOL)
-    pickle.opcode(b"}(")
+    pickle.opcode(b"}(")  # EMPTY_DICT, MARK
     for name, tensor in tensors.items():
         pickle.text(name)
-        write_array_head(pickle, tensor)
-        output.write(pickle.take())
-        output.write_tensor(name, tensor)
-        pickle.opcode(b"tb")
-    pickle.opcode(b"u.")
+        write_array(pickle, output, name, tensor)
+    pickle.opcode(b"u.")  # SETITEMS, STOP
     output.write(pickle.take())
 
 
-def write_array_head(pickle: PickleWriter, tensor: LazyTensor) -> None:
-    """Pushes `_reconstruct(ndarray, (0,), b"b")` and its state up to the data; `tb` follows the data."""
+def write_array(pickle: PickleWriter, output: Output, name: str, tensor: LazyTensor) -> None:
+    """Push `_reconstruct(ndarray, (0,), b"b")` and its state, `(1, shape, dtype, is Fortran-ordered, data)`.
+
+    What the pickle holds so far is written to the output, and the tensor's bytes after it.
+    """
     pickle.global_name("numpy.core.multiarray", "_reconstruct")
     pickle.global_name("numpy", "ndarray")
     pickle.integers((0,))
-    pickle.opcode(b"C\x01b\x87R(")
+    pickle.opcode(b"C\x01b\x87R(")  # SHORT_BINBYTES b"b", TUPLE3, REDUCE, MARK
     pickle.integer(1)
     pickle.integers(tensor.shape)
     _write_dtype(pickle, WRITTEN[tensor.dtype.name])
-    pickle.opcode(b"\x89")
+    pickle.opcode(b"\x89")  # NEWFALSE
     pickle.bytes_header(tensor.nbytes)
+    output.write(pickle.take())
+    output.write_tensor(name, tensor)
+    pickle.opcode(b"tb")  # TUPLE, BUILD
 
 
 def _write_dtype(pickle: PickleWriter, code: str) -> None:
-    """`dtype(code, False, True)` with the state `(3, byte order, None, None, None, -1, -1, 0)`."""
+    """Push `dtype(code, False, True)` with the state `(3, byte order, None, None, None, -1, -1, 0)`."""
     if not pickle.once(f"dtype {code}"):
         return
     pickle.global_name("numpy", "dtype")
     pickle.text(code)
-    pickle.opcode(b"\x89\x88\x87R")
+    pickle.opcode(b"\x89\x88\x87R")  # NEWFALSE, NEWTRUE, TUPLE3, REDUCE
     pickle.remember(f"dtype {code}")
     pickle.opcode(b"(")
     pickle.integer(3)

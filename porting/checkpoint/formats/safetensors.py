@@ -16,11 +16,9 @@ import numpy as np
 
 from porting.checkpoint import dtypes
 from porting.checkpoint.containers import json_text
-from porting.checkpoint.containers.numpy_arrays import checked_shape
-from porting.checkpoint.containers.pickle_machine import Malformed
 from porting.checkpoint.file.source import Source
 from porting.checkpoint.file.writer import Output
-from porting.checkpoint.tensor import Array, LazyTensor, Shape
+from porting.checkpoint.tensor import Array, LazyTensor, Malformed, Shape, checked_shape
 from porting.errors import CheckpointError
 
 _DTYPES = {
@@ -45,7 +43,7 @@ _METADATA = "__metadata__"
 
 
 def read(source: Source) -> tuple[dict[str, LazyTensor], Mapping[str, str]]:
-    """The tensors, in the order of their data, and the metadata."""
+    """Return the tensors, in the order of their data, and the metadata."""
     length = int.from_bytes(source.view(0, 8), "little")
     if length > json_text.MAX_BYTES:
         raise source.error(f"has a header of {length} bytes, expected {json_text.MAX_BYTES} at most; it is damaged")
@@ -62,7 +60,7 @@ def read(source: Source) -> tuple[dict[str, LazyTensor], Mapping[str, str]]:
 
 
 def _entries(header: object) -> tuple[Mapping[str, str], list[_Entry]]:
-    """The metadata, and the tensors' entries by start."""
+    """Return the metadata, and the tensors' entries in the order of their data."""
     if not isinstance(header, dict):
         raise Malformed("has a header that is no JSON object")
     metadata = header.pop(_METADATA, {})
@@ -112,7 +110,7 @@ RESERVED: tuple[str, ...] = (_METADATA,)
 
 
 def write(output: Output, tensors: Mapping[str, LazyTensor], metadata: Mapping[str, str]) -> None:
-    """Writes the tensors, those of wider dtypes first, which keeps each aligned as the format's own writer does."""
+    """Write the tensors, those of wider dtypes first, which aligns each, as the format's own writer does."""
     ordered = sorted(tensors.items(), key=lambda item: -item[1].dtype.itemsize)
     header: dict[str, object] = {_METADATA: {"format": "pt", **metadata}}
     at = 0
@@ -121,7 +119,7 @@ def write(output: Output, tensors: Mapping[str, LazyTensor], metadata: Mapping[s
         header[name] = {"dtype": WRITTEN[tensor.dtype.name], "shape": tensor.shape, "data_offsets": offsets}
         at = offsets[1]
     encoded = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-    encoded += b" " * (-len(encoded) % 8)
+    encoded += b" " * (-len(encoded) % 8)  # the data starts at a multiple of eight bytes
     try:
         json_text.require_modest(encoded)
     except Malformed as problem:

@@ -6,11 +6,11 @@ shards; `pytorch_model.bin.index.json` is the same for files of torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from porting.checkpoint.containers import json_text
-from porting.checkpoint.containers.pickle_machine import Malformed
 from porting.checkpoint.file.source import Source
+from porting.checkpoint.tensor import Malformed
 from porting.names import fold
 
 _WEIGHT_MAP = "weight_map"
@@ -19,12 +19,12 @@ _MAX_SHARDS = 256
 
 
 def is_json(head: bytes) -> bool:
-    """Whether a file that starts so may be an index; a safetensors header's length has a zero byte early on."""
+    """Return True if a file that starts so may be an index; a safetensors file has zero bytes in its first eight."""
     return head.lstrip().startswith(b"{") and b"\0" not in head[:8]
 
 
 def read_index(source: Source) -> dict[str, str] | None:
-    """Tensor name to file name of its shard; None for JSON that is something else.
+    """Return the file name of each tensor's shard, by the tensor's name; None for JSON that is no index.
 
     Raises:
         CheckpointError: A shard is named by a path, or nothing is in the index.
@@ -47,25 +47,21 @@ def _shards(weight_map: object) -> dict[str, str]:
         raise Malformed(f"has a {_WEIGHT_MAP} of another form than {{tensor: file}}")
     shards = list(dict.fromkeys(value if isinstance(value, str) else "" for value in weight_map.values()))
     for shard in shards:
-        if not _is_file_name(shard):
+        plain = shard.isprintable() and not set(shard) & set('/\\:<>|?*"')
+        if not plain or not 0 < len(shard) < 200 or shard.startswith((".", "~")):
             raise Malformed(f"places tensors in {shard!r:.100}, expected the name of a file beside it")
     if len(shards) > _MAX_SHARDS:
         raise Malformed(f"names {len(shards)} shards, expected {_MAX_SHARDS} at most")
     return weight_map
 
 
-def _is_file_name(name: str) -> bool:
-    plain = name.isprintable() and not set(name) & set('/\\:<>|?*"')
-    return plain and 0 < len(name) < 200 and not name.startswith((".", "~"))
-
-
 def joined(source: Source, weight_map: Mapping[str, str], shards: Mapping[str, object]) -> dict[str, object]:
-    """The tensors of all shards as one dict, in the order of the index.
+    """Return the tensors of all shards as one dict, in the order of the index.
 
     Args:
         source: The index.
-        weight_map: Tensor name to shard.
-        shards: Shard to what it holds.
+        weight_map: The shard of each tensor.
+        shards: The content of each shard.
 
     Raises:
         CheckpointError: Index and shards do not agree; every tensor concerned is named.
@@ -80,10 +76,6 @@ def joined(source: Source, weight_map: Mapping[str, str], shards: Mapping[str, o
     ]
     if missing or beyond:
         count = len(missing) + len(beyond)
-        details = _folded((*missing, *beyond))
+        details = fold([*missing, *beyond][:1000])[:50]
         raise source.error(f"does not agree with its shards in {count} tensors; fetch index and shards again", details)
     return {name: saved[shard][name] for name, shard in weight_map.items()}
-
-
-def _folded(lines: Iterable[str]) -> list[str]:
-    return fold(list(lines)[:1000])[:50]

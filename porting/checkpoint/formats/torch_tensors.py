@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 
 from porting.checkpoint import dtypes
-from porting.checkpoint.containers.numpy_arrays import checked_shape
-from porting.checkpoint.containers.pickle_machine import Malformed, Symbol
+from porting.checkpoint.containers.pickle_machine import Symbol
 from porting.checkpoint.containers.pickles import Inert, plain_symbols
 from porting.checkpoint.file.source import Bytes, Source
-from porting.checkpoint.tensor import Array, Described, LazyTensor, Shape
+from porting.checkpoint.tensor import Array, Described, LazyTensor, Malformed, Shape, checked_shape
 
 STORAGES: Mapping[str, str] = {
     "BoolStorage": "bool",
@@ -36,7 +35,7 @@ STORAGES: Mapping[str, str] = {
 UNTYPED = "torch.storage.UntypedStorage"
 _STORAGE_CLASSES = {f"torch.{name}": dtype for name, dtype in STORAGES.items()}
 _EXPANSION = 2**28
-"""Bytes that a view may take beyond its storage, as `Tensor.expand` makes them; more would fill the disk."""
+"""Bytes that a view may take beyond its storage, as `Tensor.expand` makes it; more would fill the disk."""
 
 
 @dataclass(slots=True)
@@ -45,7 +44,7 @@ class Storage:
 
     Attributes:
         key: Its name in the file.
-        dtype: Name of the element's dtype; None: bytes, to which each view gives a dtype.
+        dtype: Name of the elements' dtype; None for bytes, to which each view gives a dtype.
         numel: Number of elements; of bytes without a dtype.
         read: Returns its bytes; None until they are found in the file.
         big_endian: Byte order of the elements.
@@ -63,23 +62,31 @@ class Storage:
         return self.numel * (dtypes.dtype(self.dtype).itemsize if self.dtype else 1)
 
     def data(self) -> Bytes:
-        """Its bytes."""
+        """Return its bytes."""
         if self.read is None:
             raise LookupError(f"the storage {self.key} is read before it was found in the file")
         return self.read()
 
 
-def storage_of(identity: object) -> tuple[Storage, object]:
-    """The storage that a persistent id names, and the view metadata of legacy files (None without).
+def storage_of(identity: object, storages: dict[str, Storage]) -> tuple[Storage, object]:
+    """Return the storage that a persistent id names, and the view metadata of legacy files (None without).
+
+    Args:
+        identity: The persistent id.
+        storages: Those that earlier ids have named, by key; a new one is added.
 
     Raises:
-        Malformed: The id has another form than `('storage', class, key, location, number of elements)`.
+        Malformed: The id has another form than `('storage', class, key, location, number of elements)`, or another
+            dtype or size than an earlier one of the same key.
     """
     match identity:
         case ("storage", Symbol(name), str() as key, str(), int() as numel, *rest) if (
             name in _STORAGE_CLASSES or name == UNTYPED
         ) and 0 <= numel < 2**48:
-            return Storage(key, _STORAGE_CLASSES.get(name), numel), rest[0] if rest else None
+            storage = storages.setdefault(key, Storage(key, _STORAGE_CLASSES.get(name), numel))
+            if (storage.dtype, storage.numel) != (_STORAGE_CLASSES.get(name), numel):
+                raise Malformed(f"the storage {key:.100} is described in two ways")
+            return storage, rest[0] if rest else None
     raise Malformed("a persistent id has another form than ('storage', class, key, location, number of elements)")
 
 
@@ -96,7 +103,7 @@ class TorchView(Described):
     problem: str | None = None
 
     def tensor(self, name: str) -> LazyTensor:
-        """The tensor, once the view is found to lie within its storage."""
+        """Return the tensor, if the view lies within its storage."""
         try:
             if self.problem:
                 raise Malformed(self.problem)
@@ -114,9 +121,9 @@ class TorchView(Described):
         return LazyTensor(shape, stored, load)
 
     def _data(self, stored: np.dtype[Any]) -> Bytes:
-        """The storage in this machine's byte order. A view may repeat it, and is not copied therefore."""
+        """Return the storage in this machine's byte order: all of it, since a view may repeat its elements."""
         data = self.storage.data()
-        if not self.storage.big_endian:  # for a legacy file known only when all of it has been read
+        if not self.storage.big_endian:
             return data
         whole = data[: data.size - data.size % stored.itemsize]
         swapped: Bytes = whole.view(stored.newbyteorder(">")).astype(stored).view(np.uint8)
@@ -147,13 +154,13 @@ class TorchView(Described):
 
 
 def _counts(offset: object, strides: object) -> list[int]:
-    """Offset and strides, as far as they are numbers that a storage can have."""
+    """Return offset and strides, as far as they are numbers that a storage can have."""
     numbers = (offset, *strides) if isinstance(strides, tuple) else ()
     return [number for number in numbers if isinstance(number, int) and 0 <= number < 2**56]
 
 
 def torch_symbols(source: Source) -> dict[str, Symbol]:
-    """The globals that torch's files ask for, with those of plain containers and NumPy arrays."""
+    """Return the globals that torch's files ask for, with those of plain containers and NumPy arrays."""
 
     def rebuild(arguments: tuple[object, ...]) -> object:
         match arguments:
@@ -193,7 +200,7 @@ _TENSOR_CLASSES = ("torch._tensor.Tensor", "torch.Tensor", "torch.nn.parameter.P
 
 
 def _math_bits(rest: list[object]) -> str | None:
-    """Why a tensor with lazily applied conjugation or negation is refused, None for the others."""
+    """Return why a tensor with lazily applied conjugation or negation is refused; None for the others."""
     if any(isinstance(item, dict) and item for item in rest):
         return "is stored conjugated or negated; save it with .resolve_conj().resolve_neg()"
     return None
@@ -207,7 +214,7 @@ def _parameter(arguments: tuple[object, ...]) -> object:
 
 
 def _from_type(arguments: tuple[object, ...]) -> object:
-    """A tensor with attributes of its own, which are left out."""
+    """Return a tensor that has attributes of its own, which are left out."""
     match arguments:
         case (Symbol(name, rebuild), Symbol(kind), tuple() as inner, _) if (
             name.startswith("torch._utils._rebuild_tensor") and kind in _TENSOR_CLASSES and rebuild is not None

@@ -7,34 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from porting.checkpoint.containers.pickle_machine import Malformed, PickleMachine
 from porting.checkpoint.containers.pickle_writer import PickleWriter
-from porting.checkpoint.containers.pickles import require_end
-from porting.checkpoint.containers.zip_writer import ALIGNMENT, ZipWriter
-from porting.checkpoint.containers.zips import Record
+from porting.checkpoint.containers.pickles import load_all
+from porting.checkpoint.containers.zips import ALIGNMENT, Record, ZipWriter
 from porting.checkpoint.file.source import Source
 from porting.checkpoint.file.writer import Output
 from porting.checkpoint.formats.torch_tensors import STORAGES, UNTYPED, Storage, storage_of, torch_symbols
-from porting.checkpoint.tensor import LazyTensor, Shape
+from porting.checkpoint.tensor import LazyTensor, Malformed, Shape
+
+_MAX_PICKLE = 2**28
 
 
 def read(source: Source, records: dict[str, Record]) -> object:
-    """What was saved, its tensors as `Described`; `records` are those of the archive."""
+    """Return what was saved, its tensors as `Described`; `records` are those of the archive."""
     prefix = _prefix(source, records)
     if f"{prefix}constants.pkl" in records or any(name.startswith(f"{prefix}code/") for name in records):
         raise source.error("is a TorchScript archive; load it with torch.jit.load and save its state_dict()")
-    storages = _Storages(records, prefix)
     record = records[f"{prefix}data.pkl"]
     if record.size > _MAX_PICKLE:
         raise source.error(f"describes its tensors in {record.size} bytes, more than any checkpoint needs")
-    # A copy whose checksum was verified: only tensors have to stay in the file.
+    # A copy, after its checksum was verified: only tensors have to stay in the file.
     pickle = Source(source.path, record.array().tobytes())
-    value, end = PickleMachine(pickle, torch_symbols(pickle), storages.persistent).load()
-    require_end(pickle, end)
-    return value
-
-
-_MAX_PICKLE = 2**28
+    return load_all(pickle, torch_symbols(pickle), _Storages(records, prefix).persistent)
 
 
 def _prefix(source: Source, records: dict[str, Record]) -> str:
@@ -54,17 +48,14 @@ class _Storages:
     def __init__(self, records: dict[str, Record], prefix: str) -> None:
         self._records = records
         self._prefix = prefix
-        self._found: dict[str, Storage] = {}
+        self._storages: dict[str, Storage] = {}
         order = records.get(f"{prefix}byteorder")
         self._big_endian = order is not None and order.array().tobytes().strip() == b"big"
 
     def persistent(self, identity: object) -> Storage:
-        """The storage of a persistent id, whose size has to be that of its record."""
-        storage, _ = storage_of(identity)
-        known = self._found.setdefault(storage.key, storage)
-        if (known.dtype, known.numel) != (storage.dtype, storage.numel):
-            raise Malformed(f"the storage {storage.key:.100} is described in two ways")
-        if known is storage:
+        """Return the storage of a persistent id, whose size has to be that of its record."""
+        storage, _ = storage_of(identity, self._storages)
+        if storage.read is None:
             record = self._records.get(f"{self._prefix}data/{storage.key}")
             if record is None:
                 raise Malformed(f"the storage {storage.key:.100} has no record in the archive")
@@ -74,7 +65,7 @@ class _Storages:
                 )
             storage.big_endian = self._big_endian
             storage.read = record.array
-        return known
+        return storage
 
 
 WRITTEN: Mapping[str, str] = {
@@ -87,7 +78,7 @@ _ARCHIVE = "archive"
 
 
 def write(output: Output, tensors: Mapping[str, LazyTensor], metadata: Mapping[str, str]) -> None:
-    """Writes the records in the order of `torch.save`, each tensor in a storage of its own."""
+    """Write the records in the order of `torch.save`, each tensor in a storage of its own."""
     archive = ZipWriter(output)
     archive.add(f"{_ARCHIVE}/data.pkl", _pickle(tensors))
     archive.add(f"{_ARCHIVE}/.format_version", b"1")
@@ -101,23 +92,27 @@ def write(output: Output, tensors: Mapping[str, LazyTensor], metadata: Mapping[s
 
 
 def _pickle(tensors: Mapping[str, LazyTensor]) -> bytes:
-    """An OrderedDict of `_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks)`."""
+    """Return the pickle of an OrderedDict of the tensors, in protocol 2 as `torch.save` writes it."""
     pickle = PickleWriter(2)
     _write_ordered_dict(pickle)
     pickle.opcode(b"(")
     for index, (name, tensor) in enumerate(tensors.items()):
         pickle.text(name)
         _write_tensor(pickle, str(index), tensor)
-    pickle.opcode(b"u.")
+    pickle.opcode(b"u.")  # SETITEMS, STOP
     return pickle.take()
 
 
 def _write_ordered_dict(pickle: PickleWriter) -> None:
     pickle.global_name("collections", "OrderedDict")
-    pickle.opcode(b")R")
+    pickle.opcode(b")R")  # EMPTY_TUPLE, REDUCE: called without arguments
 
 
 def _write_tensor(pickle: PickleWriter, key: str, tensor: LazyTensor) -> None:
+    """Push `_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks)`; v3 has the dtype as well.
+
+    The storage is a persistent id, `("storage", class, key, "cpu", number of elements)`.
+    """
     storage = WRITTEN[tensor.dtype.name]
     untyped = storage == UNTYPED
     pickle.global_name("torch._utils", "_rebuild_tensor_v3" if untyped else "_rebuild_tensor_v2")
@@ -127,19 +122,19 @@ def _write_tensor(pickle: PickleWriter, key: str, tensor: LazyTensor) -> None:
     pickle.text(key)
     pickle.text("cpu")
     pickle.integer(tensor.nbytes if untyped else tensor.size)
-    pickle.opcode(b"tQ")
+    pickle.opcode(b"tQ")  # TUPLE, BINPERSID
     pickle.integer(0)
     pickle.integers(tensor.shape)
     pickle.integers(_packed_strides(tensor.shape))
-    pickle.opcode(b"\x89")
+    pickle.opcode(b"\x89")  # NEWFALSE: requires_grad
     _write_ordered_dict(pickle)
     if untyped:
         pickle.global_name("torch", tensor.dtype.name)
-    pickle.opcode(b"tR")
+    pickle.opcode(b"tR")  # TUPLE, REDUCE
 
 
 def _packed_strides(shape: Shape) -> Shape:
-    """Strides of a packed tensor, in elements; an axis without elements counts as one, as in torch."""
+    """Return the strides of a packed tensor in elements; an axis of size 0 counts as 1, as in torch."""
     strides: list[int] = []
     step = 1
     for size in reversed(shape):

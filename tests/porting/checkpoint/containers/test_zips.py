@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 
 from porting.checkpoint import LazyTensor
-from porting.checkpoint.containers import zip_writer, zips
-from porting.checkpoint.containers.zip_writer import ZipWriter
-from porting.checkpoint.containers.zips import read_zip
+from porting.checkpoint.containers import zips
+from porting.checkpoint.containers.zips import ZipWriter, read_zip
 from porting.checkpoint.file.source import Source
 from porting.checkpoint.file.writer import publishing
 from porting.errors import CheckpointError
@@ -120,7 +119,7 @@ def test_damaged_deflated_record(archive: Callable[..., Path]) -> None:
 
 def test_archives_beyond_four_gigabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # With the limit of the 32-bit fields lowered, small records are written as those beyond 4 GiB are.
-    monkeypatch.setattr(zip_writer, "_LIMIT", 100)
+    monkeypatch.setattr(zips, "_LIMIT", 100)
     values = {"small": np.arange(3, dtype=np.uint8), "large": np.arange(200, dtype=np.uint8)}
     with publishing(tmp_path / "a.zip", overwrite=False) as output:
         writer = ZipWriter(output)

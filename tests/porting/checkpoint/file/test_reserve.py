@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from porting.checkpoint import write_checkpoint
-from porting.checkpoint.file import reserve as reserving
-from porting.checkpoint.file.reserve import reserve
+from porting.checkpoint.file import target as targets
+from porting.checkpoint.file.target import reserve
 from porting.checkpoint.tensor import LazyTensor
 from porting.errors import CheckpointError
 
@@ -29,7 +29,7 @@ def refusing(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) ->
         ctypes.set_errno(request.param)
         return -1
 
-    monkeypatch.setattr(reserving, "_fallocate", lambda: call)
+    monkeypatch.setattr(targets, "_fallocate", lambda: call)
     return asked
 
 
@@ -55,7 +55,7 @@ def test_a_system_that_cannot_reserve(refusing: list[tuple[int, ...]], tmp_path:
 
 
 def test_a_system_without_the_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reserving, "_fallocate", lambda: None)
+    monkeypatch.setattr(targets, "_fallocate", lambda: None)
     assert write_checkpoint(tmp_path / "a.pth", TENSORS).nbytes == (tmp_path / "a.pth").stat().st_size
 
 

@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from porting.checkpoint.file import cached
 from porting.checkpoint.file import source as sources
-from porting.checkpoint.file.cached import is_cached
-from porting.checkpoint.file.source import Source
+from porting.checkpoint.file.source import Source, is_cached
 from porting.errors import CheckpointError
 
 DATA = np.random.default_rng(0).integers(0, 256, 1 << 20, np.uint8)
@@ -110,14 +108,14 @@ def test_what_is_not_in_memory(source: Source) -> None:
 
 
 def test_a_system_that_does_not_tell(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cached, "_SYSCALL", None)
+    monkeypatch.setattr(sources, "_SYSCALL", None)
     with Path(source.path).open("rb") as file:
         assert not is_cached(file.fileno(), 0, 1)
     np.testing.assert_array_equal(source.array(3 * LARGE, LARGE), DATA[3 * LARGE :])
 
 
 def test_a_stretch_with_many_views_is_fetched_once(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cached, "_SYSCALL", None)
+    monkeypatch.setattr(sources, "_SYSCALL", None)
     source.array(0, LARGE)
     monkeypatch.setattr(os, "preadv", lambda *_: pytest.fail("the file was read again"))
     np.testing.assert_array_equal(source.array(0, LARGE), DATA[:LARGE])

@@ -1,4 +1,4 @@
-"""The options that say which two models are aligned and how, and what they stand for."""
+"""Options of several commands: the two models, and how they are aligned; and the values that they stand for."""
 
 from __future__ import annotations
 
@@ -17,15 +17,21 @@ if TYPE_CHECKING:
     from alignment.training.run import Training
 
 python_options = options(
-    click.option("--torch-python", metavar="PATH", envvar="PIT_TORCH_PYTHON", help="Interpreter of the torch side."),
-    click.option("--paddle-python", metavar="PATH", envvar="PIT_PADDLE_PYTHON", help="Of the Paddle side."),
-    click.option("--mindspore-python", metavar="PATH", envvar="PIT_MINDSPORE_PYTHON", help="Of the MindSpore side."),
+    *(
+        click.option(
+            f"--{side.lower()}-python",
+            metavar="PATH",
+            envvar=f"PIT_{side.upper()}_PYTHON",
+            help=f"Interpreter of the {side} side.",
+        )
+        for side in ("torch", "Paddle", "MindSpore")
+    )
 )
-"""Which interpreters have the frameworks; the one that runs this by default."""
+"""Interpreters that have the frameworks; by default the one that runs this."""
 
 
 def dtype_option(default: str) -> Callable[[Command], Command]:
-    """The precisions."""
+    """The option of the precisions."""
     choice = click.Choice(["float32", "float64", "both"])
     return click.option("--dtype", default=default, show_default=True, type=choice)
 
@@ -51,7 +57,7 @@ trial_options = options(
     ),
     python_options,
 )
-"""On what, and how exactly."""
+"""Batch, device, threads, exactness and interpreters of both sides."""
 _model_options = options(
     click.option("--model", shell_complete=complete_models, help="A model that `pit-port list` names."),
     click.option("--pair", metavar="FILE[:NAME]", help="A pair declared in a Python file instead."),
@@ -64,7 +70,7 @@ _inputs_option = click.option(
     "--inputs", type=FILE, help="Images (and labels): .npz, .npy or .safetensors; random by default."
 )
 pair_options = options(_model_options, _inputs_option, dtype_option("both"))
-"""Which two models, with which weights, on what."""
+"""The two models, their weights and inputs, and how to run them."""
 recipe_options = options(
     click.option("--config", metavar="NAME|FILE", help="The recipe; the shipped one of the model by default."),
     click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Settings over the recipe's."),
@@ -72,16 +78,16 @@ recipe_options = options(
     click.option("--data", type=FILE, metavar="DIR", help="Images: train/ and val/, or lists; made by default."),
     click.option("--teacher", type=FILE, help="The teacher's checkpoint, for distillation; random by default."),
 )
-"""The recipe that the check points of training follow, and on what."""
+"""The recipe of the check points of training, their images and number of updates."""
 training_options = options(_model_options, dtype_option("float64"), recipe_options)
-"""Which two models, with which recipe and weights, on what."""
+"""The two models, their weights, recipe and images, and how to run them."""
 
 candidate_weights_option = click.option(
-    "--candidate-weights", type=FILE, help="The port in question; by default --weights is ported afresh."
+    "--candidate-weights", type=FILE, help="The converted checkpoint to test; by default --weights is converted now."
 )
 
 
-def pair_of(given: dict[str, Any]) -> Pair:
+def pair_of(values: dict[str, Any]) -> Pair:
     """The pair that the options name; they are taken out of the dict.
 
     Raises:
@@ -90,8 +96,8 @@ def pair_of(given: dict[str, Any]) -> Pair:
     from alignment.pair import load_pair
     from alignment.pair.published import build
 
-    model, declaration, size, classes = (given.pop(key) for key in ("model", "pair", "image_size", "num_classes"))
-    candidate = given.pop("candidate")
+    model, declaration, size, classes = (values.pop(key) for key in ("model", "pair", "image_size", "num_classes"))
+    candidate = values.pop("candidate")
     if (model is None) == (declaration is None):
         raise click.UsageError("give either --model or --pair")
     if declaration and (size or classes):
@@ -103,32 +109,32 @@ def pair_of(given: dict[str, Any]) -> Pair:
     )
 
 
-def settings_of(steps: tuple[str, ...], given: dict[str, Any]) -> Settings:
+def settings_of(steps: tuple[str, ...], values: dict[str, Any]) -> Settings:
     """The settings that the remaining options stand for; no steps stand for all."""
     from alignment.processes.settings import DTYPES, Settings
     from alignment.steps import STEPS
 
-    dtype = given.pop("dtype")
+    dtype = values.pop("dtype")
     return Settings(
         steps=steps or tuple(STEPS),
         dtypes=DTYPES if dtype == "both" else (dtype,),
-        pythons=pythons_of(given),
-        deterministic=not given.pop("nondeterministic"),
-        tf32=given.pop("allow_tf32"),
-        **given,
+        pythons=pythons_of(values),
+        deterministic=not values.pop("nondeterministic"),
+        tf32=values.pop("allow_tf32"),
+        **values,
     )
 
 
-def training_of(steps: tuple[str, ...], given: dict[str, Any]) -> Training:
+def training_of(steps: tuple[str, ...], values: dict[str, Any]) -> Training:
     """The check points of training and their recipe; the options are taken out of the dict. No steps stand for all."""
     from alignment.steps.training import TRAINING_STEPS
     from alignment.training.run import Training
 
-    named = {name: given.pop(name) for name in ("config", "overrides", "updates", "data", "teacher")}
+    named = {name: values.pop(name) for name in ("config", "overrides", "updates", "data", "teacher")}
     return Training(steps=steps or tuple(TRAINING_STEPS), **named)
 
 
-def pythons_of(given: dict[str, Any]) -> dict[str, str]:
+def pythons_of(values: dict[str, Any]) -> dict[str, str]:
     """Framework to interpreter, for those that are named; they are taken out of the dict."""
-    named = {name: given.pop(f"{name}_python") for name in ("torch", "paddle", "mindspore")}
+    named = {name: values.pop(f"{name}_python") for name in ("torch", "paddle", "mindspore")}
     return {name: path for name, path in named.items() if path}

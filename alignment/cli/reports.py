@@ -37,8 +37,8 @@ def show(
     Args:
         reports: What to show.
         output: How to print them.
-        html: Where to write the page, if it is wanted.
-        details: What the recordings behind each report show, for the page.
+        html: File for the page; None writes none.
+        details: Returns what the recordings of each report show, for the page.
     """
     from alignment.report.terminal import print_report
     from alignment.results.report import DIVERGENCE, dumps
@@ -64,7 +64,7 @@ def show(
 
 
 def details_of(report: Report, folder: Path) -> Callable[[], list[Details]]:
-    """What the page shows of a run that has just ended."""
+    """A function that returns what the page shows of a run that has just ended."""
 
     def details() -> list[Details]:
         from alignment.report.details import collect
@@ -102,8 +102,8 @@ def report(
 ) -> None:
     """Show every REPORT again, and write one HTML page about all of them; exit 1 if one says divergence.
 
-    Where the recordings of a run lie beside its report, the page also shows how the errors of single elements are
-    distributed, the elements that differ most, and the courses of training.
+    If the recordings of a run lie beside its report, the page also shows how the errors of single elements are
+    distributed, the elements that differ most, and the curves of training.
 
     \b
     pit-align report logs/pit_ti/report.json --html pit_ti.html
@@ -117,16 +117,16 @@ def report(
     if (diagnoses or quantities) and html is None:
         raise click.UsageError("--diagnosis and --quantity are for the page: give --html FILE, too")
     reports = [read_report(path) for path in files]
-    for file, found in zip(files, reports, strict=True):
-        if not found.rows:
+    for file, shown in zip(files, reports, strict=True):
+        if not shown.rows:
             raise NothingComparedError(f"{file}: nothing was compared: the report has no rows; run the alignment again")
 
     def details() -> list[Details]:
         from alignment.report.details import collect, diagnosis_of
 
-        found = diagnosis_of(diagnoses, reports)
+        by_model = diagnosis_of(diagnoses, reports)
         return [
-            collect(report, file.parent, quantities, found.get(report.model))
+            collect(report, file.parent, quantities, by_model.get(report.model))
             for file, report in zip(files, reports, strict=True)
         ]
 
@@ -141,7 +141,7 @@ def report(
     multiple=True,
     type=FILE,
     metavar="BASELINE",
-    help="An earlier report of the same model; a much larger margin than its fails. Repeat for several models.",
+    help="An earlier report of the same model: fail if a margin is much larger than there. Repeat for several models.",
 )
 @click.option("--junit", type=FILE, metavar="FILE", help="Write JUnit XML.")
 @click.option("--markdown", type=FILE, metavar="FILE", help="Write Markdown.")
@@ -150,7 +150,7 @@ def report(
 @force_option
 @output_options(verbose="Show every failure and every waiver, not only the first.")
 def gate(files: tuple[Path, ...], config: Path | None, init: bool, force: bool, output: Output, **outputs: Any) -> None:
-    """Hold every REPORT against reviewed thresholds; exit 1 if one is exceeded.
+    """Compare every REPORT with reviewed thresholds; exit 1 if one is exceeded.
 
     \b
     pit-align gate logs/pit_ti/report.json --init
@@ -187,12 +187,12 @@ def _init(files: tuple[Path, ...], config: Path | None, force: bool, output: Out
     path = config or Path(CONFIG)
     limits = write_config([read_report(file) for file in files], path, force=force)
     source = f"{len(files)} report{'' if len(files) == 1 else 's'}"
-    said = f"{path}: written from {source}; review it and commit it"
+    text = f"{path}: written from {source}; review it and commit it"
     if not limits:
-        said += (
+        text += (
             "; it sets no limits, since no row has an error to limit: verdicts and what is required are all it holds"
         )
-    output.show(lambda: said, lambda: {"written": str(path), "reports": len(files), "thresholds": limits})
+    output.show(lambda: text, lambda: {"written": str(path), "reports": len(files), "thresholds": limits})
 
 
 @click.command()
@@ -204,9 +204,9 @@ def _init(files: tuple[Path, ...], config: Path | None, force: bool, output: Out
     help="The framework that ports run in.",
 )
 @python_options
-@output_options(verbose="Say what is the matter with frameworks that are not needed, too.")
-def doctor(candidate: str, output: Output, **given: Any) -> None:
-    """Say what every interpreter has, what is missing, and the command that installs it; exit 1 if it is needed.
+@output_options(verbose="Show the problems of frameworks that are not needed, too.")
+def doctor(candidate: str, output: Output, **values: Any) -> None:
+    """Show what every interpreter has, what is missing, and how to install it; exit 1 if it is needed.
 
     \b
     pit-align doctor
@@ -216,7 +216,7 @@ def doctor(candidate: str, output: Output, **given: Any) -> None:
     from alignment.report.doctor import print_doctor, to_json
 
     with output.waiting("asking the interpreters"):
-        environments = examine_all(pythons_of(given), ("torch", candidate))
+        environments = examine_all(pythons_of(values), ("torch", candidate))
     output.show(
         lambda: print_doctor(environments, output.console(), verbose=output.verbose), lambda: to_json(environments)
     )
@@ -238,7 +238,7 @@ def doctor(candidate: str, output: Output, **given: Any) -> None:
 @click.option("--keep", is_flag=True, help="Keep recordings and weights, which take gigabytes.")
 @html_option
 @output_options(verbose="Show every model's report, too.")
-def matrix(models: tuple[str, ...], html: Path | None, output: Output, out: Path, **given: Any) -> None:
+def matrix(models: tuple[str, ...], html: Path | None, output: Output, out: Path, **values: Any) -> None:
     """Align many MODELs, as in a shell ('pit_*'), all by default, and report on them together.
 
     What has passed before and has not changed is not run again. A model that cannot run does not stop the others.
@@ -251,21 +251,22 @@ def matrix(models: tuple[str, ...], html: Path | None, output: Output, out: Path
     from alignment.report.terminal import print_matrix
     from alignment.running import matrix as matrices
 
-    form = {name: given.pop(name) for name in ("image_size", "num_classes", "candidate")}
-    shard, fresh, keep = (given.pop(name) for name in ("shard", "fresh", "keep"))
+    form = {name: values.pop(name) for name in ("image_size", "num_classes", "candidate")}
+    shard, fresh, keep = (values.pop(name) for name in ("shard", "fresh", "keep"))
     chosen = matrices.chosen(models, form)
     chosen = chosen if shard is None else matrices.shard(chosen, shard, form)
-    plan = matrices.Matrix(chosen, settings_of(given.pop("steps"), given), form, keep=keep, fresh=fresh)
+    plan = matrices.Matrix(chosen, settings_of(values.pop("steps"), values), form, keep=keep, fresh=fresh)
     with output.sides() as progress:
         results = matrices.align_all(plan, out, progress=progress, announce=output.note, command=command_line())
     if html is not None:
         from alignment.report.html import write_html
 
-        missing = [found for found in results if found.report is None]
+        missing = [result for result in results if result.report is None]
         problems, skipped = (
-            {found.model: found.problem for found in missing if found.applies is a} for a in (True, False)
+            {result.model: result.problem for result in missing if result.applies is applies}
+            for applies in (True, False)
         )
-        reports = [found.report for found in results if found.report is not None]
+        reports = [result.report for result in results if result.report is not None]
         write_html(reports, html, problems=problems, skipped=skipped)
     output.show(
         lambda: print_matrix(results, output.console(), verbose=output.verbose), lambda: matrices.to_json(results)

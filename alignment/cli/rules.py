@@ -18,7 +18,7 @@ from porting.terminal.tool import FILE
 @click.option("--out", type=FILE, help="Where the sides write their logs; logs/<pair>-rules/ by default.")
 @python_options
 @output_options(verbose="Show every tensor, indices not folded.")
-def rules(declaration: str, save: Path | None, out: Path | None, output: Output, **given: Any) -> None:
+def rules(declaration: str, save: Path | None, out: Path | None, output: Output, **values: Any) -> None:
     """Show which weights of a pair become which, as derived from the modules of both sides; indices folded.
 
     What cannot be matched, or in several ways, is listed at once, and exits 3.
@@ -36,7 +36,7 @@ def rules(declaration: str, save: Path | None, out: Path | None, output: Output,
     pair = load_pair(declaration)
     if not pair.own:
         raise click.UsageError(f"{pair.name} is a published model; `pit-port plan` shows the rules of its layouts")
-    settings = Settings(pythons=pythons_of(given))
+    settings = Settings(pythons=pythons_of(values))
     with workspace((out or Path("logs") / f"{pair.name}-rules").absolute()) as folder, output.sides() as progress:
         contract = settle(pair, folder, settings, progress).contract
     assert contract is not None  # noqa: S101 - what settling fills

@@ -1,6 +1,6 @@
-"""The commands of `pit-align` that look for what is wrong, and for what this toolkit would miss.
+"""The commands of `pit-align` that search for mistakes, and the self-test, which measures how many are found.
 
-Like `alignment.cli.steps`, which adds them, this loads nothing heavy before a command runs.
+Everything heavy is imported by the command that needs it, so `--help` loads no framework.
 """
 
 from __future__ import annotations
@@ -26,51 +26,55 @@ from porting.terminal.tool import DIFFERENT, FILE, command_line
 @pair_options
 @candidate_weights_option
 @output_options(verbose="Show every module, not only those that are to blame.")
-def bisect(out: Path | None, output: Output, **given: Any) -> None:
-    """Name every module that differs by itself: each is run end to end, and alone on what the reference's was given.
+def bisect(out: Path | None, output: Output, **values: Any) -> None:
+    """Name every module that differs by itself: each is run end to end, and alone on the reference's inputs.
 
     \b
     pit-align bisect --model pit_ti --candidate mindspore
     pit-align bisect --pair my_pair.py --batch-size 2
     """
-    _search(out, output, given, hypotheses=False)
+    _search(out, output, values, hypotheses=False)
 
 
 @click.command()
 @pair_options
 @candidate_weights_option
 @output_options(verbose="Show every module, not only those that are to blame.")
-def diagnose(out: Path | None, output: Output, **given: Any) -> None:
+def diagnose(out: Path | None, output: Output, **values: Any) -> None:
     """Bisect, then try known mistakes on everything that differs until one explains it down to rounding.
 
     \b
     pit-align diagnose --model pit_b --weights pit_b.pth --candidate-weights pit_b.pdparams --batch-size 1
     """
-    _search(out, output, given, hypotheses=True)
+    _search(out, output, values, hypotheses=True)
 
 
-def _search(out: Path | None, output: Output, given: dict[str, Any], *, hypotheses: bool) -> None:
+def _search(out: Path | None, output: Output, values: dict[str, Any], *, hypotheses: bool) -> None:
     from alignment.bisection.bisect import bisect as search
     from alignment.report.bisection import print_bisection
 
-    pair = pair_of(given)
-    settings = settings_of((), given)
+    pair = pair_of(values)
+    settings = settings_of((), values)
     folder = out or Path("logs") / f"{pair.name}-{'diagnose' if hypotheses else 'bisect'}"
     with output.sides() as progress:
-        found = search(pair, folder, settings, hypotheses=hypotheses, progress=progress, command=command_line())
-    output.show(lambda: print_bisection(found, output.console(), verbose=output.verbose), found.to_json)
-    if found.diverges:
+        result = search(pair, folder, settings, hypotheses=hypotheses, progress=progress, command=command_line())
+    output.show(lambda: print_bisection(result, output.console(), verbose=output.verbose), result.to_json)
+    if result.diverges:
         raise SystemExit(DIFFERENT)
 
 
 @click.command()
 @click.option("--quick", is_flag=True, help="A few faults and correct runs, in one to three minutes.")
-@click.option("--held-out", is_flag=True, help="Other faults: those written without sight of what diagnose knows.")
+@click.option("--held-out", is_flag=True, help="Other faults, for which no known mistake was written.")
 @click.option(
     "--seeds", type=click.IntRange(min=0), help="Correct runs of each model; 25 by default, 0 with --held-out."
 )
 @click.option("--step", "steps", multiple=True, metavar="STEP", help="Only the faults of this step; may be repeated.")
-@click.option("--out", type=FILE, help="Where results go, and are taken up again from; logs/selftest*/ by default.")
+@click.option(
+    "--out",
+    type=FILE,
+    help="Where results go, and an interrupted run goes on; logs/selftest*/ by default.",
+)
 @python_options
 @output_options(verbose="Show every fault, not only those that were not found in full.")
 def selftest(
@@ -80,13 +84,13 @@ def selftest(
     steps: tuple[str, ...],
     out: Path | None,
     output: Output,
-    **given: Any,
+    **values: Any,
 ) -> None:
-    """Put known faults into correct candidates and run correct ones often: what is found, and who is accused.
+    """Inject known faults and check that each is detected; run correct models and check that none is.
 
-    A run that was interrupted goes on where it was. Exits 1 when a fault went unseen or a correct pair was accused.
-    With --held-out the faults are others, which no known mistake was written for, so that the table says more of
-    mistakes that nobody thought of. Below it stands how many were given a cause that is not theirs.
+    An interrupted run goes on where it was. Exits 1 if a fault was not detected or a correct pair was accused.
+    With --held-out the faults are others, for which no known mistake was written, so that the table says more about
+    mistakes that nobody thought of; below it is the number of faults with a wrong cause.
 
     \b
     pit-align selftest --quick
@@ -103,7 +107,7 @@ def selftest(
 
     if quick and held_out:
         raise click.UsageError("--quick is a part of the catalogue, --held-out takes its place: give one of them")
-    settings = Settings(pythons=pythons_of(given))
+    settings = Settings(pythons=pythons_of(values))
     plan = Plan.quick(settings) if quick else Plan.held_out(settings) if held_out else Plan(settings=settings)
     plan = plan if seeds is None else replace(plan, seeds=seeds)
     plan = plan.of_steps(steps) if steps else plan

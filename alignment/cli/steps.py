@@ -1,4 +1,4 @@
-"""The commands of `pit-align`: words in, calls out, exit codes.
+"""The commands of `pit-align`: they parse options, call functions and set exit codes.
 
 Everything heavy is imported by the command that needs it, so `--help` loads no framework.
 """
@@ -48,15 +48,15 @@ def _step_command(name: str, steps: tuple[str, ...], text: str, example: str) ->
     @candidate_weights_option
     @html_option
     @output_options(verbose=EVERY_QUANTITY)
-    def run(out: Path | None, html: Path | None, output: Output, **given: Any) -> None:
+    def run(out: Path | None, html: Path | None, output: Output, **values: Any) -> None:
         from alignment.running.run import align
 
-        pair = pair_of(given)
-        settings = settings_of(steps, given)
+        pair = pair_of(values)
+        settings = settings_of(steps, values)
         folder = out or Path("logs") / pair.name
         with output.sides() as progress:
-            found = align(pair, folder, settings, progress=progress, command=command_line())
-        show([found], output, html=html, details=details_of(found, folder))
+            report = align(pair, folder, settings, progress=progress, command=command_line())
+        show([report], output, html=html, details=details_of(report, folder))
 
 
 _STEP_COMMANDS = (
@@ -83,7 +83,7 @@ for _name, _text, _example in _STEP_COMMANDS:
 _step_command(
     "all",
     (),
-    "Align all steps, one process a framework, both at the same time.",
+    "Align all steps; the two frameworks run in processes of their own, at the same time.",
     "--model pit_b --weights pit_b.pth --candidate-weights pit_b.pdparams --dtype both",
 )
 for _command in (*TRAINING_COMMANDS, bisect, diagnose, selftest):
@@ -96,8 +96,8 @@ for _command in (*TRAINING_COMMANDS, bisect, diagnose, selftest):
 @pair_options
 @recipe_options
 @output_options()
-def record(step: str, backend: str, out: Path | None, output: Output, **given: Any) -> None:
-    """Run one side of STEP alone, to be compared elsewhere: a step, all, or training for all of training.
+def record(step: str, backend: str, out: Path | None, output: Output, **values: Any) -> None:
+    """Run one side of STEP alone, to be compared elsewhere; `all` runs all steps, `training` all of training.
 
     \b
     pit-align record forward --backend torch --model pit_ti --device gpu --out torch-side
@@ -108,13 +108,13 @@ def record(step: str, backend: str, out: Path | None, output: Output, **given: A
     from alignment.training.run import Training
     from alignment.training.run import record as record_training
 
-    pair = pair_of(given)
+    pair = pair_of(values)
     folder, role = out or Path("logs") / f"{pair.name}-{backend}", pair.role_of(backend)
     of_training = step == "training" or step in TRAINING_STEPS
-    training = training_of((step,) if step in TRAINING_STEPS else (), given)
+    training = training_of((step,) if step in TRAINING_STEPS else (), values)
     if not of_training and training != Training():
         raise click.UsageError("--config, --set, --steps, --data and --teacher are for the check points of training")
-    settings = settings_of(() if of_training or step == "all" else (step,), given)
+    settings = settings_of(() if of_training or step == "all" else (step,), values)
     with output.sides() as progress:
         if of_training:
             written = record_training(pair, role, folder, training, settings, progress=progress, command=command_line())
@@ -130,7 +130,7 @@ def record(step: str, backend: str, out: Path | None, output: Output, **given: A
 @click.option(
     "--atol", multiple=True, metavar="[KEY:]VALUE", help="Absolute tolerance, for keys of this pattern or all."
 )
-@click.option("--rtol", multiple=True, metavar="[KEY:]VALUE", help="Relative tolerance, likewise.")
+@click.option("--rtol", multiple=True, metavar="[KEY:]VALUE", help="Relative tolerance, for the same.")
 @click.option("--squeeze", is_flag=True, help="Let shapes differ by axes of length one.")
 @output_options(verbose=EVERY_QUANTITY)
 def compare(
@@ -152,8 +152,8 @@ def compare(
 
     tolerances = Tolerances.parse(atol, rtol)
     with output.waiting("comparing"):
-        found = compare_paths(reference, candidate, tolerances=tolerances, squeeze=squeeze, command=command_line())
-    show([found], output)
+        report = compare_paths(reference, candidate, tolerances=tolerances, squeeze=squeeze, command=command_line())
+    show([report], output)
 
 
 for _command in (gate, report, matrix, rules, doctor):

@@ -21,7 +21,7 @@ _diagnose_option = click.option(
 _TEXTS = {
     "data": "Align the validation pipeline: listing, decoding, resize, crop, normalisation.",
     "train_data": "Align the training samples: order, crop, flip, RandAugment, erasing, mixup and cutmix, on one tape.",
-    "init": "Hold the initial weights of both sides against each other: the same distributions?",
+    "init": "Compare the distributions of the initial weights of both sides.",
     "schedule": "Align the learning rate of every epoch.",
     "regularisation": "Align the decay of every parameter and the rate of every drop path and dropout.",
     "optimizer": "Align every parameter and both of its moments after each of some AdamW steps.",
@@ -49,21 +49,21 @@ def _command(name: str, steps: tuple[str, ...], text: str) -> click.Command:
     @html_option
     @_diagnose_option
     @output_options(verbose=EVERY_QUANTITY)
-    def run(out: Path | None, html: Path | None, why: bool, output: Output, **given: Any) -> None:
+    def run(out: Path | None, html: Path | None, why: bool, output: Output, **values: Any) -> None:
         from alignment.results.report import DIVERGENCE
         from alignment.training.diagnose_worker import explain_run
         from alignment.training.run import align
 
-        pair = pair_of(given)
-        training = training_of(steps, given)
-        settings = settings_of((), given)
+        pair = pair_of(values)
+        training = training_of(steps, values)
+        settings = settings_of((), values)
         folder = out or Path("logs") / f"{pair.name}-{name}"
         with output.sides() as progress:
-            found = align(pair, folder, training, settings, progress=progress, command=command_line())
-            explained = why and found.verdict == DIVERGENCE
+            report = align(pair, folder, training, settings, progress=progress, command=command_line())
+            explained = why and report.verdict == DIVERGENCE
             findings = explain_run(pair, folder, settings, progress=progress) if explained else ()
         try:
-            show([found], output, html=html, details=details_of(found, folder))
+            show([report], output, html=html, details=details_of(report, folder))
         finally:
             if explained:
                 _show_causes(findings, folder, output)
@@ -72,7 +72,7 @@ def _command(name: str, steps: tuple[str, ...], text: str) -> click.Command:
 
 
 def _show_causes(findings: tuple[Finding, ...], folder: Path, output: Output) -> None:
-    """Say what is to blame and why; beside a report in JSON, only where it is written."""
+    """Print the findings and their causes; after a report in JSON, only the path of their file."""
     from alignment.report.bisection import print_findings
     from alignment.results.findings import DIAGNOSIS_FILE
 

@@ -191,7 +191,7 @@ def test_a_port_with_a_mistake_in_its_file_diverges_by_name(
         (["record", "forward", "--backend", "tensorflow", "--model", "pit_ti"], "unknown backend"),
     ],
 )
-def test_words_that_are_not_known_exit_2(tmp_path: Path, words: list[str], message: str) -> None:
+def test_unknown_words_exit_2(tmp_path: Path, words: list[str], message: str) -> None:
     done = pit_align(*words, "--out", tmp_path / "out")
     assert done.exit_code == 2, done.output
     assert message in done.stderr

@@ -109,7 +109,7 @@ def test_a_pair_without_trainers_exits_5(tmp_path: Path) -> None:
         (["record", "data", "--model", "pit_micro", "--backend", "torch", "--inputs", "x.npy"], 3, "with --data"),
     ],
 )
-def test_what_cannot_be_run_says_why(tmp_path: Path, words: list[str], code: int, message: str) -> None:
+def test_impossible_run_exits_with_the_reason(tmp_path: Path, words: list[str], code: int, message: str) -> None:
     done = pit_align(*words, "--out", tmp_path / "out")
     assert done.exit_code == code, done.output
     assert message in done.stderr.replace("\n", " ")

@@ -30,7 +30,7 @@ def paddle_names(pair: Pair) -> list[str]:
     return list(specs_in(pair.architecture, pair.candidate.layout))
 
 
-def test_modules_of_equal_names_go_together() -> None:
+def test_modules_of_equal_names_match() -> None:
     pair = build("pit_micro", image_size=32, num_classes=10)
     names = pair.architecture.tensors
     act = "transformers.0.blocks.1.mlp.act"
@@ -41,7 +41,7 @@ def test_modules_of_equal_names_go_together() -> None:
     assert not found.candidate_only
 
 
-def test_modules_of_other_names_go_together_by_their_parameters() -> None:
+def test_modules_of_other_names_match_by_their_parameters() -> None:
     pair = build("deit_tiny_distilled", image_size=32, num_classes=10)
     reference = tree(pair.architecture.tensors, "blocks.3.mlp.act")
     found = match(pair, reference, tree(paddle_names(pair), "encoder.layers.3.mlp.act"))
@@ -60,7 +60,7 @@ def test_modules_of_other_names_go_together_by_their_parameters() -> None:
     assert set(found.reference_only) == {"patch_embed"}
 
 
-def test_a_pair_knows_better() -> None:
+def test_paths_of_a_pair_correct_the_matching() -> None:
     pair = build("pit_micro", image_size=32, num_classes=10)
     pair = replace(pair, paths={"pools.*": None, "norm": "head"})
     found = match(pair, tree(pair.architecture.tensors), tree(pair.architecture.tensors))
@@ -68,7 +68,7 @@ def test_a_pair_knows_better() -> None:
     assert found.paths["norm"] == "head"
 
 
-def test_a_norm_goes_with_its_twin_though_half_its_mean_is_elsewhere() -> None:
+def test_norms_match_although_the_candidate_holds_a_part_of_the_mean_elsewhere() -> None:
     pair = pair_of("regnety_002")
     found = match(pair, tree(pair.architecture.tensors), tree(paddle_names(pair)))
     assert found.paths["stages.2.blocks.1.bn3"] == "s3.b2.conv3.bn"

@@ -52,7 +52,7 @@ def test_the_same_interpreter_runs_the_same_copy(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[0] == str(tmp_path)
 
 
-def test_an_installed_copy_is_not_lent_to_another_environment(tmp_path: Path, bare_python: str) -> None:
+def test_installed_package_is_not_used_by_another_environment(tmp_path: Path, bare_python: str) -> None:
     installed = tmp_path / "site-packages"
     installed.mkdir()
     probe(installed, "def main(arguments): return 0\n")

@@ -58,7 +58,7 @@ def test_a_good_environment_has_no_problem(framework: str) -> None:
         (example("paddle", python="3.9.18"), "Python 3.9.18, 3.10 or newer is needed", "--paddle-python"),
     ],
 )
-def test_what_keeps_a_framework_from_being_used(found: Environment, summary: str, fix: str) -> None:
+def test_problem_that_makes_a_framework_unusable_has_a_fix(found: Environment, summary: str, fix: str) -> None:
     assert not found.usable
     assert not healthy([found])
     assert any(summary in problem.summary and fix in problem.fix for problem in found.problems), found.problems
@@ -80,7 +80,7 @@ def test_what_keeps_a_framework_from_being_used(found: Environment, summary: str
         (example("paddle", facts={"devices": ["cpu"]}), "bfloat16"),
     ],
 )
-def test_what_is_only_to_be_known(found: Environment, summary: str) -> None:
+def test_note_leaves_a_framework_usable(found: Environment, summary: str) -> None:
     assert found.usable
     assert any(summary in problem.summary for problem in found.problems), found.problems
 
@@ -108,7 +108,9 @@ def test_bare_and_missing_interpreters(bare_python: str, tmp_path: Path) -> None
     assert not any(found.usable for found in (torch, paddle, mindspore))
 
 
-def test_the_command(bare_python: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_command_exits_1_if_a_needed_framework_is_missing(
+    bare_python: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("PIT_MINDSPORE_PYTHON", raising=False)  # naming an interpreter makes its framework needed
     words = ["doctor", "--torch-python", sys.executable, "--paddle-python", bare_python, "--json"]
     done = CliRunner().invoke(cli.pit_align, words)
@@ -122,7 +124,7 @@ def test_the_command(bare_python: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (paddle["usable"], mindspore["needed"]) == (False, False)
 
 
-def test_people_read_what_to_do() -> None:
+def test_printed_examination_shows_problems_and_commands() -> None:
     console = Console(file=io.StringIO(), width=200)
     print_doctor([example("torch"), example("paddle", "paddlepaddle")], console)
     assert isinstance(console.file, io.StringIO)
@@ -134,7 +136,7 @@ def test_people_read_what_to_do() -> None:
 
 
 @pytest.mark.parametrize("said", ["5", "{}", "null", '{"python": "3.11.7"}', '{"facts": 3}', "\\xff", ""])
-def test_an_interpreter_that_prints_something_else(tmp_path: Path, said: str) -> None:
+def test_interpreter_with_unexpected_output_is_unusable(tmp_path: Path, said: str) -> None:
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\nprintf '{said}\\n'\n")
     python.chmod(0o755)
@@ -144,6 +146,6 @@ def test_an_interpreter_that_prints_something_else(tmp_path: Path, said: str) ->
         assert f"the interpreter says nothing of {found.framework}" in found.problems[0].summary
 
 
-def test_a_version_of_one_number() -> None:
+def test_version_of_one_number_is_compared() -> None:
     assert not example("torch", torch="1").usable
     assert example("torch", torch="2").problems

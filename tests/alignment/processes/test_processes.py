@@ -78,14 +78,14 @@ def test_progress_is_passed_on_and_other_output_is_not(launch: MakeLaunch) -> No
     assert "noise of a framework" in noisy.log.read_text()
 
 
-def test_an_exception_is_told_with_the_end_of_the_log(launch: MakeLaunch) -> None:
+def test_exception_is_reported_with_the_end_of_the_log(launch: MakeLaunch) -> None:
     error = error_of([launch("bad", "def main(arguments): raise ValueError('of no use')")])
     assert "the bad side failed: it ended with exit code 1" in error.summary
     assert "bad.log" in error.summary
     assert error.details[-1] == "ValueError: of no use"
 
 
-def test_only_the_tail_of_a_long_log_is_told(launch: MakeLaunch) -> None:
+def test_only_the_tail_of_a_long_log_is_reported(launch: MakeLaunch) -> None:
     source = """
         import sys
         def main(arguments):

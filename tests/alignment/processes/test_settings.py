@@ -10,7 +10,7 @@ from alignment.processes.settings import Settings
 from porting.errors import UnknownNameError
 
 
-def test_steps_and_precisions_run_in_their_own_order() -> None:
+def test_order_of_given_steps_and_precisions_is_ignored() -> None:
     settings = Settings(steps=("bp", "forward"), dtypes=("float64", "float32"))
     assert settings.steps == ("forward", "bp")
     assert settings.dtypes == ("float32", "float64")
@@ -41,7 +41,7 @@ def test_a_misspelt_name_gets_a_hint(change: dict[str, Any], message: str) -> No
         ({"candidate_weights": "ported.pdparams"}, "give --weights"),
     ],
 )
-def test_a_setting_that_makes_no_sense(change: dict[str, Any], message: str) -> None:
+def test_invalid_setting_is_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(AlignmentError, match=message):
         Settings(**change)
 

@@ -59,7 +59,7 @@ def test_tensors_of_unknown_models_are_compared_as_stored(tmp_path: Path) -> Non
     assert found.keys() == {"w", "x.0", "x.1", "zero"}
 
 
-def test_a_known_model_and_one_that_is_none_are_compared_as_stored(tmp_path: Path) -> None:
+def test_known_and_unknown_model_are_compared_as_stored(tmp_path: Path) -> None:
     weights = random_weights(MODEL)
     first = write(tmp_path / "a.pdparams", weights, "paddlevit")
     tensors = translate({name: LazyTensor.of(each) for name, each in weights.items()}, MODEL, "canonical", "paddlevit")
@@ -69,7 +69,7 @@ def test_a_known_model_and_one_that_is_none_are_compared_as_stored(tmp_path: Pat
         assert [(each.name, each.problem) for each in different] == [("more", f"only in the {side} file")]
 
 
-def test_what_was_not_measured_has_no_number(tmp_path: Path) -> None:
+def test_tensor_with_problem_has_no_numbers(tmp_path: Path) -> None:
     paths = tmp_path / "a.npz", tmp_path / "b.npz"
     for path, sign in zip(paths, (1, -1), strict=True):
         arrays = {"zero": np.array([sign * 0.0]), "nan": np.array([np.nan, sign])}

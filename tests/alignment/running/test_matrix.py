@@ -57,7 +57,7 @@ def test_patterns_choose_models() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
-def test_shards_are_even_and_whole(count: int) -> None:
+def test_shards_cover_all_models_and_cost_about_the_same(count: int) -> None:
     models = chosen(())
     parts = [shard(models, f"{number}/{count}", {}) for number in range(1, count + 1)]
     assert sorted(model for part in parts for model in part) == sorted(models)
@@ -66,12 +66,12 @@ def test_shards_are_even_and_whole(count: int) -> None:
 
 
 @pytest.mark.parametrize("which", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3", "１/２", f"1/{'9' * 5000}"])  # noqa: RUF001 - a wide 1 and 2
-def test_a_shard_that_is_none(which: str) -> None:
+def test_malformed_shard_is_refused(which: str) -> None:
     with pytest.raises(AlignmentError, match="expected I/N"):
         shard(MODELS, which, {})
 
 
-def test_more_machines_than_models() -> None:
+def test_shard_without_a_model_is_refused() -> None:
     many = 10**9 - 1
     parts = [shard(MODELS, f"{number}/{many}", {}) for number in (1, 2, 3)]
     assert sorted(model for part in parts for model in part) == sorted(MODELS)
@@ -79,7 +79,7 @@ def test_more_machines_than_models() -> None:
         shard(MODELS, f"4/{many}", {})
 
 
-def test_another_version_of_a_framework_runs_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_run_again_with_another_version_of_a_framework(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     aligner = Aligner()
     monkeypatch.setattr(fingerprint, "versions_in", lambda python, framework: f"{framework} 1 in {python}")
     align_all(Matrix(MODELS), tmp_path, align=aligner)
@@ -87,7 +87,7 @@ def test_another_version_of_a_framework_runs_again(tmp_path: Path, monkeypatch: 
     assert [found.reused for found in align_all(Matrix(MODELS), tmp_path, align=aligner)] == [False] * 3
 
 
-def test_interpreters_are_asked_what_they_have() -> None:
+def test_versions_of_an_interpreter_are_listed() -> None:
     said = fingerprint.versions_in(sys.executable, "torch")
     assert "torch 2." in said
     assert "numpy " in said
@@ -118,14 +118,14 @@ def test_all_run_once_and_leave_their_reports(tmp_path: Path) -> None:
         lambda matrix: replace(matrix, form={"num_classes": 7}),
     ],
 )
-def test_what_changed_runs_again(tmp_path: Path, change: Callable[[Matrix], Matrix]) -> None:
+def test_model_runs_again_after_a_change_of_settings(tmp_path: Path, change: Callable[[Matrix], Matrix]) -> None:
     aligner = Aligner()
     align_all(Matrix(("pit_ti",)), tmp_path, align=aligner)
     align_all(change(Matrix(("pit_ti",))), tmp_path, align=aligner)
     assert aligner.ran == ["pit_ti"] * 2
 
 
-def test_changed_code_runs_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_model_runs_again_after_a_change_of_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     aligner = Aligner()
     align_all(Matrix(("pit_ti",)), tmp_path, align=aligner)
     monkeypatch.setattr(fingerprint, "digest_of_code", lambda: "other")
@@ -134,7 +134,7 @@ def test_changed_code_runs_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("damage", ["", "[]", '{"key": 1}'])
-def test_a_damaged_cell_runs_again(tmp_path: Path, damage: str) -> None:
+def test_model_with_damaged_cell_file_runs_again(tmp_path: Path, damage: str) -> None:
     aligner = Aligner()
     align_all(Matrix(("pit_ti",)), tmp_path, align=aligner)
     (tmp_path / "pit_ti" / "cell.json").write_text(damage)
@@ -142,7 +142,7 @@ def test_a_damaged_cell_runs_again(tmp_path: Path, damage: str) -> None:
     assert aligner.ran == ["pit_ti"] * 2
 
 
-def test_what_diverged_or_failed_runs_again_and_stops_nobody(tmp_path: Path) -> None:
+def test_diverged_and_failed_models_run_again_and_stop_no_other(tmp_path: Path) -> None:
     aligner = Aligner(pit_ti=DIVERGENCE, pit_s=AlignmentError("no memory"))
     results = align_all(Matrix(MODELS), tmp_path, align=aligner)
     assert [found.problem for found in results] == ["", "no memory", ""]
@@ -167,7 +167,7 @@ def test_an_interrupted_matrix_goes_on(tmp_path: Path) -> None:
     assert aligner.ran == ["pit_s", "deit_tiny"]
 
 
-def test_a_step_that_does_not_apply_is_no_failure(tmp_path: Path) -> None:
+def test_model_without_applicable_step_is_no_failure(tmp_path: Path) -> None:
     results = align_all(Matrix(MODELS), tmp_path, align=Aligner(pit_ti=NothingComparedError("no statistics")))
     assert exit_code(results) == 0
     assert exit_code(results[:1]) == 5

@@ -90,14 +90,14 @@ def test_a_model_with_running_statistics(tmp_path: Path) -> None:
             assert np.abs(recording[f"batchnorm/running/{name}"] - before[name]).max() > 0, name
 
 
-def test_a_step_that_does_not_apply_leaves_what_is_there(tmp_path: Path) -> None:
+def test_step_that_does_not_apply_leaves_the_earlier_report(tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text("old")
     with pytest.raises(NothingComparedError, match="batchnorm does not apply: pit_ti_distilled has no running stat"):
         align(pair("RIGHT"), tmp_path, Settings(steps=("batchnorm",)))
     assert (tmp_path / "report.json").read_text() == "old"
 
 
-def test_the_planted_accuracies_are_the_known_ones(healthy: Path) -> None:
+def test_planted_scores_have_the_known_accuracies(healthy: Path) -> None:
     for side in ("torch", "paddle"):
         with open_recording(healthy / "recordings" / f"{side}-float32") as recording:
             assert recording["metric/planted_acc_top1"] == 0.5
@@ -197,7 +197,7 @@ def shifted_k_bias(arrays: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.flo
     return name
 
 
-def test_candidate_weights_in_question_are_aligned_against_the_references(healthy: Path, tmp_path: Path) -> None:
+def test_candidate_weights_with_mistakes_diverge_from_the_references(healthy: Path, tmp_path: Path) -> None:
     with open_checkpoint(healthy / "weights" / "paddle.pdparams") as checkpoint:
         arrays = {name: np.array(tensor.load()) for name, tensor in checkpoint.tensors.items()}
     broken = {untransposed_projection(arrays), shifted_k_bias(arrays)}
@@ -269,7 +269,7 @@ def test_an_environment_without_the_base_packages_says_which(tmp_path: Path, bar
         record(pair("RIGHT"), "candidate", tmp_path, settings)
 
 
-def test_an_interpreter_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_interpreter_is_named(tmp_path: Path) -> None:
     settings = Settings(steps=("forward",), batch_size=2, pythons={"paddle": "/nowhere/python"})
     with pytest.raises(AlignmentError, match="'/nowhere/python' cannot be started: No such file"):
         record(pair("RIGHT"), "candidate", tmp_path, settings)
@@ -282,7 +282,7 @@ def test_weights_of_another_model_are_refused(tmp_path: Path, write_random: Call
 
 
 @pytest.mark.parametrize("role", ["reference", "candidate"])
-def test_a_gpu_that_is_not_there_is_said(tmp_path: Path, role: str) -> None:
+def test_missing_gpu_is_refused_with_the_remedy(tmp_path: Path, role: str) -> None:
     if Path("/dev/nvidia0").exists():
         pytest.skip("this machine has a GPU")
     settings = Settings(steps=("forward",), dtypes=("float32",), batch_size=2, device="gpu")
@@ -312,7 +312,7 @@ def test_dropouts_are_off_where_running_statistics_are_compared(tmp_path: Path) 
     assert {"batchnorm/logits", "batchnorm/running/bn.running_var"} <= {row.key for row in report.rows}
 
 
-def test_what_draws_elsewhere_in_training_is_refused(tmp_path: Path) -> None:
+def test_model_that_draws_random_numbers_in_training_mode_is_refused(tmp_path: Path) -> None:
     draws = load_pair(f"{PAIRS.with_name('random_pairs.py')}:DRAWS")
     settings = Settings(steps=("batchnorm",), dtypes=("float64",), batch_size=4, threads=1)
     with pytest.raises(AlignmentError, match="drops: the reference draws random numbers in training mode"):

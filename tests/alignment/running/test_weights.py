@@ -41,7 +41,7 @@ def test_a_candidate_recorded_alone_draws_the_same_weights(tmp_path: Path) -> No
     assert torch.digest == paddle.digest != other.digest
 
 
-def test_counters_that_a_layout_does_not_keep_leave_the_digest_alone(tmp_path: Path) -> None:
+def test_digest_is_the_same_without_counters(tmp_path: Path) -> None:
     regnet = load_pair(f"{Path(__file__).parents[1] / 'regnet_pairs.py'}:RIGHT")
     reference = write_weights(regnet, "reference", tmp_path, source=None, seed=0)
     candidate = write_weights(regnet, "candidate", tmp_path, source=reference.path, seed=0)
@@ -52,7 +52,7 @@ def test_counters_that_a_layout_does_not_keep_leave_the_digest_alone(tmp_path: P
 
 @pytest.mark.parametrize("layout", ["timm", "timm-legacy", "paddlevit"])
 @pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
-def test_any_layout_and_format_will_do(
+def test_weights_of_any_layout_and_format_have_one_digest(
     tmp_path: Path, write_random: Callable[..., Path], layout: str, suffix: str
 ) -> None:
     official = write_random(PAIR.name, tmp_path / "official.pth", image_size=64, num_classes=10)
@@ -97,7 +97,7 @@ def test_a_port_in_another_layout_of_its_framework_is_renamed(
     assert shipped.digest == expected.digest
 
 
-def test_of_a_pair_of_ones_own_a_port_in_the_references_names_is_refused(tmp_path: Path) -> None:
+def test_custom_pair_refuses_candidate_with_reference_names(tmp_path: Path) -> None:
     two = model(linear("fc", 4, 6, "paddle"), framework="paddle", output=(3, 4))
     contract = derive(model(linear("fc", 4, 6), output=(3, 4)), two, [], auto=True)
     own = Pair("own", Side("torch", "a.py:one"), Side("paddle", "a.py:two"), input_shape=(6,), rules="auto")

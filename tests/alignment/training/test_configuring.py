@@ -26,7 +26,7 @@ def test_a_model_without_a_configuration_takes_the_preset() -> None:
     assert (config.model.name, config.schedule.epochs) == ("regnety_160", 300)
 
 
-def test_settings_come_over_the_recipe() -> None:
+def test_overrides_replace_settings_of_the_recipe() -> None:
     overrides = ("ema.decay=0.5", "schedule.epochs=70")
     config = configuration(build("pit_ti"), Settings(), source="hatimwen", overrides=overrides)
     assert (config.ema.decay, config.schedule.epochs, config.optimizer.clip) == (0.5, 70, 5.0)
@@ -50,7 +50,7 @@ def test_a_distilled_model_gets_the_recipes_teacher_with_weights_to_be_drawn() -
     assert not needs_teacher(configuration(pair, Settings(), overrides=["distillation.kind=none"]))
 
 
-def test_the_teacher_is_whatever_its_checkpoint_holds(tmp_path: Path) -> None:
+def test_teacher_is_the_model_of_its_checkpoint(tmp_path: Path) -> None:
     teacher = tmp_path / "teacher.safetensors"
     write_random(architecture("pit_micro"), teacher)
     config = configuration(

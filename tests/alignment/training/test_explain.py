@@ -119,7 +119,7 @@ def test_two_mistakes_are_two_findings(recorded: Explain) -> None:
 
 
 @pytest.mark.parametrize("name", ["erasing of 0.25 for 0.5", "one bias that decays"])
-def test_what_explains_a_difference_leaves_right_what_is_right(recorded: Explain, name: str) -> None:
+def test_cause_also_explains_what_does_not_differ(recorded: Explain, name: str) -> None:
     """Another share erases images that this one does not; where every parameter decays, more than one does."""
     fault = next(fault for fault in FAULTS_IN_TRAINING if fault.name == name)
     (finding,) = recorded(fault)
@@ -127,9 +127,7 @@ def test_what_explains_a_difference_leaves_right_what_is_right(recorded: Explain
     assert fault.names(finding.causes[0].name, finding.causes[0].says), finding.causes[0].says
 
 
-def test_what_fails_in_one_hypothesis_leaves_the_others_tried(
-    recorded: Explain, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failing_hypothesis_does_not_stop_the_others(recorded: Explain, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a framework as of a hypothesis: an assertion of timm's ended the whole diagnosis."""
     right = TrainingSide._record
 
@@ -150,7 +148,7 @@ def test_what_fails_in_one_hypothesis_leaves_the_others_tried(
     assert [cause.name for cause in finding.causes] == ["mixup"]
 
 
-def test_what_nothing_explains_says_so(recorded: Explain, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexplained_finding_has_no_cause(recorded: Explain, monkeypatch: pytest.MonkeyPatch) -> None:
     nothing: Mapping[str, tuple[object, ...]] = dict.fromkeys(TRAINING_STEPS, ())
     monkeypatch.setattr(explain, "TRAINING_HYPOTHESES", nothing)
     fault = next(fault for fault in FAULTS_IN_TRAINING if fault.name == "one bias decays")
@@ -167,7 +165,7 @@ def test_the_right_candidate_leaves_nothing_to_explain(recorded: Explain) -> Non
     assert recorded(right) == (), "a fault of the images leaves the schedule as it is"
 
 
-def test_the_training_part_leaves_a_file_a_fault_and_is_taken_up_again(tmp_path: Path) -> None:
+def test_training_part_writes_a_file_a_fault_and_resumes(tmp_path: Path) -> None:
     faults = [fault for fault in FAULTS_IN_TRAINING if fault.name in ("one bias decays", "no warm-up")]
     training.run(tmp_path, faults, Settings(), None)
     files = sorted((tmp_path / "faults").glob("*.json"))
@@ -190,7 +188,7 @@ def test_the_training_part_leaves_a_file_a_fault_and_is_taken_up_again(tmp_path:
     assert (tmp_path / "correct" / "training-mixed-schedule.json").exists()
 
 
-def test_one_sample_that_is_flipped_does_not_say_how_often_others_are(recorded: Explain) -> None:
+def test_one_flipped_sample_does_not_name_a_probability(recorded: Explain) -> None:
     fault = next(fault for fault in FAULTS_IN_TRAINING if fault.name == "a flip of 0.4 for 0.5")
     (finding,) = recorded(fault)
     assert (finding.path, finding.causes[0].says) == ("train_data/sample_15", "images are flipped horizontally")

@@ -34,7 +34,7 @@ def test_another_distribution_is_named(draw: Callable[[np.random.Generator], Arr
     assert causes[0].after < causes[0].before / 2
 
 
-def test_of_several_that_fit_the_closest_comes_first() -> None:
+def test_closest_of_several_distributions_comes_first() -> None:
     """A normal of 0.2 beside Kaiming's of 0.2041: what is told apart by the values is not taken for a default."""
     found = np.sort(np.random.default_rng(1).normal(0, 0.2, COUNT))
     causes = explain_sample("fc1.weight", (48, 48), RIGHT, found)
@@ -45,6 +45,6 @@ def test_of_several_that_fit_the_closest_comes_first() -> None:
     assert far == sorted(far)
 
 
-def test_what_no_known_distribution_gives_is_left_unexplained() -> None:
+def test_unknown_distribution_is_left_unexplained() -> None:
     found = np.sort(np.random.default_rng(2).exponential(0.1, COUNT))
     assert explain_sample("head.weight", SHAPE, RIGHT, found) == ()

@@ -81,7 +81,7 @@ def test_one_rate_alone_has_no_factor(updates: int) -> None:
         ({"warmup_rate": 2e-4}, "warm-up rate"),
     ],
 )
-def test_a_run_knows_the_curves_that_a_schedule_does(change: dict[str, Any], name: str) -> None:
+def test_rates_of_a_run_have_the_same_causes_as_those_of_a_schedule(change: dict[str, Any], name: str) -> None:
     curve = rates_of(replace(SHORT, **change), PEAK)
     found = explained(np.repeat(curve, 2)[:UPDATES])
     assert found is not None
@@ -97,7 +97,7 @@ def test_a_linear_fall_is_not_called_a_factor() -> None:
     assert explained(found) == ("linear", "it falls linearly, not as a cosine")
 
 
-def test_each_update_at_the_rate_of_the_one_before() -> None:
+def test_rates_one_update_late_are_named() -> None:
     found = explained(np.concatenate((RIGHT[:1], RIGHT[:-1])))
     assert found is not None
     assert found[0] == "rate one step late"

@@ -33,7 +33,7 @@ def case(path: str, right: dict[str, float], found: dict[str, float], batch: int
         ("distributed/loss_0", 2, 2, 2, "summed over the workers", "added up over the 2 workers"),
     ],
 )
-def test_a_factor_has_the_name_of_what_is_said(
+def test_factor_of_a_loss_has_a_name_of_its_own(
     path: str, factor: float, batch: int, micro: int, name: str, says: str
 ) -> None:
     given = case(path, {path: 1.5}, {path: 1.5 * factor}, batch, micro)
@@ -42,7 +42,7 @@ def test_a_factor_has_the_name_of_what_is_said(
     assert says in found[0].says
 
 
-def test_the_decay_of_one_parameter_says_nothing_of_all() -> None:
+def test_wrong_decay_of_one_parameter_is_not_blamed_on_all() -> None:
     prefix = "regularisation/decay"
     right = {f"{prefix}/{name}": 0.05 for name in ("head.weight", "fc.weight", "qkv.weight")}
     one = case(f"{prefix}/head.weight", right, {f"{prefix}/head.weight": 0.025}, 4, 1)

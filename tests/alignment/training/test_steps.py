@@ -145,7 +145,7 @@ def test_the_right_pair_passes(align: Align, step: str) -> None:
         ("late_by_an_epoch", "train", ["lr_3", "weights/norm.weight"], ["lr_[012]", "loss_[0123]"]),
     ],
 )
-def test_a_mistake_diverges_where_it_is(
+def test_mistake_diverges_in_its_own_quantities_only(
     align: Align, candidate: str, step: str, guilty: list[str], innocent: list[str]
 ) -> None:
     rows = align(candidate, step, updates=4 if step == "train" else None)
@@ -200,7 +200,7 @@ def test_two_workers_of_either_side_agree_with_one(align: Align) -> None:
     assert {"loss_1", "weights/norm.weight", "workers/loss_1", "workers/ema/norm.weight"} <= set(rows)
 
 
-def test_several_workers_need_a_framework_that_has_them_here() -> None:
+def test_distributed_step_does_not_apply_to_frameworks_with_one_process() -> None:
     pair: Pair = WRONG.pair("right")
     assert hindrances(TRAINING_STEPS, ("distributed",), pair) == {}
     lonely = replace(pair, name="lonely", candidate=replace(pair.candidate, framework="mindspore"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +14,7 @@ import paddle
 import pytest
 from rich.console import Console
 
+from paddle_impl.training import run as run_module
 from paddle_impl.training.run import Result, train
 
 
@@ -50,3 +51,20 @@ def run_tiny(tiny_run: ModuleType, tmp_path: Path) -> Callable[..., Result]:
 @pytest.fixture(autouse=True)
 def _on_the_cpu() -> None:
     paddle.set_device("cpu")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _without_curves() -> Iterator[None]:
+    """Draw no curves, which takes three times as long as the tiny run; `with_curves` draws them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_module, "draw_curves", lambda entries, path: None)
+        yield
+
+
+_DRAW_CURVES = run_module.draw_curves
+
+
+@pytest.fixture
+def with_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw the curves at the end of a run."""
+    monkeypatch.setattr(run_module, "draw_curves", _DRAW_CURVES)

@@ -98,6 +98,7 @@ def test_a_new_run_starts_a_new_log(tmp_path: Path) -> None:
     assert list(read_log(tmp_path / LOG)) == []
 
 
+@pytest.mark.usefixtures("with_curves")
 def test_the_curves_are_drawn_at_the_end(run_tiny: Run, tmp_path: Path) -> None:
     run_tiny()
     with Image.open(tmp_path / "run" / "curves.png") as picture:
@@ -114,6 +115,7 @@ def test_the_curves_are_drawn_at_the_end(run_tiny: Run, tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.usefixtures("with_curves")
 def test_without_matplotlib_the_run_says_what_is_missing(
     run_tiny: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

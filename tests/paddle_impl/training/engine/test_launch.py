@@ -20,7 +20,7 @@ _PROGRAM = str(Path(__file__).with_name("tiny_run.py"))
 _LAUNCH = ("-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--log_dir", "workers")
 
 _SETTINGS: dict[str, dict[str, Any]] = {
-    "data": {"train": "163"},
+    "data": {"train": "163", "validation": "1003"},
     "schedule": {"epochs": 1, "warmup_epochs": 0},
     "run": {"precision": "float64"},
 }

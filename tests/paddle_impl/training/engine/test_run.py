@@ -17,7 +17,9 @@ from paddle_impl.training.engine import Tape
 from paddle_impl.training.injection import inject
 from paddle_impl.training.log import LOG, read_log
 from paddle_impl.training.run import Result, evaluate, train
+from porting.architectures import build
 from porting.checkpoint import open_checkpoint
+from porting.conversion import write_random
 from recipe.config import Config
 from recipe.draws import Seeded
 from recipe.errors import ConfigError, DataError, TrainingError
@@ -146,14 +148,26 @@ def test_a_run_in_float64_starts_from_the_weights_of_another_one(
         assert {tensor.dtype.name for tensor in checkpoint.tensors.values()} == {"float64"}
 
 
-def test_an_evaluation_without_weights_or_with_a_head_as_drawn_is_refused(
-    pictures: Path, tmp_path: Path, trained: tuple[Config, Result, str]
-) -> None:
+def test_evaluation_without_weights_is_refused(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"an evaluation needs weights: set model\.weights"):
         evaluate(_config(pictures, tmp_path))
-    four = _config(pictures, tmp_path, model={"weights": str(trained[1].checkpoint), "num_classes": 4})
-    with pytest.raises((ConfigError, DataError)):
-        evaluate(four)
+
+
+@pytest.mark.parametrize("classes", [0, 4])
+def test_evaluation_with_weights_of_another_head_is_refused(pictures: Path, tmp_path: Path, classes: int) -> None:
+    weights = tmp_path / "weights.safetensors"
+    write_random(build("pit_micro", num_classes=classes), weights)
+    config = _config(pictures, tmp_path, model={"weights": str(weights)})
+    with pytest.raises(ConfigError, match=r"has no head\.weight, head\.bias for 3 classes, and random ones would be"):
+        evaluate(config, console=Console(file=io.StringIO()))
+
+
+def test_evaluation_on_another_number_of_classes_is_refused(
+    pictures: Path, tmp_path: Path, trained: tuple[Config, Result, str]
+) -> None:
+    config = _config(pictures, tmp_path, model={"weights": str(trained[1].checkpoint), "num_classes": 4})
+    with pytest.raises(DataError, match=r"has 3 folders of classes, model\.num_classes is 4"):
+        evaluate(config)
 
 
 def test_a_second_run_does_not_overwrite_the_first(trained: tuple[Config, Result, str]) -> None:

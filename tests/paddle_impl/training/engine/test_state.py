@@ -164,6 +164,25 @@ def test_flat_weights_are_no_state_of_a_run(parts: Callable[[], Parts], paddle_v
         restore(checkpoint, parts(), Precision())
 
 
+def test_resumed_run_has_the_epoch_and_the_update_of_its_checkpoint(parts: Callable[[], Parts], tmp_path: Path) -> None:
+    tree = capture(parts(), Precision(), Progress(epoch=3, update=5), {})
+    write_nested(tmp_path / "state.pdparams", tree)
+    with Nested(tmp_path / "state.pdparams") as checkpoint:
+        progress = restore(checkpoint, parts(), Precision())
+    assert (progress.epoch, progress.update) == (3, 5)
+
+
+def test_checkpoint_without_its_progress_is_refused(parts: Callable[[], Parts], tmp_path: Path) -> None:
+    tree = capture(parts(), Precision(), Progress(epoch=3, update=5), {})
+    del tree["progress"], tree["epoch"]
+    write_nested(tmp_path / "state.pdparams", tree)
+    with (
+        Nested(tmp_path / "state.pdparams") as checkpoint,
+        pytest.raises(TrainingError, match=r"does not tell how far its run had come \(epoch\)"),
+    ):
+        restore(checkpoint, parts(), Precision())
+
+
 def test_a_checkpoint_of_another_model_is_refused_with_every_difference(
     parts: Callable[[], Parts], tmp_path: Path
 ) -> None:

@@ -29,7 +29,7 @@ from recipe.draws import Randomness
 SIZE, CLASSES, IMAGES = 8, 3, 70
 SETTINGS: dict[str, dict[str, Any]] = {
     "model": {"name": "tiny", "image_size": SIZE, "num_classes": CLASSES},
-    "data": {"batch_size": 4, "workers": 0},
+    "data": {"batch_size": 4, "workers": 0, "validation": "101"},
     "optimizer": {"learning_rate": 1e-2, "base_batch": 0},
     "schedule": {"epochs": 3, "warmup_epochs": 1, "cooldown_epochs": 0},
     "ema": {"decay": 0.9},
@@ -103,7 +103,7 @@ def assemble(config: Config, world: World, precision: Precision, randomness: Ran
         schedule=CosineSchedule(config.schedule, config.optimizer.learning_rate),
         average=Ema(model, config.ema.decay) if config.ema.decay else None,
         training=Images(config, world, randomness),
-        validation=Validation(world, randomness, int(config.data.validation or 1003)),
+        validation=Validation(world, randomness, int(config.data.validation or 0)),
         fingerprint="noise",
     )
 

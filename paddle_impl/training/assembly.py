@@ -1,8 +1,7 @@
-"""The parts of a run, made from its configuration."""
+"""Makes the parts of a run from its configuration."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path
 
@@ -13,8 +12,8 @@ from paddle_impl.training.ema import Ema
 from paddle_impl.training.losses import RecipeLoss
 from paddle_impl.training.optimizer import AdamW
 from paddle_impl.training.parallel import World
+from paddle_impl.training.parts import EvalSource, Parts
 from paddle_impl.training.precision import Precision
-from paddle_impl.training.protocols import EvalSource, Parts
 from paddle_impl.training.schedule import CosineSchedule
 from paddle_impl.training.starting import load_teacher, start
 from porting.names import fold
@@ -31,23 +30,25 @@ def assemble(config: Config, world: World, precision: Precision, randomness: Ran
     Args:
         config: The whole configuration.
         world: The ranks; the learning rate grows with their number.
-        precision: Its dtype is that of the configuration's weights.
-        randomness: Of order, augmentation and mixing.
+        precision: Precision of the run; the weights have the configuration's.
+        randomness: Source of the draws of order, augmentation and mixing.
 
     Raises:
         DataError: The images cannot be used.
-        TrainingError: A checkpoint to start from, or the teacher's, is of another model.
-        CheckpointError: It cannot be read.
+        TrainingError: The checkpoint to start from, or the teacher's, is of another model.
+        CheckpointError: A checkpoint cannot be read.
     """
     images, held_out, remarks = _samples(config)
     begun = start(config)
     schedule = CosineSchedule(config.schedule, peak_rate(config, world.size))
     training = TrainLoader(config, images, randomness, world.size, world.rank)
-    loaders: list[TrainLoader | EvalLoader] = [training]
-    validation = None
-    if held_out is not None:
-        validation = EvalLoader(config, held_out, world.size, world.rank)
-        loaders.append(validation)
+    validation = None if held_out is None else EvalLoader(config, held_out, world.size, world.rank)
+    loaders = [training] if validation is None else [training, validation]
+
+    def close() -> None:
+        for loader in loaders:
+            loader.close()
+
     return Parts(
         model=begun.model,
         loss=RecipeLoss(config, load_teacher(config)),
@@ -60,7 +61,7 @@ def assemble(config: Config, world: World, precision: Precision, randomness: Ran
         fingerprint=fingerprint(images, Path(config.data.path)),
         notes=(*begun.notes, *remarks),
         corrupt=lambda: {path: why for loader in loaders for path, why in loader.corrupt.problems.items()},
-        close=lambda: _close(loaders),
+        close=close,
     )
 
 
@@ -68,7 +69,7 @@ def assemble_evaluation(config: Config, world: World, precision: Precision) -> t
     """The model with the weights that a configuration names, and its validation images.
 
     Raises:
-        ConfigError: It names no weights, or some that leave the head as it was drawn.
+        ConfigError: The configuration names no weights, or weights that leave tensors as they were drawn.
         DataError: The images cannot be used.
         TrainingError: The checkpoint is of another model.
         CheckpointError: It cannot be read.
@@ -96,15 +97,10 @@ def fingerprint(samples: Samples, root: Path) -> str:
 
 
 def _samples(config: Config) -> tuple[Samples, Samples | None, tuple[str, ...]]:
-    """Images to train on, images to evaluate on if any epoch is evaluated, and what is unusual about them."""
+    """Training images, validation images if any epoch is evaluated, and remarks on what is unusual about them."""
     images = find(config.data, "train")
     remarks = check(images, config.model.num_classes)
     if not config.run.validate_every:
         return images, None, remarks
     held_out = find(config.data, "validation")
     return images, held_out, (*remarks, *check(held_out, config.model.num_classes, images))
-
-
-def _close(loaders: Iterable[TrainLoader | EvalLoader]) -> None:
-    for loader in loaders:
-        loader.close()

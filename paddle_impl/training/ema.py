@@ -9,16 +9,16 @@ from paddle import nn
 
 
 class Ema:
-    """A copy of a model that follows it slowly.
+    """Moving average of every tensor of a model's state dict, running statistics included.
 
-    It starts from the weights that the model has when this is made, so that weights have to be loaded before.
+    It starts from the model's weights at this moment, so that weights have to be loaded before.
 
     Args:
-        model: What is followed: every tensor of its state dict, running statistics included.
+        model: Model to average.
         decay: Share that the average keeps at each update.
 
     Attributes:
-        model: The average, in evaluation mode, without gradients.
+        model: The average, as a model in evaluation mode without gradients.
     """
 
     def __init__(self, model: nn.Layer, decay: float) -> None:
@@ -32,7 +32,7 @@ class Ema:
 
     @paddle.no_grad()
     def update(self) -> None:
-        """Take up the model's weights; call it once an update, not once a micro-batch."""
+        """Move towards the model's weights; call it once an update, not once a micro-batch."""
         for average, value in zip(self.model.state_dict().values(), self._source.state_dict().values(), strict=True):
             if average.is_floating_point():
                 average.scale_(self.decay)

@@ -1,4 +1,4 @@
-"""The loop: updates, evaluations and checkpoints of a run, one rank's share of them."""
+"""The training loop: updates, evaluations and checkpoints of a run, as one rank carries them out."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from math import isfinite
-from typing import Any, Protocol
+from typing import Any
 
 import paddle
 from paddle import Tensor
 
 from paddle_impl.training.evaluation import evaluate_model
+from paddle_impl.training.injection import inject
 from paddle_impl.training.parallel import World
+from paddle_impl.training.parts import MicroBatch, Parts
 from paddle_impl.training.precision import Precision
-from paddle_impl.training.protocols import Inject, MicroBatch, Parts
 from paddle_impl.training.saving import BEST, Store, epoch_name
 from paddle_impl.training.signals import Stop
 from paddle_impl.training.state import Best, Progress, capture
@@ -25,10 +26,10 @@ from recipe.errors import TrainingError
 
 @dataclass(frozen=True)
 class Timetable:
-    """When a run does what, in epochs or updates; 0 stands for never.
+    """When a run evaluates, saves and logs; 0 means never.
 
     Attributes:
-        epochs: All of them.
+        epochs: Epochs of the whole run.
         validate_every: Epochs between evaluations; the last epoch is always evaluated.
         save_every: Epochs between checkpoints that are kept.
         save_updates: Updates between saves within an epoch.
@@ -42,28 +43,40 @@ class Timetable:
     log_every: int = 50
 
     def evaluates(self, epoch: int) -> bool:
-        """Whether an epoch ends with an evaluation."""
+        """True if this epoch, counted from 0, ends with an evaluation."""
         return self.validate_every > 0 and _is_due(epoch + 1, self.validate_every, self.epochs)
 
+    def keeps(self, epoch: int) -> bool:
+        """True if the checkpoint after this epoch, counted from 0, is kept."""
+        return self.save_every > 0 and (epoch + 1) % self.save_every == 0
+
+    def saves(self, update: int, updates: int) -> bool:
+        """True if a checkpoint is due within an epoch, after `update` of its `updates`."""
+        return self.save_updates > 0 and update % self.save_updates == 0 and update < updates
+
     def logs(self, update: int, updates: int) -> bool:
-        """Whether a line of the log is due after so many updates of an epoch."""
+        """True if a line of the log is due after `update` of the `updates` of an epoch."""
         return _is_due(update, self.log_every, updates)
 
 
+def _is_due(done: int, every: int, last: int) -> bool:
+    return done == last or (every > 0 and done % every == 0)
+
+
 @dataclass(frozen=True)
-class Updated:
-    """One update, as those who follow the run are told of it.
+class Update:
+    """One update that is done, for the followers of a run.
 
     Attributes:
-        epoch: Counted from 0.
+        epoch: Number of the epoch, from 0.
         update: Updates of the epoch so far.
         updates: Updates of the whole epoch.
-        loss: Of this update, over all ranks; a tensor where reading it would make a GPU wait.
-        mean_loss: Over the updates since the last line of the log; None where no line is due.
-        rate: It was done at.
-        images: Of all ranks.
-        batch_cost: Seconds that it took, reading included.
-        reader_cost: Seconds of them in which it waited for images.
+        loss: Loss of this update, over all ranks; a tensor where reading it would make a GPU wait.
+        mean_loss: Mean loss since the last line of the log; None where no line is due.
+        rate: Learning rate of the update.
+        images: Images of the update, of all ranks.
+        batch_cost: Seconds of the update, reading included.
+        reader_cost: Seconds of them spent waiting for images.
     """
 
     epoch: int
@@ -77,37 +90,27 @@ class Updated:
     reader_cost: float
 
 
-class Follower(Protocol):
-    """Is told how the run goes."""
+class Follower:
+    """Receives the events of a run; this class ignores them, as all ranks but the first do."""
 
-    def updated(self, update: Updated) -> None:
-        """An update is done."""
+    def show(self, text: str) -> None:
+        """Show a line that stays."""
+
+    def updated(self, update: Update) -> None:
+        """Called after each update."""
 
     def evaluating(self, weights: str, images: int) -> None:
-        """An evaluation has seen so many more images."""
+        """Called when an evaluation of `model` or `ema` has seen so many more images."""
 
     def evaluated(self, entry: Mapping[str, Any], update: int) -> None:
-        """An evaluation is done, after so many updates of its epoch."""
+        """Called with the result of an evaluation, after so many updates of its epoch."""
 
     def unreadable(self, epoch: int, update: int, problems: Mapping[str, str]) -> None:
-        """Images turned out to be unreadable."""
-
-
-@dataclass(frozen=True)
-class Tape:
-    """Randomness that is handed to the model's layers, instead of the framework's own.
-
-    Attributes:
-        randomness: Where it comes from.
-        inject: Gives the layers their streams.
-    """
-
-    randomness: Randomness
-    inject: Inject
+        """Called with images that could not be read, by path, and what is wrong with each."""
 
 
 class Engine:
-    """Carries out a run from where it is.
+    """Carries out a run from its progress to its end.
 
     A global batch is `world.size` times the micro-batches of an update. Each micro-batch's loss is divided by their
     number and the gradients are added, over micro-batches on each rank and then over ranks, once an update: ranks and
@@ -115,16 +118,16 @@ class Engine:
     the run, so that neither resuming nor the number of ranks changes what is drawn.
 
     Args:
-        parts: What the run is made of.
-        timetable: When to do what.
+        parts: Model, loss, optimizer, schedule, average and images.
+        timetable: When to evaluate, save and log.
         store: Where checkpoints go.
-        follower: Who is told.
-        stop: Asked after each update whether to leave.
-        seed: Of the run.
+        follower: Receives the events of the run.
+        stop: Its `requested` is read after each update; a signal's name ends the run.
+        seed: Seed of the run.
         world: The ranks.
-        precision: What to compute in.
-        tape: Randomness to hand to the model; None takes the framework's generator.
-        about: What checkpoints say beside the state.
+        precision: Dtype and loss scaling of the computation.
+        tape: Source of the draws of the model's layers; None takes the framework's generator.
+        about: Entries of the checkpoints beside the state.
     """
 
     def __init__(
@@ -138,7 +141,7 @@ class Engine:
         seed: int = 0,
         world: World | None = None,
         precision: Precision | None = None,
-        tape: Tape | None = None,
+        tape: Randomness | None = None,
         about: Mapping[str, Tree] | None = None,
     ) -> None:
         self.parts, self.timetable = parts, timetable
@@ -150,10 +153,10 @@ class Engine:
         self._about = about or {}
         self._losses: list[float | Tensor] = []
         self._reported: set[str] = set()
-        self._trained = [each for each in parts.model.parameters() if not each.stop_gradient]
+        self._trained = [parameter for parameter in parts.model.parameters() if not parameter.stop_gradient]
 
     def run(self, progress: Progress) -> Progress:
-        """Trains until the end, or until asked to stop; the latest checkpoint then holds what is returned.
+        """Train until the end, or until a signal; return the progress, which the latest checkpoint holds too.
 
         Raises:
             TrainingError: The loss is not finite, or an epoch had fewer updates than announced.
@@ -175,12 +178,12 @@ class Engine:
             self._update(epoch, self.progress.update, micro_batches)
             done, now = self.progress.update, time.perf_counter()
             images = sum(len(images) for images, _ in micro_batches) * self._world.size
-            loss, mean_loss = self._losses[-1], self._logged(done)
+            loss, mean_loss = self._losses[-1], self._mean_loss(done)
             self._follower.updated(
-                Updated(epoch, done, updates, loss, mean_loss, self.progress.rate, images, now - began, reader_cost)
+                Update(epoch, done, updates, loss, mean_loss, self.progress.rate, images, now - began, reader_cost)
             )
             began = now
-            if self.stopped or self._save_is_due(done):
+            if self.stopped or self.timetable.saves(done, updates):
                 self._save()
             if self.stopped:
                 return
@@ -188,14 +191,14 @@ class Engine:
             raise TrainingError(f"epoch {epoch} ended after {self.progress.update} of {updates} updates")
 
     def _update(self, epoch: int, update: int, micro_batches: tuple[MicroBatch, ...]) -> None:
-        """One step on a global batch: mean loss over all its micro-batches."""
+        """Do one step along the mean loss of a global batch."""
         parts, world = self.parts, self._world
         rate = parts.schedule.rate(epoch, update)
         parts.optimizer.set_lr(rate)
         total = world.size * len(micro_batches)
         loss: float | Tensor = 0.0
         for k, (images, targets) in enumerate(micro_batches):
-            self._randomise(epoch, update, world.rank * len(micro_batches) + k)
+            self._seed_layers(epoch, update, world.rank * len(micro_batches) + k)
             loss = loss + self._backward(images, targets, total)
         stopping = self._stop.requested is not None
         if world.size > 1:
@@ -209,7 +212,7 @@ class Engine:
         self.progress = replace(self.progress, update=update + 1, losses=self.progress.losses + 1, rate=rate)
 
     def _backward(self, images: Any, targets: Any, total: int) -> Tensor:
-        """Adds a micro-batch's share of the gradients; returns its share of the loss, float64."""
+        """Add a micro-batch's share to the gradients; return its share of the loss, float64, shape `()`."""
         dtype = self._precision.parameters
         x, y = paddle.to_tensor(images), paddle.to_tensor(targets)
         x, y = x.astype(dtype), y.astype(dtype) if y.is_floating_point() else y
@@ -218,14 +221,14 @@ class Engine:
         self._precision.backward(loss / total)
         return loss.detach().astype("float64") / total
 
-    def _randomise(self, epoch: int, update: int, micro: int) -> None:
+    def _seed_layers(self, epoch: int, update: int, micro: int) -> None:
         if self._tape is None:
             paddle.seed(self._seeded.word("model", epoch, update, micro))
         else:
-            self._tape.inject(self.parts.model, self._tape.randomness, "model", epoch, update, micro)
+            inject(self.parts.model, self._tape, "model", epoch, update, micro)
 
-    def _logged(self, done: int) -> float | None:
-        """The mean loss since the last line of the log, if one is due; it starts anew then."""
+    def _mean_loss(self, done: int) -> float | None:
+        """Mean loss since the last line of the log, if a line is due; the sum then starts again at 0."""
         if not self.timetable.logs(done, self.parts.training.updates):
             return None
         mean = self._loss_so_far() / self.progress.losses
@@ -245,10 +248,6 @@ class Engine:
             )
         return total
 
-    def _save_is_due(self, done: int) -> bool:
-        every = self.timetable.save_updates
-        return every > 0 and done % every == 0 and done < self.parts.training.updates
-
     def _save(self, also: tuple[str, ...] = ()) -> None:
         if self.progress.losses:
             self.progress = replace(self.progress, loss=self._loss_so_far())
@@ -256,50 +255,42 @@ class Engine:
             self._store.save(capture(self.parts, self._precision, self.progress, self._about), also)
 
     def _end_epoch(self) -> None:
-        """Evaluates, saves, and moves on to the next epoch."""
+        """Evaluate, save, and move on to the next epoch."""
         epoch = self.progress.epoch
         entries: list[dict[str, Any]] = []
         self._share_buffers()
         if self.parts.validation is not None and self.timetable.evaluates(epoch):
             self._save()
-            found = self._evaluate(epoch)
-            if found is None:
-                self.stopped = True
-                return
-            entries = found
+            for weights in ("model",) if self.parts.average is None else ("model", "ema"):
+                entry = self._evaluate(epoch, weights)
+                if entry is None:
+                    self.stopped = True
+                    return
+                entries.append(entry)
         best = _better(self.progress.best, entries)
-        is_best = best != self.progress.best
-        keeps = self.timetable.save_every > 0 and (epoch + 1) % self.timetable.save_every == 0
+        kept = (epoch_name(epoch + 1),) if self.timetable.keeps(epoch) else ()
+        also = (*kept, BEST) if best != self.progress.best else kept
         self.progress = replace(
             self.progress, epoch=epoch + 1, update=0, best=best, history=(*self.progress.history, *entries)
         )
-        self._save(((epoch_name(epoch + 1),) if keeps else ()) + ((BEST,) if is_best else ()))
+        self._save(also)
         for entry in entries:
             self._follower.evaluated(entry, self.parts.training.updates)
         self._report_unreadable(epoch)
 
     def _report_unreadable(self, epoch: int) -> None:
-        """Tells of images that could not be read, each once, whichever rank met it."""
+        """Report each image that some rank could not read, once."""
         problems = {path: why for rank in self._world.gather(dict(self.parts.corrupt())) for path, why in rank.items()}
         new = {path: why for path, why in problems.items() if path not in self._reported}
         self._reported |= new.keys()
         if new:
             self._follower.unreadable(epoch, self.parts.training.updates, new)
 
-    def _evaluate(self, epoch: int) -> list[dict[str, Any]] | None:
-        """Entries of the model and of its average; None where a rank was asked to stop."""
-        entries = []
-        for weights in ("model", "ema") if self.parts.average is not None else ("model",):
-            entry = self._evaluate_weights(epoch, weights)
-            if entry is None:
-                return None
-            entries.append(entry)
-        return entries
-
-    def _evaluate_weights(self, epoch: int, weights: str) -> dict[str, Any] | None:
+    def _evaluate(self, epoch: int, weights: str) -> dict[str, Any] | None:
+        """The history's entry of the model or of its average; None where a rank received a signal."""
         parts = self.parts
         assert parts.validation is not None  # noqa: S101 (the caller has asked)
-        found = evaluate_model(
+        evaluation = evaluate_model(
             parts.average.model if weights == "ema" and parts.average is not None else parts.model,
             parts.validation,
             self._world,
@@ -307,17 +298,13 @@ class Engine:
             seen=lambda count: self._follower.evaluating(weights, count * self._world.size),
             stopped=lambda: self._stop.requested is not None,
         )
-        return None if found is None else {"epoch": epoch, "weights": weights, **asdict(found)}
+        return None if evaluation is None else {"epoch": epoch, "weights": weights, **asdict(evaluation)}
 
     def _share_buffers(self) -> None:
-        """Gives all ranks the statistics of the first, which are those that are saved."""
+        """Give all ranks the buffers of the first, which are those that are saved."""
         average = self.parts.average
         for model in (self.parts.model,) if average is None else (self.parts.model, average.model):
             self._world.share(model.buffers())
-
-
-def _is_due(done: int, every: int, last: int) -> bool:
-    return done == last or (every > 0 and done % every == 0)
 
 
 def _better(best: Best | None, entries: Iterable[Mapping[str, Any]]) -> Best | None:
@@ -329,16 +316,8 @@ def _better(best: Best | None, entries: Iterable[Mapping[str, Any]]) -> Best | N
 
 
 def _timed(updates: Iterable[tuple[MicroBatch, ...]]) -> Iterator[tuple[tuple[MicroBatch, ...], float]]:
-    """Each update, and the seconds that it was waited for."""
-    iterator = iter(updates)
-    try:
-        while True:
-            began = time.perf_counter()
-            micro_batches = next(iterator, None)
-            if micro_batches is None:
-                return
-            yield micro_batches, time.perf_counter() - began
-    finally:
-        close = getattr(iterator, "close", None)
-        if close is not None:
-            close()
+    """Each update, and the seconds spent waiting for it."""
+    began = time.perf_counter()
+    for micro_batches in updates:
+        yield micro_batches, time.perf_counter() - began
+        began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Top-1, top-5 and loss over exactly the images there are."""
+"""Top-1, top-5 and loss over a set of images, each counted once."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import paddle
 from paddle import nn
 
 from paddle_impl.training.parallel import World
+from paddle_impl.training.parts import Array, EvalSource
 from paddle_impl.training.precision import Precision
-from paddle_impl.training.protocols import Array, EvalSource
 from recipe.errors import DataError, TrainingError
 
 _TOP = 5
@@ -20,15 +20,15 @@ _TOP = 5
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model does on a set of images.
+    """Accuracy and loss of a model on a set of images.
 
     Attributes:
-        images: How many were counted.
+        images: Number of images that were counted.
         top1: Share of them whose label has the highest logit.
-        top5: Share of them whose label is among the `k` highest.
+        top5: Share of them whose label is among the `k` highest logits.
         k: 5, or the class count where there are fewer.
         loss: Mean cross entropy with the labels, unsmoothed.
-        unreadable: Images of the set that could not be read, and count nowhere.
+        unreadable: Number of images that could not be read; they are not counted.
     """
 
     images: int
@@ -48,24 +48,24 @@ def evaluate_model(
     seen: Callable[[int], None] = lambda count: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Evaluation | None:
-    """Evaluates a model, in evaluation mode, and leaves it in the mode that it was in.
+    """Evaluate a model in evaluation mode, and return it to its mode.
 
-    Sums are taken in float64, on the CPU, and over the ranks only at the end, so that ranks may have
-    different numbers of images, or none. Of equal logits the first counts as the higher.
+    Sums are taken in float64, on the CPU, and over the ranks only at the end, so that ranks may have different numbers
+    of images, or none. Of equal logits the first counts as the higher.
 
     Args:
         model: Returns logits `(batch, classes)`.
         source: The images of this rank.
-        world: The ranks that share the images; alone by default.
-        precision: What to compute in; float32 by default.
-        seen: Told the number of images of each batch.
-        stopped: Asked before each batch whether to leave.
+        world: The ranks that share the images; one by default.
+        precision: Dtypes of the computation; float32 by default.
+        seen: Called with the number of images of each batch.
+        stopped: Called before each batch; True ends the evaluation.
 
     Returns:
-        The evaluation of all ranks' images, the same on each; None where one of them left before the end.
+        The evaluation of all ranks' images, the same on each rank; None where one of them ended it early.
 
     Raises:
-        DataError: There are no images, or a label is none of the model's classes.
+        DataError: There are no images, or a label is not one of the model's classes.
         TrainingError: A logit is not finite.
     """
     world, precision = world or World(), precision or Precision()
@@ -94,7 +94,7 @@ def _evaluation(images: float, top1: float, top5: float, loss: float, *, there: 
 
 
 def _sums(logits: Array, labels: Array) -> Array:
-    """Images, correct ones, those with the label among the first few, and the loss, added up."""
+    """Number of images, of top-1 hits, of top-5 hits, and the sum of the losses: float64, `(4,)`."""
     if len(labels) and not 0 <= labels.min() <= labels.max() < logits.shape[1]:
         raise DataError(
             f"labels go from {labels.min()} to {labels.max()}, the model has {logits.shape[1]} classes; "
@@ -104,7 +104,7 @@ def _sums(logits: Array, labels: Array) -> Array:
     before = np.arange(logits.shape[1]) < labels[:, None]
     rank = ((logits > own) | ((logits == own) & before)).sum(1)
     highest = logits.max(1, initial=-np.inf)
-    with np.errstate(invalid="ignore"):  # logits that are not finite show in the sum, where they are an error
+    with np.errstate(invalid="ignore"):  # logits that are not finite make the sum not finite, which is an error
         loss = np.log(np.exp(logits - highest[:, None]).sum(1)) + highest - own[:, 0]
     return np.array([len(labels), (rank < 1).sum(), (rank < _TOP).sum(), loss.sum()], np.float64)
 

@@ -1,4 +1,4 @@
-"""Hands the layers of a model that draw at random the draws of named streams."""
+"""Makes the dropout and drop path layers of a model draw from named streams."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _HEAD = re.compile(r"^head\.1$")
 
 
 def inject(model: nn.Layer, randomness: Randomness | None, *prefix: Key) -> None:
-    """Hands every dropout and drop path of a model its streams, or gives them Paddle's generator back.
+    """Give every dropout and drop path of a model streams to draw from, or Paddle's generator again.
 
     A layer's n-th call from now on draws from the stream `(*prefix, path, n)`, with its path in the reference: `random`
-    of the mask's shape, kept where it is below 1 - rate.
+    of the mask's shape; an entry is kept where it is below 1 - rate.
 
     Args:
         model: A model of `paddle_impl`.
-        randomness: Source of the streams; none leaves the draws to Paddle, which costs nothing.
+        randomness: Source of the streams; None leaves the draws to Paddle.
         prefix: First words of the streams' names.
     """
     for path, layer in model.named_sublayers():
@@ -35,12 +35,12 @@ def inject(model: nn.Layer, randomness: Randomness | None, *prefix: Key) -> None
 
 def canonical(path: str) -> str:
     """The path of a layer in the reference, where DeiT and RegNet are timm's."""
-    path = _CELL.sub(lambda found: f"s{int(found[1]) + 1}.b{int(found[2]) + 1}.", path)
+    path = _CELL.sub(lambda match: f"s{int(match[1]) + 1}.b{int(match[2]) + 1}.", path)
     return _HEAD.sub("head.drop", _BLOCK.sub("blocks.", path))
 
 
 class _Calls:
-    """A stream a call."""
+    """Draws from another stream at each call."""
 
     def __init__(self, randomness: Randomness, name: tuple[Key, ...]) -> None:
         self._randomness, self._name, self._calls = randomness, name, 0

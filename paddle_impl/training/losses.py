@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TypeAlias
 
 import paddle
@@ -13,8 +12,6 @@ from recipe.config import Config
 from recipe.errors import TrainingError
 
 Outputs: TypeAlias = "Tensor | tuple[Tensor, Tensor]"
-LossFunction: TypeAlias = Callable[[Outputs, Tensor, Tensor], Tensor]
-"""Takes what the model returned, the images and the targets; returns the mean over the batch, shape `()`."""
 
 
 def soft_target_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -28,12 +25,12 @@ def soft_target_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-    """Cross entropy against labels that share a part of themselves among all classes, averaged over the batch.
+    """Cross entropy against smoothed labels, averaged over the batch.
 
     Args:
         logits: `(batch, classes)`.
         labels: `(batch,)`, int64.
-        smoothing: The part; 0 gives the plain cross entropy.
+        smoothing: Share of each label that is spread over all classes; 0 gives the plain cross entropy.
     """
     log_shares = F.log_softmax(_wide(logits), axis=-1)
     of_label = -paddle.take_along_axis(log_shares, labels.reshape((-1, 1)), axis=-1).squeeze(-1)
@@ -41,13 +38,13 @@ def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> 
 
 
 def base_loss(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-    """The loss against the data.
+    """The loss against the targets of the data, without distillation.
 
     Args:
         logits: `(batch, classes)`.
         targets: Shares of classes `(batch, classes)`, which mixing has smoothed already, or labels `(batch,)`, which
             are smoothed here.
-        smoothing: Of labels.
+        smoothing: Label smoothing.
     """
     if targets.ndim == 2:
         return soft_target_cross_entropy(logits, targets)
@@ -55,10 +52,10 @@ def base_loss(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
 
 
 def hard_distillation(logits: Tensor, teacher: Tensor) -> Tensor:
-    """Cross entropy against the classes that the teacher decides for.
+    """Cross entropy against the classes of the teacher's highest logits.
 
     Args:
-        logits: Of the distillation head, `(batch, classes)`.
+        logits: Logits of the distillation head, `(batch, classes)`.
         teacher: The teacher's logits, `(batch, classes)`.
     """
     return smoothed_cross_entropy(logits, teacher.argmax(axis=1), 0.0)
@@ -67,11 +64,11 @@ def hard_distillation(logits: Tensor, teacher: Tensor) -> Tensor:
 def soft_distillation(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     """Kullback-Leibler divergence from the teacher's softened shares, as DeiT scales it.
 
-    That is the sum over batch and classes, times the square of the temperature, over the number of logits (and not of
+    The sum over batch and classes, times the square of the temperature, is divided by the number of logits (not of
     images).
 
     Args:
-        logits: Of the distillation head, `(batch, classes)`.
+        logits: Logits of the distillation head, `(batch, classes)`.
         teacher: The teacher's logits, `(batch, classes)`.
         temperature: Divides both sides' logits.
     """
@@ -83,12 +80,12 @@ def soft_distillation(logits: Tensor, teacher: Tensor, temperature: float) -> Te
 class RecipeLoss:
     """The loss of a configuration.
 
-    Without distillation, a distilled model is trained through the mean of its heads, which is what it answers in
-    evaluation, and how DeiT fine-tunes one.
+    Without distillation, a distilled model is trained through the mean of its heads, which it returns in evaluation
+    too; DeiT fine-tunes distilled models that way.
 
     Args:
-        config: Smoothing and distillation.
-        teacher: The teacher in evaluation mode; needed for distillation.
+        config: Its `loss` and `distillation` matter here.
+        teacher: Teacher in evaluation mode; needed for distillation.
 
     Raises:
         TrainingError: Distillation is configured, and there is no teacher.
@@ -105,7 +102,7 @@ class RecipeLoss:
         """The mean loss of a batch, shape `()`.
 
         Args:
-            outputs: Logits `(batch, classes)`, or those of both heads.
+            outputs: Logits `(batch, classes)`, or the pair of them from both heads.
             images: `(batch, channels, height, width)`, for the teacher.
             targets: Labels `(batch,)` or shares of classes `(batch, classes)`.
 
@@ -131,5 +128,5 @@ class RecipeLoss:
 
 
 def _wide(logits: Tensor) -> Tensor:
-    """Half precision as float32, in which sums over classes are safe."""
+    """Logits in at least float32: sums over classes are not safe in half precision."""
     return logits.astype("float32") if logits.dtype in (paddle.float16, paddle.bfloat16) else logits

@@ -1,20 +1,57 @@
-"""AdamW as torch computes it, its state under the names of the model, and clipping as timm does it."""
+"""AdamW as torch computes it, with timm's decay groups and clipping, and its state under the names of the model."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any, TypeAlias
 
 import paddle
 from paddle import Tensor, nn
 from paddle.base import framework
 
-from paddle_impl.training.groups import decay_groups
 from recipe.config import Optimizer
 from recipe.errors import TrainingError
 
 Gradients: TypeAlias = "list[tuple[Tensor, Tensor]]"
 _STATE = ("moment1", "moment2", "beta1_pow_acc", "beta2_pow_acc")
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The trainable parameters of a model, by their names in the state dict.
+
+    Attributes:
+        decay: Names of the parameters that decay.
+        exempt: Names of the parameters that do not.
+    """
+
+    decay: tuple[str, ...]
+    exempt: tuple[str, ...]
+
+
+def decay_groups(model: nn.Layer, *, decay_all: bool = False) -> Groups:
+    """Return which parameters decay, by the rule of timm's `param_groups_weight_decay`.
+
+    Vectors and scalars (biases, scales of norms) are exempt, as is what the model itself names in `no_weight_decay`
+    (tokens and position embeddings). The names are those of the state dict: Paddle's own, such as `linear_50.b_0`, do
+    not tell what a parameter is for, so that a filter for `bias` on them exempts nothing.
+
+    Args:
+        model: Any model; `no_weight_decay` may be missing.
+        decay_all: True exempts nothing.
+    """
+    patterns: set[str] = getattr(model, "no_weight_decay", set)()
+    decay: list[str] = []
+    exempt: list[str] = []
+    for name, parameter in model.named_parameters():
+        if parameter.stop_gradient:
+            continue
+        vector = parameter.ndim <= 1 or name.endswith(".bias")
+        named = any(fnmatchcase(name, pattern) for pattern in patterns)
+        (decay if decay_all or not (vector or named) else exempt).append(name)
+    return Groups(tuple(decay), tuple(exempt))
 
 
 class ClipByGlobalNorm(nn.ClipGradByGlobalNorm):
@@ -23,10 +60,10 @@ class ClipByGlobalNorm(nn.ClipGradByGlobalNorm):
     Paddle's own divides by the norm where torch divides by the norm and 1e-6.
 
     Args:
-        limit: Most that the norm may be.
+        limit: Largest norm that is left as it is.
 
     Attributes:
-        norm: Of the last gradients before they were scaled, shape `()`; None before the first.
+        norm: Norm of the last gradients before they were scaled, shape `()`; None before the first.
     """
 
     def __init__(self, limit: float) -> None:
@@ -46,20 +83,20 @@ class ClipByGlobalNorm(nn.ClipGradByGlobalNorm):
 
 
 class AdamW(paddle.optimizer.AdamW):
-    """`paddle.optimizer.AdamW` over a model, with torch's decay of exactly the parameters that should.
+    """`paddle.optimizer.AdamW` over a model, with torch's decay of exactly the parameters that should decay.
 
     Paddle's kernel holds the decay in float32, also for float64 parameters, so that the decay is done here, before the
     kernel's step, as torch does it: `p *= 1 - rate * decay`.
 
     Args:
-        model: Its parameters with a gradient are updated.
-        config: Rate, decay, moments, clipping.
+        model: Its trainable parameters are updated where they have a gradient.
+        config: Decay, moments, clipping.
         rate: The first learning rate; `set_lr` changes it.
     """
 
     def __init__(self, model: nn.Layer, config: Optimizer, rate: float) -> None:
         self.groups = decay_groups(model, decay_all=config.decay_all)
-        self._named = {name: each for name, each in model.named_parameters() if not each.stop_gradient}
+        self._named = {name: tensor for name, tensor in model.named_parameters() if not tensor.stop_gradient}
         self._decaying = [self._named[name] for name in self.groups.decay] if config.weight_decay else []
         self._decay = config.weight_decay
         super().__init__(
@@ -95,7 +132,7 @@ class AdamW(paddle.optimizer.AdamW):
         }
 
     def set_named_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `named_state` gave.
+        """Continue from a state that `named_state` returned.
 
         Args:
             state: Tensors or NumPy arrays under the names of `named_state`, of the shapes of this model.

@@ -1,7 +1,7 @@
 """Several processes as one run: `paddle.distributed.launch` starts them, NCCL joins them on GPUs and gloo on CPUs.
 
-What ranks tell each other are sums, in which each rank's part is divided beforehand: two ranks of one micro-batch each
-add up the very numbers that one rank adds up over two.
+Ranks exchange sums, whose parts each rank divides beforehand: two ranks of one micro-batch each add up the very numbers
+that one rank adds up over two micro-batches.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ import paddle.distributed as dist
 from paddle import Tensor
 
 _BUCKET = 1 << 25
-"""Bytes of gradients that are reduced at a time."""
+"""Bytes of gradients that are summed at a time."""
 
 
 @dataclass(frozen=True)
 class World:
-    """The processes of a run; one alone needs no communication, and does none.
+    """The processes of a run; a single one does not communicate.
 
     Attributes:
-        rank: This process.
-        size: All of them.
+        rank: Number of this process, from 0.
+        size: Number of processes.
     """
 
     rank: int = 0
@@ -35,7 +35,7 @@ class World:
 
     @property
     def leads(self) -> bool:
-        """Whether this process writes and talks for all."""
+        """True for the one process that writes files and shows progress."""
         return self.rank == 0
 
     def total(self, values: Sequence[float]) -> npt.NDArray[np.float64]:
@@ -47,19 +47,19 @@ class World:
         return tensor.numpy()
 
     def barrier(self) -> None:
-        """Waits for the others, if there are any; Paddle's own barrier raises where there are none."""
+        """Wait for the other ranks, if there are any; Paddle's own barrier raises where there are none."""
         if self.size > 1:
             self.total([0.0])
 
     def share(self, tensors: Iterable[Tensor]) -> None:
-        """Gives every rank the tensors of the first."""
+        """Give every rank the tensors of the first."""
         for tensor in tensors if self.size > 1 else ():
             shared = tensor.detach().clone()
             dist.broadcast(shared, 0)
             tensor.set_value(shared)
 
     def gather(self, value: Any) -> list[Any]:
-        """What each rank has, in their order."""
+        """The values of all ranks, in the order of the ranks."""
         if self.size == 1:
             return [value]
         gathered: list[Any] = []
@@ -68,26 +68,28 @@ class World:
 
     @paddle.no_grad()
     def sum_gradients(self, parameters: Sequence[Tensor], extra: Sequence[float] = ()) -> npt.NDArray[np.float64]:
-        """Puts the sum over all ranks in place of each gradient, and returns that of some numbers.
+        """Replace each gradient by its sum over all ranks; return the sums of some numbers.
 
-        A parameter that no rank has a gradient of gets none, so that the optimizer passes it over as it does on one
-        device; one that some ranks have a gradient of gets the sum of those.
+        A parameter without a gradient on every rank gets none, so that the optimizer skips it as on one device; one
+        with a gradient on some ranks gets their sum.
 
         Args:
-            parameters: Those that are trained, in the same order on every rank.
-            extra: Numbers to add up as well, in float64.
+            parameters: Trained parameters, in the same order on every rank.
+            extra: Numbers to add up as well.
+
+        Returns:
+            The sums of `extra`, float64.
         """
         if self.size == 1:
             return np.asarray(extra, np.float64)
-        sums = self.total([*(float(each.grad is not None) for each in parameters), *extra])
-        found = [each for each, count in zip(parameters, sums, strict=False) if count]
-        for bucket in _buckets(found):
+        sums = self.total([*(float(parameter.grad is not None) for parameter in parameters), *extra])
+        for bucket in _buckets(parameter for parameter, count in zip(parameters, sums, strict=False) if count):
             _sum_bucket(bucket)
         return sums[len(parameters) :]
 
 
 def join() -> World:
-    """The world that `paddle.distributed.launch` made, joined; alone where it made none."""
+    """Join the processes that `paddle.distributed.launch` started; without it the world has one rank."""
     size = int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
     if size == 1:
         return World()
@@ -97,7 +99,7 @@ def join() -> World:
 
 
 def _buckets(parameters: Iterable[Tensor]) -> list[list[Tensor]]:
-    """Parameters of one dtype together, some megabytes of them at a time."""
+    """Groups of parameters of one dtype, of at most `_BUCKET` bytes unless one parameter alone is larger."""
     buckets: list[list[Tensor]] = []
     filled: dict[Any, int] = {}
     latest: dict[Any, list[Tensor]] = {}
@@ -112,9 +114,9 @@ def _buckets(parameters: Iterable[Tensor]) -> list[list[Tensor]]:
 
 
 def _sum_bucket(bucket: Sequence[Tensor]) -> None:
-    gradients = [paddle.zeros_like(each) if each.grad is None else each.grad for each in bucket]
+    gradients = [paddle.zeros_like(tensor) if tensor.grad is None else tensor.grad for tensor in bucket]
     flat = paddle.concat([gradient.flatten() for gradient in gradients])
     dist.all_reduce(flat)
-    parts = paddle.split(flat, [each.size for each in bucket])
+    parts = paddle.split(flat, [tensor.size for tensor in bucket])
     for parameter, part in zip(bucket, parts, strict=True):
         parameter.grad = part.reshape(parameter.shape)

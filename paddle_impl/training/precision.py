@@ -1,4 +1,4 @@
-"""What the model computes in, and what keeps small gradients from vanishing in half precision."""
+"""Dtypes of a run's computation, and loss scaling, which keeps small gradients from vanishing in float16."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 import paddle
 from paddle import Tensor
 
-from paddle_impl.training.protocols import Optimizer
+from paddle_impl.training.optimizer import AdamW
 from recipe.errors import ConfigError
 
 PRECISIONS = {"cpu": ("float32", "float64"), "gpu": ("float32", "float16", "bfloat16")}
-"""Of each device."""
+"""Precisions of each device."""
 
 
 def device_of(name: str) -> str:
@@ -35,12 +35,12 @@ def device_of(name: str) -> str:
 
 @dataclass(frozen=True)
 class Precision:
-    """How forward and backward are computed.
+    """Dtypes of forward and backward pass.
 
     Attributes:
         parameters: Dtype of weights and images.
-        autocast: Dtype that products are computed in; None leaves them as they are.
-        scaler: Scales the loss; None where nothing can vanish.
+        autocast: Dtype of matrix products under autocast; None turns autocast off.
+        scaler: Scales the loss; None unless `autocast` is float16.
     """
 
     parameters: str = "float32"
@@ -61,15 +61,15 @@ class Precision:
         return cls("float32", name, paddle.amp.GradScaler() if name == "float16" else None)
 
     def context(self) -> AbstractContextManager[Any]:
-        """What the model and the loss run in."""
+        """Context for the forward pass and the loss."""
         return nullcontext() if self.autocast is None else paddle.amp.auto_cast(level="O1", dtype=self.autocast)
 
     def backward(self, loss: Tensor) -> None:
-        """Adds the gradients of a loss to those that are there."""
+        """Add the gradients of a loss, scaled if there is a scaler, to those of the parameters."""
         (loss if self.scaler is None else self.scaler.scale(loss)).backward()
 
-    def step(self, optimizer: Optimizer) -> None:
-        """Steps, unless the scaled gradients overflowed, and drops them."""
+    def step(self, optimizer: AdamW) -> None:
+        """Do a step unless the scaled gradients overflowed, and clear the gradients."""
         if self.scaler is None:
             optimizer.step()
         else:
@@ -79,13 +79,13 @@ class Precision:
 
 
 class _Skippable:
-    """An optimizer that a scaler leaves alone when gradients overflowed.
+    """An optimizer whose step Paddle's scaler skips when gradients overflowed.
 
-    Paddle's scaler steps one that has `_set_auxiliary_var` even then, for its kernel to do nothing: what a step does
-    beside the kernel, such as the decay, would be done all the same.
+    The scaler calls `step` of an optimizer that has `_set_auxiliary_var` even then, and its kernel does nothing; but
+    what `step` does beside the kernel, such as the decay, would be done.
     """
 
-    def __init__(self, optimizer: Optimizer) -> None:
+    def __init__(self, optimizer: AdamW) -> None:
         self._optimizer = optimizer
 
     def __getattr__(self, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Images in, classes and probabilities out."""
+"""Classifies image files: their likeliest classes, with probabilities."""
 
 from __future__ import annotations
 
@@ -28,18 +28,20 @@ from recipe.images import ImageError, read_image
 from recipe.samples import SUFFIXES
 
 _CROPS = {"pit": 0.9, "deit": 0.875, "regnet": 0.875}
+"""Evaluation crop of each family."""
 _FINE_TUNED = 384
+"""Side of the images, pixels, from which DeiT's evaluation crop is 1."""
 _BATCH = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a model makes of an image.
+    """The classes of an image.
 
     Attributes:
-        path: The image.
-        classes: The likeliest classes with their probabilities, best first; empty where the image cannot be read.
-        problem: Why it cannot be read; empty where it can.
+        path: The image file.
+        classes: The likeliest classes with their probabilities, best first; empty if the image cannot be read.
+        problem: Why the image cannot be read; empty if it can.
     """
 
     path: Path
@@ -51,14 +53,15 @@ def config_for(weights: str | os.PathLike[str]) -> Config:
     """A configuration to predict with: the model, image size and classes of a checkpoint, its family's evaluation crop.
 
     Raises:
-        CheckpointError: It cannot be read, or is no known model.
-        HubError: It cannot be fetched.
+        CheckpointError: The checkpoint cannot be read, or holds no known model.
+        HubError: The checkpoint cannot be fetched.
     """
     with open_checkpoint(as_source(os.fspath(weights))) as checkpoint:
-        found = identify_checkpoint(checkpoint).architecture
-    height, _ = found.image_size
-    crop = 1.0 if found.family == "deit" and height >= _FINE_TUNED else _CROPS[found.family]
-    model = Model(found.name, height, found.num_classes, drop_path_rate=0.0, weights=os.fspath(weights))
+        architecture = identify_checkpoint(checkpoint).architecture
+    height, _ = architecture.image_size
+    family = architecture.family
+    crop = 1.0 if family == "deit" and height >= _FINE_TUNED else _CROPS[family]
+    model = Model(architecture.name, height, architecture.num_classes, drop_path_rate=0.0, weights=os.fspath(weights))
     return Config(model=model, data=replace(Data(), crop=crop))
 
 
@@ -72,10 +75,10 @@ class Predictor:
             for 1000 classes, else numbers.
 
     Attributes:
-        notes: What loading the weights changed.
+        notes: What was read from the weights and what was changed, one line each.
 
     Raises:
-        DataError: The weights have no head for the model's classes, or the names are not as many.
+        DataError: The weights have no head for the model's classes, or the number of names is not that of the classes.
         CheckpointError: The weights cannot be read.
     """
 
@@ -104,21 +107,22 @@ class Predictor:
         """Classify image files.
 
         Args:
-            paths: Of the images; see `find_images`.
-            top: Classes to name of each, at most those that there are.
+            paths: Image files; see `find_images`.
+            top: Number of classes of each prediction, at most all classes.
 
         Yields:
-            A prediction for each path, in their order; one that cannot be read has its problem instead of classes.
+            A prediction for each path, in their order; that of an unreadable image has a problem instead of classes.
         """
         iterator = iter(paths)
         while chunk := list(islice(iterator, _BATCH)):
-            read = [self._read(path) for path in chunk]
-            arrays = [each for each in read if not isinstance(each, str)]
-            shares = iter(self._shares(np.stack(arrays)) if arrays else ())
-            for path, each in zip(chunk, read, strict=True):
-                yield Prediction(path, problem=each) if isinstance(each, str) else self._best(path, next(shares), top)
+            inputs = [self._read(path) for path in chunk]
+            images = [image for image in inputs if not isinstance(image, str)]
+            shares = iter(self._shares(np.stack(images)) if images else ())
+            for path, image in zip(chunk, inputs, strict=True):
+                yield Prediction(path, problem=image) if isinstance(image, str) else self._best(path, next(shares), top)
 
     def _read(self, path: Path) -> npt.NDArray[np.float32] | str:
+        """The prepared image `(3, size, size)`, or why it cannot be read."""
         try:
             return self._prepare(read_image(path))
         except ImageError as error:
@@ -137,43 +141,43 @@ class Predictor:
 
 
 def find_images(places: Iterable[Path]) -> list[Path]:
-    """Files as they are named, and every image below the folders, sorted.
+    """The files among the places, and every image below the folders among them, sorted.
 
     Raises:
         DataError: A place is missing, or a folder holds no image.
     """
-    found: list[Path] = []
+    paths: list[Path] = []
     for place in places:
         if not place.is_dir():
             if not place.exists():
                 raise DataError(f"{place}: no such file or folder")
-            found.append(place)
+            paths.append(place)
             continue
         images = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
         if not images:
             raise DataError(f"{place}: holds no image ({', '.join(SUFFIXES)})")
-        found += images
-    return found
+        paths += images
+    return paths
 
 
 def _names(model: Model) -> tuple[ClassName, ...]:
     beside = Path(model.weights or "").parent / CLASSES
     if "://" not in (model.weights or "") and beside.is_file():
-        return named([each.label for each in read_classes(beside)], model.num_classes)
+        return named([name.label for name in read_classes(beside)], model.num_classes)
     return named((), model.num_classes)
 
 
 def report(predictions: Iterable[Prediction], *, as_json: bool) -> Iterator[str]:
-    """Predictions as text for people, or as a JSON object a line.
+    """Predictions as text to read, or as one JSON object a line.
 
     Raises:
-        DataError: At the end, when images could not be read; each is named.
+        DataError: After the last prediction, if images could not be read; the details name each.
     """
     problems = []
-    for each in predictions:
-        if each.problem:
-            problems.append(f"{each.path}: {each.problem}")
-        yield json.dumps(_record(each)) if as_json else _text(each)
+    for prediction in predictions:
+        if prediction.problem:
+            problems.append(f"{prediction.path}: {prediction.problem}")
+        yield json.dumps(_record(prediction)) if as_json else _text(prediction)
     if problems:
         count = f"{len(problems)} image{'s' if len(problems) > 1 else ''}"
         raise DataError(f"{count} could not be read", problems)

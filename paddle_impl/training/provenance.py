@@ -1,4 +1,4 @@
-"""What a checkpoint says about the run that wrote it, and whether another run may go on from it."""
+"""The entries of a checkpoint about the run that wrote it, and whether a configuration may resume it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from paddle_impl.training.parallel import World
+from paddle_impl.training.state import plain
 from porting.checkpoint.formats.nested import Nested, Tree
 from recipe.config import Config
 from recipe.errors import ConfigError
@@ -35,16 +36,16 @@ FREE = frozenset(
         "run.tracker",
     }
 )
-"""Settings that may change when a run is resumed: they move or watch it, or are checked as part of the global batch."""
+"""Settings that may change when a run is resumed: paths, devices, logging, and what `global_batch` checks."""
 
 
 def about(config: Config, world: World, fingerprint: str) -> dict[str, Tree]:
-    """The configuration, the global batch, the images and the origin of a run that starts now.
+    """The configuration, the global batch, the images' digest and the origin of a run that starts now.
 
-    Nothing of it depends on the machine or the time, so that a run writes the same bytes anywhere and again.
+    Nothing depends on the machine or the time, so that the same run writes the same bytes anywhere.
     """
     return {
-        "config": _plain(asdict(config)),
+        "config": plain(asdict(config)),
         "global_batch": {
             "micro_batches": world.size * config.run.accumulation,
             "batch_size": config.data.batch_size,
@@ -56,14 +57,14 @@ def about(config: Config, world: World, fingerprint: str) -> dict[str, Tree]:
 
 
 def continued(checkpoint: Nested, config: Config, world: World, fingerprint: str) -> dict[str, Tree]:
-    """The same for a run that goes on from a checkpoint, which has to be one of the same configuration.
+    """The entries of a run that resumes a checkpoint, which must be of the same configuration but for `FREE`.
 
     Raises:
-        ConfigError: It is not; the details name each setting that differs.
+        ConfigError: Settings, the global batch or the images differ; the details name each.
     """
     own = about(config, world, fingerprint)
     saved = checkpoint.tree
-    if not isinstance(saved.get("config"), dict):  # PaddleViT's, which says nothing of its configuration
+    if not isinstance(saved.get("config"), dict):  # PaddleViT's, which does not hold its configuration
         return own
     problems = list(_differences(saved, own))
     if problems:
@@ -95,14 +96,14 @@ def _differences(saved: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[s
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
     if not isinstance(tree, Mapping):
         return {prefix: tree}
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for name, value in tree.items():
-        found |= _flat(value, f"{prefix}.{name}" if prefix else str(name))
-    return found
+        flat |= _flat(value, f"{prefix}.{name}" if prefix else str(name))
+    return flat
 
 
 def _origins(origins: list[Any]) -> list[Any]:
-    """The origins so far, and this process's where its versions are others."""
+    """The origins so far, and that of this process if its versions differ from the last ones."""
     origin = _origin()
     known = origins and isinstance(origins[-1], dict) and origins[-1].get("versions") == origin["versions"]
     return origins if known else [*origins, origin]
@@ -117,9 +118,3 @@ def _versions() -> Iterator[tuple[str, str]]:
     for package in _PACKAGES:
         with suppress(PackageNotFoundError):
             yield package, version(package)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

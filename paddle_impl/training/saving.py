@@ -1,4 +1,4 @@
-"""The checkpoints of a run: `latest`, `best` and those of every so many epochs, none of which is ever seen torn."""
+"""The checkpoint files of a run, `latest`, `best` and those that are kept; none is ever seen half written."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ LATEST, BEST = "latest.pdparams", "best.pdparams"
 
 
 def epoch_name(epoch: int) -> str:
-    """The name of a checkpoint that is kept, after so many epochs."""
+    """File name of the checkpoint that is kept after so many epochs."""
     return f"epoch_{epoch:04d}.pdparams"
 
 
 class Store:
-    """The folder that one run writes to; a context that holds it against a second one.
+    """The folder that one run writes to; a context that locks it against a second run.
 
     Args:
-        folder: Made where it is not there.
-        writes: Whether this process is the one that writes; the others do nothing.
+        folder: Folder of the run, created if it is missing.
+        writes: False on the ranks that do not write: there nothing is done.
     """
 
     def __init__(self, folder: Path, *, writes: bool = True) -> None:
@@ -38,7 +38,7 @@ class Store:
     def __enter__(self) -> Store:
         if self._writes:
             self._take()
-            for draft in self.folder.glob(".*.pdparams.*.part"):  # of a run that was killed while it wrote
+            for draft in self.folder.glob(".*.pdparams.*.part"):  # left by a run that was killed while it wrote
                 draft.unlink(missing_ok=True)
         return self
 
@@ -53,19 +53,19 @@ class Store:
         except OSError as error:
             raise TrainingError(f"{self.folder}: cannot be written ({error.strerror}); set run.output") from error
         try:
-            # A record lock is the process's own: those that read images do not keep it when this one is killed.
+            # A record lock belongs to this process only: image workers do not keep it when this one is killed.
             fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._lock.close()
             raise TrainingError(f"{self.folder}: another run is writing there; set run.output") from None
 
     def save(self, tree: Mapping[str, Tree], also: Sequence[str] = ()) -> None:
-        """Writes a checkpoint under `latest` and further names.
+        """Write a checkpoint under the names in `also`, then under `latest`.
 
-        `latest` comes last: a run that is killed in between goes on from the one before and writes the others again.
+        `latest` comes last: a run that is killed in between resumes from the one before and writes the others again.
 
         Args:
-            tree: What `state.capture` made.
+            tree: State that `state.capture` returned.
             also: Names of files to write as well.
 
         Raises:
@@ -79,7 +79,7 @@ class Store:
             self._publish_again(self.folder / first, self.folder / name)
 
     def _publish_again(self, written: Path, path: Path) -> None:
-        """Puts a file that is there under another name: it is never changed, only replaced, so a link will do."""
+        """Give a written file another name; a link is enough, since files are replaced and never changed."""
         draft = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
         try:
             os.link(written, draft)
@@ -91,15 +91,15 @@ class Store:
 
 
 def checkpoint_to_resume(resume: str | os.PathLike[str] | None, output: Path) -> Path | None:
-    """The checkpoint that a run goes on from.
+    """The checkpoint that a run resumes; None for a run that starts.
 
     Args:
-        resume: A checkpoint, a folder with a `latest` one, `auto` for that of the output where there is one, or None to
-            start afresh.
-        output: The run's folder.
+        resume: A checkpoint, a folder with a `latest` one, `auto` for the output's `latest` if there is one, or None to
+            start a run.
+        output: Folder of the run.
 
     Raises:
-        TrainingError: There is none, or the output holds a run that starting afresh would overwrite.
+        TrainingError: The checkpoint is missing, or a new run would overwrite the one in the output.
     """
     latest = output / LATEST
     if resume is None:

@@ -1,4 +1,4 @@
-"""The learning rate over the epochs: timm's cosine with warm-up, as the DeiT recipe drives it."""
+"""The learning rate over the epochs: timm's cosine with warm-up, as the DeiT recipe uses it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from recipe.config import Schedule
 
 
 class CosineSchedule:
-    """A pure function of the epoch, so that there is nothing to save and nothing to go wrong on resuming.
+    """Cosine with warm-up as a function of the epoch, so that it has no state to save.
 
     The warm-up is part of the epochs: the cosine counts from the first epoch, not from the end of the warm-up. The rate
     is constant within an epoch.
 
     Args:
         config: Epochs and rates.
-        peak: The rate that the warm-up ends at, of the global batch (`recipe.rates.peak_rate`).
+        peak: Rate at the end of the warm-up, for the global batch (`recipe.rates.peak_rate`).
     """
 
     def __init__(self, config: Schedule, peak: float) -> None:
@@ -24,16 +24,11 @@ class CosineSchedule:
 
     @property
     def epochs(self) -> int:
-        """Epochs of the run, the cooldown included."""
+        """Epochs of the run, cooldown included."""
         return self.config.epochs + self.config.cooldown_epochs
 
     def rate(self, epoch: int, update: int = 0) -> float:
-        """The rate of an update.
-
-        Args:
-            epoch: From 0.
-            update: Within the epoch, from 0; the rate does not depend on it.
-        """
+        """The rate of an epoch, from 0, at any of its updates."""
         if epoch == 0:
             return self.config.warmup_rate if self.config.warmup_epochs else self.peak
         return self._at(epoch - 1 if self.config.deit_quirk else epoch)

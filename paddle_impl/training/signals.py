@@ -1,4 +1,4 @@
-"""A run that is asked to stop: SIGTERM and SIGINT are noted, and the engine leaves at the next update, having saved."""
+"""SIGTERM and SIGINT during a run: they are noted, and the engine saves and ends after the current update."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stop:
-    """Notes the first signal while its context lasts; a second interrupt from the keyboard is one at once.
+    """Notes the first signal while its context lasts; a second SIGINT raises KeyboardInterrupt.
 
-    Processes forked meanwhile, such as those that read images, keep quiet at an interrupt, which a terminal sends to
-    all, and end at SIGTERM as if nothing had been set.
+    Processes that are forked meanwhile, such as image workers, ignore SIGINT, which a terminal sends to all of them,
+    and end at SIGTERM as by default.
 
     Attributes:
-        requested: Name of the signal, None until there is one.
+        requested: Name of the signal; None until there is one.
     """
 
     def __init__(self) -> None:
@@ -28,29 +28,25 @@ class Stop:
 
     def __enter__(self) -> Stop:
         if threading.current_thread() is threading.main_thread():
-            self._previous = {each: signal.signal(each, self._note) for each in _SIGNALS}
+            self._previous = {number: signal.signal(number, self._note) for number in _SIGNALS}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        for each, handler in self._previous.items():
-            signal.signal(each, signal.SIG_DFL if handler is None else handler)
+        for number, handler in self._previous.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         name = signal.Signals(number).name
-        if os.getpid() != self._process:
-            _in_child(number)
+        if os.getpid() != self._process:  # a forked child, which inherited this handler
+            if name != "SIGINT":
+                signal.signal(number, signal.SIG_DFL)
+                os.kill(os.getpid(), number)
         elif self.requested is not None and name == "SIGINT":
             raise KeyboardInterrupt
         else:
             self.requested = name
 
 
-def _in_child(number: int) -> None:
-    if number != signal.SIGINT:
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-
-
 def exit_code(name: str | None) -> int:
-    """What a process that left at a signal exits with: 128 and its number; 0 for one that was not asked."""
+    """Exit code of a process that a signal of this name ended: 128 plus its number; 0 for None."""
     return 0 if name is None else 128 + signal.Signals[name].value

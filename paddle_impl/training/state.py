@@ -1,8 +1,8 @@
-"""What a checkpoint holds, and how a run goes on from one.
+"""The state of a run as a checkpoint: `capture` makes it, `restore` resumes from it.
 
 The keys are PaddleViT's (`model`, `model_ema`, `optimizer`, `epoch`, `lr_scheduler`, `amp_grad_scaler`), so that its
-tools and `pit-port` read the weights, and what bit-for-bit resumption needs beside them. There is no generator state:
-whatever is random in a run is a function of its seed, epoch, update and micro-batch.
+tools and `pit-port` read the weights; `progress` is what bit-for-bit resumption needs beside them. No generator has
+a state: whatever is random in a run is a function of its seed, epoch, update and micro-batch.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import paddle
 
+from paddle_impl.training.parts import Array, Parts
 from paddle_impl.training.precision import Precision
-from paddle_impl.training.protocols import Array, Parts
 from porting.checkpoint.formats.nested import Nested, Tree, arrays
 from porting.checkpoint.tensor import LazyTensor
 from recipe.errors import TrainingError
@@ -29,9 +29,9 @@ class Best:
     """The best evaluation so far.
 
     Attributes:
-        epoch: Counted from 0.
-        top1: Share of the images.
-        weights: Whose it is: `model` or `ema`.
+        epoch: Number of the epoch, from 0.
+        top1: Share of the images that were classified correctly.
+        weights: The weights that were evaluated: `model` or `ema`.
     """
 
     epoch: int
@@ -44,13 +44,13 @@ class Progress:
     """How far a run has come.
 
     Attributes:
-        epoch: The epoch that is to go on, counted from 0; the number of epochs in one that has ended.
-        update: The update of that epoch that is next; as many as there are when its evaluation is next.
+        epoch: The epoch in progress, from 0; for a run that has ended, the number of its epochs.
+        update: The next update of that epoch, from 0; the number of its updates when its evaluation is next.
         loss: Sum of the losses since the last line of the log.
-        losses: Their number.
-        rate: Of the last update.
-        best: None until there is an evaluation.
-        history: All evaluations, as the log has them.
+        losses: Number of these losses.
+        rate: Learning rate of the last update.
+        best: The best evaluation; None until there is one.
+        history: All evaluations, as in the log.
     """
 
     epoch: int = 0
@@ -63,14 +63,7 @@ class Progress:
 
 
 def capture(parts: Parts, precision: Precision, progress: Progress, about: Mapping[str, Tree]) -> dict[str, Tree]:
-    """The state of a run between two updates.
-
-    Args:
-        parts: The run.
-        precision: Holds the loss scaler.
-        progress: How far it has come.
-        about: What else to store: configuration, seed, provenance.
-    """
+    """The state of a run between two updates, and `about`: configuration, seed, provenance."""
     scaler = {} if precision.scaler is None else precision.scaler.state_dict()
     tree: dict[str, Tree] = {"model": _lazy(parts.model.state_dict())}
     if parts.average is not None:
@@ -78,24 +71,24 @@ def capture(parts: Parts, precision: Precision, progress: Progress, about: Mappi
     tree["optimizer"] = _lazy(parts.optimizer.named_state())
     tree["epoch"] = progress.epoch
     tree["lr_scheduler"] = {"last_epoch": progress.epoch, "last_lr": progress.rate}
-    tree["amp_grad_scaler"] = {key: _plain(value) for key, value in scaler.items()}
-    tree["progress"] = _plain(asdict(progress))
+    tree["amp_grad_scaler"] = {key: plain(value) for key, value in scaler.items()}
+    tree["progress"] = plain(asdict(progress))
     return tree | dict(about)
 
 
 def restore(checkpoint: Nested, parts: Parts, precision: Precision) -> Progress:
-    """Brings a run to where a checkpoint was written.
+    """Bring a run to the place where a checkpoint was written.
 
     Args:
-        checkpoint: One of ours, or PaddleViT's combined one.
-        parts: The run, freshly made.
+        checkpoint: A checkpoint of `capture`, or PaddleViT's combined one.
+        parts: The run, freshly made; model, average and optimizer are restored.
         precision: Its loss scaler is restored.
 
     Returns:
         How far the run had come.
 
     Raises:
-        TrainingError: The checkpoint is none of a run, or of another model.
+        TrainingError: The checkpoint holds no state of a run, or one of another model.
     """
     tree = checkpoint.tree
     if not isinstance(tree.get("model"), dict) or "optimizer" not in tree:
@@ -114,7 +107,7 @@ def restore(checkpoint: Nested, parts: Parts, precision: Precision) -> Progress:
 
 
 def _optimizer_of(checkpoint: Nested) -> dict[str, Array]:
-    """The optimizer's tensors under our names, whoever wrote them."""
+    """The optimizer's tensors as `kind/name of the parameter`, in our checkpoints and in Paddle's."""
     saved = arrays(checkpoint.tree["optimizer"])
     if all("/" in name for name in saved):
         return saved
@@ -128,11 +121,7 @@ def _optimizer_of(checkpoint: Nested) -> dict[str, Array]:
 
 
 def _named(checkpoint: Nested, key: str, names: Mapping[str, str]) -> str:
-    """Our name of what Paddle calls `linear_7.w_0_moment1_0`: parameter, kind and a counter of the process's.
-
-    Raises:
-        TrainingError: It belongs to none of the parameters.
-    """
+    """Our name of what Paddle calls `linear_7.w_0_moment1_0`: parameter, kind and a counter of its process."""
     bare = _COUNTER.sub("", key)
     for at in range(len(bare) - 1, 0, -1):
         if bare[at] == "_" and bare[:at] in names:
@@ -161,16 +150,16 @@ def _restore_scaler(precision: Precision, saved: Tree) -> None:
 
 
 def _matching(checkpoint: Nested, key: str, own: Mapping[str, Any]) -> dict[str, Any]:
-    """The tensors of a state dict, found to be those of the model, all of them."""
+    """The tensors of a state dict of the checkpoint, which must be those of the model: all names, shapes and dtypes."""
     saved = arrays(checkpoint.tree.get(key))
     problems = [f"{name}: not in the checkpoint" for name in own if name not in saved]
     problems += [f"{name}: not in the model" for name in saved if name not in own]
     for name in own.keys() & saved.keys():
         expected = tuple(own[name].shape), _dtype(own[name])
-        found = saved[name].shape, saved[name].dtype.name
-        if found != expected:
+        actual = saved[name].shape, saved[name].dtype.name
+        if actual != expected:
             problems.append(
-                f"{name}: {found[1]} {found[0]} in the checkpoint, {expected[1]} {expected[0]} in the model"
+                f"{name}: {actual[1]} {actual[0]} in the checkpoint, {expected[1]} {expected[0]} in the model"
             )
     if problems:
         raise TrainingError(
@@ -180,7 +169,7 @@ def _matching(checkpoint: Nested, key: str, own: Mapping[str, Any]) -> dict[str,
 
 
 def _lazy(state: Mapping[str, Any]) -> dict[str, Tree]:
-    """Tensors that come from the device one by one, as they are written."""
+    """Tensors that are copied from the device one by one, when they are written."""
     return {
         name: LazyTensor(tuple(tensor.shape), np.dtype(_dtype(tensor)), tensor.numpy) for name, tensor in state.items()
     }
@@ -190,12 +179,12 @@ def _dtype(tensor: Any) -> str:
     return str(tensor.dtype).removeprefix("paddle.")
 
 
-def _plain(value: Any) -> Tree:
-    """Numbers, texts and containers of them; arrays of one number become it."""
+def plain(value: Any) -> Tree:
+    """Return a value as dicts, lists, texts and numbers; an array of one number becomes that number."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if hasattr(value, "numpy"):
         value = value.numpy()
     return value.item() if isinstance(value, np.ndarray | np.generic) else value

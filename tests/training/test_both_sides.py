@@ -13,8 +13,6 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from paddle_impl.training.engine import Tape
-from paddle_impl.training.injection import inject
 from paddle_impl.training.run import train
 from porting.architectures import build
 from porting.checkpoint import open_checkpoint
@@ -95,8 +93,7 @@ def vars_of(found: Any) -> dict[str, Any]:
 
 
 def in_paddle(config: Config) -> Course:
-    tape = Tape(Seeded(config.run.seed), inject)
-    result = train(config, tape=tape, console=Console(file=io.StringIO()))
+    result = train(config, tape=Seeded(config.run.seed), console=Console(file=io.StringIO()))
     lines = [json.loads(line) for line in (Path(config.run.output) / "log.jsonl").read_text().splitlines()]
     steps = [line for line in lines if line["event"] == "train"]
     model, average = (weights_of(result.checkpoint, which) for which in ("model", "ema"))

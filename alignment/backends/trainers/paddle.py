@@ -20,16 +20,14 @@ from paddle_impl.training.data.loader import Augmented, EvalLoader, TrainLoader
 from paddle_impl.training.data.mixing import Mixing
 from paddle_impl.training.data.transforms import TrainTransform
 from paddle_impl.training.ema import Ema
-from paddle_impl.training.engine import Engine, Tape, Timetable
-from paddle_impl.training.engine import Updated as EngineUpdated
-from paddle_impl.training.following import Silent
-from paddle_impl.training.injection import canonical, inject
+from paddle_impl.training.engine import Engine, Follower, Timetable, Update
+from paddle_impl.training.injection import canonical
 from paddle_impl.training.losses import RecipeLoss
 from paddle_impl.training.optimizer import AdamW
 from paddle_impl.training.parallel import World
+from paddle_impl.training.parts import Parts
 from paddle_impl.training.precision import Precision
 from paddle_impl.training.predicting import Predictor
-from paddle_impl.training.protocols import Parts
 from paddle_impl.training.schedule import CosineSchedule
 from paddle_impl.training.starting import load_teacher
 from paddle_impl.training.state import Progress
@@ -158,7 +156,7 @@ class PaddleTrainer:
         parts = Parts(
             model=self.parts.model,
             loss=self._loss,
-            optimizer=course,
+            optimizer=cast(Any, course),
             schedule=self.parts.schedule,
             average=self.parts.average,
             training=loader,
@@ -169,12 +167,12 @@ class PaddleTrainer:
             parts,
             Timetable(epochs, validate_every=0),
             cast(Any, _NoStore()),
-            cast(Any, course),
+            course,
             cast(Any, course),
             seed=self.config.run.seed,
             world=self._processes,
             precision=self._precision,
-            tape=Tape(self._tape, inject),
+            tape=self._tape,
         )
         engine.run(Progress())
         if len(course.done) < updates:
@@ -240,7 +238,7 @@ class _NoStore:
         """Nothing."""
 
 
-class _Course(Silent):
+class _Course(Follower):
     """Follows the engine: the optimizer that it steps, whom it tells of updates, and who ends it.
 
     Args:
@@ -269,7 +267,7 @@ class _Course(Silent):
         self._norm, self._rate = float(squares.sum().sqrt()), float(self._optimizer.get_lr())
         self._optimizer.step()
 
-    def updated(self, update: EngineUpdated) -> None:
+    def updated(self, update: Update) -> None:
         """Takes down an update."""
         self.done.append(Updated(float(update.loss), self._rate, self._norm))
 

@@ -1,1 +1,1 @@
-"""Training and evaluation batches, as NumPy arrays. Nothing here imports Paddle: worker processes start fast."""
+"""Training and evaluation batches as NumPy arrays, made without Paddle, so that worker processes start fast."""

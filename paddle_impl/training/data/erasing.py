@@ -1,4 +1,4 @@
-"""Random erasing (arXiv 1708.04896), drawing as timm draws."""
+"""Random erasing (arXiv 1708.04896), with the draws of timm's."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Erasing:
     """Overwrites rectangles of a normalised image.
 
     Attributes:
-        probability: Of erasing anything.
-        mode: `pixel` (normal noise a pixel), `rand` (one normal colour) or `const` (zero, the mean colour).
-        most: Rectangles; how many is drawn if it is more than one, and their area shared out.
+        probability: Probability of erasing anything.
+        mode: `pixel` (normal noise in each pixel), `rand` (one normal colour) or `const` (zero, the mean colour).
+        most: Largest number of rectangles; if above 1, the number is drawn, and the area divided by it.
     """
 
     probability: float
@@ -32,11 +32,11 @@ class Erasing:
 
     @classmethod
     def of(cls, augmentation: Augmentation) -> Erasing:
-        """As configured."""
+        """The erasing that a configuration describes."""
         return cls(augmentation.erasing, augmentation.erasing_mode, augmentation.erasing_count)
 
     def __call__(self, image: Images, draws: Draws) -> None:
-        """Changes an image `(channels, height, width)` in place."""
+        """Erase in an image `(channels, height, width)`, in place."""
         if draws.random() > self.probability:
             return
         count = 1 if self.most == 1 else int(draws.integers(1, self.most + 1))

@@ -16,11 +16,11 @@ from recipe.workers import Images, Item
 
 @dataclass(frozen=True, slots=True)
 class Augmented:
-    """Reads an image and augments it with the draws of its position.
+    """Reads an image and augments it with draws from its own stream.
 
     Attributes:
-        transform: What is done to it.
-        randomness: Source of its stream.
+        transform: Augments the image.
+        randomness: Source of the streams.
     """
 
     transform: TrainTransform
@@ -36,7 +36,7 @@ class Centred:
     """Reads an image for evaluation.
 
     Attributes:
-        transform: What is done to it.
+        transform: Prepares the image.
     """
 
     transform: EvalTransform
@@ -47,18 +47,10 @@ class Centred:
 
 
 class TrainLoader(batches.TrainLoader):
-    """Augmented and mixed micro-batches of one rank; see `recipe.batches.TrainLoader`.
-
-    Args:
-        config: The whole configuration.
-        samples: The training set.
-        randomness: Source of every stream.
-        world: Ranks.
-        rank: This one.
+    """Augmented and mixed micro-batches of one rank; arguments and errors are those of `recipe.batches.TrainLoader`.
 
     Raises:
         ConfigError: The augmentation is unknown.
-        DataError: The set has fewer images than an update takes.
     """
 
     def __init__(self, config: Config, samples: Samples, randomness: Randomness, world: int = 1, rank: int = 0) -> None:
@@ -67,13 +59,7 @@ class TrainLoader(batches.TrainLoader):
 
 
 class EvalLoader(batches.EvalLoader):
-    """Batches in which every image is seen once over all ranks; see `recipe.batches.EvalLoader`.
-
-    Args:
-        config: The whole configuration.
-        samples: The set.
-        world: Ranks.
-        rank: This one.
+    """Batches of all images, each once over all ranks; the arguments are those of `recipe.batches.EvalLoader`.
 
     Raises:
         ConfigError: The interpolation is unknown.

@@ -1,4 +1,4 @@
-"""Mixup (arXiv 1710.09412) and CutMix (arXiv 1905.04899) of a batch with itself backwards, drawing as timm draws."""
+"""Mixup (arXiv 1710.09412) and CutMix (arXiv 1905.04899) of a batch with itself backwards, with timm's draws."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Mixing:
     Attributes:
         mixup: Alpha of mixup's beta distribution; 0 turns it off.
         cutmix: Alpha of cutmix's beta distribution; 0 turns it off.
-        probability: Of mixing at all.
-        switch: Of cutmix, where both are on.
+        probability: Probability of mixing at all.
+        switch: Probability of cutmix where both are on.
         smoothing: Label smoothing of the targets.
         num_classes: Columns of the targets.
     """
@@ -36,26 +36,20 @@ class Mixing:
 
     @classmethod
     def of(cls, config: Config) -> Mixing | None:
-        """As configured; none if no batch is ever mixed, and then the loss smooths labels."""
-        given = config.mixing
-        if not given.active:
+        """The mixing that a configuration describes; None if no batch is ever mixed: then the loss smooths labels."""
+        mixing, smoothing = config.mixing, config.loss.smoothing
+        if not mixing.active:
             return None
-        return cls(
-            given.mixup,
-            given.cutmix,
-            given.probability,
-            given.switch,
-            config.loss.smoothing,
-            config.model.num_classes,
-        )
+        classes = config.model.num_classes
+        return cls(mixing.mixup, mixing.cutmix, mixing.probability, mixing.switch, smoothing, classes)
 
     def __call__(self, images: Images, labels: Labels, draws: Draws) -> tuple[Images, Images]:
-        """Mixes a batch.
+        """Mix a batch; the arrays given are not changed.
 
         Args:
-            images: `(batch, channels, height, width)`, float32; left as they are.
-            labels: `(batch,)`, integers below `num_classes`; left as they are.
-            draws: The batch's stream.
+            images: `(batch, channels, height, width)`, float32.
+            labels: `(batch,)`, integers below `num_classes`.
+            draws: Stream of the batch.
 
         Returns:
             Mixed images of the same shape, and targets `(batch, num_classes)`, float32, each row adding up to 1.
@@ -75,7 +69,7 @@ class Mixing:
         return mixed, self.targets(labels, 1 - area / float(images.shape[2] * images.shape[3]))
 
     def _share(self, draws: Draws) -> tuple[float, bool]:
-        """Of an image in its mixture, and whether the rest is cut in instead of blended."""
+        """Share of an image in its mixture, and True if the rest is cut in, False if it is blended."""
         if not draws.random() < self.probability:
             return 1.0, False
         cuts = self.cutmix > 0 and (self.mixup == 0 or bool(draws.random() < self.switch))
@@ -83,7 +77,7 @@ class Mixing:
         return float(draws.beta(alpha, alpha)), cuts
 
     def targets(self, labels: Labels, share: float) -> Images:
-        """Smoothed labels, this share of them, and the rest of the batch backwards; `(batch, num_classes)`, float32."""
+        """Smoothed labels times the share, plus those of the reversed batch times the rest: `(batch, classes)`, float32."""
         if labels.size and not 0 <= labels.min() <= labels.max() < self.num_classes:
             raise DataError(f"a label is {labels.max()}, but the model has {self.num_classes} classes")
         off = self.smoothing / self.num_classes
@@ -93,7 +87,7 @@ class Mixing:
 
 
 def _blended(images: Images, share: float) -> Images:
-    """Image by image, so that what is read twice is still in the cache."""
+    """Mixup, computed image by image, so that what is read twice is still in the cache."""
     mixed, rest = np.empty_like(images), np.empty_like(images[0])
     for image, other, result in zip(images, images[::-1], mixed, strict=True):
         np.multiply(other, np.float32(1 - share), out=rest)
@@ -103,7 +97,7 @@ def _blended(images: Images, share: float) -> Images:
 
 
 def _box(height: int, width: int, share: float, draws: Draws) -> tuple[slice, slice]:
-    """Rows and columns of a square-like part around a random centre, cut off at the edges."""
+    """Rows and columns of a box of the image's aspect ratio around a random centre, cut off at the edges."""
     ratio = sqrt(1 - share)
     rows, columns = int(height * ratio), int(width * ratio)
     row, column = int(draws.integers(0, height)), int(draws.integers(0, width))

@@ -1,4 +1,4 @@
-"""The image operations of RandAugment and AutoAugment, and what a level from 0 to 10 means to each; timm's meanings."""
+"""The image operations of RandAugment and AutoAugment, and what a level from 0 to 10 means in each, as in timm."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from recipe.draws import Draws
 
 TOP = 10.0
-"""Level that operations are described for; a higher one is possible."""
-_ROTATION = 30.0
+"""The level at which the constants below hold; higher levels are possible."""
+_ROTATION = 30.0  # degrees
 _SHEAR = 0.3
-_TRANSLATION = 0.45
+_TRANSLATION = 0.45  # of the image's side
 _BRIGHTEST_ADDED = 110
 _SOLARIZE_BELOW = 128
 
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """What operations that move pixels need.
+    """Fill and interpolation of the operations that move pixels.
 
     Attributes:
-        fill: Colour of what comes into the picture.
-        resample: How pixels are interpolated.
+        fill: Colour of pixels from outside the image.
+        resample: Interpolation.
     """
 
     fill: tuple[int, ...]
@@ -33,7 +33,7 @@ class Canvas:
 
 
 Operation: TypeAlias = Callable[[Image.Image, float, Draws, Canvas], Image.Image]
-"""Takes an RGB image and a level; draws what timm draws after the level, which is at most a sign or a radius."""
+"""Takes an RGB image and a level; draws what timm draws after the level: a sign, a radius or nothing."""
 
 
 def _signed(value: float, draws: Draws) -> float:
@@ -80,7 +80,7 @@ def _translate_y(image: Image.Image, level: float, draws: Draws, canvas: Canvas)
 def _posterized(bits: Callable[[float], int]) -> Operation:
     def posterize(image: Image.Image, level: float, draws: Draws, canvas: Canvas) -> Image.Image:
         kept = bits(level)
-        if kept < 1:  # black, as Pillow made it before it refused; level 10 asks for it
+        if kept < 1:  # level 10 keeps no bit: older Pillow returned black, recent Pillow raises
             return image.point([0] * (256 * len(image.getbands())))
         return image if kept >= 8 else ImageOps.posterize(image, kept)
 
@@ -101,7 +101,7 @@ def _solarize_add(image: Image.Image, level: float, draws: Draws, canvas: Canvas
 
 
 def _enhanced(enhancer: Callable[[Image.Image], ImageEnhance._Enhance], *, both_ways: bool) -> Operation:
-    """Enhancement by .1 to 1.9; or, both ways, away from 1, which leaves the image as it is, the more the higher."""
+    """Enhancement by a factor of .1 to 1.9; or, both ways, by a factor further from 1 at a higher level."""
 
     def enhance(image: Image.Image, level: float, draws: Draws, canvas: Canvas) -> Image.Image:
         factor = max(0.1, 1.0 + _signed(level / TOP * 0.9, draws)) if both_ways else level / TOP * 1.8 + 0.1
@@ -154,4 +154,4 @@ OPERATIONS: dict[str, Operation] = {
     "GaussianBlur": _gaussian_blur,
     "GaussianBlurRand": _gaussian_blur_up_to,
 }
-"""By timm's names."""
+"""Operations by timm's names."""

@@ -18,7 +18,7 @@ INCREASING = (
     *("ColorIncreasing", "ContrastIncreasing", "BrightnessIncreasing", "SharpnessIncreasing"),
     *_MOVING,
 )
-"""The same, each the stronger the higher the level (`inc1`)."""
+"""The same, each stronger at a higher level (`inc1`)."""
 
 SETS: dict[str, dict[str, float]] = {
     "weights": {
@@ -56,7 +56,7 @@ SETS: dict[str, dict[str, float]] = {
         "Invert": 1,
     },
 }
-"""Operations that a name chooses (`tweights`), by weight; where all weigh nothing, each is as likely."""
+"""Named sets of operations (`tweights`) with their weights; if all weights are 0, all operations are equally likely."""
 
 _ORIGINAL = """
 PosterizeOriginal .4 8, Rotate .6 9            Solarize .6 5, AutoContrast .6 5
@@ -108,7 +108,7 @@ AUTO = {
     "v0r": _pairs(_posterizing(_V0)),
     "3a": [[("Solarize", 1.0, 5.0)], [("Desaturate", 1.0, 10.0)], [("GaussianBlurRand", 1.0, 10.0)]],
 }
-"""AutoAugment for ImageNet (arXiv 1805.09501): each row is done to an image, with probabilities and levels.
+"""AutoAugment for ImageNet (arXiv 1805.09501): sequences of operations with probabilities and levels.
 
 `3a` is the three augmentations of DeiT III (arXiv 2204.07118).
 """

@@ -1,4 +1,4 @@
-"""RandAugment and AutoAugment, described in timm's notation and drawing as timm draws."""
+"""RandAugment and AutoAugment, in timm's notation and with timm's draws."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from recipe.draws import Draws
 from recipe.errors import ConfigError
 
 _UNIFORM = 100
-"""A spread above which the level is uniform instead of normal."""
+"""If the spread is above this, the level is uniform instead of normal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,10 @@ class Step:
 
     Attributes:
         name: One of `OPERATIONS`.
-        probability: Of doing it at all.
+        probability: Probability of applying the operation at all.
         level: Strength, 0 to 10.
-        spread: Standard deviation of the level; infinite draws it uniformly from 0 to `level`.
-        highest: Level that draws are cut off at.
+        spread: Standard deviation of the level; infinity draws it uniformly from 0 to `level`.
+        highest: Upper limit of the drawn level.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Step:
     highest: float = TOP
 
     def __call__(self, image: Image.Image, draws: Draws, canvas: Canvas) -> Image.Image:
-        """Does it to an RGB image, or not."""
+        """Take an RGB image; return it changed, or as it is."""
         if self.probability < 1 and draws.random() > self.probability:
             return image
         level = self.level
@@ -56,8 +56,8 @@ class RandAugment:
 
     Attributes:
         steps: Operations to choose from.
-        count: Operations an image.
-        weights: Probability of each; then none is taken twice. None takes each equally often, even twice.
+        count: Operations applied to an image.
+        weights: Probability of each; then no operation is taken twice. None takes all equally often, even twice.
     """
 
     steps: tuple[Step, ...]
@@ -65,7 +65,7 @@ class RandAugment:
     weights: tuple[float, ...] | None = None
 
     def __call__(self, image: Image.Image, draws: Draws, canvas: Canvas) -> Image.Image:
-        """Takes and returns an RGB image."""
+        """Take and return an RGB image."""
         for at in draws.choice(len(self.steps), self.count, self.weights is None, self.weights):
             image = self.steps[at](image, draws, canvas)
         return image
@@ -76,13 +76,13 @@ class AutoAugment:
     """A short sequence of operations, drawn for each image from those that a search found (arXiv 1805.09501).
 
     Attributes:
-        sequences: To choose from.
+        sequences: Sequences to choose from.
     """
 
     sequences: tuple[tuple[Step, ...], ...]
 
     def __call__(self, image: Image.Image, draws: Draws, canvas: Canvas) -> Image.Image:
-        """Takes and returns an RGB image."""
+        """Take and return an RGB image."""
         for step in self.sequences[int(draws.integers(0, len(self.sequences)))]:
             image = step(image, draws, canvas)
         return image
@@ -94,12 +94,12 @@ Policy: TypeAlias = "RandAugment | AutoAugment"
 def parse(notation: str) -> Policy:
     """The policy that timm's notation describes.
 
-    `rand` with `m` (level), `n` (operations an image), `p` (probability of each), `mstd` (spread of the level), `mmax`
-    (highest level), `inc1` (stronger with the level) and `t` (a named set of operations); or an AutoAugment policy
-    (`original`, `originalr`, `v0`, `v0r`, `3a`) with `mstd`. Parts are joined by dashes: `rand-m9-mstd0.5-inc1`.
+    `rand` with `m` (level), `n` (operations of an image), `p` (probability of each), `mstd` (spread of the level),
+    `mmax` (highest level), `inc1` (stronger at a higher level) and `t` (a named set of operations); or an AutoAugment
+    policy (`original`, `originalr`, `v0`, `v0r`, `3a`) with `mstd`. Parts are joined by dashes: `rand-m9-mstd0.5-inc1`.
 
     Raises:
-        ConfigError: It describes none.
+        ConfigError: The notation describes no policy.
     """
     kind, *parts = notation.split("-")
     if kind == "rand":
@@ -115,22 +115,20 @@ def parse(notation: str) -> Policy:
 def _rand(notation: str, parts: Sequence[str]) -> RandAugment:
     named = [part[1:] for part in parts if part.startswith("t")]
     rest = [part for part in parts if not part.startswith("t")]
-    given = _numbers(notation, rest, {"m": TOP, "n": 2.0, "p": 0.5, "mstd": 0.0, "mmax": TOP, "inc": 0.0})
-    spread = inf if given["mstd"] > _UNIFORM else given["mstd"]
-    step = Step("", given["p"], int(given["m"]), spread, int(given["mmax"]) or TOP)
+    numbers = _numbers(notation, rest, {"m": TOP, "n": 2.0, "p": 0.5, "mstd": 0.0, "mmax": TOP, "inc": 0.0})
+    count, spread = int(numbers["n"]), inf if numbers["mstd"] > _UNIFORM else numbers["mstd"]
+    step = Step("", numbers["p"], int(numbers["m"]), spread, int(numbers["mmax"]) or TOP)
     if not named:
-        names = INCREASING if given["inc"] else PLAIN
-        return RandAugment(tuple(replace(step, name=name) for name in names), int(given["n"]))
+        names = INCREASING if numbers["inc"] else PLAIN
+        return RandAugment(tuple(replace(step, name=name) for name in names), count)
     if named[0] not in SETS:
         raise ConfigError(f"augmentation.auto {notation!r}: unknown operations {named[0]!r}; known: {', '.join(SETS)}")
     operations = SETS[named[0]]
     total = sum(operations.values())
     weights = tuple(weight / total for weight in operations.values()) if total else None
-    if weights is not None and given["n"] > len(weights):
-        raise ConfigError(
-            f"augmentation.auto {notation!r}: {int(given['n'])} different ones of {len(weights)} operations"
-        )
-    return RandAugment(tuple(replace(step, name=name) for name in operations), int(given["n"]), weights)
+    if weights is not None and count > len(weights):
+        raise ConfigError(f"augmentation.auto {notation!r}: {count} different ones of {len(weights)} operations")
+    return RandAugment(tuple(replace(step, name=name) for name in operations), count, weights)
 
 
 def _numbers(notation: str, parts: Sequence[str], defaults: dict[str, float]) -> dict[str, float]:

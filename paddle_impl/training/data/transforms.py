@@ -1,4 +1,4 @@
-"""From an RGB picture to the model's input: the pipelines of timm's `create_transform`, in NumPy, bit by bit."""
+"""From an RGB image to the model's input: the pipelines of timm's `create_transform`, in NumPy, bit by bit."""
 
 from __future__ import annotations
 
@@ -21,24 +21,25 @@ Box: TypeAlias = tuple[int, int, int, int]
 """Left, top, right, bottom."""
 RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 _CROPS = 10
+"""Attempts to draw a crop that fits into the image."""
 _THREE_AUGMENT = "3a"
-"""Policies of this name are followed by colour jitter, other ones replace it."""
+"""Colour jitter follows policies of this name; other policies replace it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Normalise:
-    """Brings 8-bit pixels to float32 of mean 0 and deviation 1.
+    """Turns 8-bit pixels into float32 of mean 0 and standard deviation 1.
 
     Attributes:
-        mean: Of each channel, in [0, 1].
-        std: Of each channel.
+        mean: Mean of each channel, in [0, 1].
+        std: Standard deviation of each channel.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
     def __call__(self, image: Image.Image) -> Images:
-        """Takes an RGB image, returns `(3, height, width)`, float32."""
+        """Take an RGB image, return `(3, height, width)`, float32."""
         mean, std = (np.array(values, np.float32)[:, None, None] for values in (self.mean, self.std))
         normal = np.empty((len(self.mean), image.height, image.width), np.float32)
         np.divide(np.asarray(image).transpose(2, 0, 1), np.float32(255), out=normal, dtype=np.float32)
@@ -49,13 +50,13 @@ class Normalise:
 
 @dataclass(frozen=True, slots=True)
 class RandomCrop:
-    """A random part of the image, brought to the model's size.
+    """A random part of the image, resized to the model's size.
 
     Attributes:
         size: Side of the result, pixels.
-        scale: Share of the area that the part covers.
-        ratio: Its width over its height.
-        resample: How pixels are interpolated.
+        scale: Range of the part's share of the area.
+        ratio: Range of the part's width over its height.
+        resample: Interpolation.
     """
 
     size: int
@@ -64,11 +65,11 @@ class RandomCrop:
     resample: Image.Resampling
 
     def __call__(self, image: Image.Image, draws: Draws) -> Image.Image:
-        """Takes an RGB image of any size, returns one of `size`."""
+        """Take an RGB image of any size, return one of `size`."""
         return _resized(image.crop(self.box(image.width, image.height, draws)), (self.size, self.size), self.resample)
 
     def box(self, width: int, height: int, draws: Draws) -> Box:
-        """The part to take of an image of this size; its centre, if ten draws do not fit into it."""
+        """The part to take of an image of this size; its centre, if ten drawn parts do not fit into it."""
         low, high = log(self.ratio[0]), log(self.ratio[1])
         for _ in range(_CROPS):
             area = float(draws.uniform(*self.scale)) * (width * height)
@@ -89,13 +90,13 @@ class ColorJitter:
     """Brightness, contrast and saturation, each by a random factor, in random order; torchvision's.
 
     Attributes:
-        strength: Most that a factor differs from 1.
+        strength: Largest difference of a factor from 1.
     """
 
     strength: float
 
     def __call__(self, image: Image.Image, draws: Draws) -> Image.Image:
-        """Takes and returns an RGB image."""
+        """Take and return an RGB image."""
         order = draws.permutation(4)  # torchvision can also shift the hue, which is its fourth
         if self.strength == 0:
             return image
@@ -115,11 +116,11 @@ class TrainTransform:
     Attributes:
         crop: The random crop.
         flip: Probability of a horizontal flip.
-        policy: RandAugment or AutoAugment.
-        jitter: Colour jitter.
-        normalise: To float32.
-        erasing: Random erasing.
-        canvas: For operations of the policy that move pixels.
+        policy: RandAugment or AutoAugment; None for neither.
+        jitter: Colour jitter; None for none.
+        normalise: Conversion to float32.
+        erasing: Random erasing; None for none.
+        canvas: Fill and interpolation of the policy's operations.
     """
 
     crop: RandomCrop
@@ -132,26 +133,26 @@ class TrainTransform:
 
     @classmethod
     def of(cls, config: Config) -> TrainTransform:
-        """As configured.
+        """The transform that a configuration describes.
 
         Raises:
             ConfigError: The policy or the interpolation is unknown.
         """
-        given, resample = config.augmentation, _resampling(config.data)
-        policy = parse(given.auto) if given.auto else None
-        jitters = policy is None or _THREE_AUGMENT in (given.auto or "")
+        augmentation, resample = config.augmentation, _resampling(config.data)
+        policy = parse(augmentation.auto) if augmentation.auto else None
+        jitters = policy is None or _THREE_AUGMENT in (augmentation.auto or "")
         return cls(
-            crop=RandomCrop(config.model.image_size, given.scale, given.ratio, resample),
-            flip=given.flip,
+            crop=RandomCrop(config.model.image_size, augmentation.scale, augmentation.ratio, resample),
+            flip=augmentation.flip,
             policy=policy,
-            jitter=ColorJitter(given.color_jitter) if jitters else None,
+            jitter=ColorJitter(augmentation.color_jitter) if jitters else None,
             normalise=Normalise(config.data.mean, config.data.std),
-            erasing=Erasing.of(given) if given.erasing > 0 else None,
+            erasing=Erasing.of(augmentation) if augmentation.erasing > 0 else None,
             canvas=Canvas(tuple(min(255, round(255 * value)) for value in config.data.mean), resample),
         )
 
     def __call__(self, image: Image.Image, draws: Draws) -> Images:
-        """Takes an RGB image of any size, returns `(3, size, size)`, float32."""
+        """Take an RGB image of any size, return `(3, size, size)`, float32."""
         image = self.crop(image, draws)
         if self.flip > 0 and draws.random() < self.flip:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -167,13 +168,13 @@ class TrainTransform:
 
 @dataclass(frozen=True, slots=True)
 class EvalTransform:
-    """Takes the centre of an image.
+    """Resizes an image and takes its centre.
 
     Attributes:
         size: Side of the result, pixels.
-        crop: Share of the shorter side that it covers.
-        resample: How pixels are interpolated.
-        normalise: To float32.
+        crop: Share of the shorter side that the centre covers.
+        resample: Interpolation.
+        normalise: Conversion to float32.
     """
 
     size: int
@@ -183,7 +184,7 @@ class EvalTransform:
 
     @classmethod
     def of(cls, config: Config) -> EvalTransform:
-        """As configured.
+        """The transform that a configuration describes.
 
         Raises:
             ConfigError: The interpolation is unknown.
@@ -192,7 +193,7 @@ class EvalTransform:
         return cls(config.model.image_size, data.crop, _resampling(data), Normalise(data.mean, data.std))
 
     def __call__(self, image: Image.Image) -> Images:
-        """Takes an RGB image of any size, returns `(3, size, size)`, float32."""
+        """Take an RGB image of any size, return `(3, size, size)`, float32."""
         short = floor(self.size / self.crop)
         longer = int(short * max(image.size) / min(image.size))
         image = _resized(image, (short, longer) if image.width <= image.height else (longer, short), self.resample)
@@ -210,10 +211,9 @@ def _resized(image: Image.Image, size: tuple[int, int], resample: Image.Resampli
 
 
 def _centre(image: Image.Image, size: int) -> Image.Image:
-    """The middle square, with black around an image that is smaller (`crop` above 1)."""
+    """The middle square, with black around an image that is smaller, as with `crop` above 1."""
     margins = [max(0, size - side) for side in image.size]
     if any(margins):
-        (left, top), (right, bottom) = ([part // 2 for part in margins], [(part + 1) // 2 for part in margins])
-        image = ImageOps.expand(image, (left, top, right, bottom), fill=0)
+        image = ImageOps.expand(image, (*(side // 2 for side in margins), *((side + 1) // 2 for side in margins)), 0)
     left, top = (round((side - size) / 2) for side in image.size)
     return image.crop((left, top, left + size, top + size))

@@ -13,8 +13,7 @@ from timm.models.regnet import model_cfgs
 from timm.optim import create_optimizer_v2
 
 from paddle_impl import deit, pit, regnet
-from paddle_impl.training.groups import decay_groups
-from paddle_impl.training.optimizer import AdamW
+from paddle_impl.training.optimizer import AdamW, decay_groups
 from porting import architectures
 from porting.architectures import Architecture
 from porting.architectures import regnet as architecture

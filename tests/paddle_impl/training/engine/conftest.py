@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 
 from paddle_impl.training import run as run_module
+from paddle_impl.training.log import draw_curves
 from paddle_impl.training.run import Result, train
 
 
@@ -61,10 +62,7 @@ def _without_curves() -> Iterator[None]:
         yield
 
 
-_DRAW_CURVES = run_module.draw_curves
-
-
 @pytest.fixture
 def with_curves(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw the curves at the end of a run."""
-    monkeypatch.setattr(run_module, "draw_curves", _DRAW_CURVES)
+    monkeypatch.setattr(run_module, "draw_curves", draw_curves)

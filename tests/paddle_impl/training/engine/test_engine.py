@@ -12,11 +12,12 @@ import numpy as np
 import paddle
 import pytest
 
+from paddle_impl.training import engine
 from paddle_impl.training.log import read_log
 from paddle_impl.training.parallel import World
+from paddle_impl.training.parts import MicroBatch, Parts
 from paddle_impl.training.precision import Precision
-from paddle_impl.training.protocols import MicroBatch, Parts
-from paddle_impl.training.run import Result
+from paddle_impl.training.run import Result, train
 from porting.checkpoint.formats.nested import Nested, arrays
 from recipe.config import Config
 from recipe.draws import Randomness, Seeded
@@ -240,16 +241,15 @@ def test_without_images_to_evaluate_on_there_is_no_best(tiny_run: ModuleType, ru
         assert "model_ema" not in checkpoint.tree
 
 
-def test_a_tape_is_handed_to_the_model_before_each_micro_batch(tiny_run: ModuleType, tmp_path: Path) -> None:
-    from paddle_impl.training.engine import Tape
-    from paddle_impl.training.run import train
-
-    given: list[tuple[Any, ...]] = []
-    randomness = Seeded(3)
-    tape = Tape(randomness, lambda model, source, *prefix: given.append((source, *prefix)))
+def test_tape_is_injected_into_the_model_before_each_micro_batch(
+    tiny_run: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    injected: list[tuple[Any, ...]] = []
+    tape = Seeded(3)
+    monkeypatch.setattr(engine, "inject", lambda model, source, *prefix: injected.append((source, *prefix)))
     config = tiny_run.config_of(run={"output": str(tmp_path / "run")}, schedule={"epochs": 1, "warmup_epochs": 0})
     train(config, tape=tape, assemble=tiny_run.assemble)
-    assert given == [(randomness, "model", 0, update, micro) for update in range(8) for micro in range(2)]
+    assert injected == [(tape, "model", 0, update, micro) for update in range(8) for micro in range(2)]
 
 
 def test_the_frameworks_generator_is_not_needed_to_resume(run_tiny: Run, tmp_path: Path, tiny_run: ModuleType) -> None:

@@ -12,19 +12,17 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from paddle_impl.training.curves import draw_curves
-from paddle_impl.training.engine import Updated
-from paddle_impl.training.following import Following
-from paddle_impl.training.log import LOG, Log, read_log
+from paddle_impl.training.engine import Update
+from paddle_impl.training.following import Following, Tracker
+from paddle_impl.training.log import LOG, Log, draw_curves, read_log
 from paddle_impl.training.run import Result
-from paddle_impl.training.tracking import Tracker
 from recipe.errors import ConfigError
 
 Run = Callable[..., Result]
 
 
-def _updated(update: int, mean_loss: float | None = None) -> Updated:
-    return Updated(1, update, 10, 0.5, mean_loss, 1e-3, 32, 0.5, 0.1)
+def _updated(update: int, mean_loss: float | None = None) -> Update:
+    return Update(1, update, 10, 0.5, mean_loss, 1e-3, 32, 0.5, 0.1)
 
 
 def _entry() -> dict[str, Any]:

@@ -86,7 +86,8 @@ def test_gradients_that_overflow_leave_the_weights_alone_decay_included() -> Non
 
 
 def test_a_step_with_a_scaler_steps_through_it_and_updates_it_once() -> None:
-    scaler, optimizer = _Recorded(), _Recorded()
+    scaler = _Recorded()
+    optimizer: Any = _Recorded()
     precision = Precision("float32", "float16", scaler)
     precision.backward(paddle.zeros([]))
     precision.step(optimizer)

@@ -13,8 +13,6 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from paddle_impl.training.engine import Tape
-from paddle_impl.training.injection import inject
 from paddle_impl.training.log import LOG, read_log
 from paddle_impl.training.run import Result, evaluate, train
 from porting.architectures import build
@@ -178,8 +176,7 @@ def test_a_second_run_does_not_overwrite_the_first(trained: tuple[Config, Result
 def test_a_tape_replaces_the_frameworks_generator(pictures: Path, tmp_path: Path) -> None:
     def run(name: str, seed: int) -> tuple[dict[str, Any], ...]:
         config = _config(pictures, tmp_path / name, model={"drop_rate": 0.3}, schedule={"epochs": 1})
-        tape = Tape(Seeded(seed), inject)
-        return train(config, tape=tape, console=Console(file=io.StringIO())).history
+        return train(config, tape=Seeded(seed), console=Console(file=io.StringIO())).history
 
     first = run("first", 7)
     assert first == run("second", 7)

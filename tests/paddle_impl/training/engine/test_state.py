@@ -15,8 +15,8 @@ import paddle
 import pytest
 
 from paddle_impl.training.parallel import World
+from paddle_impl.training.parts import Parts
 from paddle_impl.training.precision import Precision
-from paddle_impl.training.protocols import Parts
 from paddle_impl.training.run import Result
 from paddle_impl.training.state import Best, Progress, capture, restore
 from porting.checkpoint import open_checkpoint

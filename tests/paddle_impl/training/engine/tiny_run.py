@@ -19,8 +19,8 @@ from paddle_impl.training.ema import Ema
 from paddle_impl.training.losses import RecipeLoss
 from paddle_impl.training.optimizer import AdamW
 from paddle_impl.training.parallel import World
+from paddle_impl.training.parts import Array, MicroBatch, Parts
 from paddle_impl.training.precision import Precision
-from paddle_impl.training.protocols import Array, MicroBatch, Parts
 from paddle_impl.training.run import train
 from paddle_impl.training.schedule import CosineSchedule
 from recipe.config import Config

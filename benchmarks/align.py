@@ -1,10 +1,10 @@
-"""Times what evidence costs, and how fast recordings are compared.
+"""Times `pit-align all` against the bare passes that it needs, and the comparison of recordings against reading them.
 
-The first part runs `pit-align all` in both precisions against the passes that it needs, done bare: both frameworks side
-by side, one thread each, in processes of their own, as `pit-align` runs them. The bare time is that of the slower side,
-with and without what it takes to start Python, import the framework and build the model.
+The first part runs `pit-align all` in both precisions, and the passes that it needs, without anything else: both
+frameworks side by side, one thread each, in processes of their own, as `pit-align` runs them. The bare time is that of
+the slower side, with and without the time to start Python, import the framework and build the model.
 
-The second part compares two recordings of the size that is asked for, against the time to read both files.
+The second part compares two recordings of the given size, and reads both files with `cat`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _TRIALS = {"torch": {"float64": 1, "float32": 1 + Settings().perturbations}, "pa
 @click.option("--megabytes", default=1000, show_default=True, help="Size of each recording that is compared.")
 @click.option("--largest", default=200, show_default=True, help="Size of its largest array in MB.")
 def main(runs: int, model: str, megabytes: int, largest: int) -> None:
-    """Time evidence against bare compute, and a comparison against reading, medians of RUNS."""
+    """Time pit-align against bare compute, and a comparison against reading; medians of RUNS."""
     costs = [_cost(model) for _ in track(range(runs), "Evidence", console=Console(stderr=True), transient=True)]
     compute, script, tool = (statistics.median(column) for column in zip(*costs, strict=True))
     table = Table("", "s", "x", title=f"{model}, batch of {_BATCH}, float32 and float64, median of {runs}")
@@ -58,7 +58,7 @@ def main(runs: int, model: str, megabytes: int, largest: int) -> None:
 
 
 def _cost(model: str) -> tuple[float, float, float]:
-    """Seconds of the bare passes, of the processes that do them, and of the tool."""
+    """Seconds of the bare passes, of their whole processes, and of `pit-align all`."""
     start = perf_counter()
     sides = [
         subprocess.Popen(
@@ -94,7 +94,7 @@ def _show_comparison(folder: Path, runs: int, megabytes: int, largest: int) -> N
 
 
 def _recording(path: Path, role: Role, megabytes: int, largest: int) -> Path:
-    """Random arrays, the largest first, the candidate's off by rounding."""
+    """A recording of random arrays, the largest first; the candidate's differ by rounding."""
     generator = np.random.default_rng(0)
     noise = np.random.default_rng(1)
     recorder = Recorder(path.parent)

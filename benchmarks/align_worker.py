@@ -1,4 +1,4 @@
-"""One side of the bare compute that `align.py` holds `pit-align all` against: the passes it needs, nothing else."""
+"""One side of the bare compute of `align.py`: the passes that `pit-align all` needs, and nothing else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from time import perf_counter
 import numpy as np
 
 PASSES = 2
-"""Of each a trial needs this many: forward passes alone, and updates (forward, backward, AdamW)."""
+"""Forward passes, and updates (forward, backward, AdamW), that each trial needs."""
 
 
 def torch_side(model: str, batch: int, trials: dict[str, int]) -> float:

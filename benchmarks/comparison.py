@@ -1,4 +1,4 @@
-"""Puts the pairs of `benchmarks.wrong_arrays` to every tool that is installed, and prints docs/comparison.md's table.
+"""Asks every installed tool about the pairs of `benchmarks.wrong_arrays`, and prints the table of docs/comparison.md.
 
 A tool may live in an environment of its own: `--python PaDiff=.venv-padiff/bin/python`. One that is not installed is
 printed as "not run here".
@@ -33,8 +33,8 @@ def main(pythons: tuple[str, ...], tools: tuple[str, ...], as_json: bool) -> Non
     chosen = dict(word.split("=", 1) for word in pythons)
     if unknown := chosen.keys() - TOOLS.keys():
         raise click.UsageError(f"no such tool: {', '.join(sorted(unknown))}; known: {', '.join(TOOLS)}")
-    found = {tool: ask(tool, chosen.get(tool, sys.executable)) for tool in tools or TOOLS}
-    click.echo(json.dumps(found, indent=1) if as_json else "\n".join(markdown(found)))
+    answers = {tool: ask(tool, chosen.get(tool, sys.executable)) for tool in tools or TOOLS}
+    click.echo(json.dumps(answers, indent=1) if as_json else "\n".join(markdown(answers)))
 
 
 def ask(tool: str, python: str) -> dict[str, Any] | None:
@@ -53,34 +53,34 @@ def ask(tool: str, python: str) -> dict[str, Any] | None:
     return answer
 
 
-def markdown(found: dict[str, dict[str, Any] | None]) -> Iterator[str]:
-    """The table: a line a pair, a column a tool, and the counts."""
-    titles = [f"{tool} {answer['version']}".strip() if answer else tool for tool, answer in found.items()]
+def markdown(answers: dict[str, dict[str, Any] | None]) -> Iterator[str]:
+    """The table: one row for each pair, one column for each tool, and the counts."""
+    titles = [f"{tool} {answer['version']}".strip() if answer else tool for tool, answer in answers.items()]
     yield _line(["pair", *titles])
-    yield "|---" * (len(found) + 1) + "|"
+    yield "|---" * (len(answers) + 1) + "|"
     for name in WRONG_PAIRS | RIGHT_PAIRS:
         expected = "refuses" if name in WRONG_PAIRS else "accepts"
-        yield _line([name, *(_cell(answer, name, expected) for answer in found.values())])
+        yield _line([name, *(_cell(answer, name, expected) for answer in answers.values())])
     for title, pairs, word in (
         ("wrong pairs accepted", WRONG_PAIRS, "accepts"),
         ("right pairs refused", RIGHT_PAIRS, "refuses"),
     ):
-        yield _line([f"**{title}**", *(_count(answer, list(pairs), word) for answer in found.values())])
+        yield _line([f"**{title}**", *(_count(answer, list(pairs), word) for answer in answers.values())])
 
 
 def _cell(answer: dict[str, Any] | None, name: str, expected: str) -> str:
-    """What was said, in bold where it is wrong."""
+    """The tool's verdict, in bold if it is wrong."""
     if answer is None:
         return NOT_RUN
-    said: str = answer["said"][name]
-    return f"**{said}**" if said not in (expected, _NOT_ASKED, "no verdict") else said.replace(_NOT_ASKED, "-")
+    verdict: str = answer["said"][name]
+    return f"**{verdict}**" if verdict not in (expected, _NOT_ASKED, "no verdict") else verdict.replace(_NOT_ASKED, "-")
 
 
 def _count(answer: dict[str, Any] | None, names: Sequence[str], word: str) -> str:
     if answer is None:
         return NOT_RUN
-    said = [answer["said"][name] for name in names if answer["said"][name] != _NOT_ASKED]
-    return f"{said.count(word)} of {len(said)}"
+    verdicts = [answer["said"][name] for name in names if answer["said"][name] != _NOT_ASKED]
+    return f"{verdicts.count(word)} of {len(verdicts)}"
 
 
 def _line(cells: Sequence[str]) -> str:

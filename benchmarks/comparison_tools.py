@@ -1,6 +1,6 @@
-"""What each tool says of the pairs of `benchmarks.wrong_arrays`, asked in its own way; run by `benchmarks.comparison`.
+"""The verdict of each tool on the pairs of `benchmarks.wrong_arrays`, asked by its own interface in `ask`.
 
-Every tool is imported by its own function only, so that this module runs in an environment that has no other.
+Each function imports only its own tool, so that this module runs in an environment that has no other tool.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from benchmarks.wrong_arrays import RIGHT_PAIRS, WRONG_PAIRS, Arrays
 Judge: TypeAlias = Callable[[Arrays, Arrays], "bool | None"]
 
 TOLERANCE = 1e-5
-"""Absolute and relative, where a tool must be given one: Polygraphy's default, and torch's own is in this region."""
+"""Absolute and relative tolerance of tools that need one: Polygraphy's default, and near torch's."""
 NO_FILES = ("key missing", "key extra", "both files empty")
-"""Pairs that cannot be put to a tool which is not given files or dictionaries."""
+"""Pairs that only a tool for files or dictionaries can judge."""
 _WORDS = {True: "accepts", False: "refuses", None: "no verdict"}
-_TOLD = 200
+_MESSAGE_LENGTH = 200
 
 
 def reprod_log() -> Judge:
-    """Its own files, compared and reported by its own helper, at its default mean of 1e-6."""
+    """reprod_log's own files, compared and reported by its own helper, at its default mean of 1e-6."""
     from reprod_log import ReprodDiffHelper, ReprodLogger
 
     def judge(reference: Arrays, candidate: Arrays) -> bool:
@@ -65,9 +65,9 @@ def padiff() -> Judge:
 
 
 def msprobe() -> Judge:
-    """Its checks and metrics of two tensors, and the "Accuracy Reached or Not" that follows from them.
+    """The checks and metrics of msprobe for two tensors, and the "Accuracy Reached or Not" that follows from them.
 
-    It has no such word for a tensor of one element.
+    There is no such verdict for a tensor of one element.
     """
     from msprobe.core.common.const import CompareConst
     from msprobe.core.compare.multiprocessing_compute import check_accuracy
@@ -78,8 +78,8 @@ def msprobe() -> Judge:
         for key in reference:
             checked = ValidateTensor().check_tensor(CompareResult(candidate[key].copy(), reference[key].copy()))
             metrics, _ = compare_ops_apply(checked.n_value, checked.b_value, checked.error_flag, checked.err_msg)
-            found = dict(zip(CompareConst.BUILTIN_COMPARE_COLUMNS, metrics, strict=True))
-            reached.append(check_accuracy(found["Cosine"], found["MaxAbsErr"]))
+            named = dict(zip(CompareConst.BUILTIN_COMPARE_COLUMNS, metrics, strict=True))
+            reached.append(check_accuracy(named["Cosine"], named["MaxAbsErr"]))
         if CompareConst.NONE in reached:
             return None
         return all(word == CompareConst.ACCURACY_CHECK_YES for word in reached)
@@ -133,7 +133,7 @@ def assert_close() -> Judge:
 
 
 def pit_align() -> Judge:
-    """What `pit-align compare` says of two files; without float64 evidence, by its default tolerances."""
+    """The verdict of `pit-align compare` on two files: no float64 evidence, default tolerances."""
     from alignment.judging.judge import judge_arrays
 
     return lambda reference, candidate: judge_arrays(reference, candidate).passed
@@ -149,40 +149,40 @@ TOOLS: Mapping[str, tuple[str, Callable[[], Judge], tuple[str, ...]]] = {
     "torch.testing": ("torch", assert_close, ()),
     "pit-align compare": ("", pit_align, ()),
 }
-"""Name to distribution, what makes its judge, and the pairs that cannot be put to it."""
+"""Distribution of each tool, the function that makes its judge, and the pairs that it cannot judge."""
 
 
 def ask(tool: str) -> dict[str, Any]:
-    """What a tool says of every pair, as the name of a verdict by the name of the pair.
+    """A tool's verdict on every pair, by the name of the pair.
 
-    An exception refuses a pair: whoever runs the tool sees that something is wrong. What it said stands under `raised`.
+    An exception counts as a refusal: its user sees that something is wrong. Its message stands under `raised`.
 
     Raises:
         ImportError: The tool is not installed here.
     """
     distribution, make, cannot = TOOLS[tool]
     judge = make()
-    said, raised = {}, {}
+    verdicts, raised = {}, {}
     for name, (reference, candidate) in (WRONG_PAIRS | RIGHT_PAIRS).items():
         if name in cannot:
-            said[name] = "not applicable"
+            verdicts[name] = "not applicable"
             continue
         try:
-            said[name] = _WORDS[judge(dict(reference), dict(candidate))]
+            verdicts[name] = _WORDS[judge(dict(reference), dict(candidate))]
         except Exception as error:
-            said[name], raised[name] = "refuses", f"{type(error).__name__}: {error}"[:_TOLD]
-    return {"version": version(distribution) if distribution else "", "said": said, "raised": raised}
+            verdicts[name], raised[name] = "refuses", f"{type(error).__name__}: {error}"[:_MESSAGE_LENGTH]
+    return {"version": version(distribution) if distribution else "", "said": verdicts, "raised": raised}
 
 
 def main() -> None:
-    """Print one tool's answers as the last line of stdout; the tools' own words go to stderr."""
+    """Print one tool's answers as the last line of stdout; the tool's own output goes to stderr."""
     answer = os.dup(1)
     os.dup2(2, 1)
     warnings.simplefilter("ignore")
     with np.errstate(all="ignore"):
-        found = ask(sys.argv[1])
+        answers = ask(sys.argv[1])
     sys.stdout.flush()
-    os.write(answer, json.dumps(found).encode())
+    os.write(answer, json.dumps(answers).encode())
 
 
 if __name__ == "__main__":

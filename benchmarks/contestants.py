@@ -1,4 +1,4 @@
-"""Contestants of a benchmark in processes of their own, which answer when it is their turn."""
+"""Contestants of a benchmark, each in a process of its own, which runs only when it is asked."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ import click
 
 ROOT = Path(__file__).resolve().parent.parent
 REST = 0.3
-"""Seconds between turns: the threads of the one before may spin for 0.2 before they sleep."""
+"""Seconds between turns: the threads of the contestant before may spin for 0.2 s before they sleep."""
 
 
 class Worker:
     """A contestant's process.
 
     Args:
-        title: What messages call it.
-        module: What it runs; its `main` answers with `serve`.
+        title: Name of the contestant in messages.
+        module: Module to run; its `main` answers with `serve`.
         words: Arguments of the module.
-        threads: CPU threads that it may use.
+        threads: Number of CPU threads.
         mkl: `MKL_DEBUG_CPU_TYPE`, by which the MKL in Paddle's wheels picks its kernels: 5 is AVX2, "" its own choice.
 
     Raises:
-        click.ClickException: The process ended; what it said is on stderr.
+        click.ClickException: The process ended; its messages are on stderr.
     """
 
     def __init__(self, title: str, module: str, words: Sequence[str | int], threads: int, mkl: str = "") -> None:
@@ -56,7 +56,7 @@ class Worker:
         self.process.wait()
 
     def _read(self) -> Any:
-        """The next line that is an answer: frameworks print to stdout, too."""
+        """The next line that is an answer; frameworks print other lines to stdout."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             if line.startswith("answer "):
@@ -65,7 +65,7 @@ class Worker:
 
 
 def environment(threads: int, mkl: str = "") -> dict[str, str]:
-    """Variables of a contestant's process, which its framework reads when it is imported."""
+    """Environment of a contestant's process, which its framework reads when it is imported."""
     variables = os.environ | {
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
@@ -77,12 +77,12 @@ def environment(threads: int, mkl: str = "") -> dict[str, str]:
 
 
 def serve(answer: Callable[[str], Any]) -> None:
-    """Answers lines of standard input, in the contestant's process."""
+    """Answer each line of standard input, in the contestant's process."""
     respond("ready")
     for line in sys.stdin:
         respond(answer(line.strip()))
 
 
 def respond(value: Any) -> None:
-    """Marks the line, for frameworks print to stdout too."""
+    """Print a value as a line with a mark, since frameworks print to stdout too."""
     print(f"answer {json.dumps(value)}", flush=True)

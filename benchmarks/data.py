@@ -1,6 +1,6 @@
 """Times the training batches by the number of worker processes, beside timm's transforms in torch's `DataLoader`.
 
-The images are photographs that scikit-image brings, as JPEGs of ImageNet's usual size (500 x 375, quality 90). Every
+The images are photographs of scikit-image, as JPEGs of ImageNet's usual size (500 x 375, quality 90). Every
 loader carries out the DeiT recipe: random crop to 224, flip, RandAugment, erasing, mixup and cutmix, batches of 64.
 """
 
@@ -40,22 +40,22 @@ Loader: TypeAlias = Callable[[Samples, int], tuple[Iterator[Any], Callable[[], N
 @click.option("--runs", default=3, show_default=True, help="Runs of each loader, interleaved; the median counts.")
 @click.option("--json", "target", type=click.Path(path_type=Path), help="Write the figures here.")
 def main(workers: str, batches: int, runs: int, target: Path | None) -> None:
-    """Prints images per second, and the processor time an image that is taken from the training process."""
+    """Print images per second, and the processor time per image in the training process."""
     counts = [int(count) for count in workers.split(",")]
     loaders = {"this project": _ours, "timm and torch's DataLoader": _theirs}
-    found: dict[tuple[str, int], list[tuple[float, float]]] = {}
+    figures: dict[tuple[str, int], list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         samples = _photographs(Path(folder))
         for _ in range(runs):
             for name, loader in loaders.items():
                 for count in counts:
-                    found.setdefault((name, count), []).append(_measure(loader, samples, count, batches))
+                    figures.setdefault((name, count), []).append(_measure(loader, samples, count, batches))
     table = Table("workers", *loaders, title=f"images/s (ms of the training process), {os.cpu_count()} processors")
     for count in counts:
-        table.add_row(str(count), *(_median(found[name, count]) for name in loaders))
+        table.add_row(str(count), *(_median(figures[name, count]) for name in loaders))
     Console().print(table)
     if target:
-        rows = [{"loader": name, "workers": count, "runs": runs} for (name, count), runs in found.items()]
+        rows = [{"loader": name, "workers": count, "runs": runs} for (name, count), runs in figures.items()]
         target.write_text(json.dumps(rows, indent=2))
 
 
@@ -79,7 +79,7 @@ def _configured(workers: int) -> Config:
 
 
 def _measure(make: Loader, samples: Samples, workers: int, batches: int) -> tuple[float, float]:
-    """Images a second, and milliseconds an image of this process's processor time."""
+    """Images a second, and milliseconds of this process's processor time per image."""
     iterator, close = make(samples, workers)
     for _ in range(10):
         next(iterator)

@@ -1,6 +1,6 @@
 """Measures how near correct ports come to the limits of `alignment.judging.tolerance`, over many draws.
 
-A share of 1 would be an accusation. `ROUNDING_LIMIT` and the float64 certificates stand on these figures.
+A share above 1 would be a false divergence. `ROUNDING_LIMIT` and the float64 certificates rest on these figures.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def main(model: str, image_size: int, seeds: int, perturbations: int, as_json: b
         with tempfile.TemporaryDirectory() as folder:
             settings = Settings(steps=("forward", "loss", "bp"), seed=seed, perturbations=perturbations)
             reports.append(align(pair, folder, settings))
-    found = _summary(row for report in reports for row in report.rows)
-    click.echo(json.dumps(found)) if as_json else Console().print(_table(found))
+    groups = _summary(row for report in reports for row in report.rows)
+    click.echo(json.dumps(groups)) if as_json else Console().print(_table(groups))
 
 
 def _summary(rows: Iterable[Row]) -> list[dict[str, str | int | float]]:
@@ -58,15 +58,15 @@ def _summary(rows: Iterable[Row]) -> list[dict[str, str | int | float]]:
 
 
 def _share(row: Row) -> float:
-    """The part of its limit that a row uses up; the margin of a certificate is that already."""
+    """Share of its limit that a row uses; the margin of a certificate is this share already."""
     if row.margin is None:
         return 0.0
     return row.margin / row.limit if row.floor is not None and row.limit else row.margin
 
 
-def _table(found: list[dict[str, str | int | float]]) -> Table:
-    table = Table(*found[0])
-    for line in found:
+def _table(groups: list[dict[str, str | int | float]]) -> Table:
+    table = Table(*groups[0])
+    for line in groups:
         table.add_row(*(f"{value:.2g}" if isinstance(value, float) else str(value) for value in line.values()))
     return table
 

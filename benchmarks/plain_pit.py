@@ -1,4 +1,4 @@
-"""PiT as it is usually ported to Paddle, from Paddle's own layers one by one: what `twins.py` measures against."""
+"""PiT as it is usually ported to Paddle, from Paddle's own layers: the baseline of `twins.py` and `train.py`."""
 
 from __future__ import annotations
 

@@ -2,9 +2,9 @@
 
     python -m benchmarks.train [--config pit_ti_224] [--batch-size 8] [--threads 2] [--json]
 
-An update is forward, loss against mixed targets, backward, AdamW with decay groups, and the average of the weights;
-the images are at hand, so that reading them is not part of it (see `data.py`). Every contestant has a process of its
-own and they take turns.
+An update is forward, loss against mixed targets, backward, AdamW with decay groups, and the average of the weights. The
+images are in memory, so that reading them is not part of it (see `data.py`). Every contestant has a process of its own,
+and they take turns.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def measure(config: str, batch: int, threads: int, rounds: int) -> dict[str, lis
 @click.option("--rounds", default=9, show_default=True, type=click.IntRange(min=1), help="Updates of each, in turn.")
 @click.option("--json", "as_json", is_flag=True, help="Print seconds as JSON.")
 def main(config: str, batch_size: int, threads: int, rounds: int, as_json: bool) -> None:
-    """Times updates of the recipe on CPU."""
+    """Time updates of the recipe on CPU."""
     times = measure(config, batch_size, threads, rounds)
     if as_json:
         print(json.dumps(times, indent=2))

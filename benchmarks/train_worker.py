@@ -1,4 +1,4 @@
-"""One contestant of `train.py`, in a process of its own: makes updates of a recipe on demand, and times their parts."""
+"""One contestant of `train.py`, in a process of its own: does updates of a recipe when asked, and times their parts."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Parts = dict[str, float]
 
 @contextmanager
 def timed(parts: Parts, name: str) -> Iterator[None]:
-    """Adds the seconds that the context takes to a part."""
+    """Add the seconds that the context takes to a part."""
     began = perf_counter()
     yield
     parts[name] = parts.get(name, 0.0) + perf_counter() - began
 
 
 def torch_update(config: Config, threads: int) -> Callable[[], Parts]:
-    """The reference's update, of timm's parts."""
+    """The reference's update, made of timm's code."""
     import torch
 
     from reference_torch.training.recipe import prepare
@@ -73,7 +73,7 @@ def paddle_update(config: Config) -> Callable[[], Parts]:
 
 
 def plain_update(config: Config) -> Callable[[], Parts]:
-    """The update as the published projects write it: Paddle's optimizer, and an average tensor by tensor."""
+    """The update as in published projects: Paddle's optimizer, and an average tensor by tensor."""
     import paddle
     import paddle.nn.functional as F
 
@@ -125,7 +125,7 @@ def batch_of(config: Config) -> tuple[Any, Any]:
 
 
 def main() -> None:
-    """Answers each line of stdin by the parts of one update."""
+    """Answer each line of stdin with the seconds of the parts of one update."""
     name, source, batch, threads = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
     config = load(source, [f"data.batch_size={batch}", "run.device=cpu"])
     makers: dict[str, Callable[[], Callable[[], Parts]]] = {

@@ -2,7 +2,7 @@
 
     python -m benchmarks.twins [--model pit_ti] [--batch-size 8] [--threads 2] [--profile] [--json]
 
-Every contestant has a process of its own and they take turns, so that whatever else the machine does meets all alike.
+Every contestant has a process of its own, and they take turns, so that other load on the machine slows all equally.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from benchmarks.contestants import REST, Worker
 
 @dataclass(frozen=True)
 class Entrant:
-    """Something to time.
+    """A contestant.
 
     Attributes:
-        worker: The name that the worker knows it by.
-        title: What the table calls it.
+        worker: Name of the contestant for `twins_worker`.
+        title: Column of the table.
         mkl: `MKL_DEBUG_CPU_TYPE`, by which the MKL in Paddle's wheels picks its kernels: 5 is AVX2, "" its own choice.
     """
 
@@ -113,7 +113,7 @@ def _profile_table(results: dict[str, Any]) -> Table:
 def main(
     model: str, batch_size: int, threads: int, rounds: int, names: tuple[str, ...], profile: bool, as_json: bool
 ) -> None:
-    """Times forward and backward of a PiT in torch and in Paddle on CPU."""
+    """Time forward and backward of a PiT in torch and in Paddle on CPU."""
     results = measure(names or tuple(ENTRANTS), model, batch_size, threads, rounds, profile)
     if as_json:
         print(json.dumps(results, indent=2))

@@ -1,4 +1,4 @@
-"""One contestant of `twins.py`, in a process of its own: builds a model, then times steps on demand."""
+"""One contestant of `twins.py`, in a process of its own: builds a model, then times steps when asked."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ KINDS = {
     "matrix products": "matmul|mm$|mkldnn_linear|linear",
     "sums and scales": "add|mul|scale|sum|div",
 }
-"""What an operator counts as in the profile: the first kind whose pattern its name has; the others move data."""
+"""Kind of an operator in the profile: the first one whose pattern is in its name; all others move data."""
 
 
 class Contestant:
-    """A model and its batch; subclasses know a framework.
+    """A model and its batch, in a framework.
 
     Attributes:
         step: Runs the model forward and returns the backward pass, to be timed on its own.
@@ -138,7 +138,7 @@ def _build(name: str, model: str, batch: int, threads: int) -> Contestant:
 
 
 def main() -> None:
-    """Answers lines of stdin: `step` by its two times, `profile` by seconds per kind of operator."""
+    """Answer lines of stdin: `step` with its two times, `profile` with seconds per kind of operator."""
     name, model, batch, threads = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     contestant = _build(name, model, batch, threads)
     for _ in range(2):

@@ -1,7 +1,7 @@
 """Pairs of files that a check must tell apart, and pairs that it must not.
 
-Each is a file of arrays by key for both sides. The wrong ones are what comparisons are known to let pass; the right
-ones differ by rounding or not at all. `tests/alignment/test_compare.py` holds our own comparison to all of them.
+Each pair has the arrays of both sides by key. The wrong pairs are known to pass in comparisons; the right ones differ
+by rounding or not at all. `tests/alignment/judging/test_measuring.py` runs our own comparison on all of them.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ WRONG_PAIRS: dict[str, tuple[Arrays, Arrays]] = {
     "key extra": ({"x2": ONES}, {"x": ONES, "x2": ONES}),
     "both files empty": ({}, {}),
 }
-"""Name to reference and candidate: none is a port of the other."""
+"""Reference and candidate by name of the pair; the candidate is no port of the reference."""
 
 
 def _products() -> tuple[Array, Array]:
-    """One float32 product of matrices, summed from both ends: elements of some 1e3, as large activations are."""
+    """One float32 product of matrices, summed from both ends; its elements are near 1e3, like large activations."""
     draws = np.random.default_rng(0)
     left = (30 * draws.standard_normal((16, 1024))).astype(np.float32)
     right = draws.standard_normal((1024, 64)).astype(np.float32)
@@ -73,4 +73,4 @@ def _right() -> dict[str, tuple[Arrays, Arrays]]:
 
 
 RIGHT_PAIRS = _right()
-"""Likewise: each is a port of the other."""
+"""Reference and candidate by name of the pair; the candidate is a port of the reference."""

@@ -1,4 +1,4 @@
-"""Finds Paddle, and lets the BLAS inside it use the processor it runs on."""
+"""Checks that Paddle is installed, and makes its MKL use AVX2 on AMD processors."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ _INSTALL = 'pip install "pit-port[paddle]"'
 
 
 def require_paddle() -> None:
-    """Checks that Paddle is installed, without importing it.
+    """Check that Paddle is installed, without importing it.
 
     Raises:
-        ImportError: It is not; the message names the extra that brings it.
+        ImportError: Paddle is not installed; the message names the extra that installs it.
     """
     if importlib.util.find_spec("paddle") is None:
         raise ImportError(f"paddle_impl needs paddle, which is not installed: {_INSTALL}", name="paddle")
 
 
 def unlock_mkl(cpuinfo: Path = Path("/proc/cpuinfo")) -> None:
-    """Gives AMD processors the AVX2 kernels of the MKL that Paddle's wheels bundle.
+    """Use the AVX2 kernels of the MKL in Paddle's wheels on AMD processors.
 
-    That MKL is of 2019 and falls back to SSE on a processor that Intel did not make: matrix products run at 40 GFLOP/s
-    for 200, a training step of pit_ti takes twice as long. MKL reads this variable at its first product, so that it
-    works after `import paddle` too; newer releases of MKL, such as torch's, ignore it. A value that is set stays.
+    That MKL is of 2019 and uses SSE on processors that are not Intel's: matrix products run at 40 instead of
+    200 GFLOP/s, and a training step of pit_ti takes twice as long. MKL reads `MKL_DEBUG_CPU_TYPE` at its first product,
+    so that setting it works after `import paddle` too; newer releases of MKL, such as torch's, ignore it. A value that
+    the user has set stays.
 
     Args:
         cpuinfo: Linux's description of the processor; elsewhere nothing is done.

@@ -1,6 +1,6 @@
 """Data-efficient image transformers (arXiv 2012.12877) in Paddle, under the names of PaddleViT.
 
-The function, and the values that it starts from, are those of timm, which `reference_torch/deit.py` builds on.
+The function and the initial values are those of timm, which `reference_torch/deit.py` builds on.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class DeitConfig:
         depth: Blocks.
         patch_size: Side of a patch, pixels.
         mlp_ratio: Width of the MLP over `width`.
-        distilled: A distillation token and a second head.
+        distilled: True adds a distillation token and a second head.
     """
 
     width: int
@@ -112,7 +112,7 @@ class Encoder(nn.Layer):
         self.encoder_norm = LayerNorm(config.width)
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Takes tokens `(batch, tokens, width)`; returns them normed, and as they are after every block."""
+        """Take tokens `(batch, tokens, width)`; return them normed, and the tokens after every block."""
         sequences = []
         for layer in self.layers:
             x = layer(x)
@@ -124,19 +124,10 @@ class DistillableTransformer(Renamed, TokenClassifier):
     """DeiT with the parameter names of PaddleViT's checkpoints.
 
     A distilled model has a class token and a distillation token, a head each: in evaluation it returns the mean of the
-    two heads, in training the pair.
+    two heads, in training the pair. The arguments after `config`, and the errors, are those of `create`.
 
     Args:
         config: Hyper-parameters.
-        image_size: Height and width of the input, pixels.
-        num_classes: Columns of the head; 0 leaves the head out.
-        in_channels: Channels of the input.
-        drop_rate: Dropout rate of the embedding and after each projection.
-        attn_drop_rate: Dropout rate of the attention weights.
-        drop_path_rate: Drop path rate that the blocks rise to, linearly: 0 in the first, this in the last.
-
-    Raises:
-        ValueError: Patches do not fill the image, or the class count is negative.
     """
 
     published: ClassVar = {"pos_embed": "position_embedding", "head": "classifier", "head_dist": "classifier_dist"}
@@ -171,7 +162,7 @@ class DistillableTransformer(Renamed, TokenClassifier):
         return {"position_embedding", "cls_token"} | ({"dist_token"} if self.distilled else set())
 
     def forward_intermediates(self, x: Tensor) -> tuple[Tensor | tuple[Tensor, Tensor], list[Tensor]]:
-        """What `forward` returns, and the tokens after every block, `(batch, tokens, width)`, class tokens first."""
+        """The result of `forward`, and the tokens after every block, `(batch, tokens, width)`, class tokens first."""
         tokens, sequences = self._forward_blocks(x)
         return self.forward_head(tokens), sequences
 
@@ -188,10 +179,10 @@ class DistillableTransformer(Renamed, TokenClassifier):
         return self.encoder(self.pos_drop(x + self.pos_embed))
 
     def _check_size(self, x: Tensor) -> None:
-        found = tuple(x.shape[2:])
-        if found != self.image_size:
+        height, width = x.shape[2:]
+        if (height, width) != self.image_size:
             raise ValueError(
-                f"the image is {found[0]}x{found[1]} pixels, the model was created for "
+                f"the image is {height}x{width} pixels, the model was created for "
                 f"{self.image_size[0]}x{self.image_size[1]}: create it with this image_size"
             )
 
@@ -244,7 +235,7 @@ def _embedding(initial: Initializer, tokens: int, width: int) -> Tensor:
 
 
 def _initialise(model: nn.Layer) -> None:
-    """Starts every Linear where timm's vision transformer does; the convolution keeps torch's default."""
+    """Set every Linear to the initial values of timm's vision transformer; the convolution keeps torch's default."""
     for layer in model.sublayers():
         if isinstance(layer, nn.Linear):
             TruncatedNormal(std=0.02)(layer.weight)

@@ -1,4 +1,4 @@
-"""The two products that PiT spends its time in, arranged for Paddle's CPU kernels.
+"""The two products that take most of PiT's time, arranged for Paddle's CPU kernels.
 
 Only the order of the work differs from Paddle's own operators, not the function. On another device, and in a static
 graph, Paddle's operators are used. Gradients are left to autograd: with a backward written by hand (`PyLayer`) a step
@@ -22,8 +22,8 @@ _CHUNK = 1 << 20
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """`x @ weight + bias`.
 
-    The bias comes as a product with a column of ones, for then its gradient is a product too: 0.1 ms over 5840 rows of
-    192, where the reduction in the gradient of a broadcast sum takes 1.0.
+    The bias is added as a product with a column of ones, whose gradient is a product too: 0.1 ms over 5840 rows of 192,
+    where the reduction in the gradient of a broadcast sum takes 1.0 ms.
 
     Args:
         x: `(..., in)`.
@@ -45,7 +45,7 @@ def self_attention(
         qkv: Queries, keys and values, `(batch, tokens, 3 * width)`, each of them split into heads.
         heads: Number of heads.
         dropout: Dropout rate of the attention weights; 0 in evaluation.
-        drops: Does the dropout instead, of all attention weights at once, `(batch, heads, tokens, tokens)`.
+        drops: Replaces the dropout, applied to all attention weights at once, `(batch, heads, tokens, tokens)`.
 
     Returns:
         `(batch, tokens, width)`.
@@ -74,8 +74,8 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, drop: Callable[[Tensor], Tensor]) -
 def _swap(x: Tensor) -> Tensor:
     """Swaps the middle axes of `(batch, a, b, width)`.
 
-    Channel shuffle is this very permutation. A transpose would be a view, which the next operator copies element by
-    element: 5.1 ms for 0.1 ms at 197 tokens.
+    Channel shuffle is exactly this permutation. A transpose would be a view, which the next operator copies element by
+    element: 5.1 ms instead of 0.1 ms at 197 tokens.
     """
     batch, a, b, width = x.shape
     return F.channel_shuffle(x.reshape((batch, a * b, 1, width)), a).reshape((batch, b, a, width))
@@ -95,7 +95,7 @@ def _chunks(qkv: Tensor) -> list[tuple[Tensor, ...]]:
 
 
 def _heads_a_chunk(heads: int, tokens: int) -> int:
-    """The most heads of a sample that keep within `_CHUNK` and divide their number."""
+    """Largest divisor of the number of heads whose attention weights, of one sample, fit into `_CHUNK`."""
     group = min(heads, max(1, _CHUNK // tokens**2))
     while heads % group:
         group -= 1

@@ -1,4 +1,4 @@
-"""Layers that the models are made of, in Paddle: timm's blocks, and torch's initial values instead of Paddle's."""
+"""Layers of the models in Paddle: timm's blocks, with torch's initial values instead of Paddle's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from paddle_impl.kernels import linear, self_attention
 
 
 class Linear(nn.Linear):
-    """`paddle.nn.Linear` that starts where torch's does: weight and bias uniform within 1 / sqrt(fan-in)."""
+    """`paddle.nn.Linear` with torch's initial values: weight and bias uniform within 1 / sqrt(fan-in)."""
 
     def __init__(self, in_features: int, out_features: int) -> None:
         initial = _uniform(in_features)
@@ -28,7 +28,7 @@ class Linear(nn.Linear):
 
 
 class Conv2D(nn.Conv2D):
-    """`paddle.nn.Conv2D` that starts where torch's does: weight and bias uniform within 1 / sqrt(fan-in)."""
+    """`paddle.nn.Conv2D` with torch's initial values: weight and bias uniform within 1 / sqrt(fan-in)."""
 
     def __init__(
         self,
@@ -61,12 +61,12 @@ def _uniform(fan_in: int) -> paddle.ParamAttr:
 
 
 class Renamed(nn.Layer):
-    """Mixin of a layer that keeps some of its own under the names of a published layout.
+    """Mixin of a layer that stores some attributes under the names of a published layout.
 
-    The code goes on using the attribute's own name; the state dict has the published one.
+    The code uses the attribute's own name; the state dict has the published one.
 
     Attributes:
-        published: Attribute to its name in the state dict.
+        published: Name in the state dict of each attribute.
     """
 
     published: ClassVar[Mapping[str, str]] = {}
@@ -82,11 +82,11 @@ def drop_path_rates(rate: float, blocks: int) -> list[float]:
     """The rates of so many blocks in a row, linearly from 0 to `rate`: bit by bit those of timm.
 
     timm takes them from `torch.linspace` in float32, which counts up to the middle, then down from the end, and rounds
-    once. A rate that is 1e-9 off scales a whole branch by that much, which float64 would show.
+    once. A rate that is off by 1e-9 scales a whole branch by that much, which shows in float64.
     """
     last, step = max(blocks - 1, 1), float(np.float32(rate) / np.float32(max(blocks - 1, 1)))
     rates = [step * i if i < blocks // 2 else float(np.float32(rate)) - step * (last - i) for i in range(blocks)]
-    return [float(np.float32(each)) for each in rates] if blocks > 1 else [0.0] * blocks
+    return [float(np.float32(value)) for value in rates] if blocks > 1 else [0.0] * blocks
 
 
 Uniform: TypeAlias = Callable[[tuple[int, ...]], npt.NDArray[np.float64]]
@@ -100,10 +100,10 @@ def _mask(draw: Uniform, x: Tensor, shape: tuple[int, ...], rate: float) -> Tens
 
 
 class Dropout(nn.Dropout):
-    """`paddle.nn.Dropout` that can be handed its draws.
+    """`paddle.nn.Dropout` whose draws can be injected.
 
     Attributes:
-        draw: Where a mask is drawn from, once a call; none leaves it to Paddle's generator.
+        draw: Draws the mask of each call; None leaves it to Paddle's generator.
     """
 
     draw: Uniform | None = None
@@ -116,13 +116,13 @@ class Dropout(nn.Dropout):
 
 
 class DropPath(nn.Layer):
-    """Drops the residual branch of whole samples in training (arXiv 1603.09382), and scales up those it keeps.
+    """Drops the residual branch of whole samples in training (arXiv 1603.09382), and scales up the other samples'.
 
     Args:
-        rate: Share of samples that lose the branch.
+        rate: Probability that a sample loses the branch.
 
     Attributes:
-        draw: Where a mask is drawn from, once a call; none leaves it to Paddle's generator.
+        draw: Draws the mask of each call; None leaves it to Paddle's generator.
     """
 
     draw: Uniform | None = None

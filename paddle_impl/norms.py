@@ -1,4 +1,4 @@
-"""Batch normalisation that is torch's function, in evaluation, in training and in what it remembers."""
+"""Batch normalisation with torch's results in evaluation and training, and torch's running statistics."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class BatchNorm2D(nn.BatchNorm2D):
 
     Args:
         channels: Channels of the map.
-        momentum: Share of the old statistic that a batch leaves: one minus torch's momentum.
+        momentum: Share of the old statistic that is kept at each batch: one minus torch's momentum.
         epsilon: Added to the variance.
     """
 
@@ -36,15 +36,15 @@ class BatchNorm2D(nn.BatchNorm2D):
         if not self.training:
             variance = self._variance + (self._epsilon - rounded)
             return F.batch_norm(x, self._mean, variance, self.weight, self.bias, epsilon=self._epsilon)
-        self._remember(x)
+        self._update_statistics(x)
         if x.dtype == paddle.float64:
-            # The epsilon of x is the kernel's, over the square of what x is scaled by.
+            # The kernel rounds epsilon to float32; scaling x makes up for the difference.
             x = x * sqrt(rounded / self._epsilon)
         scratch = paddle.zeros_like(self._mean), paddle.ones_like(self._variance)
         return F.batch_norm(x, *scratch, self.weight, self.bias, training=True, epsilon=self._epsilon)
 
     @paddle.no_grad()
-    def _remember(self, x: Tensor) -> None:
+    def _update_statistics(self, x: Tensor) -> None:
         batch, channels, height, width = x.shape
         count = batch * height * width
         if count < 2:

@@ -1,6 +1,6 @@
 """RegNetY (arXiv 2003.13678), the teacher of the distilled models, in Paddle, under the names of PaddleViT.
 
-The function, and the values that it starts from, are those of timm, which `reference_torch/regnet.py` builds on.
+The function and the initial values are those of timm, which `reference_torch/regnet.py` builds on.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ CONFIGS = {
 class BiasedConv2D(Conv2D):
     """A 1x1 convolution with a bias that is kept, and not trained.
 
-    PaddleViT's files have one before a BatchNorm, where it is without use: training moves the running mean as well, and
-    in every port it is zero. It is a buffer here, so that those files load strictly and compute what they say, and
-    training has the parameters of the reference, no more.
+    PaddleViT's files have this bias before a BatchNorm, where it has no use: the running mean takes it up, and in every
+    port it is zero. It is a buffer here, so that those files load strictly and keep their function, and training has
+    only the parameters of the reference.
 
     Args:
         channels: Channels in and out.
@@ -67,7 +67,7 @@ class BiasedConv2D(Conv2D):
 
 
 class SqueezeExcitation(nn.Layer):
-    """Scales every channel by what the means of all channels say (arXiv 1709.01507).
+    """Scales every channel by a function of the means of all channels (arXiv 1709.01507).
 
     Args:
         channels: Channels in and out.
@@ -188,15 +188,10 @@ class GlobalPooling(nn.Layer):
 class RegNet(nn.Layer):
     """RegNetY with the parameter names of PaddleViT's checkpoints.
 
+    The arguments after `config`, and the errors, are those of `create`.
+
     Args:
         config: Hyper-parameters.
-        num_classes: Columns of the head; 0 leaves the head out.
-        in_channels: Channels of the input.
-        drop_rate: Dropout rate before the head.
-        drop_path_rate: Drop path rate that the blocks rise to, linearly: 0 in the first, this in the last.
-
-    Raises:
-        ValueError: The class count is negative.
     """
 
     def __init__(
@@ -254,7 +249,7 @@ class RegNet(nn.Layer):
         return head.to(device=weight.place, dtype=weight.dtype)
 
     def forward_intermediates(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """What `forward` returns, and the map after every stage, `(batch, width, rows, columns)`."""
+        """The result of `forward`, and the map after every stage, `(batch, width, rows, columns)`."""
         maps = self._forward_stages(x)
         return self.head(maps[-1]), maps
 
@@ -297,7 +292,7 @@ def create(
 
 
 def _initialise(model: nn.Layer) -> None:
-    """Starts where timm's RegNet does: every block as its shortcut, since the last norm of its branch starts at 0."""
+    """Set timm's initial values: every block starts as its shortcut, since the last norm of its branch starts at 0."""
     for layer in model.sublayers():
         if isinstance(layer, nn.Conv2D):
             outputs, _, rows, columns = layer.weight.shape

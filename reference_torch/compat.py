@@ -14,16 +14,16 @@ _INSTALL = 'pip install "pit-port[torch]"'
 _MISMATCH = "operator torchvision::nms does not exist"
 _OPERATORS = ("nms", "qnms")
 _declared: list[Any] = []
-"""The operators' library. torch forgets the operators with the object, so that it has to outlive this call."""
+"""The operators' library, kept because torch drops the operators together with this object."""
 
 
 def prepare_timm() -> None:
-    """Imports torchvision for timm, declaring the operators that a mismatched build of it lacks.
+    """Import torchvision for timm, declaring the operators that a mismatched build of it lacks.
 
-    Nothing is declared for a torchvision that imports, and any other error of its import is raised as it is.
+    Nothing is declared for a torchvision that imports; any other error of its import is raised unchanged.
 
     Raises:
-        ImportError: torch, torchvision or timm is not installed; the message names the extra that brings them.
+        ImportError: torch, torchvision or timm is not installed; the message names the extra that installs them.
     """
     for package in ("torch", "torchvision", "timm"):
         if importlib.util.find_spec(package) is None:

@@ -1,7 +1,7 @@
 """Data-efficient image transformers (arXiv 2012.12877) straight from timm, in timm's key layout, which is DeiT's own.
 
-What is added: the common way to create a model and to see its tokens after every block, and that a distilled model in
-training returns both heads, as the recipe needs it.
+Added are the common `create` and `forward_intermediates`, and that a distilled model in training returns both heads, as
+the recipe needs them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class _Intermediates(nn.Module):
     """Mixin that returns the logits beside the tokens of every block."""
 
     def forward_intermediates(self, x: Tensor) -> tuple[Tensor | tuple[Tensor, Tensor], list[Tensor]]:
-        """What `forward` returns, and the tokens after every block, `(batch, tokens, width)`, class tokens first.
+        """The result of `forward`, and the tokens after every block, `(batch, tokens, width)`, class tokens first.
 
         timm's method of this name returns no logits, and splits the class tokens off.
         """

@@ -1,6 +1,6 @@
 """RegNetY (arXiv 2003.13678), the teacher of the distilled models, straight from timm, in timm's key layout.
 
-What is added: the common way to create a model and to see its map after every stage.
+Added are the common `create` and `forward_intermediates`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class RegNet(regnet.RegNet):
     """timm's RegNet."""
 
     def forward_intermediates(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """What `forward` returns, and the map after every stage, `(batch, width, rows, columns)`.
+        """The result of `forward`, and the map after every stage, `(batch, width, rows, columns)`.
 
         timm's method of this name returns no logits.
         """

@@ -14,7 +14,7 @@ from reference_torch.training.run import Run
 
 
 def main(words: list[str]) -> int:
-    """Carries out the run; returns the exit code."""
+    """Carry out the run; return the exit code."""
     if not words or words[0] in ("-h", "--help"):
         print(__doc__)
         return 0 if words else 2
@@ -31,8 +31,8 @@ def main(words: list[str]) -> int:
                 print(json.dumps({"event": "train", **asdict(step)}), flush=True)
         due = (epoch + 1) % config.run.validate_every == 0 or epoch + 1 == run.recipe.schedule.epochs
         for weights in ("model", "ema") if due and run.recipe.ema is not None else ("model",) if due else ():
-            found = {"event": "evaluate", "epoch": epoch, "weights": weights, **asdict(run.evaluate(weights))}
-            print(json.dumps(found), flush=True)
+            event = {"event": "evaluate", "epoch": epoch, "weights": weights, **asdict(run.evaluate(weights))}
+            print(json.dumps(event), flush=True)
     return 0
 
 

@@ -22,27 +22,27 @@ from reference_torch.training.random import drawing_from
 
 
 def train_transform(config: Config) -> Any:
-    """The training transform of timm, from an RGB picture to a tensor `(3, size, size)`."""
-    given, data = config.augmentation, config.data
+    """The training transform of timm, from an RGB image to a tensor `(3, size, size)`."""
+    augmentation, data = config.augmentation, config.data
     return create_transform(
         config.model.image_size,
         is_training=True,
-        scale=given.scale,
-        ratio=given.ratio,
-        hflip=given.flip,
-        color_jitter=given.color_jitter,
-        auto_augment=given.auto,
+        scale=augmentation.scale,
+        ratio=augmentation.ratio,
+        hflip=augmentation.flip,
+        color_jitter=augmentation.color_jitter,
+        auto_augment=augmentation.auto,
         interpolation=data.interpolation,
         mean=data.mean,
         std=data.std,
-        re_prob=given.erasing,
-        re_mode=given.erasing_mode,
-        re_count=given.erasing_count,
+        re_prob=augmentation.erasing,
+        re_mode=augmentation.erasing_mode,
+        re_count=augmentation.erasing_count,
     )
 
 
 def eval_transform(config: Config) -> Any:
-    """The evaluation transform of timm, from an RGB picture to a tensor `(3, size, size)`."""
+    """The evaluation transform of timm, from an RGB image to a tensor `(3, size, size)`."""
     data = config.data
     return create_transform(
         config.model.image_size,
@@ -56,11 +56,11 @@ def eval_transform(config: Config) -> Any:
 
 @dataclass(frozen=True)
 class Augmented:
-    """Reads an image and lets timm augment it with the draws of its position.
+    """Reads an image and lets timm augment it with draws from its own stream.
 
     Attributes:
         config: The whole configuration.
-        randomness: Source of its stream.
+        randomness: Source of the streams.
     """
 
     config: Config
@@ -70,7 +70,8 @@ class Augmented:
         """The image as `(3, size, size)`, float32."""
         image = read_image(item.path)
         with drawing_from(self.randomness.stream(*item.key)):
-            return _array(_once(train_transform, self.config)(image))
+            images: Images = _once(train_transform, self.config)(image).numpy()
+        return images
 
 
 @dataclass(frozen=True)
@@ -85,22 +86,18 @@ class Centred:
 
     def __call__(self, item: Item) -> Images:
         """The image as `(3, size, size)`, float32."""
-        return _array(_once(eval_transform, self.config)(read_image(item.path)))
+        images: Images = _once(eval_transform, self.config)(read_image(item.path)).numpy()
+        return images
 
 
 _made: dict[tuple[Any, Config], Any] = {}
 
 
 def _once(make: Any, config: Config) -> Any:
-    """A transform, which each worker process makes for itself."""
+    """A transform; each worker process makes its own, once for a configuration."""
     if (make, config) not in _made:
         _made[make, config] = make(config)
     return _made[make, config]
-
-
-def _array(tensor: torch.Tensor) -> Images:
-    array: Images = tensor.numpy()
-    return array
 
 
 @dataclass(frozen=True)
@@ -115,19 +112,19 @@ class Mixing:
 
     @classmethod
     def of(cls, config: Config) -> Mixing | None:
-        """As configured; none if no batch is ever mixed."""
+        """The mixing of a configuration; None if no batch is ever mixed."""
         return cls(config) if config.mixing.active else None
 
     def __call__(
         self, images: Images, labels: npt.NDArray[np.int64], draws: Draws
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mixes images `(batch, channels, height, width)`; returns them and targets `(batch, classes)`."""
-        given = self.config.mixing
+        """Mix images `(batch, channels, height, width)`; return them and targets `(batch, classes)`."""
+        mixing = self.config.mixing
         mixup = Mixup(
-            given.mixup,
-            given.cutmix,
-            prob=given.probability,
-            switch_prob=given.switch,
+            mixing.mixup,
+            mixing.cutmix,
+            prob=mixing.probability,
+            switch_prob=mixing.switch,
             label_smoothing=self.config.loss.smoothing,
             num_classes=self.config.model.num_classes,
         )
@@ -137,9 +134,9 @@ class Mixing:
 
 
 def sampler_order(count: int, repeats: int, randomness: Randomness, epoch: int) -> Indices:
-    """The order in which timm's sampler of repeated augmentation shows the images to a single rank.
+    """The order of the images in timm's sampler of repeated augmentation, for a single rank.
 
-    One repeat is a shuffle. Without the sampler's rounding of the epoch to a multiple of 256.
+    One repeat is a shuffle. The sampler's rounding of the epoch to a multiple of 256 is off.
     """
     sampler = RepeatAugSampler(range(count), num_replicas=1, rank=0, num_repeats=repeats, selected_round=0)
     with drawing_from(randomness.stream("order", epoch)):
@@ -147,18 +144,7 @@ def sampler_order(count: int, repeats: int, randomness: Randomness, epoch: int) 
 
 
 class TrainLoader(batches.TrainLoader):
-    """Micro-batches of one rank as torch tensors; see `recipe.batches.TrainLoader`.
-
-    Args:
-        config: The whole configuration.
-        samples: The training set.
-        randomness: Source of every stream.
-        world: Ranks.
-        rank: This one.
-
-    Raises:
-        DataError: The set has fewer images than an update takes.
-    """
+    """Micro-batches of one rank as torch tensors; arguments and errors are those of `recipe.batches.TrainLoader`."""
 
     def __init__(self, config: Config, samples: Samples, randomness: Randomness, world: int = 1, rank: int = 0) -> None:
         prepare, mix = Augmented(config, randomness), Mixing.of(config) or _tensors
@@ -166,14 +152,7 @@ class TrainLoader(batches.TrainLoader):
 
 
 class EvalLoader(batches.EvalLoader):
-    """Batches of torch tensors in which every image is seen once over all ranks; see `recipe.batches.EvalLoader`.
-
-    Args:
-        config: The whole configuration.
-        samples: The set.
-        world: Ranks.
-        rank: This one.
-    """
+    """Batches of torch tensors, each image once over all ranks; arguments as in `recipe.batches.EvalLoader`."""
 
     def __init__(self, config: Config, samples: Samples, world: int = 1, rank: int = 0) -> None:
         super().__init__(config, samples, world, rank, prepare=Centred(config))

@@ -16,13 +16,13 @@ Outputs: TypeAlias = "Tensor | tuple[Tensor, Tensor]"
 
 
 def base_loss(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-    """The loss against the data.
+    """The loss against the targets of the data, without distillation.
 
     Args:
         logits: `(batch, classes)`.
         targets: Shares of classes `(batch, classes)`, which mixing has smoothed already, or labels `(batch,)`, which
             are smoothed here.
-        smoothing: Of labels.
+        smoothing: Label smoothing.
     """
     if targets.ndim == 2:
         return SoftTargetCrossEntropy()(logits, targets)
@@ -32,12 +32,12 @@ def base_loss(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
 class RecipeLoss:
     """The loss of a configuration.
 
-    Without distillation, a distilled model is trained through the mean of its heads, which is what it answers in
-    evaluation, and how DeiT fine-tunes one.
+    Without distillation, a distilled model is trained through the mean of its heads, which it returns in evaluation
+    too; DeiT fine-tunes distilled models that way.
 
     Args:
-        config: Smoothing and distillation.
-        teacher: The teacher in evaluation mode; needed for distillation.
+        config: Its `loss` and `distillation` matter here.
+        teacher: Teacher in evaluation mode; needed for distillation.
 
     Raises:
         TrainingError: Distillation is configured, and there is no teacher.
@@ -54,7 +54,7 @@ class RecipeLoss:
         """The mean loss of a batch, shape `()`.
 
         Args:
-            outputs: Logits `(batch, classes)`, or those of both heads.
+            outputs: Logits `(batch, classes)`, or the pair of them from both heads.
             images: `(batch, channels, height, width)`, for the teacher.
             targets: Labels `(batch,)` or shares of classes `(batch, classes)`.
 
@@ -75,5 +75,5 @@ class RecipeLoss:
         if self.distillation.kind == "hard":
             return F.cross_entropy(logits, teacher.argmax(dim=1))
         temperature = self.distillation.temperature
-        own, goal = (F.log_softmax(each / temperature, dim=1) for each in (logits, teacher))
+        own, goal = F.log_softmax(logits / temperature, dim=1), F.log_softmax(teacher / temperature, dim=1)
         return F.kl_div(own, goal, reduction="sum", log_target=True) * temperature**2 / logits.numel()

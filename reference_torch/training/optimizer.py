@@ -14,15 +14,14 @@ from recipe import config
 def create_optimizer(model: nn.Module, recipe: config.Optimizer, rate: float) -> Optimizer:
     """The optimizer that timm's factory makes.
 
-    Where everything is to decay, the parameters are handed over without the model, whose list of exempt names timm
-    would respect.
+    Where everything decays, timm gets the parameters and not the model, whose list of exempt names it would respect.
 
     Args:
         model: Its trainable parameters are updated.
         recipe: Decay and moments.
-        rate: The learning rate that the warm-up ends at.
+        rate: Learning rate at the end of the warm-up.
     """
-    parameters = [each for each in model.parameters() if each.requires_grad]
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return create_optimizer_v2(
         parameters if recipe.decay_all else model,
         opt="adamw",
@@ -34,12 +33,12 @@ def create_optimizer(model: nn.Module, recipe: config.Optimizer, rate: float) ->
 
 
 def clip_gradients(model: nn.Module, recipe: config.Optimizer) -> None:
-    """Scales the gradients down where their norm exceeds the limit, if there is one."""
+    """Scale the gradients down if their norm exceeds the limit, if there is one."""
     if recipe.clip is not None:
         dispatch_clip_grad(model.parameters(), recipe.clip, mode="norm")
 
 
 @torch.no_grad()
 def gradient_norm(model: nn.Module) -> Tensor:
-    """The common norm of all gradients, shape `()`."""
-    return torch.nn.utils.get_total_norm([each.grad for each in model.parameters() if each.grad is not None])
+    """Norm of all gradients together, shape `()`."""
+    return torch.nn.utils.get_total_norm([tensor.grad for tensor in model.parameters() if tensor.grad is not None])

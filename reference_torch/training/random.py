@@ -1,4 +1,4 @@
-"""Hands timm the draws of a stream: faces of the modules that it draws from, and layers that can be handed a mask."""
+"""Makes timm draw from streams: stand-ins for the modules that it draws with, and layers that take injected draws."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from recipe.draws import Draws, Key, Randomness, Scoped
 
 
 class PythonFace:
-    """Looks like the module `random`, as far as timm uses it."""
+    """The functions of the module `random` that timm uses."""
 
     def __init__(self, draws: Draws) -> None:
         self._draws = draws
@@ -51,7 +51,7 @@ class PythonFace:
 
 
 class NumpyFace:
-    """Looks like the module `numpy.random`, as far as timm uses it."""
+    """The functions of the module `numpy.random` that timm uses."""
 
     def __init__(self, draws: Draws) -> None:
         self._draws = draws
@@ -74,7 +74,7 @@ class NumpyFace:
 
 
 class TorchFace:
-    """What timm and torchvision draw with torch on the CPU."""
+    """The functions of torch that timm and torchvision draw with on the CPU."""
 
     def __init__(self, draws: Draws) -> None:
         self._draws = draws
@@ -88,7 +88,7 @@ class TorchFace:
         return torch.from_numpy(self._draws.permutation(count))
 
     def empty(self, *shape: Any, dtype: torch.dtype = torch.float64, device: Any = None) -> _Unfilled:
-        """A tensor to be filled with draws by its next method."""
+        """A tensor that its next method, `uniform_` or `normal_`, fills with draws."""
         return _Unfilled(self._draws, shape[0] if isinstance(shape[0], tuple) else shape, dtype)
 
 
@@ -104,7 +104,7 @@ class _Unfilled:
 
 
 class _Instead:
-    """A module, but for some of its attributes."""
+    """A module with some attributes replaced."""
 
     def __init__(self, module: ModuleType, **attributes: Any) -> None:
         self._module = module
@@ -119,15 +119,15 @@ def _posterize(image: Image.Image, bits: int) -> Image.Image:
 
 
 IMAGE_OPERATIONS = _Instead(ImageOps, posterize=_posterize)
-"""`PIL.ImageOps`, but black where timm keeps no bit, at level 10: older Pillow did so, recent one raises."""
+"""`PIL.ImageOps`, but posterize with no bit left (level 10) gives black as in older Pillow; recent Pillow raises."""
 
 
 @contextmanager
 def drawing_from(draws: Draws) -> Iterator[None]:
-    """Lets timm's augmentation, mixup, erasing and sampler, and torchvision's transforms, draw from a stream.
+    """Make timm's augmentation, mixup, erasing and sampler, and torchvision's transforms, draw from a stream.
 
-    Their module-level names `random`, `np` and `torch` are replaced for as long, in this process: not for threads. So
-    is `ImageOps`, by `IMAGE_OPERATIONS`.
+    Their module-level names `random`, `np`, `torch` and `ImageOps` are replaced while the context is open, for the
+    whole process: do not use it from several threads.
     """
     face, tensors = PythonFace(draws), TorchFace(draws)
     numpy = _Instead(np, random=NumpyFace(draws))
@@ -147,7 +147,7 @@ def drawing_from(draws: Draws) -> Iterator[None]:
 
 
 class _Injectable:
-    """A stream a call, each under the layer's path and the number of the call."""
+    """A layer that draws each mask from the stream of its path and the number of the call."""
 
     randomness: Randomness | None = None
     path = ""
@@ -164,7 +164,7 @@ class _Injectable:
 
 
 class InjectableDropout(_Injectable, nn.Dropout):
-    """`torch.nn.Dropout` that can be handed its draws."""
+    """`torch.nn.Dropout` whose draws can be injected."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's own name)
         """Takes and returns a tensor of any shape."""
@@ -174,7 +174,7 @@ class InjectableDropout(_Injectable, nn.Dropout):
 
 
 class InjectableDropPath(_Injectable, DropPath):
-    """timm's `DropPath` that can be handed its draws."""
+    """timm's `DropPath` whose draws can be injected."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Takes and returns `(batch, ...)`."""
@@ -184,15 +184,15 @@ class InjectableDropPath(_Injectable, DropPath):
 
 
 def inject(model: nn.Module, randomness: Randomness | None, *prefix: Key) -> None:
-    """Hands every dropout and drop path of a model its streams, or gives them torch's generator back.
+    """Give every dropout and drop path of a model streams to draw from, or torch's generator again.
 
-    Layers are replaced in place by ones that can be handed draws. A layer's n-th call from now on draws from the stream
-    `(*prefix, path, n)`: `random` of the mask's shape, kept where it is below 1 - rate. Fused attention, which drops
-    without asking its dropout layer, is off as long as draws are injected.
+    Layers are replaced in place by injectable ones. A layer's n-th call from now on draws from the stream
+    `(*prefix, path, n)`: `random` of the mask's shape; an entry is kept where it is below 1 - rate. Fused attention,
+    which does not use its dropout layer, is off as long as draws are injected.
 
     Args:
         model: Any model.
-        randomness: Source of the streams; none leaves the draws to torch.
+        randomness: Source of the streams; None leaves the draws to torch.
         prefix: First words of the streams' names.
     """
     for path, module in list(model.named_modules()):

@@ -22,11 +22,11 @@ from reference_torch.training.starting import load_teacher, start
 
 @dataclass(frozen=True, slots=True)
 class Updated:
-    """What an update was.
+    """Losses and gradient norm of an update.
 
     Attributes:
-        losses: Of each micro-batch, shape `()`.
-        gradient_norm: Of all gradients before they were clipped, shape `()`.
+        losses: Loss of each micro-batch, shape `()`.
+        gradient_norm: Norm of all gradients before they were clipped, shape `()`.
     """
 
     losses: tuple[Tensor, ...]
@@ -35,16 +35,16 @@ class Updated:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a run consists of.
+    """Everything that a run consists of, but its data.
 
     Attributes:
         config: The configuration.
-        model: In training mode.
-        optimizer: Over the model.
+        model: Model in training mode.
+        optimizer: Optimizer of the model's parameters.
         schedule: Sets the optimizer's rate; call its `finish_epoch` after each epoch.
-        loss: Takes outputs, images and targets.
-        ema: The average in `module`; None where it is turned off.
-        notes: What loading the weights changed.
+        loss: Loss of outputs, images and targets.
+        ema: Moving average, as a model in `module`; None where it is turned off.
+        notes: What was read from the weights and what was changed, one line each.
     """
 
     config: Config
@@ -64,14 +64,14 @@ class Recipe:
         scaler: torch.amp.GradScaler | None = None,
         share: Callable[[], None] = lambda: None,
     ) -> Updated:
-        """One update: the gradient averaged over micro-batches, clipped, stepped along, and averaged into the EMA.
+        """Average the gradients over micro-batches, clip them, do a step, and update the average.
 
         Args:
             micro_batches: Images `(batch, channels, height, width)` and targets of each, on the model's device.
-            before: Called with the number of each micro-batch before its forward pass, to set up what is random.
-            context: Entered around forward pass and loss: autocast, where it is wanted.
-            scaler: Scales the loss of half precision.
-            share: Called when the gradients are there, to average them over several processes.
+            before: Called with the number of each micro-batch before its forward pass, to seed its draws.
+            context: Entered around forward pass and loss, for autocast.
+            scaler: Scales the loss in half precision.
+            share: Called after the backward passes, to average the gradients over several processes.
         """
         losses = []
         self.optimizer.zero_grad(set_to_none=True)
@@ -98,17 +98,17 @@ class Recipe:
 
 
 def prepare(config: Config, *, world: int = 1, device: str | torch.device = "cpu") -> Recipe:
-    """Everything that a run of this configuration needs, but its data.
+    """The recipe of a configuration.
 
     Args:
         config: The configuration.
         world: Devices that share a global batch, for the learning rate.
-        device: Where the model goes.
+        device: Device of the model.
 
     Raises:
         TrainingError: A checkpoint holds another model, or the teacher has other classes.
         CheckpointError: A checkpoint cannot be read, or holds no model.
-        HubError: It cannot be fetched.
+        HubError: A checkpoint cannot be fetched.
     """
     started, teacher = start(config), load_teacher(config)
     model = started.model.to(device)

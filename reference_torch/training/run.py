@@ -1,6 +1,6 @@
 """The whole run in torch: data, updates and evaluation, driven by the same configuration as `pit-train`.
 
-It keeps no checkpoints: it is there to be compared with, not to be trained with for weeks.
+It keeps no checkpoints: it exists for comparison, not for training over weeks.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ _TOP = 5
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One update.
+    """One update that is done.
 
     Attributes:
-        epoch: From 0.
-        update: Of the epoch, from 0.
-        loss: Mean over its micro-batches.
-        rate: It was done at.
-        gradient_norm: Before clipping.
-        images: In it.
-        seconds: It took, reading included.
+        epoch: Number of the epoch, from 0.
+        update: Number of the update in its epoch, from 0.
+        loss: Mean loss of its micro-batches.
+        rate: Learning rate of the update.
+        gradient_norm: Norm of the gradients before clipping.
+        images: Images of the update.
+        seconds: Duration, reading included.
     """
 
     epoch: int
@@ -53,12 +53,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What a model does on a set of images.
+    """Accuracy and loss of a model on a set of images.
 
     Attributes:
-        images: How many were counted.
+        images: Number of images.
         top1: Share of them whose label has the highest logit.
-        top5: Share of them whose label is among the `k` highest.
+        top5: Share of them whose label is among the `k` highest logits.
         k: 5, or the class count where there are fewer.
         loss: Mean cross entropy with the labels.
     """
@@ -74,10 +74,10 @@ class Run:
     """A run of a configuration.
 
     Args:
-        config: All of it.
+        config: The whole configuration.
         device: `cpu` or `cuda`.
-        tape: Randomness for data, augmentation and the model's layers; None takes the seed's for the data, and torch's
-            own generator, seeded for each micro-batch, for the layers.
+        tape: Source of the draws of data, augmentation and the model's layers; None takes the seed's streams for the
+            data, and torch's own generator, seeded for each micro-batch, for the layers.
 
     Attributes:
         recipe: Model, optimizer, schedule, loss and average.
@@ -103,10 +103,10 @@ class Run:
         self._half = half
 
     def epoch(self, epoch: int) -> Iterator[Step]:
-        """Trains an epoch; the rate of the next is set at its end.
+        """Train an epoch, then set the rate of the next.
 
         Yields:
-            Each update, when it is done.
+            Each update after it is done.
         """
         recipe = self.recipe
         recipe.model.train()
@@ -119,7 +119,7 @@ class Run:
             )
             loss = float(torch.stack(done.losses).double().mean())
             now = time.perf_counter()
-            images = sum(len(each) for each, _ in pairs)
+            images = sum(len(batch) for batch, _ in pairs)
             yield Step(epoch, update, loss, rate, float(done.gradient_norm), images, now - began)
             began = now
         recipe.schedule.finish_epoch(epoch)
@@ -141,7 +141,7 @@ class Run:
                     logits = model(self._floating(images)).double()
                 target = torch.as_tensor(labels, device=self.device)
                 # timm's percentages are float32, the counts behind them exact
-                hits = [round(float(each) * len(labels) / 100) for each in accuracy(logits, target, topk=(1, k))]
+                hits = [round(float(share) * len(labels) / 100) for share in accuracy(logits, target, topk=(1, k))]
                 loss = float(nn.functional.cross_entropy(logits, target, reduction="sum"))
                 sums += np.array([len(labels), *hits, loss])
         count = sums[0]
@@ -159,7 +159,7 @@ class Run:
         return nullcontext() if self._half is None else torch.autocast(self.device, self._half)
 
     def _randomiser(self, epoch: int, update: int) -> Callable[[int], None]:
-        """What sets up the randomness of a micro-batch's layers."""
+        """A function that seeds the layers' draws for a micro-batch of this update."""
 
         def randomise(micro: int) -> None:
             place = ("model", epoch, update, micro)

@@ -1,4 +1,4 @@
-"""timm's cosine scheduler, driven as the DeiT recipe drives it."""
+"""timm's cosine scheduler, stepped as in the DeiT recipe."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from recipe.config import Schedule
 class EpochSchedule:
     """Sets the rate of an optimizer, epoch by epoch.
 
-    DeiT steps the scheduler after an epoch, with that epoch's number; timm means it to be stepped with the number of
-    the next.
+    DeiT steps the scheduler after an epoch with that epoch's number; timm expects the number of the next epoch.
 
     Args:
         config: Epochs and rates.
-        optimizer: Its groups have the rate that the warm-up ends at.
+        optimizer: The rate of its groups is that at the end of the warm-up.
     """
 
     def __init__(self, config: Schedule, optimizer: Optimizer) -> None:
@@ -32,18 +31,14 @@ class EpochSchedule:
 
     @property
     def epochs(self) -> int:
-        """Epochs of the run, the cooldown included."""
+        """Epochs of the run, cooldown included."""
         return self.config.epochs + self.config.cooldown_epochs
 
     @property
     def rate(self) -> float:
-        """The rate in use."""
+        """The current rate."""
         return float(self.optimizer.param_groups[0]["lr"])
 
     def finish_epoch(self, epoch: int) -> None:
-        """Set the rate of the next epoch.
-
-        Args:
-            epoch: The one that has ended, from 0.
-        """
+        """Set the rate of the epoch after this one, counted from 0, which has ended."""
         self.scheduler.step(epoch if self.config.deit_quirk else epoch + 1)

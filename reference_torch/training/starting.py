@@ -1,4 +1,4 @@
-"""What a run starts from: the model with its first weights, and the teacher with its own."""
+"""The model of a run with its first weights, and the teacher with its own."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ LAYOUT = "canonical"
 
 @dataclass(frozen=True)
 class Start:
-    """A model and what it took to make it.
+    """A model with its first weights.
 
     Attributes:
-        model: In training mode.
-        notes: What was read, and what was changed on the way, one line each; empty for a fresh model.
-        fresh: Names of the tensors that were drawn and not read.
+        model: Model in training mode.
+        notes: What was read and what was changed, one line each; empty for a fresh model.
+        fresh: Names of the tensors that were drawn, not read.
     """
 
     model: nn.Module
@@ -37,7 +37,7 @@ def create_model(config: Model) -> nn.Module:
     """A model with initial weights from the framework's generator, in training mode.
 
     Raises:
-        ValueError: There is no such model, or not of this size.
+        ValueError: There is no such model, or the image size does not fit it.
     """
     options: dict[str, Any] = {
         "image_size": config.image_size,
@@ -56,12 +56,12 @@ def start(config: Config) -> Start:
 
     Initial weights are the same for the same seed, whatever was drawn before. A checkpoint of another image size has
     its position embedding resized; of another class count, its heads are left out and those of the model stay as they
-    were drawn. Both are told in the notes.
+    were drawn. The notes say both.
 
     Raises:
         TrainingError: The checkpoint holds another model.
-        CheckpointError: It cannot be read, or holds no model.
-        HubError: It cannot be fetched.
+        CheckpointError: The checkpoint cannot be read, or holds no model.
+        HubError: The checkpoint cannot be fetched.
     """
     torch.manual_seed(Seeded(config.run.seed).word("initial"))
     model = _to_precision(create_model(config.model), config)
@@ -77,8 +77,8 @@ def load_teacher(config: Config) -> nn.Module | None:
 
     Raises:
         TrainingError: Its checkpoint is not named, holds another model, or has other classes than the model.
-        CheckpointError: It cannot be read, or holds no model.
-        HubError: It cannot be fetched.
+        CheckpointError: Its checkpoint cannot be read, or holds no model.
+        HubError: Its checkpoint cannot be fetched.
     """
     if config.distillation.kind == "none":
         return None
@@ -96,5 +96,5 @@ def _load(model: nn.Module, weights: Weights) -> None:
 
 
 def _to_precision(model: nn.Module, config: Config) -> nn.Module:
-    """Mixed precisions keep their parameters in float32."""
+    """The model in float64 if the configuration says so; mixed precisions keep their parameters in float32."""
     return model.double() if config.run.precision == "float64" else model

@@ -77,7 +77,7 @@ class Mixing:
         return float(draws.beta(alpha, alpha)), cuts
 
     def targets(self, labels: Labels, share: float) -> Images:
-        """Smoothed labels times the share, plus those of the reversed batch times the rest: `(batch, classes)`, float32."""
+        """Smoothed labels times the share, plus those of the reversed batch times the rest; `(batch, classes)`."""
         if labels.size and not 0 <= labels.min() <= labels.max() < self.num_classes:
             raise DataError(f"a label is {labels.max()}, but the model has {self.num_classes} classes")
         off = self.smoothing / self.num_classes

@@ -44,7 +44,7 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], 
     return found, folder.parent
 
 
-def test_it_shows_what_it_promises(executed: tuple[dict[str, Any], Path]) -> None:
+def test_notebook_shows_the_announced_results(executed: tuple[dict[str, Any], Path]) -> None:
     found = outputs(executed[0])
     said = "".join("".join(output.get("text", ())) for output in found)
     for line in (
@@ -66,7 +66,7 @@ def test_it_shows_what_it_promises(executed: tuple[dict[str, Any], Path]) -> Non
     assert not any(output["output_type"] == "error" or output.get("name") == "stderr" for output in found)
 
 
-def test_the_files_are_where_it_says(executed: tuple[dict[str, Any], Path]) -> None:
+def test_notebook_writes_the_announced_files(executed: tuple[dict[str, Any], Path]) -> None:
     folder = executed[1] / "logs" / "notebook"
     assert {"pit_ti.pth", "pit_ti.pdparams", "report.html", "pit-align.toml"} <= {
         path.name for path in folder.iterdir()
@@ -74,7 +74,7 @@ def test_the_files_are_where_it_says(executed: tuple[dict[str, Any], Path]) -> N
     assert not [path for path in executed[1].joinpath("examples").iterdir() if path.suffix != ".ipynb"]
 
 
-def test_it_is_stored_without_outputs() -> None:
+def test_notebook_is_stored_without_outputs() -> None:
     cells = json.loads(NOTEBOOK.read_text())["cells"]
     code = [cell for cell in cells if cell["cell_type"] == "code"]
     assert len(code) > 5

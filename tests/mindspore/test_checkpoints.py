@@ -50,7 +50,7 @@ def check_read(path: Path, expected: dict[str, np.ndarray[Any, Any]]) -> None:
 
 
 @pytest.mark.parametrize("crc_check", [True, False])
-def test_what_mindspore_saves_is_read_bit_by_bit(mindspore: Any, crc_check: bool, tmp_path: Path) -> None:
+def test_saved_file_of_mindspore_is_read_bit_by_bit(mindspore: Any, crc_check: bool, tmp_path: Path) -> None:
     path = tmp_path / "saved.ckpt"
     save(mindspore, path, crc_check=crc_check, append_dict={"epoch_num": 3, "lr": 0.5, "author": "someone"})
     check_read(path, arrays())
@@ -64,14 +64,14 @@ def test_what_mindspore_saves_is_read_bit_by_bit(mindspore: Any, crc_check: bool
         assert ("without a checksum" in checkpoint.notes[-1]) is not crc_check
 
 
-def test_what_is_written_is_what_mindspore_would_write(mindspore: Any, tmp_path: Path) -> None:
+def test_written_file_equals_that_of_mindspore(mindspore: Any, tmp_path: Path) -> None:
     theirs, ours = tmp_path / "theirs.ckpt", tmp_path / "ours.ckpt"
     save(mindspore, theirs, crc_check=True)
     write_checkpoint(ours, {name: LazyTensor.of(array) for name, array in arrays().items()})
     assert ours.read_bytes() == theirs.read_bytes()
 
 
-def test_mindspore_loads_what_is_written(mindspore: Any, tmp_path: Path) -> None:
+def test_mindspore_loads_a_written_file(mindspore: Any, tmp_path: Path) -> None:
     path = tmp_path / "ours.ckpt"
     write_checkpoint(path, {name: LazyTensor.of(array) for name, array in arrays().items()})
     loaded = mindspore.load_checkpoint(str(path), crc_check=True)
@@ -82,7 +82,7 @@ def test_mindspore_loads_what_is_written(mindspore: Any, tmp_path: Path) -> None
         assert bits(loaded[name]) == array.tobytes(), name
 
 
-def test_mindspore_sees_damage_by_the_trailer(mindspore: Any, tmp_path: Path) -> None:
+def test_mindspore_detects_damage_by_the_trailer(mindspore: Any, tmp_path: Path) -> None:
     path = tmp_path / "ours.ckpt"
     write_checkpoint(path, {"w": LazyTensor.of(np.arange(100.0))})
     content = bytearray(path.read_bytes())
@@ -102,7 +102,7 @@ def test_encrypted_files_are_refused(mindspore: Any, tmp_path: Path) -> None:
             open_checkpoint(path)
 
 
-def test_files_of_mindspore_may_only_be_read_and_are_replaced_when_asked(mindspore: Any, tmp_path: Path) -> None:
+def test_read_only_files_of_mindspore_are_replaced_with_overwrite(mindspore: Any, tmp_path: Path) -> None:
     path = tmp_path / "saved.ckpt"
     save(mindspore, path)
     assert path.stat().st_mode & 0o777 == 0o400
@@ -124,7 +124,7 @@ def test_safetensors_both_ways(mindspore: Any, tmp_path: Path) -> None:
         assert bits(loaded[name]) == array.tobytes(), name
 
 
-def test_what_a_training_step_keeps_is_left_out(mindspore: Any, tmp_path: Path) -> None:
+def test_state_of_a_training_step_is_left_out(mindspore: Any, tmp_path: Path) -> None:
     nn = mindspore.nn
     net = nn.SequentialCell(nn.Dense(2, 2), nn.BatchNorm1d(2))
     step = nn.TrainOneStepCell(nn.WithLossCell(net, nn.MSELoss()), nn.Adam(net.trainable_params()))

@@ -41,7 +41,7 @@ def use_exact_gelu(mindspore: Any, net: Any) -> None:
 
 
 @pytest.mark.parametrize(("name", "suffix"), [*((name, "ckpt") for name in NAMES), ("pit_ti", "safetensors")])
-def test_ported_weights_are_all_loaded_and_answer_as_in_torch(
+def test_ported_weights_are_all_loaded_and_give_the_logits_of_torch(
     mindspore: Any,
     mindcv: Any,
     name: str,
@@ -66,7 +66,7 @@ def test_ported_weights_are_all_loaded_and_answer_as_in_torch(
     np.testing.assert_allclose(found, recorded[name], rtol=1e-5, atol=1e-5)
 
 
-def test_mindcv_itself_has_the_gelu_of_tanh(
+def test_mindcv_model_has_the_tanh_gelu(
     mindspore: Any, mindcv: Any, recorder: Mapping[str, Any], recorded: Mapping[str, Any], tmp_path: Path
 ) -> None:
     path = tmp_path / "weights.ckpt"
@@ -78,7 +78,7 @@ def test_mindcv_itself_has_the_gelu_of_tanh(
 
 
 @pytest.mark.parametrize("name", ["pit_ti", "pit_b"])
-def test_attribute_paths_would_leave_most_of_the_model_as_it_was(
+def test_attribute_paths_leave_most_of_the_model_unloaded(
     mindspore: Any, mindcv: Any, name: str, tmp_path: Path
 ) -> None:
     """The mistake that `mindcv-attributes` names: MindSpore raises nothing."""
@@ -95,7 +95,7 @@ def test_attribute_paths_would_leave_most_of_the_model_as_it_was(
 
 
 @pytest.mark.parametrize("name", ["pit_ti", "regnety_160"])
-def test_what_mindcv_saves_is_identified_and_read_bit_by_bit(
+def test_saved_file_of_mindcv_is_identified_and_read_bit_by_bit(
     mindspore: Any, mindcv: Any, name: str, tmp_path: Path
 ) -> None:
     net, saved, target = create(mindcv, name), tmp_path / "saved.ckpt", tmp_path / "again.ckpt"

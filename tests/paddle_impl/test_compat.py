@@ -11,7 +11,7 @@ import pytest
 from paddle_impl import compat
 
 
-def test_a_missing_paddle_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_paddle_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(ImportError, match=r'needs paddle, .*pip install "pit-port\[paddle\]"') as raised:
         compat.require_paddle()

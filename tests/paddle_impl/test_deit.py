@@ -77,7 +77,7 @@ def statistics(values: Array) -> tuple[float, float]:
     return float(values.mean()), float(values.std())
 
 
-def test_starts_where_timm_does() -> None:
+def test_initial_values_are_timms() -> None:
     paddle.seed(0)
     form = {"image_size": 64, "num_classes": 100}
     ours, theirs = deit.create("deit_tiny_distilled", **form), reference.create("deit_tiny_distilled", **form)
@@ -101,7 +101,7 @@ def test_starts_where_timm_does() -> None:
         assert mean == pytest.approx(their_mean, abs=10 * their_deviation / sqrt(size)), our
 
 
-def test_a_new_head_starts_where_timms_does() -> None:
+def test_initial_values_of_a_new_head_are_timms() -> None:
     paddle.seed(0)
     ours, theirs = deit.create("deit_tiny_distilled", **SMALL), reference.create("deit_tiny_distilled", **SMALL)
     for model in (ours, theirs):
@@ -122,7 +122,7 @@ def test_drop_path_rates_are_timms_to_the_last_bit(rate: float) -> None:
     assert [layer.drop_path2.drop_prob for layer in ours.encoder.layers] == expected
 
 
-def test_the_other_rates_reach_the_same_places() -> None:
+def test_dropout_rates_are_those_of_the_same_layers_in_timm() -> None:
     rates: dict[str, Any] = {"drop_rate": 0.1, "attn_drop_rate": 0.2}
     ours, theirs = deit.create("deit_tiny", **SMALL, **rates), reference.create("deit_tiny", **SMALL, **rates)
     block, expected = ours.encoder.layers[2], theirs.blocks[2]
@@ -142,7 +142,9 @@ def test_dropout_acts_in_training_only(loaded: Callable[..., deit.DistillableTra
     assert bool((model(batch) == plain(batch)).all())
 
 
-def test_distilled_heads(loaded: Callable[..., deit.DistillableTransformer]) -> None:
+def test_distilled_model_returns_both_heads_in_training_and_their_mean_in_evaluation(
+    loaded: Callable[..., deit.DistillableTransformer],
+) -> None:
     model, batch = loaded("deit_tiny_distilled"), paddle.to_tensor(images())
     pair, tokens = model(batch), model.forward_features(batch)
     assert bool((pair[0] == model.head(tokens[:, 0])).all())
@@ -152,7 +154,9 @@ def test_distilled_heads(loaded: Callable[..., deit.DistillableTransformer]) -> 
 
 
 @pytest.mark.parametrize("name", ["deit_tiny", "deit_tiny_distilled"])
-def test_without_a_head_and_with_a_new_one(loaded: Callable[..., deit.DistillableTransformer], name: str) -> None:
+def test_reset_classifier_removes_the_head_or_adds_one(
+    loaded: Callable[..., deit.DistillableTransformer], name: str
+) -> None:
     model, batch = loaded(name).to(dtype="float64"), paddle.to_tensor(images(dtype="float64"))
     model.eval()
     model.reset_classifier(0)
@@ -166,7 +170,7 @@ def test_without_a_head_and_with_a_new_one(loaded: Callable[..., deit.Distillabl
 
 
 @pytest.mark.parametrize("name", ["deit_tiny", "deit_tiny_distilled"])
-def test_no_weight_decay_names_parameters(name: str) -> None:
+def test_no_weight_decay_returns_names_of_parameters(name: str) -> None:
     ours, theirs = deit.create(name, **SMALL), reference.create(name, **SMALL)
     exempt = {key.replace("pos_embed", "position_embedding") for key in theirs.no_weight_decay()}
     assert ours.no_weight_decay() == exempt & set(ours.state_dict())
@@ -181,7 +185,7 @@ def test_no_weight_decay_names_parameters(name: str) -> None:
         ({"name": "deit_tiny", "image_size": 16, "num_classes": -1}, "the class count is -1"),
     ],
 )
-def test_bad_arguments(arguments: dict[str, Any], message: str) -> None:
+def test_bad_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:
     for create in (deit.create, reference.create):
         with pytest.raises(ValueError, match=message):
             create(**arguments)

@@ -29,7 +29,7 @@ def random(*shape: int, seed: int = 0) -> paddle.Tensor:
     ],
     ids=["linear", "patches", "depthwise"],
 )
-def test_starts_where_torch_does(make: Callable[[], Any], fan_in: int) -> None:
+def test_initial_values_are_torchs(make: Callable[[], Any], fan_in: int) -> None:
     paddle.seed(0)
     layer = make()
     bound = 1 / sqrt(fan_in)
@@ -41,7 +41,7 @@ def test_starts_where_torch_does(make: Callable[[], Any], fan_in: int) -> None:
         assert values.std() == pytest.approx(bound / sqrt(3), rel=deviations)
 
 
-def test_embeddings_and_norms_start_where_the_reference_does() -> None:
+def test_initial_embeddings_and_norms_are_those_of_the_reference() -> None:
     paddle.seed(0)
     model = pit.create("pit_s", image_size=112)
     values = model.pos_embed.numpy().ravel()
@@ -99,7 +99,7 @@ def test_chunks_are_equal_groups_of_heads(monkeypatch: pytest.MonkeyPatch, chunk
 
 
 @EAGER_OR_NOT
-def test_attention_dropout(monkeypatch: pytest.MonkeyPatch, eager: bool) -> None:
+def test_attention_dropout_keeps_the_mean(monkeypatch: pytest.MonkeyPatch, eager: bool) -> None:
     monkeypatch.setattr(kernels, "_eager_on_cpu", lambda: eager)
     paddle.seed(0)
     qkv = random(1, 50, 12)

@@ -57,7 +57,7 @@ def test_same_as_torch(training: bool, scale: float, dtype: str, rtol: float) ->
         np.testing.assert_allclose(our.numpy(), expected_values, rtol=0, atol=limit, err_msg=name)
 
 
-def test_paddles_own_would_not_be() -> None:
+def test_paddles_own_batch_norm_differs_from_torch() -> None:
     """Why the layer exists; should this fail, Paddle has changed and the layer may go."""
     theirs, _, x, y = both("float64")
     own = paddle.nn.BatchNorm2D(5).to(dtype="float64")
@@ -68,7 +68,7 @@ def test_paddles_own_would_not_be() -> None:
     assert np.abs(own._variance.numpy() - theirs.running_var.numpy()).max() > 1e-3
 
 
-def test_evaluation_leaves_the_statistics_alone() -> None:
+def test_evaluation_does_not_change_the_statistics() -> None:
     _, ours, _, y = both("float64")
     before = ours._mean.numpy().copy(), ours._variance.numpy().copy()
     ours.eval()
@@ -76,6 +76,6 @@ def test_evaluation_leaves_the_statistics_alone() -> None:
     np.testing.assert_array_equal(before, (ours._mean.numpy(), ours._variance.numpy()))
 
 
-def test_one_value_a_channel_is_refused() -> None:
+def test_one_value_per_channel_is_refused() -> None:
     with pytest.raises(ValueError, match=r"batch of shape \(1, 5, 1, 1\) has one value a channel"):
         BatchNorm2D(5)(paddle.ones((1, 5, 1, 1)))

@@ -38,7 +38,7 @@ def equal(a: paddle.Tensor, b: paddle.Tensor) -> bool:
 
 
 @pytest.mark.parametrize("name", pit.CONFIGS)
-def test_names_and_shapes_are_canonical_but_for_linear(name: str) -> None:
+def test_names_and_shapes_are_canonical_with_linear_weights_transposed(name: str) -> None:
     for size in (SMALL, {"image_size": 224, "num_classes": 0}):
         expected = [
             (key, spec.shape[::-1] if is_linear(key) else spec.shape)
@@ -49,7 +49,7 @@ def test_names_and_shapes_are_canonical_but_for_linear(name: str) -> None:
         assert [(key, tuple(value.shape)) for key, value in model.state_dict().items()] == expected
 
 
-def test_loads_nothing_of_a_wrong_shape_or_name() -> None:
+def test_wrong_shapes_and_names_are_not_loaded() -> None:
     model = pit.create("pit_ti", **SMALL)
     arrays = random_weights(architectures.build("pit_ti", **SMALL))
     with pytest.warns(UserWarning, match="receives a shape") as warned:
@@ -63,7 +63,7 @@ def test_loads_nothing_of_a_wrong_shape_or_name() -> None:
     assert unexpected == ["pools.0.linear.weight", "pools.0.linear.bias"]
 
 
-def test_distilled_heads() -> None:
+def test_distilled_model_returns_both_heads_in_training_and_their_mean_in_evaluation() -> None:
     model = loaded("pit_ti_distilled")
     model.train()
     pair = model(images())
@@ -95,7 +95,7 @@ def test_dropout_acts_in_training_only(rate: str) -> None:
     assert equal(model(images()), plain(images()))
 
 
-def test_drop_rate_is_of_the_embedding_and_the_projections() -> None:
+def test_drop_rate_applies_to_the_embedding_and_the_projections() -> None:
     model = pit.create("pit_ti", **SMALL, drop_rate=0.1, attn_drop_rate=0.2)
     block = model.transformers[1].blocks[0]
     assert [d.p for d in (model.pos_drop, block.attn.proj_drop, block.mlp.drop1, block.mlp.drop2)] == [0.1] * 4
@@ -118,7 +118,7 @@ def test_any_image_size(height: int, width: int) -> None:
     ]
 
 
-def test_another_number_of_patches_is_refused() -> None:
+def test_other_number_of_patches_is_refused() -> None:
     model = pit.create("pit_ti", image_size=16)
     with pytest.raises(ValueError, match="map of 2x1 patches, the model was created for one of 1x1"):
         model(images(1, 24, 16))
@@ -134,13 +134,13 @@ def test_another_number_of_patches_is_refused() -> None:
         ("pit_ti", {"num_classes": -1}, "the class count is -1"),
     ],
 )
-def test_bad_arguments(name: str, arguments: dict[str, Any], message: str) -> None:
+def test_bad_arguments_are_refused(name: str, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         pit.create(name, **arguments)
 
 
 @pytest.mark.parametrize("name", ["pit_ti", "pit_ti_distilled"])
-def test_without_a_head_and_with_a_new_one(name: str) -> None:
+def test_reset_classifier_removes_the_head_or_adds_one(name: str) -> None:
     model = loaded(name)
     model.to(dtype="float64")
     model.eval()
@@ -153,7 +153,7 @@ def test_without_a_head_and_with_a_new_one(name: str) -> None:
     assert (model.num_classes, model.head.weight.dtype, model.head.training) == (4, paddle.float64, False)
 
 
-def test_default_dtype() -> None:
+def test_model_has_the_default_dtype() -> None:
     paddle.set_default_dtype("float64")
     try:
         model = pit.create("pit_ti", image_size=16, num_classes=2)
@@ -163,13 +163,13 @@ def test_default_dtype() -> None:
     assert model(images(1, 16, 16).astype("float64")).dtype == paddle.float64
 
 
-def test_no_weight_decay_names_parameters() -> None:
+def test_no_weight_decay_returns_names_of_parameters() -> None:
     model = pit.create("pit_ti", **SMALL)
     assert model.no_weight_decay() == {"pos_embed", "cls_token"}
     assert model.no_weight_decay() <= {name for name, _ in model.named_parameters()}
 
 
-def test_backward_twice_and_frozen_parameters() -> None:
+def test_backward_twice_doubles_gradients_and_skips_frozen_parameters() -> None:
     model = loaded("pit_ti")
     block = model.transformers[0].blocks[0]
     block.attn.qkv.weight.stop_gradient = True
@@ -185,7 +185,7 @@ def test_backward_twice_and_frozen_parameters() -> None:
 
 @pytest.mark.filterwarnings("ignore:Tensor do not have 'place' interface:UserWarning")  # Paddle's own, when it traces
 @pytest.mark.parametrize("full_graph", [True, False], ids=["ast", "sot"])
-def test_static_graph(full_graph: bool) -> None:
+def test_static_graph_equals_eager(full_graph: bool) -> None:
     model, eager = loaded("pit_ti_distilled"), loaded("pit_ti_distilled")
     static = paddle.jit.to_static(model, full_graph=full_graph)
     for network in (static, eager):

@@ -77,7 +77,7 @@ def test_same_function_as_timm(
             np.testing.assert_allclose(layer._variance.numpy(), state[f"{prefix}.running_var"].numpy(), rtol=1e-11)
 
 
-def test_a_published_bias_that_is_not_zero_counts(
+def test_published_bias_that_is_not_zero_is_added(
     load_twins: Callable[..., None], published: Callable[..., dict[str, Array]]
 ) -> None:
     ours, theirs = candidate(), timms()
@@ -93,7 +93,7 @@ def test_a_published_bias_that_is_not_zero_counts(
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_that_bias_is_not_trained() -> None:
+def test_published_bias_is_not_trained() -> None:
     model = candidate()
     loss = model(paddle.to_tensor(images().astype("float32"))).square().mean()
     loss.backward()
@@ -102,7 +102,7 @@ def test_that_bias_is_not_trained() -> None:
     assert all(parameter.grad is not None for parameter in model.parameters() if not parameter.stop_gradient)
 
 
-def test_starts_where_timm_does() -> None:
+def test_initial_values_are_timms() -> None:
     paddle.seed(0)
     ours, theirs = candidate().state_dict(), timms().state_dict()
     kinds = {  # ours to timm's, one of each
@@ -144,7 +144,7 @@ def test_dropout_acts_before_the_head_in_training_only() -> None:
     assert bool((model.head(features) == model.head[2](features.mean((2, 3)))).all())
 
 
-def test_without_a_head_and_with_a_new_one() -> None:
+def test_reset_classifier_removes_the_head_or_adds_one() -> None:
     model = candidate().to(dtype="float64")
     model.eval()
     batch = paddle.to_tensor(images())
@@ -164,7 +164,7 @@ def test_without_a_head_and_with_a_new_one() -> None:
         ({"name": "regnety_160", "num_classes": -1}, "the class count is -1"),
     ],
 )
-def test_bad_arguments(arguments: dict[str, Any], message: str) -> None:
+def test_bad_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         reference.create(**arguments)
     with paddle.LazyGuard(), pytest.raises(ValueError, match=message):

@@ -93,7 +93,7 @@ def test_same_function(name: str, size: dict[str, Any], training: bool) -> None:
         assert relative(to_paddle(key, gradients[key].grad.numpy()), parameter.grad.numpy()) < 1e-9, key
 
 
-def test_a_transposed_projection_is_seen() -> None:
+def test_transposed_projection_changes_the_logits() -> None:
     ours, theirs = pair("pit_ti", image_size=32, num_classes=3)
     projection = theirs.transformers[1].blocks[2].attn.proj.weight
     projection.set_value(projection.T)

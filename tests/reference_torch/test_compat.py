@@ -64,7 +64,7 @@ def test_hides_no_other_failure(monkeypatch: pytest.MonkeyPatch, failures: int, 
 
 
 @pytest.mark.parametrize("package", ["torch", "torchvision", "timm"])
-def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == package else find(name))
     with pytest.raises(ImportError, match=rf'needs {package}, .*pip install "pit-port\[torch\]"') as raised:

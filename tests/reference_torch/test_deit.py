@@ -60,7 +60,7 @@ def test_hyper_parameters_are_timms(name: str) -> None:
     assert ours.norm.eps == theirs.norm.eps == 1e-6
 
 
-def test_a_distilled_model_returns_both_heads_in_training() -> None:
+def test_distilled_model_returns_both_heads_in_training() -> None:
     model = deit.create("deit_tiny_distilled", image_size=32, num_classes=9)
     pair, tokens = model(images()), model.forward_features(images())
     assert torch.equal(pair[0], model.head(tokens[:, 0]))

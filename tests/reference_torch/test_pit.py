@@ -90,7 +90,7 @@ def test_loads_strictly(change: str) -> None:
         pit.create("pit_ti", **SMALL).load_state_dict(state)
 
 
-def test_distilled_heads() -> None:
+def test_distilled_model_returns_both_heads_in_training_and_their_mean_in_evaluation() -> None:
     model = loaded("pit_ti_distilled")
     pair = model.train()(images())
     features = model.forward_features(images())
@@ -116,7 +116,7 @@ def test_dropout_acts_in_training_only(rate: str) -> None:
     assert torch.equal(model.eval()(images()), loaded("pit_ti").eval()(images()))
 
 
-def test_drop_rate_is_of_the_embedding_and_the_projections() -> None:
+def test_drop_rate_applies_to_the_embedding_and_the_projections() -> None:
     model = pit.create("pit_ti", **SMALL, drop_rate=0.1, attn_drop_rate=0.2)
     block = model.transformers[1].blocks[0]
     assert [d.p for d in (model.pos_drop, block.attn.proj_drop, block.mlp.drop1, block.mlp.drop2)] == [0.1] * 4
@@ -137,7 +137,7 @@ def test_any_image_size(height: int, width: int) -> None:
     ]
 
 
-def test_another_number_of_patches_is_refused() -> None:
+def test_other_number_of_patches_is_refused() -> None:
     model = pit.create("pit_ti", image_size=16)
     with pytest.raises(ValueError, match="map of 2x1 patches, the model was created for one of 1x1"):
         model(images(1, 24, 16))
@@ -153,13 +153,13 @@ def test_another_number_of_patches_is_refused() -> None:
         ("pit_ti", {"num_classes": -1}, "the class count is -1"),
     ],
 )
-def test_bad_arguments(name: str, arguments: dict[str, Any], message: str) -> None:
+def test_bad_arguments_are_refused(name: str, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         pit.create(name, **arguments)
 
 
 @pytest.mark.parametrize("name", ["pit_ti", "pit_ti_distilled"])
-def test_without_a_head_and_with_a_new_one(name: str) -> None:
+def test_reset_classifier_removes_the_head_or_adds_one(name: str) -> None:
     model = loaded(name).double().eval()
     batch = images().double()
     tokens = model.forward_features(batch)
@@ -170,7 +170,7 @@ def test_without_a_head_and_with_a_new_one(name: str) -> None:
     assert (model.num_classes, model.head.weight.dtype, model.head.training) == (4, torch.float64, False)
 
 
-def test_no_weight_decay_names_parameters() -> None:
+def test_no_weight_decay_returns_names_of_parameters() -> None:
     model = pit.create("pit_ti", **SMALL)
     assert model.no_weight_decay() == {"pos_embed", "cls_token"}
     assert model.no_weight_decay() <= set(dict(model.named_parameters()))

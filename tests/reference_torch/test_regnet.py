@@ -15,7 +15,7 @@ def images() -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(0).standard_normal((2, 3, 64, 48), np.float32))
 
 
-def test_a_small_one_of_its_class_is_bit_equal_to_timm() -> None:
+def test_small_regnet_is_bit_equal_to_timm() -> None:
     torch.manual_seed(0)
     ours = regnet.RegNet(model_cfgs["regnety_002"], num_classes=9)
     torch.manual_seed(0)
@@ -30,7 +30,7 @@ def test_a_small_one_of_its_class_is_bit_equal_to_timm() -> None:
     assert [tuple(each.shape) for each in maps] == [(2, 24, 16, 12), (2, 56, 8, 6), (2, 152, 4, 3), (2, 368, 2, 2)]
 
 
-def test_the_teacher_is_timms_with_canonical_names() -> None:
+def test_teacher_is_timms_with_canonical_names() -> None:
     with torch.device("meta"):
         ours, theirs = regnet.create("regnety_160"), timm.create_model("regnety_160")
         plain = regnet.create("regnety_160", num_classes=0)

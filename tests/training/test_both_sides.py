@@ -121,7 +121,9 @@ def relative(one: Any, other: Any) -> float:
     ],
     ids=["everything", "soft distillation", "hard distillation"],
 )
-def test_both_sides_take_the_same_course(some_digits: Path, tmp_path: Path, model: str, more: tuple[str, ...]) -> None:
+def test_both_sides_have_equal_losses_rates_weights_and_evaluations(
+    some_digits: Path, tmp_path: Path, model: str, more: tuple[str, ...]
+) -> None:
     if more:
         write_random(build("pit_micro"), tmp_path / "teacher.safetensors", seed=5)
         more = (

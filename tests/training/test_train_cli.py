@@ -59,7 +59,7 @@ def test_training_leaves_checkpoints_a_log_and_curves(run: Path) -> None:
     assert (run / "classes.txt").read_text().split() == [str(digit) for digit in range(10)]
 
 
-def test_a_run_that_is_there_is_not_overwritten_but_resumed(run: Path, few_digits: Path) -> None:
+def test_existing_run_is_not_overwritten_but_resumed(run: Path, few_digits: Path) -> None:
     again = pit_train("train", *words(few_digits, run))
     assert again.exit_code == 3
     assert "holds a run, which a new one would overwrite" in again.output
@@ -76,7 +76,7 @@ def test_evaluation_counts_every_image(run: Path, few_digits: Path) -> None:
     assert re.fullmatch(r"top-1 \d+\.\d\d%  top-5 .* 30 images\n", pit_train("eval", *settings).stdout)
 
 
-def test_evaluation_needs_weights_with_a_head(run: Path, few_digits: Path) -> None:
+def test_evaluation_without_weights_exits_2(run: Path, few_digits: Path) -> None:
     none = pit_train("eval", *words(few_digits, run))
     assert none.exit_code == 2
     assert "set model.weights" in none.stderr
@@ -107,9 +107,7 @@ def test_weights_of_other_frameworks_predict_the_same(tmp_path: Path, few_digits
     assert first.stdout == second.stdout
 
 
-def test_images_that_cannot_be_read_are_named_and_the_others_predicted(
-    run: Path, few_digits: Path, tmp_path: Path
-) -> None:
+def test_unreadable_images_are_named_and_the_others_predicted(run: Path, few_digits: Path, tmp_path: Path) -> None:
     shutil.copytree(few_digits / "val" / "7", tmp_path / "images")
     (tmp_path / "images" / "broken.png").write_bytes(b"\x89PNG no image")
     done = pit_train("predict", "--weights", run / "best.pdparams", tmp_path / "images")
@@ -127,13 +125,13 @@ def test_images_that_cannot_be_read_are_named_and_the_others_predicted(
         ((".", "data.corp=0.5"), "did you mean data.crop?"),
     ],
 )
-def test_prediction_refuses(run: Path, given: tuple[str, ...], message: str) -> None:
+def test_prediction_refuses_wrong_words(run: Path, given: tuple[str, ...], message: str) -> None:
     done = pit_train("predict", "--weights", run / "best.pdparams", *given)
     assert done.exit_code in (2, 3)
     assert message in done.stderr.replace("\n  ", " ")
 
 
-def test_a_list_of_classes_of_another_length_is_refused(run: Path, tmp_path: Path, few_digits: Path) -> None:
+def test_list_of_classes_of_another_length_is_refused(run: Path, tmp_path: Path, few_digits: Path) -> None:
     (tmp_path / "names.txt").write_text("zero\none\n")
     done = pit_train(
         "predict", "--weights", run / "best.pdparams", "--classes", tmp_path / "names.txt", few_digits / "val"
@@ -142,7 +140,7 @@ def test_a_list_of_classes_of_another_length_is_refused(run: Path, tmp_path: Pat
     assert "there are 2 names for the model's 10 classes" in done.stderr
 
 
-def test_a_dry_run_prints_the_whole_configuration() -> None:
+def test_dry_run_prints_the_whole_configuration() -> None:
     done = pit_train("train", "--config", "pit_b_224", "--dry-run", "optimizer.learning_rate=1e-3")
     settings = yaml.safe_load(done.stdout)
     assert settings["model"]["name"] == "pit_b"
@@ -160,7 +158,7 @@ def test_a_dry_run_prints_the_whole_configuration() -> None:
         (("-data_path", "x"), "-cfg names no configuration file"),
     ],
 )
-def test_words_that_are_not_understood_exit_2(given: tuple[str, ...], message: str) -> None:
+def test_unknown_words_exit_2(given: tuple[str, ...], message: str) -> None:
     done = pit_train(*given)
     assert done.exit_code == 2, done.output
     assert message in done.stderr
@@ -175,7 +173,7 @@ def test_paddlevit_command_lines_are_understood(run: Path, few_digits: Path) -> 
     assert "30 images" in done.stdout
 
 
-def test_fine_tuning_at_another_size_on_other_classes_is_told(few_digits: Path, tmp_path: Path) -> None:
+def test_fine_tuning_at_another_size_on_other_classes_is_reported(few_digits: Path, tmp_path: Path) -> None:
     write_random(build("pit_micro", num_classes=7), tmp_path / "a.pth")
     done = pit_train(
         *("train", *words(few_digits, tmp_path / "run", 1), f"model.weights={tmp_path / 'a.pth'}"),

@@ -21,7 +21,7 @@ def run(tool: str, *words: str | Path) -> Result:
     return CliRunner().invoke(getattr(cli, tool), [str(word) for word in words], prog_name=tool.replace("_", "-"))
 
 
-def test_it_is_small_and_knows_the_digits_it_has_not_seen(digits: Path) -> None:
+def test_trained_model_is_small_and_classifies_held_out_digits(digits: Path) -> None:
     assert TRAINED.stat().st_size < 1_000_000
     words = ("--config", "pit_micro_digits", f"data.path={digits}", f"model.weights={TRAINED}", "data.workers=0")
     done = run("pit_train", "eval", *words, "--json")
@@ -45,7 +45,7 @@ def test_both_sides_reach_the_same_accuracy(digits: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("digit", ["0", "4", "7"])
-def test_it_names_what_it_sees(digits: Path, digit: str) -> None:
+def test_prediction_names_the_digit_of_held_out_images(digits: Path, digit: str) -> None:
     done = run(
         "pit_train", "predict", "--weights", TRAINED, "--config", "pit_micro_digits", digits / "val" / digit, "--json"
     )

@@ -44,7 +44,7 @@ def _move(ours: nn.Layer, theirs: torch.nn.Module, seed: int) -> None:
 
 @pytest.mark.parametrize("kind", [ModelEma, ModelEmaV2, ModelEmaV3])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_average_is_timms(kind: Any, dtype: str) -> None:
+def test_average_is_timms(kind: Any, dtype: str) -> None:
     ours, theirs = _paddles().to(dtype=dtype), _torchs().to(getattr(torch, dtype))
     _move(ours, theirs, 0)
     average, reference = Ema(ours, 0.9), kind(theirs, decay=0.9)
@@ -61,9 +61,7 @@ def test_the_average_is_timms(kind: Any, dtype: str) -> None:
             np.testing.assert_array_equal(found, wanted)
 
 
-def test_the_average_starts_from_the_weights_that_were_loaded(
-    small: Callable[..., Config], weights: Callable[..., Path]
-) -> None:
+def test_average_starts_from_the_loaded_weights(small: Callable[..., Config], weights: Callable[..., Path]) -> None:
     model = start(small(f"model.weights={weights()}")).model
     fresh = start(small()).model
     average = Ema(model, 0.99996)
@@ -72,7 +70,7 @@ def test_the_average_starts_from_the_weights_that_were_loaded(
     assert not np.array_equal(average.model.pos_embed.numpy(), fresh.pos_embed.numpy())
 
 
-def test_the_average_is_a_copy_in_evaluation_mode_without_gradients() -> None:
+def test_average_is_a_copy_in_evaluation_mode_without_gradients() -> None:
     model = _paddles()
     average = Ema(model, 0.5)
     before = average.model[0].weight.numpy().copy()
@@ -84,7 +82,7 @@ def test_the_average_is_a_copy_in_evaluation_mode_without_gradients() -> None:
     assert not any(each.stop_gradient for each in (model[0].weight, model[1].weight, model[1].bias))
 
 
-def test_the_average_is_saved_and_resumed_bit_by_bit() -> None:
+def test_average_is_saved_and_resumed_bit_by_bit() -> None:
     model = _paddles()
     whole, first = Ema(model, 0.9), Ema(model, 0.9)
     state = {name: tensor.numpy().copy() for name, tensor in first.model.state_dict().items()}

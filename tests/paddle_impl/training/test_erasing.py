@@ -33,7 +33,7 @@ def test_erasing_is_timms(mode: str, most: int, probability: float) -> None:
     assert erased == pytest.approx(60 * probability, abs=10)
 
 
-def test_a_strip_that_nothing_fits_into_stays() -> None:
+def test_image_too_small_for_any_rectangle_is_not_erased() -> None:
     strip = np.ones((3, 1, 50), np.float32)
     for seed in range(20):
         Erasing(1.0)(strip, Seeded(seed).stream("sample"))

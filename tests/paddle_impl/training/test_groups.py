@@ -66,14 +66,14 @@ def test_groups_of_a_regnet_are_those_of_timm() -> None:
     assert any(found.values())
 
 
-def test_54_of_160_parameters_decay_where_a_filter_on_paddles_names_decays_all() -> None:
+def test_54_of_160_parameters_decay() -> None:
     model = pit.create("pit_ti", image_size=32)
     groups = decay_groups(model)
     assert (len(groups.decay), len(groups.exempt)) == (54, 106)
     assert not any("bias" in parameter.name or "norm.weight" in parameter.name for parameter in model.parameters())
 
 
-def test_everything_decays_where_that_is_asked_for() -> None:
+def test_decay_all_exempts_nothing() -> None:
     groups = decay_groups(pit.create("pit_ti", image_size=32), decay_all=True)
     assert (len(groups.decay), len(groups.exempt)) == (160, 0)
 
@@ -85,7 +85,7 @@ def test_frozen_parameters_are_in_no_group() -> None:
     assert (groups.decay, groups.exempt) == ((), ("bias",))
 
 
-def test_a_step_without_gradient_shrinks_exactly_what_decays() -> None:
+def test_step_with_zero_gradients_shrinks_exactly_what_decays() -> None:
     model = pit.create("pit_ti", image_size=32)
     for parameter in model.parameters():
         parameter.set_value(paddle.ones_like(parameter))

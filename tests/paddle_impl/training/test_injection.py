@@ -70,7 +70,7 @@ def test_models_in_training_are_one_function(name: str, load_twins: Callable[...
 
 
 @pytest.mark.parametrize("name", PAIRS)
-def test_injecting_again_starts_anew_and_none_gives_the_generator_back(
+def test_second_injection_repeats_the_draws_and_none_restores_the_generator(
     name: str, load_twins: Callable[..., None]
 ) -> None:
     reference, candidate, images = _pair(name, load_twins)
@@ -109,7 +109,7 @@ def test_fused_attention_is_off_only_while_draws_are_injected() -> None:
     ],
     ids=["pit", "deit", "regnet"],
 )
-def test_layers_that_draw_have_the_references_paths(ours: Any, theirs: Any, name: str) -> None:
+def test_drawing_layers_have_the_paths_of_the_reference(ours: Any, theirs: Any, name: str) -> None:
     rates = RATES if name != "regnety_160" else {"drop_rate": 0.3, "drop_path_rate": 0.4}
     with paddle.LazyGuard(), torch.device("meta"):
         candidate, reference = ours.create(name, **rates), theirs.create(name, **rates)
@@ -125,7 +125,7 @@ def _drawing(layers: Iterable[tuple[str, Any]], kinds: tuple[type, ...]) -> dict
     return {path: rate for path, rate in drawing.items() if rate > 0}
 
 
-def test_no_dropout_of_paddle_is_left_that_cannot_be_handed_draws() -> None:
+def test_every_dropout_of_a_model_is_injectable() -> None:
     for module, name in ((paddle_impl.pit, "pit_ti"), (paddle_impl.deit, "deit_tiny")):
         layers = module.create(name, **RATES).sublayers()
         assert not [
@@ -134,7 +134,7 @@ def test_no_dropout_of_paddle_is_left_that_cannot_be_handed_draws() -> None:
 
 
 @pytest.mark.parametrize("make", [lambda: Dropout(0.5), lambda: DropPath(0.5)], ids=["dropout", "drop path"])
-def test_draws_are_asked_for_in_training_only(make: Callable[[], Any]) -> None:
+def test_injected_layers_draw_in_training_only(make: Callable[[], Any]) -> None:
     layer, asked = make(), Recorded()
     inject(paddle.nn.Sequential(layer), asked)
     x = paddle.ones((8, 2), "float32")
@@ -146,7 +146,7 @@ def test_draws_are_asked_for_in_training_only(make: Callable[[], Any]) -> None:
     assert len(asked.asked) == 1
 
 
-def test_gradients_pass_a_mask() -> None:
+def test_gradients_pass_an_injected_mask() -> None:
     layer = Dropout(0.25)
     inject(paddle.nn.Sequential(layer), Seeded(0))
     x = paddle.ones((100,), "float64")

@@ -77,20 +77,20 @@ def test_epochs_differ(config: Config, samples: Samples) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_workers_change_nothing(config: Config, samples: Samples, workers: int) -> None:
+def test_batches_do_not_depend_on_workers(config: Config, samples: Samples, workers: int) -> None:
     alone = TrainLoader(_split(config, 4, 2), samples, SEED)
     with closing(TrainLoader(_split(config, 4, 2, workers=workers), samples, SEED)) as helped:
         for epoch in range(2):
             _assert_equal(helped.epoch(epoch), alone.epoch(epoch))
 
 
-def test_an_epoch_is_taken_up_where_it_was_left(config: Config, samples: Samples) -> None:
+def test_epoch_resumes_at_any_update(config: Config, samples: Samples) -> None:
     loader = TrainLoader(_split(config, 4), samples, SEED)
     _assert_equal(loader.epoch(5, start_update=4), list(loader.epoch(5))[4:])
     assert list(loader.epoch(5, start_update=loader.updates)) == []
 
 
-def test_an_epoch_left_early_does_not_disturb_the_next(config: Config, samples: Samples) -> None:
+def test_epoch_left_early_does_not_change_the_next(config: Config, samples: Samples) -> None:
     alone = TrainLoader(_split(config, 2), samples, SEED)
     with closing(TrainLoader(_split(config, 2, workers=2), samples, SEED)) as helped:
         left = helped.epoch(0)
@@ -102,7 +102,7 @@ def test_an_epoch_left_early_does_not_disturb_the_next(config: Config, samples: 
 
 @pytest.mark.parametrize(("world", "accumulation"), [(2, 1), (1, 2), (2, 3)])
 @pytest.mark.parametrize("repeats", [1, 3])
-def test_ranks_and_accumulation_share_what_one_rank_takes(
+def test_ranks_and_accumulation_together_see_the_images_of_one_rank(
     config: Config, samples: Samples, world: int, accumulation: int, repeats: int
 ) -> None:
     config = replace(config, mixing=Mixing(0.0, 0.0), augmentation=replace(config.augmentation, repeats=repeats))
@@ -115,7 +115,7 @@ def test_ranks_and_accumulation_share_what_one_rank_takes(
         np.testing.assert_array_equal(np.concatenate([found for _, found in micro]), labels)
 
 
-def test_two_ranks_mix_as_one_that_accumulates(config: Config, samples: Samples) -> None:
+def test_two_ranks_mix_like_one_that_accumulates(config: Config, samples: Samples) -> None:
     alone = TrainLoader(_split(config, 4, 2), samples, SEED)
     ranks = [TrainLoader(_split(config, 4), samples, SEED, 2, rank) for rank in range(2)]
     together = ((*first, *second) for first, second in zip(*(rank.epoch(0) for rank in ranks), strict=True))
@@ -177,7 +177,7 @@ def test_corrupt_images_are_counted_and_named(config: Config, damaged: Samples, 
         assert evaluation.corrupt.count == 3
 
 
-def test_a_corrupt_image_is_replaced_by_the_next_with_its_label(config: Config, damaged: Samples) -> None:
+def test_corrupt_image_is_replaced_by_the_next_with_its_label(config: Config, damaged: Samples) -> None:
     config = replace(_split(config, 24), mixing=Mixing(0.0, 0.0))
     intact = replace(
         damaged, names=tuple(damaged.names[5] if at in (3, 4) else name for at, name in enumerate(damaged.names))
@@ -190,14 +190,14 @@ def test_a_corrupt_image_is_replaced_by_the_next_with_its_label(config: Config, 
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_corrupt_image_stops_those_who_ask_for_it(config: Config, damaged: Samples, workers: int) -> None:
+def test_corrupt_image_raises_if_the_configuration_says_so(config: Config, damaged: Samples, workers: int) -> None:
     config = _split(config, 6, corrupt="raise", workers=workers)
     for loader in (TrainLoader(config, damaged, SEED), EvalLoader(config, damaged)):
         with closing(loader), pytest.raises(DataError, match=r"damaged \d\.jpg: "):
             list(loader.epoch(0) if isinstance(loader, TrainLoader) else loader)
 
 
-def test_a_set_of_nothing_but_corrupt_images(config: Config, samples: Samples) -> None:
+def test_set_of_corrupt_images_only_is_refused(config: Config, samples: Samples) -> None:
     gone = replace(samples, names=tuple(f"gone/{at}.jpg" for at in range(len(samples))))
     loader = TrainLoader(config, gone, SEED)
     with pytest.raises(DataError, match=r"gone/\d+\.jpg: no such file; and the 10 images after it"):
@@ -205,6 +205,6 @@ def test_a_set_of_nothing_but_corrupt_images(config: Config, samples: Samples) -
     assert loader.corrupt.count == 10
 
 
-def test_a_set_smaller_than_an_update(config: Config, samples: Samples) -> None:
+def test_set_smaller_than_an_update_is_refused(config: Config, samples: Samples) -> None:
     with pytest.raises(DataError, match=r"has 24 images, but an update takes 40 \(2 devices x 4 micro-batches x 5\)"):
         TrainLoader(_split(config, 5, 4), samples, SEED, 2, 0)

@@ -79,7 +79,7 @@ def test_no_smoothing_gives_the_plain_cross_entropy() -> None:
     )
 
 
-def test_the_configured_smoothing_holds_without_mixing_too() -> None:
+def test_label_smoothing_applies_without_mixing_too() -> None:
     logits, labels = paddle.to_tensor(_draw(4)), paddle.to_tensor(LABELS)
     image = paddle.zeros([BATCH, 3, 2, 2])
     smoothed, plain = (RecipeLoss(Config(loss=Loss(each)))(logits, image, labels) for each in (0.1, 0.0))
@@ -88,7 +88,7 @@ def test_the_configured_smoothing_holds_without_mixing_too() -> None:
     assert float(smoothed) == pytest.approx(float(reference), rel=1e-13)
 
 
-def test_targets_that_mixing_has_smoothed_are_not_smoothed_again() -> None:
+def test_mixed_targets_are_not_smoothed_again() -> None:
     logits, targets = paddle.to_tensor(_draw(4)), paddle.to_tensor(_soft())
     assert float(base_loss(logits, targets, 0.1)) == float(base_loss(logits, targets, 0.0))
 
@@ -101,7 +101,7 @@ def test_smoothing_labels_is_smoothing_their_one_hot_targets() -> None:
     assert float(by_targets) == pytest.approx(float(by_labels), rel=1e-13)
 
 
-def test_float32_targets_of_a_float64_model_lose_nothing_of_the_logits() -> None:
+def test_float32_targets_keep_float64_logits() -> None:
     targets = _soft().astype(np.float32)
     found = soft_target_cross_entropy(paddle.to_tensor(_draw(6)), paddle.to_tensor(targets))
     expected = SoftTargetCrossEntropy()(torch.from_numpy(_draw(6)), torch.from_numpy(targets))
@@ -137,7 +137,7 @@ def test_hard_distillation_is_deits() -> None:
 
 @pytest.mark.parametrize("kind", ["none", "hard", "soft"])
 @pytest.mark.parametrize("mixed", [True, False])
-def test_both_sides_lose_the_same(kind: str, mixed: bool) -> None:
+def test_both_sides_have_the_same_loss(kind: str, mixed: bool) -> None:
     config = Config(loss=Loss(0.1), distillation=Distillation(kind, alpha=0.3, temperature=2.0))
     images, targets = np.zeros((BATCH, 3, 2, 2)), _soft() if mixed else LABELS
     ours = RecipeLoss(config, lambda _: paddle.to_tensor(_draw(8)))
@@ -160,7 +160,7 @@ def test_the_teacher_gets_no_gradient() -> None:
     assert heads[1].grad is not None
 
 
-def test_an_alpha_of_one_listens_to_the_teacher_only() -> None:
+def test_alpha_of_one_takes_the_teachers_loss_only() -> None:
     config = Config(distillation=Distillation("hard", alpha=1.0))
     loss = RecipeLoss(config, lambda _: paddle.to_tensor(_draw(8)))
     heads = paddle.to_tensor(_draw(1)), paddle.to_tensor(_draw(2))
@@ -168,7 +168,7 @@ def test_an_alpha_of_one_listens_to_the_teacher_only() -> None:
     assert float(found) == float(hard_distillation(heads[1], paddle.to_tensor(_draw(8))))
 
 
-def test_a_distilled_model_without_teacher_learns_through_the_mean_of_its_heads() -> None:
+def test_distilled_model_without_teacher_is_trained_on_the_mean_of_its_heads() -> None:
     heads = paddle.to_tensor(_draw(1)), paddle.to_tensor(_draw(2))
     images, labels = paddle.zeros([BATCH, 3, 2, 2]), paddle.to_tensor(LABELS)
     loss = RecipeLoss(Config())

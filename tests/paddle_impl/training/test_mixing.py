@@ -63,7 +63,7 @@ def test_mixing_is_timms(given: Given, classes: int, smoothing: float) -> None:
         assert found.dtype == ours_targets.dtype == np.float32
 
 
-def test_targets_have_a_column_a_class_not_always_1000() -> None:
+def test_targets_have_one_column_for_each_class() -> None:
     for classes in (2, 7, 1000, 21841):
         mixing = Mixing.of(_configured(SETTINGS[0], classes))
         assert mixing is not None
@@ -73,13 +73,13 @@ def test_targets_have_a_column_a_class_not_always_1000() -> None:
 
 
 @pytest.mark.parametrize("given", [Given(0.0, 0.0), Given(0.8, 1.0, probability=0.0)], ids=str)
-def test_without_mixing_nothing_raises(given: Given) -> None:
+def test_mixing_that_is_off_is_none(given: Given) -> None:
     assert Mixing.of(_configured(given, 10)) is None
 
 
 @pytest.mark.parametrize("given", SETTINGS, ids=str)
 @pytest.mark.parametrize("size", [1, 5])
-def test_an_odd_batch_is_mixed(given: Given, size: int) -> None:
+def test_odd_batch_is_mixed(given: Given, size: int) -> None:
     mixing = Mixing.of(_configured(given, 10))
     assert mixing is not None
     images, labels = _batch(size, 10)
@@ -91,7 +91,7 @@ def test_an_odd_batch_is_mixed(given: Given, size: int) -> None:
 
 
 @pytest.mark.parametrize("given", SETTINGS, ids=str)
-def test_the_callers_arrays_are_left_as_they_are(given: Given) -> None:
+def test_mixing_does_not_change_its_arguments(given: Given) -> None:
     mixing = Mixing.of(_configured(given, 10))
     assert mixing is not None
     images, labels = _batch(4, 10)
@@ -104,7 +104,7 @@ def test_the_callers_arrays_are_left_as_they_are(given: Given) -> None:
     assert labels.shape == (4,)
 
 
-def test_a_label_that_the_head_lacks() -> None:
+def test_mixing_refuses_a_label_beyond_the_classes() -> None:
     mixing = Mixing.of(_configured(SETTINGS[0], 3))
     assert mixing is not None
     with pytest.raises(DataError, match="a label is 3, but the model has 3 classes"):

@@ -78,7 +78,7 @@ def test_steps_are_those_of_timms_adamw_in_float64(config: Optimizer) -> None:
     assert _distance(ours, theirs) < 1e-13
 
 
-def test_clipping_leaves_small_gradients_and_tells_the_norm() -> None:
+def test_clipping_keeps_small_gradients_and_stores_the_norm() -> None:
     clip = ClipByGlobalNorm(5.0)
     parameter = paddle.ones([2])
     [(_, kept)] = clip([(parameter, paddle.to_tensor([3.0, -4.0]) / 2)])
@@ -98,7 +98,7 @@ def test_parameters_without_gradient_do_not_decay() -> None:
     np.testing.assert_array_equal(model.weight.numpy(), before)
 
 
-def test_a_resumed_optimizer_goes_on_bit_by_bit_under_other_parameter_names() -> None:
+def test_resumed_optimizer_is_bit_equal_under_other_parameter_names() -> None:
     (whole, _), (first, _), (second, _) = _pair(), _pair(), _pair()
     config = Optimizer(clip=1.0)
     undisturbed, before = AdamW(whole, config, 1e-2), AdamW(first, config, 1e-2)
@@ -122,7 +122,7 @@ def test_a_resumed_optimizer_goes_on_bit_by_bit_under_other_parameter_names() ->
     }
 
 
-def test_a_state_before_the_first_step_is_empty() -> None:
+def test_state_before_the_first_step_is_empty() -> None:
     model, _ = _pair()
     optimizer = AdamW(model, Optimizer(), 1e-2)
     assert optimizer.named_state() == {}
@@ -131,7 +131,7 @@ def test_a_state_before_the_first_step_is_empty() -> None:
     assert optimizer.named_state()
 
 
-def test_a_state_of_another_model_is_refused() -> None:
+def test_state_of_another_model_is_refused() -> None:
     model, _ = _pair()
     optimizer = AdamW(model, Optimizer(), 1e-2)
     with pytest.raises(TrainingError) as caught:

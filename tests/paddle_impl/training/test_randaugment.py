@@ -67,14 +67,14 @@ def test_every_policy_is_timms(photographs: list[Image.Image], notation: str) ->
 
 
 @pytest.mark.parametrize("name", list(timm_augment._RAND_TRANSFORMS + timm_augment._RAND_INCREASING_TRANSFORMS))
-def test_operations_of_randaugment_are_all_there(name: str) -> None:
+def test_randaugment_has_every_operation_of_timm(name: str) -> None:
     plain, increasing = parse("rand-m9"), parse("rand-m9-inc1")
     assert isinstance(plain, RandAugment)
     assert isinstance(increasing, RandAugment)
     assert {step.name for step in (*plain.steps, *increasing.steps)} >= {name}
 
 
-def test_translation_is_a_share_of_the_image_not_100_pixels() -> None:
+def test_translation_is_a_share_of_the_image() -> None:
     pixels = np.zeros((40, 60, 3), np.uint8)
     pixels[:, 30:32] = 255
     draws = Seeded(0).stream("any")
@@ -84,7 +84,7 @@ def test_translation_is_a_share_of_the_image_not_100_pixels() -> None:
 
 
 @pytest.mark.parametrize("name", ["Rotate", "ShearX", "ShearY", "TranslateXRel", "TranslateYRel"])
-def test_what_moves_is_filled_with_the_mean_colour_not_black(name: str) -> None:
+def test_moved_image_is_filled_with_the_mean_colour(name: str) -> None:
     white = Image.new("RGB", (40, 40), (255, 255, 255))
     moved = np.asarray(OPERATIONS[name](white, 9, Seeded(0).stream("any"), CANVAS))
     assert (moved == FILL).all(axis=2).sum() > 40
@@ -103,6 +103,6 @@ def test_what_moves_is_filled_with_the_mean_colour_not_black(name: str) -> None:
         ("augmix-m5", "known: rand, original"),
     ],
 )
-def test_notations_that_mean_nothing(notation: str, message: str) -> None:
+def test_unknown_notation_is_refused(notation: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         parse(notation)

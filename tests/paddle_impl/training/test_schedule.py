@@ -47,7 +47,7 @@ def _timms(config: Schedule, peak: float) -> Iterator[float]:
     ],
 )
 @pytest.mark.parametrize("peak", [5e-4, 1e-3 / 3, 5e-6])
-def test_the_rate_is_timms_at_every_update(config: Schedule, quirk: bool, peak: float) -> None:
+def test_rate_is_timms_at_every_update(config: Schedule, quirk: bool, peak: float) -> None:
     config = Schedule(
         config.epochs, config.warmup_epochs, config.warmup_rate, config.minimum_rate, config.cooldown_epochs, quirk
     )
@@ -56,7 +56,7 @@ def test_the_rate_is_timms_at_every_update(config: Schedule, quirk: bool, peak: 
     assert found == list(_timms(config, peak))
 
 
-def test_the_first_two_epochs_of_deit_run_at_the_warm_up_rate() -> None:
+def test_first_two_epochs_of_deit_have_the_warm_up_rate() -> None:
     ours = CosineSchedule(Schedule(deit_quirk=True), 5e-4)
     assert ours.rate(0) == ours.rate(1) == 1e-6 < ours.rate(2)
     plain = CosineSchedule(Schedule(deit_quirk=False), 5e-4)
@@ -64,7 +64,7 @@ def test_the_first_two_epochs_of_deit_run_at_the_warm_up_rate() -> None:
 
 
 @pytest.mark.parametrize("quirk", [True, False])
-def test_the_warm_up_does_not_jump_and_the_last_epoch_does_not_run_at_zero(quirk: bool) -> None:
+def test_rate_rises_then_falls_and_ends_above_zero(quirk: bool) -> None:
     ours = CosineSchedule(Schedule(300, 5, 1e-6, 1e-5, 10, quirk), 5e-4)
     rates = [ours.rate(epoch) for epoch in range(ours.epochs)]
     top = rates.index(max(rates))
@@ -75,7 +75,7 @@ def test_the_warm_up_does_not_jump_and_the_last_epoch_does_not_run_at_zero(quirk
     assert max(rates) < 5e-4
 
 
-def test_the_schedule_knows_no_history() -> None:
+def test_rate_does_not_depend_on_earlier_calls() -> None:
     ours = CosineSchedule(Schedule(), 5e-4)
     late = ours.rate(250)
     assert [ours.rate(epoch) for epoch in (3, 250, 0)][1] == late

@@ -33,7 +33,7 @@ def _logits(model: Any, size: int = 32) -> Array:
     return np.asarray(found.numpy())
 
 
-def test_the_same_seed_gives_the_same_fresh_weights_whatever_was_drawn_before(small: Callable[..., Config]) -> None:
+def test_same_seed_gives_the_same_fresh_weights_after_other_draws(small: Callable[..., Config]) -> None:
     first = start(small("run.seed=3"))
     paddle.randn([7])
     second, other = start(small("run.seed=3")), start(small("run.seed=4"))
@@ -72,7 +72,7 @@ def test_both_sides_start_as_the_same_function(small: Callable[..., Config], wei
     np.testing.assert_allclose(_logits(ours), expected, rtol=1e-10)
 
 
-def test_a_training_checkpoint_of_paddlevit_is_read(
+def test_training_checkpoint_of_paddlevit_is_read(
     small: Callable[..., Config], weights: Callable[..., Path], tmp_path: Path
 ) -> None:
     model = pit.create("pit_ti", image_size=32, num_classes=10)
@@ -85,7 +85,7 @@ def test_a_training_checkpoint_of_paddlevit_is_read(
     assert "the average of a training run" in started.notes[0]
 
 
-def test_fine_tuning_at_another_size_resizes_the_position_embedding_as_porting_does(
+def test_other_image_size_resizes_the_position_embedding_like_porting(
     small: Callable[..., Config], weights: Callable[..., Path], tmp_path: Path
 ) -> None:
     started = start(small("model.image_size=48", f"model.weights={weights()}"))
@@ -97,7 +97,7 @@ def test_fine_tuning_at_another_size_resizes_the_position_embedding_as_porting_d
 
 
 @pytest.mark.parametrize("model", ["pit_ti", "pit_ti_distilled", "deit_tiny_distilled"])
-def test_another_class_count_draws_the_heads_anew_and_says_so(
+def test_other_class_count_draws_new_heads_and_notes_it(
     model: str, small: Callable[..., Config], weights: Callable[..., Path]
 ) -> None:
     path = weights(model)
@@ -112,15 +112,13 @@ def test_another_class_count_draws_the_heads_anew_and_says_so(
     assert _logits(started.model).shape == (2, 3)
 
 
-def test_a_checkpoint_without_head_starts_the_head_afresh(
-    small: Callable[..., Config], weights: Callable[..., Path]
-) -> None:
+def test_checkpoint_without_head_draws_a_new_head(small: Callable[..., Config], weights: Callable[..., Path]) -> None:
     started = start(small(f"model.weights={weights(classes=0)}"))
     assert set(started.fresh) == {"head.weight", "head.bias"}
     assert "since the checkpoint has no head" in started.notes[-1]
 
 
-def test_a_checkpoint_of_another_model_is_refused(small: Callable[..., Config], weights: Callable[..., Path]) -> None:
+def test_checkpoint_of_another_model_is_refused(small: Callable[..., Config], weights: Callable[..., Path]) -> None:
     with pytest.raises(TrainingError, match="holds pit_xs, expected pit_ti"):
         start(small(f"model.weights={weights('pit_xs')}"))
     with pytest.raises(TrainingError, match="--drop-head-dist"):
@@ -129,9 +127,7 @@ def test_a_checkpoint_of_another_model_is_refused(small: Callable[..., Config], 
         start(small("model.weights=/nowhere.pdparams"))
 
 
-def test_the_teacher_is_frozen_and_in_evaluation_mode(
-    small: Callable[..., Config], weights: Callable[..., Path]
-) -> None:
+def test_teacher_is_frozen_and_in_evaluation_mode(small: Callable[..., Config], weights: Callable[..., Path]) -> None:
     config = small(
         "distillation.teacher=deit_tiny", f"distillation.weights={weights('deit_tiny')}", base="pit_ti_distilled_224"
     )
@@ -146,18 +142,18 @@ def test_the_teacher_is_frozen_and_in_evaluation_mode(
     assert not any(parameter.requires_grad for parameter in expected.parameters())
 
 
-def test_a_teacher_of_other_classes_is_refused(small: Callable[..., Config], weights: Callable[..., Path]) -> None:
+def test_teacher_of_other_classes_is_refused(small: Callable[..., Config], weights: Callable[..., Path]) -> None:
     named = f"distillation.weights={weights('deit_tiny', classes=7)}"
     config = small("distillation.teacher=deit_tiny", named, base="pit_ti_distilled_224")
     with pytest.raises(TrainingError, match="the teacher has not the 10 classes of the model"):
         load_teacher(config)
 
 
-def test_there_is_no_teacher_without_distillation(small: Callable[..., Config]) -> None:
+def test_configuration_without_distillation_has_no_teacher(small: Callable[..., Config]) -> None:
     assert load_teacher(small()) is None
 
 
-def test_every_family_is_made_with_its_rates() -> None:
+def test_created_model_has_the_configured_rates() -> None:
     made = create_model(Model("deit_tiny", 32, 5, drop_rate=0.1, attn_drop_rate=0.2, drop_path_rate=0.3))
     assert made.encoder.layers[-1].drop_path1.drop_prob == pytest.approx(0.3)
     assert made.encoder.layers[0].attn.attn_drop.p == 0.2

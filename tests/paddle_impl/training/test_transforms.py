@@ -82,7 +82,7 @@ def test_crops_are_timms(shape: tuple[int, int], ratio: tuple[float, float]) -> 
         assert found == (left, top, left + width, top + height)
 
 
-def test_unknown_interpolation(config: Config) -> None:
+def test_unknown_interpolation_is_refused(config: Config) -> None:
     config = replace(config, data=replace(config.data, interpolation="lanczos"))
     for transform in (TrainTransform, EvalTransform):
         with pytest.raises(ConfigError, match=r"data\.interpolation is 'lanczos'; known: bicubic, bilinear"):

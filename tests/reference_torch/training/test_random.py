@@ -21,7 +21,7 @@ from reference_torch.training.data import sampler_order
 from reference_torch.training.random import InjectableDropPath, NumpyFace, PythonFace, TorchFace, drawing_from, inject
 
 
-def test_modules_are_themselves_again_afterwards() -> None:
+def test_modules_are_restored_after_the_context() -> None:
     with pytest.raises(ZeroDivisionError), drawing_from(Seeded(0).stream("any")):
         _ = 1 / (timm.data.mixup.np is np)
     assert timm.data.mixup.np is timm.data.auto_augment.np is np
@@ -30,7 +30,7 @@ def test_modules_are_themselves_again_afterwards() -> None:
     assert timm.data.distributed_sampler.torch is torch
 
 
-def test_faces_draw_what_the_modules_would() -> None:
+def test_stand_ins_draw_within_the_ranges_of_the_modules() -> None:
     draws = Seeded(0).stream("any")
     python, arrays, tensors = PythonFace(draws), NumpyFace(draws), TorchFace(draws)
     assert {python.randint(1, 3) for _ in range(60)} == {1, 2, 3}
@@ -49,7 +49,7 @@ def test_faces_draw_what_the_modules_would() -> None:
 
 @pytest.mark.parametrize("world", [1, 2, 3])
 @pytest.mark.parametrize("repeats", [1, 3])
-def test_all_ranks_of_timms_sampler_together_see_a_beginning_of_the_order(world: int, repeats: int) -> None:
+def test_all_ranks_of_timms_sampler_together_see_the_start_of_the_order(world: int, repeats: int) -> None:
     count = 700
     order = sampler_order(count, repeats, Seeded(0), 4)
     ranks = []
@@ -62,7 +62,7 @@ def test_all_ranks_of_timms_sampler_together_see_a_beginning_of_the_order(world:
     np.testing.assert_array_equal(dealt, order[: len(dealt)])
 
 
-def test_order_is_the_one_that_the_port_uses() -> None:
+def test_order_of_both_sides_is_the_same() -> None:
     for repeats in (1, 2, 3):
         np.testing.assert_array_equal(
             sampler_order(100, repeats, Seeded(1), 2), repeated_order(100, repeats, Seeded(1), 2)

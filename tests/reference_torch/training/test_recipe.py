@@ -28,7 +28,7 @@ def _recipe(*overrides: str) -> Recipe:
     return prepare(_config(*overrides))
 
 
-def test_the_parts_are_timms_with_the_values_of_the_configuration() -> None:
+def test_parts_are_timms_with_the_values_of_the_configuration() -> None:
     recipe = _recipe("optimizer.epsilon=1e-7", "ema.decay=0.9")
     assert isinstance(recipe.optimizer, torch.optim.AdamW)
     assert isinstance(recipe.schedule.scheduler, CosineLRScheduler)
@@ -39,7 +39,7 @@ def test_the_parts_are_timms_with_the_values_of_the_configuration() -> None:
     assert recipe.schedule.scheduler.base_values[0] == 5e-4 * 2 / 512
 
 
-def test_no_average_where_its_decay_is_0() -> None:
+def test_decay_of_zero_keeps_no_average() -> None:
     assert _recipe("ema.decay=0").ema is None
 
 
@@ -53,14 +53,14 @@ def test_groups_are_those_of_timms_factory() -> None:
         assert found["weight_decay"] == expected["weight_decay"]
 
 
-def test_everything_decays_where_that_is_asked_for() -> None:
+def test_decay_all_exempts_nothing() -> None:
     optimizer = create_optimizer(pit.create("pit_ti", image_size=32), Optimizer(decay_all=True), 1e-3)
     [group] = optimizer.param_groups
     assert (len(group["params"]), group["weight_decay"]) == (160, 0.05)
 
 
 @pytest.mark.parametrize(("quirk", "expected"), [(True, [0.1, 0.1, 0.55]), (False, [0.1, 0.55, 1.0])])
-def test_the_quirk_delays_the_rate_by_an_epoch(quirk: bool, expected: list[float]) -> None:
+def test_deit_quirk_delays_the_rate_by_an_epoch(quirk: bool, expected: list[float]) -> None:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     schedule = EpochSchedule(Schedule(1000, 2, 0.1, 0.0, 0, quirk), optimizer)
     rates = []

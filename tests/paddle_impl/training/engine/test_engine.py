@@ -72,7 +72,7 @@ def _losses(folder: Path) -> list[float]:
 
 
 @pytest.mark.parametrize("at", [(0, 0), (1, 3), (1, 7), (2, 0)])
-def test_a_run_that_was_told_to_end_goes_on_as_if_it_had_not_been(
+def test_run_ended_by_sigterm_resumes_to_the_state_of_an_undisturbed_run(
     tiny_run: ModuleType, run_tiny: Run, tmp_path: Path, at: tuple[int, int]
 ) -> None:
     """A published port forgets epoch and randomness, so that its second epoch becomes another one."""
@@ -91,7 +91,7 @@ def test_a_run_that_was_told_to_end_goes_on_as_if_it_had_not_been(
     assert _losses(tmp_path / "run") == _losses(tmp_path / "undisturbed")
 
 
-def test_a_run_that_is_told_to_end_while_it_evaluates_evaluates_again(
+def test_run_interrupted_in_evaluation_repeats_the_evaluation(
     tiny_run: ModuleType, run_tiny: Run, tmp_path: Path
 ) -> None:
     class Killing:
@@ -128,7 +128,7 @@ def test_accumulated_micro_batches_are_averaged(run_tiny: Run, tmp_path: Path, t
         np.testing.assert_allclose(losses, ends[0][1], rtol=0, atol=1e-12)
 
 
-def test_the_average_is_updated_once_an_update_and_not_once_a_micro_batch(run_tiny: Run, tiny_run: ModuleType) -> None:
+def test_average_is_updated_once_an_update_not_once_a_micro_batch(run_tiny: Run, tiny_run: ModuleType) -> None:
     updates: list[None] = []
 
     def counted(parts: Parts) -> Parts:
@@ -146,7 +146,7 @@ def test_the_average_is_updated_once_an_update_and_not_once_a_micro_batch(run_ti
     assert len(updates) == 3 * 8
 
 
-def test_the_average_is_evaluated_and_saved_beside_the_model(run_tiny: Run, tmp_path: Path) -> None:
+def test_average_is_evaluated_and_saved_beside_the_model(run_tiny: Run, tmp_path: Path) -> None:
     result = run_tiny()
     weights = [(entry["epoch"], entry["weights"]) for entry in result.history]
     assert weights == [(epoch, kind) for epoch in range(3) for kind in ("model", "ema")]
@@ -157,7 +157,7 @@ def test_the_average_is_evaluated_and_saved_beside_the_model(run_tiny: Run, tmp_
     assert not any(np.array_equal(model[name], average[name]) for name in model)
 
 
-def test_each_update_runs_at_the_rate_that_the_schedule_has_for_it(run_tiny: Run, tiny_run: ModuleType) -> None:
+def test_each_update_has_the_rate_of_the_schedule(run_tiny: Run, tiny_run: ModuleType) -> None:
     """A scheduler that is stepped on its own ran an epoch late, and the last one at 0."""
     asked: list[float] = []
 
@@ -180,7 +180,7 @@ def test_each_update_runs_at_the_rate_that_the_schedule_has_for_it(run_tiny: Run
     assert min(asked) > 0
 
 
-def test_the_log_tells_the_training_loss_and_the_whole_rate(run_tiny: Run, tmp_path: Path) -> None:
+def test_log_has_the_training_loss_and_all_digits_of_the_rate(run_tiny: Run, tmp_path: Path) -> None:
     """A published port names its checkpoints after the validation loss and prints rates as 0.0000."""
     result = run_tiny(optimizer={"learning_rate": 5e-7}, schedule={"warmup_epochs": 0, "minimum_rate": 1e-9})
     trained = [entry for entry in read_log(tmp_path / "run" / "log.jsonl") if entry["event"] == "train"]
@@ -192,7 +192,7 @@ def test_the_log_tells_the_training_loss_and_the_whole_rate(run_tiny: Run, tmp_p
     assert files == {"latest.pdparams", "best.pdparams", "epoch_0002.pdparams"}
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_checkpoint_from_before(
+def test_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint(
     tiny_run: ModuleType, run_tiny: Run, tmp_path: Path
 ) -> None:
     def poisoned(parts: Parts) -> Parts:
@@ -207,7 +207,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_checkpoint_from_be
         assert all(np.isfinite(array).all() for array in arrays(checkpoint.tree["model"]).values())
 
 
-def test_an_epoch_with_fewer_updates_than_announced_is_an_error(tiny_run: ModuleType, run_tiny: Run) -> None:
+def test_epoch_with_fewer_updates_than_announced_is_an_error(tiny_run: ModuleType, run_tiny: Run) -> None:
     class Short:
         updates = 9
 
@@ -219,7 +219,7 @@ def test_an_epoch_with_fewer_updates_than_announced_is_an_error(tiny_run: Module
         run_tiny(assemble=change)
 
 
-def test_the_best_is_the_first_of_the_highest_and_is_what_its_file_holds(run_tiny: Run, tmp_path: Path) -> None:
+def test_best_file_holds_the_first_of_the_highest_evaluations(run_tiny: Run, tmp_path: Path) -> None:
     result = run_tiny(run={"output": str(tmp_path / "run"), "validate_every": 2})
     assert [entry["epoch"] for entry in result.history] == [1, 1, 2, 2]
     highest = max(result.history, key=lambda entry: entry["top1"])
@@ -233,7 +233,7 @@ def test_the_best_is_the_first_of_the_highest_and_is_what_its_file_holds(run_tin
         assert checkpoint.tree["epoch"] == result.best.epoch + 1
 
 
-def test_without_images_to_evaluate_on_there_is_no_best(tiny_run: ModuleType, run_tiny: Run, tmp_path: Path) -> None:
+def test_run_without_validation_images_has_no_best(tiny_run: ModuleType, run_tiny: Run, tmp_path: Path) -> None:
     result = run_tiny(assemble=_assemble(tiny_run, lambda parts: replace(parts, validation=None, average=None)))
     assert (result.best, result.history, result.epochs) == (None, (), 3)
     assert not (tmp_path / "run" / "best.pdparams").exists()
@@ -252,7 +252,9 @@ def test_tape_is_injected_into_the_model_before_each_micro_batch(
     assert injected == [(tape, "model", 0, update, micro) for update in range(8) for micro in range(2)]
 
 
-def test_the_frameworks_generator_is_not_needed_to_resume(run_tiny: Run, tmp_path: Path, tiny_run: ModuleType) -> None:
+def test_earlier_draws_of_the_framework_do_not_change_a_run(
+    run_tiny: Run, tmp_path: Path, tiny_run: ModuleType
+) -> None:
     """What was drawn before, by whomever, does not change a run."""
     first = run_tiny(run={"output": str(tmp_path / "first")})
     paddle.seed(12345)
@@ -261,6 +263,6 @@ def test_the_frameworks_generator_is_not_needed_to_resume(run_tiny: Run, tmp_pat
     assert first.history == second.history
 
 
-def test_an_update_without_log_or_save_does_not_wait_for_the_loss(run_tiny: Run, tmp_path: Path) -> None:
+def test_run_without_log_interval_logs_the_last_update_of_each_epoch(run_tiny: Run, tmp_path: Path) -> None:
     run_tiny(run={"log_every": 0, "save_updates": 0, "output": str(tmp_path / "run")})
     assert len(_losses(tmp_path / "run")) == 3  # the last update of each epoch

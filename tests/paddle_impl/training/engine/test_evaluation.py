@@ -53,7 +53,7 @@ def test_accuracy_and_loss_are_those_of_timm_and_torch() -> None:
     assert found.loss == pytest.approx(float(loss), abs=1e-12)
 
 
-def test_every_image_counts_once_whatever_the_batch_size() -> None:
+def test_every_image_counts_once_at_any_batch_size() -> None:
     draw = np.random.default_rng(0)
     logits, labels = draw.normal(size=(1003, 3)), draw.integers(0, 3, 1003)
     found = {size: evaluate_model(_Given(), _Batches(logits, labels, size)) for size in (1, 64, 1003)}
@@ -61,18 +61,18 @@ def test_every_image_counts_once_whatever_the_batch_size() -> None:
     assert len({each.top1 for each in found.values() if each is not None}) == 1
 
 
-def test_below_five_classes_the_top_5_are_all_of_them() -> None:
+def test_top_5_of_fewer_than_five_classes_is_all_classes() -> None:
     found = _evaluated(np.eye(3), [0, 1, 1])
     assert (found.k, found.top1, found.top5) == (3, 2 / 3, 1.0)
 
 
-def test_of_equal_logits_the_first_counts_as_the_higher() -> None:
+def test_first_of_equal_logits_counts_as_the_higher() -> None:
     assert _evaluated(np.zeros((10, 10)), range(10)).top1 == 0.1
     assert _evaluated(np.zeros((10, 10)), range(10)).top5 == 0.5
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_logits_that_are_not_finite_are_an_error_and_not_correct(value: float) -> None:
+def test_logits_that_are_not_finite_are_an_error(value: float) -> None:
     with pytest.raises(TrainingError, match="logits are not finite on 2 images"):
         _evaluated([[value, 0.0], [0.0, 1.0]], [0, 1])
 
@@ -83,12 +83,12 @@ def test_no_images_are_an_error() -> None:
 
 
 @pytest.mark.parametrize("label", [-1, 3])
-def test_a_label_that_the_model_does_not_have_is_an_error(label: int) -> None:
+def test_label_beyond_the_classes_of_the_model_is_an_error(label: int) -> None:
     with pytest.raises(DataError, match=r"labels go from .* the model has 3 classes"):
         _evaluated(np.zeros((2, 3)), [0, label])
 
 
-def test_images_that_cannot_be_read_are_counted_apart() -> None:
+def test_unreadable_images_are_counted_apart() -> None:
     batches = _Batches(np.eye(3), range(3))
     batches.count = 5
     found = evaluate_model(_Given(), batches)
@@ -96,7 +96,7 @@ def test_images_that_cannot_be_read_are_counted_apart() -> None:
     assert (found.images, found.unreadable, found.top1) == (3, 2, 1.0)
 
 
-def test_the_model_stays_in_training_mode() -> None:
+def test_evaluation_returns_the_model_to_its_mode() -> None:
     model = _Given()
     model.train()
     evaluate_model(model, _Batches(np.eye(3), range(3)))
@@ -106,14 +106,14 @@ def test_the_model_stays_in_training_mode() -> None:
     assert not model.training
 
 
-def test_an_evaluation_that_is_asked_to_stop_has_no_result() -> None:
+def test_evaluation_that_is_stopped_has_no_result() -> None:
     seen: list[int] = []
     batches = _Batches(np.eye(3), range(3), 1)
     assert evaluate_model(_Given(), batches, seen=seen.append, stopped=lambda: len(seen) == 2) is None
     assert seen == [1, 1]
 
 
-def test_a_single_process_has_a_barrier_that_does_nothing() -> None:
+def test_world_of_one_process_does_not_communicate() -> None:
     """Paddle's own barrier raises outside of a group of processes, which a published port dies of."""
     World().barrier()
     assert World().gather("one") == ["one"]

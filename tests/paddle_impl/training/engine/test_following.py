@@ -29,7 +29,7 @@ def _entry() -> dict[str, Any]:
     return {"epoch": 1, "weights": "ema", "images": 9, "top1": 0.5, "top5": 1.0, "k": 3, "loss": 0.25, "unreadable": 0}
 
 
-def test_a_line_of_the_log_tells_the_costs_of_its_updates(tmp_path: Path) -> None:
+def test_line_of_the_log_has_the_costs_of_its_updates(tmp_path: Path) -> None:
     with Log(tmp_path) as log, Following(log, 3, console=Console(file=io.StringIO())) as following:
         following.updated(_updated(1))
         following.updated(_updated(2, 0.75))
@@ -42,7 +42,7 @@ def test_a_line_of_the_log_tells_the_costs_of_its_updates(tmp_path: Path) -> Non
     assert evaluated == {"event": "evaluation", "update": 10, **_entry()}
 
 
-def test_without_a_terminal_there_are_plain_lines(tmp_path: Path) -> None:
+def test_console_without_terminal_shows_plain_lines(tmp_path: Path) -> None:
     shown = io.StringIO()
     with Log(tmp_path) as log, Following(log, 3, console=Console(file=shown)) as following:
         following.updated(_updated(1))
@@ -59,7 +59,7 @@ def test_without_a_terminal_there_are_plain_lines(tmp_path: Path) -> None:
     assert next(entry for entry in read_log(tmp_path / LOG) if entry["event"] == "unreadable")["count"] == 7
 
 
-def test_on_a_terminal_there_is_a_bar(tmp_path: Path) -> None:
+def test_terminal_shows_a_progress_bar(tmp_path: Path) -> None:
     shown = io.StringIO()
     console = Console(file=shown, force_terminal=True, width=120)
     with Log(tmp_path) as log, Following(log, 3, console=console) as following:
@@ -71,7 +71,7 @@ def test_on_a_terminal_there_is_a_bar(tmp_path: Path) -> None:
     assert "evaluating the model, 64 images" in shown.getvalue()
 
 
-def test_what_was_logged_beyond_the_checkpoint_is_dropped_with_a_line_that_was_cut_off(tmp_path: Path) -> None:
+def test_log_drops_events_beyond_the_checkpoint_and_a_torn_line(tmp_path: Path) -> None:
     places = [
         ("start", 0, 0),
         ("train", 0, 8),
@@ -89,7 +89,7 @@ def test_what_was_logged_beyond_the_checkpoint_is_dropped_with_a_line_that_was_c
     assert kept == [*places[:4], ("start", 1, 4)]
 
 
-def test_a_new_run_starts_a_new_log(tmp_path: Path) -> None:
+def test_new_run_starts_a_new_log(tmp_path: Path) -> None:
     (tmp_path / LOG).write_text('{"event": "start", "epoch": 0, "update": 0}\n')
     with Log(tmp_path):
         pass
@@ -97,7 +97,7 @@ def test_a_new_run_starts_a_new_log(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("with_curves")
-def test_the_curves_are_drawn_at_the_end(run_tiny: Run, tmp_path: Path) -> None:
+def test_curves_are_drawn_at_the_end(run_tiny: Run, tmp_path: Path) -> None:
     run_tiny()
     with Image.open(tmp_path / "run" / "curves.png") as picture:
         assert picture.size == (1440, 432)
@@ -114,7 +114,7 @@ def test_the_curves_are_drawn_at_the_end(run_tiny: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("with_curves")
-def test_without_matplotlib_the_run_says_what_is_missing(
+def test_run_without_matplotlib_names_the_missing_package(
     run_tiny: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in sys.modules if name.startswith("matplotlib")]:
@@ -148,7 +148,7 @@ class _Writer:
     ("kind", "package", "name"),
     [("visualdl", "visualdl", "LogWriter"), ("tensorboard", "tensorboardX", "SummaryWriter")],
 )
-def test_numbers_are_passed_on_to_those_who_watch_elsewhere(
+def test_tracker_receives_losses_rates_and_accuracies(
     run_tiny: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, package: str, name: str
 ) -> None:
     module = ModuleType(package)
@@ -168,7 +168,7 @@ def test_numbers_are_passed_on_to_those_who_watch_elsewhere(
         ("wandb", "run.tracker is 'wandb', expected none, visualdl or tensorboard"),
     ],
 )
-def test_a_tracker_that_is_not_there_is_an_error(
+def test_unknown_or_missing_tracker_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, message: str
 ) -> None:
     monkeypatch.setitem(sys.modules, "visualdl", None)

@@ -9,7 +9,7 @@ from paddle_impl.training.log import read_log
 _PROGRAM = Path(__file__).with_name("kill_run.py")
 
 
-def test_a_run_killed_twenty_times_ends_with_the_bytes_of_an_undisturbed_one(tmp_path: Path) -> None:
+def test_run_killed_twenty_times_writes_the_bytes_of_an_undisturbed_one(tmp_path: Path) -> None:
     command = [sys.executable, str(_PROGRAM), "20", "1"]
     done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
     assert int(done.stdout.split()[0]) >= 10  # the rest had come to the end before

@@ -54,7 +54,7 @@ def _latest(folder: Path) -> dict[str, Any]:
         return {**tensors, "progress": checkpoint.tree["progress"]}
 
 
-def test_two_workers_end_where_one_with_the_same_global_batch_does(one_and_two: tuple[Path, Path]) -> None:
+def test_two_workers_and_one_with_the_same_global_batch_end_equal(one_and_two: tuple[Path, Path]) -> None:
     one, two = map(_latest, one_and_two)
     assert one.keys() == two.keys()
     assert max(float(np.abs(one[name] - two[name]).max()) for name in one.keys() - {"progress"}) < 1e-10
@@ -75,7 +75,7 @@ def test_evaluation_on_two_workers_counts_each_image_once(one_and_two: tuple[Pat
         assert abs(mine["loss"] - theirs["loss"]) < 1e-10
 
 
-def test_a_run_of_two_workers_goes_on_on_one(
+def test_run_of_two_workers_resumes_on_one(
     one_and_two: tuple[Path, Path], tiny_run: ModuleType, tmp_path: Path
 ) -> None:
     ends = []

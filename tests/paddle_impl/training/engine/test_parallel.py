@@ -25,7 +25,7 @@ def two_alike(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sizes
 
 
-def test_gradients_are_summed_and_a_parameter_without_one_gets_none(two_alike: list[int]) -> None:
+def test_gradients_are_summed_and_a_parameter_without_gradient_gets_none(two_alike: list[int]) -> None:
     model = nn.Linear(2, 3)
     model.weight.sum().backward()
     before = model.weight.grad.numpy()
@@ -36,7 +36,7 @@ def test_gradients_are_summed_and_a_parameter_without_one_gets_none(two_alike: l
     assert two_alike == [4, 6]  # whether each has a gradient and the two numbers, then the one gradient
 
 
-def test_a_parameter_that_another_rank_has_a_gradient_of_counts_as_zero_here(
+def test_parameter_with_a_gradient_on_another_rank_only_counts_as_zero_here(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model = nn.Linear(2, 3)
@@ -63,7 +63,7 @@ def test_gradients_are_reduced_a_few_megabytes_at_a_time_and_by_dtype(
         assert parameter.grad.dtype == parameter.dtype
 
 
-def test_without_a_launcher_there_is_one_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_world_without_launcher_has_one_rank(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PADDLE_TRAINERS_NUM", raising=False)
     assert join() == World(0, 1)
     assert World().leads

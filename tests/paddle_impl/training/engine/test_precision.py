@@ -12,20 +12,20 @@ from recipe.errors import ConfigError
 
 
 @pytest.mark.parametrize("name", ["float16", "bfloat16"])
-def test_mixed_precision_is_refused_on_a_cpu_where_autocast_does_nothing(name: str) -> None:
+def test_mixed_precision_on_a_cpu_is_refused(name: str) -> None:
     with pytest.raises(
         ConfigError, match=rf"run\.precision is {name}, which Paddle has on GPUs only: on a CPU its autocast"
     ):
         Precision.of(name, "cpu")
 
 
-def test_unknown_precision_is_refused_with_what_there_is() -> None:
+def test_unknown_precision_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"run\.precision is 'int8', expected float32 or float64 on a CPU"):
         Precision.of("int8", "cpu")
 
 
 @pytest.mark.parametrize("name", ["float32", "float64"])
-def test_full_precision_is_what_parameters_are_in(name: str) -> None:
+def test_full_precision_is_the_dtype_of_the_parameters(name: str) -> None:
     precision = Precision.of(name, "cpu")
     assert (precision.parameters, precision.autocast, precision.scaler) == (name, None, None)
 
@@ -37,7 +37,7 @@ def test_float16_scales_the_loss_and_bfloat16_does_not(monkeypatch: pytest.Monke
 
 
 @pytest.mark.skipif(paddle.is_compiled_with_cuda(), reason="needs a Paddle without CUDA")
-def test_a_gpu_that_is_not_there_is_an_error() -> None:
+def test_missing_gpu_is_an_error() -> None:
     assert device_of("auto") == "cpu"
     with pytest.raises(ConfigError, match=r"run\.device is gpu, and this Paddle was built without CUDA"):
         device_of("gpu")
@@ -72,7 +72,7 @@ class _Overflowed:
         """Nothing."""
 
 
-def test_gradients_that_overflow_leave_the_weights_alone_decay_included() -> None:
+def test_overflow_of_gradients_skips_the_step_and_the_decay() -> None:
     model = paddle.nn.Linear(2, 2)
     optimizer = AdamW(model, Optimizer(weight_decay=0.5), 0.1)
     before = model.weight.numpy()
@@ -85,7 +85,7 @@ def test_gradients_that_overflow_leave_the_weights_alone_decay_included() -> Non
     assert (model.weight.numpy() != before).all()
 
 
-def test_a_step_with_a_scaler_steps_through_it_and_updates_it_once() -> None:
+def test_step_with_a_scaler_steps_and_updates_it_once() -> None:
     scaler = _Recorded()
     optimizer: Any = _Recorded()
     precision = Precision("float32", "float16", scaler)

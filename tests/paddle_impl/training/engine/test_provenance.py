@@ -24,7 +24,7 @@ def _saved(path: Path, config: Config, world: World, images: str = "images") -> 
     return Nested(path)
 
 
-def test_a_run_does_not_go_on_as_another_one(tmp_path: Path) -> None:
+def test_checkpoint_of_another_configuration_is_refused_with_each_difference(tmp_path: Path) -> None:
     config = Config()
     changed = replace(
         config,
@@ -41,7 +41,7 @@ def test_a_run_does_not_go_on_as_another_one(tmp_path: Path) -> None:
     )
 
 
-def test_ranks_and_accumulation_stand_in_for_each_other(tmp_path: Path) -> None:
+def test_global_batch_of_other_ranks_and_accumulation_is_accepted(tmp_path: Path) -> None:
     config = Config()
     accumulating = replace(config, run=replace(config.run, accumulation=4))
     with _saved(tmp_path / "a.pdparams", config, World(0, 4)) as checkpoint:
@@ -51,7 +51,7 @@ def test_ranks_and_accumulation_stand_in_for_each_other(tmp_path: Path) -> None:
     assert caught.value.details == ("devices x run.accumulation: 4 then, 16 now; the product has to stay",)
 
 
-def test_another_version_is_noted_and_the_same_one_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_provenance_grows_with_another_version_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with _saved(tmp_path / "a.pdparams", Config(), World()) as checkpoint:
         before: Any = continued(checkpoint, Config(), World(), "images")["provenance"]
         monkeypatch.setattr(provenance, "version", lambda package: "99")
@@ -60,7 +60,7 @@ def test_another_version_is_noted_and_the_same_one_is_not(tmp_path: Path, monkey
     assert [origin["versions"]["numpy"] == "99" for origin in after] == [False, True]
 
 
-def test_a_changed_configuration_is_refused_before_anything_is_written(
+def test_changed_configuration_is_refused_before_anything_is_written(
     run_tiny: Run, tmp_path: Path, tiny_run: ModuleType
 ) -> None:
     run_tiny()

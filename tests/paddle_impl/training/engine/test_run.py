@@ -67,7 +67,7 @@ def trained(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[C
     return config, *_train(config)
 
 
-def test_a_configuration_is_trained_and_every_picture_is_accounted_for(trained: tuple[Config, Result, str]) -> None:
+def test_training_counts_every_picture_and_reports_damaged_ones(trained: tuple[Config, Result, str]) -> None:
     config, result, shown = trained
     assert (result.epochs, result.exit_code, result.best is not None) == (2, 0, True)
     readable = _HELD_OUT * _CLASSES - 1
@@ -82,7 +82,7 @@ def test_a_configuration_is_trained_and_every_picture_is_accounted_for(trained: 
     assert {entry["updates"] for entry in log if entry["event"] == "train"} == {_IMAGES * _CLASSES // 8}
 
 
-def test_the_checkpoint_evaluates_to_what_the_run_said(trained: tuple[Config, Result, str]) -> None:
+def test_checkpoint_evaluates_to_the_accuracy_of_the_run(trained: tuple[Config, Result, str]) -> None:
     config, result, _ = trained
     weights = replace(config, model=replace(config.model, weights=str(result.checkpoint)))
     found = evaluate(weights, console=Console(file=io.StringIO()))
@@ -92,9 +92,7 @@ def test_the_checkpoint_evaluates_to_what_the_run_said(trained: tuple[Config, Re
     assert found.loss == pytest.approx(average["loss"], abs=1e-6)
 
 
-def test_a_finished_run_goes_on_when_it_is_given_more_epochs_of_cooldown(
-    trained: tuple[Config, Result, str], tmp_path: Path
-) -> None:
+def test_finished_run_resumes_for_more_epochs_of_cooldown(trained: tuple[Config, Result, str], tmp_path: Path) -> None:
     config, result, _ = trained
     output = str(shutil.copytree(config.run.output, tmp_path / "run"))
     longer = replace(
@@ -110,7 +108,7 @@ def test_workers_do_not_change_a_run(pictures: Path, tmp_path: Path, trained: tu
     assert _train(config)[0].history == trained[1].history
 
 
-def test_other_pictures_are_refused_on_resuming(pictures: Path, tmp_path: Path) -> None:
+def test_resuming_with_other_pictures_is_refused(pictures: Path, tmp_path: Path) -> None:
     config = _config(pictures, tmp_path / "run", schedule={"epochs": 1})
     _train(config)
     (tmp_path / "moved").symlink_to(pictures)
@@ -126,7 +124,7 @@ def test_other_pictures_are_refused_on_resuming(pictures: Path, tmp_path: Path) 
         _train(replace(config, data=replace(config.data, path=str(fewer))), resume="auto")
 
 
-def test_a_run_in_float64_starts_from_the_weights_of_another_one(
+def test_run_in_float64_starts_from_the_weights_of_a_float32_run(
     pictures: Path, tmp_path: Path, trained: tuple[Config, Result, str]
 ) -> None:
     with open_checkpoint(trained[1].checkpoint) as checkpoint:
@@ -168,12 +166,12 @@ def test_evaluation_on_another_number_of_classes_is_refused(
         evaluate(config)
 
 
-def test_a_second_run_does_not_overwrite_the_first(trained: tuple[Config, Result, str]) -> None:
+def test_second_run_in_the_same_folder_is_refused(trained: tuple[Config, Result, str]) -> None:
     with pytest.raises(TrainingError, match="holds a run, which a new one would overwrite"):
         _train(trained[0])
 
 
-def test_a_tape_replaces_the_frameworks_generator(pictures: Path, tmp_path: Path) -> None:
+def test_tape_determines_the_run(pictures: Path, tmp_path: Path) -> None:
     def run(name: str, seed: int) -> tuple[dict[str, Any], ...]:
         config = _config(pictures, tmp_path / name, model={"drop_rate": 0.3}, schedule={"epochs": 1})
         return train(config, tape=Seeded(seed), console=Console(file=io.StringIO())).history

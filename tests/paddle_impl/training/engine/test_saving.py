@@ -24,7 +24,7 @@ def _value(path: Path) -> float:
         return float(arrays(checkpoint.tree["model"])["weight"][0])
 
 
-def test_latest_best_and_kept_checkpoints_hold_what_was_saved_for_them(tmp_path: Path) -> None:
+def test_latest_best_and_kept_files_hold_their_own_checkpoints(tmp_path: Path) -> None:
     with Store(tmp_path / "run") as store:
         store.save(_tree(1), (epoch_name(2), BEST))
         store.save(_tree(2))
@@ -32,7 +32,7 @@ def test_latest_best_and_kept_checkpoints_hold_what_was_saved_for_them(tmp_path:
     assert found == {LATEST: 2, BEST: 1, "epoch_0002.pdparams": 1}
 
 
-def test_a_save_that_fails_leaves_the_checkpoint_from_before(tmp_path: Path) -> None:
+def test_failed_save_leaves_the_last_checkpoint(tmp_path: Path) -> None:
     def fails() -> Any:
         raise OSError("no memory")
 
@@ -45,7 +45,7 @@ def test_a_save_that_fails_leaves_the_checkpoint_from_before(tmp_path: Path) -> 
         assert not list(tmp_path.glob(".*.part"))
 
 
-def test_file_systems_without_links_get_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_system_without_links_gets_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError
 
@@ -56,9 +56,7 @@ def test_file_systems_without_links_get_copies(tmp_path: Path, monkeypatch: pyte
     assert (tmp_path / BEST).stat().st_ino != (tmp_path / LATEST).stat().st_ino
 
 
-def test_a_new_checkpoint_is_on_the_disk_before_it_has_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_checkpoint_is_flushed_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[str] = []
     fsync, replace = os.fsync, Path.replace
 
@@ -85,7 +83,7 @@ def test_drafts_of_a_killed_run_are_removed(tmp_path: Path) -> None:
         assert {path.name for path in tmp_path.iterdir()} == {".lock", "notes.part"}
 
 
-def test_two_runs_do_not_write_to_one_folder(tmp_path: Path) -> None:
+def test_second_process_in_the_folder_is_refused(tmp_path: Path) -> None:
     code = (
         "import sys\nfrom pathlib import Path\nfrom paddle_impl.training.saving import Store\n"
         "with Store(Path(sys.argv[1])): print('there', flush=True); sys.stdin.read()"
@@ -101,7 +99,7 @@ def test_two_runs_do_not_write_to_one_folder(tmp_path: Path) -> None:
         pass
 
 
-def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(TrainingError, match=r"cannot be written .*; set run\.output"), Store(tmp_path / "file" / "run"):
         pass
@@ -113,7 +111,7 @@ def test_other_ranks_write_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_what_a_run_goes_on_from(tmp_path: Path) -> None:
+def test_resume_finds_the_checkpoint_of_a_file_a_folder_or_auto(tmp_path: Path) -> None:
     output, other = tmp_path / "run", tmp_path / "other"
     assert checkpoint_to_resume(None, output) is None
     assert checkpoint_to_resume("auto", output) is None
@@ -125,7 +123,7 @@ def test_what_a_run_goes_on_from(tmp_path: Path) -> None:
     assert checkpoint_to_resume(str(other / BEST), output) == other / BEST
 
 
-def test_a_new_run_does_not_overwrite_another(tmp_path: Path) -> None:
+def test_new_run_in_the_folder_of_another_is_refused(tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         store.save(_tree(1))
     with pytest.raises(
@@ -134,6 +132,6 @@ def test_a_new_run_does_not_overwrite_another(tmp_path: Path) -> None:
         checkpoint_to_resume(None, tmp_path)
 
 
-def test_a_checkpoint_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_missing_checkpoint_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="there is no checkpoint to resume"):
         checkpoint_to_resume(tmp_path, tmp_path)

@@ -15,7 +15,7 @@ def _send(number: int) -> None:
 
 
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
-def test_a_signal_is_noted_and_the_old_handlers_come_back(name: str, code: int) -> None:
+def test_signal_is_noted_and_the_handlers_are_restored(name: str, code: int) -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     with Stop() as stop:
         assert not stop.requested
@@ -26,7 +26,7 @@ def test_a_signal_is_noted_and_the_old_handlers_come_back(name: str, code: int) 
     assert exit_code(None) == 0
 
 
-def test_a_second_interrupt_is_one_at_once() -> None:
+def test_second_interrupt_raises_keyboard_interrupt() -> None:
     with Stop():
         _send(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
@@ -34,7 +34,7 @@ def test_a_second_interrupt_is_one_at_once() -> None:
 
 
 @pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 7), (signal.SIGTERM, -signal.SIGTERM)])
-def test_a_forked_process_outlives_an_interrupt_and_ends_at_sigterm(number: int, expected: int) -> None:
+def test_forked_process_ignores_an_interrupt_and_ends_at_sigterm(number: int, expected: int) -> None:
     with Stop() as stop:
         child = os.fork()
         if child == 0:

@@ -56,7 +56,7 @@ def _tensors(parts: Parts) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("steps", [0, 2])
-def test_parts_made_later_get_everything_under_names_that_do_not_depend_on_the_process(
+def test_restored_parts_equal_the_captured_ones_in_any_process(
     parts: Callable[[], Parts], tmp_path: Path, steps: int
 ) -> None:
     first = parts()
@@ -75,7 +75,7 @@ def test_parts_made_later_get_everything_under_names_that_do_not_depend_on_the_p
         assert _tensors(second) == _tensors(first)
 
 
-def test_our_checkpoints_are_read_by_paddle_and_by_the_porting_tool(run_tiny: Run, tmp_path: Path) -> None:
+def test_checkpoints_are_read_by_paddle_and_by_porting(run_tiny: Run, tmp_path: Path) -> None:
     run_tiny()
     path = tmp_path / "run" / "latest.pdparams"
     saved = paddle.load(str(path), return_numpy=True)
@@ -89,7 +89,7 @@ def test_our_checkpoints_are_read_by_paddle_and_by_the_porting_tool(run_tiny: Ru
             }
 
 
-def test_a_checkpoint_says_where_it_comes_from_and_nothing_of_the_machine(run_tiny: Run, tmp_path: Path) -> None:
+def test_checkpoint_has_command_and_versions_but_no_host_or_home(run_tiny: Run, tmp_path: Path) -> None:
     run_tiny()
     with Nested(tmp_path / "run" / "latest.pdparams") as checkpoint:
         tree: Any = checkpoint.tree
@@ -132,7 +132,7 @@ def paddle_vit(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return combined, flat
 
 
-def test_a_combined_checkpoint_of_paddlevit_is_gone_on_from(
+def test_combined_checkpoint_of_paddlevit_is_restored(
     parts: Callable[[], Parts], paddle_vit: tuple[Path, Path]
 ) -> None:
     own = parts()
@@ -151,12 +151,12 @@ def test_a_combined_checkpoint_of_paddlevit_is_gone_on_from(
     assert all(float(tensor.numpy()[0]) == pytest.approx(0.9**3) for name, tensor in state.items() if "beta1" in name)
 
 
-def test_a_run_goes_on_from_paddlevits_checkpoint(run_tiny: Run, paddle_vit: tuple[Path, Path]) -> None:
+def test_run_resumes_from_a_checkpoint_of_paddlevit(run_tiny: Run, paddle_vit: tuple[Path, Path]) -> None:
     result = run_tiny(resume=paddle_vit[0])
     assert [entry["epoch"] for entry in result.history] == [2, 2]
 
 
-def test_flat_weights_are_no_state_of_a_run(parts: Callable[[], Parts], paddle_vit: tuple[Path, Path]) -> None:
+def test_flat_weights_are_refused_as_state_of_a_run(parts: Callable[[], Parts], paddle_vit: tuple[Path, Path]) -> None:
     with (
         Nested(paddle_vit[1]) as checkpoint,
         pytest.raises(TrainingError, match=r"to start from its weights, give it as model\.weights"),
@@ -183,7 +183,7 @@ def test_checkpoint_without_its_progress_is_refused(parts: Callable[[], Parts], 
         restore(checkpoint, parts(), Precision())
 
 
-def test_a_checkpoint_of_another_model_is_refused_with_every_difference(
+def test_checkpoint_of_another_model_is_refused_with_every_difference(
     parts: Callable[[], Parts], tmp_path: Path
 ) -> None:
     one = parts()
@@ -220,7 +220,7 @@ class _Scaler:
         self.state = state
 
 
-def test_the_loss_scaler_is_saved_and_restored(parts: Callable[[], Parts], tmp_path: Path) -> None:
+def test_loss_scaler_is_saved_and_restored(parts: Callable[[], Parts], tmp_path: Path) -> None:
     first, second = _Scaler(), _Scaler()
     second.state = {}
     half = Precision("float32", "float16", first)

@@ -101,14 +101,15 @@ def selftest(
     from dataclasses import replace
 
     from alignment.processes.settings import Settings
-    from alignment.selftest.run import Plan
+    from alignment.selftest.run import SelftestPlan
     from alignment.selftest.run import selftest as prove
     from alignment.selftest.terminal import print_selftest
 
     if quick and held_out:
         raise click.UsageError("--quick is a part of the catalogue, --held-out takes its place: give one of them")
     settings = Settings(pythons=pythons_of(values))
-    plan = Plan.quick(settings) if quick else Plan.held_out(settings) if held_out else Plan(settings=settings)
+    plan = SelftestPlan.quick(settings) if quick else SelftestPlan(settings=settings)
+    plan = SelftestPlan.held_out(settings) if held_out else plan
     plan = plan if seeds is None else replace(plan, seeds=seeds)
     plan = plan.of_steps(steps) if steps else plan
     folder = out or Path("logs") / ("selftest" + ("-quick" if quick else "-held-out" if held_out else ""))

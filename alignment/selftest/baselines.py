@@ -1,4 +1,4 @@
-"""What others check: reprod_log's mean and NumPy's `allclose`, to be measured beside this toolkit's verdict."""
+"""Checks that a fault's result is compared with: reprod_log's mean, NumPy's `allclose`, and the gate."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from alignment.results.report import Report
 
 
 def mean_check(reference: Mapping[str, Array], candidate: Mapping[str, Array]) -> bool:
-    """Whether reprod_log's default check, a mean absolute difference of 1e-6, objects; with all that it lets pass."""
+    """Return whether reprod_log's default check objects, a mean absolute difference of 1e-6 that accepts much."""
     return not all(check_key(key, reference, candidate).passed for key in {**reference, **candidate})
 
 
 def allclose_check(reference: Mapping[str, Array], candidate: Mapping[str, Array]) -> bool:
-    """Whether `np.allclose` with its default tolerances objects to any array that both sides have."""
+    """Return whether `np.allclose` with its default tolerances objects to any array that both sides have."""
     try:
-        return not all(np.allclose(right, candidate[key]) for key, right in reference.items() if key in candidate)
+        return not all(np.allclose(array, candidate[key]) for key, array in reference.items() if key in candidate)
     except ValueError:
         return True
 
 
 def stops(report: Report) -> bool:
-    """Whether a gate that only wants what a report holds fails on it, and both its outputs name what diverges.
+    """Return whether a gate without thresholds fails on a report, and both its outputs name what diverges.
 
-    JUnit has to name every quantity that diverges, and the annotations, of which there are ten, one of them at least.
+    JUnit must name every quantity that diverges; the annotations, of which there are ten, at least one of them.
     """
     if not report.failures:
         return False

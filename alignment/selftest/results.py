@@ -1,18 +1,22 @@
-"""What a self-test found: each fault, each correct run, and the counts."""
+"""Results of a self-test: each fault, each correct run, and the counts; how they are kept as files."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from alignment.arrays import Array
 from alignment.errors import FileError
 from alignment.processes import fingerprint
 from alignment.processes.settings import Settings
+from alignment.results.findings import Cause, Finding
+from alignment.results.report import Report
+from alignment.selftest.baselines import allclose_check, mean_check, stops
 from alignment.selftest.faults import Fault
 from porting.errors import FieldError
 from porting.fields import decode, encode
@@ -20,22 +24,22 @@ from porting.fields import decode, encode
 
 @dataclass(frozen=True, slots=True)
 class FaultResult:
-    """What the toolkit said of one fault.
+    """What the toolkit reported of one fault.
 
     Attributes:
-        name: The fault.
-        step: The step that it belongs to.
+        name: Name of the fault.
+        step: Step that it belongs to.
         detected: Whether any quantity diverged.
-        localised: Whether exactly what is wrong was named, as module, parameter, function or key.
+        localised: Whether exactly what is wrong was located, as module, parameter, function or key.
         named: Whether the cause was named.
-        guilty: What was named.
-        causes: The causes that were named.
+        guilty: Paths that were located.
+        causes: Causes that were named.
         failed: Some of the quantities that diverged.
-        gated: Whether a gate without thresholds stops it, and JUnit and annotations name what diverges.
         reprod_log: Whether reprod_log's mean check objected to the step's files.
-        allclose: Whether `np.allclose` did.
-        says: What was said of each cause, in sentences.
-        key: Digest of what the result depends on, see `alignment.selftest.results.Keys`.
+        allclose: Whether `np.allclose` objected to them.
+        gated: Whether a gate without thresholds stops it, and JUnit and annotations name what diverges.
+        says: Sentences of the causes.
+        key: Digest of what the result depends on, see `Keys`.
         misnamed: Whether a cause was named that is not the fault's.
     """
 
@@ -57,18 +61,18 @@ class FaultResult:
 
 @dataclass(frozen=True, slots=True)
 class CorrectRun:
-    """What the toolkit said of one correct pair.
+    """What the toolkit reported of one correct pair.
 
     Attributes:
-        name: Model, seed and so on.
-        model: The model.
-        seed: Of its weights and inputs.
+        name: Model, image size and seed, or recipe and check point.
+        model: Name of the model.
+        seed: Seed of its weights and inputs.
         threads: CPU threads.
         runs: Steps times precisions, and a bisection.
-        accused: What was accused; empty as it should be.
+        accused: What was reported as wrong; empty as it should be.
         margin: The largest float32 error, in multiples of the noise floor.
         objections: Which of the two simple checks objected to which step; None where that was not measured.
-        key: Digest of what the result depends on.
+        key: Digest of what the result depends on, see `Keys`.
     """
 
     name: str
@@ -87,8 +91,8 @@ class Selftest:
     """The result of a self-test.
 
     Attributes:
-        faults: One a fault.
-        correct: One a correct pair.
+        faults: Results of the faults.
+        correct: Results of the correct pairs.
         command: The command line.
     """
 
@@ -98,21 +102,21 @@ class Selftest:
 
     @property
     def runs(self) -> int:
-        """Correct runs."""
-        return sum(each.runs for each in self.correct)
+        """Number of runs of correct pairs."""
+        return sum(run.runs for run in self.correct)
 
     @property
     def accused(self) -> tuple[CorrectRun, ...]:
-        """Correct pairs that were accused."""
-        return tuple(each for each in self.correct if each.accused)
+        """Correct pairs of which something was reported as wrong."""
+        return tuple(run for run in self.correct if run.accused)
 
     @property
     def passed(self) -> bool:
-        """Whether every fault was detected and stopped by the gate, and nobody was accused."""
+        """True if every fault was detected and stopped by the gate, and nothing was reported of a correct pair."""
         return all(fault.detected and fault.gated for fault in self.faults) and not self.accused
 
     def to_json(self) -> dict[str, Any]:
-        """The result as plain JSON values, with its counts."""
+        """Return the result as plain JSON values, with its counts."""
         counted = count(self.faults)
         return {
             **encode(self),
@@ -122,19 +126,72 @@ class Selftest:
 
 
 def count(faults: Iterable[FaultResult]) -> dict[str, int]:
-    """How many faults were detected, localised, named, gated and misnamed, and how many the two simple checks saw."""
+    """Count the faults detected, localised, named, gated and misnamed, and those that the two simple checks detect."""
     faults = list(faults)
     names = ("detected", "localised", "named", "gated", "reprod_log", "allclose", "misnamed")
     return {name: sum(bool(getattr(fault, name)) for fault in faults) for name in names}
 
 
+_UNNAMED = Cause("", "", "", 0.0, 0.0)
+
+
+def fault_result(
+    fault: Fault,
+    report: Report,
+    findings: Sequence[Finding],
+    reference: Mapping[str, Array],
+    candidate: Mapping[str, Array],
+) -> FaultResult:
+    """Return the result of a fault.
+
+    Args:
+        fault: The fault.
+        report: The report on its step.
+        findings: What was located, with the causes that were named.
+        reference: Arrays of the step's official files, by key.
+        candidate: Those of the candidate with the fault.
+    """
+    causes = [(cause.name, cause.says) for finding in findings for cause in finding.causes[:1] or (_UNNAMED,)]
+    places, expected = dict.fromkeys(finding.path for finding in findings), set(fault.expected)
+    some = fault.step == "metric"  # an accuracy need not change in every set of scores
+    return FaultResult(
+        **simple_checks(fault, report, reference, candidate),
+        localised=bool(places) and (places.keys() <= expected if some else places.keys() == expected),
+        named=bool(causes) and all(fault.names(*cause) for cause in causes),
+        misnamed=any(fault.contradicts(*cause) for cause in causes),
+        guilty=tuple(places),
+        causes=tuple(dict.fromkeys(name for name, _ in causes)),
+        says=tuple(dict.fromkeys(says for _, says in causes)),
+        failed=tuple(row.key for row in report.failures)[:6],
+    )
+
+
+def simple_checks(
+    fault: Fault, report: Report, reference: Mapping[str, Array], candidate: Mapping[str, Array]
+) -> dict[str, Any]:
+    """Return the fields of a `FaultResult` that depend on no finding."""
+    return {
+        "name": fault.name,
+        "step": fault.step,
+        "detected": bool(report.failures),
+        "reprod_log": bool(reference) and mean_check(reference, candidate),
+        "allclose": bool(reference) and allclose_check(reference, candidate),
+        "gated": stops(report),
+    }
+
+
+def objections(report: Report) -> list[str]:
+    """Return what a report says of a candidate that is correct: nothing, as it should be."""
+    return [f"{row.key} ({row.dtype}): {row.reason}" for row in report.failures]
+
+
 def slug(name: str) -> str:
-    """A name as a file's name."""
+    """Return a name as the name of a file."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write plain values, such that a file is there in full or not at all."""
+    """Write plain values so that the file is there in full or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
@@ -147,12 +204,12 @@ _AGAIN = "remove it, and it is run again"
 
 
 def fault_file(folder: Path, fault: Fault) -> Path:
-    """Where the result of a fault is, in the folder of a self-test."""
+    """Return the file of a fault's result, in the folder of a self-test."""
     return folder / "faults" / f"{slug(fault.name)}.json"
 
 
 def correct_file(folder: Path, name: str) -> Path:
-    """Where the result of a correct pair is."""
+    """Return the file of a correct pair's result."""
     return folder / "correct" / f"{name}.json"
 
 
@@ -161,31 +218,35 @@ class Keys:
     """Digests of what results depend on.
 
     Attributes:
-        state: Of this package's code and of the versions of Python and packages that run it.
+        state: Digest of this package's code and of the versions of Python and packages that run it.
     """
 
     state: str
 
     @classmethod
     def of(cls, settings: Settings) -> Keys:
-        """Of this code and the interpreters of some settings."""
+        """Return the digests for this code and the interpreters of some settings."""
         versions = {side: fingerprint.versions_in(settings.python(side), side) for side in _SIDES}
         return cls(_digest([fingerprint.digest_of_code(), versions]))
 
     def of_fault(self, fault: Fault) -> str:
-        """The key of a fault's result: all that is known of the fault is part of it."""
+        """Return the key of a fault's result, which depends on all fields of the fault."""
         return _digest([self.state, encode(fault)])
 
+    def pending(self, folder: Path, faults: Iterable[Fault]) -> list[Fault]:
+        """Return those of some faults that have no result yet."""
+        return [fault for fault in faults if not is_done(fault_file(folder, fault), self.of_fault(fault))]
+
     def of_correct(self, name: str) -> str:
-        """The key of the result of a correct pair."""
+        """Return the key of a correct pair's result."""
         return _digest([self.state, name])
 
 
 def is_done(path: Path, key: str) -> bool:
-    """Whether a result is there and depends on what it would depend on now.
+    """Return whether a result exists and its key matches the code, the versions and the fault.
 
     Raises:
-        FileError: There is something else than JSON.
+        FileError: The file is not JSON.
     """
     return path.exists() and _key(_load(path)) == key
 

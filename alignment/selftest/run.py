@@ -1,13 +1,12 @@
-"""Whether the toolkit itself can be trusted: faults are put into correct candidates, and correct ones are run often."""
+"""Run the self-test: put faults into correct candidates, and run correct candidates often."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
-from typing import Any
 
 from alignment.pair import Origin, Pair, Side, published
 from alignment.processes.processes import Launch, Progress, run_all
@@ -25,6 +24,8 @@ from alignment.selftest.results import (
     is_done,
     read_result,
 )
+from alignment.selftest.training import halves
+from alignment.selftest.worker import Task
 from alignment.steps import STEPS, hindrances
 from porting.architectures import regnet
 from porting.names import unknown
@@ -32,7 +33,7 @@ from porting.names import unknown
 _SMALL = 32
 _CLASSES = 10
 MODELS = ("pit_micro_distilled", "deit_tiny_distilled", "regnety_002")
-"""The models that faults are put into."""
+"""Models that faults are put into."""
 CORRECT = (
     ("pit_micro", 32),
     ("pit_micro_distilled", 48),
@@ -42,14 +43,14 @@ CORRECT = (
     ("deit_tiny_distilled", 48),
     ("regnety_002", 64),
 )
-"""The correct pairs that are run often, with their image sizes."""
+"""Correct pairs that are run often, with their image sizes."""
 _QUICK_SEEDS, _SEEDS = 1, 25
 _BISECTED = 5
-"""The seeds that this divides have their correct pairs bisected as well."""
+"""Correct pairs of seeds divisible by this are bisected as well."""
 
 
 def pair_of(name: str, image_size: int = _SMALL) -> Pair:
-    """A small pair of the self-test."""
+    """Return a small pair of the self-test."""
     if name != "regnety_002":
         return published.build(name, image_size=image_size, num_classes=_CLASSES)
     options = {"name": name, "num_classes": _CLASSES}
@@ -66,13 +67,13 @@ def pair_of(name: str, image_size: int = _SMALL) -> Pair:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a self-test is to do.
+class SelftestPlan:
+    """The work of a self-test.
 
     Attributes:
         faults: The faults to inject.
-        seeds: How many correct runs of each model.
-        settings: Interpreters; all else is fixed.
+        seeds: Number of correct runs of each model.
+        settings: The interpreters; everything else is fixed.
     """
 
     faults: tuple[Fault, ...] = FAULTS
@@ -80,20 +81,20 @@ class Plan:
     settings: Settings = field(default_factory=Settings)
 
     @classmethod
-    def quick(cls, settings: Settings) -> Plan:
-        """What fits into some minutes: the faults that are marked, and one run of each of the smallest models."""
+    def quick(cls, settings: Settings) -> SelftestPlan:
+        """Return the plan of a few minutes: the faults that are marked, and one run of each of the smallest models."""
         return cls(tuple(fault for fault in FAULTS if fault.quick), _QUICK_SEEDS, settings)
 
     @classmethod
-    def held_out(cls, settings: Settings) -> Plan:
-        """The held-out faults in the place of the catalogue's; correct runs are the catalogue's business."""
+    def held_out(cls, settings: Settings) -> SelftestPlan:
+        """Return the plan with the held-out faults in the place of the catalogue's, and without correct runs."""
         return cls(HELD_OUT, 0, settings)
 
-    def of_steps(self, steps: Sequence[str]) -> Plan:
-        """The same with the faults of some steps only, so that a long run can be split.
+    def of_steps(self, steps: Sequence[str]) -> SelftestPlan:
+        """Return the plan with the faults of some steps only, so that a long run can be split.
 
         Raises:
-            UnknownNameError: No fault is of a step.
+            UnknownNameError: A step has no faults.
         """
         known = tuple(dict.fromkeys(fault.step for fault in self.faults))
         for step in steps:
@@ -103,21 +104,25 @@ class Plan:
 
 
 def selftest(
-    out: str | os.PathLike[str], plan: Plan | None = None, *, progress: Progress | None = None, command: str = ""
+    out: str | os.PathLike[str],
+    plan: SelftestPlan | None = None,
+    *,
+    progress: Progress | None = None,
+    command: str = "",
 ) -> Selftest:
-    """Run the self-test. What a run before left in `out` is taken as done, where code, packages and fault are the same.
+    """Run the self-test; results in `out` are reused if their key matches the code, the versions and the fault.
 
     Args:
-        out: Folder for the results, one file a fault or correct pair.
-        plan: What to do; everything by default.
+        out: Folder of the results, one file a fault or correct pair.
+        plan: The work; everything by default.
         progress: Called as the sides report.
         command: The command line, for the result.
 
     Raises:
         AlignmentError: A side could not run.
-        FileError: What lies in the place of a result is none.
+        FileError: A file in the place of a result is none.
     """
-    plan, folder = plan or Plan(), Path(out).absolute()
+    plan, folder = plan or SelftestPlan(), Path(out).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     keys = Keys.of(plan.settings)
     for model in MODELS:
@@ -125,66 +130,59 @@ def selftest(
     training.run(folder, plan.faults, plan.settings, progress, keys)
     _run_correct(folder, plan, keys, progress)
     faults = [read_result(FaultResult, fault_file(folder, fault), keys.of_fault(fault)) for fault in plan.faults]
-    names = sorted({*(name for name, *_ in _correct_pairs(plan)), *training.right_runs(plan.faults)})
+    names = sorted({*(name for name, *_ in _correct_pairs(plan)), *training.correct_runs(plan.faults)})
     correct = [read_result(CorrectRun, correct_file(folder, name), keys.of_correct(name)) for name in names]
     return Selftest(tuple(faults), tuple(correct), command)
 
 
-def _inject(folder: Path, plan: Plan, keys: Keys, model: str, progress: Progress | None) -> None:
+def _inject(folder: Path, plan: SelftestPlan, keys: Keys, model: str, progress: Progress | None) -> None:
     own = [fault for fault in plan.faults if fault.model == model and fault.place != "training"]
-    faults = [fault for fault in own if not is_done(fault_file(folder, fault), keys.of_fault(fault))]
+    faults = keys.pending(folder, own)
     if not faults:
         return
-    work = folder / "work" / model
-    settings = _settings(plan, pair_of(model), 0, 1)
+    work, settings = folder / "work" / model, _settings(plan, pair_of(model), 0, 1)
     paths = _prepare(pair_of(model), work, settings)
-    run_all([_task(work, "reference", settings, [paths["reference"]], {}, taps=True)], progress)
-    right = _task(work, "correct", settings, [paths["candidate"]], {}, results=folder / "unfaulted", keep=True)
-    run_all([right], progress)
-    halves = [faults[0::2], faults[1::2]] if len(faults) > 8 else [faults]
-    launches = [
-        _task(
-            *(work, f"faults-{number}", settings, [paths["candidate"]]),
-            {fault.name: keys.of_fault(fault) for fault in half},
-            results=folder / "faults",
+    _launch(work, Task("reference", [paths["reference"]], str(work), taps=True), settings, progress)
+    correct = Task("correct", [paths["candidate"]], str(folder / "unfaulted"), keep=True)
+    _launch(work, correct, settings, progress)
+    tasks = [
+        Task(
+            "faults", [paths["candidate"]], str(folder / "faults"), {fault.name: keys.of_fault(fault) for fault in half}
         )
-        for number, half in enumerate(halves)
+        for half in halves(faults)
     ]
-    run_all(launches, progress)
+    run_all([_task(work, task, settings, f"-{number}") for number, task in enumerate(tasks)], progress)
 
 
-def _correct_pairs(plan: Plan) -> Iterator[tuple[str, str, int, int]]:
-    """The correct pairs that a plan has run: name of the result, model, image size and seed."""
+def _correct_pairs(plan: SelftestPlan) -> Iterator[tuple[str, str, int, int]]:
+    """Yield name of the result, model, image size and seed of the correct pairs that a plan runs."""
     for model, size in CORRECT if plan.seeds > _QUICK_SEEDS else CORRECT[:2]:
         for seed in range(plan.seeds):
             yield f"{model}-{size}-seed{seed}", model, size, seed
 
 
-def _run_correct(folder: Path, plan: Plan, keys: Keys, progress: Progress | None) -> None:
+def _run_correct(folder: Path, plan: SelftestPlan, keys: Keys, progress: Progress | None) -> None:
     """Run the correct pairs: those of even seeds with one thread, the others with two."""
-    todo = [
-        each for each in _correct_pairs(plan) if not is_done(correct_file(folder, each[0]), keys.of_correct(each[0]))
-    ]
-    for threads in (1, 2):
+    pairs = list(_correct_pairs(plan))
+    todo = [pair for pair in pairs if not is_done(correct_file(folder, pair[0]), keys.of_correct(pair[0]))]
+    for threads, taps in product((1, 2), (True, False)):
         work = folder / "work" / f"correct-{threads}"
-        own = [each for each in todo if each[-1] % 2 == threads - 1]
-        named = {name: keys.of_correct(name) for name, *_ in own}
-        plain: dict[str, list[str]] = {"reference": [], "candidate": []}
-        tapped: dict[str, list[str]] = {"reference": [], "candidate": []}
-        settings = replace(plan.settings, threads=threads)
+        own = [pair for pair in todo if pair[-1] % 2 == threads - 1 and (pair[-1] % _BISECTED == 0) == taps]
+        requests: dict[str, list[str]] = {"reference": [], "candidate": []}
+        settings = plan.settings
         for name, model, size, seed in own:
             pair = pair_of(model, size)
             settings = _settings(plan, pair, seed, threads)
             for role, path in _prepare(pair, work / name, settings).items():
-                (tapped if seed % _BISECTED == 0 else plain)[role].append(path)
-        for lists, taps in ((tapped, True), (plain, False)):
-            if lists["reference"]:
-                run_all([_task(work, "reference", settings, lists["reference"], {}, taps=taps)], progress)
-                candidate = _task(work, "correct", settings, lists["candidate"], named, results=folder / "correct")
-                run_all([candidate], progress)
+                requests[role].append(path)
+        if own:
+            named = {name: keys.of_correct(name) for name, *_ in own}
+            _launch(work, Task("reference", requests["reference"], str(work), taps=taps), settings, progress)
+            task = Task("correct", requests["candidate"], str(folder / "correct"), named)
+            _launch(work, task, settings, progress)
 
 
-def _settings(plan: Plan, pair: Pair, seed: int, threads: int) -> Settings:
+def _settings(plan: SelftestPlan, pair: Pair, seed: int, threads: int) -> Settings:
     hindered = hindrances(STEPS, plan.settings.steps, pair)
     steps = tuple(step for step in plan.settings.steps if step not in hindered)
     batch = (4, 2, 3)[seed % 3]
@@ -194,36 +192,21 @@ def _settings(plan: Plan, pair: Pair, seed: int, threads: int) -> Settings:
 
 
 def _prepare(pair: Pair, folder: Path, settings: Settings) -> dict[str, str]:
-    """Write inputs, weights and the requests of both sides; returns the paths of the requests."""
+    """Write inputs, weights and the requests of both sides; return the paths of the requests by role."""
     for name in (RECORDINGS, "weights", "workers"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     prepared = prepare(pair, folder, settings)
     return {role: str(prepared.write_request(role)) for role in prepared.weights}
 
 
-def _task(
-    work: Path,
-    name: str,
-    settings: Settings,
-    requests: Sequence[str],
-    keys: Mapping[str, str],
-    *,
-    results: Path | None = None,
-    **more: Any,
-) -> Launch:
-    """A worker's task, `keys` those of its results by their names."""
+def _launch(work: Path, task: Task, settings: Settings, progress: Progress | None) -> None:
+    run_all([_task(work, task, settings)], progress)
+
+
+def _task(work: Path, task: Task, settings: Settings, number: str = "") -> Launch:
     work.mkdir(parents=True, exist_ok=True)
-    path = work / f"task-{name}.json"
-    kind = name.partition("-")[0]
-    given = {"kind": kind, "requests": list(requests), "results": str(results or work), "keys": dict(keys)}
-    task = {**given, "taps": False, **more}
-    path.write_text(json.dumps(task), encoding="utf-8")
-    framework = "torch" if kind == "reference" else "paddle"
-    return Launch(
-        name=f"{framework} {name}" if kind == "faults" else framework,
-        python=settings.python(framework),
-        module="alignment.selftest.worker",
-        arguments=(str(path),),
-        log=path.with_suffix(".log"),
-        environment=settings.environment(2),
-    )
+    path = work / f"task-{task.kind}{number}.json"
+    task.write(path)
+    framework = "torch" if task.kind == "reference" else "paddle"
+    name = f"{framework} {task.kind}{number}" if task.kind == "faults" else framework
+    return training.launch(name, framework, "alignment.selftest.worker", (str(path),), settings)

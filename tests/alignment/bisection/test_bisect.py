@@ -15,7 +15,7 @@ from alignment.report.bisection import print_bisection
 from alignment.results.findings import Bisection
 from alignment.selftest.faults import FAULTS
 from alignment.selftest.results import Selftest
-from alignment.selftest.run import Plan, selftest
+from alignment.selftest.run import SelftestPlan, selftest
 from alignment.selftest.terminal import print_selftest
 
 WRONG = Path(__file__).parents[1] / "wrong_pairs.py"
@@ -75,7 +75,7 @@ def test_a_correct_pair_of_other_names_exits_0(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> Selftest:
     faults = tuple(fault for fault in FAULTS if fault.name in CHOSEN)
-    return selftest(tmp_path_factory.mktemp("selftest"), Plan(faults, seeds=1))
+    return selftest(tmp_path_factory.mktemp("selftest"), SelftestPlan(faults, seeds=1))
 
 
 @pytest.mark.parametrize("name", CHOSEN)

@@ -12,7 +12,7 @@ from alignment.selftest.faults import FAULTS, Fault
 from alignment.selftest.faults.arrays import FILE_FAULTS, WEIGHT_FAULTS
 from alignment.selftest.faults.functions import ACCURACIES, LOSSES, RANKINGS
 from alignment.selftest.results import slug
-from alignment.selftest.run import MODELS, Plan, pair_of
+from alignment.selftest.run import MODELS, SelftestPlan, pair_of
 from alignment.steps import STEPS
 from alignment.steps.training import TRAINING_STEPS
 from porting.errors import UnknownNameError
@@ -42,9 +42,9 @@ def test_a_fault_is_well_formed(fault: Fault) -> None:
 
 
 def test_a_self_test_can_be_split_by_steps() -> None:
-    assert {fault.step for fault in Plan().of_steps(("train", "bp")).faults} == {"train", "bp"}
+    assert {fault.step for fault in SelftestPlan().of_steps(("train", "bp")).faults} == {"train", "bp"}
     with pytest.raises(UnknownNameError, match="unknown step 'trian'"):
-        Plan().of_steps(("trian",))
+        SelftestPlan().of_steps(("trian",))
 
 
 def test_the_mean_check_passes_what_reprod_log_passes() -> None:

@@ -17,7 +17,7 @@ from alignment.selftest.faults.functions import ACCURACIES, LOSSES, RANKINGS
 from alignment.selftest.faults.training import RECIPES
 from alignment.selftest.inject import paddle_layers, paddle_training_data
 from alignment.selftest.results import FaultResult, Selftest, slug
-from alignment.selftest.run import MODELS, Plan, pair_of, selftest
+from alignment.selftest.run import MODELS, SelftestPlan, pair_of, selftest
 from alignment.selftest.terminal import print_selftest
 from alignment.steps import STEPS
 from alignment.steps.training import TRAINING_STEPS
@@ -80,7 +80,7 @@ def test_the_catalogue_s_part_and_the_held_out_faults_exclude_each_other() -> No
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, FaultResult]:
-    plan = Plan.held_out(Settings())
+    plan = SelftestPlan.held_out(Settings())
     chosen = tuple(fault for fault in plan.faults if fault.name in {UNNAMED, WEIGHTED, STRIDES, BATCH_NORM, REPEATED})
     found = selftest(tmp_path_factory.mktemp("held-out"), replace(plan, faults=chosen))
     assert found.passed

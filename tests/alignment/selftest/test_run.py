@@ -23,7 +23,7 @@ from alignment.selftest.results import (
     read_result,
     write_json,
 )
-from alignment.selftest.run import Plan, selftest
+from alignment.selftest.run import SelftestPlan, selftest
 from porting.fields import encode
 
 EPS, TANH = (
@@ -89,7 +89,7 @@ def test_only_the_correct_runs_of_a_plan_count(tmp_path: Path, keys: Keys) -> No
     written(tmp_path, EPS, keys)
     run = CorrectRun("pit_ti-32-seed7", "pit_ti", 7, 2, 10, (), 1.0, key=keys.of_correct("pit_ti-32-seed7"))
     write_json(correct_file(tmp_path, run.name), encode(run))
-    result = selftest(tmp_path, Plan((EPS,), seeds=0))
+    result = selftest(tmp_path, SelftestPlan((EPS,), seeds=0))
     assert (result.runs, result.correct) == (0, ())
     assert [fault.name for fault in result.faults] == [EPS.name]
 

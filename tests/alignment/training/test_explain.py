@@ -22,7 +22,7 @@ from alignment.selftest.faults import FAULTS, Fault
 from alignment.selftest.faults.training import RECIPES
 from alignment.selftest.inject import paddle_training_data
 from alignment.selftest.results import CorrectRun, FaultResult
-from alignment.selftest.training_worker import Task, bench_of, pair_of
+from alignment.selftest.training_worker import Task, pair_of, side_of
 from alignment.steps.training import TRAINING_STEPS
 from alignment.training import explain
 from alignment.training.reruns import TrainingSide
@@ -79,7 +79,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Explain:
         if fault.recipe not in tasks:
             work = folder / fault.recipe
             training._prepare(work, fault.recipe, Settings(steps=("forward",), batch_size=4, threads=1))
-            tasks[fault.recipe] = Task(fault.recipe, work, folder, (), ())
+            tasks[fault.recipe] = Task(fault.recipe, str(work), str(folder))
         task, pair = tasks[fault.recipe], pair_of(fault.recipe)
         right, wrong = task.recorded("reference", fault.step), task.recorded(fault.name, fault.step)
         if not right.exists():
@@ -87,7 +87,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Explain:
         training_worker.record(task, "candidate", training_worker.faulty(pair, fault), fault.step, wrong)
         with open_recording(right) as reference, open_recording(wrong) as candidate:
             report = judge({"float64": reference}, {"float64": candidate})
-            return explain.explain(report, reference, candidate, bench_of(task, "reference", pair, fault.step))
+            return explain.explain(report, reference, candidate, side_of(task, "reference", pair, fault.step))
 
     return run
 

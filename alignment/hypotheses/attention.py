@@ -95,7 +95,7 @@ def _losses(model: _Attention) -> Iterator[Prediction]:
 
 def _scales(model: _Attention) -> Iterator[Prediction]:
     width, channels = model.width, model.width * model.heads
-    right = width**-0.5
+    correct = width**-0.5
     scales = [
         (1.0, "1: there is none"),
         (channels**-0.5, f"1 / sqrt({channels}), of all channels"),
@@ -104,9 +104,9 @@ def _scales(model: _Attention) -> Iterator[Prediction]:
         (width**0.5, f"sqrt({width}), not its inverse"),
         (model.heads**-0.5, f"1 / sqrt({model.heads}), of the heads"),
     ]
-    scales = [(scale, words) for scale, words in scales if abs(scale - right) > 1e-12]
+    scales = [(scale, words) for scale, words in scales if abs(scale - correct) > 1e-12]
     factors = (0.5, 2.0, 0.99, 1.01, 0.999, 1.001)
-    scales += [(right * factor, f"{factor:g} times 1 / sqrt({width})") for factor in factors]
+    scales += [(correct * factor, f"{factor:g} times 1 / sqrt({width})") for factor in factors]
     for scale, words in scales:
         says = f"the scale is {words}"
         yield Prediction("attention scale", says, model.case.place("scale"), model.run(scale=scale))

@@ -55,8 +55,8 @@ def agree(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def _cause(case: Case, prediction: Prediction, before: float) -> Cause | None:
-    found = case.found if prediction.found is None else prediction.found
-    before = before if prediction.before is None else distance(prediction.before, found)
-    after = distance(prediction.arrays, found)
+    actual = case.found if prediction.found is None else prediction.found
+    before = before if prediction.before is None else distance(prediction.before, actual)
+    after = distance(prediction.arrays, actual)
     smallest = 0.0 if case.finding.kind == "parameter" else case.limit / 100
     return cause_of(prediction, before, after, limit=case.limit, smallest=smallest)

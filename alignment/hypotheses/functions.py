@@ -90,15 +90,15 @@ def _entropies(logits: Array, target: Array) -> Array:
 
 def gradient_of_loss(case: Case) -> Iterator[Prediction]:
     """Predict a gradient that is lost or scaled, of a loss whose value may be right."""
-    expected, found = case.extra.get("expected_gradient"), case.extra.get("found_gradient")
-    if expected is None or found is None:
+    expected, actual = case.extra.get("expected_gradient"), case.extra.get("found_gradient")
+    if expected is None or actual is None:
         return
     place, zero = "the loss's backward, and what divides it", np.zeros_like(expected)
-    yield Prediction("detached", "no gradient comes out of the loss", place, [zero], [expected], [found])
+    yield Prediction("detached", "no gradient comes out of the loss", place, [zero], [expected], [actual])
     if expected.size >= FITTED:
-        scale = ratio([expected], [found])
+        scale = ratio([expected], [actual])
         says = f"its gradient is multiplied by {scale:.6g}"
-        yield Prediction("gradient scaled", says, place, [expected * scale], [expected], [found])
+        yield Prediction("gradient scaled", says, place, [expected * scale], [expected], [actual])
 
 
 def metrics(case: Case) -> Iterator[Prediction]:

@@ -18,29 +18,29 @@ def outputs(case: Case) -> Iterator[Prediction]:
     """Predict an output that is missing, scaled, shifted or in another order."""
     if len(case.expected) != 1 or not case.found or case.expected[0].shape != case.found[0].shape:
         return
-    right, found = case.expected[0], case.found[0]
-    for name, says, array in _changed_outputs(case, right, found):
+    correct, actual = case.expected[0], case.found[0]
+    for name, says, array in _changed_outputs(case, correct, actual):
         yield Prediction(name, says, case.place("forward"), [array])
 
 
-def _changed_outputs(case: Case, right: Array, found: Array) -> Iterator[tuple[str, str, Array]]:
-    yield "output lost", "it gives zeros", np.zeros_like(right)
-    if case.inputs and case.inputs[0].shape == right.shape:
+def _changed_outputs(case: Case, correct: Array, actual: Array) -> Iterator[tuple[str, str, Array]]:
+    yield "output lost", "it gives zeros", np.zeros_like(correct)
+    if case.inputs and case.inputs[0].shape == correct.shape:
         x = case.inputs[0]
         yield "skipped", "it gives back what it gets", x
-        yield "residual lost", "what it gets is not added to what it makes", right - x
-        yield "residual added", "what it gets is added once too often", right + x
-    if right.size >= FITTED:
-        scale, shift = ratio([right], [found]), float(np.mean(found - right))
-        yield "scaled", f"it is multiplied by {scale:.8g}", right * scale
-        yield "shifted", f"{shift:.4g} is added to it", right + shift
-    for axis in range(1, right.ndim):
-        yield "axis reversed", f"axis {axis} runs backwards", np.flip(right, axis)
-    if right.ndim == 4 and right.shape[2] == right.shape[3]:
-        yield "rows and columns swapped", "rows and columns are exchanged", right.swapaxes(2, 3)
-    if found.dtype == np.float64 and np.array_equal(found.astype(np.float32).astype(found.dtype), found):
+        yield "residual lost", "what it gets is not added to what it makes", correct - x
+        yield "residual added", "what it gets is added once too often", correct + x
+    if correct.size >= FITTED:
+        scale, shift = ratio([correct], [actual]), float(np.mean(actual - correct))
+        yield "scaled", f"it is multiplied by {scale:.8g}", correct * scale
+        yield "shifted", f"{shift:.4g} is added to it", correct + shift
+    for axis in range(1, correct.ndim):
+        yield "axis reversed", f"axis {axis} runs backwards", np.flip(correct, axis)
+    if correct.ndim == 4 and correct.shape[2] == correct.shape[3]:
+        yield "rows and columns swapped", "rows and columns are exchanged", correct.swapaxes(2, 3)
+    if actual.dtype == np.float64 and np.array_equal(actual.astype(np.float32).astype(actual.dtype), actual):
         says = "it computes in float32 where float64 is asked for"
-        yield "lower precision", says, right.astype(np.float32).astype(right.dtype)
+        yield "lower precision", says, correct.astype(np.float32).astype(correct.dtype)
 
 
 def gradients(case: Case) -> Iterator[Prediction]:
@@ -60,46 +60,46 @@ def _factors(case: Case) -> Iterator[Prediction]:
     differing = [name for name in names if _differs(*_both(case, name))]
     if not differing:
         return
-    right, found = map(list, zip(*(_both(case, name) for name in differing), strict=True))
+    correct, actual = map(list, zip(*(_both(case, name) for name in differing), strict=True))
     which = ", ".join(differing[:3]) + (", ..." if len(differing) > 3 else "")
-    place, zeros = case.place(_DETACHED, "in"), [np.zeros_like(array) for array in right]
-    yield Prediction("gradient lost", f"nothing arrives at the {which}", place, zeros, right, found)
-    if sum(array.size for array in right) >= FITTED:
-        scale = ratio(right, found)
+    place, zeros = case.place(_DETACHED, "in"), [np.zeros_like(array) for array in correct]
+    yield Prediction("gradient lost", f"nothing arrives at the {which}", place, zeros, correct, actual)
+    if sum(array.size for array in correct) >= FITTED:
+        scale = ratio(correct, actual)
         says = f"the {which} is multiplied by {scale:.8g}"
-        yield Prediction("gradient scaled", says, place, [array * scale for array in right], right, found)
+        yield Prediction("gradient scaled", says, place, [array * scale for array in correct], correct, actual)
     given = case.extra.get(_OF_OUTPUT)
-    if given is not None and differing[0].startswith("input") and given.shape == right[0].shape:
+    if given is not None and differing[0].startswith("input") and given.shape == correct[0].shape:
         says = "no gradient flows through the shortcut"
-        yield Prediction("shortcut detached", says, place, [right[0] - given], right[:1], found[:1])
+        yield Prediction("shortcut detached", says, place, [correct[0] - given], correct[:1], actual[:1])
         says = "gradient flows through the shortcut only"
-        yield Prediction("branch detached", says, place, [given], right[:1], found[:1])
+        yield Prediction("branch detached", says, place, [given], correct[:1], actual[:1])
 
 
 def _lost_ways(case: Case) -> Iterator[Prediction]:
     """Predict a gradient of the input that is the sum of fewer ways than it should be."""
-    right, found = _both(case, "input gradient 0")
+    correct, actual = _both(case, "input gradient 0")
     terms = {
         name.partition("/")[2]: array
         for name, array in case.extra.items()
-        if name.startswith(("within/", "given/")) and array.shape == right.shape
+        if name.startswith(("within/", "given/")) and array.shape == correct.shape
     }
-    theirs, ours = express(right, terms), express(found, terms)
+    theirs, ours = express(correct, terms), express(actual, terms)
     if theirs is None or ours is None or set(theirs.terms) <= set(ours.terms):
         return
     says = f"the gradient of its input is {ours}, not {theirs}"
-    yield Prediction("way detached", says, case.place(_DETACHED, "in"), [ours.array], [right], [found])
+    yield Prediction("way detached", says, case.place(_DETACHED, "in"), [ours.array], [correct], [actual])
 
 
 def _detached_attention(case: Case) -> Iterator[Prediction]:
     """Predict attention weights through which no gradient flows: queries and keys get none."""
     for name in [name.removeprefix("expected/") for name in case.extra if name.endswith("qkv.weight")][:1]:
-        right, found = _both(case, name)
-        predicted = right.copy()
-        predicted[: 2 * len(right) // 3] = 0
+        correct, actual = _both(case, name)
+        predicted = correct.copy()
+        predicted[: 2 * len(correct) // 3] = 0
         place = f"{case.finding.candidate}: detach or no_grad around the softmax"
         says = "no gradient arrives at queries and keys"
-        yield Prediction("gradient lost", says, place, [predicted], [right], [found])
+        yield Prediction("gradient lost", says, place, [predicted], [correct], [actual])
 
 
 def _frozen_norm(case: Case) -> Iterator[Prediction]:
@@ -107,15 +107,15 @@ def _frozen_norm(case: Case) -> Iterator[Prediction]:
     given, weight = case.extra.get(_OF_OUTPUT), case.parameters.get("weight")
     if given is None or weight is None or "BatchNorm" not in case.kind or case.finding.mode != "train":
         return
-    right, found = _both(case, "input gradient 0")
+    correct, actual = _both(case, "input gradient 0")
     deviation = np.sqrt(case.inputs[0].var((0, 2, 3)) + float(case.settings.get("eps", 1e-5)))
     predicted = given * (weight / deviation)[:, None, None]
     says = "its gradient takes the statistics of the batch for constants"
-    yield Prediction("frozen statistics", says, case.place("forward"), [predicted], [right], [found])
+    yield Prediction("frozen statistics", says, case.place("forward"), [predicted], [correct], [actual])
 
 
-def _differs(right: Array, found: Array) -> bool:
-    return bool(np.linalg.norm(right - found) > 1e-9 * np.linalg.norm(right) + 1e-300)
+def _differs(correct: Array, actual: Array) -> bool:
+    return bool(np.linalg.norm(correct - actual) > 1e-9 * np.linalg.norm(correct) + 1e-300)
 
 
 GENERIC_HYPOTHESES = (outputs, gradients)

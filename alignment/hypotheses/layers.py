@@ -24,10 +24,10 @@ def _affine(case: Case, y: Array, *, scaled: bool = True, shifted: bool = True, 
     return y + bias[after] if shifted and bias is not None else y
 
 
-def _epsilons(case: Case, name: str, right: float, norm: Callable[[float], Array]) -> Iterator[Prediction]:
+def _epsilons(case: Case, name: str, correct: float, norm: Callable[[float], Array]) -> Iterator[Prediction]:
     for eps in _EPSILONS:
-        if eps != right:
-            yield Prediction(name, f"its epsilon is {eps:g}, not {right:g}", case.place("epsilon"), [norm(eps)])
+        if eps != correct:
+            yield Prediction(name, f"its epsilon is {eps:g}, not {correct:g}", case.place("epsilon"), [norm(eps)])
 
 
 def layer_norm(case: Case) -> Iterator[Prediction]:
@@ -35,23 +35,23 @@ def layer_norm(case: Case) -> Iterator[Prediction]:
     if "LayerNorm" not in case.kind or len(case.inputs) != 1:
         return
     x = case.inputs[0]
-    right = float(case.settings.get("eps", case.settings.get("epsilon", 1e-5)))
+    correct = float(case.settings.get("eps", case.settings.get("epsilon", 1e-5)))
 
     def norm(eps: float, *, ddof: int = 0, centred: bool = True, **affine: bool) -> Array:
         middle = x - x.mean(-1, keepdims=True) if centred else x
         variance = np.square(middle).sum(-1, keepdims=True) / (x.shape[-1] - ddof)
         return _affine(case, middle / np.sqrt(variance + eps), **affine)
 
-    yield from _epsilons(case, "layernorm eps", right, norm)
+    yield from _epsilons(case, "layernorm eps", correct, norm)
     for name, says, place, y in (
-        ("bias lost", "its shift is not added", "bias", norm(right, shifted=False)),
-        ("scale lost", "its scale is not applied", "weight", norm(right, scaled=False)),
+        ("bias lost", "its shift is not added", "bias", norm(correct, shifted=False)),
+        ("scale lost", "its scale is not applied", "weight", norm(correct, scaled=False)),
         (
             *("affine lost", "neither scale nor shift is applied", "weight and bias"),
-            norm(right, scaled=False, shifted=False),
+            norm(correct, scaled=False, shifted=False),
         ),
-        ("unbiased variance", "it divides by the unbiased variance", "forward", norm(right, ddof=1)),
-        ("rms norm", "the mean is not taken off: it is an RMS norm", "forward", norm(right, centred=False)),
+        ("unbiased variance", "it divides by the unbiased variance", "forward", norm(correct, ddof=1)),
+        ("rms norm", "the mean is not taken off: it is an RMS norm", "forward", norm(correct, centred=False)),
     ):
         yield Prediction(name, says, case.place(place), [y])
 
@@ -63,22 +63,22 @@ def batch_norm(case: Case) -> Iterator[Prediction]:
         return
     x = case.inputs[0]
     running: tuple[Array, Array] = (statistics[0], np.asarray(statistics[1]))
-    right = float(case.settings.get("eps", 1e-5))
+    correct = float(case.settings.get("eps", 1e-5))
 
     def norm(eps: float, mean: Array, variance: Array, **affine: bool) -> Array:
         y = (x - mean[:, None, None]) / np.sqrt(variance[:, None, None] + eps)
         return _affine(case, y, axes=2, **affine)
 
-    after = _activation_after(case, norm(right, *running))
-    yield from _epsilons(case, "batchnorm eps", right, lambda eps: after(norm(eps, *running)))
+    after = _activation_after(case, norm(correct, *running))
+    yield from _epsilons(case, "batchnorm eps", correct, lambda eps: after(norm(eps, *running)))
     batch = x.mean((0, 2, 3)), x.var((0, 2, 3))
     train = "it takes the statistics of the batch: it is left in training mode"
-    swapped = norm(right, running[1], np.abs(running[0]))
+    swapped = norm(correct, running[1], np.abs(running[0]))
     for name, says, place, y in (
-        ("train mode", train, "training", norm(right, *batch)),
+        ("train mode", train, "training", norm(correct, *batch)),
         ("statistics swapped", "mean and variance are exchanged", "statistics", swapped),
-        ("bias lost", "its shift is not added", "bias", norm(right, *running, shifted=False)),
-        ("scale lost", "its scale is not applied", "weight", norm(right, *running, scaled=False)),
+        ("bias lost", "its shift is not added", "bias", norm(correct, *running, shifted=False)),
+        ("scale lost", "its scale is not applied", "weight", norm(correct, *running, scaled=False)),
     ):
         yield Prediction(name, says, case.place(place), [after(y)])
 
@@ -97,13 +97,13 @@ def running_statistics(case: Case) -> Iterator[Prediction]:
     names = [name.removeprefix("before/") for name in case.extra if name.startswith("before/running")]
     if not names or case.finding.mode != "train":
         return
-    before, expected, found = (
+    before, expected, actual = (
         [case.extra[f"{what}/{name}"].astype(np.float64) for name in names] for what in ("before", "expected", "found")
     )
     new = [(after - 0.9 * old) / 0.1 for old, after in zip(before, expected, strict=True)]
 
     def predict(short: str, says: str, arrays: list[Array], place: str = "momentum") -> Prediction:
-        return Prediction(short, says, case.place(place), arrays, expected, found)
+        return Prediction(short, says, case.place(place), arrays, expected, actual)
 
     yield predict("statistics frozen", "the running statistics are not updated", before)
     for share in (0.9, 0.01, 0.99, 0.05, 0.5, 1.0, 0.001):
@@ -253,14 +253,14 @@ def dropout(case: Case) -> Iterator[Prediction]:
     """Predict elements or samples that are zeroed, and the others scaled."""
     if not case.inputs or not case.found or case.inputs[0].shape != case.found[0].shape:
         return
-    base, found = case.expected[0], case.found[0]
-    alive = found != 0
+    base, actual = case.expected[0], case.found[0]
+    alive = actual != 0
     if alive.all() or not alive.any():
         return
-    scale = ratio([base[alive]], [found[alive]])
+    scale = ratio([base[alive]], [actual[alive]])
     if not scale >= 1:
         return
-    rows = alive.reshape(len(found), -1)
+    rows = alive.reshape(len(actual), -1)
     whole = bool((rows.all(1) | ~rows.any(1)).all())
     name, what = ("drop path left on", "whole samples") if whole else ("dropout left on", "elements")
     says = f"{what} are dropped, {1 - float(alive.mean()):.0%} here, and the others multiplied by {scale:.4g}"

@@ -49,10 +49,10 @@ def resizing(before: int, after: int, kernel: str, *, corners: bool) -> Array:
 
 def resized(case: Case) -> Iterator[Prediction]:
     """A position embedding that another filter made of the original."""
-    name, right = case.finding.path, case.expected[0]
+    name, correct = case.finding.path, case.expected[0]
     if "pos_embed" not in name:
         return
-    for head, maps, back in _layouts(right.astype(np.float64)):
+    for head, maps, back in _layouts(correct.astype(np.float64)):
         rows = maps.shape[-2]
         for before in range(2, rows if maps.shape[-1] == rows else 2):
             original = _original(maps, before)
@@ -60,16 +60,16 @@ def resized(case: Case) -> Iterator[Prediction]:
                 yield from _others(name, head, original, rows, back)
 
 
-def _layouts(right: Array) -> Iterator[tuple[Array | None, Array, Callable[[Array], Array]]]:
+def _layouts(correct: Array) -> Iterator[tuple[Array | None, Array, Callable[[Array], Array]]]:
     """The embedding as maps `(1, channels, rows, columns)`, without the tokens in front, and the way back."""
-    if right.ndim == 4:
-        yield None, right, lambda maps: maps
-    elif right.ndim == 3:
+    if correct.ndim == 4:
+        yield None, correct, lambda maps: maps
+    elif correct.ndim == 3:
         for prefix in (0, 1, 2):
-            side = round((right.shape[1] - prefix) ** 0.5)
-            if side * side == right.shape[1] - prefix:
-                maps = right[:, prefix:].transpose(0, 2, 1).reshape(1, right.shape[2], side, side)
-                yield right[:, :prefix], maps, lambda maps: maps.reshape(*maps.shape[:2], -1).transpose(0, 2, 1)
+            side = round((correct.shape[1] - prefix) ** 0.5)
+            if side * side == correct.shape[1] - prefix:
+                maps = correct[:, prefix:].transpose(0, 2, 1).reshape(1, correct.shape[2], side, side)
+                yield correct[:, :prefix], maps, lambda maps: maps.reshape(*maps.shape[:2], -1).transpose(0, 2, 1)
 
 
 def _original(maps: Array, before: int) -> Array | None:

@@ -46,26 +46,26 @@ def wiring(case: Case) -> Iterator[Prediction]:
     """The first tensor that differs, as a sum of others on both sides."""
     if case.finding.direction != "forward" or not case.children:
         return
-    found = _first_difference(case)
-    if found is None:
+    difference = _first_difference(case)
+    if difference is None:
         return
-    name, right, wrong = found
+    name, correct, wrong = difference
     recorded = _terms(case, case.reference_children, name)
-    theirs = express(right, recorded)
+    theirs = express(correct, recorded)
     ours = express(wrong, _terms(case, case.children, name))
-    if ours is None or (theirs is None and not _are_known(ours, _derived(right.shape, recorded))):
+    if ours is None or (theirs is None and not _are_known(ours, _derived(correct.shape, recorded))):
         return
     says = f"{_words(name)} is {ours}" + (f", not {theirs}" if theirs is not None else "")
     place = f"{case.finding.candidate or 'the model'}: forward of its {case.candidate_kind}"
-    yield Prediction(_name(theirs, ours, case), says, place, [ours.array], [right], [wrong])
+    yield Prediction(_name(theirs, ours, case), says, place, [ours.array], [correct], [wrong])
 
 
-def _name(right: Sum | None, wrong: Sum, case: Case) -> str:
-    if right is None:
+def _name(correct: Sum | None, wrong: Sum, case: Case) -> str:
+    if correct is None:
         return "wired otherwise"
     lost: set[str]
     added: set[str]
-    lost, added = [set(a.terms) - set(b.terms) for a, b in ((right, wrong), (wrong, right))]
+    lost, added = [set(a.terms) - set(b.terms) for a, b in ((correct, wrong), (wrong, correct))]
     if not lost and not added:
         return "weighted otherwise"
     if lost and not added:
@@ -83,12 +83,12 @@ def _name(right: Sum | None, wrong: Sum, case: Case) -> str:
     return "wired otherwise"
 
 
-def _are_known(found: Sum, terms: Mapping[str, Array]) -> bool:
+def _are_known(total: Sum, terms: Mapping[str, Array]) -> bool:
     """Whether the reference has all modules of a sum, if not as many calls of them.
 
     One that it does not have, such as the activation after a norm that has it within, is no mistake by itself.
     """
-    return all(name in terms or _LATER_CALL.sub("", name) in terms for name in found.terms)
+    return all(name in terms or _LATER_CALL.sub("", name) in terms for name in total.terms)
 
 
 def _tokens_of(names: set[str]) -> set[str]:
@@ -98,28 +98,28 @@ def _tokens_of(names: set[str]) -> set[str]:
 
 def _first_difference(case: Case) -> tuple[str, Array, Array] | None:
     for name, array in case.children.items():
-        right = case.reference_children.get(name)
-        if "/input/" in name and right is not None and _near(name, case.children) and _differ(right, array):
-            return name, right, array
-    for index, (right, array) in enumerate(zip(case.expected, case.found, strict=False)):
-        if right.shape == array.shape and _differ(right, array):
-            return f"output {index}", right, array
+        correct = case.reference_children.get(name)
+        if "/input/" in name and correct is not None and _near(name, case.children) and _differ(correct, array):
+            return name, correct, array
+    for index, (correct, array) in enumerate(zip(case.expected, case.found, strict=False)):
+        if correct.shape == array.shape and _differ(correct, array):
+            return f"output {index}", correct, array
     return None
 
 
 def _terms(case: Case, children: Mapping[str, Array], until: str) -> dict[str, Array]:
     """Everything that was there before a tensor: what the module got, its own tensors, what came out of modules."""
-    found = {
+    terms = {
         "what it gets" + (f" ({index})" if len(case.inputs) > 1 else ""): array
         for index, array in enumerate(case.inputs)
     }
-    found |= {name: array for name, array in case.parameters.items() if "." not in name}
+    terms |= {name: array for name, array in case.parameters.items() if "." not in name}
     for name, array in children.items():
         if name == until:
             break
         if "/output/" in name and _near(name, children):
-            found[_words(name)] = array
-    return found
+            terms[_words(name)] = array
+    return terms
 
 
 def _near(name: str, children: Mapping[str, Array]) -> bool:
@@ -145,9 +145,9 @@ def express(target: Array, terms: Mapping[str, Array]) -> Sum | None:
     for used in _choices(matrix, goal):
         if _fits(matrix, goal, used, _tolerance(target)):
             used = _fewest(matrix, goal, used, _tolerance(target))
-            found = _sum(target, {names[at]: columns[names[at]] for at in used}, _solved(matrix, goal, used))
-            if np.linalg.norm(found.array - target) <= _tolerance(target) * np.linalg.norm(target):
-                return found
+            total = _sum(target, {names[at]: columns[names[at]] for at in used}, _solved(matrix, goal, used))
+            if np.linalg.norm(total.array - target) <= _tolerance(target) * np.linalg.norm(target):
+                return total
     return None
 
 
@@ -177,15 +177,15 @@ def _choices(matrix: Array, goal: Array) -> Iterator[list[int]]:
 
 def _fewest(matrix: Array, goal: Array, used: list[int], tolerance: float) -> list[int]:
     """The columns of a set that do without the others, leaving out the last ones first, or the first ones first."""
-    found = []
+    smaller = []
     for order in (used[::-1], used):
         kept = used
         for column in order:
-            fewer = [each for each in kept if each != column]
+            fewer = [other for other in kept if other != column]
             if fewer and _fits(matrix, goal, fewer, tolerance):
                 kept = fewer
-        found.append(kept)
-    return min(found, key=len)
+        smaller.append(kept)
+    return min(smaller, key=len)
 
 
 def _fits(matrix: Array, goal: Array, used: list[int], tolerance: float) -> bool:
@@ -200,12 +200,12 @@ def _solved(matrix: Array, goal: Array, used: list[int]) -> Array:
 
 def _derived(shape: tuple[int, ...], terms: Mapping[str, Array]) -> dict[str, Array]:
     """The terms of a shape, and what can be made of the others by cutting out, joining, turning and activating."""
-    found: dict[str, Array] = {}
+    forms: dict[str, Array] = {}
     for name, array in (*terms.items(), *_joined(terms).items()):
         for derived, changed in _forms(name, array, shape):
             if _broadcasts(changed.shape, shape):
-                found.setdefault(derived, changed)
-    return found
+                forms.setdefault(derived, changed)
+    return forms
 
 
 def _forms(name: str, array: Array, shape: tuple[int, ...]) -> Iterator[tuple[str, Array]]:
@@ -256,15 +256,15 @@ def _joined(terms: Mapping[str, Array]) -> dict[str, Array]:
     """Class tokens and a map, joined to a sequence in the ways that there are."""
     maps = {name: array for name, array in terms.items() if array.ndim == 4}
     tokens = {name: array for name, array in terms.items() if array.ndim == 3 and array.shape[1] <= 2}
-    found = {}
+    sequences = {}
     for name, array in maps.items():
         rows = array.reshape(*array.shape[:2], -1).swapaxes(1, 2)
         columns = array.swapaxes(2, 3).reshape(*array.shape[:2], -1).swapaxes(1, 2)
         for before, heads in _heads(tokens, len(array), array.shape[1]):
             for words, body in (("", rows), (" by columns", columns)):
-                found[f"{before} and {name}{words}, joined"] = np.concatenate((heads, body), axis=1)
-                found[f"{name}{words} and {before}, joined"] = np.concatenate((body, heads), axis=1)
-    return found
+                sequences[f"{before} and {name}{words}, joined"] = np.concatenate((heads, body), axis=1)
+                sequences[f"{name}{words} and {before}, joined"] = np.concatenate((body, heads), axis=1)
+    return sequences
 
 
 def _heads(tokens: Mapping[str, Array], batch: int, width: int) -> Iterator[tuple[str, Array]]:
@@ -285,14 +285,14 @@ def _heads(tokens: Mapping[str, Array], batch: int, width: int) -> Iterator[tupl
 
 def _distinct(columns: Mapping[str, Array]) -> dict[str, Array]:
     """Each array under its first name: a dropout that is off gives what it gets."""
-    found: dict[str, Array] = {}
+    distinct: dict[str, Array] = {}
     digests: set[tuple[tuple[int, ...], bytes]] = set()
     for name, array in columns.items():
         digest = (array.shape, hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).digest())
         if digest not in digests:
             digests.add(digest)
-            found[name] = array
-    return found
+            distinct[name] = array
+    return distinct
 
 
 def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
@@ -305,10 +305,10 @@ def _rows(size: int) -> Array:
     return np.random.default_rng(0).choice(size, _SAMPLES, replace=False)
 
 
-def _differ(right: Array, found: Array) -> bool:
-    if right.shape != found.shape:
+def _differ(correct: Array, actual: Array) -> bool:
+    if correct.shape != actual.shape:
         return False
-    return bool(np.linalg.norm(right - found) > _tolerance(right) * np.linalg.norm(right))
+    return bool(np.linalg.norm(correct - actual) > _tolerance(correct) * np.linalg.norm(correct))
 
 
 def _tolerance(array: Array) -> float:

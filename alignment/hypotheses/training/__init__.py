@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from alignment.hypotheses.training.answers import ANSWERS
 from alignment.hypotheses.training.augmentation import AUGMENTATION
 from alignment.hypotheses.training.base import Change, RecipeCase, RecipeHypotheses
-from alignment.hypotheses.training.course import COURSE, DISTRIBUTED
 from alignment.hypotheses.training.initial import explain_sample
 from alignment.hypotheses.training.optimizer import OPTIMIZER
 from alignment.hypotheses.training.pictures import PICTURES
 from alignment.hypotheses.training.rates import SCHEDULE
 from alignment.hypotheses.training.regularisation import REGULARISATION
+from alignment.hypotheses.training.updates import DISTRIBUTED, TRAIN
 
 __all__ = ["TRAINING_HYPOTHESES", "Change", "RecipeCase", "explain_sample"]
 
@@ -28,7 +28,7 @@ TRAINING_HYPOTHESES: Mapping[str, tuple[RecipeHypotheses, ...]] = {
     "schedule": SCHEDULE,
     "regularisation": REGULARISATION,
     "optimizer": OPTIMIZER,
-    "train": COURSE,
+    "train": TRAIN,
     "distributed": DISTRIBUTED,
     "inference": ANSWERS,
 }

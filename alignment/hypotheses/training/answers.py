@@ -19,33 +19,33 @@ def shares(case: RecipeCase) -> Iterator[Prediction]:
     """Something else than a softmax, or columns in another order."""
     if _KEY not in case.keys:
         return
-    expected, found = (side[_KEY].astype(np.float64) for side in (case.expected, case.found))
-    if expected.shape != found.shape:
+    expected, actual = (side[_KEY].astype(np.float64) for side in (case.expected, case.found))
+    if expected.shape != actual.shape:
         return
     says = "the logits are returned: they do not go through a softmax"
     # logits are known up to a constant a row, which the softmax does not tell
-    yield Prediction("no softmax", says, "what follows the model", [expected], found=[softmax(found)])
-    if ((found > 0) & (found < 1)).all():
-        logits = np.log(found) - np.log1p(-found)
+    yield Prediction("no softmax", says, "what follows the model", [expected], found=[softmax(actual)])
+    if ((actual > 0) & (actual < 1)).all():
+        logits = np.log(actual) - np.log1p(-actual)
         says = "each class goes through a sigmoid, where all go through a softmax"
-        if np.allclose(sigmoid(logits), found):
+        if np.allclose(sigmoid(logits), actual):
             yield Prediction("sigmoid", says, "what follows the model", [expected], found=[softmax(logits)])
-    yield from _orders(expected, found)
+    yield from _orders(expected, actual)
     yield Prediction(
-        "softmax twice", "the softmax is taken twice", "what follows the model", [softmax(expected)], found=[found]
+        "softmax twice", "the softmax is taken twice", "what follows the model", [softmax(expected)], found=[actual]
     )
 
 
-def _orders(expected: Array, found: Array) -> Iterator[Prediction]:
+def _orders(expected: Array, actual: Array) -> Iterator[Prediction]:
     """Columns in another order, found by their nearest."""
-    apart = np.abs(expected[:, :, None] - found[:, None, :]).sum(0)
+    apart = np.abs(expected[:, :, None] - actual[:, None, :]).sum(0)
     order = apart.argmin(0)
     if sorted(order) == list(range(len(order))):
-        moved = [int(each) for each in np.flatnonzero(order != np.arange(len(order)))]
-        as_text = sorted(range(len(order)), key=str) == [int(each) for each in order]
+        moved = [int(index) for index in np.flatnonzero(order != np.arange(len(order)))]
+        as_text = sorted(range(len(order)), key=str) == [int(index) for index in order]
         why = "sorted as text: 0, 1, 10, 11, 2" if as_text else f"in another order: {moved[:6]}"
         place = "the list of the class names, and how it is sorted"
-        yield Prediction("class order", f"the classes are {why}", place, [expected[:, order]], found=[found])
+        yield Prediction("class order", f"the classes are {why}", place, [expected[:, order]], found=[actual])
 
 
 def images(case: RecipeCase) -> Iterator[Prediction]:

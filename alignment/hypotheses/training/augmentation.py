@@ -9,32 +9,19 @@ import numpy as np
 
 from alignment.hypotheses.base import Prediction, predictions
 from alignment.hypotheses.training.base import Change, RecipeCase, RecipeHypotheses, Setting, rerun
-from alignment.hypotheses.training.pictures import FILTER, NORMALISATION, normalisation, orientation
+from alignment.hypotheses.training.pictures import FILTER, NORMALISATION, mean_and_std, normalisation, orientation
 
-_TENTHS = tuple(f"{each / 100:g}" for each in (0, 10, 20, 25, 30, 40, 50, 60, 75, 90, 100))
-SMOOTHING = Setting(
-    "label smoothing",
-    "loss.smoothing",
-    ("0.0", "0.05", "0.1", "0.2", "0.01"),
-    "whether the smoothing reaches Mixup and the loss",
-    "labels are smoothed by {}",
-)
-MIXUP = Setting(
-    "mixup",
-    "mixing.mixup",
-    ("0.0", "0.1", "0.2", "0.4", "0.5", "0.7", "0.9", "1.0"),
-    "mixup_alpha of Mixup",
-    "mixup draws its share with alpha {}",
-)
-CUTMIX = Setting(
-    "cutmix",
-    "mixing.cutmix",
-    ("0.0", "0.1", "0.2", "0.5", "0.8"),
-    "cutmix_alpha of Mixup",
-    "cutmix draws its share with alpha {}",
-)
-SWITCH = Setting("mixing switch", "mixing.switch", ("0.0", "0.25", "0.75", "1.0"), "switch_prob of Mixup")
-PROBABILITY = Setting("mixing probability", "mixing.probability", ("0.0", "0.5", "0.8", "1.0"), "prob of Mixup")
+_TENTHS = tuple(f"{share / 100:g}" for share in (0, 10, 20, 25, 30, 40, 50, 60, 75, 90, 100))
+SMOOTHING, MIXUP, CUTMIX, SWITCH, PROBABILITY = (
+    Setting("label smoothing", "loss.smoothing", ("0.0", "0.05", "0.1", "0.2", "0.01"),
+            "whether the smoothing reaches Mixup and the loss", "labels are smoothed by {}"),
+    Setting("mixup", "mixing.mixup", ("0.0", "0.1", "0.2", "0.4", "0.5", "0.7", "0.9", "1.0"),
+            "mixup_alpha of Mixup", "mixup draws its share with alpha {}"),
+    Setting("cutmix", "mixing.cutmix", ("0.0", "0.1", "0.2", "0.5", "0.8"),
+            "cutmix_alpha of Mixup", "cutmix draws its share with alpha {}"),
+    Setting("mixing switch", "mixing.switch", ("0.0", "0.25", "0.75", "1.0"), "switch_prob of Mixup"),
+    Setting("mixing probability", "mixing.probability", ("0.0", "0.5", "0.8", "1.0"), "prob of Mixup"),
+)  # fmt: skip
 _IMAGES = (
     Setting("flip", "augmentation.flip", _TENTHS, "the probability of the horizontal flip",
             "images are flipped with the probability {}"),
@@ -65,39 +52,39 @@ def policy(case: RecipeCase) -> Iterator[Prediction]:
             yield from rerun(case, "augmentation policy", says, place, change)
 
 
-def slips(case: RecipeCase) -> Iterator[Prediction]:
+def mistakes(case: RecipeCase) -> Iterator[Prediction]:
     """Those that are no setting, which the reference's backend can make."""
-    for slip, name, says, place in (
+    for mistake, name, says, place in (
         ("black fill", "fill colour", "what comes into the picture is black, not the mean colour",
          "fill of rotate, shear and translate"),
         ("moves by pixels", "translation", "it moves by up to 100 pixels, not by .45 of the side",
          "TranslateX and TranslateY: timm's are relative"),
     ):  # fmt: skip
-        yield from rerun(case, name, says, place, Change(mistake=slip))
+        yield from rerun(case, name, says, place, Change(mistake=mistake))
 
 
 def erased_first(case: RecipeCase) -> Iterator[Prediction]:
     """Erasing before the normalisation, which then normalises the noise as well."""
-    mean, std = (np.array(each).reshape(3, 1, 1) for each in (case.config.data.mean, case.config.data.std))
+    mean, std = mean_and_std(case)
     arrays = []
     for key in case.keys:
-        right, found = case.expected[key], case.found[key]
-        if right.shape != found.shape:
+        correct, actual = case.expected[key], case.found[key]
+        if correct.shape != actual.shape:
             return
-        erased = np.any(right != found, axis=0)
-        arrays.append(np.where(erased, (right - mean) / std, right))
+        erased = np.any(correct != actual, axis=0)
+        arrays.append(np.where(erased, (correct - mean) / std, correct))
     says = "the rectangles are erased before the normalisation, not after it"
     yield Prediction("erasing before the normalisation", says, "the order of RandomErasing and Normalize", arrays)
 
 
-def order(case: RecipeCase) -> Iterator[Prediction]:
-    """Epochs in the same order, or in none."""
-    place = "set_epoch of the sampler, and where shuffle is given"
-    first = case.expected["train_data/order_0"]
+def orders(case: RecipeCase) -> Iterator[Prediction]:
+    """Predict epochs in the same order, or in none."""
+    if "order" not in case.has:
+        return
+    place, first = "set_epoch of the sampler, and where shuffle is given", case.expected["train_data/order_0"]
     says = "the images come in the order of the first epoch again"
     yield Prediction("epoch ignored", says, place, [first for _ in case.keys])
-    says = "the images are not shuffled"
-    yield Prediction("not shuffled", says, place, [np.arange(len(first)) for _ in case.keys])
+    yield Prediction("not shuffled", "the images are not shuffled", place, [np.arange(len(first)) for _ in case.keys])
 
 
 def targets(case: RecipeCase) -> Iterator[Prediction]:
@@ -105,43 +92,36 @@ def targets(case: RecipeCase) -> Iterator[Prediction]:
     keys = [key for key in case.keys if "/targets_" in key]
     if len(keys) != len(case.keys) or any(case.found[key].ndim != 2 for key in keys):
         return
-    right = case.config.model.num_classes
+    correct = case.config.model.num_classes
     smoothing, count = case.config.loss.smoothing, case.found[keys[0]].shape[1]
-    if count <= right:
+    if count <= correct:
         return
     arrays = []
     for key in keys:
-        shares = (case.expected[key].astype(np.float64) - smoothing / right) / (1 - smoothing)
-        wide = np.pad(shares, ((0, 0), (0, count - right)))
+        shares = (case.expected[key].astype(np.float64) - smoothing / correct) / (1 - smoothing)
+        wide = np.pad(shares, ((0, 0), (0, count - correct)))
         arrays.append(wide * (1 - smoothing) + smoothing / count)
-    says = f"the targets have {count} columns, the model has {right} classes"
+    says = f"the targets have {count} columns, the model has {correct} classes"
     yield Prediction("class count", says, "num_classes of Mixup", arrays)
 
 
-def box(case: RecipeCase) -> Iterator[Prediction]:
-    """The share of cutmix before its box is cut at the edges."""
+def _box(case: RecipeCase) -> Iterator[Prediction]:
+    """Predict the share of cutmix before its box is cut at the edges."""
     says = "the targets have the share that was drawn, not that of the box, which is cut at the edges"
-    change = Change(mistake="share uncorrected")
-    yield from rerun(case, "cutmix share", says, "correct_lam of Mixup", change)
+    yield from rerun(case, "cutmix share", says, "correct_lam of Mixup", Change(mistake="share uncorrected"))
 
 
 def samples(case: RecipeCase) -> Iterator[Prediction]:
     """All that is done to single images."""
     if "sample" in case.has:
-        tried = (normalisation, orientation, erased_first, slips, FILTER, *NORMALISATION, *_IMAGES, policy)
+        tried = (normalisation, orientation, erased_first, mistakes, FILTER, *NORMALISATION, *_IMAGES, policy)
         yield from predictions(tried, case)
 
 
 def mixing(case: RecipeCase) -> Iterator[Prediction]:
     """All that is done to batches."""
     if "mix" in case.has or "targets" in case.has:
-        yield from predictions((targets, box, SMOOTHING, MIXUP, CUTMIX, SWITCH, PROBABILITY), case)
-
-
-def orders(case: RecipeCase) -> Iterator[Prediction]:
-    """The order of the images."""
-    if "order" in case.has:
-        yield from order(case)
+        yield from predictions((targets, _box, SMOOTHING, MIXUP, CUTMIX, SWITCH, PROBABILITY), case)
 
 
 AUGMENTATION: tuple[RecipeHypotheses, ...] = (orders, mixing, samples)

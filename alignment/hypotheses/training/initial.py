@@ -32,7 +32,7 @@ class _Guess:
     values: Array
 
 
-def explain_sample(name: str, shape: tuple[int, ...], expected: Array, found: Array) -> tuple[Cause, ...]:
+def explain_sample(name: str, shape: tuple[int, ...], expected: Array, actual: Array) -> tuple[Cause, ...]:
     """What a tensor's initial values are drawn from instead; of several that fit, the closest first.
 
     Those that are as close as chance allows are told apart by nothing; of them, the more telling come first.
@@ -41,40 +41,40 @@ def explain_sample(name: str, shape: tuple[int, ...], expected: Array, found: Ar
         name: The tensor's.
         shape: Of the tensor.
         expected: The reference's pooled values, ascending.
-        found: The candidate's.
+        actual: The candidate's.
     """
-    before, causes = sample_distance(expected, found), []
-    for guess in _guesses(name, shape, expected.astype(np.float64), found.astype(np.float64)):
+    before, causes = sample_distance(expected, actual), []
+    for guess in _guesses(name, shape, expected.astype(np.float64), actual.astype(np.float64)):
         values = np.sort(guess.values)
-        if judge_sample(Measurement(), values, found).verdict != DIVERGENCE:
-            causes.append(Cause(guess.name, guess.says, guess.look_at, before, sample_distance(values, found)))
-    chance = _CHANCE * (1 / found.size + 1 / expected.size) ** 0.5
+        if judge_sample(Measurement(), values, actual).verdict != DIVERGENCE:
+            causes.append(Cause(guess.name, guess.says, guess.look_at, before, sample_distance(values, actual)))
+    chance = _CHANCE * (1 / actual.size + 1 / expected.size) ** 0.5
     return tuple(sorted(causes, key=lambda cause: cause.after if cause.after > chance else 0.0)[:3])
 
 
-def _guesses(name: str, shape: tuple[int, ...], expected: Array, found: Array) -> Iterator[_Guess]:
+def _guesses(name: str, shape: tuple[int, ...], expected: Array, actual: Array) -> Iterator[_Guess]:
     place = f"the initialiser of {name}"
-    if found[0] == found[-1]:
-        yield _Guess("constant", f"every element starts at {found[0]:g}", place, np.full(found.size, found[0]))
+    if actual[0] == actual[-1]:
+        yield _Guess("constant", f"every element starts at {actual[0]:g}", place, np.full(actual.size, actual[0]))
         return
-    yield from _defaults(shape, place, found)
+    yield from _defaults(shape, place, actual)
     if expected[0] != expected[-1]:
-        for scale in (found.std() / expected.std(), (found[-1] - found[0]) / (expected[-1] - expected[0])):
+        for scale in (actual.std() / expected.std(), (actual[-1] - actual[0]) / (expected[-1] - expected[0])):
             moved = (expected - expected.mean()) * scale + expected.mean()
-            says = f"its deviation is {found.std():.4g}, {scale:.4g} times {expected.std():.4g}"
+            says = f"its deviation is {actual.std():.4g}, {scale:.4g} times {expected.std():.4g}"
             yield _Guess("scaled", says, place, moved)
-    deviation = float(found.std())
+    deviation = float(actual.std())
     word = "normal for uniform" if _is_uniform(expected) else "normal"
     yield _Guess(word, f"it is normal with a deviation of {deviation:.4g}", place, _NORMAL * deviation)
     for cut in _CUTS:
         kept = _NORMAL[np.abs(_NORMAL) <= cut]
         says = f"it is normal, cut off at {cut:g} deviations"
         yield _Guess("truncated", says, place, kept * deviation / kept.std())
-    bound = float(np.abs(found).max())
+    bound = float(np.abs(actual).max())
     yield _Guess("uniform", f"it is uniform within {bound:.4g}", place, _UNIFORM * bound)
 
 
-def _defaults(shape: tuple[int, ...], place: str, found: Array) -> Iterator[_Guess]:
+def _defaults(shape: tuple[int, ...], place: str, actual: Array) -> Iterator[_Guess]:
     """The frameworks' defaults, those whose deviation is the sample's as far as so many values tell."""
     if len(shape) < 2:
         return
@@ -92,8 +92,8 @@ def _defaults(shape: tuple[int, ...], place: str, found: Array) -> Iterator[_Gue
         ),
         ("torch's default", f"it is torch's default, uniform within {torchs:.4g}", "", _UNIFORM * torchs),
     ):
-        error = (max(_kurtosis(values) - 1, 0.0) / (4 * found.size)) ** 0.5
-        if abs(float(np.log(found.std() / values.std()))) < _ERRORS * error:
+        error = (max(_kurtosis(values) - 1, 0.0) / (4 * actual.size)) ** 0.5
+        if abs(float(np.log(actual.std() / values.std()))) < _ERRORS * error:
             yield _Guess(name, says, f"{place}{where}", values)
 
 
@@ -109,5 +109,5 @@ def _kurtosis(sample: Array) -> float:
 
 _EVEN = (np.arange(_MANY) + 0.5) / _MANY
 _UNIFORM = 2 * _EVEN - 1
-_NORMAL = np.array([NormalDist().inv_cdf(each) for each in _EVEN])
+_NORMAL = np.array([NormalDist().inv_cdf(share) for share in _EVEN])
 """Values that stand for the two distributions better than as many that are drawn."""

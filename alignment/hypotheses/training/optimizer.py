@@ -58,12 +58,14 @@ class _AdamW:
         if self.clip is None:
             return gradients
         if self.values:
-            return {name: np.clip(each, -self.clip, self.clip) for name, each in gradients.items()}
-        norms = {name: float(np.linalg.norm(each)) for name, each in gradients.items()}
+            return {name: np.clip(gradient, -self.clip, self.clip) for name, gradient in gradients.items()}
+        norms = {name: float(np.linalg.norm(gradient)) for name, gradient in gradients.items()}
         if self.alone:
-            return {name: each * min(1.0, self.clip / max(norms[name], 1e-300)) for name, each in gradients.items()}
+            return {
+                name: gradient * min(1.0, self.clip / max(norms[name], 1e-300)) for name, gradient in gradients.items()
+            }
         share = min(1.0, self.clip / (float(np.linalg.norm(list(norms.values()))) + _CLIP))
-        return {name: each * share for name, each in gradients.items()}
+        return {name: gradient * share for name, gradient in gradients.items()}
 
     def _step(
         self, name: str, number: int, weight: Array, gradient: Array, first: dict[str, Array], second: dict[str, Array]
@@ -92,7 +94,7 @@ def adamw(case: RecipeCase) -> Iterator[Prediction]:
     """Another epsilon or beta, no correction, decay or clipping of another kind."""
     settings = case.config.optimizer
     trained = {name: array for name, array in case.weights.items() if name not in case.buffers}
-    right = _AdamW(
+    correct = _AdamW(
         settings.learning_rate,
         settings.weight_decay,
         settings.betas,
@@ -102,7 +104,7 @@ def adamw(case: RecipeCase) -> Iterator[Prediction]:
     )
     steps = max(int(key.split("/")[1].removeprefix("step_")) for key in case.expected)
     gradients = [case.gradients(number) for number in range(1, steps + 1)]
-    for name, says, place, wrong in _wrong(right, case, trained):
+    for name, says, place, wrong in _wrong(correct, case, trained):
         arrays: dict[str, Array] = {}
         for recorded in wrong.run(trained, gradients):
             arrays |= recorded
@@ -110,54 +112,64 @@ def adamw(case: RecipeCase) -> Iterator[Prediction]:
         yield of_all(case, name, says, place, shaped, shaped)
 
 
-def _wrong(right: _AdamW, case: RecipeCase, trained: Mapping[str, Array]) -> Iterator[tuple[str, str, str, _AdamW]]:
+def _wrong(correct: _AdamW, case: RecipeCase, trained: Mapping[str, Array]) -> Iterator[tuple[str, str, str, _AdamW]]:
     place = "epsilon of AdamW"
     for epsilon in (0.0, 1e-10, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3):
-        if epsilon != right.epsilon:
-            yield "epsilon", f"epsilon is {epsilon:g}, not {right.epsilon:g}", place, replace(right, epsilon=epsilon)
-    yield "epsilon", "epsilon is added under the root", place, replace(right, inside=True)
+        if epsilon != correct.epsilon:
+            yield (
+                "epsilon",
+                f"epsilon is {epsilon:g}, not {correct.epsilon:g}",
+                place,
+                replace(correct, epsilon=epsilon),
+            )
+    yield "epsilon", "epsilon is added under the root", place, replace(correct, inside=True)
     says = "epsilon is added before the bias of the second moment is corrected"
-    yield "epsilon", says, place, replace(right, epsilon_uncorrected=True)
-    for one in dict.fromkeys((right.betas[0], 0.9, 0.95, 0.8, 0.0)):
-        for two in dict.fromkeys((right.betas[1], 0.99, 0.98, 0.95, 0.999, 0.9999)):
-            if (one, two) != right.betas:
-                yield "betas", f"the betas are {one:g} and {two:g}", "beta1 and beta2", replace(right, betas=(one, two))
+    yield "epsilon", says, place, replace(correct, epsilon_uncorrected=True)
+    for one in dict.fromkeys((correct.betas[0], 0.9, 0.95, 0.8, 0.0)):
+        for two in dict.fromkeys((correct.betas[1], 0.99, 0.98, 0.95, 0.999, 0.9999)):
+            if (one, two) != correct.betas:
+                yield (
+                    "betas",
+                    f"the betas are {one:g} and {two:g}",
+                    "beta1 and beta2",
+                    replace(correct, betas=(one, two)),
+                )
     for corrected in ((False, False), (False, True), (True, False)):
         which = "neither moment" if not any(corrected) else f"the {'second' if corrected[0] else 'first'} moment not"
         place = "the division by 1 - beta^step"
         says = f"the bias of {which} is corrected" if not any(corrected) else f"of {which}, the bias is corrected"
-        yield "bias correction", says, place, replace(right, corrected=corrected)
+        yield "bias correction", says, place, replace(correct, corrected=corrected)
     says = "the decay is added to the gradient, and goes through the moments, as in Adam with L2"
-    yield "decay coupled", says, "Adam for AdamW", replace(right, coupled=True)
+    yield "decay coupled", says, "Adam for AdamW", replace(correct, coupled=True)
     says = "the decay is not multiplied by the rate"
-    yield "decay not times the rate", says, "the factor 1 - rate * decay", replace(right, scaled=False)
-    yield "decay after the step", "the weights decay after the step", "the order in AdamW", replace(right, after=True)
-    yield from _other_groups(right, case, trained)
-    yield from _other_clips(right)
+    yield "decay not times the rate", says, "the factor 1 - rate * decay", replace(correct, scaled=False)
+    yield "decay after the step", "the weights decay after the step", "the order in AdamW", replace(correct, after=True)
+    yield from _other_groups(correct, case, trained)
+    yield from _other_clips(correct)
 
 
 def _other_groups(
-    right: _AdamW, case: RecipeCase, trained: Mapping[str, Array]
+    correct: _AdamW, case: RecipeCase, trained: Mapping[str, Array]
 ) -> Iterator[tuple[str, str, str, _AdamW]]:
     place = "the parameter groups: by which names, of which objects, they are told apart"
-    yield "decay group", "every parameter decays", place, replace(right, decaying=frozenset(trained))
-    yield "decay lost", "nothing decays", "weight_decay", replace(right, decaying=frozenset())
+    yield "decay group", "every parameter decays", place, replace(correct, decaying=frozenset(trained))
+    yield "decay lost", "nothing decays", "weight_decay", replace(correct, decaying=frozenset())
     differing = frozenset(key.split("/", 3)[3] for key in case.keys)
     if len(differing) < len(trained):
         says = f"the decay of {', '.join(sorted(differing)[:4])} is that of the other group"
-        yield "decay group", says, place, replace(right, decaying=right.decaying ^ differing)
+        yield "decay group", says, place, replace(correct, decaying=correct.decaying ^ differing)
     for decay in (0.0001, 0.01, 0.02, 0.04, 0.1):
-        yield "decay scaled", f"the decay is {decay:g}", "weight_decay", replace(right, decay=decay)
+        yield "decay scaled", f"the decay is {decay:g}", "weight_decay", replace(correct, decay=decay)
 
 
-def _other_clips(right: _AdamW) -> Iterator[tuple[str, str, str, _AdamW]]:
+def _other_clips(correct: _AdamW) -> Iterator[tuple[str, str, str, _AdamW]]:
     place = "how gradients are clipped"
-    if right.clip is not None:
-        yield "clip lost", "gradients are not clipped", place, replace(right, clip=None)
-        yield "clip of each", "each gradient is clipped by its own norm", place, replace(right, alone=True)
-        yield "clip by value", "gradients are clipped value by value", place, replace(right, values=True)
+    if correct.clip is not None:
+        yield "clip lost", "gradients are not clipped", place, replace(correct, clip=None)
+        yield "clip of each", "each gradient is clipped by its own norm", place, replace(correct, alone=True)
+        yield "clip by value", "gradients are clipped value by value", place, replace(correct, values=True)
     for limit in (0.05, 0.1, 0.5, 1.0, 2.0, 5.0):
-        yield "clip", f"gradients are clipped to a norm of {limit:g}", place, replace(right, clip=limit)
+        yield "clip", f"gradients are clipped to a norm of {limit:g}", place, replace(correct, clip=limit)
 
 
 def _decaying(case: RecipeCase, trained: Mapping[str, Array]) -> frozenset[str]:

@@ -12,21 +12,13 @@ from alignment.hypotheses.training.base import RecipeCase, RecipeHypotheses, Set
 
 _LEVELS = 255
 _FLAT = 1e-6
-FILTER = Setting(
-    "resize filter",
-    "data.interpolation",
-    ("bilinear", "bicubic"),
-    "the interpolation of Resize and RandomResizedCrop",
-    "images are resized with the {} filter",
-)
-CROP = Setting(
-    "crop share",
-    "data.crop",
-    ("0.8", "0.85", "0.875", "0.88", "0.9", "0.95", "0.96", "1.0"),
-    "the size that an image is resized to before its centre is cropped: floor(size / crop)",
-    "the crop covers {} of the side",
-)
-
+FILTER, CROP = (
+    Setting("resize filter", "data.interpolation", ("bilinear", "bicubic"),
+            "the interpolation of Resize and RandomResizedCrop", "images are resized with the {} filter"),
+    Setting("crop share", "data.crop", ("0.8", "0.85", "0.875", "0.88", "0.9", "0.95", "0.96", "1.0"),
+            "the size that an image is resized to before its centre is cropped: floor(size / crop)",
+            "the crop covers {} of the side"),
+)  # fmt: skip
 NORMALISATION = (
     Setting("mean or std", "data.mean", ("[0.5,0.5,0.5]", "[0.0,0.0,0.0]", "[0.485,0.456,0.406]"),
             "the mean that images are normalised with", "the mean is {}"),
@@ -35,35 +27,40 @@ NORMALISATION = (
 )  # fmt: skip
 
 
-def _pictures(case: RecipeCase) -> tuple[list[Array], list[Array]]:
-    expected, found = ([side[key].astype(np.float64) for key in case.keys] for side in (case.expected, case.found))
-    return expected, found
+def _images(case: RecipeCase) -> tuple[list[Array], list[Array]] | None:
+    """Return the images of both sides, `(..., 3, rows, columns)`, float64; None if their shapes differ."""
+    expected, actual = ([side[key] for key in case.keys] for side in (case.expected, case.found))
+    if not all(a.shape == b.shape and a.ndim >= 3 for a, b in zip(expected, actual, strict=True)):
+        return None
+    return [image.astype(np.float64) for image in expected], [image.astype(np.float64) for image in actual]
 
 
-def _usable(case: RecipeCase) -> bool:
-    expected, found = ([side[key] for key in case.keys] for side in (case.expected, case.found))
-    return all(a.shape == b.shape and a.ndim >= 3 for a, b in zip(expected, found, strict=True))
+def mean_and_std(case: RecipeCase) -> tuple[Array, Array]:
+    """Return the mean and standard deviation of a recipe's pixels, `(3, 1, 1)`."""
+    data = case.config.data
+    return np.array(data.mean).reshape(3, 1, 1), np.array(data.std).reshape(3, 1, 1)
 
 
 def _channels(arrays: list[Array]) -> Array:
     """All pixels of each channel, `(3, pixels)`."""
-    return np.concatenate([np.moveaxis(each, -3, 0).reshape(3, -1) for each in arrays], axis=1)
+    return np.concatenate([np.moveaxis(image, -3, 0).reshape(3, -1) for image in arrays], axis=1)
 
 
 def normalisation(case: RecipeCase) -> Iterator[Prediction]:
     """Another mean or deviation: each channel is an affine function of what it should be, which is fitted."""
-    if not _usable(case):
+    images = _images(case)
+    if images is None:
         return
-    expected, found = _pictures(case)
-    right, wrong = _channels(expected), _channels(found)
-    mean, std = (np.array(each) for each in (case.config.data.mean, case.config.data.std))
+    expected, actual = images
+    correct, wrong = _channels(expected), _channels(actual)
+    mean, std = (np.array(values) for values in (case.config.data.mean, case.config.data.std))
     slope, offset = np.ones(3), np.zeros(3)
     for channel in range(3):
-        slope[channel], offset[channel] = np.polyfit(right[channel], wrong[channel], 1)
+        slope[channel], offset[channel] = np.polyfit(correct[channel], wrong[channel], 1)
     if np.abs(slope).min() < _FLAT:
         return  # pictures of one colour are an affine function of any others
     shape = (3, 1, 1)
-    arrays = [each * slope.reshape(shape) + offset.reshape(shape) for each in expected]
+    arrays = [image * slope.reshape(shape) + offset.reshape(shape) for image in expected]
     place = "the mean and std that images are normalised with"
     if np.median(slope) > _LEVELS / 2:
         says = "pixels are not divided by 255 before mean and std are applied"
@@ -82,13 +79,14 @@ def _numbers(values: Array) -> str:
 
 def orientation(case: RecipeCase) -> Iterator[Prediction]:
     """Channels or axes in another order."""
-    if not _usable(case):
+    images = _images(case)
+    if images is None:
         return
-    expected, _ = _pictures(case)
-    mean, std = (np.array(each).reshape(3, 1, 1) for each in (case.config.data.mean, case.config.data.std))
+    expected, _ = images
+    mean, std = mean_and_std(case)
     place = "the decoder: OpenCV reads BGR, Pillow RGB"
     says = "the channels are in reverse order: BGR for RGB"
-    swapped = [((each * std + mean)[..., ::-1, :, :] - mean) / std for each in expected]
+    swapped = [((image * std + mean)[..., ::-1, :, :] - mean) / std for image in expected]
     yield Prediction("channel order", f"{says}, before they are normalised", place, swapped)
     yield Prediction(
         "channel order", f"{says}, after they were normalised", place, [e[..., ::-1, :, :] for e in expected]
@@ -98,9 +96,9 @@ def orientation(case: RecipeCase) -> Iterator[Prediction]:
         "rows and columns swapped",
         says,
         "the transpose to (channels, rows, columns)",
-        [each.swapaxes(-1, -2) for each in expected],
+        [image.swapaxes(-1, -2) for image in expected],
     )
-    yield Prediction("flip", "images are flipped horizontally", "the flip", [each[..., ::-1] for each in expected])
+    yield Prediction("flip", "images are flipped horizontally", "the flip", [image[..., ::-1] for image in expected])
 
 
 def listing(case: RecipeCase) -> Iterator[Prediction]:

@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from math import cos, pi
+from typing import TypeAlias
 
 import numpy as np
 
 from alignment.arrays import Array
 from alignment.hypotheses.base import Prediction
 from alignment.hypotheses.training.base import RecipeCase, RecipeHypotheses
-from recipe.config import Schedule
+from recipe.config import Config, Schedule
 
 _PLACE = "the scheduler: when it is stepped, and with which epoch"
-_EQUAL = 1e-9
+EQUAL = 1e-9
 """Relative; two rates that are no farther apart are the same."""
 
 
-def _curve(config: Schedule, peak: float, shape: Callable[[float], float] | None = None) -> list[float]:
-    """The rate of every epoch, as the recipe means it; `shape` takes the share of the epochs that are over."""
+Curve: TypeAlias = tuple[str, str, str, list[float]]
+"""A schedule with a mistake: its name, its sentence, where to look, and the rate of every epoch."""
+
+
+def rates_of(config: Schedule, peak: float, shape: Callable[[float], float] | None = None) -> list[float]:
+    """Return the rate of every epoch as the recipe means it; `shape` takes the share of the epochs that are over."""
     fall = shape or (lambda share: (1 + cos(pi * share)) / 2)
     rates = []
     for epoch in range(config.epochs + config.cooldown_epochs):
@@ -34,106 +39,80 @@ def _curve(config: Schedule, peak: float, shape: Callable[[float], float] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
-    """The rates of a schedule with a mistake.
-
-    Attributes:
-        name: Short name of the mistake.
-        says: What is wrong, in a sentence.
-        look_at: Where the candidate is likely to go wrong.
-        rates: Of every epoch.
-    """
-
-    name: str
-    says: str
-    look_at: str
-    rates: list[float]
-
-
-@dataclass(frozen=True, slots=True)
 class Rates:
-    """What is known of both sides' rates, for curves to be tried on.
+    """The rates of both sides, which curves are compared with.
 
     Attributes:
         config: The schedule that is meant.
         peak: The rate that its warm-up ends at.
-        right: The rate that every epoch should have.
+        correct: The rate that every epoch should have.
         first: The candidate's first rate; None where too few are known to fit a curve to it.
         factor: The candidate's rates over the right ones, if all are the same multiple of them.
-        epochs: Of the candidate.
+        epochs: Number of the candidate's epochs.
     """
 
     config: Schedule
     peak: float
-    right: list[float]
+    correct: list[float]
     first: float | None
     factor: float | None
     epochs: int
 
+    @classmethod
+    def of(cls, config: Config, correct: list[float], expected: Array, actual: Array, epochs: int) -> Rates:
+        """Return the rates of a recipe, with `first` and `factor` fitted to some rates of both sides."""
+        first = float(actual.flat[0]) if np.unique(expected).size > 1 else None
+        return cls(config.schedule, config.optimizer.learning_rate, correct, first, _factor(expected, actual), epochs)
 
-def rates_of(config: Schedule, peak: float) -> list[float]:
-    """The rate of every epoch, as the recipe means it."""
-    return _curve(config, peak)
 
-
-def factor_of(expected: Array, found: Array) -> float | None:
-    """What all of some rates are times what they should be; None where they are no multiple, or too few to tell.
+def _factor(expected: Array, actual: Array) -> float | None:
+    """Return what all of some rates are times what they should be; None if they are no multiple, or too few to tell.
 
     Of rates that are all the same, and of a single one, any other one is a multiple.
     """
     there = expected != 0
-    if expected.shape != found.shape or np.unique(expected[there]).size < 2 or found[~there].any():
+    if expected.shape != actual.shape or np.unique(expected[there]).size < 2 or actual[~there].any():
         return None
-    factors = found[there] / expected[there]
+    factors = actual[there] / expected[there]
     factor = float(np.median(factors))
-    same = np.isfinite(factors).all() and np.allclose(factors, factor, rtol=_EQUAL, atol=0)
+    same = np.isfinite(factors).all() and np.allclose(factors, factor, rtol=EQUAL, atol=0)
     return factor if same and factor else None
 
 
-def first_of(expected: Array, found: Array) -> float | None:
-    """The first rate, where the others have to agree with what is made of it."""
-    return float(found[0]) if np.unique(expected).size > 1 else None
-
-
 def curves(rates: Rates) -> Iterator[Curve]:
-    """All known mistakes of a schedule."""
-    for each in (_shifted, _of_paddle, _settings, _shapes):
-        yield from each(rates)
+    """Yield all known mistakes of a schedule."""
+    for kind in (_shifted, _of_paddle, _settings, _shapes):
+        yield from kind(rates)
 
 
 def _shifted(rates: Rates) -> Iterator[Curve]:
     """A schedule that is early or late by epochs, or scaled."""
-    right, config = rates.right, rates.config
+    correct, config = rates.correct, rates.config
     for shift in (1, -1, 2, -2):
-        moved = right[shift:] + right[-1:] * shift if shift > 0 else right[:1] * -shift + right[:shift]
+        moved = correct[shift:] + correct[-1:] * shift if shift > 0 else correct[:1] * -shift + correct[:shift]
         says = f"every epoch has the rate of the one {abs(shift)} {'after' if shift > 0 else 'before'} it"
-        yield Curve("schedule off by one", says, _PLACE, moved)
-    quirk = _curve(replace(config, deit_quirk=not config.deit_quirk), rates.peak)
+        yield ("schedule off by one", says, _PLACE, moved)
+    quirk = rates_of(replace(config, deit_quirk=not config.deit_quirk), rates.peak)
     done = "the number of the epoch that is over" if not config.deit_quirk else "that of the next epoch"
     says = f"the scheduler is stepped with {done}, so that it is off by one epoch"
-    yield Curve("schedule off by one", says, _PLACE, quirk)
+    yield ("schedule off by one", says, _PLACE, quirk)
     if rates.factor is not None:
         says = f"every rate is {rates.factor:.6g} times what it should be"
-        yield Curve("rate scaled", says, "how the rate follows the batch", [each * rates.factor for each in right])
+        yield ("rate scaled", says, "how the rate follows the batch", [rate * rates.factor for rate in correct])
 
 
 def _settings(rates: Rates) -> Iterator[Curve]:
     """Another warm-up, minimum, length."""
     config, epochs = rates.config, rates.epochs
+    whole, shorter = config.epochs + config.cooldown_epochs, max(1, epochs - config.cooldown_epochs)
     tried = [
         ("warm-up lost", "there is no warm-up", replace(config, warmup_epochs=0)),
         ("minimum rate", "it falls to zero: the minimum rate is lost", replace(config, minimum_rate=0.0)),
         ("minimum rate", "the minimum rate is 1e-05", replace(config, minimum_rate=1e-5)),
         ("minimum rate", "the minimum rate is 1e-06", replace(config, minimum_rate=1e-6)),
         ("cooldown lost", "there is no cooldown", replace(config, cooldown_epochs=0)),
-        (
-            *("epochs", "the cooldown is part of the cosine"),
-            replace(config, epochs=config.epochs + config.cooldown_epochs, cooldown_epochs=0),
-        ),
-        (
-            *("epochs", f"it has {epochs} epochs in all"),
-            replace(config, epochs=max(1, epochs - config.cooldown_epochs)),
-        ),
+        ("epochs", "the cooldown is part of the cosine", replace(config, epochs=whole, cooldown_epochs=0)),
+        ("epochs", f"it has {epochs} epochs in all", replace(config, epochs=shorter)),
     ]
     if rates.first is not None:
         says = f"the warm-up begins at {rates.first:.3g}"
@@ -144,9 +123,9 @@ def _settings(rates: Rates) -> Iterator[Curve]:
             tried.append(("warm-up length", says, replace(config, warmup_epochs=length)))
     for name, says, other in tried:
         for quirk in (config.deit_quirk, not config.deit_quirk):
-            curve = _curve(replace(other, deit_quirk=quirk), rates.peak)
+            curve = rates_of(replace(other, deit_quirk=quirk), rates.peak)
             more = "" if quirk == config.deit_quirk else ", and it is off by one epoch"
-            yield Curve(name, says + more, "the arguments of the scheduler", curve)
+            yield (name, says + more, "the arguments of the scheduler", curve)
 
 
 def _shapes(rates: Rates) -> Iterator[Curve]:
@@ -154,12 +133,12 @@ def _shapes(rates: Rates) -> Iterator[Curve]:
     config, peak, place = rates.config, rates.peak, "the formula of the cosine"
     start = config.warmup_epochs / config.epochs
     if start < 1:
-        late = _curve(config, peak, lambda share: (1 + cos(pi * (share - start) / (1 - start))) / 2)
+        late = rates_of(config, peak, lambda share: (1 + cos(pi * (share - start) / (1 - start))) / 2)
         says = "the cosine counts from the end of the warm-up, not from the first epoch"
-        yield Curve("cosine after warm-up", says, place, late)
-    yield Curve("linear", "it falls linearly, not as a cosine", place, _curve(config, peak, lambda share: 1 - share))
+        yield ("cosine after warm-up", says, place, late)
+    yield ("linear", "it falls linearly, not as a cosine", place, rates_of(config, peak, lambda share: 1 - share))
     says = "it does not fall after the warm-up"
-    yield Curve("constant", says, place, _curve(config, peak, lambda share: 1.0))
+    yield ("constant", says, place, rates_of(config, peak, lambda share: 1.0))
 
 
 def _of_paddle(rates: Rates) -> Iterator[Curve]:
@@ -172,7 +151,7 @@ def _of_paddle(rates: Rates) -> Iterator[Curve]:
             name = "warm-up advanced" if ahead else "schedule of Paddle"
             says = "it is Paddle's LinearWarmup, whose cosine begins after the warm-up"
             more = f"{says}, advanced once before the first epoch (last_epoch=0)" if ahead else says
-            yield Curve(name, more, "last_epoch of LinearWarmup, and its first step()", curve)
+            yield (name, more, "last_epoch of LinearWarmup, and its first step()", curve)
 
 
 def _paddles(t: int, warm: int, config: Schedule, peak: float, lowest: float) -> float:
@@ -183,15 +162,12 @@ def _paddles(t: int, warm: int, config: Schedule, peak: float, lowest: float) ->
 
 
 def schedule(case: RecipeCase) -> Iterator[Prediction]:
-    """A rate over the epochs that follows another curve."""
-    expected, found = case.expected["schedule/lr"], case.found["schedule/lr"]
-    config, peak = case.config.schedule, case.config.optimizer.learning_rate
-    right = [float(each) for each in expected[:, 0]]
-    first = first_of(expected, found[:, 0])
-    known = Rates(config, peak, right, first, factor_of(expected, found), len(found))
-    for curve in curves(known):
-        predicted = np.repeat(np.asarray(curve.rates, np.float64)[:, None], found.shape[1], axis=1)
-        yield Prediction(curve.name, curve.says, curve.look_at, [predicted])
+    """Predict rates over the epochs that follow another curve."""
+    expected, actual = case.expected["schedule/lr"], case.found["schedule/lr"]
+    correct = [float(rate) for rate in expected[:, 0]]
+    for name, says, place, rates in curves(Rates.of(case.config, correct, expected, actual, len(actual))):
+        predicted = np.repeat(np.asarray(rates, np.float64)[:, None], actual.shape[1], axis=1)
+        yield Prediction(name, says, place, [predicted])
 
 
 SCHEDULE: tuple[RecipeHypotheses, ...] = (schedule,)

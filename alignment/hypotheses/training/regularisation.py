@@ -21,27 +21,27 @@ def decays(case: RecipeCase) -> Iterator[Prediction]:
     """Parameters that are in the other group; decay of another strength, or through the moments."""
     if not case.has.startswith("decay"):
         return
-    right = [case.expected[key] for key in case.keys]
-    found = [case.found[key] for key in case.keys]
+    correct = [case.expected[key] for key in case.keys]
+    actual = [case.found[key] for key in case.keys]
     decay = case.config.optimizer.weight_decay
     names = ", ".join(fold(key.removeprefix("regularisation/decay/") for key in case.keys))
-    other = [np.full_like(each, 0.0 if each.flat[0] else decay) for each in right]
-    exempt = sum(bool(each.flat[0]) for each in right)
-    says = f"{len(right) - exempt} parameters decay that should not, and {exempt} do not that should: {names}"
+    other = [np.full_like(array, 0.0 if array.flat[0] else decay) for array in correct]
+    exempt = sum(bool(array.flat[0]) for array in correct)
+    says = f"{len(correct) - exempt} parameters decay that should not, and {exempt} do not that should: {names}"
     yield Prediction("decay group", says, _GROUPS, other)
     decaying = [key for key, array in case.expected.items() if "/decay/" in key and array.flat[0]]
     if (
-        len(right) > 1
+        len(correct) > 1
         and sorted(decaying) == sorted(case.keys)
-        and all(a.shape == b.shape for a, b in zip(right, found, strict=True))
+        and all(a.shape == b.shape for a, b in zip(correct, actual, strict=True))
     ):
-        factor = float(np.median([b.flat[0] / a.flat[0] for a, b in zip(right, found, strict=True)]))
+        factor = float(np.median([b.flat[0] / a.flat[0] for a, b in zip(correct, actual, strict=True)]))
         if factor and abs(factor * decay) < _MOVED:
             says = f"everything that decays does so by {factor * decay:.6g}, not by {decay:g}"
-            yield Prediction("decay scaled", says, "weight_decay", [each * factor for each in right])
+            yield Prediction("decay scaled", says, "weight_decay", [array * factor for array in correct])
         step = 1 / (1 + case.config.optimizer.epsilon / decay)
         says = "the decay is added to the gradient, and goes through the moments, as in Adam with L2"
-        yield Prediction("decay coupled", says, "Adam for AdamW", [np.full_like(each, step) for each in right])
+        yield Prediction("decay coupled", says, "Adam for AdamW", [np.full_like(array, step) for array in correct])
 
 
 def drop_paths(case: RecipeCase) -> Iterator[Prediction]:
@@ -52,15 +52,15 @@ def drop_paths(case: RecipeCase) -> Iterator[Prediction]:
     rates = np.array([float(case.expected[key]) for key in paths])
     if not paths:
         return
-    each, place = len(rates) // max(1, len(set(rates))), "drop_path of the blocks"
+    layers, place = len(rates) // max(1, len(set(rates))), "drop_path of the blocks"
     highest = float(rates.max())
     yield _drop(case, "drop path lost", "no block drops its path: the rate is never passed on", place, {})
     theirs = [key for key in case.found if "/drop_path/" in key]
     says = f"all drop paths have the rate {highest:g}, where it should grow with the depth"
     yield _drop(case, "drop path not growing", says, place, dict.fromkeys(theirs, highest))
     order = np.argsort(rates, kind="stable")
-    falling = np.concatenate((np.zeros(each), rates[order]))[::-1]
-    backwards = dict(zip([paths[at] for at in order], falling[each:], strict=True))
+    falling = np.concatenate((np.zeros(layers), rates[order]))[::-1]
+    backwards = dict(zip([paths[at] for at in order], falling[layers:], strict=True))
     backwards |= {key: highest for key in theirs if key not in paths}
     says = "the rates fall with the depth, where they should grow"
     yield _drop(case, "drop path reversed", says, place, {key: rate for key, rate in backwards.items() if rate})
@@ -74,8 +74,8 @@ def _drop(case: RecipeCase, name: str, says: str, place: str, rates: Mapping[str
     def all_of(side: Mapping[str, Any], count: Any) -> list[Array]:
         return [np.array([*(float(side.get(key, 0.0)) for key in keys), float(count)])]
 
-    expected, found = (all_of(side, side["regularisation/stochastic_layers"]) for side in (case.expected, case.found))
-    return Prediction(name, says, place, all_of(rates, len(rates) + others), expected, found)
+    expected, actual = (all_of(side, side["regularisation/stochastic_layers"]) for side in (case.expected, case.found))
+    return Prediction(name, says, place, all_of(rates, len(rates) + others), expected, actual)
 
 
 REGULARISATION: tuple[RecipeHypotheses, ...] = (decays, drop_paths)

@@ -171,7 +171,7 @@ class _WrongWorld(World):
 
     def sum_gradients(self, parameters: Sequence[Tensor], extra: Sequence[float] = ()) -> npt.NDArray[np.float64]:
         """See `World.sum_gradients`."""
-        own = [None if each.grad is None else each.grad.clone() for each in parameters]
+        own = [None if tensor.grad is None else tensor.grad.clone() for tensor in parameters]
         sums = super().sum_gradients(parameters, extra)
         for parameter, gradient in zip(parameters, own, strict=True):
             if parameter.grad is not None and gradient is not None:

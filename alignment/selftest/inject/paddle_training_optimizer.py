@@ -93,7 +93,7 @@ def _rate_late(trainer: Any) -> None:
 def _decays(trainer: Any, parameter: str, on: bool = True) -> None:
     def changed(parts: Any) -> Any:
         other = dict(parts.model.named_parameters())[parameter]
-        decaying = [each for each in parts.optimizer._decaying if each is not other]
+        decaying = [tensor for tensor in parts.optimizer._decaying if tensor is not other]
         parts.optimizer._decaying = [*decaying, other] if on else decaying
         return parts
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from alignment.hypotheses.training import RecipeCase
-from alignment.hypotheses.training.course import reductions
 from alignment.hypotheses.training.regularisation import decays
+from alignment.hypotheses.training.updates import reductions
 from alignment.results.findings import Finding
 from alignment.training.explain import _cause
 from recipe.config import Config

@@ -10,11 +10,9 @@ from alignment.arrays import Array
 from alignment.hypotheses.base import Prediction, predictions
 from alignment.hypotheses.training.augmentation import CUTMIX, MIXUP, SMOOTHING
 from alignment.hypotheses.training.base import Change, RecipeCase, RecipeHypotheses, Setting, of_all, rerun
-from alignment.hypotheses.training.rates import Rates, curves, factor_of, first_of, rates_of
+from alignment.hypotheses.training.rates import EQUAL, Rates, curves, rates_of
 from alignment.steps.distributed import WORLD
 
-_EQUAL = 1e-9
-"""Relative; two losses that are no farther apart are the same."""
 _GROUPS = "the parameter groups: by which names, of which objects, they are told apart"
 _AT_ONCE = (SMOOTHING, MIXUP, CUTMIX)
 _DISTILLATION = (
@@ -39,17 +37,12 @@ _LATER = (
 )  # fmt: skip
 
 
-def _number(case: RecipeCase) -> int:
-    """The update that the case is about."""
-    return int(case.has.rpartition("_")[2])
-
-
 def losses(case: RecipeCase) -> Iterator[Prediction]:
     """A loss or a gradient that differs from the first update on."""
     if not case.has.startswith(("loss", "gradient")):
         return
     yield from predictions((reductions, distillation, *_AT_ONCE, _DROPS, unscaled_paths), case)
-    if _number(case):
+    if int(case.has.rpartition("_")[2]):  # the number of the update
         yield from predictions((*_LATER, decays_of_one), case)
 
 
@@ -102,27 +95,27 @@ def rates(case: RecipeCase) -> Iterator[Prediction]:
         return
     step = case.finding.path.partition("/")[0]
     keys = [f"{step}/lr_{number}" for number in range(sum(key.startswith(f"{step}/lr_") for key in case.expected))]
-    expected, found = (np.array([float(side[key]) for key in keys]) for side in (case.expected, case.found))
+    expected, actual = (np.array([float(side[key]) for key in keys]) for side in (case.expected, case.found))
+    says = "each update runs at the rate of the one before it"
     late = np.concatenate((expected[:1], expected[:-1]))
-    says, place = (
-        "each update runs at the rate of the one before it",
-        "whether the scheduler steps before the optimizer",
-    )
-    yield Prediction("rate one step late", says, place, [late], [expected], [found])
-    config, peak = case.config.schedule, case.config.optimizer.learning_rate
-    right, total = rates_of(config, peak), config.epochs + config.cooldown_epochs
-    known = Rates(config, peak, right, first_of(expected, found), factor_of(expected, found), total)
-    for epochs in _epochs(expected, right):
-        for curve in curves(known):
-            predicted = np.array([curve.rates[min(epoch, len(curve.rates) - 1)] for epoch in epochs])
-            yield Prediction(curve.name, curve.says, curve.look_at, [predicted], [expected], [found])
+    place = "whether the scheduler steps before the optimizer"
+    yield Prediction("rate one step late", says, place, [late], [expected], [actual])
+    config = case.config.schedule
+    correct = rates_of(config, case.config.optimizer.learning_rate)
+    known = Rates.of(case.config, correct, expected, actual, config.epochs + config.cooldown_epochs)
+    for epochs in _epochs(expected, correct):
+        for name, says, place, curve in curves(known):
+            predicted = np.array([curve[min(epoch, len(curve) - 1)] for epoch in epochs])
+            yield Prediction(name, says, place, [predicted], [expected], [actual])
 
 
-def _epochs(expected: Array, right: list[float]) -> Iterator[list[int]]:
+def _epochs(expected: Array, correct: list[float]) -> Iterator[list[int]]:
     """The epoch of each update, by the rates that the reference has in them; all that fit."""
     for length in range(1, len(expected) + 1):
         epochs = [update // length for update in range(len(expected))]
-        if epochs[-1] < len(right) and np.allclose([right[each] for each in epochs], expected, rtol=_EQUAL, atol=0):
+        if epochs[-1] < len(correct) and np.allclose(
+            [correct[epoch] for epoch in epochs], expected, rtol=EQUAL, atol=0
+        ):
             yield epochs
 
 
@@ -141,8 +134,8 @@ def averages(case: RecipeCase) -> Iterator[Prediction]:
     prefix = f"{case.finding.path}/"
     keys = [key for key in case.expected if key.startswith(prefix)]
     names = [key.removeprefix(prefix) for key in keys]
-    course = list(_course(case, names))
-    start, decay, micro = course[0], case.config.ema.decay, case.config.run.accumulation
+    states = list(_states(case, names))
+    start, decay, micro = states[0], case.config.ema.decay, case.config.run.accumulation
     place = "where the average is updated"
 
     def averaged(kept: float, taken: list[dict[str, Array]]) -> dict[str, Array]:
@@ -156,19 +149,19 @@ def averages(case: RecipeCase) -> Iterator[Prediction]:
 
     yield prediction("ema never updated", "the average is never updated", averaged(decay, []))
     says = "the average takes up the weights before the step, not after it"
-    yield prediction("ema before the step", says, averaged(decay, course[:-1]))
+    yield prediction("ema before the step", says, averaged(decay, states[:-1]))
     if micro > 1:
         says = f"the average is updated at each of the {micro} micro-batches, not once an update"
-        taken = [weights for after in course[1:] for weights in [after] * micro]
+        taken = [weights for after in states[1:] for weights in [after] * micro]
         yield prediction("ema every micro-batch", says, averaged(decay, taken))
     for other in (0.9, 0.99, 0.995, 0.999, 0.9995, 0.9996, 0.9998, 0.9999, 0.99996, 0.99999, 0.0, 1 - decay):
         if other != decay:
             says = f"the average keeps {other:g}, not {decay:g}"
-            yield prediction("ema decay", says, averaged(other, course[1:]), "the decay of the average")
-    yield _another_start(case, keys, averaged(decay, course[1:]), decay ** (len(course) - 1), start)
+            yield prediction("ema decay", says, averaged(other, states[1:]), "the decay of the average")
+    yield _another_start(case, keys, averaged(decay, states[1:]), decay ** (len(states) - 1), start)
 
 
-def _course(case: RecipeCase, names: list[str]) -> Iterator[dict[str, Array]]:
+def _states(case: RecipeCase, names: list[str]) -> Iterator[dict[str, Array]]:
     """The weights before the first update and after each, from runs of as many updates."""
     step = case.finding.path.partition("/")[0]
     total = sum(key.startswith(f"{step}/loss_") for key in case.expected)
@@ -179,7 +172,7 @@ def _course(case: RecipeCase, names: list[str]) -> Iterator[dict[str, Array]]:
 
 
 def _another_start(
-    case: RecipeCase, keys: list[str], right: Mapping[str, Array], share: float, start: Mapping[str, Array]
+    case: RecipeCase, keys: list[str], correct: Mapping[str, Array], share: float, start: Mapping[str, Array]
 ) -> Prediction:
     """An average that did not start from the weights: what it shows where a fresh model has zeros and ones.
 
@@ -190,7 +183,7 @@ def _another_start(
         name = key.partition("/ema/")[2]
         if "norm" in name:
             fresh = 1.0 if name.endswith(".weight") else 0.0
-            predicted[key] = right[key] + share * (fresh - start[name])
+            predicted[key] = correct[key] + share * (fresh - start[name])
     says = "the average was copied from a fresh model, before the weights were loaded"
     place = "the order of loading the weights and making the average"
     return of_all(case, "ema start", says, place, predicted, predicted)
@@ -204,7 +197,7 @@ def same_images(case: RecipeCase) -> Iterator[Prediction]:
     place = "the rank that is given to the sampler and to what draws at random"
     says = f"all {WORLD} workers train on the first one's images"
     loss = "distributed/loss_0"
-    if not np.isclose(case.expected[loss], case.found[loss], rtol=_EQUAL, atol=0):
+    if not np.isclose(case.expected[loss], case.found[loss], rtol=EQUAL, atol=0):
         yield from rerun(case, "same images", says, place, share)
     else:
         alone = case.rerun(share)
@@ -219,5 +212,5 @@ def others(case: RecipeCase) -> Iterator[Prediction]:
         yield from predictions((*_LATER, decays_of_one), case)
 
 
-COURSE: tuple[RecipeHypotheses, ...] = (rates, losses, averages, others)
-DISTRIBUTED: tuple[RecipeHypotheses, ...] = (same_images, *COURSE)
+TRAIN: tuple[RecipeHypotheses, ...] = (rates, losses, averages, others)
+DISTRIBUTED: tuple[RecipeHypotheses, ...] = (same_images, *TRAIN)

@@ -17,9 +17,9 @@ from alignment.cli.options import python_options, pythons_of
 from porting.checkpoint.file.bus_errors import ending_in_order
 from porting.exporting import exporting
 from porting.terminal.commands import check_rules, list_models, random
-from porting.terminal.completion import complete_layouts
 from porting.terminal.options import (
     SOURCE,
+    complete_layouts,
     model_options,
     require_verifiable,
     surgery_of,
@@ -164,7 +164,7 @@ def plan(
         port = plan_port(
             checkpoint, target_layout, model=named, source_layout=source_layout, surgery=surgery_of(surgery)
         )
-    output.show(lambda: render.plan_text(port, folded=not output.verbose), lambda: render.plan_json(port))
+    output.show(lambda: render.plan_text(port, folded=not output.verbose), lambda: render.table_json(port.plan))
 
 
 @pit_port.command()

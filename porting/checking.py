@@ -1,4 +1,4 @@
-"""Tables of rules held against what a table must be: every tensor taken once and given once, there and back."""
+"""Checks of tables of rules: every tensor is taken once and filled once, there and back."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from porting.plan import plan
 from porting.rules import Rule
 
 _INDICES = (0, 1, 2, 11)
-"""What stands for a placeholder when two patterns are tried on each other, with every index that the table names."""
+"""Values of a placeholder when two patterns are compared, beside every index that the table names."""
 
 
 class NoRulesError(PortingError):
-    """A file that declares no rules, so that there is nothing to check. Exits with 5."""
+    """A file declares no rules, so that there is nothing to check. Exits with 5."""
 
     exit_code = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What became of one table.
+    """Result of the check of one table.
 
     Attributes:
-        name: Its file and the name it has there; or family and layout.
-        rules: How many rules it has.
-        models: The models whose tensors it was held against; without one only the patterns were looked at.
+        name: File and name of the table in it; or family and layout.
+        rules: Number of rules.
+        models: The models whose tensors it was checked against; without one only the patterns were checked.
         problems: What is wrong; empty for a sound table.
     """
 
@@ -49,11 +49,11 @@ class Checked:
 
 
 def check_file(path: str | PathLike[str]) -> list[Checked]:
-    """Run a Python file and check whatever has rules in it (a table, tuple, pair) against every architecture in it.
+    """Run a Python file and check everything with rules in it (a table, tuple, pair) against every architecture in it.
 
     Raises:
-        PortingError: The file cannot be run; a rule that cannot be inverted is told with its line.
-        NoRulesError: It declares no rules.
+        PortingError: The file cannot be run; the message has the line, also of a rule that cannot be inverted.
+        NoRulesError: The file declares no rules.
     """
     namespace = _run(Path(path))
     models = [value for value in namespace.values() if isinstance(value, Architecture)]
@@ -67,7 +67,7 @@ def check_file(path: str | PathLike[str]) -> list[Checked]:
 
 
 def check_shipped() -> Iterator[Checked]:
-    """Check the tables that come with the toolkit, against all models."""
+    """Check the tables of the toolkit against all models."""
     models = [build(name) for name in NAMES]
     for tables in (LAYOUTS, MISTAKES):
         for family, layouts in tables.items():
@@ -77,11 +77,11 @@ def check_shipped() -> Iterator[Checked]:
 
 
 def check_rules(rules: Sequence[Rule], models: Iterable[Architecture] = ()) -> list[str]:
-    """Everything that is wrong with rules from the canonical layout, one line each.
+    """Return everything that is wrong with rules from the canonical layout, one line for each problem.
 
     Args:
         rules: The table.
-        models: Models that it is for, every tensor of which must be taken once and found again on the way back.
+        models: Its models; every tensor of theirs must be taken once and filled again on the way back.
     """
     problems = [
         *_overlaps(rules, "take", lambda rule: rule.sources),
@@ -97,7 +97,7 @@ def _check(name: str, rules: Sequence[Rule], models: Sequence[Architecture]) -> 
 
 
 def _rules_of(value: object) -> tuple[Rule, ...]:
-    """The rules of a table, of a tuple, or of whatever else has `rules`; names among them stand for other rules."""
+    """The rules of a table, of a tuple, or of anything with `rules`; names among them stand for other rules."""
     rules = getattr(value, "rules", value)
     if not isinstance(rules, tuple | list) or not all(isinstance(rule, Rule | str) for rule in rules):
         return ()
@@ -113,7 +113,7 @@ def _coverage(rules: Sequence[Rule], model: Architecture) -> Iterator[str]:
 
 
 def _overlaps(rules: Sequence[Rule], does: str, side: Callable[[Rule], Sequence[Pattern]]) -> Iterator[str]:
-    """Pairs of rules that are about the same name."""
+    """Yield a line for every pair of rules that match the same name."""
     patterns = [(rule, pattern) for rule in rules for pattern in side(rule)]
     named = {int(index) for _, pattern in patterns for index in re.findall(r"\b\d{1,9}\b", pattern.text)}
     indices = sorted({*_INDICES, *named})
@@ -124,7 +124,7 @@ def _overlaps(rules: Sequence[Rule], does: str, side: Callable[[Rule], Sequence[
 
 
 def _samples(pattern: Pattern, indices: Sequence[int]) -> Iterator[str]:
-    """Names that the pattern stands for."""
+    """Yield names that match the pattern."""
     slots = {slot.name: slot.words for slot in pattern.slots}
     values: list[Sequence[int | str]] = [words or indices for words in slots.values()]
     for chosen in product(*values):
@@ -132,13 +132,13 @@ def _samples(pattern: Pattern, indices: Sequence[int]) -> Iterator[str]:
 
 
 def _run(path: Path) -> Mapping[str, Any]:
-    """What a file declares; modules beside it can be imported by it."""
+    """Run a file, which can import modules beside it, and return what it declares."""
     folder = str(path.absolute().parent)
     sys.path.insert(0, folder)
     try:
         with contextlib.redirect_stdout(sys.stderr):  # standard output is for the result
             return runpy.run_path(str(path))
-    except (Exception, SystemExit) as error:  # whatever the file raises is what there is to tell
+    except (Exception, SystemExit) as error:  # the file may raise anything
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         where = f"{path}:{lines[-1]}" if lines else str(path)
         raise PortingError(f"{where}: {type(error).__name__}: {error}") from error

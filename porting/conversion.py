@@ -1,7 +1,8 @@
-"""The job: open a checkpoint, see what it is, plan its way into another layout, and write it."""
+"""Conversion: open a checkpoint, identify its model, plan the port into another layout, and write it."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike
@@ -27,38 +28,38 @@ from porting.surgery import Surgery, operate
 from porting.synthetic import random_weights
 
 USUAL_LAYOUT: Mapping[str, str] = {"pdparams": "paddlevit", "mindspore": "mindcv"}
-"""Target format to the layout that its users expect; canonical for the others."""
+"""Target format to its usual layout; canonical for the others."""
 SAFETENSORS_FORMAT: Mapping[str, str] = {"torch": "pt", "paddle": "np", "mindspore": "ms"}
-"""What loaders of a framework want to read in a safetensors file's metadata under `format`: PaddleNLP refuses `pd`."""
+"""Framework to the `format` that its loaders expect in a safetensors file's metadata; PaddleNLP refuses `pd`."""
 
 _KINDS = {"float": "a floating dtype", "int": "an integer"}
 
 
 @dataclass(frozen=True)
 class ConvertReport:
-    """What a conversion did, or would do.
+    """Report of a conversion, or of a dry run.
 
     Attributes:
         source: Path of the file that was read, or its address.
         target: Path of the file that was written.
         source_format: One of `porting.checkpoint.FORMATS`.
-        target_format: Likewise.
+        target_format: One of `porting.checkpoint.FORMATS`.
         source_layout: Layout of the source's tensors.
         target_layout: Layout of the target's tensors.
         architecture: The model that was written.
-        source_architecture: The model that was read; another one only where surgery was asked for.
-        envelope: What was unwrapped around the tensors, outermost first.
-        notes: What else was found in the source and left behind.
+        source_architecture: The model that was read; surgery makes another one of it.
+        envelope: Containers around the source's tensors, outermost first.
+        notes: What else the source holds, which was left behind.
         weights: `"model"` or `"ema"`; None where the source does not say whose weights it holds.
         tensors: Number of tensors in the target.
-        nbytes: Size of their data.
+        nbytes: Size of the target's tensors in bytes.
         transposed: Target names of the tensors that were transposed.
         dropped: Source names of the tensors that the target layout does not keep, with the reason.
         changes: Target names of the tensors that surgery changed, with what was done.
         filled: Target names of the tensors that the source layout does not keep.
-        remarks: Target names of the tensors whose values were changed on the way for a reason, with the reason.
+        remarks: Target names of the tensors whose values were changed on the way, with the reason.
         dtypes: Target dtype to number of tensors.
-        cast_from: Source dtype to number of tensors that were cast, empty when the dtypes were kept.
+        cast_from: Source dtype to number of tensors that were cast; empty when the dtypes were kept.
         digest: Digest of the target file as it was read back; None when nothing was written.
     """
 
@@ -102,13 +103,13 @@ def convert(
     """Port a checkpoint into another file format and layout.
 
     Every tensor of the source is planned for before the first byte is written, and the target appears under its name
-    only once it has been read back and found as planned.
+    only once it has been read back and is as planned.
 
     Args:
-        source: A checkpoint in any known format; the content tells which. A path, or `hf://owner/name[/file]`.
-        target: The file to write; its suffix tells the format.
-        model: A model's name; found out by default.
-        source_layout: The source's layout; found out by default.
+        source: A checkpoint in any known format, which the content shows: a path, or `hf://owner/name[/file]`.
+        target: The file to write; its suffix sets the format.
+        model: Name of the model; found from names and shapes by default.
+        source_layout: The source's layout; found from names and shapes by default.
         weights: `"model"` or `"ema"`, of a training checkpoint; the average by default, as in `open_checkpoint`.
         target_layout: The target's layout; by default the usual one of its format.
         dtype: `"float64"`, `"float32"`, `"float16"` or `"bfloat16"` for every floating tensor; kept by default.
@@ -119,7 +120,7 @@ def convert(
 
     Raises:
         CheckpointError: The source cannot be read, or the target cannot be written.
-        TargetExistsError: The target is there, and `overwrite` was not given.
+        TargetExistsError: The target exists, and `overwrite` is False.
         PlanError: The surgery does not fit the model.
         ImpossibleModelError: The image size or class count is not possible for the model.
         UnknownNameError: A model, layout, dtype or suffix is not known.
@@ -160,7 +161,7 @@ def _report(
     tensors: tuple[Mapping[str, LazyTensor], Mapping[str, LazyTensor]],
     written: Written | None,
 ) -> ConvertReport:
-    """What was done; the tensors are those that were planned, and those that they were cast to."""
+    """The report; `tensors` are the planned ones, and those that they were cast to."""
     planned, cast_to = tensors
     plan, identity = port.plan, port.identity
     changed = [planned[name].dtype for name in cast_to if cast_to[name].dtype != planned[name].dtype]
@@ -201,7 +202,7 @@ def write_random(
 
     Args:
         architecture: The model.
-        target: The file to write; its suffix tells the format.
+        target: The file to write; its suffix sets the format.
         layout: The layout; by default the usual one of the format.
         seed: Any integer of 0 or more.
         overwrite: Replace a target that is there already.
@@ -217,18 +218,18 @@ def write_random(
 
 
 def _metadata(architecture: Architecture, layout: str) -> dict[str, str]:
-    """What a file's metadata tells loaders of its layout's framework."""
+    """The metadata of a file for the loaders of its layout's framework."""
     return {"format": SAFETENSORS_FORMAT[table_of(architecture.family, layout).framework]}
 
 
 class Port(NamedTuple):
-    """How a checkpoint becomes another one, settled before a byte moves.
+    """The planned port of a checkpoint.
 
     Attributes:
-        identity: What the source is.
-        architecture: The model that the target holds.
-        layout: The layout that it gets.
-        plan: Target tensors from source tensors.
+        identity: Model and layout of the source.
+        architecture: The model of the target.
+        layout: The layout of the target.
+        plan: The plan of the target's tensors from those of the source.
     """
 
     identity: Identity
@@ -253,19 +254,19 @@ def plan_port(
 
 
 def identify_checkpoint(checkpoint: Checkpoint, *, model: str | None = None, layout: str | None = None) -> Identity:
-    """The model and layout of an open checkpoint.
+    """Return the model and layout of an open checkpoint.
 
     Raises:
-        CheckpointError: It holds no known model, or one with missing, unexpected or misshapen tensors, or such of
-            integers or complex numbers where floating ones belong, or the other way round.
-        UnknownNameError: The model or layout asked for is not known.
+        CheckpointError: The file holds no known model, or one with missing, unexpected or misshapen tensors, or tensors
+            of a wrong kind of dtype (integers for floating numbers, or the other way round).
+        UnknownNameError: `model` or `layout` is not known.
     """
     try:
         identity = identify(
             {name: tensor.shape for name, tensor in checkpoint.tensors.items()}, model=model, layout=layout
         )
     except PlanError as error:
-        checkpoint.check()  # what a damaged file lacks is no news
+        checkpoint.check()  # damage is the better explanation of missing tensors
         raise CheckpointError(checkpoint.path, error.summary, error.details) from None
     if wrong := _wrong_dtypes(specs_in(identity.architecture, identity.layout), checkpoint.tensors):
         looks = f"looks like {identity.architecture.name} in layout {identity.layout}, with wrong dtypes; save it again"
@@ -274,7 +275,7 @@ def identify_checkpoint(checkpoint: Checkpoint, *, model: str | None = None, lay
 
 
 def _wrong_dtypes(specs: Mapping[str, TensorSpec], tensors: Mapping[str, LazyTensor]) -> list[str]:
-    """The tensors that are of another kind than they should be, a line each, indices folded."""
+    """The tensors with a wrong kind of dtype, one line for each, indices folded."""
     wrong: dict[tuple[str, str], list[str]] = {}
     for name, tensor in tensors.items():
         kind = "float" if is_float(tensor.dtype) else "int" if tensor.dtype.kind in "iu" else "other"
@@ -290,13 +291,13 @@ def _wrong_dtypes(specs: Mapping[str, TensorSpec], tensors: Mapping[str, LazyTen
 def translate(
     tensors: Mapping[str, LazyTensor], architecture: Architecture, source: str, target: str
 ) -> dict[str, LazyTensor]:
-    """Tensors of a model in another layout.
+    """Return the tensors of a model in another layout.
 
     Args:
-        tensors: Tensor name in the source layout to tensor; all of the model's, no other.
+        tensors: Tensor name in the source layout to tensor: all tensors of the model, no others.
         architecture: The model.
         source: Layout of `tensors`.
-        target: Layout to give.
+        target: Layout of the result.
 
     Raises:
         PlanError: The tensors are not exactly the model's in the source layout.
@@ -310,6 +311,5 @@ def translate(
 
 
 def count_dtypes(dtypes: Iterable[np.dtype[Any]]) -> dict[str, int]:
-    """How many of each dtype, most first."""
-    names = [dtype.name for dtype in dtypes]
-    return {name: names.count(name) for name in sorted(set(names), key=names.count, reverse=True)}
+    """Return the number of tensors of each dtype, most frequent first."""
+    return dict(Counter(dtype.name for dtype in dtypes).most_common())

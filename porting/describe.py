@@ -1,4 +1,4 @@
-"""What a checkpoint file is, and a digest of what it says, whatever its format and layout."""
+"""Description of a checkpoint file, with a digest of its content that no format or layout changes."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from porting.identify import Identity
 
 @dataclass(frozen=True)
 class Description:
-    """What a checkpoint is.
+    """Description of a checkpoint.
 
     Attributes:
         path: The file, or its address.
         format: One of `porting.checkpoint.FORMATS`.
-        envelope: What is wrapped around the tensors, outermost first.
+        envelope: Containers around the tensors, outermost first.
         notes: What else is in the file.
         weights: `"model"` or `"ema"`; None where the file does not say whose weights it holds.
         architecture: The model; None when it is not known.
         layout: The layout; None when the model is not known.
-        problem: Why the model is not known, one line and its details.
+        problem: Why the model is not known: a line, and its details.
         tensors: Number of tensors.
-        parameters: Number of trainable numbers; of floating numbers when the model is not known.
+        parameters: Number of trainable values; of all floating values when the model is not known.
         nbytes: Size of the tensors' data.
         dtypes: Dtype to number of tensors, most first.
         digest: SHA-256 of the canonical names, dtypes, shapes and values: equal for the same weights in any format and
@@ -68,7 +68,7 @@ class Description:
 def describe(
     path: str | PathLike[str], *, weights: Kind | None = None, progress: TensorCallback | None = None
 ) -> Description:
-    """Say what a checkpoint file is; every tensor is read once, for the digest.
+    """Describe a checkpoint file; every tensor is read once, for the digest.
 
     Args:
         path: A checkpoint in any known format: a path, or `hf://owner/name[/file]`.
@@ -79,12 +79,8 @@ def describe(
         CheckpointError: The file cannot be read as a checkpoint.
     """
     with open_checkpoint(path, weights=weights) as checkpoint:
-        try:
-            identity = identify_checkpoint(checkpoint)
-            problem: tuple[str, ...] = ()
-        except CheckpointError as error:
-            identity, problem = None, (error.summary.removeprefix(f"{checkpoint.path}: "), *error.details)
-        tensors = canonical(checkpoint).tensors
+        form = canonical(checkpoint)
+        tensors, identity = form.tensors, form.identity
         floating = sum(tensor.size for tensor in tensors.values() if is_float(tensor.dtype))
         return Description(
             path=as_source(path),
@@ -94,7 +90,7 @@ def describe(
             weights=checkpoint.weights,
             architecture=identity.architecture if identity else None,
             layout=identity.layout if identity else None,
-            problem=problem,
+            problem=form.problem,
             tensors=len(checkpoint.tensors),
             parameters=identity.architecture.parameters if identity else floating,
             nbytes=sum(tensor.nbytes for tensor in checkpoint.tensors.values()),
@@ -109,34 +105,37 @@ class Canonical:
     """A checkpoint's tensors in the canonical layout.
 
     Attributes:
-        identity: What it is; None when the model is not known, and the tensors are as they are stored.
-        tensors: By name.
-        filled: The names among them that the file does not keep.
+        identity: Model and layout; None when the model is not known, and the tensors are as they are stored.
+        tensors: Tensors by name.
+        filled: Names of the tensors that the file does not keep.
+        problem: Why the model is not known: a line, and its details.
     """
 
     identity: Identity | None
     tensors: Mapping[str, LazyTensor]
     filled: frozenset[str] = frozenset()
+    problem: tuple[str, ...] = ()
 
 
 def canonical(checkpoint: Checkpoint) -> Canonical:
-    """A checkpoint's tensors in the canonical layout, or as they are stored when the model is not known."""
+    """Return a checkpoint's tensors in the canonical layout, or as they are stored when the model is not known."""
     try:
         identity = identify_checkpoint(checkpoint)
-    except CheckpointError:
-        return Canonical(None, checkpoint.tensors)
+    except CheckpointError as error:
+        problem = (error.summary.removeprefix(f"{checkpoint.path}: "), *error.details)
+        return Canonical(None, checkpoint.tensors, problem=problem)
     plan = plan_between(identity.architecture, identity.layout, CANONICAL)
     return Canonical(identity, plan.apply(checkpoint.tensors), frozenset(plan.filled))
 
 
 def weights_of(tensors: Mapping[str, LazyTensor], identity: Identity | None) -> dict[str, LazyTensor]:
-    """The tensors without the counters of a known model."""
+    """Return the tensors without the counters of a known model."""
     specs = identity.architecture.tensors if identity else {}
     return {name: tensor for name, tensor in tensors.items() if name not in specs or specs[name].kind != "int"}
 
 
 def content_digest(tensors: Mapping[str, LazyTensor], progress: TensorCallback | None = None) -> str:
-    """SHA-256 over name, dtype, shape and little-endian values of every tensor, in the order of the names."""
+    """Return the SHA-256 of name, dtype, shape and little-endian values of every tensor, in the order of the names."""
     digest, packer = hashlib.sha256(), Packer()
     for name in sorted(tensors):
         tensor = tensors[name]

@@ -9,14 +9,14 @@ from porting.visible import visible
 
 
 class ExpectedError(Exception):
-    """Something that the user can act on.
+    """An error that the user can act on.
 
     Args:
         summary: One line: what was found, where, what was expected and what to do.
-        details: Further lines, one a mismatch, shown below the summary.
+        details: Further lines below the summary, one for each mismatch.
 
     Attributes:
-        exit_code: What a command that ends with it exits with: 3, it could not run.
+        exit_code: Exit code of a command that ends with the error; 3 means that it could not run.
     """
 
     exit_code = 3
@@ -31,7 +31,7 @@ class ExpectedError(Exception):
 
 
 class PortingError(ExpectedError):
-    """Something about a checkpoint or a port."""
+    """An error of a checkpoint or of a port."""
 
 
 class CheckpointError(PortingError):
@@ -43,15 +43,15 @@ class CheckpointError(PortingError):
 
 
 class UnsafePickleError(CheckpointError):
-    """A pickle that asks for something other than tensors and plain containers. Nothing of it was executed."""
+    """A pickle that needs something other than tensors and plain containers. Nothing of it was executed."""
 
 
 class TargetExistsError(CheckpointError):
-    """The target is already there and replacing it was not asked for."""
+    """The target file exists already, and it was not allowed to replace it."""
 
 
 class PlanError(PortingError):
-    """Two sets of tensors that do not map onto each other; the details hold every mismatch."""
+    """Two sets of tensors do not map onto each other; the details hold every mismatch."""
 
 
 class ImpossibleModelError(PortingError, ValueError):
@@ -61,7 +61,7 @@ class ImpossibleModelError(PortingError, ValueError):
 
 
 class UnknownNameError(PortingError):
-    """A model, layout, format or dtype that is not known here; the message names the nearest ones. Exits with 2."""
+    """A model, layout, format or dtype is not known; the message has the nearest name. Exits with 2."""
 
     exit_code = 2
 

@@ -1,4 +1,4 @@
-"""What a package offers beside its own modules: names that other modules hold, and modules under earlier names."""
+"""Names of a package that its modules hold, imported when they are used, and modules under earlier names."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 
 
 def exporting(package: str, places: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """The `__getattr__` and `__dir__` of a package that offers these names.
+    """Return the `__getattr__` and `__dir__` of a package with these names.
 
-    Type-checkers do not see through this: the package imports the same names under `TYPE_CHECKING`, too. No module of
-    the package may have one of the names, since importing it would put the module in the name's place.
+    Type-checkers cannot follow them: the package imports the same names under `TYPE_CHECKING` too. No module of the
+    package may have one of the names, since importing it would put the module in the place of the name.
 
     Args:
-        package: The package's name.
-        places: Name to the module that has it, `module`, or `module:attribute` where it has another name there.
+        package: Name of the package.
+        places: Name to its place, `module`, or `module:attribute` where it has another name there.
     """
 
     def get(name: str) -> Any:
@@ -39,7 +39,7 @@ def exporting(package: str, places: Mapping[str, str]) -> tuple[Callable[[str], 
 def renamed(modules: Mapping[str, str]) -> None:
     """Make modules importable under the names that they had before.
 
-    `import old` then gives the module `new` itself, imported when it is first asked for.
+    `import old` then gives the module `new` itself.
 
     Args:
         modules: Earlier name of each module to the name that it has now, both in full.

@@ -1,4 +1,4 @@
-"""Which model a set of tensors is, and in which layout, from names and shapes alone."""
+"""The model and layout of a set of tensors, found from their names and shapes."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Identity(NamedTuple):
 
     @property
     def family(self) -> str:
-        """The converter's family."""
+        """Family of the model."""
         return self.architecture.family
 
 
 def identify(shapes: Mapping[str, Shape], *, model: str | None = None, layout: str | None = None) -> Identity:
-    """The model and layout that these tensors are, every one of them.
+    """Return the model and layout of these tensors, which must all belong to it.
 
     Args:
         shapes: Tensor name to shape.
@@ -39,8 +39,8 @@ def identify(shapes: Mapping[str, Shape], *, model: str | None = None, layout: s
         layout: Only this layout is considered; all by default.
 
     Raises:
-        PlanError: The tensors are no known model, or nearly one; the details hold every mismatch with the nearest. Or
-            they are in a layout that files have by mistake, and it was not asked for.
+        PlanError: The tensors are no known model; where they are nearly one, the details hold every mismatch. Or they
+            are in a layout that files have by mistake, and `layout` does not name it.
         UnknownNameError: The model or layout is not known.
     """
     if model is not None and model not in architectures.NAMES:
@@ -56,7 +56,7 @@ def identify(shapes: Mapping[str, Shape], *, model: str | None = None, layout: s
 
 
 def _exact(shapes: Mapping[str, Shape], model: str | None, layout: str | None) -> Iterator[Identity]:
-    """What the tensors may be without a mismatch, as far as is quickly found out."""
+    """Yield the candidates that a quick check finds without a mismatch."""
     names = list(shapes)
     sample = names[:: max(1, len(names) // _SAMPLE)]
     for identity, canonical in _candidates(shapes, model, layout, sample):
@@ -71,7 +71,7 @@ _SAMPLE = 8
 def _candidates(
     shapes: Mapping[str, Shape], model: str | None, layout: str | None, names: Iterable[str] = ()
 ) -> Iterator[tuple[Identity, Mapping[str, Shape]]]:
-    """What the tensors may be, and their canonical shapes; only layouts that have a place for all of these names."""
+    """Yield candidates and the canonical shapes of the tensors; only layouts with a place for all of these names."""
     for family, table in _tables():
         if layout not in (None, table.layout):
             continue
@@ -87,7 +87,7 @@ def _candidates(
 
 
 def _tables() -> Iterator[tuple[str, Table]]:
-    """Every table that is read, with its family; those of mistakes after all others."""
+    """Yield every table with its family, those of mistakes last."""
     for layouts in (LAYOUTS, MISTAKES):
         for family, tables in layouts.items():
             for table in tables.values():
@@ -95,7 +95,7 @@ def _tables() -> Iterator[tuple[str, Table]]:
 
 
 def _intended(identity: Identity, layout: str | None) -> Identity:
-    """The identity, unless its layout is a mistake that was not asked for."""
+    """Return the identity, unless its layout is a mistake that `layout` does not name."""
     mistake = table_of(identity.family, identity.layout).mistake
     if mistake and layout != identity.layout:
         raise PlanError(
@@ -106,7 +106,7 @@ def _intended(identity: Identity, layout: str | None) -> Identity:
 
 
 def _canonical_shapes(patterns: Patterns[Rule], shapes: Mapping[str, Shape]) -> dict[str, Shape]:
-    """Shapes under canonical names, as far as single rules give them; enough to tell models apart, no more."""
+    """Return shapes under canonical names where a rule maps one tensor; that is enough to tell models apart."""
     canonical: dict[str, Shape] = {}
     for name, shape in shapes.items():
         for rule, bindings in patterns.find(name):
@@ -141,6 +141,6 @@ def _problems(identity: Identity, shapes: Mapping[str, Shape]) -> list[str]:
 
 
 def _resembles(identity: Identity, shapes: Mapping[str, Shape]) -> bool:
-    """Whether half of the tensors that should be there are, so that listing the others helps."""
+    """Return True if half of the expected tensors are there, so that a list of the others helps."""
     expected = specs_in(identity.architecture, identity.layout)
     return 2 * sum(name in shapes for name in expected) >= len(expected)

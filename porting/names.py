@@ -1,4 +1,4 @@
-"""Lists of names for people: the nearest ones to a misspelt one, and many of them folded into few."""
+"""Names for people: the nearest known one to a misspelt one, and many names folded into few."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from porting.errors import UnknownNameError
 
 _INDEX_OR_FOLDED = re.compile(r"(?<![^.])(\d{1,9}|\{[\d.,]+\})(?![^.])")
 _MAX_INDICES = 6
-"""Indices of a name that are folded; names of real tensors have three."""
+"""Largest number of indices of a name that are folded; names of real tensors have three."""
 _INDEX = re.compile(r"(?<![^.])\d{1,9}(?![^.])")
 
 
 def nearest(name: str, known: Iterable[str], count: int = 1) -> list[str]:
-    """The known names that look most like this one, best first."""
+    """Return the known names that look most like this one, best first."""
     from difflib import get_close_matches  # needed for errors only, while names are folded by every command
 
     return get_close_matches(name, list(known), n=count, cutoff=0.5)
@@ -35,21 +35,21 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
 
 
 def fold(names: Iterable[str]) -> list[str]:
-    """Names that differ in their indices only, as one: `a.0.w`, `a.1.w`, `a.2.w` become `a.{0..2}.w`.
+    """Fold names that differ in their indices only into one: `a.0.w`, `a.1.w`, `a.2.w` become `a.{0..2}.w`.
 
-    Two names are folded together when all their indices but one agree, so that what is printed stands for exactly the
-    names that were given. Order of first appearance is kept.
+    Two names are folded together when all their indices but one agree, so that the result stands for exactly these
+    names. Order of first appearance is kept.
     """
     return list(fold_members(names))
 
 
 def without_indices(name: str) -> str:
-    """The name with a `#` for every index: what names that fold together have in common."""
+    """Return the name with a `#` for every index: what names that fold together have in common."""
     return _INDEX.sub("#", name)
 
 
 def fold_members(names: Iterable[str]) -> dict[str, list[str]]:
-    """As `fold`, with the names that each folded one stands for."""
+    """Return the folded names as `fold` does, each with the names that it stands for."""
     folded = {name: [name] for name in names}
     positions = max((sum(1 for _ in islice(_INDEX.finditer(name), _MAX_INDICES)) for name in folded), default=0)
     for position in reversed(range(positions)):

@@ -1,4 +1,4 @@
-"""Tensor names with typed placeholders, that match and format both ways.
+"""Tensor names with typed placeholders, which match names and format them.
 
 `{stage}` stands for an index (`0`, `12`; never `01`), `{stage+1}` for that index plus one, `{part:weight|bias}` for one
 of the listed words, which other patterns of the same rule name as `{part}`. A placeholder that appears twice stands for
@@ -22,7 +22,7 @@ _TYPED = re.compile(r"(?P<name>[a-z_]+)(?:(?P<offset>[+-]\d+)|:(?P<words>\w+(?:\
 
 
 class PatternError(ValueError):
-    """A pattern or a rule that is written wrongly; raised when the table is imported, not when a user runs it."""
+    """A pattern or a rule that is written wrongly; raised when the table is imported."""
 
 
 class _Slot(NamedTuple):
@@ -41,7 +41,7 @@ class _Slot(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """A part of a name, from dot to dot, with one placeholder in it."""
+    """A part of a name, from dot to dot, with one placeholder."""
 
     place: int
     before: str
@@ -49,20 +49,20 @@ class _Part(NamedTuple):
     after: str
 
     def text(self, parts: Sequence[str]) -> str | None:
-        """What stands for the placeholder; None where nothing can."""
+        """The text in the place of the placeholder; None where it does not fit."""
         part = parts[self.place]
         text = part[len(self.before) : len(part) - len(self.after)]
         return text if self.before + text + self.after == part and self.slot.takes(text) else None
 
 
 class _ByParts:
-    """The way to match that needs no regular expression, whose compiling takes longer than all else here.
+    """Matching part by part, since compiling a regular expression takes longer than everything else here.
 
     Attributes:
-        count: Of parts.
-        places: Which of them are fixed.
-        pick: Gives those of a name.
-        fixed: What they have to be.
+        count: Number of parts.
+        places: Indices of the parts without a placeholder.
+        pick: Returns these parts of a name.
+        fixed: These parts of the pattern.
     """
 
     def __init__(self, parts: Sequence[str], variable: Sequence[_Part]) -> None:
@@ -73,7 +73,7 @@ class _ByParts:
         self._variable = variable
 
     def texts(self, parts: Sequence[str]) -> list[str] | None:
-        """What stands for the placeholders of a name whose fixed parts are right; None for another name."""
+        """The texts in the places of the placeholders of a name whose fixed parts match; None for another name."""
         texts = []
         for part in self._variable:
             text = part.text(parts)
@@ -110,7 +110,7 @@ class Pattern:
         return tuple(self._slot(inside) for inside in self._parts[1::2])
 
     def match(self, name: str) -> dict[str, int | str] | None:
-        """The placeholders' values in this name, or None where the name is another."""
+        """Return the values of the placeholders in this name, or None where the pattern does not match."""
         how, parts = self.by_parts, name.split(".")
         if how is None:
             return self.match_expression(name)
@@ -118,12 +118,12 @@ class Pattern:
         return None if texts is None else self.bindings(texts)
 
     def match_expression(self, name: str) -> dict[str, int | str] | None:
-        """As `match`, by way of a regular expression."""
+        """Do the same as `match` with a regular expression."""
         match = self._regex.fullmatch(name)
         return None if match is None else self.bindings(match.groups())
 
     def bindings(self, texts: Sequence[str]) -> dict[str, int | str] | None:
-        """The values of placeholders for which these texts stand, or None where they cannot."""
+        """Return the values of the placeholders for these texts, or None where they are not possible."""
         bindings: dict[str, int | str] = {}
         for slot, text in zip(self.slots, texts, strict=True):
             value: int | str = text if slot.words else int(text) - slot.offset
@@ -132,7 +132,7 @@ class Pattern:
         return bindings
 
     def format(self, bindings: Bindings) -> str:
-        """The name that these values give."""
+        """Return the name with these values of the placeholders."""
         name = self._pieces[0]
         for slot, piece in zip(self.slots, self._pieces[1:], strict=True):
             value = bindings[slot.name]
@@ -140,7 +140,7 @@ class Pattern:
         return name
 
     def bind(self, words: Mapping[str, tuple[str, ...]]) -> Pattern:
-        """This pattern with the words of the rule's other patterns written into its plain placeholders."""
+        """Return the pattern with the words of the rule's other patterns in its plain placeholders."""
         if not any(words.get(slot.name) and not slot.words for slot in self.slots):
             return self
 
@@ -152,7 +152,7 @@ class Pattern:
 
     @cached_property
     def by_parts(self) -> _ByParts | None:
-        """How to match it part by part; None where two placeholders stand in one part."""
+        """Matching part by part; None where two placeholders are in one part."""
         parts, slots, variable = self.text.split("."), iter(self.slots), []
         for place, part in enumerate(parts):
             before, *inside = _PLACEHOLDER.split(part)
@@ -171,7 +171,7 @@ class Pattern:
 
     @cached_property
     def _parts(self) -> list[str]:
-        """What stands around the placeholders, and between it what stands inside of them."""
+        """The text around the placeholders, alternating with the text inside them."""
         return _PLACEHOLDER.split(self.text)
 
     @property
@@ -190,7 +190,7 @@ class Pattern:
 
 @lru_cache(maxsize=256)
 def _parsed(inside: str) -> _Slot | None:
-    """A placeholder; None for text that is none. Tables hold few different ones, each many times."""
+    """The placeholder of this text; None for any other text. Tables repeat few placeholders many times."""
     match = _TYPED.fullmatch(inside)
     if match is None:
         return None
@@ -202,14 +202,14 @@ class Patterns(Generic[Key]):
     """Patterns to look names up in.
 
     Args:
-        patterns: Each with what to call it.
+        patterns: Pairs of a key and a pattern.
     """
 
     def __init__(self, patterns: Iterable[tuple[Key, Pattern]]) -> None:
         self._kinds: dict[tuple[int, tuple[int, ...]], _ByParts] = {}
-        """One of each kind of pattern, by how many parts it has, and which of them are fixed."""
+        """One pattern of each kind, by the number of parts and the indices of the fixed ones."""
         self._alike: dict[tuple[int, tuple[int, ...], object], list[tuple[int, Key, Pattern, _ByParts]]] = {}
-        """Those of a kind whose fixed parts are the same, with their place in the order."""
+        """Patterns of one kind with the same fixed parts, with their place in the order."""
         self._others: list[tuple[int, Key, Pattern]] = []
         for order, (key, pattern) in enumerate(patterns):
             how = pattern.by_parts
@@ -220,7 +220,7 @@ class Patterns(Generic[Key]):
                 self._alike.setdefault((how.count, how.places, how.fixed), []).append((order, key, pattern, how))
 
     def find(self, name: str) -> list[tuple[Key, dict[str, int | str]]]:
-        """The patterns that match a name, with the placeholders' values, in the order that they were given in."""
+        """Return the keys of the patterns that match a name, in their order, with the values of the placeholders."""
         matches = [*self._found_by_parts(name.split(".")), *self._found_by_expression(name)]
         matches.sort(key=itemgetter(0))
         return [(key, bindings) for _, key, bindings in matches]

@@ -1,4 +1,4 @@
-"""The mapping of one set of tensors onto another, settled on names and shapes before a byte moves."""
+"""The mapping of one set of tensors onto another, planned from names and shapes before a byte moves."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Group: TypeAlias = "tuple[int, tuple[tuple[str, int | str], ...]]"
 
 
 class Source(NamedTuple):
-    """The tensor of this name, as it is."""
+    """The source tensor of this name, unchanged."""
 
     name: str
 
 
 class Applied(NamedTuple):
-    """One of the tensors that an operation gives."""
+    """One of the tensors that an operation returns."""
 
     op: Op
     args: tuple[Expression, ...]
@@ -36,7 +36,7 @@ class Applied(NamedTuple):
 
 
 class Filled(NamedTuple):
-    """A tensor of one value, that the source does not have."""
+    """A tensor of one value that the source does not have."""
 
     value: int
     spec: TensorSpec
@@ -47,12 +47,12 @@ class Filled(NamedTuple):
 
 
 class Initialised(NamedTuple):
-    """A tensor that starts afresh: weights normal, cut off at two standard deviations; biases zero.
+    """A newly initialised tensor: weights normal, cut off at two standard deviations; biases zero.
 
     Attributes:
-        spec: Its shape.
+        spec: Shape and kind of the tensor.
         std: Standard deviation; 0 for zeros.
-        seed: Of the random numbers.
+        seed: Seed of the random numbers.
     """
 
     spec: TensorSpec
@@ -76,7 +76,7 @@ Expression: TypeAlias = "Source | Applied | Filled | Initialised"
 
 @dataclass(frozen=True)
 class Plan:
-    """What every target is made of.
+    """The plan of a conversion: what every target is made of.
 
     Attributes:
         outputs: Target name to the expression over source names that fills it.
@@ -89,16 +89,16 @@ class Plan:
     dropped: Mapping[str, str] = field(default_factory=dict)
 
     def then(self, after: Plan) -> Plan:
-        """This plan followed by one over its targets, as a single plan; what the two undo is left out."""
+        """Return this plan followed by one over its targets as a single plan, without operations that cancel out."""
         outputs = {name: _substitute(expression, self.outputs) for name, expression in after.outputs.items()}
         lost = {source: reason for middle, reason in after.dropped.items() for source in _sources(self.outputs[middle])}
         return Plan(outputs, after.specs, {**self.dropped, **lost})
 
     def apply(self, tensors: Mapping[str, LazyTensor]) -> dict[str, LazyTensor]:
-        """The targets over these sources. Nothing is read until a target's `load` is called.
+        """Return the targets over these sources. Nothing is read until a target's `load` is called.
 
         Args:
-            tensors: The sources, of the names and shapes that were planned for.
+            tensors: The sources, with the names and shapes that the plan was made for.
 
         Raises:
             PlanError: The parts of one target have different dtypes.
@@ -106,7 +106,7 @@ class Plan:
         return {name: self._lazy(name, expression, tensors) for name, expression in self.outputs.items()}
 
     def remarks(self, tensors: Mapping[str, LazyTensor]) -> dict[str, str]:
-        """What the operations have to say of these sources' values, by target; reads only what may need it."""
+        """Return remarks of the operations on the values of these sources, by target; few sources have to be read."""
         remarks = {}
         for name, expression in self.outputs.items():
             if isinstance(expression, Applied) and type(expression.op).remark is not Op.remark:
@@ -119,28 +119,28 @@ class Plan:
         return remarks
 
     def sources_of(self, target: str) -> tuple[str, ...]:
-        """The sources that a target is made of."""
+        """Return the sources of a target."""
         return tuple(_sources(self.outputs[target]))
 
     def operations_of(self, target: str) -> tuple[str, ...]:
-        """What happens on the way to a target, first to last, in words."""
+        """Return the operations on the way to a target in words, first to last."""
         return tuple(_operations(self.outputs[target]))
 
     @property
     def changes(self) -> dict[str, str]:
-        """The targets that are another tensor than the source's, with what happened to it."""
+        """Targets with other values than their sources, with what changed them."""
         return {
             name: " then ".join(what) for name, expression in self.outputs.items() if (what := _changes(expression))
         }
 
     @property
     def filled(self) -> tuple[str, ...]:
-        """The targets that no source has."""
+        """Targets without a source, filled with one value."""
         return tuple(name for name, expression in self.outputs.items() if isinstance(expression, Filled))
 
     @property
     def transposed(self) -> tuple[str, ...]:
-        """The targets that are transposed on the way."""
+        """Targets that are transposed on the way."""
         return tuple(name for name, expression in self.outputs.items() if _uses(expression, Transpose))
 
     def _lazy(self, name: str, expression: Expression, tensors: Mapping[str, LazyTensor]) -> LazyTensor:
@@ -169,7 +169,7 @@ class Plan:
 def plan(
     rules: Iterable[Rule], sources: Mapping[str, TensorSpec], wanted: Mapping[str, TensorSpec] | None = None
 ) -> Plan:
-    """The plan that these rules give: every source used once, every target filled once.
+    """Return the plan of these rules: every source is used once, every target is filled once.
 
     Args:
         rules: The mapping.
@@ -177,8 +177,8 @@ def plan(
         wanted: Target name to shape and kind; None takes whatever the rules give.
 
     Raises:
-        PlanError: With one line for every source without a rule or with two, every incomplete group, every target that
-            is filled twice, not at all, unasked or in a wrong shape.
+        PlanError: The details have one line for every source without a rule or with two, every incomplete group, and
+            every target that is filled twice, not filled, not wanted or of a wrong shape.
     """
     planner = _Planner(tuple(rules), sources)
     result = planner.run(wanted or {})
@@ -193,7 +193,7 @@ def plan(
 
 
 def mismatches(expected: Mapping[str, TensorSpec], shapes: Mapping[str, Shape]) -> list[str]:
-    """Every difference between the tensors that should be there and those that are, one line each, indices folded."""
+    """Return every difference between expected tensors and actual shapes, one line for each, indices folded."""
     missing = [name for name in expected if name not in shapes]
     extra = [name for name in shapes if name not in expected]
     wrong: dict[tuple[Shape, Shape], list[str]] = {}
@@ -211,7 +211,7 @@ def mismatches(expected: Mapping[str, TensorSpec], shapes: Mapping[str, Shape]) 
 
 
 class _Planner:
-    """Collects what the rules make of the sources, and every problem on the way."""
+    """Applies the rules to the sources and collects every problem."""
 
     def __init__(self, rules: tuple[Rule, ...], sources: Mapping[str, TensorSpec]) -> None:
         self.rules = rules
@@ -230,7 +230,7 @@ class _Planner:
         return Plan(self.outputs, self.specs, self.dropped)
 
     def _groups(self) -> dict[Group, dict[int, str]]:
-        """Sources that enter one application of one rule together: their place in it to their name."""
+        """Sources that belong to one application of one rule: their index among its sources to their name."""
         groups: dict[Group, dict[int, str]] = {}
         unused: list[str] = []
         ambiguous: list[str] = []
@@ -285,7 +285,7 @@ class _Planner:
 
 
 def _usual_float(tensors: Mapping[str, LazyTensor]) -> np.dtype[Any]:
-    """The floating dtype that most of the tensors have."""
+    """The floating dtype of most of the tensors."""
     counts = Counter(tensor.dtype for tensor in tensors.values() if is_float(tensor.dtype))
     return counts.most_common(1)[0][0] if counts else np.dtype(np.float32)
 
@@ -310,7 +310,7 @@ def _operations(expression: Expression) -> list[str]:
 
 
 def _changes(expression: Expression) -> list[str]:
-    """The operations in it that nothing takes back, innermost first."""
+    """The operations of an expression that have no inverse, innermost first."""
     if isinstance(expression, Initialised):
         return [str(expression)]
     if not isinstance(expression, Applied):
@@ -336,7 +336,7 @@ def _substitute(expression: Expression, inner: Mapping[str, Expression]) -> Expr
 
 
 def _simplified(expression: Applied) -> Expression:
-    """The expression, or what went into it where an operation and its inverse meet."""
+    """The expression, or its inner argument where an operation and its inverse cancel out."""
     first = expression.args[0] if expression.args else None
     if not isinstance(first, Applied) or first.op.inverse != expression.op:
         return expression
@@ -352,7 +352,7 @@ def _simplified(expression: Applied) -> Expression:
 
 
 def _in_pieces(expression: Expression) -> tuple[tuple[Expression, ...], int] | None:
-    """What a tensor is joined from, and along which axis; None for one that is not joined in the end."""
+    """The parts that a tensor is joined from last, and the axis; None for a tensor that is not joined last."""
     match expression:
         case Applied(Concat(axis=axis), args):
             return args, axis

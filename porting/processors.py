@@ -1,4 +1,4 @@
-"""How many processors there are for this process."""
+"""The number of processors that this process may use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 
 def available() -> int:
-    """The processors that this process may use; all of them where the system does not tell."""
+    """Return the number of processors that this process may use; all of the machine where the system does not say."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -16,12 +16,12 @@ Names: TypeAlias = "str | tuple[str, ...]"
 
 @dataclass(frozen=True)
 class Rule:
-    """Which tensors become which, and how.
+    """A rule: which tensors become which, and how.
 
     Args:
         sources: Patterns of the tensors that go in, in the operation's order.
         targets: Patterns of the tensors that come out.
-        op: What happens between them; None passes one tensor as it is.
+        op: The operation between them; None passes one tensor as it is.
 
     Raises:
         PatternError: The operation takes or gives another number of tensors, or a placeholder on one side is missing
@@ -50,12 +50,12 @@ class Rule:
 
     @property
     def inverse(self) -> Rule:
-        """The rule from the targets to the sources."""
+        """Rule from the targets to the sources."""
         return Rule(self.targets, self.sources, self.op.inverse if self.op else None)
 
 
 def rule(sources: Names, targets: Names, op: Op | None = None) -> Rule:
-    """A rule from patterns written as strings; `{part:weight|bias}` once is known as `{part}` in the others."""
+    """Build a rule from patterns written as strings; `{part:weight|bias}` in one of them is `{part}` in the others."""
     sides = [
         tuple(Pattern(text) for text in ((side,) if isinstance(side, str) else side)) for side in (sources, targets)
     ]
@@ -65,33 +65,33 @@ def rule(sources: Names, targets: Names, op: Op | None = None) -> Rule:
 
 
 def same(*names: str) -> tuple[Rule, ...]:
-    """Tensors that the layout keeps under their canonical names."""
+    """Return rules for tensors that the layout keeps under their canonical names."""
     return tuple(rule(name, name) for name in names)
 
 
 def linear(source: str, target: str) -> tuple[Rule, Rule]:
-    """A Linear whose weight is stored transposed: (out, in) becomes (in, out); the bias stays."""
+    """Return the rules of a Linear whose weight is stored transposed: (out, in) becomes (in, out); the bias stays."""
     return rule(f"{source}.weight", f"{target}.weight", Transpose()), rule(f"{source}.bias", f"{target}.bias")
 
 
 def affine(source: str, target: str) -> tuple[Rule, ...]:
-    """Weight and bias under another prefix, as they are."""
+    """Return the rule for weight and bias under another prefix, with unchanged values."""
     return (rule(f"{source}.{{part:weight|bias}}", f"{target}.{{part}}"),)
 
 
 def scaled(source: str, target: str) -> Iterator[Rule]:
-    """A norm's weight and bias under MindSpore's names of them, gamma and beta."""
+    """Yield the rules for a norm's weight and bias under MindSpore's names, gamma and beta."""
     yield rule(f"{source}.weight", f"{target}.gamma")
     yield rule(f"{source}.bias", f"{target}.beta")
 
 
 def fill(target: str, reason: str, value: int = 0) -> Rule:
-    """A tensor that only the other side has, of one value throughout; on the way back it is dropped."""
+    """Return the rule for a tensor of one value that only the target has; on the way back it is dropped."""
     return rule((), target, Fill(reason, value))
 
 
 def drop(source: str, reason: str, fill: int = 0) -> Rule:
-    """A tensor that the layout does not keep; on the way back it is filled."""
+    """Return the rule for a tensor that the layout does not keep; on the way back it is filled."""
     return rule(source, (), Drop(reason, fill))
 
 
@@ -100,12 +100,12 @@ class Table:
     """A layout: the rules from the canonical one.
 
     Attributes:
-        layout: Its name on the command line.
-        rules: From canonical names to the layout's.
-        published_by: Whose files have it.
-        framework: The one whose models have these names: `"torch"`, `"paddle"` or `"mindspore"`.
-        without: Patterns of names of models that nobody publishes in it, each with what to tell who asks.
-        mistake: Why no file should have these names; empty for a layout that is as it should be.
+        layout: Name of the layout on the command line.
+        rules: Rules from the canonical names to those of the layout.
+        published_by: Projects whose files have the layout.
+        framework: The framework whose models have these names: `"torch"`, `"paddle"` or `"mindspore"`.
+        without: Pattern of names of models that nobody publishes in the layout to the reason, for the error message.
+        mistake: Why no file should have these names; empty for a correct layout.
     """
 
     layout: str
@@ -117,11 +117,11 @@ class Table:
 
     @cached_property
     def inverse(self) -> tuple[Rule, ...]:
-        """The rules from the layout to the canonical one."""
+        """Rules from the layout to the canonical one."""
         return invert(self.rules)
 
     def refusal(self, model: str) -> str | None:
-        """Why a model of this name cannot be in the layout; None when it can."""
+        """Return why a model of this name cannot be in the layout; None when it can."""
         return next((reason for pattern, reason in self.without.items() if fnmatchcase(model, pattern)), None)
 
 
@@ -133,13 +133,13 @@ def table(
     without: Mapping[str, str] | None = None,
     mistake: str = "",
 ) -> Table:
-    """A table from rules and groups of rules."""
+    """Build a table from rules and groups of rules."""
     flat = (rule for group in rules for rule in ((group,) if isinstance(group, Rule) else group))
     return Table(layout, tuple(flat), published_by, framework, without or {}, mistake)
 
 
 def invert(rules: Iterable[Rule]) -> tuple[Rule, ...]:
-    """The rules of the way back."""
+    """Return the rules of the way back."""
     return tuple(rule.inverse for rule in rules)
 
 

@@ -1,6 +1,6 @@
 """Changes to a model on its way: another image size, another class count, no distillation head.
 
-Each is asked for by name, part of the plan, and told in the report; what is not asked for is never changed.
+Every change is requested by name, is part of the plan and is in the report; nothing else changes.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ _STD = 0.02
 
 @dataclass(frozen=True)
 class Surgery:
-    """What is to be changed; nothing by default.
+    """Changes to make to a model; none by default.
 
     Attributes:
-        image_size: Height and width that the position embedding is resized for, pixels.
-        num_classes: Columns of the new head or heads, initialised afresh; 0 drops them.
-        drop_head_dist: Make a plain model of a distilled one: without the second head and its token.
-        seed: Of the initial values of a new head.
+        image_size: Height and width of the image in pixels that the position embedding is resized for.
+        num_classes: Columns of the new head or heads, which are newly initialised; 0 drops them.
+        drop_head_dist: Make a plain model of a distilled one, without the second head and its token.
+        seed: Seed of the initial values of a new head.
     """
 
     image_size: tuple[int, int] | None = None
@@ -34,11 +34,11 @@ class Surgery:
 
 
 def operate(architecture: Architecture, surgery: Surgery) -> tuple[Architecture, Plan]:
-    """The changed model, and the plan from the canonical tensors of this one to the changed one's.
+    """Return the changed model, and the plan from the canonical tensors of this model to those of the changed one.
 
     Args:
-        architecture: The model as it is.
-        surgery: What is to be changed.
+        architecture: The model before the changes.
+        surgery: The changes.
 
     Raises:
         PlanError: The model has no distillation head to drop.

@@ -1,7 +1,7 @@
 """Random weights that behave like trained ones: every tensor matters and outputs are of order one.
 
 Zeros and tiny initialisations hide mistakes (a bias of zero hides a lost bias, an untouched LayerNorm hides a swapped
-pair), so tests, the demo and `pit-align` without `--weights` draw theirs here.
+pair), so tests, the demo and `pit-align` without `--weights` use these.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from porting.checkpoint.tensor import Array
 
 
 def random_weights(architecture: Architecture, seed: int = 0) -> dict[str, Array]:
-    """Weights in the canonical layout, the same for the same model and seed on every machine.
+    """Draw weights in the canonical layout, the same for the same model and seed on every machine.
 
     Matrices and convolutions are normal with variance 1/fan-in, embeddings normal with a standard deviation of 0.5,
-    biases and running means 0.1; scales of norms and running variances are spread around one. All are float32 but for
-    the counters, which are int64 and stand at 1000 batches.
+    biases and running means 0.1; scales of norms and running variances are spread around one. All are float32 except
+    for the counters, which are int64 and hold 1000 batches.
 
     Args:
         architecture: The model to draw for.

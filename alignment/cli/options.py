@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from porting.terminal.completion import complete_models
-from porting.terminal.options import SOURCE
+from porting.terminal.options import SOURCE, complete_models
 from porting.terminal.tool import FILE, Command, options
 
 if TYPE_CHECKING:

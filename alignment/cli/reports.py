@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alignment.cli.options import dtype_option, python_options, pythons_of, settings_of, size_options, trial_options
-from porting.terminal.completion import complete_models
+from porting.terminal.options import complete_models
 from porting.terminal.output import Output, output_options
 from porting.terminal.tool import DIFFERENT, FILE, command_line, force_option
 

@@ -1,4 +1,4 @@
-"""Another floating dtype on the way through, refused where a value would not survive as a number."""
+"""Tensors in another floating dtype; a finite value that would become infinite is an error."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from porting.names import unknown
 
 
 def float_dtype(name: str) -> np.dtype[Any]:
-    """The NumPy dtype of one of `FLOATS`.
+    """Return the NumPy dtype of one of `FLOATS`.
 
     Raises:
-        UnknownNameError: The name is another.
+        UnknownNameError: The name is none of `FLOATS`.
     """
     if name not in FLOATS:
         raise unknown("dtype", name, FLOATS)
@@ -25,7 +25,7 @@ def float_dtype(name: str) -> np.dtype[Any]:
 
 
 def cast(name: str, tensor: LazyTensor, dtype: str) -> LazyTensor:
-    """The tensor in another floating dtype; integers and bools stay as they are.
+    """Return the tensor in another floating dtype; integers and bools stay as they are.
 
     Values are rounded to the nearest; from float64 to bfloat16 they go through float32, as in torch. What is too small
     for the dtype becomes zero, as in the frameworks.

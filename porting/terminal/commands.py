@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from porting.terminal.completion import complete_models
-from porting.terminal.options import to_option
+from porting.terminal.options import complete_models, to_option
 from porting.terminal.output import Output, output_options
 from porting.terminal.tool import DIFFERENT, FILE, force_option
 

@@ -1,63 +1,109 @@
-"""The options that say which weights of which checkpoint are meant, and what is to become of the model."""
+"""Options for the source, its weights and the changes to the model, with the shell completion of their values."""
 
 from __future__ import annotations
 
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from porting.terminal.completion import Source, complete_layouts, complete_models
+from porting.checkpoint.addresses import as_source
 from porting.terminal.tool import options
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from porting.surgery import Surgery
+
+    ParamType = click.ParamType[Path | str]
+else:
+    ParamType = click.ParamType  # generic to type-checkers since click 8.2, and never before
+
+
+class Source(ParamType):
+    """A file, a folder, or an address on the hub."""
+
+    name = "source"
+
+    def convert(
+        self, value: str | PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path | str:
+        """Return the path, or the address as it is; an empty word, such as an unset variable, is refused."""
+        if not value:
+            self.fail("the name is empty; give a file, a folder or an address", param, ctx)
+        return as_source(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Complete file names."""
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(incomplete, type="file")]
+
+
+def complete_models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete names of models."""
+    from porting.architectures import NAMES
+
+    return [name for name in NAMES if name.startswith(incomplete)]
+
+
+def complete_layouts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete names of layouts."""
+    from porting.converters import layout_names
+
+    return [name for name in layout_names() if name.startswith(incomplete)]
 
 
 SOURCE = Source()
 """A file, a folder, or an address on the hub."""
 weights_option = click.option(
-    "--weights", type=click.Choice(["model", "ema"]), help="Which of a training checkpoint's; its EMA by default."
+    "--weights",
+    type=click.Choice(["model", "ema"]),
+    help="Weights of a training checkpoint; the EMA by default.",
 )
 model_options = options(
     click.option(
         "--model",
         default="auto",
         shell_complete=complete_models,
-        help="The model; found out from names and shapes by default.",
+        help="The model; found from names and shapes by default.",
     ),
     click.option(
         "--from",
         "source_layout",
         metavar="LAYOUT",
         shell_complete=complete_layouts,
-        help="The source's layout; found out by default.",
+        help="The source's layout; found from names and shapes by default.",
     ),
     weights_option,
 )
-"""What the source is."""
+"""Model, layout and weights of the source."""
 to_option = click.option(
     "--to",
     "target_layout",
     metavar="LAYOUT",
     shell_complete=complete_layouts,
-    help="The target's layout; the usual one of its format.",
+    help="The target's layout; by default the usual one of its format.",
 )
-"""What the target shall be."""
+"""Layout of the target."""
 surgery_options = options(
     click.option(
         "--image-size", type=click.IntRange(min=1), help="Resize the position embedding for this size, pixels."
     ),
     click.option(
-        "--num-classes", type=click.IntRange(min=0), help="Start the head afresh with so many classes; 0 drops it."
+        "--num-classes",
+        type=click.IntRange(min=0),
+        help="Put in a new head of so many classes; 0 drops the head.",
     ),
     click.option("--drop-head-dist", is_flag=True, help="Make a plain model of a distilled one."),
-    click.option("--head-seed", type=click.IntRange(min=0), help="Seed of a fresh head's weights; 0 by default."),
+    click.option("--head-seed", type=click.IntRange(min=0), help="Seed of a new head's weights; 0 by default."),
 )
-"""Changes to the model on its way; none unless asked for."""
+"""Changes to the model on its way; none by default."""
 
 
 def surgery_of(values: dict[str, Any]) -> Surgery:
-    """The changes that the options stand for."""
+    """Return the changes that the options ask for."""
     from porting.surgery import Surgery
 
     size = values["image_size"]
@@ -67,10 +113,10 @@ def surgery_of(values: dict[str, Any]) -> Surgery:
 
 
 def require_verifiable(source_layout: str | None, *, changes: bool) -> None:
-    """Say before anything is written that a port could not be verified.
+    """Refuse, before anything is written, a port that could not be verified.
 
     Raises:
-        UsageError: The model or its numbers are to be changed, or nothing is written, or no model loads the source.
+        UsageError: The options change the model or its numbers, nothing is written, or no model loads the source.
     """
     from porting.converters import MISTAKES
 

@@ -1,4 +1,4 @@
-"""What a command prints: its result on standard output, as text or JSON; progress and notes on standard error."""
+"""Output of a command: its result on standard output, as text or JSON; progress and notes on standard error."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _HUB_BARS = "HF_HUB_DISABLE_PROGRESS_BARS"
 
 
 class Output(NamedTuple):
-    """What was asked to be printed.
+    """The form in which a command prints.
 
     Attributes:
-        as_json: The result as JSON rather than as text.
-        verbose: The result in full.
-        quiet: No text, no progress, no notes: the exit code tells, and JSON where it was asked for.
+        as_json: Print the result as JSON instead of text.
+        verbose: Print the result in full.
+        quiet: Print no text, progress or notes; the exit code and, with `as_json`, JSON are left.
     """
 
     as_json: bool = False
@@ -37,49 +37,51 @@ class Output(NamedTuple):
         """Print a result.
 
         Args:
-            text: Gives it as text; None where it has printed that itself, to `console`.
-            value: Gives it as a value for JSON.
+            text: Returns the result as text, or None after it has printed to `console` itself.
+            value: Returns the result as a value for JSON.
         """
         if self.as_json:
-            print_json(value())
+            import json
+
+            click.echo(json.dumps(value(), indent=2))
         elif not self.quiet and (lines := text()) is not None:
             click.echo(lines)
 
     def note(self, line: str) -> None:
-        """Say something beside the result."""
+        """Print a line beside the result."""
         if not self.quiet:
             click.echo(line, err=True)
 
     def console(self) -> Console:
-        """Where people read: rich finds out about its width and colours, and honours `NO_COLOR`."""
+        """Return the console for people; rich finds its width and colours, and honours `NO_COLOR`."""
         from rich.console import Console
 
         class Printer(Console):
             def on_broken_pipe(self) -> None:
-                """Leave it to `Tool`: rich would exit with 1, which means that something differs."""
+                """Leave the error to `Tool`: rich would exit with 1, which means that something differs."""
                 raise BrokenPipeError
 
         return Printer(quiet=self.quiet)
 
     def sides(self) -> AbstractContextManager[Callback]:
-        """Progress of the sides of an alignment."""
+        """Show the progress of the sides of an alignment."""
         return showing_sides(quiet=self.quiet)
 
     def tensors(self) -> AbstractContextManager[TensorCallback]:
-        """Progress over the tensors of a file."""
+        """Show the progress over the tensors of a file."""
         return showing_tensors(quiet=self.quiet)
 
     def waiting(self, what: str) -> AbstractContextManager[None]:
-        """A sign that something goes on."""
+        """Show that something is going on."""
         return waiting(what, quiet=self.quiet)
 
 
 def output_options(*, verbose: str = "", as_json: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """`-q`, `-v` and `--json`, which the command is given as one argument, `output`.
+    """Add `-q`, `-v` and `--json`, which the command receives as one argument, `output`.
 
     Args:
-        verbose: What `-v` shows; empty for a command that has nothing more to show, and no `-v`.
-        as_json: Whether there is a result for programs.
+        verbose: Help text of `-v`; empty for a command without `-v`.
+        as_json: False for a command without `--json`.
     """
     chosen = [click.option("-q", "--quiet", is_flag=True, help="Print errors only; the exit code tells the result.")]
     if verbose:
@@ -111,10 +113,3 @@ def _silent_downloads() -> Iterator[None]:
     finally:
         os.environ.pop(_HUB_BARS)
         os.environ.update({} if before is None else {_HUB_BARS: before})
-
-
-def print_json(value: Any) -> None:
-    """Print a value as JSON, indented."""
-    import json
-
-    click.echo(json.dumps(value, indent=2))

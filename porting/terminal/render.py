@@ -1,4 +1,4 @@
-"""The words that `pit-port` prints: reports as text for people and as JSON for programs."""
+"""What `pit-port` prints: reports as text for people and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def convert_text(report: ConvertReport, *, verbose: bool = False) -> str:
-    """A conversion in a few lines, the outcome first; with `verbose`, every tensor that was changed on the way."""
+    """Return a conversion in a few lines, the outcome first; with `verbose`, every tensor that was changed as well."""
     done = "Would write" if report.digest is None else "Wrote"
     rows = {
         "model": _model(report.architecture) + _before(report),
@@ -39,7 +39,7 @@ def convert_text(report: ConvertReport, *, verbose: bool = False) -> str:
 
 
 def _touched(report: ConvertReport) -> Iterator[str]:
-    """The tensors that are not the source's as they were, a line each."""
+    """Yield a line for every tensor that differs from the source's."""
     yield from (f"  transposed: {name}" for name in report.transposed)
     yield from (f"  dropped: {name}: {reason}" for name, reason in report.dropped.items())
     yield from (f"  filled: {name}" for name in report.filled)
@@ -47,7 +47,7 @@ def _touched(report: ConvertReport) -> Iterator[str]:
 
 
 def convert_json(report: ConvertReport) -> dict[str, Any]:
-    """A conversion for programs."""
+    """Return a conversion for programs."""
     return {
         "source": str(report.source),
         "target": str(report.target),
@@ -73,7 +73,7 @@ def convert_json(report: ConvertReport) -> dict[str, Any]:
 
 
 def describe_text(description: Description, *, verbose: bool = False) -> str:
-    """A checkpoint in a few lines; with `verbose`, a line for every tensor as well."""
+    """Return a checkpoint in a few lines; with `verbose`, a line for every tensor as well."""
     known = description.architecture
     rows = {
         "format": description.format,
@@ -91,7 +91,7 @@ def describe_text(description: Description, *, verbose: bool = False) -> str:
 
 
 def describe_json(description: Description, *, verbose: bool = False) -> dict[str, Any]:
-    """A checkpoint for programs, with `verbose` every tensor; the model's fields are null when it is not known."""
+    """Return a checkpoint for programs, with `verbose` every tensor; the fields of an unknown model are null."""
     known = description.architecture
     contents = {name: {"dtype": dtype, "shape": list(shape)} for name, (dtype, shape) in description.contents.items()}
     return {
@@ -112,20 +112,15 @@ def describe_json(description: Description, *, verbose: bool = False) -> dict[st
     }
 
 
-def plan_json(port: Port) -> list[dict[str, Any]]:
-    """A plan for programs: every target tensor, what it is made of and how."""
-    return table_json(port.plan)
-
-
 def plan_text(port: Port, *, folded: bool = True) -> str:
-    """A plan as a table, a line for all tensors that differ in their indices only, or, not `folded`, for each."""
+    """Return a port's plan as a table; with `folded`, tensors that differ only in their indices share a line."""
     before = f"{_model(port.identity.architecture)}, layout {port.identity.layout}"
     after = f"{_model(port.architecture)}, layout {port.layout}"
     return f"{before} -> {after}\n{table_text(port.plan, folded=folded)}"
 
 
 def table_json(plan: Plan) -> list[dict[str, Any]]:
-    """A plan for programs, whatever it maps."""
+    """Return a plan for programs: every target tensor with its sources, operations and shape."""
     return [
         {
             "target": name,
@@ -141,8 +136,8 @@ def table_json(plan: Plan) -> list[dict[str, Any]]:
 
 
 def table_text(plan: Plan, *, folded: bool = True) -> str:
-    """A plan as a table, whatever it maps; `folded` as for `plan_text`."""
-    plain_rows = plan_rows(plan) if folded else _unfolded(plan)
+    """Return a plan as a table; `folded` as for `plan_text`."""
+    plain_rows = _folded(plan) if folded else _unfolded(plan)
     rows = [(target or "-", source or "-", what, f"{count:>3}") for target, source, what, count in plain_rows]
     header = ("target", "source", "operations", "tensors")
     widths = [max(len(row[column]) for row in (header, *rows)) for column in range(3)]
@@ -153,8 +148,8 @@ def table_text(plan: Plan, *, folded: bool = True) -> str:
     return "\n".join(lines)
 
 
-def plan_rows(plan: Plan) -> Iterator[tuple[str, str, str, int]]:
-    """A plan for people: target, source and operations with indices folded, and how many tensors that stands for."""
+def _folded(plan: Plan) -> Iterator[tuple[str, str, str, int]]:
+    """Yield target, source and operations with indices folded, and the number of tensors that they stand for."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for name in plan.outputs:
         alike = (*plan.operations_of(name), *(without_indices(source) for source in plan.sources_of(name)))
@@ -174,7 +169,7 @@ def _unfolded(plan: Plan) -> Iterator[tuple[str, str, str, int]]:
 
 
 def list_text() -> str:
-    """The known models and layouts."""
+    """Return the known models and layouts as text."""
     lines = ["model                parameters  image  classes  layouts"]
     for model in list_json():
         size = "x".join(map(str, model["image_size"]))
@@ -189,7 +184,7 @@ def list_text() -> str:
 
 
 def list_json() -> list[dict[str, Any]]:
-    """The known models, each with its layouts."""
+    """Return the known models with their layouts for programs."""
     return [
         {
             **_architecture_json(architecture),
@@ -215,7 +210,7 @@ def _model(architecture: Architecture) -> str:
 
 
 def _before(report: ConvertReport) -> str:
-    """What the model was before it was changed."""
+    """The model before the surgery, if there was any."""
     return "" if report.architecture == report.source_architecture else f", from {_model(report.source_architecture)}"
 
 
@@ -229,13 +224,13 @@ def _architecture_json(architecture: Architecture) -> dict[str, Any]:
 
 
 def _transposed(names: tuple[str, ...]) -> str:
-    """How many Linear weights were transposed, with the stage and block indices of their names folded away."""
+    """The number of transposed Linear weights, and their names without stages and blocks."""
     kinds = dict.fromkeys(map(_kind, fold(names)))
     return f"{len(names)} Linear weights ({', '.join(kinds)})" if names else ""
 
 
 def _by_reason(names: Mapping[str, str]) -> str:
-    """How many tensors for each reason."""
+    """The number of tensors for each reason."""
     counts = Counter(names.values())
     return "; ".join(f"{count} tensor{'s' if count > 1 else ''}: {reason}" for reason, count in counts.items())
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from alignment.arrays import Array
-from alignment.backends.base import Tap
 from alignment.errors import AlignmentError
 from alignment.judging.measuring import measure
 from alignment.judging.tolerance import Judgement, certify, noise_floor, rounding
@@ -85,11 +84,6 @@ class CallJudgements:
         """The largest relative error of the outputs; None without one."""
         errors = [judgement.error for judgement in self.forward.values()]
         return max((error for error in errors if error is not None), default=None)
-
-
-def tap_key(mode: str, tap: Tap) -> str:
-    """The key under which the array of a tap of the reference is recorded."""
-    return f"{mode}/tap/{tap}"
 
 
 def reference_weights(trial: Trial, reference: Reference) -> dict[str, Array]:

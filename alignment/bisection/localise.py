@@ -18,7 +18,7 @@ import numpy as np
 from alignment.arrays import Array
 from alignment.backends.base import Tap, Taps
 from alignment.bisection.counterparts import Counterparts
-from alignment.bisection.evidence import CallJudgements, Reference, failures, tap_key
+from alignment.bisection.evidence import CallJudgements, Reference, failures
 from alignment.judging.tolerance import Judgement
 from alignment.results.findings import Evidence, Finding, ModuleRow, Status
 from alignment.results.report import DIVERGENCE
@@ -40,6 +40,7 @@ class Localiser:
 
     Attributes:
         held: Path in the candidate to the canonical names of the tensors in the module.
+        statistics_names: Canonical names of the running statistics.
         weights: State dict of modules that run alone.
         end_to_end: Judgements of every call in a run on the images.
         isolated: Judgements of every call alone.
@@ -54,7 +55,7 @@ class Localiser:
     def __init__(self, trial: Trial, taps: Taps, counterparts: Counterparts, reference: Reference, mode: str) -> None:
         self.trial, self.taps, self.paths, self.reference = trial, taps, counterparts.paths, reference
         self.mode, self.dtype = mode, trial.inputs.dtype
-        self._modules = taps.modules
+        self.statistics_names = trial.pair.architecture.statistics
         self.weights: Mapping[str, Array] = {}
         self.held = counterparts.held
         self.end_to_end: dict[Call, CallJudgements] = {}
@@ -147,6 +148,7 @@ class Localiser:
 
     def rows(self) -> Iterator[ModuleRow]:
         """A row for every call of every module that both sides have, in the order of execution."""
+        modules = self.taps.modules
         for call, judged in self.end_to_end.items():
             status, reason = self._status(call, judged)
             alone = self.isolated.get(call)
@@ -154,18 +156,13 @@ class Localiser:
                 path=self.paths[call[0]],
                 candidate=call[0],
                 call=call[1],
-                kind=self._modules[call[0]].kind,
+                kind=modules[call[0]].kind,
                 mode=self.mode,
                 status=status,
                 end_to_end=judged.error,
                 isolated=alone.error if alone else None,
                 reason=reason,
             )
-
-    @property
-    def statistics_names(self) -> list[str]:
-        """The canonical names of the running statistics."""
-        return list(self.trial.pair.architecture.statistics)
 
     def _judge_end_to_end(self, tap: Tap, array: Array) -> None:
         if tap.path not in self.paths or tap.what == "input":
@@ -299,7 +296,7 @@ class Localiser:
         return "agrees", ""
 
     def _key(self, call: Call, what: str, index: int) -> str:
-        return tap_key(self.mode, Tap(self.paths[call[0]], call[1], what, index))
+        return f"{self.mode}/tap/{Tap(self.paths[call[0]], call[1], what, index)}"
 
     def recorded_one(self, call: Call, what: str, index: int) -> Array | None:
         """One array that the reference recorded of its module; None where it has none."""

@@ -17,7 +17,7 @@ import numpy as np
 from alignment.arrays import Array
 from alignment.backends.base import Module, Tap, Taps
 from alignment.bisection.counterparts import Counterparts, match
-from alignment.bisection.evidence import Reference, reference_weights, tap_key
+from alignment.bisection.evidence import Reference, reference_weights
 from alignment.bisection.localise import Localiser
 from alignment.bisection.losses_and_metrics import function_quantities, loss_gradient
 from alignment.bisection.reruns import Rerun
@@ -68,7 +68,7 @@ def _record_mode(trial: Trial, taps: Taps, mode: str, recorder: _Deduplicator) -
     backend, inputs = trial.backend, trial.inputs
 
     def visit(tap: Tap, array: Array) -> None:
-        recorder.add(tap_key(mode, tap), array, "gradient" if tap.what.endswith("gradient") else "output", mode)
+        recorder.add(f"{mode}/tap/{tap}", array, "gradient" if tap.what.endswith("gradient") else "output", mode)
 
     trial.reset()
     backend.train(mode == "train")

@@ -118,9 +118,10 @@ def shard(models: Sequence[str], which: str, form: Mapping[str, Any]) -> tuple[s
     if number > len(loads):
         raise NothingComparedError(f"--shard {which}: there is no model for it, with {len(models)} in all")
     places: dict[str, int] = {}
-    for model in sorted(models, key=lambda name: _cost(_pair(name, form)), reverse=True):
+    costs = {model: _cost(published.build(model, **form)) for model in models}
+    for model in sorted(models, key=costs.__getitem__, reverse=True):
         places[model] = loads.index(min(loads))
-        loads[places[model]] += _cost(_pair(model, form))
+        loads[places[model]] += costs[model]
     return tuple(model for model in models if places[model] == number - 1)
 
 
@@ -143,7 +144,7 @@ def align_all(
         command: The command line, for the reports.
         align: Function that aligns one pair; `alignment.running.run.align` by default.
     """
-    built = {model: _pair(model, matrix.form) for model in matrix.models}
+    built = {model: published.build(model, **matrix.form) for model in matrix.models}
     code = fingerprint.digest_of_code()
     installed = {
         framework: fingerprint.versions_in(matrix.settings.python(framework), framework)
@@ -201,10 +202,6 @@ class _Clock:
             return ""
         seconds = (time.monotonic() - self._start) * self._left / self._done
         return f", about {math.ceil(seconds)} s left" if seconds < 100 else f", about {seconds / 60:.0f} min left"
-
-
-def _pair(model: str, form: Mapping[str, Any]) -> Pair:
-    return published.build(model, **form)
 
 
 def _cost(pair: Pair) -> float:

@@ -44,9 +44,12 @@ def configuration(
         CheckpointError: The teacher's checkpoint cannot be read.
         AlignmentError: The images are not square, or the batch is odd and to be mixed.
     """
-    known = ["distillation.weights=" + str(teacher or _TEACHER_LATER)] if _distils(pair, source, overrides) else []
-    named = [] if teacher is None or not known else [f"distillation.teacher={_model_of(teacher)}"]
-    config = load(source or _shipped(pair), [*_form(pair), *known, *named, *overrides])
+    source, changes = source or _shipped(pair), _form(pair)
+    weights = f"distillation.weights={_TEACHER_LATER}"  # without a name, one that distils would not be loaded
+    if load(source, [*changes, weights, *overrides]).distillation.kind != "none":
+        changes.append(f"distillation.weights={teacher or _TEACHER_LATER}")
+        changes += [] if teacher is None else [f"distillation.teacher={_model_of(teacher)}"]
+    config = load(source, [*changes, *overrides])
     if config.mixing.active and settings.batch_size % 2:
         raise AlignmentError(
             f"the batch size is {settings.batch_size}, and timm mixes even batches only: give an even --batch-size, or "
@@ -90,12 +93,6 @@ def _shipped(pair: Pair) -> str:
     names = preset_names()
     candidates = (f"{name}_{size}", f"{name}_224", f"{name}_digits")
     return next((candidate for candidate in candidates if candidate in names), _PRESET)
-
-
-def _distils(pair: Pair, source: str | os.PathLike[str] | None, overrides: Sequence[str]) -> bool:
-    """True if the configuration distils; loading it needs a name of the teacher's weights."""
-    with_weights = [*_form(pair), "distillation.weights=" + _TEACHER_LATER, *overrides]
-    return load(source or _shipped(pair), with_weights).distillation.kind != "none"
 
 
 def _model_of(teacher: Path) -> str:

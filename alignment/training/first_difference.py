@@ -24,7 +24,6 @@ _FAMILIES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "regularisation": (("decays", r"decay/"), ("drop_paths", r"drop_path/|dropout/|stochastic_layers")),
 }
 """Quantities of a check point that have the same cause: their common name, and a pattern of their keys."""
-_WORKERS = f"/{WORKERS}"
 _FIRST_ORDER = "train_data/order_0"
 """If this differs, other images are augmented, and differences of the samples follow from it."""
 
@@ -77,11 +76,7 @@ def first_differences(rows: Sequence[Row]) -> Iterator[FirstDifference]:
             yield from _of_families(step, own)
         else:
             for row in own:
-                yield _single(row, row.key.replace("/sample/", "/", 1))
-
-
-def _single(row: Row, path: str) -> FirstDifference:
-    return FirstDifference(row.step, path, (row,))
+                yield FirstDifference(step, row.key.replace("/sample/", "/", 1), (row,))
 
 
 def _of_families(step: str, rows: Sequence[Row]) -> Iterator[FirstDifference]:
@@ -96,14 +91,14 @@ def _of_run(step: str, rows: Sequence[Row]) -> Iterator[FirstDifference]:
 
     The workers of the reference count only where its one process and the candidate agree.
     """
-    rows = [row for row in rows if _WORKERS not in row.key] or rows
+    rows = [row for row in rows if f"/{WORKERS}" not in row.key] or rows
     numbered = [(int(match[2]), row) for row in rows if (match := _UPDATE.search(row.key)) is not None]
     if numbered:
         first = min(number for number, _ in numbered)
         at_first = [row for number, row in numbered if number == first]
         rate = [row for row in at_first if "/lr_" in row.key]
         for row in rate or at_first:
-            yield _single(row, row.key)
+            yield FirstDifference(step, row.key, (row,))
         return
     for part in ("weights", "ema"):
         own = tuple(row for row in rows if row.key.startswith(f"{step}/{part}/"))

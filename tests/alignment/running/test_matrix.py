@@ -18,7 +18,6 @@ from alignment.pair import Pair, published
 from alignment.processes import fingerprint
 from alignment.processes.settings import Settings
 from alignment.results.report import DIVERGENCE, SAME_FUNCTION, Report, Row, Verdict, write_report
-from alignment.running import align
 from alignment.running import matrix as matrices
 from alignment.running.matrix import Matrix, align_all, chosen, exit_code, shard
 from porting.errors import UnknownNameError
@@ -178,7 +177,7 @@ def pit_align(*words: str | Path) -> Result:
 
 
 def test_the_command_writes_one_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(align, "align", Aligner())
+    monkeypatch.setattr(matrices, "run_pair", Aligner())
     words = ["matrix", "pit_micro", "--step", "forward", "--batch-size", "1", "--threads", "1"]
     words += ["--out", str(tmp_path / "m"), "--html", str(tmp_path / "m.html")]
     done = pit_align(*words)

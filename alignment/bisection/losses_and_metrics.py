@@ -19,8 +19,7 @@ def function_quantities(trial: Trial, logits: Array) -> Iterator[Quantity]:
     """What the loss and metric steps record of these logits; nothing if the model does not classify."""
     if not trial.pair.classifies:
         return
-    with_logits = replace(trial, backend=trial.backend)
-    with_logits.__dict__["outputs"] = Outputs(logits, ())  # instead of what the cached property would compute
+    with_logits = replace(trial, computed=Outputs(logits, ()))
     for step in FUNCTION_STEPS:
         for quantity in STEPS[step].run(with_logits):
             if quantity.key not in _GIVEN:

@@ -72,8 +72,8 @@ def test_a_wrong_port_exits_1_and_says_where(tmp_path: Path) -> None:
     assert done.exit_code == 1, done.output
     assert "1. quantity schedule/lr" in done.stdout
     assert "cause: " in done.stdout
-    (found,) = json.loads((tmp_path / "out" / "diagnosis.json").read_text())
-    assert [cause["name"] for cause in found["causes"]] == ["schedule off by one"]
+    (finding,) = json.loads((tmp_path / "out" / "diagnosis.json").read_text())
+    assert [cause["name"] for cause in finding["causes"]] == ["schedule off by one"]
 
 
 def test_two_sides_recorded_apart_are_compared_if_their_images_are_the_same(tmp_path: Path) -> None:

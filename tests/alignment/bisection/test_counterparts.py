@@ -34,17 +34,17 @@ def test_modules_of_equal_names_match() -> None:
     pair = build("pit_micro", image_size=32, num_classes=10)
     names = pair.architecture.tensors
     act = "transformers.0.blocks.1.mlp.act"
-    found = match(pair, tree(names, act, "only.here"), tree(names, act))
-    assert found.paths[act] == act
-    assert all(path == twin for path, twin in found.paths.items())
-    assert found.reference_only == ("only.here",)
-    assert not found.candidate_only
+    matched = match(pair, tree(names, act, "only.here"), tree(names, act))
+    assert matched.paths[act] == act
+    assert all(path == twin for path, twin in matched.paths.items())
+    assert matched.reference_only == ("only.here",)
+    assert not matched.candidate_only
 
 
 def test_modules_of_other_names_match_by_their_parameters() -> None:
     pair = build("deit_tiny_distilled", image_size=32, num_classes=10)
     reference = tree(pair.architecture.tensors, "blocks.3.mlp.act")
-    found = match(pair, reference, tree(paddle_names(pair), "encoder.layers.3.mlp.act"))
+    matched = match(pair, reference, tree(paddle_names(pair), "encoder.layers.3.mlp.act"))
     expected = {
         "": "",
         "encoder.layers": "blocks",
@@ -55,25 +55,25 @@ def test_modules_of_other_names_match_by_their_parameters() -> None:
         "classifier_dist": "head_dist",
         "patch_embedding.patch_embedding": "patch_embed.proj",
     }
-    assert expected.items() <= found.paths.items()
-    assert set(found.candidate_only) == {"encoder", "patch_embedding"}
-    assert set(found.reference_only) == {"patch_embed"}
+    assert expected.items() <= matched.paths.items()
+    assert set(matched.candidate_only) == {"encoder", "patch_embedding"}
+    assert set(matched.reference_only) == {"patch_embed"}
 
 
 def test_paths_of_a_pair_correct_the_matching() -> None:
     pair = build("pit_micro", image_size=32, num_classes=10)
     pair = replace(pair, paths={"pools.*": None, "norm": "head"})
-    found = match(pair, tree(pair.architecture.tensors), tree(pair.architecture.tensors))
-    assert not any(path.startswith("pools.") for path in found.paths)
-    assert found.paths["norm"] == "head"
+    matched = match(pair, tree(pair.architecture.tensors), tree(pair.architecture.tensors))
+    assert not any(path.startswith("pools.") for path in matched.paths)
+    assert matched.paths["norm"] == "head"
 
 
 def test_norms_match_although_the_candidate_holds_a_part_of_the_mean_elsewhere() -> None:
     pair = pair_of("regnety_002")
-    found = match(pair, tree(pair.architecture.tensors), tree(paddle_names(pair)))
-    assert found.paths["stages.2.blocks.1.bn3"] == "s3.b2.conv3.bn"
-    assert found.paths["stages.2.blocks.1.conv3"] == "s3.b2.conv3.conv"
-    assert found.held["stages.2.blocks.1.bn3"] == {
+    matched = match(pair, tree(pair.architecture.tensors), tree(paddle_names(pair)))
+    assert matched.paths["stages.2.blocks.1.bn3"] == "s3.b2.conv3.bn"
+    assert matched.paths["stages.2.blocks.1.conv3"] == "s3.b2.conv3.conv"
+    assert matched.held["stages.2.blocks.1.bn3"] == {
         f"s3.b2.conv3.bn.{part}" for part in ("weight", "bias", "running_mean", "running_var")
     }
-    assert "stages.2.blocks.1.bn1" not in found.paths  # timm's ends with the ReLU
+    assert "stages.2.blocks.1.bn1" not in matched.paths  # timm's ends with the ReLU

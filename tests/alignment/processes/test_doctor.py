@@ -26,9 +26,9 @@ _GOOD = {
 
 def example(framework: str, *absent: str, python: str = "3.11.7", facts: Any = None, **versions: str) -> Environment:
     """A framework that is well but for what is given."""
-    changed = {name.replace("_", "-") if name == "reprod_log" else name: found for name, found in versions.items()}
-    found = {**_GOOD[framework], **_COMMON, **changed}
-    installed = {name: version for name, version in found.items() if name not in absent}
+    changed = {name.replace("_", "-") if name == "reprod_log" else name: version for name, version in versions.items()}
+    complete = {**_GOOD[framework], **_COMMON, **changed}
+    installed = {name: version for name, version in complete.items() if name not in absent}
     probed = {"python": python, "versions": installed, "error": None, "facts": facts or {"devices": ["cpu", "a GPU"]}}
     return examine(framework, True, "/env/bin/python", probed)
 
@@ -41,7 +41,7 @@ def test_a_good_environment_has_no_problem(framework: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "summary", "fix"),
+    ("examined", "summary", "fix"),
     [
         (example("torch", "timm"), "timm not installed", "-m pip install 'pit-port[torch]'"),
         (example("paddle", "paddlepaddle"), "paddlepaddle not installed", "-m pip install 'pit-port[paddle]'"),
@@ -58,14 +58,14 @@ def test_a_good_environment_has_no_problem(framework: str) -> None:
         (example("paddle", python="3.9.18"), "Python 3.9.18, 3.10 or newer is needed", "--paddle-python"),
     ],
 )
-def test_problem_that_makes_a_framework_unusable_has_a_fix(found: Environment, summary: str, fix: str) -> None:
-    assert not found.usable
-    assert not healthy([found])
-    assert any(summary in problem.summary and fix in problem.fix for problem in found.problems), found.problems
+def test_problem_that_makes_a_framework_unusable_has_a_fix(examined: Environment, summary: str, fix: str) -> None:
+    assert not examined.usable
+    assert not healthy([examined])
+    assert any(summary in problem.summary and fix in problem.fix for problem in examined.problems), examined.problems
 
 
 @pytest.mark.parametrize(
-    ("found", "summary"),
+    ("examined", "summary"),
     [
         (
             example("torch", torchvision="0.20.1"),
@@ -80,9 +80,9 @@ def test_problem_that_makes_a_framework_unusable_has_a_fix(found: Environment, s
         (example("paddle", facts={"devices": ["cpu"]}), "bfloat16"),
     ],
 )
-def test_note_leaves_a_framework_usable(found: Environment, summary: str) -> None:
-    assert found.usable
-    assert any(summary in problem.summary for problem in found.problems), found.problems
+def test_note_leaves_a_framework_usable(examined: Environment, summary: str) -> None:
+    assert examined.usable
+    assert any(summary in problem.summary for problem in examined.problems), examined.problems
 
 
 @pytest.mark.parametrize("timm", ["1.0.25", "1.0.31", "1.1.0"])
@@ -92,8 +92,8 @@ def test_later_versions_of_timm_are_good(timm: str) -> None:
 
 def test_a_broken_installation_is_named() -> None:
     probed = {"python": "3.11", "versions": _GOOD["paddle"] | _COMMON, "error": "ImportError: libfoo", "facts": {}}
-    found = examine("paddle", True, "python", probed)
-    assert "cannot be imported: ImportError: libfoo" in found.problems[0].summary
+    examined = examine("paddle", True, "python", probed)
+    assert "cannot be imported: ImportError: libfoo" in examined.problems[0].summary
 
 
 def test_bare_and_missing_interpreters(bare_python: str, tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_bare_and_missing_interpreters(bare_python: str, tmp_path: Path) -> None
     assert torch.problems[0].summary == "torch, timm not installed"
     assert "cannot be started: No such file" in paddle.problems[0].summary
     assert "says nothing of mindspore: it ended with 9" in mindspore.problems[0].summary
-    assert not any(found.usable for found in (torch, paddle, mindspore))
+    assert not any(examined.usable for examined in (torch, paddle, mindspore))
 
 
 def test_doctor_command_exits_1_if_a_needed_framework_is_missing(
@@ -135,15 +135,15 @@ def test_printed_examination_shows_problems_and_commands() -> None:
     assert text.endswith("something that is needed is missing\n")
 
 
-@pytest.mark.parametrize("said", ["5", "{}", "null", '{"python": "3.11.7"}', '{"facts": 3}', "\\xff", ""])
-def test_interpreter_with_unexpected_output_is_unusable(tmp_path: Path, said: str) -> None:
+@pytest.mark.parametrize("printed", ["5", "{}", "null", '{"python": "3.11.7"}', '{"facts": 3}', "\\xff", ""])
+def test_interpreter_with_unexpected_output_is_unusable(tmp_path: Path, printed: str) -> None:
     python = tmp_path / "python"
-    python.write_text(f"#!/bin/sh\nprintf '{said}\\n'\n")
+    python.write_text(f"#!/bin/sh\nprintf '{printed}\\n'\n")
     python.chmod(0o755)
     everyone = dict.fromkeys(_GOOD, str(python))
-    for found in examine_all(everyone, ["torch"]):
-        assert not found.usable
-        assert f"the interpreter says nothing of {found.framework}" in found.problems[0].summary
+    for examined in examine_all(everyone, ["torch"]):
+        assert not examined.usable
+        assert f"the interpreter says nothing of {examined.framework}" in examined.problems[0].summary
 
 
 def test_version_of_one_number_is_compared() -> None:

@@ -83,13 +83,13 @@ def test_models_run_again_with_another_version_of_a_framework(tmp_path: Path, mo
     monkeypatch.setattr(fingerprint, "versions_in", lambda python, framework: f"{framework} 1 in {python}")
     align_all(Matrix(MODELS), tmp_path, align=aligner)
     monkeypatch.setattr(fingerprint, "versions_in", lambda python, framework: f"{framework} 2 in {python}")
-    assert [found.reused for found in align_all(Matrix(MODELS), tmp_path, align=aligner)] == [False] * 3
+    assert [result.reused for result in align_all(Matrix(MODELS), tmp_path, align=aligner)] == [False] * 3
 
 
 def test_versions_of_an_interpreter_are_listed() -> None:
-    said = fingerprint.versions_in(sys.executable, "torch")
-    assert "torch 2." in said
-    assert "numpy " in said
+    versions = fingerprint.versions_in(sys.executable, "torch")
+    assert "torch 2." in versions
+    assert "numpy " in versions
     assert fingerprint.versions_in("/no/such/python", "torch") == ""
 
 
@@ -104,7 +104,7 @@ def test_all_run_once_and_leave_their_reports(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "pit_ti").iterdir()} == {"report.json", "cell.json", "forward_diff.log"}
     again = align_all(Matrix(MODELS), tmp_path, align=aligner)
     assert aligner.ran == list(MODELS)
-    assert [found.reused for found in again] == [True] * 3
+    assert [result.reused for result in again] == [True] * 3
     assert exit_code(again) == 0
 
 
@@ -144,7 +144,7 @@ def test_model_with_damaged_cell_file_runs_again(tmp_path: Path, damage: str) ->
 def test_diverged_and_failed_models_run_again_and_stop_no_other(tmp_path: Path) -> None:
     aligner = Aligner(pit_ti=DIVERGENCE, pit_s=AlignmentError("no memory"))
     results = align_all(Matrix(MODELS), tmp_path, align=aligner)
-    assert [found.problem for found in results] == ["", "no memory", ""]
+    assert [result.problem for result in results] == ["", "no memory", ""]
     assert exit_code(results) == 1
     assert exit_code(results[1:]) == 3
     aligner.verdicts.clear()
@@ -154,10 +154,10 @@ def test_diverged_and_failed_models_run_again_and_stop_no_other(tmp_path: Path) 
 
 def test_an_interrupted_matrix_goes_on(tmp_path: Path) -> None:
     class Interrupted(Aligner):
-        def __call__(self, pair: Pair, out: Path, settings: Settings, **given: Any) -> Report:
+        def __call__(self, pair: Pair, out: Path, settings: Settings, **options: Any) -> Report:
             if pair.name == "pit_s":
                 raise KeyboardInterrupt
-            return super().__call__(pair, out, settings, **given)
+            return super().__call__(pair, out, settings, **options)
 
     with pytest.raises(KeyboardInterrupt):
         align_all(Matrix(MODELS), tmp_path, align=Interrupted())

@@ -79,10 +79,10 @@ def test_a_port_that_its_framework_would_not_load_is_refused(
     official = write_random(PAIR.name, tmp_path / "official.pth", image_size=64, num_classes=10)
     convert(official, tmp_path / "shipped.pdparams", target_layout=layout)
     write_weights(PAIR, "candidate", tmp_path, source=tmp_path / "shipped.pdparams", seed=0)
-    said = (
+    message = (
         rf"in layout {layout}, which no paddle model loads as it is; expected paddlevit: port it with pit-port convert"
     )
-    with pytest.raises(CheckpointError, match=said):
+    with pytest.raises(CheckpointError, match=message):
         write_weights(PAIR, "candidate", tmp_path, source=tmp_path / "shipped.pdparams", seed=0, shipped=True)
 
 

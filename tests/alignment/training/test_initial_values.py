@@ -27,8 +27,8 @@ RIGHT = np.sort(np.random.default_rng(0).uniform(-0.1, 0.1, COUNT))
     ],
 )
 def test_another_distribution_is_named(draw: Callable[[np.random.Generator], Array], cause: str, words: str) -> None:
-    found = np.sort(draw(np.random.default_rng(1)))
-    causes = explain_sample("head.weight", SHAPE, RIGHT, found)
+    sample = np.sort(draw(np.random.default_rng(1)))
+    causes = explain_sample("head.weight", SHAPE, RIGHT, sample)
     assert causes[0].name == cause
     assert words in causes[0].says
     assert causes[0].after < causes[0].before / 2
@@ -36,15 +36,15 @@ def test_another_distribution_is_named(draw: Callable[[np.random.Generator], Arr
 
 def test_closest_of_several_distributions_comes_first() -> None:
     """A normal of 0.2 beside Kaiming's of 0.2041: what is told apart by the values is not taken for a default."""
-    found = np.sort(np.random.default_rng(1).normal(0, 0.2, COUNT))
-    causes = explain_sample("fc1.weight", (48, 48), RIGHT, found)
+    sample = np.sort(np.random.default_rng(1).normal(0, 0.2, COUNT))
+    causes = explain_sample("fc1.weight", (48, 48), RIGHT, sample)
     assert causes[0].name == "normal for uniform"
     assert "kaiming normal" not in {cause.name for cause in causes}
-    found = np.sort(np.random.default_rng(1).uniform(-0.13, 0.13, COUNT) ** 3)
-    far = [cause.after for cause in explain_sample("fc1.weight", SHAPE, RIGHT, found)]
+    sample = np.sort(np.random.default_rng(1).uniform(-0.13, 0.13, COUNT) ** 3)
+    far = [cause.after for cause in explain_sample("fc1.weight", SHAPE, RIGHT, sample)]
     assert far == sorted(far)
 
 
 def test_unknown_distribution_is_left_unexplained() -> None:
-    found = np.sort(np.random.default_rng(2).exponential(0.1, COUNT))
-    assert explain_sample("head.weight", SHAPE, RIGHT, found) == ()
+    sample = np.sort(np.random.default_rng(2).exponential(0.1, COUNT))
+    assert explain_sample("head.weight", SHAPE, RIGHT, sample) == ()

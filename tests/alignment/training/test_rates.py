@@ -23,26 +23,26 @@ UPDATES = 12
 RIGHT = np.repeat(rates_of(SHORT, PEAK), 2)[:UPDATES]
 
 
-def explained(found: Array, right: Array = RIGHT) -> tuple[str, str] | None:
+def explained(rates: Array, expected: Array = RIGHT) -> tuple[str, str] | None:
     """What is said of the rates of a run, of which the first one that differs is blamed."""
-    at = int(np.flatnonzero(found != right)[0])
+    at = int(np.flatnonzero(rates != expected)[0])
     return _explained(f"train/lr_{at}", (f"train/lr_{at}",), *(
-        {f"train/lr_{number}": np.asarray(rate) for number, rate in enumerate(side)} for side in (right, found)
+        {f"train/lr_{number}": np.asarray(rate) for number, rate in enumerate(side)} for side in (expected, rates)
     ))  # fmt: skip
 
 
-def of_schedule(found: Array) -> tuple[str, str] | None:
+def of_schedule(rates: Array) -> tuple[str, str] | None:
     """What is said of the rates of all epochs."""
-    right = np.repeat(np.array(rates_of(SHORT, PEAK))[:, None], 2, axis=1)
-    return _explained("schedule/lr", ("schedule/lr",), {"schedule/lr": right}, {"schedule/lr": found})
+    expected = np.repeat(np.array(rates_of(SHORT, PEAK))[:, None], 2, axis=1)
+    return _explained("schedule/lr", ("schedule/lr",), {"schedule/lr": expected}, {"schedule/lr": rates})
 
 
 def _explained(
-    path: str, keys: Sequence[str], expected: dict[str, Array], found: dict[str, Array]
+    path: str, keys: Sequence[str], expected: dict[str, Array], rates: dict[str, Array]
 ) -> tuple[str, str] | None:
     config = replace(Config(), schedule=SHORT, optimizer=replace(Optimizer(), learning_rate=PEAK, base_batch=0))
     finding = Finding("quantity", path, path, "train", "forward", ())
-    causes = _tried(RecipeCase(finding, tuple(keys), expected, found, config, lambda change: {})).causes
+    causes = _tried(RecipeCase(finding, tuple(keys), expected, rates, config, lambda change: {})).causes
     return (causes[0].name, causes[0].says) if causes else None
 
 
@@ -51,7 +51,7 @@ def test_a_factor_of_all_rates_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "found",
+    "rates",
     [
         np.where(np.arange(UPDATES) == 4, RIGHT * 0.87939, RIGHT),
         np.where(np.arange(UPDATES) >= 4, 0.0, RIGHT),
@@ -61,8 +61,8 @@ def test_a_factor_of_all_rates_is_named() -> None:
         RIGHT * np.nan,
     ],
 )
-def test_other_wrong_rates_are_not_explained_by_a_factor_of_one_of_them(found: Array) -> None:
-    assert explained(found) is None
+def test_other_wrong_rates_are_not_explained_by_a_factor_of_one_of_them(rates: Array) -> None:
+    assert explained(rates) is None
 
 
 @pytest.mark.parametrize("updates", [1, 2])
@@ -83,26 +83,26 @@ def test_one_rate_alone_has_no_factor(updates: int) -> None:
 )
 def test_rates_of_a_run_have_the_same_causes_as_those_of_a_schedule(change: dict[str, Any], name: str) -> None:
     curve = rates_of(replace(SHORT, **change), PEAK)
-    found = explained(np.repeat(curve, 2)[:UPDATES])
-    assert found is not None
-    assert found[0] == name
+    cause = explained(np.repeat(curve, 2)[:UPDATES])
+    assert cause is not None
+    assert cause[0] == name
     known = of_schedule(np.repeat(np.array(curve)[:, None], 2, axis=1))
-    assert known == found
+    assert known == cause
 
 
 def test_a_linear_fall_is_not_called_a_factor() -> None:
     reach = PEAK - SHORT.minimum_rate
     fall = [SHORT.minimum_rate + reach * (1 - t / SHORT.epochs) for t in range(2, 6)]
-    found = np.repeat([*rates_of(SHORT, PEAK)[:2], *fall], 2)
-    assert explained(found) == ("linear", "it falls linearly, not as a cosine")
+    rates = np.repeat([*rates_of(SHORT, PEAK)[:2], *fall], 2)
+    assert explained(rates) == ("linear", "it falls linearly, not as a cosine")
 
 
 def test_rates_one_update_late_are_named() -> None:
-    found = explained(np.concatenate((RIGHT[:1], RIGHT[:-1])))
-    assert found is not None
-    assert found[0] == "rate one step late"
+    cause = explained(np.concatenate((RIGHT[:1], RIGHT[:-1])))
+    assert cause is not None
+    assert cause[0] == "rate one step late"
 
 
 def test_a_schedule_of_other_rates_is_left_unexplained() -> None:
-    right = np.repeat(np.array(rates_of(SHORT, PEAK))[:, None], 2, axis=1)
-    assert of_schedule(right * np.linspace(1, 0.5, right.size).reshape(right.shape)) is None
+    expected = np.repeat(np.array(rates_of(SHORT, PEAK))[:, None], 2, axis=1)
+    assert of_schedule(expected * np.linspace(1, 0.5, expected.size).reshape(expected.shape)) is None

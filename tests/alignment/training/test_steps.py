@@ -70,14 +70,14 @@ def align(folder: Path) -> Iterator[Align]:
         def run(candidate: str, step: str, *overrides: str, updates: int | None = None) -> dict[str, Row]:
             distilled = any("distillation" in each for each in overrides)
             pair: Pair = WRONG.pair(candidate, distilled)
-            found = {}
+            recordings = {}
             for role in ROLES:
                 key = (role, step, overrides, updates, "" if role == "reference" else candidate)
                 if key not in recorded:
                     recorded[key] = folder / f"recording-{len(recorded)}"
                     _record(pair, role, step, configured(pair, folder, overrides), updates, folder, recorded[key])
-                found[role] = {"float64": stack.enter_context(open_recording(recorded[key]))}
-            report: Report = judge(found["reference"], found["candidate"])
+                recordings[role] = {"float64": stack.enter_context(open_recording(recorded[key]))}
+            report: Report = judge(recordings["reference"], recordings["candidate"])
             return {row.key.removeprefix(f"{step}/"): row for row in report.rows}
 
         yield run
@@ -149,37 +149,37 @@ def test_mistake_diverges_in_its_own_quantities_only(
     align: Align, candidate: str, step: str, guilty: list[str], innocent: list[str]
 ) -> None:
     rows = align(candidate, step, updates=4 if step == "train" else None)
-    found = diverging(rows)
+    diverged = diverging(rows)
     for pattern in guilty:
-        assert fnmatch.filter(found, pattern), f"no {pattern} among {sorted(found)}"
+        assert fnmatch.filter(diverged, pattern), f"no {pattern} among {sorted(diverged)}"
     for pattern in innocent:
         assert fnmatch.filter(rows, pattern), pattern
-        assert not fnmatch.filter(found, pattern), pattern
+        assert not fnmatch.filter(diverged, pattern), pattern
 
 
 def test_the_published_filter_by_names_is_seen_in_every_parameter_that_it_misses(align: Align) -> None:
-    found = diverging(align("decays_everything", "regularisation"))
+    diverged = diverging(align("decays_everything", "regularisation"))
     architecture = build("pit_micro")
     exempt = {name for name, spec in architecture.tensors.items() if len(spec.shape) == 1}
-    assert {f"decay/{name}" for name in exempt | {"cls_token", "pos_embed"}} == found
+    assert {f"decay/{name}" for name in exempt | {"cls_token", "pos_embed"}} == diverged
 
 
 def test_drop_paths_that_were_never_passed_on_are_missing(align: Align) -> None:
-    found = diverging(align("without_drop_path", "regularisation"))
-    assert "stochastic_layers" in found
-    assert any(key.startswith("drop_path/") for key in found)
+    diverged = diverging(align("without_drop_path", "regularisation"))
+    assert "stochastic_layers" in diverged
+    assert any(key.startswith("drop_path/") for key in diverged)
 
 
 @pytest.mark.parametrize("candidate", ["with_a_wide_epsilon", "with_other_betas", "without_bias_correction"])
 def test_a_wrong_optimizer_shows_in_the_first_step(align: Align, candidate: str) -> None:
-    found = diverging(align(candidate, "optimizer"))
-    assert any(key.startswith("step_1/") for key in found)
-    assert any("/parameter/" in key for key in found)
+    diverged = diverging(align(candidate, "optimizer"))
+    assert any(key.startswith("step_1/") for key in diverged)
+    assert any("/parameter/" in key for key in diverged)
 
 
 def test_a_parameter_that_decays_wrongly_is_the_only_one_that_the_optimizer_gets_wrong(align: Align) -> None:
-    found = diverging(align("decays_one_bias", "optimizer"))
-    assert found == {f"step_{step}/parameter/head.bias" for step in (1, 2, 3)}
+    diverged = diverging(align("decays_one_bias", "optimizer"))
+    assert diverged == {f"step_{step}/parameter/head.bias" for step in (1, 2, 3)}
 
 
 @pytest.mark.parametrize("kind", ["hard", "soft"])
@@ -209,5 +209,5 @@ def test_distributed_step_does_not_apply_to_frameworks_with_one_process() -> Non
 
 
 def test_workers_whose_gradients_are_added_up_diverge(align: Align) -> None:
-    found = diverging(align("sums_over_workers", "distributed", updates=2))
-    assert "loss_0" in found
+    diverged = diverging(align("sums_over_workers", "distributed", updates=2))
+    assert "loss_0" in diverged

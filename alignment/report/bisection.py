@@ -1,4 +1,4 @@
-"""A bisection for people at a terminal: what is to blame, why, and what became of the rest."""
+"""Prints a bisection at a terminal: what differs by itself, likely causes, and the status of the other modules."""
 
 from __future__ import annotations
 
@@ -27,21 +27,16 @@ def print_bisection(bisection: Bisection, console: Console, *, verbose: bool = F
     """Print a bisection.
 
     Args:
-        bisection: What to show.
-        console: Where.
-        verbose: Show every module, not only those that are to blame.
+        bisection: The result to print.
+        console: Where to print.
+        verbose: Print every module, not only those that differ by themselves.
     """
     for part in _parts(printable(bisection), verbose):
         console.print(part)
 
 
 def print_findings(findings: Sequence[Finding], console: Console) -> None:
-    """Print what is to blame, with its likely causes.
-
-    Args:
-        findings: Known mistakes were tried on them.
-        console: Where.
-    """
+    """Print findings for which known mistakes were tried, with their likely causes."""
     for number, finding in enumerate(printable(tuple(findings)), 1):
         console.print()
         for part in _finding(number, finding, diagnosed=True):

@@ -1,6 +1,6 @@
-"""Charts of a report as plain geometry: the error of every quantity on a log axis, with noise floor and limit.
+"""Computes the charts of a report: the error of every quantity on a log axis, with noise floor and limit.
 
-Nothing here draws: a chart is points, paths and ticks in the units of its own view box, which a template writes as SVG.
+A chart is points, paths and ticks in the units of its view box; a template writes them as SVG.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _INDEX = re.compile("[0-9]{1,9}")
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One quantity.
+    """The point of one quantity.
 
     Attributes:
-        x: Where it is.
-        y: Likewise.
+        x: Its place along the x axis.
+        y: Its height.
         where: `axis`, `zero` (the error is zero, which no log axis has) or `off` (there is no finite error).
-        diverged: Whether it is a divergence.
-        label: Its name and its numbers, for who points at it.
+        diverged: True if it is a divergence.
+        label: Its name and numbers, shown when the mouse points at it.
     """
 
     x: float
@@ -51,7 +51,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A mark at an axis, with its text; `end` is where what it marks ends on the x axis."""
+    """A mark at an axis, with its text; `end` is the end of the marked range on the x axis."""
 
     at: float
     text: str
@@ -60,23 +60,23 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One panel.
+    """The chart of one step, kind and precision.
 
     Attributes:
-        title: Of what, in which precision.
-        summary: The same as the drawing says, in words, for who cannot see it.
-        points: In order of execution.
+        title: The precision.
+        summary: The content of the drawing in words.
+        points: The quantities in order of execution.
         line: SVG path through the points.
-        floor: SVG path of the noise floor; empty where nothing measured it.
+        floor: SVG path of the noise floor; empty if it was not measured.
         band: SVG path of the area below the floor.
-        limit: SVG path of what is admissible.
+        limit: SVG path of the limit.
         ticks: Powers of ten.
         groups: Modules along the x axis, in order.
-        slanted: Whether the groups' names need more room than they have.
-        height: Of the view box.
-        zero: The height at which errors of zero stand; None where there are none.
-        off: The height at which what has no finite error stands; None where there is none.
-        floor_name: What the floor is.
+        slanted: True if the groups' names need more room than they have.
+        height: Height of the view box.
+        zero: Height of errors of zero; None if there are none.
+        off: Height of points without a finite error; None if there are none.
+        floor_name: Name of the floor in the description.
     """
 
     title: str
@@ -96,17 +96,17 @@ class Chart:
 
 
 def charts(report: Report) -> tuple[tuple[str, tuple[Chart, ...]], ...]:
-    """All charts of a report: for each step and kind a title, and one panel a precision."""
+    """Return the charts of a report: for each step and kind a title, and one chart a precision."""
     floors = {row.key: row.floor for row in report.rows if row.dtype == "float32"}
     drawn = [row for row in report.rows if row.kind not in _NOT_DRAWN]
-    found = []
+    titled = []
     for (step, kind), rows in grouped(drawn, "step", "kind").items():
         panels = [in_order(panel, kind) for _, panel in sorted(grouped(rows, "dtype").items(), reverse=True)]
         title = f"{step}: {_DIRECTIONS.get(kind, f'{kind}s, in order')}"
         drawings = tuple(_chart(panel, floors) for panel in panels if len(panel) >= _FEWEST)
         if drawings:
-            found.append((title, drawings))
-    return tuple(found)
+            titled.append((title, drawings))
+    return tuple(titled)
 
 
 _DIRECTIONS = {
@@ -118,15 +118,15 @@ _DIRECTIONS = {
 
 
 def grouped(rows: Iterable[Row], *names: str) -> dict[tuple[str, ...], list[Row]]:
-    """Rows by what they have in these fields, in the order in which it appears first."""
-    found: dict[tuple[str, ...], list[Row]] = {}
+    """Group rows by the values of these fields, in the order in which the values appear first."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        found.setdefault(tuple(getattr(row, name) for name in names), []).append(row)
-    return found
+        groups.setdefault(tuple(getattr(row, name) for name in names), []).append(row)
+    return groups
 
 
 def in_order(rows: list[Row], kind: str) -> list[Row]:
-    """Rows of one step, kind and precision as the pass runs.
+    """Sort rows of one step, kind and precision in the order of execution.
 
     The logits come last, and gradients from the head, whose parameters are declared last.
     """
@@ -137,7 +137,7 @@ def in_order(rows: list[Row], kind: str) -> list[Row]:
 
 
 def _interleaved(rows: list[Row]) -> list[Row]:
-    """Stages with what stands between them: a list of modules that is declared after one that is longer by one.
+    """Merge two lists of modules that run by turns: the second is shorter by one.
 
     PiT declares `transformers.{0..2}` and then `pools.{0..1}`, and runs them by turns.
     """
@@ -152,7 +152,7 @@ def _interleaved(rows: list[Row]) -> list[Row]:
 
 
 def _list_of(row: Row) -> str:
-    """The list of modules at the top of the model that a parameter is in; empty for none."""
+    """Return the list of modules at the top of the model that a parameter is in; empty for none."""
     head, *rest = _name(row).split(".")
     return head if rest and _INDEX.fullmatch(rest[0]) else ""
 
@@ -202,7 +202,7 @@ class _Axis:
         self._high = max(math.ceil(max(exponents, default=0) + 0.2), self._low + 1)
 
     def at(self, value: float | None) -> float | None:
-        """The height of a number; None for what has none."""
+        """Return the height of a number; None for None and zero."""
         return None if not value else self._height(math.log10(value))
 
     @property
@@ -224,7 +224,7 @@ def _floor(row: Row, floors: dict[str, float | None]) -> float | None:
 
 
 def _error(row: Row) -> float | None:
-    """The relative L2 error; where one element decides, the error in L2 that would stand as high above the noise."""
+    """Return the relative L2 error; where one element decides, the L2 error with the same multiple of the noise."""
     error = row.rel_l2 if row.error is None else row.error
     if error is not None and row.floor is not None and row.margin is not None:
         error = max(error, row.floor * row.margin)
@@ -246,7 +246,7 @@ def _point(x: float, row: Row, error: float | None, axis: _Axis) -> Point:
 
 
 def _line(points: Sequence[Point]) -> Iterator[str]:
-    """Segments between neighbours that are both on the axis."""
+    """Yield the path of each run of points on the axis."""
     for drawn, run in groupby(points, key=lambda point: point.where == "axis"):
         if drawn:
             yield "M" + "L".join(f"{point.x} {point.y}" for point in run)
@@ -271,30 +271,29 @@ def _areas(xs: Sequence[float], half: float, heights: Sequence[float | None]) ->
 
 
 def _groups(rows: Sequence[Row], xs: Sequence[float], half: float) -> tuple[tuple[Tick, ...], bool]:
-    """Where the modules begin and end along the x axis; every quantity by its own name where they are few.
+    """Return the groups of a chart's x axis and whether their names are slanted.
 
-    Returns:
-        The groups, those of many without a name that would run into another's, and whether the names are slanted.
+    Few quantities are groups by themselves; many are grouped by module, and names that would overlap are left out.
     """
     names = [_name(row) for row in rows]
     few = len(names) <= _MOST_LABELS
-    found, index = [], 0
+    groups, index = [], 0
     for head, members in groupby(names, key=(lambda name: name) if few else _module):
         end = index + len(list(members)) - 1
-        found.append(Tick(round(xs[index] - half, 1), _short(head), round(xs[end] + half, 1)))
+        groups.append(Tick(round(xs[index] - half, 1), _short(head), round(xs[end] + half, 1)))
         index = end + 1
-    fit = all(_extent(tick)[1] - _extent(tick)[0] <= tick.end - tick.at for tick in found)
-    return tuple(found if few else _uncrowded(found)), few and not fit
+    fit = all(_extent(tick)[1] - _extent(tick)[0] <= tick.end - tick.at for tick in groups)
+    return tuple(groups if few else _uncrowded(groups)), few and not fit
 
 
 def _module(name: str) -> str:
-    """The module at the top of the model, with its index in a list."""
+    """Return the module at the top of the model, with its index in a list."""
     head, *rest = name.split(".")
     return f"{head}.{rest[0]}" if rest and _INDEX.fullmatch(rest[0]) else head
 
 
 def _uncrowded(groups: list[Tick]) -> Iterator[Tick]:
-    """The groups, with names given to the widest first, as long as there is room."""
+    """Return the groups, with names for the widest ones as long as there is room."""
     taken: list[tuple[float, float]] = []
     for tick in sorted(groups, key=lambda tick: tick.at - tick.end):
         low, high = _extent(tick)
@@ -305,7 +304,7 @@ def _uncrowded(groups: list[Tick]) -> Iterator[Tick]:
 
 
 def _extent(tick: Tick) -> tuple[float, float]:
-    """Where the text below a group begins and ends, with a letter's room to its neighbours."""
+    """Return where the text below a group begins and ends, with the room of a letter to its neighbours."""
     middle, half = (tick.at + tick.end) / 2, (len(tick.text) + 1) * _LETTER / 2
     return middle - half, middle + half
 

@@ -1,7 +1,7 @@
-"""What a page shows beside a report's rows, from the recordings behind it: distributions, worst elements and courses.
+"""Details of the recordings behind a report, for its page: distributions of errors, worst elements, training courses.
 
-A report alone holds one number a quantity. How the error of single elements is distributed, and whether it looks like
-rounding does, needs the arrays, which a run leaves in `recordings/` beside its report.
+A report alone holds one number a quantity. The distribution of the errors of single elements needs the arrays, which a
+run leaves in `recordings/` beside its report.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 from alignment.arrays import FLOATS, Array
 from alignment.errors import AlignmentError, FileError, NothingComparedError
 from alignment.judging.compare_paths import open_side
+from alignment.judging.measuring import Element
 from alignment.recordings.recording import Recording
 from alignment.report import charts
 from alignment.results.findings import DIAGNOSIS_FILE, Bisection, read_findings
@@ -41,12 +42,13 @@ _NUMBERED = re.compile(r"(?P<name>.+)_(?P<number>\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """How large the errors of single elements are, over the root mean square of the reference.
+    """Errors of single elements divided by the root mean square of the reference.
 
     Attributes:
-        counts: Elements in each bin, `BINS_A_DECADE` to a decade, from 1e-40 on; what is outside is in the outermost.
-        equal: Elements without any error.
-        left_out: Elements that are not finite on either side.
+        counts: Number of elements in each bin, `BINS_A_DECADE` to a decade, from 1e-40 to 1e40; errors outside are in
+            the outermost bins.
+        equal: Number of elements without any error.
+        left_out: Number of elements that are not finite on one side.
     """
 
     counts: tuple[int, ...]
@@ -55,32 +57,18 @@ class Histogram:
 
     @property
     def total(self) -> int:
-        """All elements."""
+        """Number of all elements."""
         return sum(self.counts) + self.equal + self.left_out
 
 
 @dataclass(frozen=True, slots=True)
-class WorstElement:
-    """One of the elements that differ most."""
-
-    index: tuple[int, ...]
-    reference: float
-    candidate: float
-
-    @property
-    def difference(self) -> float:
-        """The candidate's value less the reference's."""
-        return self.candidate - self.reference
-
-
-@dataclass(frozen=True, slots=True)
 class Distribution:
-    """One quantity in one precision.
+    """Errors of the elements of one quantity in one precision.
 
     Attributes:
-        row: What the report says of it.
-        error: The candidate's errors: in float32 against the reference's float64 result where there is one, else
-            against the reference.
+        row: Its row in the report.
+        error: The candidate's errors: in float32 against the reference's float64 result if there is one, else against
+            the reference.
         noise: The reference's own errors against its float64 result; None in float64, or without one.
         worst: The elements in which the two sides differ most.
     """
@@ -88,7 +76,7 @@ class Distribution:
     row: Row
     error: Histogram
     noise: Histogram | None
-    worst: tuple[WorstElement, ...]
+    worst: tuple[Element, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +86,8 @@ class Course:
     Attributes:
         name: `train/loss`.
         dtype: The precision.
-        reference: Its values, in order.
-        candidate: Likewise.
+        reference: The reference's values, in order.
+        candidate: The candidate's values, in order.
     """
 
     name: str
@@ -110,12 +98,12 @@ class Course:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What the recordings behind a report show.
+    """Details of the recordings behind a report.
 
     Attributes:
-        distributions: Of chosen quantities.
-        courses: Of training.
-        diagnosis: What was found to be to blame; None where nobody looked.
+        distributions: Errors of the elements of chosen quantities.
+        courses: Numbers that change during training.
+        diagnosis: The result of a bisection or diagnosis; None if there was none.
     """
 
     distributions: tuple[Distribution, ...] = ()
@@ -126,19 +114,19 @@ class Details:
 def collect(
     report: Report, folder: Path, quantities: Sequence[str] = (), diagnosis: Bisection | None = None
 ) -> Details:
-    """Read what is behind a report.
+    """Read the details of a report from the recordings of its run.
 
     Args:
         report: The report.
-        folder: Where it lies; its recordings are in `recordings/`. Without them there is nothing to show.
-        quantities: Keys, or patterns of them as in a shell, whose distribution to show; by default what diverges first
-            in each step, or else what came nearest to its limit.
-        diagnosis: To be shown with them; by default that of a check point of training which lies beside the report.
+        folder: Its folder, with the recordings in `recordings/`; without them there are no details.
+        quantities: Keys, or shell patterns of keys, whose distributions to show; by default those that diverge first
+            in each step, or else those nearest to their limit.
+        diagnosis: A result to show with them; by default the diagnosis of training beside the report.
 
     Raises:
         FileError: A recording is damaged.
-        NothingComparedError: No row of the report has a key that was asked for.
-        AlignmentError: Quantities were asked for, and the recordings are not there.
+        NothingComparedError: No row of the report has a requested key.
+        AlignmentError: Quantities were requested, and the recordings are not there.
     """
     diagnosis = diagnosis or _beside(report, folder)
     with ExitStack() as stack:
@@ -152,13 +140,12 @@ def collect(
                 )
             return Details(diagnosis=diagnosis)
         rows = _asked(report, quantities) if quantities else _telling(report)
-        found = (_distribution(row, sides) for row in rows)
-        distributions = tuple(each for each in found if each is not None)
+        distributions = tuple(shown for row in rows if (shown := _distribution(row, sides)) is not None)
         return Details(distributions, tuple(_courses(report, sides)), diagnosis)
 
 
 def _beside(report: Report, folder: Path) -> Bisection | None:
-    """The findings that `--diagnose` left with a run of training."""
+    """Read the findings that `--diagnose` left with a run of training."""
     path = folder / DIAGNOSIS_FILE
     if not path.is_file():
         return None
@@ -169,21 +156,21 @@ def _beside(report: Report, folder: Path) -> Bisection | None:
 
 
 def diagnosis_of(files: Sequence[Path], reports: Sequence[Report]) -> dict[str, Bisection]:
-    """The bisections in files, by the model that each is of.
+    """Read bisections from files, by their model.
 
     Raises:
-        FileError: One of them cannot be read, or is of a model that none of the reports is of.
+        FileError: A file cannot be read, or none of the reports is about its model.
     """
     models = [report.model for report in reports]
-    found: dict[str, Bisection] = {}
+    bisections: dict[str, Bisection] = {}
     for file in files:
         bisection = Bisection.read(file)
         if bisection.model not in models:
             raise FileError(
                 file, printable(f"is about {bisection.model}, and the reports are about {', '.join(models)}")
             )
-        found[bisection.model] = bisection
-    return found
+        bisections[bisection.model] = bisection
+    return bisections
 
 
 def _asked(report: Report, patterns: Sequence[str]) -> list[Row]:
@@ -199,7 +186,7 @@ def _asked(report: Report, patterns: Sequence[str]) -> list[Row]:
 
 
 def _telling(report: Report) -> list[Row]:
-    """What diverges first in each step and precision, else of each step the quantity nearest to its limit."""
+    """Return the row that diverges first in each step and precision; without any, the one nearest to its limit."""
     chosen = []
     fails = bool(report.failures)
     for (_, kind, _), rows in charts.grouped(report.rows, "step", "kind", "dtype").items():
@@ -212,7 +199,7 @@ def _telling(report: Report) -> list[Row]:
 
 
 def _distribution(row: Row, sides: Sides) -> Distribution | None:
-    """None for what has too few elements, or cannot be subtracted."""
+    """Return the distribution of a row's errors; None for too few elements, or arrays that cannot be subtracted."""
     reference, candidate = (side[row.dtype].get(row.key) if row.dtype in side else None for side in sides)
     best = sides[0]["float64"].get(row.key) if "float64" in sides[0] else None
     if reference is None or candidate is None or reference.shape != candidate.shape:
@@ -244,7 +231,7 @@ def _histogram(truth: Array, array: Array) -> Histogram:
 
 
 def _root_mean_square(array: Array) -> float:
-    """Of the finite elements; 1 where they are all zero.
+    """Return the root mean square of the finite elements; 1 if they are all zero.
 
     The elements are scaled by the largest before they are squared, so that no square overflows or vanishes.
     """
@@ -267,22 +254,22 @@ def _blocks(one: Array, other: Array) -> Iterator[tuple[Array, Array]]:
             yield left, right
 
 
-def _worst(reference: Array, candidate: Array) -> tuple[WorstElement, ...]:
-    """The elements that differ most; those that are not finite first."""
-    found: list[tuple[float, int, float, float]] = []
+def _worst(reference: Array, candidate: Array) -> tuple[Element, ...]:
+    """Return the elements that differ most; those that are not finite first."""
+    worst: list[tuple[float, int, float, float]] = []
     for number, (one, other) in enumerate(_blocks(reference, candidate)):
         distances = np.abs(one - other)
         distances[np.isnan(distances)] = np.inf
         top = np.argsort(-distances, kind="stable")[:_WORST]
-        found += [
+        worst += [
             (-float(distances[at]), number * _BLOCK + int(at), float(one[at]), float(other[at]))
             for at in top
             if distances[at] > 0
         ]
-        found = sorted(found)[:_WORST]
+        worst = sorted(worst)[:_WORST]
     return tuple(
-        WorstElement(tuple(int(i) for i in np.unravel_index(flat, reference.shape)), one, other)
-        for _, flat, one, other in found
+        Element(tuple(int(i) for i in np.unravel_index(flat, reference.shape)), one, other)
+        for _, flat, one, other in worst
     )
 
 
@@ -296,7 +283,7 @@ def _courses(report: Report, sides: Sides) -> Iterator[Course]:
 
 
 def _series(report: Report, dtype: str) -> dict[str, list[str]]:
-    """Names of what training records again and again, with the keys in order: `train/loss_0`, `train/loss_1`, ..."""
+    """Return the keys of each quantity that training records repeatedly, in order: `train/loss_0`, ..."""
     series: dict[str, list[str]] = {}
     for row in report.rows:
         if row.dtype != dtype or row.kind not in ("loss", "setting", "output"):
@@ -310,7 +297,7 @@ def _series(report: Report, dtype: str) -> dict[str, list[str]]:
 
 
 def _values(recording: Recording, keys: Iterable[str]) -> tuple[float, ...]:
-    """Scalars one after the other, or the elements of one array."""
+    """Return the values of several scalars, or the elements of one array; empty if they are neither."""
     arrays = [recording.get(key) for key in keys]
     several = len(arrays) > 1
     if any(array is None or array.dtype.kind not in "fiu" or (several and array.size != 1) for array in arrays):

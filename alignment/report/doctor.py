@@ -1,4 +1,4 @@
-"""What `pit-align doctor` found, for people and for machines."""
+"""The answer of `pit-align doctor`, at a terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -16,20 +16,19 @@ _STYLES = {"missing": "bold red", "bad": "bold red", "note": "yellow"}
 
 
 def print_doctor(environments: Sequence[Environment], console: Console, *, verbose: bool = False) -> None:
-    """Print one paragraph a framework, and what helps below each of its problems.
+    """Print one paragraph a framework, and a remedy below each of its problems.
 
-    Those of a framework that is neither usable nor needed are told where `verbose` asks for them.
+    Problems of a framework that is neither usable nor needed are printed with `verbose` only.
     """
     for environment in environments:
         for line in _lines(environment, verbose):
             console.print(line, soft_wrap=True)
-    good = healthy(environments)
-    said = ("ready to align", "bold green") if good else ("something that is needed is missing", "bold red")
-    console.print(Text.assemble(said))
+    ready, missing = ("ready to align", "bold green"), ("something that is needed is missing", "bold red")
+    console.print(Text.assemble(ready if healthy(environments) else missing))
 
 
 def to_json(environments: Sequence[Environment]) -> dict[str, Any]:
-    """The same as a JSON value."""
+    """Return the same as a JSON value."""
     return {
         "healthy": healthy(environments),
         "frameworks": [{**encode(environment), "usable": environment.usable} for environment in environments],

@@ -1,4 +1,4 @@
-"""Histograms and courses as plain geometry, which templates write as SVG; see `alignment.report.charts`."""
+"""Computes the drawings of histograms and courses, which templates write as SVG; see `alignment.report.charts`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from alignment.report.details import BINS_A_DECADE, Course, Distribution, Histog
 
 _LOWEST = -40
 _GAP = 62.0
-"""Room of the bar for elements without any error, left of the log axis."""
+"""Width of the bar for elements without any error, left of the log axis."""
 _HEAD = 12.0
 _MOST_TICKS = 8
 _TINY, _HUGE = 1e-300, 1e300
@@ -21,14 +21,14 @@ _MAX = sys.float_info.max / _HUGE
 
 @dataclass(frozen=True, slots=True)
 class HistogramDrawing:
-    """The errors of one quantity's elements.
+    """The drawing of the errors of one quantity's elements.
 
     Attributes:
         title: The quantity and its precision.
-        summary: The same as the drawing says, in words.
+        summary: The content of the drawing in words.
         bars: SVG path of the candidate's bars.
-        noise: SVG path of the outline of the reference's own errors; empty where they are not known.
-        equal: SVG path of the bar of elements without any error; empty where there are none.
+        noise: SVG path of the outline of the reference's own errors; empty if they are not known.
+        equal: SVG path of the bar of elements without any error; empty if there are none.
         ticks: Powers of ten along the x axis.
         shares: Shares of the elements along the y axis.
     """
@@ -44,11 +44,11 @@ class HistogramDrawing:
 
 @dataclass(frozen=True, slots=True)
 class CourseDrawing:
-    """A number over training, the candidate's laid over the reference's.
+    """The drawing of a number over training, the candidate's curve over the reference's.
 
     Attributes:
-        title: What it is, in which precision.
-        summary: The same as the drawing says, in words.
+        title: Name of the number and its precision.
+        summary: The content of the drawing in words.
         reference: SVG path.
         candidate: SVG path.
         ticks: Values along the y axis.
@@ -64,10 +64,10 @@ class CourseDrawing:
 
 
 def draw_histogram(distribution: Distribution) -> HistogramDrawing:
-    """The drawing of a distribution."""
-    histograms = [each for each in (distribution.error, distribution.noise) if each is not None]
+    """Return the drawing of a distribution."""
+    histograms = [histogram for histogram in (distribution.error, distribution.noise) if histogram is not None]
     first, last = _extent(histograms)
-    highest = max(max((*each.counts, each.equal)) / each.total for each in histograms) or 1.0
+    highest = max(max((*histogram.counts, histogram.equal)) / histogram.total for histogram in histograms) or 1.0
     at = _Bins(first, last, highest)
     error = distribution.error
     every = max(1, math.ceil((last - first) / BINS_A_DECADE / _MOST_TICKS))
@@ -84,7 +84,7 @@ def draw_histogram(distribution: Distribution) -> HistogramDrawing:
 
 
 def draw_course(course: Course) -> CourseDrawing:
-    """The drawing of a course; gaps where a number is not finite."""
+    """Return the drawing of a course, with gaps where a number is not finite."""
     values = [value for value in (*course.reference, *course.candidate) if math.isfinite(value)] or [0.0]
     ticks = _round_numbers(min(values), max(values))
     low, high = ticks[0], ticks[-1]
@@ -107,7 +107,7 @@ def draw_course(course: Course) -> CourseDrawing:
 
 
 class _Bins:
-    """Where bins of a histogram stand, the first and the last of which are whole decades."""
+    """Places of a histogram's bins; the first and the last edge are whole decades."""
 
     def __init__(self, first: int, last: int, highest: float) -> None:
         self._first, self._last, self._highest = first, last, highest
@@ -136,8 +136,8 @@ class _Bins:
 
 
 def _extent(histograms: Sequence[Histogram]) -> tuple[int, int]:
-    """The first bin to draw and the one after the last, at whole decades, at least two of them."""
-    used = [index for each in histograms for index, count in enumerate(each.counts) if count]
+    """Return the first bin to draw and the one after the last, at whole decades, at least two of them."""
+    used = [index for histogram in histograms for index, count in enumerate(histogram.counts) if count]
     if not used:
         used = [-_LOWEST * BINS_A_DECADE - 1]
     first = min(used) // BINS_A_DECADE * BINS_A_DECADE
@@ -158,7 +158,7 @@ def _histogram_summary(distribution: Distribution) -> str:
 
 
 def _median(histogram: Histogram) -> float | None:
-    """The upper edge of the bin that the median error is in, of the elements with an error."""
+    """Return the upper edge of the bin with the median error, of the elements with an error; None if there is none."""
     half, seen = sum(histogram.counts) / 2, 0
     for index, count in enumerate(histogram.counts):
         seen += count
@@ -179,7 +179,7 @@ def _course_summary(course: Course) -> str:
 
 
 def _distance(one: float, other: float) -> float:
-    """How far apart two numbers are; infinitely, only if one of them is not finite."""
+    """Return the distance of two numbers; infinite only if one of them is not finite."""
     return min(abs(one - other), sys.float_info.max) if math.isfinite(one) and math.isfinite(other) else math.inf
 
 
@@ -196,7 +196,7 @@ def _path(values: Sequence[float], point: Callable[[int, float], tuple[float, fl
 
 
 def _round_numbers(low: float, high: float) -> list[float]:
-    """From three to seven round numbers around a range, those of the largest and smallest magnitudes included."""
+    """Return three to seven round numbers around a range, at the ends of the range of float64, too."""
     widest = max(abs(low), abs(high))
     if 0 < widest < _TINY:
         low, high = min(low, 0.0), max(high, _TINY)

@@ -1,4 +1,4 @@
-"""A report as one HTML file: no script, nothing loaded from elsewhere, light and dark, charts drawn as SVG.
+"""Writes reports as one HTML file: no script, nothing loaded from elsewhere, light and dark, charts drawn as SVG.
 
 Everything in a report is untrusted text, and is escaped. The page forbids scripts and requests by its own policy.
 """
@@ -9,14 +9,13 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from alignment.errors import AlignmentError
 from alignment.report import charts
-from alignment.report.details import Details, Distribution
-from alignment.report.drawings import CourseDrawing, HistogramDrawing, draw_course, draw_histogram
+from alignment.report.details import Details
+from alignment.report.drawings import draw_course, draw_histogram
 from alignment.results import summary
-from alignment.results.findings import Bisection
 from alignment.results.report import DIVERGENCE, STRENGTH, Report, Row, Verdict, overall
 from alignment.results.summary import badness, headline
 from alignment.text_files import write_text
@@ -32,7 +31,7 @@ SIGNS: dict[str, str] = {
     "within tolerance": "~",
     "divergence": "✗",
 }
-"""Beside every verdict's name, so that nothing is said by colour alone."""
+"""Sign beside each verdict's name, so that no information is in the colour alone."""
 _TEMPLATES = Path(__file__).with_name("templates")
 _WORST = 10
 _REASONS = 20
@@ -40,84 +39,19 @@ _REASONS = 20
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What one step showed in one precision.
+    """Summary of one step in one precision.
 
     Attributes:
-        verdict: The weakest of its rows; None where nothing was compared.
-        rows: How many were.
-        diverged: How many diverge.
-        used: The largest share of a limit that is used up, None where none is known.
+        verdict: The weakest verdict of its rows; None if nothing was compared.
+        rows: Number of rows.
+        diverged: Number of rows that diverge.
+        used: Largest share of a limit that a row uses; None if none is known.
     """
 
     verdict: Verdict | None
     rows: int = 0
     diverged: int = 0
     used: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of the table of all quantities: one row, or many that are exactly equal under one folded name."""
-
-    name: str
-    row: Row
-    count: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One property of the two environments."""
-
-    name: str
-    values: tuple[str, ...]
-
-    @property
-    def same(self) -> bool:
-        """Whether all sides have the same."""
-        return len(set(self.values)) == 1
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """What the page says of one report.
-
-    Attributes:
-        anchor: Its place in the page.
-        name: The model's name.
-        report: The report.
-        headline: Why the verdict is what it is.
-        dtypes: The precisions.
-        cells: The steps, with a cell a precision each.
-        charts: Titles with panels.
-        first: Of each step and kind, the row that diverges first.
-        reasons: The rows that diverge, the worst first.
-        hidden: The names of those that are too many to list, folded.
-        worst: The rows that came nearest to their limit, each precision's own.
-        lines: All rows.
-        sides: Names of the environments.
-        settings: The environments.
-        histograms: Chosen quantities with the distribution of their elements' errors.
-        courses: What changes as training goes on.
-        diagnosis: What was found to be to blame; None where nobody looked.
-    """
-
-    anchor: str
-    name: str
-    report: Report
-    headline: str
-    dtypes: tuple[str, ...]
-    cells: tuple[tuple[str, tuple[Cell, ...]], ...]
-    charts: tuple[tuple[str, tuple[charts.Chart, ...]], ...]
-    first: tuple[Row, ...]
-    reasons: tuple[Row, ...]
-    hidden: tuple[str, ...]
-    worst: tuple[Row, ...]
-    lines: tuple[Line, ...]
-    sides: tuple[str, ...]
-    settings: tuple[Setting, ...]
-    histograms: tuple[tuple[Distribution, HistogramDrawing], ...]
-    courses: tuple[CourseDrawing, ...]
-    diagnosis: Bisection | None
 
 
 def render(
@@ -128,14 +62,14 @@ def render(
     problems: Mapping[str, str] | None = None,
     skipped: Mapping[str, str] | None = None,
 ) -> str:
-    """One page about one report or several.
+    """Return one page about one report or several.
 
     Args:
-        reports: In the order of the page.
-        details: What the recordings behind each show; none by default.
-        title: What the page is called; by default after the model or their number.
-        problems: Models that could not be aligned, and why.
-        skipped: Models that no step applies to, and why.
+        reports: The reports, in the order of the page.
+        details: Details of the recordings behind each; none by default.
+        title: Title of the page; by default the model or the number of models, and the verdict.
+        problems: Models that could not be aligned, with the reason.
+        skipped: Models that no step applies to, with the reason.
 
     Raises:
         AlignmentError: There is nothing to show.
@@ -145,13 +79,13 @@ def render(
         raise AlignmentError("no report was given, so there is nothing to render")
     behind = list(details) or [Details()] * len(reports)
     sections = tuple(
-        _section(report, found, f"report-{number}")
-        for number, (report, found) in enumerate(zip(reports, behind, strict=True), 1)
+        _section(report, shown, f"report-{number}")
+        for number, (report, shown) in enumerate(zip(reports, behind, strict=True), 1)
     )
     verdict = min((report.verdict for report in reports), key=STRENGTH.__getitem__, default=DIVERGENCE)
     steps = tuple(dict.fromkeys(step for report in reports for step in report.steps))
-    dtypes = tuple(dict.fromkeys(dtype for section in sections for dtype in section.dtypes))
-    name = sections[0].name if len(sections) == 1 else f"{len(sections)} alignments"
+    dtypes = tuple(dict.fromkeys(dtype for section in sections for dtype in section["dtypes"]))
+    name = sections[0]["name"] if len(sections) == 1 else f"{len(sections)} alignments"
     default = f"{name}: {verdict if sections else 'none could run' if problems else 'nothing was compared'}"
     return (
         _environment()
@@ -165,11 +99,11 @@ def render(
             steps=steps,
             dtypes=dtypes,
             overview=[
-                (section, [found.get((step, dtype), _NOTHING) for step in steps for dtype in dtypes])
+                (section, [cells.get((step, dtype), _NOTHING) for step in steps for dtype in dtypes])
                 for section in sections
-                for found in [_cells(section.report)]
+                for cells in [_cells(section["report"])]
             ],
-            diverged=[section for section in sections if section.report.verdict == DIVERGENCE],
+            diverged=[section for section in sections if section["report"].verdict == DIVERGENCE],
             geometry=charts,
         )
     )
@@ -215,39 +149,38 @@ def _environment() -> Environment:
     return environment
 
 
-def _section(report: Report, details: Details, anchor: str) -> Section:
+def _section(report: Report, details: Details, anchor: str) -> dict[str, Any]:
+    """Return what the template shows of one report; `anchor` is the id of its place in the page."""
     dtypes = tuple(dict.fromkeys(row.dtype for row in report.rows))
     failures = sorted(report.failures, key=badness, reverse=True)
     cells, sides = _cells(report), tuple(report.environments)
     names = dict.fromkeys(name for side in sides for name in report.environments[side])
-    return Section(
-        anchor=anchor,
-        name=report.model or "unnamed",
-        report=report,
-        headline=headline(report),
-        dtypes=dtypes,
-        cells=tuple((step, tuple(cells.get((step, dtype), _NOTHING) for dtype in dtypes)) for step in report.steps),
-        charts=charts.charts(report),
-        first=tuple(_first(report)),
-        reasons=tuple(failures[:_REASONS]),
-        hidden=tuple(fold(dict.fromkeys(row.key for row in failures[_REASONS:]))),
-        worst=tuple(row for dtype in dtypes for row in _worst(report, dtype)),
-        lines=_lines(report),
-        sides=sides,
-        settings=tuple(
-            Setting(name, tuple(report.environments[side].get(name, "-") for side in sides)) for name in names
-        ),
-        histograms=tuple((each, draw_histogram(each)) for each in details.distributions),
-        courses=tuple(map(draw_course, details.courses)),
-        diagnosis=details.diagnosis,
-    )
+    return {
+        "anchor": anchor,
+        "name": report.model or "unnamed",
+        "report": report,
+        "headline": headline(report),
+        "dtypes": dtypes,
+        "cells": [(step, [cells.get((step, dtype), _NOTHING) for dtype in dtypes]) for step in report.steps],
+        "charts": charts.charts(report),
+        "first": list(_first(report)),
+        "reasons": failures[:_REASONS],
+        "hidden": fold(dict.fromkeys(row.key for row in failures[_REASONS:])),
+        "worst": [row for dtype in dtypes for row in _worst(report, dtype)],
+        "lines": list(_lines(report)),
+        "sides": sides,
+        "settings": [(name, [report.environments[side].get(name, "-") for side in sides]) for name in names],
+        "histograms": [(distribution, draw_histogram(distribution)) for distribution in details.distributions],
+        "courses": [draw_course(course) for course in details.courses],
+        "diagnosis": details.diagnosis,
+    }
 
 
 _NOTHING = Cell(None)
 
 
 def _cells(report: Report) -> dict[tuple[str, ...], Cell]:
-    """By step and precision."""
+    """Return the cells of a report by step and precision."""
     return {place: _cell(rows) for place, rows in charts.grouped(report.rows, "step", "dtype").items()}
 
 
@@ -257,28 +190,26 @@ def _cell(rows: Sequence[Row]) -> Cell:
 
 
 def _first(report: Report) -> Iterator[Row]:
-    """Where it begins: of each step and kind the first that diverges in the order of execution, rather in float64."""
+    """Yield of each step and kind the row that diverges first in the order of execution, in float64 if one does."""
     for (_, kind), rows in charts.grouped(report.failures, "step", "kind").items():
         dtype = max(row.dtype for row in rows)
         yield charts.in_order([row for row in rows if row.dtype == dtype], kind)[0]
 
 
 def _worst(report: Report, dtype: str) -> list[Row]:
-    """The rows that use up most of their limit."""
+    """Return the rows that use the largest share of their limit."""
     rows = [row for row in report.rows if row.dtype == dtype and row.max != 0 and row.margin is not None]
     return sorted(rows, key=badness, reverse=True)[:_WORST]
 
 
-def _lines(report: Report) -> tuple[Line, ...]:
-    """All rows; those of a kind that are exactly equal under one folded name."""
-    lines: list[Line] = []
+def _lines(report: Report) -> Iterator[tuple[str, Row, int]]:
+    """Yield all rows with their keys; rows of a kind that are exactly equal as one, with a name and their number."""
     for (_, kind, _), rows in charts.grouped(report.rows, "step", "kind", "dtype").items():
         equal = [row for row in rows if _is_equal(row)]
         folded = len(equal) > 1
-        lines += [Line(row.key, row) for row in rows if not (folded and _is_equal(row))]
+        yield from ((row.key, row, 1) for row in rows if not (folded and _is_equal(row)))
         if folded:
-            lines.append(Line(f"{len(equal)} rows of kind {kind}, exactly equal", equal[0], len(equal)))
-    return tuple(lines)
+            yield f"{len(equal)} rows of kind {kind}, exactly equal", equal[0], len(equal)
 
 
 def _is_equal(row: Row) -> bool:
@@ -286,12 +217,12 @@ def _is_equal(row: Row) -> bool:
 
 
 def _shown(value: object) -> object:
-    """What is put into the page: text of the report visibly; markup of our own as it is."""
+    """Make the hidden characters of a report's text visible; markup of our own stays as it is."""
     return visible(value) if type(value) is str else value
 
 
 def _value(value: float) -> str:
-    """A number of one side, with the digits of float32."""
+    """Return a number of one side with the digits of float32."""
     return f"{value:.9g}"
 
 

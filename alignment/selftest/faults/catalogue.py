@@ -19,6 +19,7 @@ from alignment.selftest.faults.base import (
 from alignment.selftest.faults.expected_sentences import SAYS
 from alignment.selftest.faults.training import TRAINING
 
+_DEIT_ACT = "encoder.layers.5.mlp.act"
 _T, _DEIT = "transformers", "deit_tiny_distilled"
 _A0, _A1 = f"{_T}.0.blocks.1", f"{_T}.1.blocks.1"
 _FIRST, _EMBED = f"{_T}.0.blocks.0.norm1", "patch_embed.conv"
@@ -114,7 +115,7 @@ WEIGHTS = (
     module(
         "tanh GELU in one block of DeiT",
         "activation",
-        "encoder.layers.5.mlp.act",
+        _DEIT_ACT,
         "gelu tanh",
         places="blocks.5.mlp.act",
         kind="tanh",

@@ -31,6 +31,7 @@ from alignment.selftest.faults.held_out_training import HELD_OUT_TRAINING
 
 _T = "transformers"
 _B00, _B01, _B10, _B11, _B12, _B20 = (f"{_T}.{at[0]}.blocks.{at[1]}" for at in ("00", "01", "10", "11", "12", "20"))
+_EMBED = "patch_embed.conv"
 _LAYERS, _WIRED, _LOST = "encoder.layers", "wired otherwise", ("part lost", "wired otherwise")
 
 
@@ -43,6 +44,7 @@ def _pooled(name: str, path: str, cause: Cause, kind: str) -> Fault:
 
 
 _deit = partial(module, model="deit_tiny_distilled")
+_stem = partial(attribute, path="stem.1", places="stem.bn", model="regnety_002")
 _criterion = partial(module, step="bp", places=("bp/soft_target", "loss/label_smoothing"))
 NORMS = (
     attribute("LayerNorm eps 1e-7 for 1e-6", f"{_B01}.norm1", "_epsilon", 1e-7, "layernorm eps"),
@@ -98,43 +100,23 @@ WIRING = (
     module("heads weighted 7 to 3", "pit", "", "weighted otherwise", kind="heads weighted"),
     module("probabilities of two heads averaged", "pit", "", NO_CAUSE, kind="shares averaged"),
     module("a shortcut around a stage", "shortcut around", f"{_T}.2", NO_CAUSE),
-    module("images normalised once more", "fed", "patch_embed.conv", NO_CAUSE, scale=2.0, shift=-1.0),
+    module("images normalised once more", "fed", _EMBED, NO_CAUSE, scale=2.0, shift=-1.0),
     _pooled("stride and padding of a pooling swapped", "pools.0", ("padding", "stride"), "stride and padding swapped"),
     _pooled("a pooling padded as TensorFlow does", "pools.1", "padding", "padding of TensorFlow"),
     module("class tokens repeated, not widened", "pooled", "pools.0", NO_CAUSE, kind="tokens repeated"),
     _deit("the distillation token first", "deit", "", "token order", kind="tokens swapped"),
     _deit("no position for the class tokens", "deit", "", NO_CAUSE, kind="patch positions only"),
 )
+_STRIDED = ("s3.b1.conv1.conv", "s3.b1.conv2.conv")
 _SQUEEZE, _DOWN = "stages.1.blocks.0.se", "stages.1.blocks.0.downsample"
 CONVOLUTIONS = (
     _regnet("hard sigmoid in a squeeze", _SQUEEZE, "s2.b1.se", NO_CAUSE, "hard sigmoid"),
     _regnet("squeezed by the maximum", _SQUEEZE, "s2.b1.se", NO_CAUSE, "squeezed by the maximum"),
     _regnet("no ReLU after a sum", "stages.2.blocks.1", "s3.b2", _LOST, "no last activation"),
-    _regnet(
-        "a shortcut averaged, not strided",
-        _DOWN,
-        "s2.b1.downsample",
-        NO_CAUSE,
-        "averaged shortcut",
-    ),
-    _regnet(
-        "the stride in the first convolution",
-        "stages.2.blocks.0",
-        ("s3.b1.conv1.conv", "s3.b1.conv2.conv"),
-        "stride",
-        "stride moved",
-    ),
+    _regnet("a shortcut averaged, not strided", _DOWN, "s2.b1.downsample", NO_CAUSE, "averaged shortcut"),
+    _regnet("the stride in the first convolution", "stages.2.blocks.0", _STRIDED, "stride", "stride moved"),
     _regnet("the maximum of the map for its mean", "head.0", "head", NO_CAUSE, "maximum of the map"),
-    module(
-        "BatchNorm eps 2e-5 for 1e-5",
-        "set",
-        "stem.1",
-        "batchnorm eps",
-        places="stem.bn",
-        attribute="_epsilon",
-        value=2e-5,
-        model="regnety_002",
-    ),
+    _stem("BatchNorm eps 2e-5 for 1e-5", attribute="_epsilon", value=2e-5, cause="batchnorm eps"),
 )
 _QKV = f"{_B11}.attn.qkv"
 WEIGHTS = (
@@ -171,6 +153,7 @@ WEIGHTS = (
         model="regnety_002",
     ),
 )
+_DETACHED = ("gradient lost", "way detached")
 BACKWARD = (
     module(
         "gradients of an activation bounded", "bounded gradient", f"{_B11}.mlp.act", NO_CAUSE, step="bp", limit=1e-4
@@ -179,17 +162,8 @@ BACKWARD = (
     module("a frozen norm", "detach", f"{_B12}.norm2", "gradient lost", step="bp", what="weight"),
     module("frozen positions", "detach", "", "gradient lost", step="bp", what="pos_embed"),
     module("a gradient of the other sign", "gradient", f"{_B00}.mlp", "gradient scaled", step="bp", factor=-1.0),
-    module(
-        "no gradient through the keys",
-        "attended",
-        f"{_B20}.attn",
-        ("gradient lost", "way detached"),
-        step="bp",
-        kind="key detached",
-    ),
-    module(
-        "no gradient into the patch embedding", "detach", "patch_embed.conv", "gradient lost", step="bp", what="output"
-    ),
+    module("no gradient through the keys", "attended", f"{_B20}.attn", _DETACHED, step="bp", kind="key detached"),
+    module("no gradient into the patch embedding", "detach", _EMBED, "gradient lost", step="bp", what="output"),
     _criterion("soft targets smoothed again", "criterion", "", "label smoothing", kind="smoothed again"),
     _criterion("binary cross entropy in training", "criterion", "", NO_CAUSE, kind="binary"),
     _criterion("focal loss in training", "criterion", "", NO_CAUSE, kind="focal"),
@@ -218,19 +192,10 @@ METRICS = (
     function("classes by the largest magnitude", "magnitude", "metric/top5_classes", NO_CAUSE),
     function("classes of the image before", "rows rolled", "metric/top5_classes", NO_CAUSE),
 )
+_MOMENTUM = "batchnorm momentum"
 BATCHNORM = (
-    batch_norm("momentum of TensorFlow", "set", "batchnorm momentum", attribute="_momentum", value=0.99),
-    module(
-        "the last batch's statistics only",
-        "set",
-        "stem.1",
-        "batchnorm momentum",
-        places="stem.bn",
-        step="batchnorm",
-        attribute="_momentum",
-        value=0.0,
-        model="regnety_002",
-    ),
+    batch_norm("momentum of TensorFlow", "set", _MOMENTUM, attribute="_momentum", value=0.99),
+    _stem("the last batch's statistics only", attribute="_momentum", value=0.0, cause=_MOMENTUM, step="batchnorm"),
     batch_norm("a running deviation", "batch normed", NO_CAUSE, kind="deviation remembered"),
     batch_norm("a running mean that stays", "batch normed", "statistics frozen", kind="mean stays"),
     batch_norm("a batch's unbiased variance", "batch normed", "unbiased variance", kind="unbiased"),

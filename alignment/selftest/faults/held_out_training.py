@@ -65,6 +65,7 @@ INIT = (
     ),
     training("blocks that are copies of one", "twins", "init/alike", NO_CAUSE),
 )
+_WARMUP = ("warm-up lost", "warm-up length", "warm-up rate")
 _LR = "schedule/lr"
 SCHEDULE = (
     training("a cosine that falls at every update", "scheduled", _LR, NO_CAUSE, "every update"),
@@ -72,13 +73,7 @@ SCHEDULE = (
     training("a tenth every seven epochs", "scheduled", _LR, NO_CAUSE, "steps"),
     training("a cosine over the cooldown too", "scheduled", _LR, "cooldown lost", "cooldown within"),
     training("a cosine that starts again", "scheduled", _LR, NO_CAUSE, "restarts"),
-    training(
-        "a warm-up that is a step up",
-        "scheduled",
-        _LR,
-        ("warm-up lost", "warm-up length", "warm-up rate"),
-        "warm-up a step up",
-    ),
+    training("a warm-up that is a step up", "scheduled", _LR, _WARMUP, "warm-up a step up"),
     training("a warm-up by powers", "scheduled", _LR, NO_CAUSE, "warm-up by powers"),
     setting("a rate times 1.25", "optimizer.learning_rate=0.0125", _LR, "rate scaled"),
     setting("a minimum rate of 0.00037", "schedule.minimum_rate=0.00037", _LR, "minimum rate"),

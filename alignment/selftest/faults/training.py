@@ -85,12 +85,7 @@ TRAIN_DATA = (
     setting("erasing of 0.25 for 0.5", "augmentation.erasing=0.25", _SAMPLES, "erasing"),
     training("erasing before the normalisation", "erased first", _SAMPLES, "erasing before the normalisation"),
     setting("RandAugment of magnitude 8 for 9", "augmentation.auto=rand-m8-mstd0.5-inc1", _SAMPLES, _POLICY),
-    setting(
-        "RandAugment whose strength does not increase",
-        "augmentation.auto=rand-m9-mstd0.5",
-        _SAMPLES,
-        _POLICY,
-    ),
+    setting("RandAugment whose strength does not increase", "augmentation.auto=rand-m9-mstd0.5", _SAMPLES, _POLICY),
     training("RandAugment that moves by 100 pixels", "moves by pixels", _SAMPLES, "translation"),
     training("RandAugment that fills with black", "black fill", _SAMPLES, "fill colour"),
     setting("a bilinear filter in random crops", "data.interpolation=bilinear", _SAMPLES, "resize filter"),
@@ -176,30 +171,15 @@ TRAIN = (
     setting("no drop path in a run", "model.drop_path_rate=0.0", _UPDATE_0, "drop path rate"),
     setting("a rate that is an epoch early", "schedule.deit_quirk=false", "train/lr_2", "schedule off by one"),
     training("a rate that is one step late", "rate late", "train/lr_4", "rate one step late", quick=True),
-    setting(
-        "everything decays in a run",
-        "optimizer.decay_all=true",
-        _UPDATE_1,
-        "decay group",
-    ),
-    training(
-        "one bias that decays in a run",
-        "decays",
-        _UPDATE_1,
-        "decay group",
-        parameter="head.bias",
-    ),
+    setting("everything decays in a run", "optimizer.decay_all=true", _UPDATE_1, "decay group"),
+    training("one bias that decays in a run", "decays", _UPDATE_1, "decay group", parameter="head.bias"),
     setting("an epsilon of 1e-6 in a run", "optimizer.epsilon=1e-6", _UPDATE_1, "epsilon"),
     setting("a beta of 0.99 in a run", "optimizer.betas=[0.9,0.99]", _UPDATE_2, "betas"),
     setting("no clipping in a run", "optimizer.clip=null", _UPDATE_1, "clip"),
     training("soft distillation that vanishes", "teacher lost", _UPDATE_0, "distillation vanishes", recipe="soft"),
     setting("hard distillation for soft", "distillation.kind=hard", _UPDATE_0, "distillation kind", recipe="soft"),
     setting(
-        "a temperature of 1 for 3",
-        "distillation.temperature=1.0",
-        _UPDATE_0,
-        "distillation temperature",
-        recipe="soft",
+        "a temperature of 1 for 3", "distillation.temperature=1.0", _UPDATE_0, "distillation temperature", recipe="soft"
     ),
 )
 _CLASSES = "inference/answers"
@@ -215,11 +195,7 @@ _SHARED_LOSS, _SHARED_NORM = "distributed/loss_0", "distributed/gradient_norm_0"
 DISTRIBUTED = (
     training("gradients of workers added up", "ranks", _SHARED_NORM, "summed over the workers", "summed"),
     training(
-        "workers that all take the first one's images",
-        "ranks",
-        (_SHARED_LOSS, _SHARED_NORM),
-        "same images",
-        "alike",
+        "workers that all take the first one's images", "ranks", (_SHARED_LOSS, _SHARED_NORM), "same images", "alike"
     ),
     training("gradients of workers that are not exchanged", "ranks", _SHARED_NORM, "not exchanged", "alone"),
 )
@@ -255,9 +231,6 @@ _PUBLISHED = {
     ),
 }
 """How a mistake shows in published ports, by the fault's name."""
-_ALL = (
-    *(*DATA, *TRAIN_DATA, *INIT, *SCHEDULE, *REGULARISATION),
-    *(*OPTIMIZER, *TRAIN, *INFERENCE, *DISTRIBUTED),
-)
+_ALL = (*(*DATA, *TRAIN_DATA, *INIT, *SCHEDULE, *REGULARISATION), *(*OPTIMIZER, *TRAIN, *INFERENCE, *DISTRIBUTED))
 TRAINING = tuple(replace(fault, published=_PUBLISHED.get(fault.name, "")) for fault in _ALL)
 """All of them, in the order of the check points."""

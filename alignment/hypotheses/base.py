@@ -107,7 +107,7 @@ def distance(expected: Sequence[Array], found: Sequence[Array]) -> float:
     """Return the relative L2 between two sequences of arrays; infinite where shapes differ or values are not finite."""
     if len(expected) != len(found) or not expected:
         return math.inf
-    if any(left.shape != right.shape for left, right in zip(expected, found, strict=True)):
+    if any(a.shape != b.shape for a, b in zip(expected, found, strict=True)):
         return math.inf
     with np.errstate(all="ignore"):
         apart = math.sqrt(

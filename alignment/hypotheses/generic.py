@@ -68,12 +68,12 @@ def _factors(case: Case) -> Iterator[Prediction]:
         scale = ratio(correct, actual)
         says = f"the {which} is multiplied by {scale:.8g}"
         yield Prediction("gradient scaled", says, place, [array * scale for array in correct], correct, actual)
-    given = case.extra.get(_OF_OUTPUT)
-    if given is not None and differing[0].startswith("input") and given.shape == correct[0].shape:
+    gradient = case.extra.get(_OF_OUTPUT)
+    if gradient is not None and differing[0].startswith("input") and gradient.shape == correct[0].shape:
         says = "no gradient flows through the shortcut"
-        yield Prediction("shortcut detached", says, place, [correct[0] - given], correct[:1], actual[:1])
+        yield Prediction("shortcut detached", says, place, [correct[0] - gradient], correct[:1], actual[:1])
         says = "gradient flows through the shortcut only"
-        yield Prediction("branch detached", says, place, [given], correct[:1], actual[:1])
+        yield Prediction("branch detached", says, place, [gradient], correct[:1], actual[:1])
 
 
 def _lost_ways(case: Case) -> Iterator[Prediction]:
@@ -104,12 +104,12 @@ def _detached_attention(case: Case) -> Iterator[Prediction]:
 
 def _frozen_norm(case: Case) -> Iterator[Prediction]:
     """Predict a batch normalisation whose backward takes the statistics of the batch for constants."""
-    given, weight = case.extra.get(_OF_OUTPUT), case.parameters.get("weight")
-    if given is None or weight is None or "BatchNorm" not in case.kind or case.finding.mode != "train":
+    gradient, weight = case.extra.get(_OF_OUTPUT), case.parameters.get("weight")
+    if gradient is None or weight is None or "BatchNorm" not in case.kind or case.finding.mode != "train":
         return
     correct, actual = _both(case, "input gradient 0")
     deviation = np.sqrt(case.inputs[0].var((0, 2, 3)) + float(case.settings.get("eps", 1e-5)))
-    predicted = given * (weight / deviation)[:, None, None]
+    predicted = gradient * (weight / deviation)[:, None, None]
     says = "its gradient takes the statistics of the batch for constants"
     yield Prediction("frozen statistics", says, case.place("forward"), [predicted], [correct], [actual])
 

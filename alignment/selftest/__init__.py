@@ -1,1 +1,1 @@
-"""The test of the toolkit itself: known faults must be found, correct pairs must not be accused."""
+"""The test of the toolkit itself: known faults must be detected, and nothing reported of correct pairs."""

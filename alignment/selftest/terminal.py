@@ -1,10 +1,9 @@
-"""A self-test for people at a terminal: the counts by step, and every fault that was not found in full."""
+"""Prints a self-test: the counts by step, and every fault that was not detected, located and named in full."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from itertools import groupby
 
 from rich.console import Console
 from rich.text import Text
@@ -20,38 +19,31 @@ def print_selftest(result: Selftest, console: Console, *, verbose: bool = False)
     """Print a self-test.
 
     Args:
-        result: What to show.
-        console: Where.
-        verbose: Show every fault, not only those that were not found in full.
+        result: The self-test.
+        console: Where it is printed.
+        verbose: Print every fault, not only those with something missing.
     """
     for part in _parts(result, verbose):
         console.print(part)
 
 
 def table(result: Selftest) -> Iterator[str]:
-    """The counts by step, as lines of text."""
+    """Yield the counts by step, as lines of text."""
+    steps: dict[str, list[FaultResult]] = {}
+    for fault in result.faults:
+        steps.setdefault(fault.step, []).append(fault)
     yield _COLUMNS.format(*_TITLES)
-    for step, faults in groupby(sorted(result.faults, key=lambda fault: _order(result, fault)), lambda each: each.step):
-        yield _line(step, list(faults))
-    yield _line("all", list(result.faults))
-
-
-def _order(result: Selftest, fault: FaultResult) -> int:
-    return [each.step for each in result.faults].index(fault.step)
-
-
-def _line(step: str, faults: list[FaultResult]) -> str:
-    counted = count(faults)
-    return _COLUMNS.format(step, len(faults), *(counted[name] for name in _COUNTED))
+    for step, faults in (*steps.items(), ("all", list(result.faults))):
+        counted = count(faults)
+        yield _COLUMNS.format(step, len(faults), *(counted[name] for name in _COUNTED))
 
 
 def _misnamed(result: Selftest) -> str:
-    """How many faults were given a cause that is not theirs, and of which steps they are."""
+    """Return how many faults were given a cause that is not theirs, and of which steps they are."""
     wrong = Counter(fault.step for fault in result.faults if fault.misnamed)
     steps = ", ".join(f"{step} {number}" for step, number in wrong.items())
-    return f"given a cause that is not theirs: {wrong.total()} of {len(result.faults)}" + (
-        f" ({steps})" if steps else ""
-    )
+    total = f"given a cause that is not theirs: {wrong.total()} of {len(result.faults)}"
+    return f"{total} ({steps})" if steps else total
 
 
 def _parts(result: Selftest, verbose: bool) -> Iterator[Text]:
@@ -70,27 +62,27 @@ def _parts(result: Selftest, verbose: bool) -> Iterator[Text]:
 def _fault(fault: FaultResult) -> Text:
     marks = [("detected", fault.detected), ("localised", fault.localised), ("named", fault.named)]
     marks += [] if fault.gated else [("gated", False)]
-    said = [word if done else f"NOT {word}" for word, done in marks]
-    said += ["MISNAMED"] if fault.misnamed else []
-    found = ", ".join(name or "the model" for name in fault.guilty[:4]) or "nothing"
+    words = [word if done else f"NOT {word}" for word, done in marks]
+    words += ["MISNAMED"] if fault.misnamed else []
+    places = ", ".join(name or "the model" for name in fault.guilty[:4]) or "nothing"
     causes = ", ".join(cause for cause in fault.causes[:3] if cause) or "no cause"
     style = "" if fault.detected else "bold red"
-    return Text(f"{fault.name} ({fault.step}): {', '.join(said)}; found {found}: {causes}", style=style)
+    return Text(f"{fault.name} ({fault.step}): {', '.join(words)}; found {places}: {causes}", style=style)
 
 
 def _correct(result: Selftest) -> Iterator[Text]:
     if not result.correct:
         return
-    margin = max(each.margin for each in result.correct)
-    pairs = {each.name.partition(":")[0] for each in result.correct}
-    models = sorted({each.model for each in result.correct})
+    margin = max(run.margin for run in result.correct)
+    pairs = {run.name.partition(":")[0] for run in result.correct}
+    models = sorted({run.model for run in result.correct})
     yield Text(
         f"{result.runs} correct runs of {len(pairs)} pairs ({', '.join(models)}): "
         f"{len(result.accused)} accused; the largest float32 error is {margin:.2g} times the noise floor"
     )
-    measured = [each for each in result.correct if each.objections is not None]
+    measured = [run for run in result.correct if run.objections is not None]
     for check in ("reprod_log", "np.allclose") if measured else ():
-        objected = sum(any(each.startswith(check) for each in run.objections or ()) for run in measured)
+        objected = sum(any(line.startswith(check) for line in run.objections or ()) for run in measured)
         yield Text(f"{check} objects to {objected} of {len(measured)} correct pairs")
-    for each in result.accused:
-        yield Text(f"{each.name}: {'; '.join(each.accused[:3])}", style="bold red")
+    for run in result.accused:
+        yield Text(f"{run.name}: {'; '.join(run.accused[:3])}", style="bold red")

@@ -84,8 +84,8 @@ def of_all(
 ) -> Prediction:
     """A prediction of quantities of which some may agree on both sides."""
     keys = tuple(keys)
-    before, found = ([side[key] for key in keys] for side in (case.expected, case.found))
-    return Prediction(name, says, look_at, [predicted[key] for key in keys], before, found)
+    before, actual = ([side[key] for key in keys] for side in (case.expected, case.found))
+    return Prediction(name, says, look_at, [predicted[key] for key in keys], before, actual)
 
 
 @dataclass(frozen=True, slots=True)

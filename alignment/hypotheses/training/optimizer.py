@@ -40,8 +40,8 @@ class _AdamW:
         first = {name: np.zeros_like(array) for name, array in state.items()}
         second = {name: np.zeros_like(array) for name, array in state.items()}
         recorded = []
-        for number, given in enumerate(gradients, 1):
-            clipped = self._clipped({name: given[name].astype(np.float64) for name in state})
+        for number, step in enumerate(gradients, 1):
+            clipped = self._clipped({name: step[name].astype(np.float64) for name in state})
             for name, gradient in clipped.items():
                 state[name] = self._step(name, number, state[name], gradient, first, second)
             kinds = {"parameter": state, "first_moment": first, "second_moment": second}

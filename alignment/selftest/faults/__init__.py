@@ -1,4 +1,4 @@
-"""Mistakes that are put into correct candidates, to see whether the toolkit finds them."""
+"""Mistakes that the self-test puts into correct candidates: the catalogue and the held-out set."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from alignment.selftest.faults.catalogue import FAULTS
 from alignment.selftest.faults.held_out_models import HELD_OUT
 
 KNOWN: Mapping[str, Fault] = {fault.name: fault for fault in (*FAULTS, *HELD_OUT)}
-"""The faults of both sets by name."""
+"""Faults of both sets by name."""
 
 __all__ = ["FAULTS", "HELD_OUT", "KNOWN", "NO_CAUSE", "Fault"]

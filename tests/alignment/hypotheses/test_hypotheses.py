@@ -61,7 +61,9 @@ SQUARE, QKV, KERNEL, BIAS = NORMAL((6, 6)), NORMAL((24, 8)), NORMAL((5, 3, 4, 4)
         ("norm.bias", BIAS, lambda a: a.astype(np.float16).astype(np.float64), "rounded"),
     ],
 )
-def test_mistakes_in_weights(name: str, right: Array, change: Callable[[Array], Array], cause: str) -> None:
+def test_changed_weight_names_its_mistake(
+    name: str, right: Array, change: Callable[[Array], Array], cause: str
+) -> None:
     assert parameter(name, right, change, other=OTHER)[0] == cause
 
 
@@ -74,17 +76,17 @@ def test_mistakes_in_weights(name: str, right: Array, change: Callable[[Array], 
         (NORMAL(1), lambda a: a + 1, []),
     ],
 )
-def test_where_a_tensor_differs_is_evidence_and_no_cause(
+def test_place_of_a_difference_is_evidence_and_no_cause(
     right: Array, change: Callable[[Array], Array], where: list[str]
 ) -> None:
-    found = explain(Case(finding("parameter", "norm.bias"), (right,), (change(right),), parameters={}))
-    assert found.causes == (), "neither a place nor a number fitted to one element explains anything"
-    assert [each.reason for each in found.evidence if each.what == "where"] == where
+    explained = explain(Case(finding("parameter", "norm.bias"), (right,), (change(right),), parameters={}))
+    assert explained.causes == (), "neither a place nor a number fitted to one element explains anything"
+    assert [row.reason for row in explained.evidence if row.what == "where"] == where
 
 
 @pytest.mark.parametrize("tokens", [0, 2])
 @pytest.mark.parametrize(("kernel", "corners"), [("bilinear", False), ("bilinear", True), ("bicubic", True)])
-def test_a_position_embedding_that_another_filter_resized(kernel: str, corners: bool, tokens: int) -> None:
+def test_position_embedding_resized_by_another_filter_is_named(kernel: str, corners: bool, tokens: int) -> None:
     original, head = NORMAL((1, 5, 4, 4)), NORMAL((1, tokens, 5))
 
     def as_stored(maps: Array) -> Array:
@@ -100,7 +102,7 @@ def test_a_position_embedding_that_another_filter_resized(kernel: str, corners: 
     assert "from 4x4 to 7x7" in cause.look_at
 
 
-def test_what_nothing_explains_is_left_unexplained() -> None:
+def test_random_change_of_a_weight_has_no_cause() -> None:
     assert parameter("proj.weight", SQUARE, lambda a: a + NORMAL(a.shape)) == []
 
 
@@ -114,7 +116,7 @@ def module(kind: str, x: Array, right: Array, found: Array, **fields: Any) -> li
     return causes(case)
 
 
-def test_mistakes_in_layers() -> None:
+def test_changed_layer_names_its_mistake() -> None:
     x, weight, bias = NORMAL((2, 5, 6)), NORMAL((6, 6)), NORMAL(6)
     given = {"weight": weight, "bias": bias}
     scaled = {"weight": NORMAL(6), "bias": bias}
@@ -128,7 +130,7 @@ def test_mistakes_in_layers() -> None:
     assert module("Any", x, gelu(x), NORMAL(x.shape)) == []
 
 
-def test_mistakes_in_convolutions() -> None:
+def test_changed_convolution_names_its_mistake() -> None:
     image, kernel = NORMAL((2, 3, 9, 9)), NORMAL((4, 3, 3, 3))
     settings = {"stride": [2, 2], "padding": [1, 1], "groups": 1}
     right = convolve(image, kernel, None, (2, 2), (1, 1))
@@ -139,7 +141,7 @@ def test_mistakes_in_convolutions() -> None:
     assert module("Conv2d", image, right, wrong, **given)[0] == "padding mode"
 
 
-def test_a_pooling_of_another_kind() -> None:
+def test_pooling_of_another_kind_is_named() -> None:
     x = NORMAL((2, 5, 4, 4))
     mean, largest = x.mean((2, 3)), x.max((2, 3))
     assert module("SelectAdaptivePool2d", x, mean, largest)[0] == "pooling"
@@ -153,7 +155,7 @@ def test_dropout_is_recognised_by_its_zeros() -> None:
     assert module("Dropout", x, x, np.where(kept, x / 0.9, 0))[0] == "dropout left on"
 
 
-def test_a_gradient_that_is_lost() -> None:
+def test_lost_or_scaled_gradient_is_named() -> None:
     x, gradient = NORMAL((2, 6)), NORMAL((2, 6))
     extra = {"expected/input gradient 0": gradient, "found/input gradient 0": 2 * gradient}
     case = Case(finding("module", direction="backward"), (x,), (x,), kind="Any", inputs=(x,), extra=extra)
@@ -162,7 +164,7 @@ def test_a_gradient_that_is_lost() -> None:
     assert causes(case)[0] == "gradient lost"
 
 
-def test_a_momentum_the_other_way_round() -> None:
+def test_inverted_batchnorm_momentum_is_named() -> None:
     old, new = NORMAL(4), NORMAL(4)
     statistics = {"before": old, "expected": 0.9 * old + 0.1 * new, "found": 0.1 * old + 0.9 * new}
     extra = {f"{what}/running statistic bn.running_mean": array for what, array in statistics.items()}
@@ -184,7 +186,7 @@ def entropy(target: Array) -> float:
     return float(-(target * logs).sum(1).mean())
 
 
-def test_mistakes_in_losses() -> None:
+def test_changed_loss_names_its_mistake() -> None:
     hot = np.eye(4)[LABELS]
     right = entropy(hot)
     assert loss("loss/cross_entropy", 3 * right, right) == ["reduction"]
@@ -194,35 +196,35 @@ def test_mistakes_in_losses() -> None:
     assert loss("loss/label_smoothing", entropy(hot * 0.8 + 0.05), smoothed) == ["label smoothing"]
 
 
-def test_a_sum_of_tensors_is_found() -> None:
+def test_tensor_is_expressed_as_a_sum() -> None:
     x, y, z = NORMAL((2, 5, 6)), NORMAL((2, 5, 6)), NORMAL((2, 3, 6))
-    found = express(x + 0.5 * y, {"x": x, "y": y, "z": z})
-    assert found is not None
-    assert str(found) in ("x + 0.5 y", "0.5 y + x")
-    found = express(z[:, 1], {"x": x, "z": z})
-    assert str(found) == "z[:, 1]"
+    total = express(x + 0.5 * y, {"x": x, "y": y, "z": z})
+    assert total is not None
+    assert str(total) in ("x + 0.5 y", "0.5 y + x")
+    total = express(z[:, 1], {"x": x, "z": z})
+    assert str(total) == "z[:, 1]"
     assert express(x * y, {"x": x, "y": y}) is None
 
 
 @pytest.mark.parametrize("shape", [(1, 10), (2, 6), (4, 10)])
 @pytest.mark.parametrize("count", [1, 3, 4, 12])
-def test_a_tensor_that_has_nothing_to_do_with_the_others_is_no_sum_of_them(shape: tuple[int, ...], count: int) -> None:
+def test_unrelated_tensor_is_no_sum(shape: tuple[int, ...], count: int) -> None:
     generator = np.random.default_rng(count)
     for _ in range(20):
         terms = {f"part{number}": generator.standard_normal(shape) for number in range(count)}
         assert express(generator.standard_normal(shape), terms) is None
 
 
-def test_of_the_sums_that_fit_the_smallest_is_told() -> None:
+def test_smallest_fitting_sum_is_returned() -> None:
     terms = {f"part{number}": NORMAL((3, 40)) for number in range(9)}
     terms["both"] = terms["part0"] + terms["part1"]
     six = sum((terms[f"part{number}"] for number in range(6)), np.zeros((3, 40)))
-    found = express(six, terms)
-    assert found is not None
-    assert set(found.terms) == {"both", *(f"part{number}" for number in range(2, 6))}
+    total = express(six, terms)
+    assert total is not None
+    assert set(total.terms) == {"both", *(f"part{number}" for number in range(2, 6))}
 
 
-def test_random_outputs_of_a_module_with_many_children_are_left_unexplained() -> None:
+def test_random_output_of_a_module_with_many_children_has_no_cause() -> None:
     generator = np.random.default_rng(1)
     children = {f"m{number}:0/output/0": generator.standard_normal((1, 10)) for number in range(12)}
     right, wrong = generator.standard_normal((2, 1, 10))
@@ -232,7 +234,7 @@ def test_random_outputs_of_a_module_with_many_children_are_left_unexplained() ->
     assert causes(case) == []
 
 
-def test_a_mistake_that_does_not_apply_leaves_the_others_of_its_place_tried() -> None:
+def test_failing_hypothesis_does_not_stop_the_others() -> None:
     def confused(case: Case) -> Iterator[Prediction]:
         yield Prediction("of nothing", "says", "place", [None])  # type: ignore[list-item]
         raise ValueError("not enough values to unpack")
@@ -241,4 +243,4 @@ def test_a_mistake_that_does_not_apply_leaves_the_others_of_its_place_tried() ->
         yield Prediction("right", "says", "place", list(case.found))
 
     case = Case(finding("module"), (NORMAL(8),), (NORMAL(8),))
-    assert [each.name for each in predictions((confused, right), case)] == ["of nothing", "right"]
+    assert [prediction.name for prediction in predictions((confused, right), case)] == ["of nothing", "right"]

@@ -67,7 +67,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
         ("regnet_pairs.py:FROZEN", "batchnorm", {"gradient/input", "gradient/stem.bn.weight"}, {"logits"}),
     ],
 )
-def test_a_mistake_exits_1_and_is_named(
+def test_wrong_pair_exits_1_and_names_what_differs(
     reference: Reference, tmp_path: Path, wrong: str, step: str, broken: set[str], intact: set[str]
 ) -> None:
     right = reference(step, f"{wrong.split(':')[0]}:RIGHT")
@@ -83,7 +83,7 @@ def test_a_mistake_exits_1_and_is_named(
     assert not {key for key in failed if key.startswith("parameters/")}
 
 
-def test_the_head_of_timm_1_0_24_is_named(tmp_path: Path) -> None:
+def test_head_of_timm_1_0_24_is_named(tmp_path: Path) -> None:
     """timm 0.9.0 to 1.0.24 fed the class token to both heads of a distilled PiT."""
     done = pit_align("forward", "--pair", HERE / "wrong_pairs.py:OLD_TIMM", *SMALL, "--out", tmp_path)
     assert done.exit_code == 1, done.output
@@ -93,7 +93,7 @@ def test_the_head_of_timm_1_0_24_is_named(tmp_path: Path) -> None:
     assert "forward/logits" in done.stdout
 
 
-def test_another_squeeze_is_refused_by_shape(tmp_path: Path) -> None:
+def test_other_squeeze_ratio_is_refused_by_shape(tmp_path: Path) -> None:
     done = record("forward", "paddle", "regnet_pairs.py:RATIO", tmp_path)
     assert done.exit_code == 3
     assert "the weights do not fit the model that was built" in done.stderr

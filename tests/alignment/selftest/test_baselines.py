@@ -32,7 +32,7 @@ def arrays_for(fault: Fault) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.place == "files"], ids=lambda fault: fault.name)
-def test_every_fault_in_files_is_stopped_and_named(fault: Fault, tmp_path: Path) -> None:
+def test_gate_stops_and_names_every_fault_in_files(fault: Fault, tmp_path: Path) -> None:
     right = arrays_for(fault)
     assert not stops(judge_arrays(right, right))
     report = judge_arrays(right, in_files(right, fault.kind, fault.path))
@@ -46,7 +46,7 @@ def test_every_fault_in_files_is_stopped_and_named(fault: Fault, tmp_path: Path)
     assert fault.path in next(line for line in done.output.splitlines() if line.startswith("::error"))
 
 
-def test_a_gate_that_passes_or_does_not_say_what_it_was_is_no_proof() -> None:
+def test_stops_is_false_if_the_gate_passes_or_an_output_names_nothing() -> None:
     right = {"forward/logits": np.ones(3), "forward/stage_0": np.ones(3)}
     report = judge_arrays(right, {**right, "forward/logits": np.zeros(3)})
     assert stops(report)

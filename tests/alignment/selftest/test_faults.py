@@ -24,7 +24,7 @@ KINDS = {
 }
 
 
-def test_there_are_enough_for_every_step() -> None:
+def test_catalogue_has_unique_faults_for_every_step() -> None:
     assert len(FAULTS) >= 60
     assert set(Counter(fault.step for fault in FAULTS)) == {*STEPS, *TRAINING_STEPS, "files"}
     assert len({slug(fault.name) for fault in FAULTS}) == len(FAULTS)
@@ -33,7 +33,7 @@ def test_there_are_enough_for_every_step() -> None:
 @pytest.mark.parametrize(
     "fault", [fault for fault in FAULTS if fault.place != "training"], ids=lambda fault: fault.name
 )
-def test_a_fault_is_well_formed(fault: Fault) -> None:
+def test_fault_of_the_catalogue_is_well_formed(fault: Fault) -> None:
     assert fault.model in MODELS
     assert fault.cause
     assert fault.kind in KINDS.get(fault.place, {fault.kind})
@@ -41,13 +41,13 @@ def test_a_fault_is_well_formed(fault: Fault) -> None:
         assert {fault.path, *fault.expected} <= set(pair_of(fault.model).architecture.tensors)
 
 
-def test_a_self_test_can_be_split_by_steps() -> None:
+def test_plan_of_steps_keeps_their_faults_and_refuses_unknown_steps() -> None:
     assert {fault.step for fault in SelftestPlan().of_steps(("train", "bp")).faults} == {"train", "bp"}
     with pytest.raises(UnknownNameError, match="unknown step 'trian'"):
         SelftestPlan().of_steps(("trian",))
 
 
-def test_the_mean_check_passes_what_reprod_log_passes() -> None:
+def test_mean_check_accepts_what_reprod_log_accepts() -> None:
     ones = {"a": np.ones((2, 3), np.float32)}
     assert not mean_check(ones, {"a": np.full((2, 3), np.nan, np.float32)})
     assert not mean_check(ones, {"a": np.ones((3, 2), np.float32)})
@@ -57,7 +57,7 @@ def test_the_mean_check_passes_what_reprod_log_passes() -> None:
     assert mean_check(ones, {"a": np.ones((5, 7), np.float32)})
 
 
-def test_allclose_is_numpys() -> None:
+def test_allclose_check_equals_numpys() -> None:
     ones = {"a": np.ones(3, np.float32)}
     assert not allclose_check(ones, {"a": ones["a"] + 9e-6})
     assert allclose_check(ones, {"a": ones["a"] + 1e-4})

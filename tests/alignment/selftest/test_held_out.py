@@ -36,13 +36,13 @@ UNNAMED, WEIGHTED, STRIDES = (
 BATCH_NORM, REPEATED = "BatchNorm eps 2e-5 for 1e-5", "the last norm twice"
 
 
-def test_they_are_of_every_step_and_none_is_in_the_catalogue() -> None:
+def test_held_out_faults_cover_every_step_and_are_not_in_the_catalogue() -> None:
     assert {fault.step for fault in HELD_OUT} == {*STEPS, *TRAINING_STEPS}
     assert len({slug(fault.name) for fault in KNOWN.values()}) == len(FAULTS) + len(HELD_OUT)
 
 
 @pytest.mark.parametrize("fault", HELD_OUT, ids=lambda fault: fault.name)
-def test_a_held_out_fault_is_well_formed(fault: Fault) -> None:
+def test_held_out_fault_is_well_formed(fault: Fault) -> None:
     assert fault.cause
     assert fault.kind in KINDS[fault.place]
     assert not any(map(fault.names, fault.allowed))
@@ -54,7 +54,7 @@ def test_a_held_out_fault_is_well_formed(fault: Fault) -> None:
         assert {fault.path, *fault.expected} <= set(pair_of(fault.model).architecture.tensors)
 
 
-def test_a_fault_that_nothing_known_is_cannot_be_named() -> None:
+def test_fault_without_known_cause_is_never_named() -> None:
     fault = replace(HELD_OUT[0], cause=NO_CAUSE, allowed=("rows reordered",))
     assert not fault.names(NO_CAUSE)
     assert not fault.names("causal mask")
@@ -63,7 +63,7 @@ def test_a_fault_that_nothing_known_is_cannot_be_named() -> None:
     assert not fault.contradicts("")
 
 
-def test_the_count_of_misnamed_faults_is_printed() -> None:
+def test_terminal_prints_the_count_of_misnamed_faults() -> None:
     right = FaultResult("a", "bp", True, True, True, ("x",), ("y",), ("z",), True, True, True)
     console = Console(width=200, file=io.StringIO(), record=True)
     print_selftest(Selftest((right, replace(right, name="b", named=False, misnamed=True)), ()), console)
@@ -72,7 +72,7 @@ def test_the_count_of_misnamed_faults_is_printed() -> None:
     assert "b (bp): detected, localised, NOT named, MISNAMED" in text
 
 
-def test_the_catalogue_s_part_and_the_held_out_faults_exclude_each_other() -> None:
+def test_quick_and_held_out_exclude_each_other() -> None:
     done = CliRunner().invoke(cli.pit_align, ["selftest", "--quick", "--held-out"], prog_name="pit-align")
     assert done.exit_code == 2
     assert "give one of them" in done.output
@@ -82,13 +82,13 @@ def test_the_catalogue_s_part_and_the_held_out_faults_exclude_each_other() -> No
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, FaultResult]:
     plan = SelftestPlan.held_out(Settings())
     chosen = tuple(fault for fault in plan.faults if fault.name in {UNNAMED, WEIGHTED, STRIDES, BATCH_NORM, REPEATED})
-    found = selftest(tmp_path_factory.mktemp("held-out"), replace(plan, faults=chosen))
-    assert found.passed
-    return {fault.name: fault for fault in found.faults}
+    result = selftest(tmp_path_factory.mktemp("held-out"), replace(plan, faults=chosen))
+    assert result.passed
+    return {fault.name: fault for fault in result.faults}
 
 
 @pytest.mark.parametrize(
-    ("name", "guilty", "cause"),
+    ("name", "located", "cause"),
     [
         (UNNAMED, ("transformers.1.blocks.0.attn",), ""),
         (WEIGHTED, ("transformers.1.blocks.0",), "weighted otherwise"),
@@ -97,10 +97,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, FaultResult]:
         (REPEATED, ("",), "wired otherwise"),
     ],
 )
-def test_what_is_said_of_a_held_out_fault(
-    results: dict[str, FaultResult], name: str, guilty: tuple[str, ...], cause: str | None
+def test_held_out_fault_is_located_and_given_its_cause(
+    results: dict[str, FaultResult], name: str, located: tuple[str, ...], cause: str | None
 ) -> None:
-    found = results[name]
-    assert found.guilty == guilty
-    assert cause is None or found.causes == (cause,)
-    assert not found.misnamed
+    result = results[name]
+    assert result.guilty == located
+    assert cause is None or result.causes == (cause,)
+    assert not result.misnamed

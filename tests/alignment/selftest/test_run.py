@@ -47,14 +47,14 @@ def written(folder: Path, fault: Fault, keys: Keys) -> Path:
     return path
 
 
-def test_a_result_is_taken_up_again(tmp_path: Path, keys: Keys) -> None:
+def test_result_with_the_same_key_is_reused(tmp_path: Path, keys: Keys) -> None:
     path = written(tmp_path, EPS, keys)
     assert is_done(path, keys.of_fault(EPS))
     assert read_result(FaultResult, path, keys.of_fault(EPS)).name == EPS.name
     assert not is_done(fault_file(tmp_path, TANH), keys.of_fault(TANH))
 
 
-def test_a_result_of_another_fault_or_state_is_none(
+def test_result_of_another_fault_code_or_version_is_not_reused(
     tmp_path: Path, keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = fault_file(tmp_path, TANH)
@@ -72,7 +72,7 @@ def test_a_result_of_another_fault_or_state_is_none(
         read_result(FaultResult, path, other.of_fault(EPS))
 
 
-def test_files_that_are_no_results_are_named(tmp_path: Path, keys: Keys) -> None:
+def test_file_that_is_no_result_raises_an_error_with_its_path(tmp_path: Path, keys: Keys) -> None:
     path = fault_file(tmp_path, EPS)
     path.parent.mkdir()
     path.write_text("{", encoding="utf-8")
@@ -85,7 +85,7 @@ def test_files_that_are_no_results_are_named(tmp_path: Path, keys: Keys) -> None
     assert not is_done(path, keys.of_fault(EPS)), "a file of an earlier version is run again"
 
 
-def test_only_the_correct_runs_of_a_plan_count(tmp_path: Path, keys: Keys) -> None:
+def test_only_correct_runs_of_the_plan_are_counted(tmp_path: Path, keys: Keys) -> None:
     written(tmp_path, EPS, keys)
     run = CorrectRun("pit_ti-32-seed7", "pit_ti", 7, 2, 10, (), 1.0, key=keys.of_correct("pit_ti-32-seed7"))
     write_json(correct_file(tmp_path, run.name), encode(run))
@@ -94,7 +94,7 @@ def test_only_the_correct_runs_of_a_plan_count(tmp_path: Path, keys: Keys) -> No
     assert [fault.name for fault in result.faults] == [EPS.name]
 
 
-def test_an_interpreter_of_another_environment_is_asked_for_its_versions(tmp_path: Path) -> None:
+def test_interpreter_of_another_environment_reports_its_versions(tmp_path: Path) -> None:
     wrapper = tmp_path / "python"
     wrapper.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     wrapper.chmod(0o755)
@@ -102,7 +102,7 @@ def test_an_interpreter_of_another_environment_is_asked_for_its_versions(tmp_pat
     assert same == Keys.of(Settings()), "the same versions, found in another way"
 
 
-def test_a_cause_is_compared_in_full_with_its_value() -> None:
+def test_cause_must_match_in_full_with_its_value() -> None:
     fault = Fault(
         "a fault", "train", "training", "setting", "train/loss_0", "epsilon", says="epsilon is 1e-06, not 1e-08"
     )
@@ -121,7 +121,7 @@ def test_a_cause_is_compared_in_full_with_its_value() -> None:
     assert not unknown.names("")
 
 
-def test_the_catalogue_says_exactly_what_it_expects() -> None:
+def test_catalogue_expects_exact_places_causes_and_sentences() -> None:
     """Places without wildcards, causes without patterns, and values of faults that there are."""
     for fault in FAULTS:
         causes = (fault.cause,) if isinstance(fault.cause, str) else fault.cause

@@ -55,7 +55,7 @@ class Case:
 
     @property
     def limit(self) -> float:
-        """How far apart a prediction and what it explains may be: rounding, of NumPy beside the framework."""
+        """Largest distance of a prediction from what it explains: rounding, of NumPy beside the framework."""
         if self.finding.kind == "parameter":
             return 1e-6  # weights are float32 in every precision
         return 1e-9 if all(array.dtype != np.float32 for array in self.found) else 2e-5
@@ -120,7 +120,7 @@ def distance(expected: Sequence[Array], found: Sequence[Array]) -> float:
 
 
 def cause_of(prediction: Prediction, before: float, after: float, *, limit: float, smallest: float) -> Cause | None:
-    """The mistake that a prediction stands for, if it explains the difference down to rounding.
+    """Return the mistake that a prediction stands for, if it explains the difference down to rounding.
 
     Args:
         prediction: What the candidate would have given with the mistake.

@@ -22,7 +22,7 @@ def _value(case: Case) -> tuple[str, Array, Array]:
 
 
 def orientation(case: Case) -> Iterator[Prediction]:
-    """Axes in another order, or running backwards."""
+    """Predict axes in another order, or running backwards."""
     name, correct, _ = _value(case)
     rule = f"the rule of {name} between the two layouts"
     if correct.ndim == 2 and correct.shape[0] == correct.shape[1]:
@@ -37,7 +37,7 @@ def orientation(case: Case) -> Iterator[Prediction]:
 
 
 def tokens(case: Case) -> Iterator[Prediction]:
-    """Embeddings of tokens in another order."""
+    """Predict embeddings of tokens in another order."""
     name, correct, _ = _value(case)
     if correct.ndim != 3 or correct.shape[0] != 1:
         return
@@ -61,7 +61,7 @@ def tokens(case: Case) -> Iterator[Prediction]:
 
 
 def attention(case: Case) -> Iterator[Prediction]:
-    """Queries, keys and values in another order, or split into heads first."""
+    """Predict queries, keys and values in another order, or split into heads first."""
     name, correct, actual = _value(case)
     rows = correct.shape[0] if correct.ndim in (1, 2) else 1
     if rows % 3 or "qkv" not in name:
@@ -89,7 +89,7 @@ def attention(case: Case) -> Iterator[Prediction]:
 
 
 def order(case: Case) -> Iterator[Prediction]:
-    """Rows or columns in another order."""
+    """Predict rows or columns in another order."""
     name, correct, actual = _value(case)
     for axis, what in ((0, "rows"), (1, "columns")):
         if correct.ndim <= axis or correct.shape[axis] < 2:
@@ -104,7 +104,7 @@ def order(case: Case) -> Iterator[Prediction]:
 
 
 def _permutation(correct: Array, actual: Array) -> Array | None:
-    """The order in which the rows of one are those of the other; None where there is none."""
+    """Return the order in which the rows of one are those of the other; None if there is none."""
     if correct.shape != actual.shape:
         return None
     places: dict[bytes, list[int]] = {}
@@ -120,7 +120,7 @@ def _permutation(correct: Array, actual: Array) -> Array | None:
 
 
 def value(case: Case) -> Iterator[Prediction]:
-    """Values that are lost, moved, scaled or rounded."""
+    """Predict values that are lost, moved, scaled or rounded."""
     name, correct, actual = _value(case)
     if correct.shape != actual.shape:
         return
@@ -143,7 +143,7 @@ def value(case: Case) -> Iterator[Prediction]:
 
 
 def differing(case: Case) -> Iterator[Evidence]:
-    """Which elements of a tensor differ, or which row, where that is a small part of it: where it is, not why."""
+    """Yield which elements of a tensor differ, or which row, if that is a small part of it."""
     _, correct, actual = _value(case)
     if correct.shape != actual.shape:
         return

@@ -33,7 +33,7 @@ _REACH = 2
 
 
 def resizing(before: int, after: int, kernel: str, *, corners: bool) -> Array:
-    """How much of each old sample goes into each new one, `(after, before)`; samples beyond the edge repeat it."""
+    """Return the share of each old sample in each new one, `(after, before)`; samples beyond the edge repeat it."""
     steps = np.arange(after)
     if kernel == "nearest":
         matrix = np.zeros((after, before))
@@ -48,7 +48,7 @@ def resizing(before: int, after: int, kernel: str, *, corners: bool) -> Array:
 
 
 def resized(case: Case) -> Iterator[Prediction]:
-    """A position embedding that another filter made of the original."""
+    """Predict a position embedding that another filter made of the original."""
     name, correct = case.finding.path, case.expected[0]
     if "pos_embed" not in name:
         return
@@ -61,7 +61,7 @@ def resized(case: Case) -> Iterator[Prediction]:
 
 
 def _layouts(correct: Array) -> Iterator[tuple[Array | None, Array, Callable[[Array], Array]]]:
-    """The embedding as maps `(1, channels, rows, columns)`, without the tokens in front, and the way back."""
+    """Yield the embedding as maps `(1, channels, rows, columns)`, without the tokens in front, and the way back."""
     if correct.ndim == 4:
         yield None, correct, lambda maps: maps
     elif correct.ndim == 3:
@@ -73,7 +73,7 @@ def _layouts(correct: Array) -> Iterator[tuple[Array | None, Array, Callable[[Ar
 
 
 def _original(maps: Array, before: int) -> Array | None:
-    """What a map of fewer rows was that bicubic resizing made this of; None where it can be none of so many."""
+    """Return the map of fewer rows from which bicubic resizing made this one; None if there is none."""
     matrix = resizing(before, maps.shape[-2], "bicubic", corners=False)
     inverse = np.linalg.pinv(matrix)
     original: Array = inverse @ maps @ inverse.T

@@ -43,7 +43,7 @@ class Sum:
 
 
 def wiring(case: Case) -> Iterator[Prediction]:
-    """The first tensor that differs, as a sum of others on both sides."""
+    """Predict the first tensor that differs, written as a sum of others on both sides."""
     if case.finding.direction != "forward" or not case.children:
         return
     difference = _first_difference(case)
@@ -84,7 +84,7 @@ def _name(correct: Sum | None, wrong: Sum, case: Case) -> str:
 
 
 def _are_known(total: Sum, terms: Mapping[str, Array]) -> bool:
-    """Whether the reference has all modules of a sum, if not as many calls of them.
+    """Return whether the reference has all modules of a sum, if not as many calls of them.
 
     One that it does not have, such as the activation after a norm that has it within, is no mistake by itself.
     """
@@ -92,7 +92,7 @@ def _are_known(total: Sum, terms: Mapping[str, Array]) -> bool:
 
 
 def _tokens_of(names: set[str]) -> set[str]:
-    """What tokens are cut out of, or joined."""
+    """Return the names of what tokens are cut out of, or joined."""
     return {"joined" if "joined" in name else name.partition("[:, ")[0] for name in names}
 
 
@@ -108,7 +108,7 @@ def _first_difference(case: Case) -> tuple[str, Array, Array] | None:
 
 
 def _terms(case: Case, children: Mapping[str, Array], until: str) -> dict[str, Array]:
-    """Everything that was there before a tensor: what the module got, its own tensors, what came out of modules."""
+    """Return everything that precedes a tensor: the module's inputs and own tensors, and what its modules returned."""
     terms = {
         "what it gets" + (f" ({index})" if len(case.inputs) > 1 else ""): array
         for index, array in enumerate(case.inputs)
@@ -123,13 +123,13 @@ def _terms(case: Case, children: Mapping[str, Array], until: str) -> dict[str, A
 
 
 def _near(name: str, children: Mapping[str, Array]) -> bool:
-    """Whether a module is within no other one that was watched."""
+    """Return whether a module is within no other one that was watched."""
     path = name.split(":")[0]
     return not any(path.startswith(f"{other.split(':')[0]}.") for other in children)
 
 
 def express(target: Array, terms: Mapping[str, Array]) -> Sum | None:
-    """A tensor as a sum of few others, or of what is made of them; None where it is none.
+    """Return a tensor as a sum of few others, or of what is made of them; None if it is none.
 
     A sum has to hold in four times as many elements as it has terms: with fewer, any tensor is a sum of any others.
     """
@@ -160,7 +160,7 @@ def _sum(target: Array, terms: Mapping[str, Array], factors: Array) -> Sum:
 
 
 def _choices(matrix: Array, goal: Array) -> Iterator[list[int]]:
-    """Sets of columns to try: one, then more, each time adding the one that explains most of what is left."""
+    """Yield sets of columns to try: one, then more, each time adding the one that explains most of the rest."""
     used: list[int] = []
     left = goal
     norms = np.maximum(np.linalg.norm(matrix, axis=0), 1e-300)
@@ -176,7 +176,7 @@ def _choices(matrix: Array, goal: Array) -> Iterator[list[int]]:
 
 
 def _fewest(matrix: Array, goal: Array, used: list[int], tolerance: float) -> list[int]:
-    """The columns of a set that do without the others, leaving out the last ones first, or the first ones first."""
+    """Return the columns of a set that do without the others, leaving out the last ones first, or the first ones."""
     smaller = []
     for order in (used[::-1], used):
         kept = used
@@ -199,7 +199,7 @@ def _solved(matrix: Array, goal: Array, used: list[int]) -> Array:
 
 
 def _derived(shape: tuple[int, ...], terms: Mapping[str, Array]) -> dict[str, Array]:
-    """The terms of a shape, and what can be made of the others by cutting out, joining, turning and activating."""
+    """Return the terms of a shape, and what can be made of the others by cutting, joining, turning and activating."""
     forms: dict[str, Array] = {}
     for name, array in (*terms.items(), *_joined(terms).items()):
         for derived, changed in _forms(name, array, shape):
@@ -209,7 +209,7 @@ def _derived(shape: tuple[int, ...], terms: Mapping[str, Array]) -> dict[str, Ar
 
 
 def _forms(name: str, array: Array, shape: tuple[int, ...]) -> Iterator[tuple[str, Array]]:
-    """An array, and what can be made of it to get a shape: its number of axes and those of the shape decide."""
+    """Yield an array, and what can be made of it to get a shape; the number of axes of both decides."""
     yield name, array
     if array.shape == shape:
         yield from _same_shape(name, array)
@@ -253,7 +253,7 @@ def _maps(name: str, array: Array, shape: tuple[int, ...]) -> Iterator[tuple[str
 
 
 def _joined(terms: Mapping[str, Array]) -> dict[str, Array]:
-    """Class tokens and a map, joined to a sequence in the ways that there are."""
+    """Return class tokens and a map, joined to a sequence in all ways."""
     maps = {name: array for name, array in terms.items() if array.ndim == 4}
     tokens = {name: array for name, array in terms.items() if array.ndim == 3 and array.shape[1] <= 2}
     sequences = {}
@@ -284,7 +284,7 @@ def _heads(tokens: Mapping[str, Array], batch: int, width: int) -> Iterator[tupl
 
 
 def _distinct(columns: Mapping[str, Array]) -> dict[str, Array]:
-    """Each array under its first name: a dropout that is off gives what it gets."""
+    """Return each array under its first name: a dropout that is off gives what it gets."""
     distinct: dict[str, Array] = {}
     digests: set[tuple[tuple[int, ...], bytes]] = set()
     for name, array in columns.items():

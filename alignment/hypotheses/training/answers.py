@@ -16,7 +16,7 @@ _KEY = "inference/probabilities"
 
 
 def shares(case: RecipeCase) -> Iterator[Prediction]:
-    """Something else than a softmax, or columns in another order."""
+    """Predict something else than a softmax, or columns in another order."""
     if _KEY not in case.keys:
         return
     expected, actual = (side[_KEY].astype(np.float64) for side in (case.expected, case.found))
@@ -37,7 +37,7 @@ def shares(case: RecipeCase) -> Iterator[Prediction]:
 
 
 def _orders(expected: Array, actual: Array) -> Iterator[Prediction]:
-    """Columns in another order, found by their nearest."""
+    """Predict columns in another order, each matched with the nearest."""
     apart = np.abs(expected[:, :, None] - actual[:, None, :]).sum(0)
     order = apart.argmin(0)
     if sorted(order) == list(range(len(order))):
@@ -49,7 +49,7 @@ def _orders(expected: Array, actual: Array) -> Iterator[Prediction]:
 
 
 def images(case: RecipeCase) -> Iterator[Prediction]:
-    """Images that are prepared otherwise."""
+    """Predict images that are prepared otherwise."""
     yield from predictions((FILTER, CROP, *NORMALISATION), case)
 
 

@@ -37,7 +37,7 @@ _IMAGES = (
 
 
 def policy(case: RecipeCase) -> Iterator[Prediction]:
-    """RandAugment of another strength, another spread, or another set of operations."""
+    """Predict RandAugment of another strength, another spread, or another set of operations."""
     name = case.config.augmentation.auto or ""
     place = "the magnitude, spread and operations of RandAugment"
     others = ["null"]
@@ -53,7 +53,7 @@ def policy(case: RecipeCase) -> Iterator[Prediction]:
 
 
 def mistakes(case: RecipeCase) -> Iterator[Prediction]:
-    """Those that are no setting, which the reference's backend can make."""
+    """Predict the mistakes that are no setting, and that the reference's backend can make."""
     for mistake, name, says, place in (
         ("black fill", "fill colour", "what comes into the picture is black, not the mean colour",
          "fill of rotate, shear and translate"),
@@ -64,7 +64,7 @@ def mistakes(case: RecipeCase) -> Iterator[Prediction]:
 
 
 def erased_first(case: RecipeCase) -> Iterator[Prediction]:
-    """Erasing before the normalisation, which then normalises the noise as well."""
+    """Predict erasing before the normalisation, which then normalises the noise as well."""
     mean, std = mean_and_std(case)
     arrays = []
     for key in case.keys:
@@ -88,7 +88,7 @@ def orders(case: RecipeCase) -> Iterator[Prediction]:
 
 
 def targets(case: RecipeCase) -> Iterator[Prediction]:
-    """Targets of another number of classes."""
+    """Predict targets of another number of classes."""
     keys = [key for key in case.keys if "/targets_" in key]
     if len(keys) != len(case.keys) or any(case.found[key].ndim != 2 for key in keys):
         return
@@ -112,14 +112,14 @@ def _box(case: RecipeCase) -> Iterator[Prediction]:
 
 
 def samples(case: RecipeCase) -> Iterator[Prediction]:
-    """All that is done to single images."""
+    """Predict what can go wrong with single images."""
     if "sample" in case.has:
         tried = (normalisation, orientation, erased_first, mistakes, FILTER, *NORMALISATION, *_IMAGES, policy)
         yield from predictions(tried, case)
 
 
 def mixing(case: RecipeCase) -> Iterator[Prediction]:
-    """All that is done to batches."""
+    """Predict what can go wrong with batches."""
     if "mix" in case.has or "targets" in case.has:
         yield from predictions((targets, _box, SMOOTHING, MIXUP, CUTMIX, SWITCH, PROBABILITY), case)
 

@@ -61,7 +61,7 @@ class RecipeCase:
 
     @property
     def has(self) -> str:
-        """What the keys are of: the part of the path after the step."""
+        """The part of the path after the step."""
         return self.finding.path.partition("/")[2]
 
 
@@ -70,7 +70,7 @@ RecipeHypotheses: TypeAlias = Callable[[RecipeCase], Iterator[Prediction]]
 
 
 def rerun(case: RecipeCase, name: str, says: str, look_at: str, change: Change) -> Iterator[Prediction]:
-    """The prediction that the reference itself makes with a change; none where it records other quantities then.
+    """Yield the prediction that the reference makes with a change; none if it records other quantities then.
 
     It is of what differs and of what agrees: a flip of 0.1 for 0.5 is none of 0.4, though it turns the same images.
     """
@@ -82,7 +82,7 @@ def rerun(case: RecipeCase, name: str, says: str, look_at: str, change: Change) 
 def of_all(
     case: RecipeCase, name: str, says: str, look_at: str, predicted: Mapping[str, Array], keys: Iterable[str]
 ) -> Prediction:
-    """A prediction of quantities of which some may agree on both sides."""
+    """Return a prediction of quantities of which some may agree on both sides."""
     keys = tuple(keys)
     before, actual = ([side[key] for key in keys] for side in (case.expected, case.found))
     return Prediction(name, says, look_at, [predicted[key] for key in keys], before, actual)
@@ -107,7 +107,7 @@ class Setting:
     says: str = ""
 
     def __call__(self, case: RecipeCase) -> Iterator[Prediction]:
-        """A prediction for each value."""
+        """Yield a prediction for each value."""
         for value in self.values:
             change = Change((f"{self.setting}={value}",))
             says = (self.says or f"it is as if {self.setting} were {{}}").format(value)

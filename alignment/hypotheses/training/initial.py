@@ -33,7 +33,7 @@ class _Guess:
 
 
 def explain_sample(name: str, shape: tuple[int, ...], expected: Array, actual: Array) -> tuple[Cause, ...]:
-    """What a tensor's initial values are drawn from instead; of several that fit, the closest first.
+    """Return the distributions that a tensor's initial values may be drawn from instead, the closest first.
 
     Those that are as close as chance allows are told apart by nothing; of them, the more telling come first.
 
@@ -75,7 +75,7 @@ def _guesses(name: str, shape: tuple[int, ...], expected: Array, actual: Array) 
 
 
 def _defaults(shape: tuple[int, ...], place: str, actual: Array) -> Iterator[_Guess]:
-    """The frameworks' defaults, those whose deviation is the sample's as far as so many values tell."""
+    """Yield the frameworks' defaults whose deviation is the sample's, as far as so many values tell."""
     if len(shape) < 2:
         return
     field = int(np.prod(shape[2:]))
@@ -98,7 +98,7 @@ def _defaults(shape: tuple[int, ...], place: str, actual: Array) -> Iterator[_Gu
 
 
 def _is_uniform(sample: Array) -> bool:
-    """Whether a sample looks uniform: its kurtosis is 1.8, a normal one's 3."""
+    """Return whether a sample looks uniform: its kurtosis is 1.8, a normal one's 3."""
     return bool(sample.std() > 0) and _kurtosis(sample) < 2.2
 
 

@@ -35,7 +35,7 @@ class _AdamW:
     epsilon_uncorrected: bool = False
 
     def run(self, weights: Mapping[str, Array], gradients: list[Mapping[str, Array]]) -> list[dict[str, Array]]:
-        """What the check point records of each step, by key."""
+        """Return what the check point records of each step, by key."""
         state = {name: array.astype(np.float64) for name, array in weights.items()}
         first = {name: np.zeros_like(array) for name, array in state.items()}
         second = {name: np.zeros_like(array) for name, array in state.items()}
@@ -91,7 +91,7 @@ class _AdamW:
 
 
 def adamw(case: RecipeCase) -> Iterator[Prediction]:
-    """Another epsilon or beta, no correction, decay or clipping of another kind."""
+    """Predict another epsilon or beta, no correction, decay or clipping of another kind."""
     settings = case.config.optimizer
     trained = {name: array for name, array in case.weights.items() if name not in case.buffers}
     correct = _AdamW(
@@ -173,7 +173,7 @@ def _other_clips(correct: _AdamW) -> Iterator[tuple[str, str, str, _AdamW]]:
 
 
 def _decaying(case: RecipeCase, trained: Mapping[str, Array]) -> frozenset[str]:
-    """By the rule of timm: vectors, tokens and position embeddings are exempt."""
+    """Return the names of what decays by timm's rule: vectors, tokens and position embeddings are exempt."""
     if case.config.optimizer.decay_all:
         return frozenset(trained)
     return frozenset(

@@ -42,12 +42,12 @@ def mean_and_std(case: RecipeCase) -> tuple[Array, Array]:
 
 
 def _channels(arrays: list[Array]) -> Array:
-    """All pixels of each channel, `(3, pixels)`."""
+    """Return all pixels of each channel, `(3, pixels)`."""
     return np.concatenate([np.moveaxis(image, -3, 0).reshape(3, -1) for image in arrays], axis=1)
 
 
 def normalisation(case: RecipeCase) -> Iterator[Prediction]:
-    """Another mean or deviation: each channel is an affine function of what it should be, which is fitted."""
+    """Predict another mean or deviation: each channel is fitted as an affine function of what it should be."""
     images = _images(case)
     if images is None:
         return
@@ -78,7 +78,7 @@ def _numbers(values: Array) -> str:
 
 
 def orientation(case: RecipeCase) -> Iterator[Prediction]:
-    """Channels or axes in another order."""
+    """Predict channels or axes in another order."""
     images = _images(case)
     if images is None:
         return
@@ -102,7 +102,7 @@ def orientation(case: RecipeCase) -> Iterator[Prediction]:
 
 
 def listing(case: RecipeCase) -> Iterator[Prediction]:
-    """Entries that are missing or doubled, labels that are shifted."""
+    """Predict entries that are missing or doubled, labels that are shifted."""
     counts = [key for key in case.keys if key.endswith(("/length", "/labels", "/names"))]
     labels = [key for key in case.keys if "labels" in key]
     if counts and len(counts) == len(case.keys):
@@ -117,7 +117,7 @@ def listing(case: RecipeCase) -> Iterator[Prediction]:
 
 
 def batches(case: RecipeCase) -> Iterator[Prediction]:
-    """A last batch that is left out or filled up."""
+    """Predict a last batch that is left out or filled up."""
     if case.keys != ("data/images",):
         return
     size, shown = case.config.data.batch_size, int(case.expected["data/images"])

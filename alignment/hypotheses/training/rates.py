@@ -86,7 +86,7 @@ def curves(rates: Rates) -> Iterator[Curve]:
 
 
 def _shifted(rates: Rates) -> Iterator[Curve]:
-    """A schedule that is early or late by epochs, or scaled."""
+    """Yield schedules that are early or late by epochs, or scaled."""
     correct, config = rates.correct, rates.config
     for shift in (1, -1, 2, -2):
         moved = correct[shift:] + correct[-1:] * shift if shift > 0 else correct[:1] * -shift + correct[:shift]
@@ -102,7 +102,7 @@ def _shifted(rates: Rates) -> Iterator[Curve]:
 
 
 def _settings(rates: Rates) -> Iterator[Curve]:
-    """Another warm-up, minimum, length."""
+    """Yield schedules of another warm-up, minimum or length."""
     config, epochs = rates.config, rates.epochs
     whole, shorter = config.epochs + config.cooldown_epochs, max(1, epochs - config.cooldown_epochs)
     tried = [
@@ -129,7 +129,7 @@ def _settings(rates: Rates) -> Iterator[Curve]:
 
 
 def _shapes(rates: Rates) -> Iterator[Curve]:
-    """Another curve."""
+    """Yield schedules that fall along another curve."""
     config, peak, place = rates.config, rates.peak, "the formula of the cosine"
     start = config.warmup_epochs / config.epochs
     if start < 1:
@@ -142,7 +142,7 @@ def _shapes(rates: Rates) -> Iterator[Curve]:
 
 
 def _of_paddle(rates: Rates) -> Iterator[Curve]:
-    """Paddle's `LinearWarmup` over `CosineAnnealingDecay`, which both begin anew after the warm-up."""
+    """Yield Paddle's `LinearWarmup` over `CosineAnnealingDecay`, which both begin anew after the warm-up."""
     config = rates.config
     epochs, warm = config.epochs + config.cooldown_epochs, config.warmup_epochs
     for lowest in (0.0, config.minimum_rate):

@@ -18,7 +18,7 @@ _MOVED = 0.5
 
 
 def decays(case: RecipeCase) -> Iterator[Prediction]:
-    """Parameters that are in the other group; decay of another strength, or through the moments."""
+    """Predict parameters that are in the other group; decay of another strength, or through the moments."""
     if not case.has.startswith("decay"):
         return
     correct = [case.expected[key] for key in case.keys]
@@ -45,7 +45,7 @@ def decays(case: RecipeCase) -> Iterator[Prediction]:
 
 
 def drop_paths(case: RecipeCase) -> Iterator[Prediction]:
-    """Rates that were never passed on, do not grow, or fall."""
+    """Predict rates that were never passed on, do not grow, or fall."""
     if not case.has.startswith(("drop", "stochastic")):
         return
     paths = sorted(key for key in case.expected if "/drop_path/" in key)
@@ -67,7 +67,7 @@ def drop_paths(case: RecipeCase) -> Iterator[Prediction]:
 
 
 def _drop(case: RecipeCase, name: str, says: str, place: str, rates: Mapping[str, float]) -> Prediction:
-    """A prediction of all rates at once: those of the drop paths, by key, and how many layers there are."""
+    """Return a prediction of all rates at once: those of the drop paths, by key, and the number of layers."""
     keys = sorted(key for key in {*case.expected, *case.found} if "/drop_path/" in key)
     others = sum("/dropout/" in key for key in case.expected)
 

@@ -38,7 +38,7 @@ _LATER = (
 
 
 def losses(case: RecipeCase) -> Iterator[Prediction]:
-    """A loss or a gradient that differs from the first update on."""
+    """Predict a loss or a gradient that differs from the first update on."""
     if not case.has.startswith(("loss", "gradient")):
         return
     yield from predictions((reductions, distillation, *_AT_ONCE, _DROPS, unscaled_paths), case)
@@ -47,13 +47,13 @@ def losses(case: RecipeCase) -> Iterator[Prediction]:
 
 
 def unscaled_paths(case: RecipeCase) -> Iterator[Prediction]:
-    """Paths that are dropped, the others not made larger for it."""
+    """Predict drop paths that do not scale up what they keep."""
     says = "what drop path keeps is not divided by the share that it keeps"
     yield from rerun(case, "drop path not scaled", says, "forward of DropPath", Change(mistake="drop path unscaled"))
 
 
 def reductions(case: RecipeCase) -> Iterator[Prediction]:
-    """Losses and gradients that are whole numbers of times what they should be."""
+    """Predict losses and gradients that are whole numbers of times what they should be."""
     config = case.config
     batch, micro = config.data.batch_size, config.run.accumulation
     classes = config.model.num_classes
@@ -75,13 +75,13 @@ def reductions(case: RecipeCase) -> Iterator[Prediction]:
 
 
 def distillation(case: RecipeCase) -> Iterator[Prediction]:
-    """Another kind, share or temperature; a divergence that vanishes."""
+    """Predict another kind, share or temperature; a divergence that vanishes."""
     if case.config.distillation.kind != "none":
         yield from predictions((vanishing, *_DISTILLATION), case)
 
 
 def vanishing(case: RecipeCase) -> Iterator[Prediction]:
-    """A teacher's part that is zero, whatever the teacher says."""
+    """Predict a teacher's part that is always zero."""
     alone = case.rerun(Change(("distillation.alpha=0.0",)))
     if all(key in alone for key in case.keys):
         says = "the teacher's part is zero: a divergence of logarithms that does not say log_target, or no gradient"
@@ -90,7 +90,7 @@ def vanishing(case: RecipeCase) -> Iterator[Prediction]:
 
 
 def rates(case: RecipeCase) -> Iterator[Prediction]:
-    """Rates of the updates that follow another schedule: one mistake has to explain them all."""
+    """Predict rates of the updates that follow another schedule: one mistake must explain them all."""
     if not case.has.startswith("lr_"):
         return
     step = case.finding.path.partition("/")[0]
@@ -110,7 +110,7 @@ def rates(case: RecipeCase) -> Iterator[Prediction]:
 
 
 def _epochs(expected: Array, correct: list[float]) -> Iterator[list[int]]:
-    """The epoch of each update, by the rates that the reference has in them; all that fit."""
+    """Yield the epochs of the updates that fit the rates of the reference."""
     for length in range(1, len(expected) + 1):
         epochs = [update // length for update in range(len(expected))]
         if epochs[-1] < len(correct) and np.allclose(
@@ -120,7 +120,7 @@ def _epochs(expected: Array, correct: list[float]) -> Iterator[list[int]]:
 
 
 def decays_of_one(case: RecipeCase) -> Iterator[Prediction]:
-    """One parameter that is in the other group: each is tried."""
+    """Predict one parameter that is in the other group, for each parameter."""
     for name in case.weights:
         if name not in case.buffers:
             says = f"the decay of {name} is that of the other group"
@@ -128,7 +128,7 @@ def decays_of_one(case: RecipeCase) -> Iterator[Prediction]:
 
 
 def averages(case: RecipeCase) -> Iterator[Prediction]:
-    """An average of another decay, of other moments, or from another start."""
+    """Predict an average of another decay, of other moments, or from another start."""
     if case.has != "ema":
         return
     prefix = f"{case.finding.path}/"
@@ -162,7 +162,7 @@ def averages(case: RecipeCase) -> Iterator[Prediction]:
 
 
 def _states(case: RecipeCase, names: list[str]) -> Iterator[dict[str, Array]]:
-    """The weights before the first update and after each, from runs of as many updates."""
+    """Yield the weights before the first update and after each, from runs of as many updates."""
     step = case.finding.path.partition("/")[0]
     total = sum(key.startswith(f"{step}/loss_") for key in case.expected)
     yield {name: case.weights[name].astype(np.float64) for name in names}
@@ -174,7 +174,7 @@ def _states(case: RecipeCase, names: list[str]) -> Iterator[dict[str, Array]]:
 def _another_start(
     case: RecipeCase, keys: list[str], correct: Mapping[str, Array], share: float, start: Mapping[str, Array]
 ) -> Prediction:
-    """An average that did not start from the weights: what it shows where a fresh model has zeros and ones.
+    """Predict an average that starts from a fresh model: what it shows where that has zeros and ones.
 
     Only those tensors are predicted whose first values are not random.
     """
@@ -190,7 +190,7 @@ def _another_start(
 
 
 def same_images(case: RecipeCase) -> Iterator[Prediction]:
-    """Workers that read the same images, or do not tell each other of their gradients."""
+    """Predict workers that read the same images, or do not exchange their gradients."""
     share = Change((f"run.accumulation={case.config.run.accumulation // WORLD}",))
     if not case.has.startswith(("loss_0", "gradient_norm_0")):
         return
@@ -207,7 +207,7 @@ def same_images(case: RecipeCase) -> Iterator[Prediction]:
 
 
 def others(case: RecipeCase) -> Iterator[Prediction]:
-    """Weights that end otherwise although all losses agree: the last update's doing."""
+    """Predict weights that end otherwise although all losses agree, because of the last update."""
     if case.has == "weights":
         yield from predictions((*_LATER, decays_of_one), case)
 

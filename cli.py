@@ -1,7 +1,7 @@
-"""The commands `pit-port`, `pit-align` (in `alignment.cli.steps`) and `pit-train`: words in, calls out, exit codes.
+"""The commands `pit-port`, `pit-align` (in `alignment.cli.steps`) and `pit-train`.
 
-0 aligned or done, 1 diverged or different, 2 usage, 3 could not run, 5 nothing was compared. Data goes to stdout,
-progress and logs to stderr. Everything heavy is imported by the command that needs it, so `--help` loads no framework.
+Exit codes: 0 aligned or done, 1 diverged or different, 2 usage, 3 could not run, 5 nothing was compared. Results go to
+stdout, progress and logs to stderr. Each command imports what is heavy itself, so that `--help` loads no framework.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = ["pit_align", "pit_port", "pit_train"]
 
-if not TYPE_CHECKING:  # a port does not wait for the commands of the alignment
+if not TYPE_CHECKING:  # so that a port need not import the commands of the alignment
     __getattr__, __dir__ = exporting(__name__, {"pit_align": "alignment.cli.steps"})
 
 
@@ -75,10 +75,10 @@ def pit_port(debug: bool) -> None:
 @click.option("--dtype", metavar="DTYPE", help="float64, float32, float16 or bfloat16; kept by default.")
 @surgery_options
 @click.option("--dry-run", is_flag=True, help="Check and report, write nothing.")
-@click.option("--verify", "verifying", is_flag=True, help="Prove the port afterwards, as `pit-port verify` does.")
+@click.option("--verify", "verifying", is_flag=True, help="Verify the port afterwards, as `pit-port verify` does.")
 @python_options
 @force_option
-@output_options(verbose="Name every tensor that was changed, dropped or filled.")
+@output_options(verbose="Print every tensor that was changed, dropped or filled.")
 def convert(
     source: Path | str,
     target: Path,
@@ -93,7 +93,7 @@ def convert(
     output: Output,
     **surgery: Any,
 ) -> None:
-    """Port SOURCE into TARGET, whose suffix tells the format: .pth .pt .bin .pdparams .ckpt .safetensors .npz.
+    """Convert SOURCE to TARGET, whose suffix sets the format: .pth .pt .bin .pdparams .ckpt .safetensors .npz.
 
     \b
     pit-port convert pit_b_820.pth pit_b.pdparams
@@ -139,7 +139,7 @@ def convert(
     help="The layout to plan for.",
 )
 @surgery_options
-@output_options(verbose="One line a tensor, nothing folded.")
+@output_options(verbose="Print one line for every tensor, with nothing folded.")
 def plan(
     source: Path | str,
     model: str,
@@ -149,7 +149,7 @@ def plan(
     output: Output,
     **surgery: Any,
 ) -> None:
-    """Show which tensors of SOURCE become which of another layout, and how, for review; indices folded.
+    """Show which tensors of SOURCE become which tensors of another layout, and how; indices are folded.
 
     \b
     pit-port plan pit_b.pth --to paddlevit
@@ -171,13 +171,13 @@ def plan(
 @click.argument("source", type=SOURCE)
 @click.argument("target", type=SOURCE)
 @weights_option
-@click.option("--out", type=FILE, help="Where the evidence goes; logs/<model>/ by default.")
+@click.option("--out", type=FILE, help="Folder of the evidence; logs/<model>/ by default.")
 @python_options
 @output_options(verbose="Show every quantity of the forward passes.")
 def verify(
     source: Path | str, target: Path | str, weights: Kind | None, out: Path | None, output: Output, **pythons: Any
 ) -> None:
-    """Prove that TARGET is the port of SOURCE: equal tensors, and equal outputs of the real models.
+    """Verify that TARGET is a port of SOURCE: equal tensors, and equal outputs of the real models.
 
     SOURCE runs in torch, TARGET in the framework of its format, in float64 and float32. Exits 1 when they differ.
 
@@ -197,7 +197,7 @@ def _verify(
     pythons: dict[str, Any],
     converted: dict[str, Any] | None = None,
 ) -> None:
-    """Verify a port and show the result, in JSON as a part of `converted` where that is given."""
+    """Verify a port and print the result; in JSON, as a part of `converted` if there is one."""
     from alignment.processes.settings import Settings
     from alignment.running.verification import verify as verify_port
 
@@ -219,11 +219,11 @@ def _verify(
 @pit_port.command()
 @click.argument("file", type=SOURCE)
 @weights_option
-@output_options(verbose="Name every tensor, with dtype and shape.")
+@output_options(verbose="Print every tensor with its dtype and shape.")
 def inspect(file: Path | str, weights: Kind | None, output: Output) -> None:
-    """Say what checkpoint FILE is: format, model, layout, tensors, and a digest of its content.
+    """Describe the checkpoint FILE: format, model, layout, tensors, and a digest of its content.
 
-    The digest is the same for the same weights, whatever format and layout they are in.
+    The digest is the same for the same weights in any format and layout.
 
     \b
     pit-port inspect pit_b.pth
@@ -245,11 +245,11 @@ def inspect(file: Path | str, weights: Kind | None, output: Output) -> None:
 @click.argument("first", type=SOURCE)
 @click.argument("second", type=SOURCE)
 @weights_option
-@output_options(verbose="Name every tensor that differs, not only the worst.")
+@output_options(verbose="Print every tensor that differs, not only the worst.")
 def diff(first: Path | str, second: Path | str, weights: Kind | None, output: Output) -> None:
     """Compare the weights of two checkpoints, tensor by tensor, in canonical form.
 
-    Exits 0 when every tensor is bit-equal and 1 when one is not, naming the worst.
+    Exits 0 when every tensor is bit-equal, and 1 with the name of the worst when one is not.
 
     \b
     pit-port diff pit_b.pth pit_b.pdparams
@@ -279,17 +279,17 @@ def pit_train(debug: bool) -> None:
     pit-train predict --weights pit_b.pth photograph.jpg
     python -m paddle.distributed.launch --gpus 0,1,2,3 "$(which pit-train)" train --config pit_b_224
     """
-    # Paddle warns at every start that a compiler cache is missing, which matters to those who build extensions only.
+    # Paddle warns at every start that a compiler cache is missing, which matters only for building extensions.
     warnings.filterwarnings("ignore", message="No ccache found")
 
 
 @pit_train.command()
 @config_option()
-@click.option("--resume", metavar="FILE|FOLDER|auto", help="Go on from a checkpoint, or from a run's folder.")
-@click.option("--dry-run", is_flag=True, help="Print the whole configuration as YAML, and train nothing.")
+@click.option("--resume", metavar="FILE|FOLDER|auto", help="Continue from a checkpoint, or from a run's folder.")
+@click.option("--dry-run", is_flag=True, help="Print the whole configuration as YAML and train nothing.")
 @overrides_argument
 def train(source: str, resume: str | None, dry_run: bool, overrides: tuple[str, ...]) -> None:
-    """Train a model; SIGTERM saves and leaves, and --resume goes on bit by bit.
+    """Train a model; SIGTERM saves and ends the run, and --resume continues it bit for bit.
 
     \b
     pit-train train --config pit_ti_224 data.path=/data/imagenet
@@ -312,7 +312,7 @@ def train(source: str, resume: str | None, dry_run: bool, overrides: tuple[str, 
 @output_options()
 @overrides_argument
 def evaluate(source: str, output: Output, overrides: tuple[str, ...]) -> None:
-    """Evaluate model.weights on the validation images, each counted once.
+    """Evaluate model.weights on the validation images; every image counts once.
 
     \b
     pit-train eval --config pit_b_224 model.weights=pit_b.pdparams data.path=/data/imagenet
@@ -332,8 +332,10 @@ def evaluate(source: str, output: Output, overrides: tuple[str, ...]) -> None:
 @pit_train.command()
 @click.option("--weights", type=SOURCE, required=True, help="A checkpoint of any format and layout.")
 @config_option(required=False)
-@click.option("--classes", type=FILE, help="Names of the classes, one a line; those beside the weights by default.")
-@click.option("--top", default=5, show_default=True, type=click.IntRange(min=1), help="Classes to name of each image.")
+@click.option("--classes", type=FILE, help="Names of the classes, one a line; by default the file beside the weights.")
+@click.option(
+    "--top", default=5, show_default=True, type=click.IntRange(min=1), help="Classes to print for each image."
+)
 @output_options()
 @click.argument("words", nargs=-1, required=True, metavar="IMAGE|FOLDER... [SECTION.KEY=VALUE]...")
 def predict(
@@ -344,7 +346,7 @@ def predict(
     output: Output,
     words: tuple[str, ...],
 ) -> None:
-    """Classify images, or all images below folders; with --json an object a line.
+    """Classify images, or all images below folders; --json prints one object a line.
 
     \b
     pit-train predict --weights pit_b.pth photograph.jpg --top 3

@@ -37,7 +37,7 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
-def test_convert_says_what_it_did(source: Path, tmp_path: Path) -> None:
+def test_convert_reports_the_port(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "pit_ti.pdparams"
     done = pit_port("convert", source, target)
     assert done.exit_code == 0, done.output
@@ -52,7 +52,7 @@ def test_convert_says_what_it_did(source: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["pdparams", "safetensors", "npz", "pt", "ckpt"])
 @pytest.mark.parametrize("layout", ["canonical", "timm", "timm-legacy", "paddlevit", "mindcv"])
-def test_there_and_back_is_bit_equal(source: Path, tmp_path: Path, suffix: str, layout: str) -> None:
+def test_port_to_any_format_and_back_is_bit_equal(source: Path, tmp_path: Path, suffix: str, layout: str) -> None:
     middle, back = tmp_path / f"middle.{suffix}", tmp_path / "back.pth"
     assert pit_port("convert", source, middle, "--to", layout).exit_code == 0
     assert pit_port("convert", middle, back).exit_code == 0
@@ -120,7 +120,7 @@ def test_mindcv_weights_under_attribute_paths_are_refused(source: Path, tmp_path
 
 
 @pytest.mark.parametrize(("layout", "expected"), [("timm", "pt"), ("paddlevit", "np"), ("mindcv", "ms")])
-def test_safetensors_say_whose_they_are(source: Path, tmp_path: Path, layout: str, expected: str) -> None:
+def test_safetensors_metadata_names_the_framework(source: Path, tmp_path: Path, layout: str, expected: str) -> None:
     target = tmp_path / "pit_ti.safetensors"
     assert pit_port("convert", source, target, "--to", layout).exit_code == 0
     with open_checkpoint(target) as checkpoint:
@@ -212,7 +212,7 @@ def test_list_names_models_and_layouts() -> None:
         (["{source}"], "Missing argument 'TARGET'"),
     ],
 )
-def test_words_that_are_not_known_exit_2(source: Path, tmp_path: Path, words: list[str], message: str) -> None:
+def test_unknown_arguments_exit_2(source: Path, tmp_path: Path, words: list[str], message: str) -> None:
     done = pit_port("convert", *(word.format(source=source, out=tmp_path / "new") for word in words))
     assert done.exit_code == 2
     assert message in done.stderr
@@ -348,7 +348,7 @@ def test_the_process_ends_with_its_code_and_the_last_words(words: list[str], cod
     assert bool(done.stderr) == bool(code)
 
 
-def test_who_reads_has_gone_before_the_end() -> None:
+def test_closed_output_pipe_exits_3() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     try:
@@ -376,7 +376,7 @@ def test_debug_shows_the_traceback(words: tuple[str, ...], tmp_path: Path) -> No
     assert isinstance(done.exception, CheckpointError)
 
 
-def test_what_follows_two_dashes_is_no_option(tmp_path: Path) -> None:
+def test_argument_after_two_dashes_is_no_option(tmp_path: Path) -> None:
     done = pit_port("inspect", "--", "--debug")
     assert done.exit_code == 3
     assert "--debug: there is no such file" in done.stderr

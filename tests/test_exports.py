@@ -118,7 +118,7 @@ def test_the_documented_program_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_a_name_that_is_none(package: str) -> None:
+def test_unknown_export_is_an_attribute_error(package: str) -> None:
     module: ModuleType = import_module(package)
     with pytest.raises(AttributeError, match=f"module '{package}' has no attribute 'convrt'"):
         module.convrt  # noqa: B018 - asking is what is tested

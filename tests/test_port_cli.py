@@ -30,7 +30,7 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_plan_can_be_reviewed(source: Path) -> None:
+def test_plan_is_printed_as_a_table(source: Path) -> None:
     done = pit_port("plan", source, "--to", "paddlevit")
     assert done.exit_code == 0, done.output
     rows = [line.split() for line in done.stdout.splitlines()]
@@ -52,7 +52,7 @@ def test_a_plan_for_programs_names_every_tensor(source: Path) -> None:
     assert [row["sources"] for row in plan if row["target"] is None] == [["head.weight"], ["head.bias"]]
 
 
-def test_changes_to_the_model_are_told(source: Path, tmp_path: Path) -> None:
+def test_changes_to_the_model_are_reported(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "large.pdparams"
     done = pit_port("convert", source, target, "--image-size", "64", "--num-classes", "3")
     assert done.exit_code == 0, done.output
@@ -115,7 +115,7 @@ def test_a_file_that_its_framework_does_not_load_is_not_verified(source: Path, t
     assert "holds pit_ti in layout canonical, which no paddle model loads as it is; expected paddlevit" in done.stderr
 
 
-def test_the_layout_tells_who_runs_a_file_of_no_framework(source: Path, tmp_path: Path) -> None:
+def test_framework_of_a_safetensors_file_follows_from_its_layout(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "pit_ti.npz"
     assert pit_port("convert", source, target, "--to", "paddlevit").exit_code == 0
     done = pit_port("verify", source, target, "--out", tmp_path / "out")
@@ -123,7 +123,7 @@ def test_the_layout_tells_who_runs_a_file_of_no_framework(source: Path, tmp_path
     assert f"verified: {target} (in paddle)" in done.stdout
 
 
-def test_verify_refuses_what_cannot_be_equal(source: Path, tmp_path: Path) -> None:
+def test_verify_refuses_changes_to_the_model(source: Path, tmp_path: Path) -> None:
     asked = pit_port("convert", source, tmp_path / "new.pdparams", "--verify", "--num-classes", "3")
     assert asked.exit_code == 2
     assert "--verify proves equal weights" in asked.stderr
@@ -168,7 +168,7 @@ def test_weights_of_a_training_checkpoint(source: Path, training: Path, tmp_path
     assert json.loads(first)["digest"] == json.loads(pit_port("inspect", source, "--json").stdout)["digest"]
 
 
-def test_weights_that_are_not_there(source: Path, tmp_path: Path) -> None:
+def test_missing_weights_are_refused(source: Path, tmp_path: Path) -> None:
     done = pit_port("convert", source, tmp_path / "new.pth", "--weights", "ema")
     assert done.exit_code == 3
     assert "holds no ema weights, which --weights ema asks for; there is one state dict alone" in done.stderr
@@ -229,13 +229,13 @@ def test_weights_that_are_no_floating_numbers_are_refused(
         ("a\nb.pth", 3, r"a\nb.pth: there is no such file"),
     ],
 )
-def test_sources_that_are_none(word: str, code: int, said: str) -> None:
+def test_source_without_a_checkpoint_is_refused(word: str, code: int, said: str) -> None:
     done = pit_port("inspect", word)
     assert done.exit_code == code
     assert said in done.stderr
 
 
-def test_a_target_whose_name_is_too_long(source: Path, tmp_path: Path) -> None:
+def test_target_with_a_too_long_name_is_refused(source: Path, tmp_path: Path) -> None:
     done = pit_port("convert", source, tmp_path / ("n" * 300 + ".pth"))
     assert done.exit_code == 3
     assert "the name is too long; choose a shorter one" in done.stderr

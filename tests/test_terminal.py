@@ -91,7 +91,7 @@ def test_every_tool_has_examples(tool: str) -> None:
 
 
 @pytest.mark.parametrize(("tool", "name"), COMMANDS)
-def test_every_command_can_be_quiet_and_talk_to_programs(tool: str, name: str) -> None:
+def test_every_command_takes_quiet_and_json(tool: str, name: str) -> None:
     flags = {flag for option in command_of(tool, name).params for flag in option.opts}
     if (tool, name) != ("pit-train", "train"):
         assert {"-q", "--quiet"} <= flags
@@ -187,7 +187,7 @@ HINTS = [
 
 
 @pytest.mark.parametrize(("tool", "words", "hint"), HINTS, ids=[" ".join(words[:3]) for _, words, _ in HINTS])
-def test_the_nearest_name_is_told(tool: str, words: tuple[str, ...], hint: str, source: Path) -> None:
+def test_unknown_name_is_refused_with_the_nearest(tool: str, words: tuple[str, ...], hint: str, source: Path) -> None:
     done = run(tool, *(word.format(source=source) for word in words))
     assert done.exit_code in (2, 3)
     assert hint in done.stderr
@@ -196,7 +196,7 @@ def test_the_nearest_name_is_told(tool: str, words: tuple[str, ...], hint: str, 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 @pytest.mark.parametrize("tool", TOOLS)
-def test_shells_are_given_their_script(tool: str, shell: str) -> None:
+def test_completion_script_is_printed_for_every_shell(tool: str, shell: str) -> None:
     variable = f"_{tool.replace('-', '_').upper()}_COMPLETE"
     done = subprocess.run(program(tool, **{variable: f"{shell}_source"}), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -214,7 +214,7 @@ COMPLETIONS = [
 
 
 @pytest.mark.parametrize(("line", "expected"), COMPLETIONS, ids=[line for line, _ in COMPLETIONS])
-def test_words_are_completed(line: str, expected: set[str]) -> None:
+def test_arguments_are_completed(line: str, expected: set[str]) -> None:
     tool = line.split()[0]
     variables = {f"_{tool.replace('-', '_').upper()}_COMPLETE": "bash_complete", "COMP_WORDS": line}
     variables["COMP_CWORD"] = str(len(line.split()) - (not line.endswith(" ")))
@@ -322,7 +322,7 @@ def test_the_documented_completion_is_the_real_one() -> None:
         (MemoryError(), "needs more memory than there is"),
     ],
 )
-def test_an_unexpected_error_is_no_difference(
+def test_unexpected_error_exits_3_not_1(
     source: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
 ) -> None:
     def broken(*_: object, **__: object) -> None:
@@ -357,7 +357,7 @@ tool()
 
 
 @pytest.mark.parametrize("how", ["rich", "plain"])
-def test_a_reader_that_has_gone_is_no_difference(how: str) -> None:
+def test_closed_output_pipe_exits_3_not_1(how: str) -> None:
     """`pit-align all ... | head -2` under `pipefail`."""
     words = [sys.executable, "-c", TALKER, "say", how]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

@@ -14,23 +14,23 @@ __all__ = ["FAMILIES", "NAMES", "Architecture", "Shape", "TensorSpec", "build", 
 
 
 class Family(Protocol):
-    """What the module of a family offers."""
+    """Content of the module of a family."""
 
     @property
     def CONFIGS(self) -> Mapping[str, Any]:  # noqa: N802 - a module's constant
         """Hyper-parameters of every published model, a named tuple with `image_size` and `num_classes` each."""
 
     def architecture(self, name: str, config: Any) -> Architecture:
-        """The canonical tensors of a model with these hyper-parameters."""
+        """Return the model with these hyper-parameters."""
 
     def recognise(self, shapes: Mapping[str, Shape]) -> Architecture | None:
-        """The published model that has these canonical shapes."""
+        """Return the published model that has these canonical shapes, or None."""
 
 
 FAMILIES: Mapping[str, Family] = PerFamily(__name__, lambda module: cast("Family", module))
 """Family to its module, imported when it is first asked for."""
 NAMES: tuple[str, ...]
-"""Every published model; known once it is asked for, since that takes the modules of all families."""
+"""Names of all published models; computed at first use, since that imports the modules of all families."""
 
 
 def __getattr__(name: str) -> Any:
@@ -47,7 +47,7 @@ def _names() -> tuple[str, ...]:
 def build(
     name: str, *, image_size: int | tuple[int, int] | None = None, num_classes: int | None = None
 ) -> Architecture:
-    """A published model by its name, at any image size and class count.
+    """Build a published model by its name, at any image size and class count.
 
     Args:
         name: One of `NAMES`.
@@ -74,5 +74,5 @@ def build(
 
 
 def recognise(family: str, shapes: Mapping[str, Shape]) -> Architecture | None:
-    """The model of a family that has these canonical shapes, or None."""
+    """Return the model of a family that has these canonical shapes, or None."""
     return FAMILIES[family].recognise(shapes)

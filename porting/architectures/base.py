@@ -1,4 +1,4 @@
-"""What a model is to a port: its name, and the names and shapes of its tensors in the canonical layout."""
+"""A model as data: its name, and the names and shapes of its tensors in the canonical layout."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class PerFamily(Mapping[str, Value]):
 
 
 class TensorSpec(NamedTuple):
-    """Shape and kind of one canonical tensor.
+    """Shape and kind of one tensor.
 
     Attributes:
-        shape: The tensor's shape.
+        shape: Shape of the tensor.
         kind: `"float"` for weights and running statistics (any floating dtype), `"int"` for counters.
     """
 
@@ -54,15 +54,15 @@ class TensorSpec(NamedTuple):
 
 @dataclass(frozen=True)
 class Architecture:
-    """One model, fixed down to the class count and the image size.
+    """One model with a fixed class count and image size.
 
     Attributes:
-        family: The converter's family: `"pit"`.
+        family: Family of the model: `"pit"`.
         name: The model's name, as timm has it without the input size: `"pit_b_distilled"`.
         image_size: Height and width of the input, pixels.
         num_classes: Columns of the head; 0 for a model without one.
         tensors: Canonical name to shape, in the order of the official files.
-        buffers: The names among `tensors` that are no parameters.
+        buffers: Names of the tensors that are no parameters.
     """
 
     family: str
@@ -80,17 +80,17 @@ class Architecture:
 
     @property
     def parameters(self) -> int:
-        """Number of trainable numbers; buffers are not counted."""
+        """Number of trainable values, without buffers."""
         return sum(prod(spec.shape) for name, spec in self.tensors.items() if name not in self.buffers)
 
     @property
     def counters(self) -> tuple[str, ...]:
-        """The integers among the buffers: they take no part in the function, and not every layout keeps them."""
+        """Names of the integer buffers: no output depends on them, and not every layout keeps them."""
         return tuple(name for name, spec in self.tensors.items() if spec.kind == "int")
 
     @property
     def statistics(self) -> tuple[str, ...]:
-        """The buffers that training updates and evaluation reads: running means and variances."""
+        """Names of the buffers that training updates and evaluation reads: running means and variances."""
         return tuple(name for name in self.tensors if name in self.buffers and name not in self.counters)
 
     @property
@@ -100,13 +100,13 @@ class Architecture:
 
 
 def affine(name: str, weight: Shape) -> Iterator[tuple[str, Shape]]:
-    """Names and shapes of a weight and its bias, one an output channel."""
+    """Yield names and shapes of a weight and its bias, which has one element for each output channel."""
     yield f"{name}.weight", weight
     yield f"{name}.bias", weight[:1]
 
 
 def transformer_block(prefix: str, width: int, hidden: int) -> Iterator[tuple[str, Shape]]:
-    """Names and shapes of a transformer block with a packed qkv, as timm and its forebears name them."""
+    """Yield names and shapes of a transformer block with a packed qkv, under the names of timm."""
     yield from affine(f"{prefix}.norm1", (width,))
     yield from affine(f"{prefix}.attn.qkv", (3 * width, width))
     yield from affine(f"{prefix}.attn.proj", (width, width))

@@ -55,7 +55,7 @@ CONFIGS: Mapping[str, DeitConfig] = _PLAIN | {
 
 
 def architecture(name: str, config: DeitConfig) -> Architecture:
-    """The canonical tensors of a DeiT with these hyper-parameters.
+    """Return the canonical tensors of a DeiT with these hyper-parameters.
 
     Raises:
         ImpossibleModelError: The image is no multiple of the patch.
@@ -69,13 +69,13 @@ def architecture(name: str, config: DeitConfig) -> Architecture:
 
 
 def recognise(shapes: Mapping[str, Shape]) -> Architecture | None:
-    """The published variant that has these canonical shapes, at whatever square image size and class count they show.
+    """Return the published variant that has these canonical shapes, at any square image size and class count.
 
     Args:
         shapes: Canonical name to shape.
 
     Returns:
-        The variant, or None when width or depth are those of none.
+        The variant, or None when no variant has the width and depth.
     """
     patch, pos_embed = shapes.get("patch_embed.proj.weight", ()), shapes.get("pos_embed", ())
     if (len(patch), len(pos_embed)) != (4, 3):

@@ -61,12 +61,12 @@ _PLAIN = {
 CONFIGS: Mapping[str, PitConfig] = _PLAIN | {
     f"{name}_distilled": config._replace(distilled=True) for name, config in _PLAIN.items()
 }
-"""The eight published variants at 224 pixels and 1000 classes, and the micro one at 32 pixels and 10 classes, which is
-nobody's: small enough to be trained in a minute."""
+"""The eight published variants at 224 pixels and 1000 classes, and the micro one at 32 pixels and 10 classes, which
+nobody published: it is small enough to be trained in a minute."""
 
 
 def architecture(name: str, config: PitConfig) -> Architecture:
-    """The canonical tensors of a PiT with these hyper-parameters.
+    """Return the canonical tensors of a PiT with these hyper-parameters.
 
     Raises:
         ImpossibleModelError: The image is smaller than a patch.
@@ -80,16 +80,16 @@ def architecture(name: str, config: PitConfig) -> Architecture:
 
 
 def recognise(shapes: Mapping[str, Shape]) -> Architecture | None:
-    """The published variant that has these canonical shapes, at whatever image size and class count they show.
+    """Return the published variant that has these canonical shapes, at any image size and class count.
 
-    Names and shapes that belong to no variant are for the plan to refuse, tensor by tensor; here only the tensors
-    that tell the variants apart are looked at.
+    Only the tensors that tell the variants apart are compared; the plan refuses names and shapes of no variant, tensor
+    by tensor.
 
     Args:
         shapes: Canonical name to shape.
 
     Returns:
-        The variant, or None when the widths or depths are those of none.
+        The variant, or None when no variant has the widths and depths.
     """
     conv, tokens, pos_embed = (shapes.get(key, ()) for key in ("patch_embed.conv.weight", "cls_token", "pos_embed"))
     if (len(conv), len(tokens), len(pos_embed)) != (4, 3, 4):

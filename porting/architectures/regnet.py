@@ -41,7 +41,7 @@ _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def architecture(name: str, config: RegnetConfig) -> Architecture:
-    """The canonical tensors of a RegNetY with these hyper-parameters."""
+    """Return the canonical tensors of a RegNetY with these hyper-parameters."""
     tensors = {
         key: TensorSpec(shape, "int" if key.endswith("num_batches_tracked") else "float")
         for key, shape in _shapes(config)
@@ -51,13 +51,13 @@ def architecture(name: str, config: RegnetConfig) -> Architecture:
 
 
 def recognise(shapes: Mapping[str, Shape]) -> Architecture | None:
-    """The published model that has these canonical shapes, at whatever class count they show.
+    """Return the published model that has these canonical shapes, at any class count.
 
     Args:
         shapes: Canonical name to shape.
 
     Returns:
-        The model, or None when widths or depth are those of none.
+        The model, or None when its widths or depths are others.
     """
     stem = shapes.get("stem.conv.weight", ())
     for name, config in CONFIGS.items():

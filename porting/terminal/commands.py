@@ -1,4 +1,4 @@
-"""Commands of `pit-port` about models and rules; those about files are in `cli`."""
+"""Commands of `pit-port` for models and rules; those for files are in `cli`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from porting.terminal.tool import DIFFERENT, FILE, force_option
 
 @click.command("check-rules")
 @click.argument("files", nargs=-1, type=FILE, metavar="[FILE]...")
-@output_options(verbose="Name the models that each table was held against.")
+@output_options(verbose="Print the models that each table was checked against.")
 def check_rules(files: tuple[Path, ...], output: Output) -> None:
-    """Check the tables of rules that Python FILEs declare, or those of the toolkit: what pre-commit runs.
+    """Check the tables of rules in Python FILEs, or those of the toolkit; pre-commit runs this.
 
-    No two rules may take or give the same name, each must be invertible, and every tensor of each
-    porting.Architecture in the file must be taken once and found again on the way back. The files are run.
+    No two rules may take or give the same name, every rule must have an inverse, and every tensor of every
+    porting.Architecture in the file must be taken once and be filled again on the way back. The files are run.
     Exits 1 when a table is wrong.
 
     \b
@@ -78,7 +78,7 @@ def random(
     force: bool,
     output: Output,
 ) -> None:
-    """Write random weights of MODEL in which every tensor matters, to try things out with.
+    """Write random weights of MODEL for trials; every tensor in them affects the output.
 
     \b
     pit-port random pit_ti pit_ti.pth --seed 1

@@ -1,6 +1,6 @@
-"""Progress on standard error: bars on a terminal and nowhere else, so that no log is full of them.
+"""Progress on standard error: bars on a terminal only, so that they do not fill logs.
 
-Nothing of rich is imported before there is something to show: what takes less than a second shows nothing.
+What takes less than a second shows nothing; rich is imported only when there is something to show.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from porting.checkpoint.tensor import TensorCallback
 
 Callback: TypeAlias = Callable[[str, str, int, int], None]
-"""Told a side's name, what it has done, and how many parts of how many that makes."""
+"""Called with the name of a side, what it has done, the number of parts done, and their total."""
 SHOWN_AFTER = 1.0
-"""Seconds that something may take before it shows progress."""
+"""Seconds before progress is shown."""
 
 
 def on_terminal(console: Console | None = None) -> bool:
-    """Whether people watch: never where the output is a file or a pipe, whatever `FORCE_COLOR` says of colours."""
+    """Return True for a terminal; a file or a pipe is none, whatever `FORCE_COLOR` says of colours."""
     if console is not None:
         return console.is_terminal and not console.is_dumb_terminal
     return sys.stderr.isatty() and on_terminal(_stderr())
@@ -33,10 +33,10 @@ def on_terminal(console: Console | None = None) -> bool:
 
 @contextmanager
 def showing_sides(console: Console | None = None, *, quiet: bool = False) -> Iterator[Callback]:
-    """Show how far the sides of an alignment are: a bar each on a terminal, one plain line an event elsewhere.
+    """Show the progress of the sides of an alignment: a bar for each on a terminal, one line for each event elsewhere.
 
     Args:
-        console: Where to; standard error by default.
+        console: The console; standard error by default.
         quiet: Show nothing.
     """
     if quiet:
@@ -51,10 +51,10 @@ def showing_sides(console: Console | None = None, *, quiet: bool = False) -> Ite
 
 @contextmanager
 def showing_tensors(console: Console | None = None, *, quiet: bool = False) -> Iterator[TensorCallback]:
-    """Show the bytes that have been worked through, once that takes long; on a terminal only.
+    """Show the bytes that were processed, after a second; on a terminal only.
 
     Args:
-        console: Where to; standard error by default.
+        console: The console; standard error by default.
         quiet: Show nothing.
     """
     if quiet or not (on_terminal(console) if console else sys.stderr.isatty()):
@@ -69,11 +69,11 @@ def showing_tensors(console: Console | None = None, *, quiet: bool = False) -> I
 
 @contextmanager
 def waiting(what: str, console: Console | None = None, *, quiet: bool = False) -> Iterator[None]:
-    """Show that something goes on, once it takes long; on a terminal only.
+    """Show that something is going on, after a second; on a terminal only.
 
     Args:
-        what: What goes on, in words.
-        console: Where to; standard error by default.
+        what: What is going on, in words.
+        console: The console; standard error by default.
         quiet: Show nothing.
     """
     if quiet or not (on_terminal(console) if console else sys.stderr.isatty()):
@@ -84,7 +84,7 @@ def waiting(what: str, console: Console | None = None, *, quiet: bool = False) -
 
 
 class _Sides:
-    """A bar a side, from the first that is heard of it."""
+    """One bar for each side, from its first event."""
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
@@ -98,7 +98,7 @@ class _Sides:
 
 
 class _Tensors:
-    """One line of bytes, from a second on."""
+    """One line of bytes, after a second."""
 
     def __init__(self, console: Console | None) -> None:
         self._console, self._start = console, time.monotonic()
@@ -121,7 +121,7 @@ class _Tensors:
 
 
 class _Waiting:
-    """A spinner, from a second on."""
+    """One line that something is going on, after a second."""
 
     def __init__(self, what: str, console: Console | None) -> None:
         self._what, self._console = what, console
@@ -144,7 +144,7 @@ class _Waiting:
 
 
 def _bars(console: Console | None, label: str, unit: str) -> Bars:
-    """Bars that leave no trace: the label, a bar, what is counted, the time and the words."""
+    """Bars that disappear at the end: label, bar, count, time and description."""
     from rich.progress import (
         BarColumn,
         DownloadColumn,

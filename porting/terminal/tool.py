@@ -1,4 +1,4 @@
-"""The command line's frame: expected failures in one line, exit codes, and the options that all tools share."""
+"""Base of the command-line tools: expected failures in one line, exit codes, and the shared options."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ _EXTRAS = {
 
 
 class Tool(click.Group):
-    """A group of commands whose expected failures are one line on stderr and an exit code, never a traceback.
+    """A group of commands that reports failures in one line on stderr and an exit code, never a traceback.
 
-    An error is expected when its class says what to exit with, as `exit_code`, when it is the system's, and when a
-    package of one of the extras is not installed. Any other one is told in a line too, and exits with 3: 1 would say
-    that something was compared and differs.
+    An error is expected when its class has an `exit_code`, when it is an `OSError`, and when a package of one of the
+    extras is not installed. Any other error is one line too, and exits with 3: 1 would mean that something was compared
+    and differs.
     """
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; with `--debug`, let errors through."""
+        """Run the command; with `--debug`, raise its errors."""
         if ctx.params.get("debug"):
             return super().invoke(ctx)
         try:
@@ -59,7 +59,7 @@ class Tool(click.Group):
             self.fail(ctx, *_failure(error))
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take the words; `--debug` may stand after the command, too, where who has seen an error adds it."""
+        """Parse the arguments; `--debug` may come after the command too, where a user adds it after an error."""
         end = args.index("--") if "--" in args else len(args)
         if _DEBUG in args[:end]:
             args = [_DEBUG, *(word for word in args[:end] if word != _DEBUG), *args[end:]]
@@ -68,7 +68,7 @@ class Tool(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that is named; for a name that is none, the nearest is told."""
+        """Return the command of this name; the error for an unknown name has the nearest one."""
         name = args[0]
         if not ctx.resilient_parsing and not name.startswith("-") and self.get_command(ctx, name) is None:
             from porting.names import unknown
@@ -84,7 +84,7 @@ class Tool(click.Group):
 
 
 def _failure(error: Exception) -> tuple[str, int]:
-    """What to tell of an error, and what to exit with."""
+    """The line to print for an error, and the exit code."""
     if (missing := _missing(error)) is not None:
         return missing, COULD_NOT_RUN
     if isinstance(error, MemoryError):
@@ -99,7 +99,7 @@ def _failure(error: Exception) -> tuple[str, int]:
 
 
 def _missing(error: Exception) -> str | None:
-    """What to tell of a package of one of the extras that is not installed; None for any other error."""
+    """The line for a package of one of the extras that is not installed; None for any other error."""
     package = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
     extra = next((name for name, packages in _EXTRAS.items() if package in packages), None)
     if extra is None:
@@ -120,7 +120,7 @@ def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 
 
 def _versions(tool: str) -> Iterator[str]:
-    """The versions of the tool and of the frameworks, from what pip has noted down: none is imported."""
+    """Yield the versions of the tool and of the frameworks from their metadata; none is imported."""
     from importlib.metadata import PackageNotFoundError, version
     from platform import python_version
 
@@ -155,19 +155,19 @@ tool_options = options(
         help="Show the version, and the frameworks beside it.",
     ),
 )
-force_option = click.option("--force", is_flag=True, help="Replace the target if it is there.")
+force_option = click.option("--force", is_flag=True, help="Replace the target if it exists.")
 
 
 def command_line() -> str:
-    """The words that this program was started with, for reports."""
+    """Return the command line of this program, for reports."""
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Without searches for cycles among objects, which would take a twentieth of a command's time.
+    """Switch the garbage collector's search for cycles off, which would take 5 % of a command's time.
 
-    What is made stays until the end, and goes with the process, where no search is needed either.
+    Objects in cycles stay until the process ends.
     """
     atexit.register(gc.freeze)
     enabled = gc.isenabled()

@@ -34,7 +34,7 @@ def test_published_parameter_counts(name: str, parameters: int) -> None:
     assert build(name).parameters == parameters
 
 
-def test_all_published_variants_are_known_and_one_that_is_for_tests() -> None:
+def test_names_are_the_published_variants_and_the_micro_ones() -> None:
     assert set(NAMES) == {*PARAMETERS, "pit_micro", "pit_micro_distilled"}
     assert build("pit_micro").parameters == 225_442
 
@@ -47,7 +47,7 @@ def test_published_parameter_counts_at_384(name: str, parameters: int) -> None:
 @pytest.mark.parametrize("name", SIZED)
 @pytest.mark.parametrize("size", [224, 256, 384])
 @pytest.mark.parametrize("classes", [1000, 10, 0])
-def test_a_model_is_recognised_by_its_shapes(name: str, size: int, classes: int) -> None:
+def test_model_is_recognised_by_its_shapes(name: str, size: int, classes: int) -> None:
     architecture = build(name, image_size=size, num_classes=classes)
     found = recognise(architecture.family, {key: spec.shape for key, spec in architecture.tensors.items()})
     assert found is not None
@@ -55,7 +55,7 @@ def test_a_model_is_recognised_by_its_shapes(name: str, size: int, classes: int)
     assert found.image_size == architecture.image_size
 
 
-def test_a_feature_map_need_not_be_square() -> None:
+def test_model_with_a_rectangular_image_is_recognised() -> None:
     architecture = build("pit_ti", image_size=(224, 320))
     found = recognise("pit", {key: spec.shape for key, spec in architecture.tensors.items()})
     assert found == architecture
@@ -78,7 +78,7 @@ def test_shapes_of_no_variant_are_not_recognised(key: str) -> None:
     assert recognise("pit", {}) is None
 
 
-def test_bad_requests_say_what_is_wrong() -> None:
+def test_impossible_models_are_refused_with_the_reason() -> None:
     with pytest.raises(UnknownNameError, match=r"unknown model 'pit_tii'; did you mean pit_ti\?"):
         build("pit_tii")
     with pytest.raises(ValueError, match=r"image size \(8, 8\) is smaller than the patch size 16"):
@@ -90,7 +90,7 @@ def test_bad_requests_say_what_is_wrong() -> None:
             build(name, num_classes=-1)
 
 
-def test_a_port_does_not_wait_for_the_other_families() -> None:
+def test_planning_one_family_does_not_import_the_others() -> None:
     program = """
 import sys
 from porting.converters import specs_in
@@ -102,7 +102,7 @@ print([name for name in sys.modules if name.endswith((".deit", ".regnet"))])
     assert done.stdout == "[]\n"
 
 
-def test_a_family_that_is_none() -> None:
+def test_unknown_family_and_attribute_are_refused() -> None:
     with pytest.raises(KeyError, match="vit"):
         FAMILIES["vit"]
     with pytest.raises(AttributeError, match="has no attribute 'NAME'"):

@@ -49,7 +49,7 @@ def test_the_shipped_tables_are_sound() -> None:
     assert all(each.models and not each.problems for each in found)
 
 
-def test_a_sound_table(tmp_path: Path) -> None:
+def test_correct_table_passes(tmp_path: Path) -> None:
     path = write(tmp_path)
     done = run(path)
     assert (done.exit_code, done.stdout) == (0, f"{path}:LAYOUT: sound; rules: 3, models: 1\n")
@@ -67,14 +67,14 @@ def test_a_sound_table(tmp_path: Path) -> None:
         ('affine("stem", "conv1")', 'affine("stem", "blocks.3.fc")', "two rules give blocks.3.fc.weight"),
     ],
 )
-def test_what_is_wrong_is_told(tmp_path: Path, before: str, after: str, problem: str) -> None:
+def test_wrong_table_fails_with_the_problem(tmp_path: Path, before: str, after: str, problem: str) -> None:
     assert before in SOUND
     done = run(write(tmp_path, SOUND.replace(before, after)))
     assert done.exit_code in (1, 3)
     assert problem in done.stdout + done.stderr
 
 
-def test_a_file_that_cannot_be_run_is_told_with_its_line(tmp_path: Path) -> None:
+def test_file_that_raises_is_reported_with_its_line(tmp_path: Path) -> None:
     path = write(tmp_path, "from porting.rules import rule\n\nBAD = rule('a.{x', 'b')\n")
     done = run(path)
     assert done.exit_code == 3
@@ -82,18 +82,18 @@ def test_a_file_that_cannot_be_run_is_told_with_its_line(tmp_path: Path) -> None
     assert "unbalanced braces" in done.stderr
 
 
-def test_a_file_without_rules_is_not_a_pass(tmp_path: Path) -> None:
+def test_file_without_rules_exits_5(tmp_path: Path) -> None:
     done = run(write(tmp_path, "RULES = 3\n"))
     assert done.exit_code == 5
     assert "declares no rules" in done.stderr
 
 
-def test_a_tuple_of_rules_without_a_model(tmp_path: Path) -> None:
+def test_tuple_of_rules_without_a_model_is_checked_by_patterns_alone(tmp_path: Path) -> None:
     path = write(tmp_path, "from porting.rules import same\nRULES = same('a.{i}', 'b')\n")
     assert run(path).stdout == f"{path}:RULES: sound; rules: 2, patterns alone, for want of an Architecture\n"
 
 
-def test_whatever_has_rules_is_checked(tmp_path: Path) -> None:
+def test_any_object_with_rules_is_checked(tmp_path: Path) -> None:
     text = (
         "from types import SimpleNamespace\nfrom porting.rules import same\n"
         "PAIR = SimpleNamespace(rules=('auto', *same('a', 'a')))\nAUTOMATIC = SimpleNamespace(rules='auto')\n"
@@ -117,13 +117,13 @@ def test_whatever_has_rules_is_checked(tmp_path: Path) -> None:
         (same("a", "b"), []),
     ],
 )
-def test_overlaps(rules: tuple[Rule, ...], overlaps: list[str]) -> None:
+def test_rules_for_the_same_name_are_reported(rules: tuple[Rule, ...], overlaps: list[str]) -> None:
     found = check_rules(rules)
     assert len(found) == len(overlaps)
     assert all(line.startswith(start) for line, start in zip(found, overlaps, strict=True))
 
 
-def test_neighbours_of_the_file_can_be_imported(tmp_path: Path) -> None:
+def test_file_can_import_modules_beside_it(tmp_path: Path) -> None:
     write(tmp_path, "NAME = 'neighbour'\n", "names_beside.py")
     path = write(tmp_path, "from names_beside import NAME\nfrom porting.rules import same\nRULES = same(NAME)\n")
     before = list(sys.path)
@@ -152,19 +152,19 @@ def commit(folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("code", ["raise SystemExit(0)", "import sys; sys.exit('done')"])
-def test_a_file_that_ends_itself_is_not_sound(tmp_path: Path, code: str) -> None:
+def test_file_that_exits_is_an_error(tmp_path: Path, code: str) -> None:
     done = run(write(tmp_path, f"{SOUND}\n{code}\n"))
     assert (done.exit_code, done.stdout) == (3, "")
     assert "SystemExit" in done.stderr
 
 
-def test_what_a_file_prints_is_no_result(tmp_path: Path) -> None:
+def test_output_of_the_file_is_kept_out_of_the_result(tmp_path: Path) -> None:
     done = run(write(tmp_path, f"{SOUND}\nprint('hello')\n"), "--json")
     assert json.loads(done.stdout)[0]["problems"] == []
     assert done.stderr == "hello\n"
 
 
-def test_pre_commit_runs_it_over_rule_files_alone(tmp_path: Path) -> None:
+def test_pre_commit_hook_checks_only_rule_files(tmp_path: Path) -> None:
     write(tmp_path, "raise SystemExit('not to be run')\n", "other.py")
     write(tmp_path, SOUND, "my_rules.py")
     done = commit(tmp_path)

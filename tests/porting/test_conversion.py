@@ -33,27 +33,27 @@ def flip(path: Path, at: int) -> None:
 
 @pytest.mark.parametrize("suffix", ["pdparams", "pth", "safetensors", "npz", "ckpt"])
 @pytest.mark.parametrize("place", [0.05, 0.5, 0.999])
-def test_a_damaged_tensor(place: float, suffix: str, source: Path, tmp_path: Path) -> None:
+def test_source_with_a_damaged_tensor_is_refused(place: float, suffix: str, source: Path, tmp_path: Path) -> None:
     flip(source, int(place * source.stat().st_size))
     with pytest.raises(CheckpointError, match=DAMAGED):
         convert(source, tmp_path / f"target.{suffix}")
     assert [path.name for path in tmp_path.iterdir()] == ["model.ckpt"]
 
 
-def test_a_damaged_name(source: Path, tmp_path: Path) -> None:
+def test_source_with_a_damaged_name_is_refused(source: Path, tmp_path: Path) -> None:
     """The model is not known any more, which is not what has to be told."""
     flip(source, source.read_bytes().index(b"cls_token"))
     with pytest.raises(CheckpointError, match=DAMAGED):
         convert(source, tmp_path / "target.pth")
 
 
-def test_a_damaged_length(source: Path, tmp_path: Path) -> None:
+def test_source_with_a_damaged_length_is_refused(source: Path, tmp_path: Path) -> None:
     flip(source, 1)
     with pytest.raises(CheckpointError, match=DAMAGED):
         convert(source, tmp_path / "target.pth")
 
 
-def test_a_dry_run_of_a_damaged_file(source: Path, tmp_path: Path) -> None:
+def test_dry_run_of_a_damaged_source_is_refused(source: Path, tmp_path: Path) -> None:
     flip(source, source.stat().st_size // 2)
     with pytest.raises(CheckpointError, match=DAMAGED):
         convert(source, tmp_path / "target.pth", dry_run=True)
@@ -88,7 +88,7 @@ def test_a_checkpoint_can_be_checked_at_any_time(source: Path) -> None:
 
 
 @pytest.mark.parametrize("check", [True, False])
-def test_what_is_read_after_a_check_changes_nothing(check: bool, source: Path) -> None:
+def test_reading_after_a_check_keeps_its_result(check: bool, source: Path) -> None:
     with open_checkpoint(source, check=check) as checkpoint:
         for _ in range(3):
             checkpoint.check()
@@ -100,7 +100,7 @@ def total(tensor: LazyTensor) -> float:
     return float(tensor.load().sum())
 
 
-def test_a_check_while_tensors_are_read(source: Path) -> None:
+def test_check_while_tensors_are_read_passes(source: Path) -> None:
     for _ in range(20):
         with open_checkpoint(source, check=False) as checkpoint, ThreadPoolExecutor(4) as pool:
             read = [pool.submit(total, tensor) for tensor in checkpoint.tensors.values()]
@@ -111,7 +111,7 @@ def test_a_check_while_tensors_are_read(source: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["pth", "ckpt"])
-def test_a_source_that_is_written_to_in_the_end(suffix: str, tmp_path: Path) -> None:
+def test_source_that_changes_at_the_end_is_refused(suffix: str, tmp_path: Path) -> None:
     """After its last tensor was read, and before the target appears."""
     source = tmp_path / f"source.{suffix}"
     write_random(build("pit_ti", image_size=32, num_classes=3), source)
@@ -129,7 +129,7 @@ def test_a_source_that_is_written_to_in_the_end(suffix: str, tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == [source.name]
 
 
-def test_formats_without_such_a_checksum(tmp_path: Path) -> None:
+def test_format_without_a_checksum_is_converted(tmp_path: Path) -> None:
     write_random(build("pit_ti", image_size=32), tmp_path / "a.pth")
     with open_checkpoint(tmp_path / "a.pth", check=False) as checkpoint:
         checkpoint.check()

@@ -62,7 +62,7 @@ def test_tables_give_the_published_names_and_shapes(published: dict[str, Any]) -
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("num_classes", [10, 0])
-def test_the_canonical_rules_change_nothing(num_classes: int, name: str) -> None:
+def test_canonical_rules_give_the_plan_that_changes_nothing(num_classes: int, name: str) -> None:
     """So that nobody has to carry them out."""
     architecture = build(name, num_classes=num_classes)
     by_rules = plan(table_of(architecture.family, "canonical").rules, architecture.tensors)
@@ -85,7 +85,7 @@ def weights_of(name: str) -> tuple[Architecture, dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("name", "source", "target"), BETWEEN)
-def test_any_layout_into_any_other_and_back_keeps_every_bit(name: str, source: str, target: str) -> None:
+def test_model_into_any_layout_and_back_keeps_every_bit(name: str, source: str, target: str) -> None:
     _assert_kept(*weights_of(name), source, target)
 
 
@@ -109,7 +109,7 @@ def _assert_kept(architecture: Architecture, weights: dict[str, Any], source: st
         np.testing.assert_array_equal(final[key].load(), expected, err_msg=key)
 
 
-def test_every_linear_is_transposed_for_paddle_the_square_ones_too() -> None:
+def test_every_linear_is_transposed_for_paddle_also_square_ones() -> None:
     architecture = build("pit_ti_distilled")
     plan = plan_between(architecture, "canonical", "paddlevit")
     linears = ("qkv", "proj", "fc1", "fc2", "fc", "head", "head_dist")
@@ -119,7 +119,7 @@ def test_every_linear_is_transposed_for_paddle_the_square_ones_too() -> None:
     assert architecture.tensors["transformers.0.blocks.0.attn.proj.weight"].shape == (64, 64)
 
 
-def test_pools_move_with_the_layout() -> None:
+def test_pools_have_another_index_in_timm_than_in_timm_legacy() -> None:
     architecture = build("pit_s")
     assert [name for name in specs_in(architecture, "timm") if "pool.fc.bias" in name] == [
         "transformers.1.pool.fc.bias",
@@ -139,7 +139,7 @@ def test_every_model_is_identified_in_every_layout_at_any_size(name: str) -> Non
         assert (identity.architecture, identity.layout) == (architecture, layout)
 
 
-def test_the_useless_bias_of_paddlevit_is_zero_on_the_way_out_and_folded_on_the_way_back() -> None:
+def test_bias_before_a_norm_in_paddlevit_is_zero_there_and_folded_on_the_way_back() -> None:
     architecture, weights = weights_of("regnety_160")
     canonical = {key: LazyTensor.of(value) for key, value in weights.items()}
     there = translate(canonical, architecture, "canonical", "paddlevit")
@@ -180,7 +180,7 @@ def test_mindcv_files_under_attribute_paths_are_refused_and_say_why(name: str, p
 
 
 @pytest.mark.parametrize("name", ["pit_ti", "regnety_160"])
-def test_what_is_read_from_attribute_paths_is_bit_equal(name: str) -> None:
+def test_tensors_from_attribute_paths_are_bit_equal(name: str) -> None:
     architecture, weights = weights_of(name)
     attributes = plan_between(architecture, "mindcv-attributes", "mindcv")
     right = translate(
@@ -191,7 +191,7 @@ def test_what_is_read_from_attribute_paths_is_bit_equal(name: str) -> None:
         np.testing.assert_array_equal(tensor.load(), right[key].load(), err_msg=key)
 
 
-def test_mistakes_are_never_written_nor_listed() -> None:
+def test_layouts_that_are_mistakes_are_neither_written_nor_listed() -> None:
     assert {family for family, tables in MISTAKES.items() if tables} == {"pit", "regnet"}
     for name, _ in ATTRIBUTES:
         assert "mindcv-attributes" not in layouts_of(build(name))
@@ -199,7 +199,7 @@ def test_mistakes_are_never_written_nor_listed() -> None:
             outward(build(name), "mindcv-attributes")
 
 
-def test_models_that_nobody_publishes_in_a_layout_are_refused() -> None:
+def test_layout_without_the_model_is_refused_with_the_known_ones() -> None:
     architecture = build("pit_s_distilled")
     assert layouts_of(architecture) == ("canonical", "timm", "timm-legacy", "paddlevit")
     with pytest.raises(PlanError, match="pit_s_distilled has no layout mindcv: MindCV publishes no distilled PiT"):
@@ -247,14 +247,14 @@ def test_a_missing_and_an_extra_tensor_are_both_named() -> None:
     )
 
 
-def test_a_wrong_model_or_layout_is_told_what_it_is() -> None:
+def test_wrong_model_or_layout_is_refused_with_the_actual_one() -> None:
     with pytest.raises(PlanError, match="the tensors are pit_s in layout canonical, not pit_b"):
         identify(_shapes("pit_s"), model="pit_b")
     with pytest.raises(PlanError, match="the tensors are pit_s in layout timm, not layout paddlevit"):
         identify(_shapes("pit_s", "timm"), layout="paddlevit")
 
 
-def test_tensors_of_no_known_model_are_refused() -> None:
+def test_tensors_of_an_unknown_model_are_refused() -> None:
     with pytest.raises(PlanError, match=r"the tensors are not a known model \(found 2: conv1\.weight, fc\.bias\)"):
         identify({"conv1.weight": (64, 3, 7, 7), "fc.bias": (10,)})
     with pytest.raises(PlanError, match="found 0: none"):
@@ -262,7 +262,7 @@ def test_tensors_of_no_known_model_are_refused() -> None:
 
 
 @pytest.mark.parametrize(("model", "layout"), [("pit_tii", None), (None, "timn")])
-def test_unknown_names_are_met_with_the_nearest(model: str | None, layout: str | None) -> None:
+def test_unknown_names_are_refused_with_the_nearest(model: str | None, layout: str | None) -> None:
     with pytest.raises(UnknownNameError, match="did you mean"):
         identify({}, model=model, layout=layout)
     with pytest.raises(UnknownNameError, match=r"unknown layout of pit 'timn'; did you mean timm\?"):

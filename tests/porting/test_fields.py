@@ -54,6 +54,6 @@ def test_round_trip() -> None:
         ({"mode": "on", "flag": 1.5}, "flag: expected true or false or an integer or a string, found 1.5"),
     ],
 )
-def test_whatever_is_wrong_is_named_with_its_place(value: Any, message: str) -> None:
+def test_wrong_value_is_refused_with_its_place(value: Any, message: str) -> None:
     with pytest.raises(FieldError, match=message):
         decode(Outer, value)

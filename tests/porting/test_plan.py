@@ -41,7 +41,7 @@ def test_split_and_back() -> None:
 
 
 @pytest.mark.parametrize("transposed", [True, False])
-def test_joined_tensors_are_there_in_pieces_too(transposed: bool) -> None:
+def test_joined_tensor_offers_its_pieces(transposed: bool) -> None:
     sources = {f"b.0.{part}.weight": TensorSpec((2, 4)) for part in "qkv"}
     there = plan(invert([QKV]), sources)
     if transposed:
@@ -61,7 +61,7 @@ def test_joined_tensors_are_there_in_pieces_too(transposed: bool) -> None:
     )
 
 
-def test_composition_leaves_out_what_is_undone() -> None:
+def test_composition_drops_operations_that_cancel_out() -> None:
     rules = [QKV, *linear("fc", "dense"), *same("pos")]
     sources = specs(b__0__qkv__weight=(6, 2), fc__weight=(3, 4), fc__bias=(3,), pos=(1, 2))
     there = plan(rules, sources)
@@ -71,7 +71,7 @@ def test_composition_leaves_out_what_is_undone() -> None:
     assert whole.transposed == ()
 
 
-def test_composition_keeps_what_is_not_undone() -> None:
+def test_composition_keeps_operations_that_do_not_cancel_out() -> None:
     sources = specs(b__0__qkv__weight=(6, 2))
     there = plan([QKV], sources)
     turned = plan([rule("b.{i}.{part:q|k|v}.weight", "b.{i}.{part}.weight", Transpose())], there.specs)
@@ -80,7 +80,7 @@ def test_composition_keeps_what_is_not_undone() -> None:
     np.testing.assert_array_equal(got, tensors["b.0.qkv.weight"].load()[4:].T)
 
 
-def test_dropped_tensors_are_told_and_filled_on_the_way_back() -> None:
+def test_dropped_tensors_are_reported_and_filled_on_the_way_back() -> None:
     rules = [*affine("bn", "bn"), drop("{m:bn}.num_batches_tracked", "a counter of no use in evaluation")]
     sources = {**specs(bn__weight=(2,), bn__bias=(2,)), "bn.num_batches_tracked": TensorSpec((), "int")}
     there = plan(rules, sources)
@@ -159,7 +159,7 @@ def test_words_are_shared_by_the_patterns_of_a_rule() -> None:
     assert QKV.inverse.inverse == QKV
 
 
-def test_tied_tensors_are_untied_only_where_they_are_equal() -> None:
+def test_tied_tensors_with_different_values_are_refused() -> None:
     tie = rule("embed", ("embed", "head"), Tie(2))
     there = plan([tie], specs(embed=(2, 3)))
     back = plan(invert([tie]), there.specs, specs(embed=(2, 3)))

@@ -28,7 +28,7 @@ def operated(architecture: Architecture, surgery: Surgery) -> tuple[Architecture
 
 
 @pytest.mark.parametrize("name", ["pit_ti", "pit_b_distilled", "deit_tiny", "deit_base_distilled", "regnety_160"])
-def test_nothing_happens_unasked(name: str) -> None:
+def test_surgery_without_changes_gives_the_same_plan(name: str) -> None:
     architecture = build(name)
     same = Surgery(image_size=architecture.image_size, num_classes=1000)
     for surgery in (Surgery(), same):
@@ -37,7 +37,7 @@ def test_nothing_happens_unasked(name: str) -> None:
         assert plan.then(outward(target, "paddlevit")).outputs == outward(architecture, "paddlevit").outputs
 
 
-def test_a_feature_map_is_resized_as_the_recipe_does_it() -> None:
+def test_feature_map_is_resized_as_torch_interpolates_it() -> None:
     import torch
 
     target, arrays, changes = operated(build("pit_ti"), Surgery(image_size=(384, 384)))
@@ -49,7 +49,7 @@ def test_a_feature_map_is_resized_as_the_recipe_does_it() -> None:
 
 
 @pytest.mark.parametrize(("name", "extra"), [("deit_tiny", 1), ("deit_tiny_distilled", 2)])
-def test_a_token_embedding_is_resized_as_the_recipe_does_it(name: str, extra: int) -> None:
+def test_token_embedding_is_resized_as_torch_interpolates_it(name: str, extra: int) -> None:
     import torch
 
     target, arrays, changes = operated(build(name), Surgery(image_size=(384, 384)))
@@ -62,7 +62,7 @@ def test_a_token_embedding_is_resized_as_the_recipe_does_it(name: str, extra: in
     np.testing.assert_array_equal(arrays["after"]["pos_embed"], expected.numpy().astype(np.float32))
 
 
-def test_timm_resizes_deit_alike() -> None:
+def test_deit_embedding_is_resized_as_in_timm() -> None:
     """timm computes in float32, whose sampling positions alone are off by 3e-6 of a pixel."""
     import torch
 
@@ -78,7 +78,7 @@ def test_timm_resizes_deit_alike() -> None:
 
 
 @pytest.mark.parametrize("name", ["pit_ti_distilled", "deit_tiny", "regnety_160"])
-def test_heads_start_afresh(name: str) -> None:
+def test_new_heads_are_initialised_by_the_seed(name: str) -> None:
     architecture = build(name)
     target, arrays, changes = operated(architecture, Surgery(num_classes=10, seed=3))
     heads = [key for key in architecture.tensors if "head" in key]
@@ -120,7 +120,7 @@ def test_a_distilled_model_becomes_a_plain_one() -> None:
     np.testing.assert_array_equal(arrays["after"]["pos_embed"][:, 0], arrays["before"]["pos_embed"][:, 0])
 
 
-def test_what_cannot_be_done_is_refused() -> None:
+def test_impossible_surgery_is_refused() -> None:
     with pytest.raises(PlanError, match="pit_ti has no distillation head; leave out --drop-head-dist"):
         operate(build("pit_ti"), Surgery(drop_head_dist=True))
     with pytest.raises(ValueError, match="no multiple of the patch size"):

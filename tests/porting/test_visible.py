@@ -22,7 +22,7 @@ from porting.visible import printable, visible
         ("\ud800x\udfff", r"\ud800x\udfff"),
     ],
 )
-def test_what_shows_nothing_is_escaped(text: str, shown: str) -> None:
+def test_invisible_characters_are_escaped(text: str, shown: str) -> None:
     assert visible(text) == shown
     assert printable(text) == shown
 

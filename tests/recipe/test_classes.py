@@ -20,7 +20,7 @@ def test_imagenet_has_its_thousand_classes_in_order() -> None:
     assert classes[999].words.startswith("toilet tissue")
 
 
-def test_the_table_is_timms() -> None:
+def test_imagenet_classes_equal_those_of_timm() -> None:
     pytest.importorskip("torch", reason="torch is not installed here; `make test` has it")
     from reference_torch.compat import prepare_timm
 
@@ -39,12 +39,12 @@ def test_a_model_without_names_has_those_of_imagenet_or_numbers() -> None:
     assert named((), 2) == (ClassName(0, "0", "0"), ClassName(1, "1", "1"))
 
 
-def test_names_that_do_not_fit_are_refused() -> None:
+def test_names_of_another_count_are_refused() -> None:
     with pytest.raises(DataError, match=r"there are 1 names for the model's 2 classes"):
         named(["cat"], 2)
 
 
-def test_a_list_of_ones_own(tmp_path: Path) -> None:
+def test_list_of_a_user_is_read(tmp_path: Path) -> None:
     path = tmp_path / "classes.txt"
     path.write_text("cat\tfelis catus\ndog\n", encoding="utf-8")
     assert read_classes(path) == (ClassName(0, "cat", "felis catus"), ClassName(1, "dog", "dog"))

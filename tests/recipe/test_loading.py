@@ -33,7 +33,7 @@ def _refusal(source: object, *overrides: str) -> str:
 
 
 @pytest.mark.parametrize("name", preset_names())
-def test_every_shipped_configuration_loads_and_comes_back_from_its_dump(name: str, tmp_path: Path) -> None:
+def test_shipped_configuration_survives_dump_and_load(name: str, tmp_path: Path) -> None:
     config = load(name)
     assert load(_file(tmp_path, dump(config))) == config
 
@@ -46,7 +46,7 @@ def test_there_is_a_configuration_of_every_variant(model: str) -> None:
 
 
 @pytest.mark.parametrize("model", ["pit_b_distilled", "deit_base", "deit_base_distilled"])
-def test_fine_tuning_at_384_is_that_of_deit(model: str) -> None:
+def test_fine_tuning_at_384_has_the_settings_of_deit(model: str) -> None:
     config = load(f"{model}_384")
     assert (config.model.name, config.model.image_size, config.data.crop) == (model, 384, 1.0)
     assert (config.optimizer.learning_rate, config.optimizer.weight_decay, config.schedule.epochs) == (5e-6, 1e-8, 30)
@@ -69,7 +69,7 @@ def test_fine_tuning_at_384_is_that_of_deit(model: str) -> None:
         ("pit_b_224_mindcv", {"model.drop_path_rate": 0.2, "augmentation.repeats": 3, "data.crop": 0.9}),
     ],
 )
-def test_presets_say_what_their_projects_do(name: str, expected: dict[str, object]) -> None:
+def test_presets_have_the_settings_of_their_projects(name: str, expected: dict[str, object]) -> None:
     config = load(name)
     assert {setting: attrgetter(setting)(config) for setting in expected} == expected
 
@@ -110,7 +110,7 @@ def test_paths_on_the_command_line_are_taken_as_they_are(path: str) -> None:
     assert load("deit", [f"data.path={path}"]).data.path == path
 
 
-def test_quotes_on_the_command_line_are_yamls() -> None:
+def test_quotes_on_the_command_line_are_read_as_yaml() -> None:
     assert load("deit", ["data.path='a # b'", "data.train=null"]).data.path == "a # b"
 
 
@@ -189,6 +189,6 @@ def test_a_misspelt_preset_names_the_nearest() -> None:
     assert locate("pit_b_224").name == "pit_b_224.yaml"
 
 
-def test_settings_know_their_line(tmp_path: Path) -> None:
+def test_settings_have_their_file_and_line(tmp_path: Path) -> None:
     path = _file(tmp_path, "model:\n  name: pit_b\n\n# why\nrun:\n  seed: 3\n")
     assert read_settings(path)["run.seed"].where == f"{path}:6"

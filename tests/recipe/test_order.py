@@ -61,6 +61,6 @@ def test_repeats_follow_each_other_and_fewer_images_are_seen() -> None:
         ((9, 1, 1, 2, 2), "rank 2 of 2"),
     ],
 )
-def test_impossible_splits(numbers: tuple[int, ...], message: str) -> None:
+def test_impossible_split_is_refused(numbers: tuple[int, ...], message: str) -> None:
     with pytest.raises(DataError, match=message):
         Split(*numbers)

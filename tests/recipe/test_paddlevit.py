@@ -115,11 +115,11 @@ def test_every_group_of_keys_is_translated(tmp_path: Path) -> None:
         ("COLOR_JITTER: 0.4", "rand-m9-mstd0.5-inc1"),
     ],
 )
-def test_its_policies_of_augmentation(keys: str, expected: str | None, tmp_path: Path) -> None:
+def test_policies_of_augmentation_are_translated(keys: str, expected: str | None, tmp_path: Path) -> None:
     assert load(_file(tmp_path, f"TRAIN: {{{keys}}}\n")).augmentation.auto == expected
 
 
-def test_what_belongs_to_the_command_is_translated_too(tmp_path: Path) -> None:
+def test_evaluation_and_resume_of_a_file_are_translated(tmp_path: Path) -> None:
     translation = translate(read(_file(tmp_path, "EVAL: true\nMODEL: {NAME: pit_ti, RESUME: ./last}\n")))
     assert (translation.evaluate, translation.resume) == (True, "./last.pdparams")
 
@@ -144,7 +144,7 @@ def test_bases_are_merged(tmp_path: Path) -> None:
         ("TRAIN: {BASE_LR: fast}", "pv.yaml:1: optimizer.learning_rate is 'fast', expected a number"),
     ],
 )
-def test_what_is_not_carried_out_is_refused(text: str, message: str, tmp_path: Path) -> None:
+def test_unsupported_settings_are_refused(text: str, message: str, tmp_path: Path) -> None:
     assert message in _refusal(_file(tmp_path, text))
 
 
@@ -159,7 +159,7 @@ def test_what_is_not_carried_out_is_refused(text: str, message: str, tmp_path: P
         ("regnety_160", "regnety_160"),
     ],
 )
-def test_its_names_of_models(name: str, expected: str, tmp_path: Path) -> None:
+def test_names_of_models_are_translated(name: str, expected: str, tmp_path: Path) -> None:
     found = translate(read(_file(tmp_path, f"MODEL: {{NAME: {name}}}\n"))).settings
     assert found["model.name"].value == expected
 
@@ -212,7 +212,7 @@ def test_unknown_options_are_refused(words: str, message: str) -> None:
         translate_arguments(words.split())
 
 
-def test_its_options_are_told_from_ours() -> None:
+def test_options_of_paddlevit_are_distinguished_from_ours() -> None:
     assert is_option("-cfg")
     assert is_option("-batch_size=3")
     assert not any(is_option(each) for each in ("--config", "-v", "data.batch_size=3", "-"))

@@ -51,7 +51,7 @@ def test_a_folder_that_is_linked(tmp_path: Path) -> None:
         (("a/x.jpg", "b/notes.txt", "c/d/.x.jpg"), r"set: no image \(.*\) in the folders of classes b, c$"),
     ],
 )
-def test_folders_that_hold_no_set(tmp_path: Path, names: tuple[str, ...] | None, message: str) -> None:
+def test_folder_without_images_is_refused(tmp_path: Path, names: tuple[str, ...] | None, message: str) -> None:
     if names is not None:
         (tmp_path / "set").mkdir()
         _touch(tmp_path / "set", *names)
@@ -84,14 +84,14 @@ def test_lines_of_another_form_are_all_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("content", "message"), [(b"\n \n", "is empty"), (b"\xff\xfe 1", "cannot be read as a list")])
-def test_lists_that_hold_nothing(tmp_path: Path, content: bytes, message: str) -> None:
+def test_empty_list_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "list.txt"
     path.write_bytes(content)
     with pytest.raises(DataError, match=message):
         read_list(path)
 
 
-def test_missing_lists(tmp_path: Path) -> None:
+def test_missing_list_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="No such file"):
         read_list(tmp_path / "list.txt")
 
@@ -118,7 +118,7 @@ def test_sets_are_found_where_they_usually_are(tmp_path: Path) -> None:
         ({"validation": "mine"}, r"looked for mine \(data\.format is auto\)"),
     ],
 )
-def test_sets_that_are_not_there(
+def test_missing_set_is_refused_with_the_searched_paths(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: dict[str, Any], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -146,7 +146,7 @@ def test_classes_without_an_image_are_told_but_possible() -> None:
     assert note == "set: no image of 9 of 12 labels: 1, 2, 4, 6, 7, 8 and 3 more"
 
 
-def test_samples_at_hand() -> None:
+def test_set_is_built_from_single_samples() -> None:
     samples = Samples.of([Sample(Path("a.jpg"), 1)], ["x", "y"])
     assert (list(samples), samples.classes) == ([Sample(Path("a.jpg"), 1)], ("x", "y"))
     assert samples.labels.dtype == np.int64

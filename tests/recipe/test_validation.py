@@ -63,7 +63,7 @@ def _split(overrides: str) -> list[str]:
     return overrides.replace(", ", ",").split(" ")
 
 
-def test_all_impossible_settings_are_told_at_once() -> None:
+def test_all_impossible_settings_are_in_one_error() -> None:
     with pytest.raises(ConfigError) as caught:
         load("pit_ti_224", ["data.batch_size=0", "model.name=pit_bb", "run.device=cpu", "run.precision=float16"])
     assert len(caught.value.details) == 3

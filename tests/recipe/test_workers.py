@@ -55,7 +55,7 @@ def test_closing_ends_the_workers(feed: Feed) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signals_to_the_group_are_the_trainers_business(feed: Feed, number: signal.Signals) -> None:
+def test_workers_ignore_signals_to_the_process_group(feed: Feed, number: signal.Signals) -> None:
     def ask_each() -> None:
         for _ in range(2):
             with pytest.raises(DataError, match="could not be prepared"):
@@ -85,7 +85,7 @@ def test_batches_of_any_size_are_shared_out(size: int) -> None:
     assert found == [[list(item.key) for item in batch] for batch in batches]
 
 
-def test_batches_are_prepared_by_hand_without_workers() -> None:
+def test_batches_without_workers_are_prepared_in_this_process() -> None:
     feed = Feed(lambda item: np.full(SHAPE[1:], float(item.path), np.float32), SHAPE, 0)
     batches = [[Item("1", ()), Item("2", ())], [Item("3", ())]]
     found = [images[:, 0, 0, 0].tolist() for images, _ in feed.batches(batches)]

@@ -17,7 +17,7 @@ from porting.operations.embeddings import bicubic
         ((1, 1), (4, 4)),
     ],
 )
-def test_it_is_what_torch_computes(before: tuple[int, int], after: tuple[int, int]) -> None:
+def test_bicubic_equals_torch(before: tuple[int, int], after: tuple[int, int]) -> None:
     import torch
 
     maps = np.random.default_rng(0).standard_normal((2, 3, *before))
@@ -27,6 +27,6 @@ def test_it_is_what_torch_computes(before: tuple[int, int], after: tuple[int, in
     np.testing.assert_allclose(bicubic(maps, *after), expected, rtol=0, atol=1e-12)
 
 
-def test_the_same_size_changes_nothing() -> None:
+def test_bicubic_to_the_same_size_changes_nothing() -> None:
     maps = np.random.default_rng(0).standard_normal((1, 4, 6, 6))
     np.testing.assert_array_equal(bicubic(maps, 6, 6), maps)

@@ -7,14 +7,14 @@ from rich.console import Console
 from porting.terminal.progress import showing_sides
 
 
-def test_a_log_gets_plain_lines() -> None:
+def test_progress_in_a_log_is_plain_lines() -> None:
     written = io.StringIO()
     with showing_sides(Console(file=written, width=80)) as progress:
         progress("torch", "forward in float32", 1, 8)
     assert written.getvalue() == "torch: forward in float32 (1/8)\n"
 
 
-def test_a_terminal_gets_a_bar_for_each_side() -> None:
+def test_progress_on_a_terminal_is_a_bar_for_each_side() -> None:
     written = io.StringIO()
     with showing_sides(Console(file=written, width=100, force_terminal=True)) as progress:
         progress("torch", "loading", 0, 8)

@@ -40,13 +40,13 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], 
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads((folder / "executed.ipynb").read_text())
-    return found, folder.parent
+    shown: dict[str, Any] = json.loads((folder / "executed.ipynb").read_text())
+    return shown, folder.parent
 
 
 def test_notebook_shows_the_announced_results(executed: tuple[dict[str, Any], Path]) -> None:
-    found = outputs(executed[0])
-    said = "".join("".join(output.get("text", ())) for output in found)
+    shown = outputs(executed[0])
+    printed = "".join("".join(output.get("text", ())) for output in shown)
     for line in (
         "canonical (torch-zip) -> paddlevit (pdparams)\n",
         "same: all 160 tensors are bit-equal\n",
@@ -56,14 +56,14 @@ def test_notebook_shows_the_announced_results(executed: tuple[dict[str, Any], Pa
         "alignment: passed\n",
         "wrong: failed, ",
     ):
-        assert line in said
-    data = [output["data"] for output in found if "data" in output]
-    tables = ["".join(each["text/markdown"]) for each in data if "text/markdown" in each]
+        assert line in printed
+    data = [output["data"] for output in shown if "data" in output]
+    tables = ["".join(content["text/markdown"]) for content in data if "text/markdown" in content]
     assert len(tables) == 1
     assert "| bp | gradient | float64 | `bp/gradient/" in tables[0]
     assert "divergence" not in tables[0]
-    assert sum("image/png" in each for each in data) == 1
-    assert not any(output["output_type"] == "error" or output.get("name") == "stderr" for output in found)
+    assert sum("image/png" in content for content in data) == 1
+    assert not any(output["output_type"] == "error" or output.get("name") == "stderr" for output in shown)
 
 
 def test_notebook_writes_the_announced_files(executed: tuple[dict[str, Any], Path]) -> None:

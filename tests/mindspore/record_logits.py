@@ -35,8 +35,8 @@ def logits(model: str) -> npt.NDArray[np.float32]:
     net.load_state_dict({name: torch.from_numpy(values) for name, values in weights.items()}, strict=True)
     with torch.inference_mode():
         answer = net.double().eval()(torch.from_numpy(images(model)).double())
-    found: npt.NDArray[np.float32] = answer[:, :KEPT].numpy().astype(np.float32)
-    return found
+    kept: npt.NDArray[np.float32] = answer[:, :KEPT].numpy().astype(np.float32)
+    return kept
 
 
 def _torch_model(model: str) -> Any:

@@ -30,8 +30,8 @@ def load(mindspore: Any, net: Any, path: Path) -> tuple[list[str], list[str]]:
 
 
 def answer(mindspore: Any, net: Any, images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    found: np.ndarray[Any, Any] = net(mindspore.Tensor(images)).asnumpy()
-    return found
+    actual: np.ndarray[Any, Any] = net(mindspore.Tensor(images)).asnumpy()
+    return actual
 
 
 def use_exact_gelu(mindspore: Any, net: Any) -> None:
@@ -62,8 +62,8 @@ def test_ported_weights_are_all_loaded_and_give_the_logits_of_torch(
         if not key.endswith("num_batches_tracked"):
             np.testing.assert_array_equal(canonical[key].load(), values, err_msg=key)
     use_exact_gelu(mindspore, net)
-    found = answer(mindspore, net, recorder["images"](name))[:, : recorder["KEPT"]]
-    np.testing.assert_allclose(found, recorded[name], rtol=1e-5, atol=1e-5)
+    actual = answer(mindspore, net, recorder["images"](name))[:, : recorder["KEPT"]]
+    np.testing.assert_allclose(actual, recorded[name], rtol=1e-5, atol=1e-5)
 
 
 def test_mindcv_model_has_the_tanh_gelu(
@@ -73,8 +73,8 @@ def test_mindcv_model_has_the_tanh_gelu(
     write_random(build("pit_ti"), path)
     net = create(mindcv, "pit_ti")
     load(mindspore, net, path)
-    found = answer(mindspore, net, recorder["images"]("pit_ti"))[:, : recorder["KEPT"]]
-    assert 1e-4 < np.abs(found - recorded["pit_ti"]).max() < 1e-2
+    actual = answer(mindspore, net, recorder["images"]("pit_ti"))[:, : recorder["KEPT"]]
+    assert 1e-4 < np.abs(actual - recorded["pit_ti"]).max() < 1e-2
 
 
 @pytest.mark.parametrize("name", ["pit_ti", "pit_b"])
@@ -82,10 +82,10 @@ def test_attribute_paths_leave_most_of_the_model_unloaded(
     mindspore: Any, mindcv: Any, name: str, tmp_path: Path
 ) -> None:
     """The mistake that `mindcv-attributes` names: MindSpore raises nothing."""
-    right, wrong, architecture = tmp_path / "right.ckpt", tmp_path / "wrong.ckpt", build(name)
-    write_random(architecture, right)
+    correct, wrong, architecture = tmp_path / "right.ckpt", tmp_path / "wrong.ckpt", build(name)
+    write_random(architecture, correct)
     plan = plan_between(architecture, "mindcv-attributes", "mindcv")
-    with open_checkpoint(right) as checkpoint:
+    with open_checkpoint(correct) as checkpoint:
         write_checkpoint(wrong, {plan.sources_of(key)[0]: tensor for key, tensor in checkpoint.tensors.items()})
     net = create(mindcv, name)
     with open_checkpoint(wrong) as checkpoint:

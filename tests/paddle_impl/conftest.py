@@ -87,8 +87,8 @@ def _assert_same_function(
     architecture: Architecture, reference: Any, candidate: Any, images: Array, limit: float = 1e-10
 ) -> None:
     x, y = torch.from_numpy(images).requires_grad_(), paddle.to_tensor(images, stop_gradient=False)
-    (expected, maps), (found, ported_maps) = reference.forward_intermediates(x), candidate.forward_intermediates(y)
-    outputs = list(zip(_several(found), _several(expected), strict=True))
+    (expected, maps), (actual, ported_maps) = reference.forward_intermediates(x), candidate.forward_intermediates(y)
+    outputs = list(zip(_several(actual), _several(expected), strict=True))
     for ours, theirs in [*outputs, *zip(ported_maps, maps, strict=True)]:
         assert _relative(ours.numpy(), theirs.detach().numpy()) < limit
     draw = np.random.default_rng(0)
@@ -112,9 +112,9 @@ def _canonical_gradients(architecture: Architecture, candidate: Any) -> Mapping[
     return {name: np.asarray(tensor.load()) for name, tensor in translated.items()}
 
 
-def _relative(found: Array, expected: Array) -> float:
-    assert found.shape == expected.shape
-    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+def _relative(actual: Array, expected: Array) -> float:
+    assert actual.shape == expected.shape
+    return float(np.linalg.norm(actual - expected) / np.linalg.norm(expected))
 
 
 def _several(output: Any) -> tuple[Any, ...]:

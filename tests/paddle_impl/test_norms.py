@@ -39,12 +39,12 @@ def test_same_as_torch(training: bool, scale: float, dtype: str, rtol: float) ->
     theirs, ours, x, y = both(dtype, scale)
     theirs.train(training)
     (ours.train if training else ours.eval)()
-    expected, found = theirs(x), ours(y)
+    expected, actual = theirs(x), ours(y)
     weight = np.random.default_rng(1).standard_normal(expected.shape)
     (expected * torch.tensor(weight, dtype=x.dtype)).sum().backward()
-    (found * paddle.to_tensor(weight.astype(dtype))).sum().backward()
+    (actual * paddle.to_tensor(weight.astype(dtype))).sum().backward()
     pairs = {
-        "output": (found, expected),
+        "output": (actual, expected),
         "input gradient": (y.grad, x.grad),
         "scale gradient": (ours.weight.grad, theirs.weight.grad),
         "shift gradient": (ours.bias.grad, theirs.bias.grad),

@@ -89,8 +89,8 @@ def test_published_bias_that_is_not_zero_is_added(
     assert ours.set_state_dict({name: array.astype(np.float64) for name, array in weights.items()}) == ([], [])
     for model in (ours, theirs):
         model.eval()
-    found, expected = ours(paddle.to_tensor(images())).numpy(), theirs(torch.from_numpy(images())).detach().numpy()
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    actual, expected = ours(paddle.to_tensor(images())).numpy(), theirs(torch.from_numpy(images())).detach().numpy()
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_published_bias_is_not_trained() -> None:
@@ -120,12 +120,12 @@ def test_initial_values_are_timms() -> None:
     for our, their in kinds.items():
         for part in ("weight", "bias"):
             if f"{their}.{part}" in theirs:
-                found, expected = (
+                actual, expected = (
                     array.astype("float64")
                     for array in (ours[f"{our}.{part}"].numpy(), theirs[f"{their}.{part}"].numpy())
                 )
-                assert found.std() == pytest.approx(expected.std(), rel=5 * sqrt(2 / found.size)), (our, part)
-                assert found.mean() == pytest.approx(expected.mean(), abs=10 * expected.std() / sqrt(found.size)), our
+                assert actual.std() == pytest.approx(expected.std(), rel=5 * sqrt(2 / actual.size)), (our, part)
+                assert actual.mean() == pytest.approx(expected.mean(), abs=10 * expected.std() / sqrt(actual.size)), our
     assert float(ours["stages.2.blocks.1.bn3.weight"].abs().max()) == 0
 
 

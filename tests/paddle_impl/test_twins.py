@@ -51,9 +51,9 @@ def shallow_pit_b(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(known, "pit_b", known["pit_b"]._replace(**smaller))
 
 
-def relative(found: Array, expected: Array) -> float:
-    assert found.shape == expected.shape
-    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+def relative(actual: Array, expected: Array) -> float:
+    assert actual.shape == expected.shape
+    return float(np.linalg.norm(actual - expected) / np.linalg.norm(expected))
 
 
 def heads(output: Any) -> tuple[Any, ...]:
@@ -79,11 +79,11 @@ def test_same_function(name: str, size: dict[str, Any], training: bool) -> None:
     generator = np.random.default_rng(0)
     images = generator.standard_normal((2, 3, *shape))
     x, y = torch.from_numpy(images).requires_grad_(), paddle.to_tensor(images, stop_gradient=False)
-    (expected, maps), (found, their_maps) = ours.forward_intermediates(x), theirs.forward_intermediates(y)
-    assert len(heads(expected)) == len(heads(found)) == (2 if training and ours.distilled else 1)
-    for a, b in zip([*heads(found), *their_maps], [*heads(expected), *maps], strict=True):
+    (expected, maps), (actual, their_maps) = ours.forward_intermediates(x), theirs.forward_intermediates(y)
+    assert len(heads(expected)) == len(heads(actual)) == (2 if training and ours.distilled else 1)
+    for a, b in zip([*heads(actual), *their_maps], [*heads(expected), *maps], strict=True):
         assert relative(a.numpy(), b.detach().numpy()) < 1e-10
-    for a, b in zip(heads(found), heads(expected), strict=True):
+    for a, b in zip(heads(actual), heads(expected), strict=True):
         weight = generator.standard_normal(a.shape)
         (a * paddle.to_tensor(weight)).sum().backward(retain_graph=True)
         (b * torch.from_numpy(weight)).sum().backward(retain_graph=True)

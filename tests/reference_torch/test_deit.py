@@ -37,7 +37,7 @@ def test_bit_equal_to_timm_from_the_first_draw(name: str) -> None:
     logits, tokens = ours.forward_intermediates(images())
     assert torch.equal(logits, theirs(images()))
     assert torch.equal(ours.forward_head(ours.norm(tokens[-1])), logits)
-    assert [each.shape for each in tokens] == [ours.pos_embed.expand(2, -1, -1).shape] * 12
+    assert [sequence.shape for sequence in tokens] == [ours.pos_embed.expand(2, -1, -1).shape] * 12
 
 
 @pytest.mark.parametrize("name", deit.CONFIGS)

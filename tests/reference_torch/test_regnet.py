@@ -27,7 +27,7 @@ def test_small_regnet_is_bit_equal_to_timm() -> None:
     logits, maps = ours.forward_intermediates(images())
     assert torch.equal(logits, theirs(images()))
     assert torch.equal(maps[-1], theirs.forward_features(images()))
-    assert [tuple(each.shape) for each in maps] == [(2, 24, 16, 12), (2, 56, 8, 6), (2, 152, 4, 3), (2, 368, 2, 2)]
+    assert [tuple(tensor.shape) for tensor in maps] == [(2, 24, 16, 12), (2, 56, 8, 6), (2, 152, 4, 3), (2, 368, 2, 2)]
 
 
 def test_teacher_is_timms_with_canonical_names() -> None:

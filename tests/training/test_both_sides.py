@@ -48,7 +48,7 @@ UPDATES = 26 * EPOCHS
 BRIEFLY = ("schedule.epochs=1", "schedule.warmup_epochs=0", "data.batch_size=14")
 
 
-class Course(NamedTuple):
+class Outcome(NamedTuple):
     """What a run did."""
 
     losses: list[float]
@@ -76,29 +76,29 @@ def configured(digits: Path, folder: Path, model: str, *more: str) -> Config:
     return load("pit_micro_digits", (*EVERYTHING, *places, *more))
 
 
-def in_torch(config: Config) -> Course:
+def in_torch(config: Config) -> Outcome:
     run = Run(config, tape=Seeded(config.run.seed))
     steps = list(chain.from_iterable(run.epoch(epoch) for epoch in range(config.schedule.epochs)))
     assert run.recipe.ema is not None
     model, average = (
-        {name: tensor.detach().numpy() for name, tensor in each.state_dict().items()}
-        for each in (run.recipe.model, run.recipe.ema.module)
+        {name: tensor.detach().numpy() for name, tensor in network.state_dict().items()}
+        for network in (run.recipe.model, run.recipe.ema.module)
     )
-    found = [vars_of(run.evaluate(weights)) for weights in ("model", "ema")]
-    return Course([step.loss for step in steps], [step.rate for step in steps], model, average, found)
+    figures = [vars_of(run.evaluate(weights)) for weights in ("model", "ema")]
+    return Outcome([step.loss for step in steps], [step.rate for step in steps], model, average, figures)
 
 
-def vars_of(found: Any) -> dict[str, Any]:
-    return {name: getattr(found, name) for name in ("images", "top1", "top5", "loss")}
+def vars_of(figures: Any) -> dict[str, Any]:
+    return {name: getattr(figures, name) for name in ("images", "top1", "top5", "loss")}
 
 
-def in_paddle(config: Config) -> Course:
+def in_paddle(config: Config) -> Outcome:
     result = train(config, tape=Seeded(config.run.seed), console=Console(file=io.StringIO()))
     lines = [json.loads(line) for line in (Path(config.run.output) / "log.jsonl").read_text().splitlines()]
     steps = [line for line in lines if line["event"] == "train"]
     model, average = (weights_of(result.checkpoint, which) for which in ("model", "ema"))
-    found = [{name: entry[name] for name in ("images", "top1", "top5", "loss")} for entry in result.history]
-    return Course([step["loss"] for step in steps], [step["lr"] for step in steps], model, average, found)
+    figures = [{name: entry[name] for name in ("images", "top1", "top5", "loss")} for entry in result.history]
+    return Outcome([step["loss"] for step in steps], [step["lr"] for step in steps], model, average, figures)
 
 
 def weights_of(path: Path, which: Any) -> dict[str, Any]:

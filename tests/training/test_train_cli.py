@@ -71,8 +71,8 @@ def test_evaluation_counts_every_image(run: Path, few_digits: Path) -> None:
     settings = (*words(few_digits, run), f"model.weights={run / 'latest.pdparams'}")
     done = pit_train("eval", *settings, "--json")
     assert done.exit_code == 0, done.output
-    found = json.loads(done.stdout)
-    assert (found["images"], found["k"]) == (30, 5)
+    evaluation = json.loads(done.stdout)
+    assert (evaluation["images"], evaluation["k"]) == (30, 5)
     assert re.fullmatch(r"top-1 \d+\.\d\d%  top-5 .* 30 images\n", pit_train("eval", *settings).stdout)
 
 
@@ -94,8 +94,8 @@ def test_prediction_names_the_classes_of_the_run(run: Path, few_digits: Path) ->
     records = [json.loads(line) for line in several.stdout.splitlines()]
     assert len(records) == 3
     for record in records:
-        assert sum(each["probability"] for each in record["classes"]) <= 1
-        assert [each["label"] for each in record["classes"]] == [each["words"] for each in record["classes"]]
+        assert sum(entry["probability"] for entry in record["classes"]) <= 1
+        assert [entry["label"] for entry in record["classes"]] == [entry["words"] for entry in record["classes"]]
 
 
 def test_weights_of_other_frameworks_predict_the_same(tmp_path: Path, few_digits: Path) -> None:
@@ -118,15 +118,15 @@ def test_unreadable_images_are_named_and_the_others_predicted(run: Path, few_dig
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("arguments", "message"),
     [
         (("nowhere.jpg",), "nowhere.jpg: no such file or folder"),
         (("data.crop=0.5",), "name images or folders of images"),
         ((".", "data.corp=0.5"), "did you mean data.crop?"),
     ],
 )
-def test_prediction_refuses_wrong_words(run: Path, given: tuple[str, ...], message: str) -> None:
-    done = pit_train("predict", "--weights", run / "best.pdparams", *given)
+def test_prediction_refuses_wrong_words(run: Path, arguments: tuple[str, ...], message: str) -> None:
+    done = pit_train("predict", "--weights", run / "best.pdparams", *arguments)
     assert done.exit_code in (2, 3)
     assert message in done.stderr.replace("\n  ", " ")
 
@@ -149,7 +149,7 @@ def test_dry_run_prints_the_whole_configuration() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("arguments", "message"),
     [
         (("train", "--config", "pit_b_225"), "did you mean the shipped pit_b_224?"),
         (("train", "--config", "pit_b_224", "optimizer.learning_rat=1"), "did you mean optimizer.learning_rate?"),
@@ -158,8 +158,8 @@ def test_dry_run_prints_the_whole_configuration() -> None:
         (("-data_path", "x"), "-cfg names no configuration file"),
     ],
 )
-def test_unknown_words_exit_2(given: tuple[str, ...], message: str) -> None:
-    done = pit_train(*given)
+def test_unknown_words_exit_2(arguments: tuple[str, ...], message: str) -> None:
+    done = pit_train(*arguments)
     assert done.exit_code == 2, done.output
     assert message in done.stderr
 

@@ -26,9 +26,9 @@ def test_trained_model_is_small_and_classifies_held_out_digits(digits: Path) -> 
     words = ("--config", "pit_micro_digits", f"data.path={digits}", f"model.weights={TRAINED}", "data.workers=0")
     done = run("pit_train", "eval", *words, "--json")
     assert done.exit_code == 0, done.output
-    found = json.loads(done.stdout)
-    assert found["images"] == 355
-    assert found["top1"] >= ENOUGH
+    evaluation = json.loads(done.stdout)
+    assert evaluation["images"] == 355
+    assert evaluation["top1"] >= ENOUGH
 
 
 def test_both_sides_reach_the_same_accuracy(digits: Path, tmp_path: Path) -> None:

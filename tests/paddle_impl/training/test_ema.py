@@ -54,11 +54,11 @@ def test_average_is_timms(kind: Any, dtype: str) -> None:
         reference.update(theirs)
     expected = (reference.ema if kind is ModelEma else reference.module).state_dict()
     for name, tensor in average.model.state_dict().items():
-        found, wanted = tensor.numpy(), expected[NAMES[name]].numpy()
+        actual, wanted = tensor.numpy(), expected[NAMES[name]].numpy()
         if kind is ModelEmaV3:
-            np.testing.assert_allclose(found, wanted, rtol=1e-5 if dtype == "float32" else 1e-13)
+            np.testing.assert_allclose(actual, wanted, rtol=1e-5 if dtype == "float32" else 1e-13)
         else:
-            np.testing.assert_array_equal(found, wanted)
+            np.testing.assert_array_equal(actual, wanted)
 
 
 def test_average_starts_from_the_loaded_weights(small: Callable[..., Config], weights: Callable[..., Path]) -> None:
@@ -79,7 +79,7 @@ def test_average_is_a_copy_in_evaluation_mode_without_gradients() -> None:
     assert model.training
     assert not any(layer.training for layer in average.model.sublayers(include_self=True))
     assert all(parameter.stop_gradient for parameter in average.model.parameters())
-    assert not any(each.stop_gradient for each in (model[0].weight, model[1].weight, model[1].bias))
+    assert not any(parameter.stop_gradient for parameter in (model[0].weight, model[1].weight, model[1].bias))
 
 
 def test_average_is_saved_and_resumed_bit_by_bit() -> None:

@@ -22,14 +22,14 @@ def test_erasing_is_timms(mode: str, most: int, probability: float) -> None:
     erased = 0
     for seed in range(60):
         before = np.random.default_rng(seed).standard_normal((3, 24, 37), np.float32)
-        found, expected = before.copy(), torch.from_numpy(before.copy())
+        actual, expected = before.copy(), torch.from_numpy(before.copy())
         draws, same = Seeded(seed).stream("sample"), Seeded(seed).stream("sample")
-        ours(found, draws)
+        ours(actual, draws)
         with drawing_from(same):
             theirs(expected)
-        np.testing.assert_array_equal(found, expected.numpy())
+        np.testing.assert_array_equal(actual, expected.numpy())
         assert draws.random() == same.random(), "another number of draws"
-        erased += not np.array_equal(found, before)
+        erased += not np.array_equal(actual, before)
     assert erased == pytest.approx(60 * probability, abs=10)
 
 

@@ -31,7 +31,7 @@ REGNET: dict[str, Any] = {"widths": (24, 56, 152, 368), "depth": (1, 1, 4, 7), "
 def _timms(model: Any) -> dict[str, bool]:
     """Whether each parameter decays, by its name in timm."""
     optimizer = create_optimizer_v2(model, opt="adamw", lr=1e-3, weight_decay=0.05)
-    decays = {id(each): group["weight_decay"] > 0 for group in optimizer.param_groups for each in group["params"]}
+    decays = {id(tensor): group["weight_decay"] > 0 for group in optimizer.param_groups for tensor in group["params"]}
     return {name: decays[id(parameter)] for name, parameter in model.named_parameters()}
 
 
@@ -61,9 +61,9 @@ def test_groups_of_pit_are_those_of_timms_own_pit() -> None:
 def test_groups_of_a_regnet_are_those_of_timm() -> None:
     published = architecture.architecture("regnety_002", architecture.RegnetConfig(**REGNET))
     ours, theirs = regnet.RegNet(regnet.RegnetConfig(**REGNET)), torch_regnet.RegNet(model_cfgs["regnety_002"])
-    found = _ours(ours, published, "canonical")
-    assert found == _timms(theirs)
-    assert any(found.values())
+    decayed = _ours(ours, published, "canonical")
+    assert decayed == _timms(theirs)
+    assert any(decayed.values())
 
 
 def test_54_of_160_parameters_decay() -> None:
@@ -85,6 +85,27 @@ def test_frozen_parameters_are_in_no_group() -> None:
     assert (groups.decay, groups.exempt) == ((), ("bias",))
 
 
+class _Named(nn.Layer):
+    """Has a bias with two axes, and exempts parameters by a pattern."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Linear(3, 2, bias_attr=False)
+        self.token_a, self.token_b, self.bias = (self.create_parameter((2, 2)) for _ in range(3))
+        self.inner = nn.Linear(3, 2, bias_attr=False)
+        self.inner.bias = self.create_parameter((2, 2))
+
+    def no_weight_decay(self) -> set[str]:
+        """As the models have it."""
+        return {"token_*"}
+
+
+def test_biases_of_any_shape_and_names_that_match_a_pattern_are_exempt() -> None:
+    groups = decay_groups(_Named())
+    assert set(groups.exempt) == {"token_a", "token_b", "inner.bias"}
+    assert set(groups.decay) == {"table.weight", "bias", "inner.weight"}
+
+
 def test_step_with_zero_gradients_shrinks_exactly_what_decays() -> None:
     model = pit.create("pit_ti", image_size=32)
     for parameter in model.parameters():
@@ -92,5 +113,5 @@ def test_step_with_zero_gradients_shrinks_exactly_what_decays() -> None:
         parameter.grad = paddle.zeros_like(parameter)
     optimizer = AdamW(model, Optimizer(), 0.1)
     optimizer.step()
-    shrunk = {name for name, each in model.named_parameters() if float(each.max()) < 1}
+    shrunk = {name for name, parameter in model.named_parameters() if float(parameter.max()) < 1}
     assert shrunk == set(optimizer.groups.decay)

@@ -58,11 +58,11 @@ def test_models_in_training_are_one_function(name: str, load_twins: Callable[...
     inject(candidate, ours, "model", 1, 2)
     torch_side.inject(reference, theirs, "model", 1, 2)
     for _ in range(2):
-        found = candidate.forward_features(paddle.to_tensor(images)).numpy()
+        actual = candidate.forward_features(paddle.to_tensor(images)).numpy()
         expected = reference.forward_features(torch.from_numpy(images)).detach().numpy()
-        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-10)
-        assert not np.allclose(found, evaluated, rtol=1e-2)
-        evaluated = found
+        np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=1e-10)
+        assert not np.allclose(actual, evaluated, rtol=1e-2)
+        evaluated = actual
     assert ours.asked == theirs.asked
     assert {key[:3] for key in ours.asked} == {("model", 1, 2)}
     assert {key[-1] for key in ours.asked} == {0, 1}
@@ -86,9 +86,9 @@ def test_second_injection_repeats_the_draws_and_none_restores_the_generator(
     np.testing.assert_array_equal(outputs[1], outputs[3])
     inject(candidate, None)
     torch_side.inject(reference, None)
-    found = candidate.forward_features(paddle.to_tensor(images)).numpy()
+    actual = candidate.forward_features(paddle.to_tensor(images)).numpy()
     expected = reference.forward_features(torch.from_numpy(images)).detach().numpy()
-    assert not np.allclose(found, outputs[0])
+    assert not np.allclose(actual, outputs[0])
     assert not np.allclose(expected, outputs[1])
 
 
@@ -113,15 +113,15 @@ def test_drawing_layers_have_the_paths_of_the_reference(ours: Any, theirs: Any, 
     rates = RATES if name != "regnety_160" else {"drop_rate": 0.3, "drop_path_rate": 0.4}
     with paddle.LazyGuard(), torch.device("meta"):
         candidate, reference = ours.create(name, **rates), theirs.create(name, **rates)
-    found = _drawing(candidate.named_sublayers(), (Dropout, DropPath))
+    actual = _drawing(candidate.named_sublayers(), (Dropout, DropPath))
     expected = _drawing(reference.named_modules(), (torch.nn.Dropout, TimmDropPath))
-    assert {canonical(path): rate for path, rate in found.items()} == expected
+    assert {canonical(path): rate for path, rate in actual.items()} == expected
     assert len(expected) > 10
 
 
 def _drawing(layers: Iterable[tuple[str, Any]], kinds: tuple[type, ...]) -> dict[str, float]:
     rates = {path: vars(layer) for path, layer in layers if isinstance(layer, kinds)}
-    drawing = {path: found.get("p", 0.0) or found.get("drop_prob", 0.0) for path, found in rates.items()}
+    drawing = {path: actual.get("p", 0.0) or actual.get("drop_prob", 0.0) for path, actual in rates.items()}
     return {path: rate for path, rate in drawing.items() if rate > 0}
 
 

@@ -32,10 +32,10 @@ def _split(config: Config, batch: int, accumulation: int = 1, **data: Any) -> Co
     )
 
 
-def _assert_equal(found: Any, expected: Any) -> None:
-    found, expected = list(found), list(expected)
-    assert len(found) == len(expected) > 0
-    for ours, theirs in zip(found, expected, strict=True):
+def _assert_equal(actual: Any, expected: Any) -> None:
+    actual, expected = list(actual), list(expected)
+    assert len(actual) == len(expected) > 0
+    for ours, theirs in zip(actual, expected, strict=True):
         assert len(ours) == len(theirs)
         for (images, targets), (same_images, same_targets) in zip(ours, theirs, strict=True):
             np.testing.assert_array_equal(images, same_images)
@@ -110,9 +110,9 @@ def test_ranks_and_accumulation_together_see_the_images_of_one_rank(
     ranks = [TrainLoader(_split(config, 2, accumulation), samples, SEED, world, rank) for rank in range(world)]
     epochs = zip(whole.epoch(2), *(rank.epoch(2) for rank in ranks), strict=True)
     for ((images, labels),), *shares in epochs:
-        micro = [each for share in shares for each in share]
-        np.testing.assert_array_equal(np.concatenate([found for found, _ in micro]), images)
-        np.testing.assert_array_equal(np.concatenate([found for _, found in micro]), labels)
+        micro = [micro_batch for share in shares for micro_batch in share]
+        np.testing.assert_array_equal(np.concatenate([actual for actual, _ in micro]), images)
+        np.testing.assert_array_equal(np.concatenate([actual for _, actual in micro]), labels)
 
 
 def test_two_ranks_mix_like_one_that_accumulates(config: Config, samples: Samples) -> None:
@@ -143,8 +143,8 @@ def test_every_image_is_evaluated_exactly_once(
 
 def test_evaluation_batches_are_timms(config: Config, samples: Samples) -> None:
     for ours, theirs in zip(EvalLoader(config, samples), torch_data.EvalLoader(config, samples), strict=True):
-        for found, expected in zip(ours, theirs, strict=True):
-            np.testing.assert_array_equal(found, expected.numpy())
+        for actual, expected in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(actual, expected.numpy())
 
 
 @pytest.fixture

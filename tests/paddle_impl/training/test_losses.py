@@ -42,16 +42,16 @@ LABELS = np.array([0, 6, 3, 3, 1])
 
 def _assert_same(ours: Callable[..., Any], theirs: Callable[..., Any], *logits: Array) -> None:
     """Holds value and gradients of a loss against torch's autograd."""
-    own = [paddle.to_tensor(each, stop_gradient=False) for each in logits]
-    other = [torch.tensor(each, requires_grad=True) for each in logits]
-    found, expected = ours(*own), theirs(*other)
-    assert found.shape == []
-    found.backward()
+    own = [paddle.to_tensor(array, stop_gradient=False) for array in logits]
+    other = [torch.tensor(array, requires_grad=True) for array in logits]
+    actual, expected = ours(*own), theirs(*other)
+    assert actual.shape == []
+    actual.backward()
     expected.backward()
-    assert float(found) == pytest.approx(float(expected.detach()), rel=1e-13)
-    for each, reference in zip(own, other, strict=True):
-        np.testing.assert_allclose(each.grad.numpy(), reference.grad.numpy(), rtol=1e-11, atol=1e-15)
-        assert np.abs(each.grad.numpy()).max() > 0
+    assert float(actual) == pytest.approx(float(expected.detach()), rel=1e-13)
+    for array, reference in zip(own, other, strict=True):
+        np.testing.assert_allclose(array.grad.numpy(), reference.grad.numpy(), rtol=1e-11, atol=1e-15)
+        assert np.abs(array.grad.numpy()).max() > 0
 
 
 def test_soft_targets_give_timms_loss() -> None:
@@ -82,7 +82,7 @@ def test_no_smoothing_gives_the_plain_cross_entropy() -> None:
 def test_label_smoothing_applies_without_mixing_too() -> None:
     logits, labels = paddle.to_tensor(_draw(4)), paddle.to_tensor(LABELS)
     image = paddle.zeros([BATCH, 3, 2, 2])
-    smoothed, plain = (RecipeLoss(Config(loss=Loss(each)))(logits, image, labels) for each in (0.1, 0.0))
+    smoothed, plain = (RecipeLoss(Config(loss=Loss(smoothing)))(logits, image, labels) for smoothing in (0.1, 0.0))
     assert float(smoothed) != float(plain)
     reference = LabelSmoothingCrossEntropy(0.1)(torch.from_numpy(_draw(4)), torch.from_numpy(LABELS))
     assert float(smoothed) == pytest.approx(float(reference), rel=1e-13)
@@ -103,9 +103,9 @@ def test_smoothing_labels_is_smoothing_their_one_hot_targets() -> None:
 
 def test_float32_targets_keep_float64_logits() -> None:
     targets = _soft().astype(np.float32)
-    found = soft_target_cross_entropy(paddle.to_tensor(_draw(6)), paddle.to_tensor(targets))
+    actual = soft_target_cross_entropy(paddle.to_tensor(_draw(6)), paddle.to_tensor(targets))
     expected = SoftTargetCrossEntropy()(torch.from_numpy(_draw(6)), torch.from_numpy(targets))
-    assert float(found) == pytest.approx(float(expected), rel=1e-14)
+    assert float(actual) == pytest.approx(float(expected), rel=1e-14)
 
 
 def test_half_precision_is_summed_in_float32() -> None:
@@ -154,7 +154,7 @@ def test_the_teacher_gets_no_gradient() -> None:
     teacher = paddle.nn.Linear(12, CLASSES)
     config = Config(distillation=Distillation("soft"))
     loss = RecipeLoss(config, paddle.nn.Sequential(paddle.nn.Flatten(), teacher))
-    heads = tuple(paddle.to_tensor(_draw(each), dtype="float32", stop_gradient=False) for each in (1, 2))
+    heads = tuple(paddle.to_tensor(_draw(seed), dtype="float32", stop_gradient=False) for seed in (1, 2))
     loss(heads, paddle.ones([BATCH, 3, 2, 2]), paddle.to_tensor(LABELS)).backward()
     assert teacher.weight.grad is None
     assert heads[1].grad is not None
@@ -164,8 +164,8 @@ def test_alpha_of_one_takes_the_teachers_loss_only() -> None:
     config = Config(distillation=Distillation("hard", alpha=1.0))
     loss = RecipeLoss(config, lambda _: paddle.to_tensor(_draw(8)))
     heads = paddle.to_tensor(_draw(1)), paddle.to_tensor(_draw(2))
-    found = loss(heads, paddle.zeros([BATCH, 3, 2, 2]), paddle.to_tensor(LABELS))
-    assert float(found) == float(hard_distillation(heads[1], paddle.to_tensor(_draw(8))))
+    actual = loss(heads, paddle.zeros([BATCH, 3, 2, 2]), paddle.to_tensor(LABELS))
+    assert float(actual) == float(hard_distillation(heads[1], paddle.to_tensor(_draw(8))))
 
 
 def test_distilled_model_without_teacher_is_trained_on_the_mean_of_its_heads() -> None:

@@ -24,8 +24,8 @@ SETTINGS = [
 ]
 
 
-def _configured(given: Given, classes: int, smoothing: float = 0.1) -> Config:
-    config = Config(mixing=given)
+def _configured(settings: Given, classes: int, smoothing: float = 0.1) -> Config:
+    config = Config(mixing=settings)
     return replace(
         config,
         model=replace(config.model, num_classes=classes),
@@ -38,16 +38,16 @@ def _batch(size: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
     return draw.standard_normal((size, 3, 20, 31), np.float32), draw.integers(0, classes, size)
 
 
-@pytest.mark.parametrize("given", SETTINGS, ids=str)
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
 @pytest.mark.parametrize(("classes", "smoothing"), [(3, 0.1), (1000, 0.0), (10, 0.3)])
-def test_mixing_is_timms(given: Given, classes: int, smoothing: float) -> None:
-    ours = Mixing.of(_configured(given, classes, smoothing))
+def test_mixing_is_timms(settings: Given, classes: int, smoothing: float) -> None:
+    ours = Mixing.of(_configured(settings, classes, smoothing))
     assert ours is not None
     theirs = Mixup(
-        given.mixup,
-        given.cutmix,
-        prob=given.probability,
-        switch_prob=given.switch,
+        settings.mixup,
+        settings.cutmix,
+        prob=settings.probability,
+        switch_prob=settings.switch,
         label_smoothing=smoothing,
         num_classes=classes,
     )
@@ -56,11 +56,11 @@ def test_mixing_is_timms(given: Given, classes: int, smoothing: float) -> None:
         draws, same = Seeded(seed).stream("mixing"), Seeded(seed).stream("mixing")
         with drawing_from(same):
             expected, targets = theirs(torch.from_numpy(images.copy()), torch.from_numpy(labels))
-        found, ours_targets = ours(images, labels, draws)
-        np.testing.assert_array_equal(found, expected.numpy())
+        mixed, ours_targets = ours(images, labels, draws)
+        np.testing.assert_array_equal(mixed, expected.numpy())
         np.testing.assert_array_equal(ours_targets, targets.numpy())
         assert draws.random() == same.random(), "another number of draws"
-        assert found.dtype == ours_targets.dtype == np.float32
+        assert mixed.dtype == ours_targets.dtype == np.float32
 
 
 def test_targets_have_one_column_for_each_class() -> None:
@@ -72,33 +72,33 @@ def test_targets_have_one_column_for_each_class() -> None:
         np.testing.assert_allclose(targets.sum(axis=1), 1, rtol=1e-5)
 
 
-@pytest.mark.parametrize("given", [Given(0.0, 0.0), Given(0.8, 1.0, probability=0.0)], ids=str)
-def test_mixing_that_is_off_is_none(given: Given) -> None:
-    assert Mixing.of(_configured(given, 10)) is None
+@pytest.mark.parametrize("settings", [Given(0.0, 0.0), Given(0.8, 1.0, probability=0.0)], ids=str)
+def test_mixing_that_is_off_is_none(settings: Given) -> None:
+    assert Mixing.of(_configured(settings, 10)) is None
 
 
-@pytest.mark.parametrize("given", SETTINGS, ids=str)
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
 @pytest.mark.parametrize("size", [1, 5])
-def test_odd_batch_is_mixed(given: Given, size: int) -> None:
-    mixing = Mixing.of(_configured(given, 10))
+def test_odd_batch_is_mixed(settings: Given, size: int) -> None:
+    mixing = Mixing.of(_configured(settings, 10))
     assert mixing is not None
     images, labels = _batch(size, 10)
     for seed in range(10):
-        found, targets = mixing(images, labels, Seeded(seed).stream("mixing"))
+        mixed, targets = mixing(images, labels, Seeded(seed).stream("mixing"))
         middle = size // 2
-        np.testing.assert_allclose(found[middle], images[middle], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(mixed[middle], images[middle], rtol=1e-5, atol=1e-6)
         assert targets[middle].argmax() == labels[middle]
 
 
-@pytest.mark.parametrize("given", SETTINGS, ids=str)
-def test_mixing_does_not_change_its_arguments(given: Given) -> None:
-    mixing = Mixing.of(_configured(given, 10))
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_mixing_does_not_change_its_arguments(settings: Given) -> None:
+    mixing = Mixing.of(_configured(settings, 10))
     assert mixing is not None
     images, labels = _batch(4, 10)
     kept, named = images.copy(), labels.copy()
     for seed in range(10):
-        found, _ = mixing(images, labels, Seeded(seed).stream("mixing"))
-        assert not np.shares_memory(found, images)
+        mixed, _ = mixing(images, labels, Seeded(seed).stream("mixing"))
+        assert not np.shares_memory(mixed, images)
     np.testing.assert_array_equal(images, kept)
     np.testing.assert_array_equal(labels, named)
     assert labels.shape == (4,)

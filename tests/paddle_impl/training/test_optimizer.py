@@ -46,7 +46,7 @@ def _step(model: nn.Layer, optimizer: AdamW, step: int) -> None:
 
 
 def _distance(ours: nn.Layer, theirs: torch.nn.Module) -> float:
-    weight, bias = (each.detach().numpy() for each in (theirs.weight, theirs.bias))
+    weight, bias = (parameter.detach().numpy() for parameter in (theirs.weight, theirs.bias))
     return max(float(np.abs(ours.weight.numpy() - weight.T).max()), float(np.abs(ours.bias.numpy() - bias).max()))
 
 
@@ -108,7 +108,7 @@ def test_resumed_optimizer_is_bit_equal_under_other_parameter_names() -> None:
         _step(first, before, step)
     state = {name: tensor.numpy() for name, tensor in before.named_state().items()}
     second.set_state_dict(first.state_dict())
-    assert {each.name for each in first.parameters()}.isdisjoint(each.name for each in second.parameters())
+    assert {tensor.name for tensor in first.parameters()}.isdisjoint(tensor.name for tensor in second.parameters())
     after = AdamW(second, config, 1e-2)
     after.set_named_state(state)
     for step in range(3, 6):

@@ -46,10 +46,10 @@ def test_every_operation_is_timms(photographs: list[Image.Image], name: str, lev
         draws, same = Seeded(seed).stream("sample"), Seeded(seed).stream("sample")
         with drawing_from(same):
             expected = theirs(image)
-        found = ours(image, draws, CANVAS)
-        np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
+        actual = ours(image, draws, CANVAS)
+        np.testing.assert_array_equal(np.asarray(actual), np.asarray(expected))
         assert draws.random() == same.random(), "another number of draws"
-        changed += found is not image
+        changed += actual is not image
     assert 0 < changed < len(photographs * 3) or name.startswith("Posterize")
 
 

@@ -65,7 +65,7 @@ def _theirs(config: Config, labels: bool) -> tuple[list[float], Any, Any]:
     for epoch in range(EPOCHS):
         for _ in range(UPDATES):
             tensors = [(torch.from_numpy(images), torch.from_numpy(targets)) for images, targets in next(batches)]
-            losses += [float(each) for each in recipe.update(tensors).losses]
+            losses += [float(loss) for loss in recipe.update(tensors).losses]
         recipe.schedule.finish_epoch(epoch)
     return losses, recipe.model, recipe.ema.module if recipe.ema else None
 
@@ -85,8 +85,8 @@ def test_eight_updates_of_both_sides_agree_in_float64(
     teacher = ["distillation.teacher=pit_ti", f"distillation.weights={weights('pit_ti')}"]
     paths = [f"model.name={model}", f"model.weights={weights(model)}", "model.drop_path_rate=0"]
     config = small(*QUICK, *paths, *teacher, *overrides)
-    (found, *ours), (expected, *theirs) = _ours(config, labels), _theirs(config, labels)
-    np.testing.assert_allclose(found, expected, rtol=1e-11)
+    (actual, *ours), (expected, *theirs) = _ours(config, labels), _theirs(config, labels)
+    np.testing.assert_allclose(actual, expected, rtol=1e-11)
     architecture = architectures.build(model, image_size=32, num_classes=10)
     for mine, reference in zip(ours, theirs, strict=True):
         arrays = {name: LazyTensor.of(tensor.numpy()) for name, tensor in mine.state_dict().items()}

@@ -52,8 +52,8 @@ def test_rate_is_timms_at_every_update(config: Schedule, quirk: bool, peak: floa
         config.epochs, config.warmup_epochs, config.warmup_rate, config.minimum_rate, config.cooldown_epochs, quirk
     )
     ours = CosineSchedule(config, peak)
-    found = [ours.rate(epoch, update) for epoch in range(ours.epochs) for update in range(UPDATES)]
-    assert found == list(_timms(config, peak))
+    rates = [ours.rate(epoch, update) for epoch in range(ours.epochs) for update in range(UPDATES)]
+    assert rates == list(_timms(config, peak))
 
 
 def test_first_two_epochs_of_deit_have_the_warm_up_rate() -> None:

@@ -29,8 +29,8 @@ Array = npt.NDArray[Any]
 def _logits(model: Any, size: int = 32) -> Array:
     model.eval()
     images = np.random.default_rng(1).standard_normal((2, 3, size, size))
-    found = model(paddle.to_tensor(images))
-    return np.asarray(found.numpy())
+    logits = model(paddle.to_tensor(images))
+    return np.asarray(logits.numpy())
 
 
 def test_same_seed_gives_the_same_fresh_weights_after_other_draws(small: Callable[..., Config]) -> None:
@@ -47,8 +47,8 @@ def test_same_seed_gives_the_same_fresh_weights_after_other_draws(small: Callabl
 
 def test_precision_is_that_of_the_configuration(small: Callable[..., Config]) -> None:
     wide, narrow = start(small()).model, start(small("run.precision=float32")).model
-    assert {each.dtype for each in wide.parameters()} == {paddle.float64}
-    assert {each.dtype for each in narrow.parameters()} == {paddle.float32}
+    assert {parameter.dtype for parameter in wide.parameters()} == {paddle.float64}
+    assert {parameter.dtype for parameter in narrow.parameters()} == {paddle.float32}
     np.testing.assert_array_equal(wide.pos_embed.numpy(), narrow.pos_embed.numpy().astype(np.float64))
 
 

@@ -45,9 +45,9 @@ def test_training_is_timms(
         draws, same = Seeded(seed).stream("sample"), Seeded(seed).stream("sample")
         with drawing_from(same):
             expected = theirs(image).numpy()
-        found = ours(image, draws)
-        np.testing.assert_array_equal(found, expected)
-        assert found.dtype == np.float32
+        actual = ours(image, draws)
+        np.testing.assert_array_equal(actual, expected)
+        assert actual.dtype == np.float32
         assert draws.random() == same.random(), "another number of draws"
 
 
@@ -78,8 +78,8 @@ def test_crops_are_timms(shape: tuple[int, int], ratio: tuple[float, float]) -> 
     for seed in range(20):
         with drawing_from(Seeded(seed).stream("sample")):
             top, left, height, width = RandomResizedCropAndInterpolation.get_params(image, crop.scale, ratio)
-        found = crop.box(*shape, Seeded(seed).stream("sample"))
-        assert found == (left, top, left + width, top + height)
+        actual = crop.box(*shape, Seeded(seed).stream("sample"))
+        assert actual == (left, top, left + width, top + height)
 
 
 def test_unknown_interpolation_is_refused(config: Config) -> None:

@@ -75,9 +75,9 @@ def test_layers_without_injected_draws_are_torchs() -> None:
     inject(model, None)
     x = torch.ones(64, 3)
     torch.manual_seed(0)
-    found = model(x)
+    actual = model(x)
     torch.manual_seed(0)
     expected = timm.layers.drop_path(torch.nn.functional.dropout(x, 0.5), 0.5, True)
-    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    torch.testing.assert_close(actual, expected, rtol=0, atol=0)
     with pytest.raises(RuntimeError, match="was not handed any randomness"):
         InjectableDropPath(0.5).mask(x, (64, 1), 0.5)

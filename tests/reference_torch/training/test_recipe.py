@@ -48,9 +48,9 @@ def test_groups_are_those_of_timms_factory() -> None:
     ours = create_optimizer(model, Optimizer(), 1e-3)
     theirs = create_optimizer_v2(model, opt="adamw", lr=1e-3, weight_decay=0.05)
     assert [len(group["params"]) for group in ours.param_groups] == [106, 54]
-    for found, expected in zip(ours.param_groups, theirs.param_groups, strict=True):
-        assert [id(each) for each in found["params"]] == [id(each) for each in expected["params"]]
-        assert found["weight_decay"] == expected["weight_decay"]
+    for actual, expected in zip(ours.param_groups, theirs.param_groups, strict=True):
+        assert [id(parameter) for parameter in actual["params"]] == [id(parameter) for parameter in expected["params"]]
+        assert actual["weight_decay"] == expected["weight_decay"]
 
 
 def test_decay_all_exempts_nothing() -> None:
@@ -97,13 +97,13 @@ def test_distillation_is_deits() -> None:
     base = functional.cross_entropy(heads[0], labels, label_smoothing=0.1)
     for kind in ("hard", "soft"):
         config = Config(distillation=Distillation(kind, alpha=0.25, temperature=3.0))
-        found = RecipeLoss(config, lambda _: teacher)(heads, images, labels)
+        actual = RecipeLoss(config, lambda _: teacher)(heads, images, labels)
         shares = (teacher / 3).softmax(1)
         expected = {
             "hard": functional.cross_entropy(heads[1], teacher.argmax(1)),
             "soft": (shares * (shares.log() - (heads[1] / 3).log_softmax(1))).sum() * 9 / 15,
         }[kind]
-        torch.testing.assert_close(found, 0.75 * base + 0.25 * expected)
+        torch.testing.assert_close(actual, 0.75 * base + 0.25 * expected)
 
 
 def test_distillation_without_teacher_is_refused() -> None:

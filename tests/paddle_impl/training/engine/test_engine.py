@@ -159,14 +159,14 @@ def test_average_is_evaluated_and_saved_beside_the_model(run_tiny: Run, tmp_path
 
 def test_each_update_has_the_rate_of_the_schedule(run_tiny: Run, tiny_run: ModuleType) -> None:
     """A scheduler that is stepped on its own ran an epoch late, and the last one at 0."""
-    asked: list[float] = []
+    rates: list[float] = []
 
     def watched(parts: Parts) -> Parts:
         optimizer: Any = parts.optimizer
         step = optimizer.step
 
         def asking() -> None:
-            asked.append(optimizer.get_lr())
+            rates.append(optimizer.get_lr())
             step()
 
         optimizer.step = asking
@@ -176,8 +176,8 @@ def test_each_update_has_the_rate_of_the_schedule(run_tiny: Run, tiny_run: Modul
     run_tiny(assemble=_assemble(tiny_run, watched))
     schedule = tiny_run.CosineSchedule(config.schedule, config.optimizer.learning_rate)
     expected = [schedule.rate(epoch, update) for epoch in range(3) for update in range(8)]
-    np.testing.assert_allclose(asked, expected, rtol=1e-7)
-    assert min(asked) > 0
+    np.testing.assert_allclose(rates, expected, rtol=1e-7)
+    assert min(rates) > 0
 
 
 def test_log_has_the_training_loss_and_all_digits_of_the_rate(run_tiny: Run, tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint(
     def poisoned(parts: Parts) -> Parts:
         loss = parts.loss
         calls = iter(range(1000))
-        return replace(parts, loss=lambda *given: loss(*given) * (float("nan") if next(calls) >= 2 * 11 else 1.0))
+        return replace(parts, loss=lambda *batch: loss(*batch) * (float("nan") if next(calls) >= 2 * 11 else 1.0))
 
     with pytest.raises(TrainingError, match="the loss is nan in epoch 1, at update 4"):
         run_tiny(assemble=_assemble(tiny_run, poisoned))

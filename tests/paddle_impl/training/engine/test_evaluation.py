@@ -36,34 +36,34 @@ class _Batches:
 
 
 def _evaluated(logits: Any, labels: Any) -> Evaluation:
-    found = evaluate_model(_Given(), _Batches(logits, labels))
-    assert found is not None
-    return found
+    result = evaluate_model(_Given(), _Batches(logits, labels))
+    assert result is not None
+    return result
 
 
 def test_accuracy_and_loss_are_those_of_timm_and_torch() -> None:
     draw = np.random.default_rng(0)
     logits, labels = draw.normal(size=(103, 11)).astype(np.float32), draw.integers(0, 11, 103)
-    found = _evaluated(logits, labels)
+    result = _evaluated(logits, labels)
     top1, top5 = accuracy(torch.from_numpy(logits), torch.from_numpy(labels), topk=(1, 5))
     loss = torch.nn.functional.cross_entropy(torch.from_numpy(logits).double(), torch.from_numpy(labels))
-    assert (found.images, found.k) == (103, 5)
-    assert found.top1 == pytest.approx(float(top1) / 100, abs=1e-6)
-    assert found.top5 == pytest.approx(float(top5) / 100, abs=1e-6)
-    assert found.loss == pytest.approx(float(loss), abs=1e-12)
+    assert (result.images, result.k) == (103, 5)
+    assert result.top1 == pytest.approx(float(top1) / 100, abs=1e-6)
+    assert result.top5 == pytest.approx(float(top5) / 100, abs=1e-6)
+    assert result.loss == pytest.approx(float(loss), abs=1e-12)
 
 
 def test_every_image_counts_once_at_any_batch_size() -> None:
     draw = np.random.default_rng(0)
     logits, labels = draw.normal(size=(1003, 3)), draw.integers(0, 3, 1003)
-    found = {size: evaluate_model(_Given(), _Batches(logits, labels, size)) for size in (1, 64, 1003)}
-    assert all(each is not None and each.images == 1003 for each in found.values())
-    assert len({each.top1 for each in found.values() if each is not None}) == 1
+    result = {size: evaluate_model(_Given(), _Batches(logits, labels, size)) for size in (1, 64, 1003)}
+    assert all(outcome is not None and outcome.images == 1003 for outcome in result.values())
+    assert len({outcome.top1 for outcome in result.values() if outcome is not None}) == 1
 
 
 def test_top_5_of_fewer_than_five_classes_is_all_classes() -> None:
-    found = _evaluated(np.eye(3), [0, 1, 1])
-    assert (found.k, found.top1, found.top5) == (3, 2 / 3, 1.0)
+    result = _evaluated(np.eye(3), [0, 1, 1])
+    assert (result.k, result.top1, result.top5) == (3, 2 / 3, 1.0)
 
 
 def test_first_of_equal_logits_counts_as_the_higher() -> None:
@@ -91,9 +91,23 @@ def test_label_beyond_the_classes_of_the_model_is_an_error(label: int) -> None:
 def test_unreadable_images_are_counted_apart() -> None:
     batches = _Batches(np.eye(3), range(3))
     batches.count = 5
-    found = evaluate_model(_Given(), batches)
-    assert found is not None
-    assert (found.images, found.unreadable, found.top1) == (3, 2, 1.0)
+    result = evaluate_model(_Given(), batches)
+    assert result is not None
+    assert (result.images, result.unreadable, result.top1) == (3, 2, 1.0)
+
+
+@pytest.mark.parametrize("shift", [1e4, -1e4])
+def test_loss_of_large_logits_is_exact(shift: float) -> None:
+    result = _evaluated(np.array([[shift, shift + 1.0]]), [0])
+    assert result.loss == pytest.approx(np.log1p(np.e), abs=1e-9)
+
+
+def test_rank_without_images_takes_the_class_count_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(World, "total", lambda self, values: np.asarray(values) + [2, 1, 2, 0.5, 2, 0])
+    monkeypatch.setattr(World, "gather", lambda self, value: [value, 3])
+    result = evaluate_model(_Given(), _Batches(np.zeros((0, 3)), []), World(0, 2))
+    assert result is not None
+    assert (result.images, result.k, result.top1, result.loss, result.unreadable) == (2, 3, 0.5, 0.25, 0)
 
 
 def test_evaluation_returns_the_model_to_its_mode() -> None:

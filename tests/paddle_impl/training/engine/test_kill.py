@@ -14,7 +14,7 @@ def test_run_killed_twenty_times_writes_the_bytes_of_an_undisturbed_one(tmp_path
     done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
     assert int(done.stdout.split()[0]) >= 10  # the rest had come to the end before
     for name in ("latest.pdparams", "best.pdparams", "epoch_0002.pdparams"):
-        undisturbed, resumed = (tmp_path / each / "run" / name for each in ("undisturbed", "killed"))
+        undisturbed, resumed = (tmp_path / kind / "run" / name for kind in ("undisturbed", "killed"))
         assert undisturbed.read_bytes() == resumed.read_bytes(), name
     log = read_log(tmp_path / "killed" / "run" / "log.jsonl")
     assert len({(entry["epoch"], entry["update"]) for entry in log if entry["event"] == "start"}) > 3

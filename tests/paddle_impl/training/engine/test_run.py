@@ -50,8 +50,8 @@ def _config(pictures: Path, output: Path, **changes: dict[str, Any]) -> Config:
     }
     config = Config()
     for section, own in settings.items():
-        given = own | changes.get(section, {})
-        config = replace(config, **{section: replace(getattr(config, section), **given)})
+        values = own | changes.get(section, {})
+        config = replace(config, **{section: replace(getattr(config, section), **values)})
     return config
 
 
@@ -85,11 +85,11 @@ def test_training_counts_every_picture_and_reports_damaged_ones(trained: tuple[C
 def test_checkpoint_evaluates_to_the_accuracy_of_the_run(trained: tuple[Config, Result, str]) -> None:
     config, result, _ = trained
     weights = replace(config, model=replace(config.model, weights=str(result.checkpoint)))
-    found = evaluate(weights, console=Console(file=io.StringIO()))
+    evaluation = evaluate(weights, console=Console(file=io.StringIO()))
     average = result.history[-1]
     assert average["weights"] == "ema"
-    assert (found.images, found.top1, found.unreadable) == (average["images"], average["top1"], 1)
-    assert found.loss == pytest.approx(average["loss"], abs=1e-6)
+    assert (evaluation.images, evaluation.top1, evaluation.unreadable) == (average["images"], average["top1"], 1)
+    assert evaluation.loss == pytest.approx(average["loss"], abs=1e-6)
 
 
 def test_finished_run_resumes_for_more_epochs_of_cooldown(trained: tuple[Config, Result, str], tmp_path: Path) -> None:

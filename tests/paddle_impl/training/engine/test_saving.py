@@ -28,8 +28,8 @@ def test_latest_best_and_kept_files_hold_their_own_checkpoints(tmp_path: Path) -
     with Store(tmp_path / "run") as store:
         store.save(_tree(1), (epoch_name(2), BEST))
         store.save(_tree(2))
-    found = {path.name: _value(path) for path in (tmp_path / "run").glob("*.pdparams")}
-    assert found == {LATEST: 2, BEST: 1, "epoch_0002.pdparams": 1}
+    values = {path.name: _value(path) for path in (tmp_path / "run").glob("*.pdparams")}
+    assert values == {LATEST: 2, BEST: 1, "epoch_0002.pdparams": 1}
 
 
 def test_failed_save_leaves_the_last_checkpoint(tmp_path: Path) -> None:

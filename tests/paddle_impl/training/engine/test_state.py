@@ -95,9 +95,9 @@ def test_checkpoint_has_command_and_versions_but_no_host_or_home(run_tiny: Run, 
         tree: Any = checkpoint.tree
     assert {"python", "paddlepaddle", "numpy"} <= set(tree["provenance"][0]["versions"])
     assert tree["provenance"][0]["command"]
-    said = json.dumps({key: tree[key] for key in ("provenance", "global_batch", "progress")})
-    assert socket.gethostname() not in said
-    assert str(Path.home()) + "/" not in said
+    text = json.dumps({key: tree[key] for key in ("provenance", "global_batch", "progress")})
+    assert socket.gethostname() not in text
+    assert str(Path.home()) + "/" not in text
 
 
 _PADDLE_VIT = """
@@ -198,6 +198,47 @@ def test_checkpoint_of_another_model_is_refused_with_every_difference(
         "head.extra: not in the model",
         "head.weight: float32 (16,) in the checkpoint, float32 (16, 3) in the model",
     )
+
+
+def test_checkpoint_of_another_dtype_is_refused(parts: Callable[[], Parts], tmp_path: Path) -> None:
+    one = parts()
+    one.model.head.to(dtype="float64")
+    write_nested(tmp_path / "wide.pdparams", capture(one, Precision(), Progress(), {}))
+    with Nested(tmp_path / "wide.pdparams") as checkpoint, pytest.raises(TrainingError) as caught:
+        restore(checkpoint, parts(), Precision())
+    assert sorted(caught.value.details) == [
+        "head.bias: float64 (3,) in the checkpoint, float32 (3,) in the model",
+        "head.weight: float64 (16, 3) in the checkpoint, float32 (16, 3) in the model",
+    ]
+
+
+def test_checkpoint_has_epoch_and_rate_under_paddlevits_keys(parts: Callable[[], Parts], tmp_path: Path) -> None:
+    tree = capture(parts(), Precision(), Progress(epoch=3, rate=1e-3), {})
+    assert (tree["epoch"], tree["lr_scheduler"]) == (3, {"last_epoch": 3, "last_lr": 1e-3})
+
+
+def test_optimizer_tensors_without_names_of_parameters_are_refused(parts: Callable[[], Parts], tmp_path: Path) -> None:
+    tree: Any = capture(parts(), Precision(), Progress(), {})
+    tree["optimizer"] = {"linear_0.w_0_moment1_0": tree["model"]["head.weight"]}
+    write_nested(tmp_path / "unnamed.pdparams", tree)
+    with (
+        Nested(tmp_path / "unnamed.pdparams") as checkpoint,
+        pytest.raises(TrainingError, match="does not tell whose the optimizer's tensors are; give it as model.weights"),
+    ):
+        restore(checkpoint, parts(), Precision())
+
+
+def test_optimizer_tensor_of_no_parameter_is_refused(parts: Callable[[], Parts], tmp_path: Path) -> None:
+    own, path = parts(), str(tmp_path / "other.pdparams")
+    model = own.model.state_dict()
+    paddle.save({"model": model, "model_ema": model, "optimizer": {"other.w_0_moment1_0": paddle.ones([2])}}, path)
+    with (
+        Nested(tmp_path / "other.pdparams") as checkpoint,
+        pytest.raises(
+            TrainingError, match=r"its optimizer's other\.w_0_moment1_0 belongs to no parameter of its model"
+        ),
+    ):
+        restore(checkpoint, own, Precision())
 
 
 class _Scaler:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 import paddle
 from rich.console import Console
@@ -56,11 +56,7 @@ class Result:
         return exit_code(self.stopped)
 
 
-class Assemble(Protocol):
-    """Makes the parts of a run."""
-
-    def __call__(self, config: Config, world: World, precision: Precision, randomness: Randomness) -> Parts:
-        """The parts, on the device that is set."""
+Assemble: TypeAlias = Callable[[Config, World, Precision, Randomness], Parts]
 
 
 def train(

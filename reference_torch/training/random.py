@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -23,73 +23,42 @@ from torch import Tensor, nn
 from recipe.draws import Draws, Key, Randomness, Scoped
 
 
-class PythonFace:
-    """The functions of the module `random` that timm uses."""
-
-    def __init__(self, draws: Draws) -> None:
-        self._draws = draws
-
-    def random(self) -> float:
-        """Uniform in [0, 1)."""
-        return float(self._draws.random())
-
-    def uniform(self, a: float, b: float) -> float:
-        """Uniform in [a, b)."""
-        return float(self._draws.uniform(a, b))
-
-    def gauss(self, mu: float, sigma: float) -> float:
-        """Normal."""
-        return float(self._draws.normal(mu, sigma))
-
-    def randint(self, a: int, b: int) -> int:
-        """An integer from a to b, both included."""
-        return int(self._draws.integers(a, b + 1))
-
-    def choice(self, items: Sequence[Any]) -> Any:
-        """One of the items."""
-        return items[int(self._draws.integers(0, len(items)))]
+def python_random(draws: Draws) -> SimpleNamespace:
+    """The functions of the module `random` that timm uses, drawing from a stream."""
+    return SimpleNamespace(
+        random=lambda: float(draws.random()),
+        uniform=lambda a, b: float(draws.uniform(a, b)),
+        gauss=lambda mu, sigma: float(draws.normal(mu, sigma)),
+        randint=lambda a, b: int(draws.integers(a, b + 1)),
+        choice=lambda items: items[int(draws.integers(0, len(items)))],
+    )
 
 
-class NumpyFace:
-    """The functions of the module `numpy.random` that timm uses."""
+def numpy_random(draws: Draws) -> SimpleNamespace:
+    """The functions of the module `numpy.random` that timm uses, drawing from a stream."""
 
-    def __init__(self, draws: Draws) -> None:
-        self._draws = draws
+    def choice(items: Sequence[Any], size: int, replace: bool = True, p: Any = None) -> list[Any]:
+        return [items[at] for at in draws.choice(len(items), size, replace, p)]
 
-    def rand(self, *shape: int) -> Any:
-        """Uniform in [0, 1)."""
-        return self._draws.random(shape or None)
-
-    def beta(self, a: float, b: float, size: int | None = None) -> Any:
-        """Beta-distributed."""
-        return self._draws.beta(a, b, size)
-
-    def randint(self, low: int, high: int, size: int | None = None) -> Any:
-        """Integers from low to high - 1."""
-        return self._draws.integers(low, high, size)
-
-    def choice(self, items: Sequence[Any], size: int, replace: bool = True, p: Any = None) -> list[Any]:
-        """Some of the items."""
-        return [items[at] for at in self._draws.choice(len(items), size, replace, p)]
+    return SimpleNamespace(
+        rand=lambda *shape: draws.random(shape or None), beta=draws.beta, randint=draws.integers, choice=choice
+    )
 
 
-class TorchFace:
-    """The functions of torch that timm and torchvision draw with on the CPU."""
+def torch_random(draws: Draws) -> dict[str, Callable[..., Any]]:
+    """The functions of torch that timm and torchvision draw with on the CPU, drawing from a stream.
 
-    def __init__(self, draws: Draws) -> None:
-        self._draws = draws
+    `rand` is float64; the tensor of `empty` is filled by its next method, `uniform_` or `normal_`.
+    """
 
-    def rand(self, *shape: int) -> Tensor:
-        """Uniform in [0, 1), float64."""
-        return torch.from_numpy(np.asarray(self._draws.random(shape)))
+    def empty(*shape: Any, dtype: torch.dtype = torch.float64, device: Any = None) -> _Unfilled:
+        return _Unfilled(draws, shape[0] if isinstance(shape[0], tuple) else shape, dtype)
 
-    def randperm(self, count: int, generator: Any = None) -> Tensor:
-        """The numbers below `count` in random order."""
-        return torch.from_numpy(self._draws.permutation(count))
-
-    def empty(self, *shape: Any, dtype: torch.dtype = torch.float64, device: Any = None) -> _Unfilled:
-        """A tensor that its next method, `uniform_` or `normal_`, fills with draws."""
-        return _Unfilled(self._draws, shape[0] if isinstance(shape[0], tuple) else shape, dtype)
+    return {
+        "rand": lambda *shape: torch.from_numpy(np.asarray(draws.random(shape))),
+        "randperm": lambda count, generator=None: torch.from_numpy(draws.permutation(count)),
+        "empty": empty,
+    }
 
 
 class _Unfilled:
@@ -129,19 +98,18 @@ def drawing_from(draws: Draws) -> Iterator[None]:
     Their module-level names `random`, `np`, `torch` and `ImageOps` are replaced while the context is open, for the
     whole process: do not use it from several threads.
     """
-    face, tensors = PythonFace(draws), TorchFace(draws)
-    numpy = _Instead(np, random=NumpyFace(draws))
-    drawing = _Instead(torch, rand=tensors.rand, randperm=tensors.randperm, empty=tensors.empty)
-    faces: list[tuple[Any, dict[str, Any]]] = [
-        (timm.data.auto_augment, {"random": face, "np": numpy, "ImageOps": IMAGE_OPERATIONS}),
+    python, numpy = python_random(draws), _Instead(np, random=numpy_random(draws))
+    drawing = _Instead(torch, **torch_random(draws))
+    replaced: list[tuple[Any, dict[str, Any]]] = [
+        (timm.data.auto_augment, {"random": python, "np": numpy, "ImageOps": IMAGE_OPERATIONS}),
         (timm.data.mixup, {"np": numpy}),
-        (timm.data.random_erasing, {"random": face, "torch": drawing}),
-        (timm.data.transforms, {"random": face}),
+        (timm.data.random_erasing, {"random": python, "torch": drawing}),
+        (timm.data.transforms, {"random": python}),
         (timm.data.distributed_sampler, {"torch": drawing}),
         (torchvision.transforms.transforms, {"torch": drawing}),
     ]
     with ExitStack() as stack:
-        for module, names in faces:
+        for module, names in replaced:
             stack.enter_context(patch.multiple(module, **names))
         yield
 

@@ -8,16 +8,87 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from timm.optim import create_optimizer_v2
+from timm.scheduler import CosineLRScheduler
 from timm.utils import ModelEmaV2
+from timm.utils.clip_grad import dispatch_clip_grad
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from recipe.config import Config
+from recipe.config import Config, Schedule
+from recipe.config import Optimizer as OptimizerConfig
 from recipe.rates import peak_rate
 from reference_torch.training.losses import RecipeLoss
-from reference_torch.training.optimizer import clip_gradients, create_optimizer, gradient_norm
-from reference_torch.training.schedule import EpochSchedule
 from reference_torch.training.starting import load_teacher, start
+
+
+def create_optimizer(model: nn.Module, recipe: OptimizerConfig, rate: float) -> Optimizer:
+    """The optimizer that timm's factory makes.
+
+    Where everything decays, timm gets the parameters and not the model, whose list of exempt names it would respect.
+
+    Args:
+        model: Its trainable parameters are updated.
+        recipe: Decay and moments.
+        rate: Learning rate at the end of the warm-up.
+    """
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return create_optimizer_v2(
+        parameters if recipe.decay_all else model,
+        opt="adamw",
+        lr=rate,
+        weight_decay=recipe.weight_decay,
+        eps=recipe.epsilon,
+        betas=recipe.betas,
+    )
+
+
+def clip_gradients(model: nn.Module, recipe: OptimizerConfig) -> None:
+    """Scale the gradients down if their norm exceeds the limit, if there is one."""
+    if recipe.clip is not None:
+        dispatch_clip_grad(model.parameters(), recipe.clip, mode="norm")
+
+
+@torch.no_grad()
+def gradient_norm(model: nn.Module) -> Tensor:
+    """Norm of all gradients together, shape `()`."""
+    return torch.nn.utils.get_total_norm([tensor.grad for tensor in model.parameters() if tensor.grad is not None])
+
+
+class EpochSchedule:
+    """Sets the rate of an optimizer, epoch by epoch.
+
+    DeiT steps the scheduler after an epoch with that epoch's number; timm expects the number of the next epoch.
+
+    Args:
+        config: Epochs and rates.
+        optimizer: The rate of its groups is that at the end of the warm-up.
+    """
+
+    def __init__(self, config: Schedule, optimizer: Optimizer) -> None:
+        self.config = config
+        self.optimizer = optimizer
+        self.scheduler = CosineLRScheduler(
+            optimizer,
+            t_initial=config.epochs,
+            lr_min=config.minimum_rate,
+            warmup_t=config.warmup_epochs,
+            warmup_lr_init=config.warmup_rate,
+        )
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the run, cooldown included."""
+        return self.config.epochs + self.config.cooldown_epochs
+
+    @property
+    def rate(self) -> float:
+        """The current rate."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def finish_epoch(self, epoch: int) -> None:
+        """Set the rate of the epoch after this one, counted from 0, which has ended."""
+        self.scheduler.step(epoch if self.config.deit_quirk else epoch + 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,12 +39,8 @@ def create_model(config: Model) -> nn.Module:
     Raises:
         ValueError: There is no such model, or the image size does not fit it.
     """
-    options: dict[str, Any] = {
-        "image_size": config.image_size,
-        "num_classes": config.num_classes,
-        "drop_rate": config.drop_rate,
-        "drop_path_rate": config.drop_path_rate,
-    }
+    names = ("image_size", "num_classes", "drop_rate", "drop_path_rate")
+    options: dict[str, Any] = {name: getattr(config, name) for name in names}
     if config.name in regnet.CONFIGS:
         return regnet.create(config.name, **options)
     family = deit if config.name in deit.CONFIGS else pit

@@ -36,10 +36,8 @@ from reference_torch.training.data import (
     sampler_order,
 )
 from reference_torch.training.losses import RecipeLoss
-from reference_torch.training.optimizer import clip_gradients, create_optimizer
 from reference_torch.training.random import inject
-from reference_torch.training.recipe import Recipe
-from reference_torch.training.schedule import EpochSchedule
+from reference_torch.training.recipe import EpochSchedule, Recipe, clip_gradients, create_optimizer
 from reference_torch.training.starting import load_teacher
 
 _MOMENTS = {"first": "exp_avg", "second": "exp_avg_sq"}

@@ -44,16 +44,9 @@ def _moved(image: Image.Image, matrix: tuple[float, ...], canvas: Canvas) -> Ima
     return image.transform(image.size, Image.Transform.AFFINE, matrix, resample=canvas.resample, fillcolor=canvas.fill)
 
 
-def _auto_contrast(image: Image.Image, level: float, draws: Draws, canvas: Canvas) -> Image.Image:
-    return ImageOps.autocontrast(image)
-
-
-def _equalize(image: Image.Image, level: float, draws: Draws, canvas: Canvas) -> Image.Image:
-    return ImageOps.equalize(image)
-
-
-def _invert(image: Image.Image, level: float, draws: Draws, canvas: Canvas) -> Image.Image:
-    return ImageOps.invert(image)
+def _fixed(change: Callable[[Image.Image], Image.Image]) -> Operation:
+    """An operation without a level."""
+    return lambda image, level, draws, canvas: change(image)
 
 
 def _rotate(image: Image.Image, level: float, draws: Draws, canvas: Canvas) -> Image.Image:
@@ -61,20 +54,14 @@ def _rotate(image: Image.Image, level: float, draws: Draws, canvas: Canvas) -> I
     return image.rotate(degrees, resample=canvas.resample, fillcolor=canvas.fill)
 
 
-def _shear_x(image: Image.Image, level: float, draws: Draws, canvas: Canvas) -> Image.Image:
-    return _moved(image, (1, _signed(level / TOP * _SHEAR, draws), 0, 0, 1, 0), canvas)
+def _sheared(matrix: Callable[[float], tuple[float, ...]]) -> Operation:
+    return lambda image, level, draws, canvas: _moved(image, matrix(_signed(level / TOP * _SHEAR, draws)), canvas)
 
 
-def _shear_y(image: Image.Image, level: float, draws: Draws, canvas: Canvas) -> Image.Image:
-    return _moved(image, (1, 0, 0, _signed(level / TOP * _SHEAR, draws), 1, 0), canvas)
-
-
-def _translate_x(image: Image.Image, level: float, draws: Draws, canvas: Canvas) -> Image.Image:
-    return _moved(image, (1, 0, _signed(level / TOP * _TRANSLATION, draws) * image.width, 0, 1, 0), canvas)
-
-
-def _translate_y(image: Image.Image, level: float, draws: Draws, canvas: Canvas) -> Image.Image:
-    return _moved(image, (1, 0, 0, 0, 1, _signed(level / TOP * _TRANSLATION, draws) * image.height), canvas)
+def _translated(matrix: Callable[[float, Image.Image], tuple[float, ...]]) -> Operation:
+    return lambda image, level, draws, canvas: _moved(
+        image, matrix(_signed(level / TOP * _TRANSLATION, draws), image), canvas
+    )
 
 
 def _posterized(bits: Callable[[float], int]) -> Operation:
@@ -88,10 +75,7 @@ def _posterized(bits: Callable[[float], int]) -> Operation:
 
 
 def _solarized(threshold: Callable[[float], int]) -> Operation:
-    def solarize(image: Image.Image, level: float, draws: Draws, canvas: Canvas) -> Image.Image:
-        return ImageOps.solarize(image, threshold(level))
-
-    return solarize
+    return lambda image, level, draws, canvas: ImageOps.solarize(image, threshold(level))
 
 
 def _solarize_add(image: Image.Image, level: float, draws: Draws, canvas: Canvas) -> Image.Image:
@@ -128,9 +112,9 @@ def _gaussian_blur(image: Image.Image, level: float, draws: Draws, canvas: Canva
 
 
 OPERATIONS: dict[str, Operation] = {
-    "AutoContrast": _auto_contrast,
-    "Equalize": _equalize,
-    "Invert": _invert,
+    "AutoContrast": _fixed(ImageOps.autocontrast),
+    "Equalize": _fixed(ImageOps.equalize),
+    "Invert": _fixed(ImageOps.invert),
     "Rotate": _rotate,
     "Posterize": _posterized(lambda level: int(level / TOP * 4)),
     "PosterizeIncreasing": _posterized(lambda level: 4 - int(level / TOP * 4)),
@@ -146,10 +130,10 @@ OPERATIONS: dict[str, Operation] = {
     "BrightnessIncreasing": _enhanced(ImageEnhance.Brightness, both_ways=True),
     "Sharpness": _enhanced(ImageEnhance.Sharpness, both_ways=False),
     "SharpnessIncreasing": _enhanced(ImageEnhance.Sharpness, both_ways=True),
-    "ShearX": _shear_x,
-    "ShearY": _shear_y,
-    "TranslateXRel": _translate_x,
-    "TranslateYRel": _translate_y,
+    "ShearX": _sheared(lambda shear: (1, shear, 0, 0, 1, 0)),
+    "ShearY": _sheared(lambda shear: (1, 0, 0, shear, 1, 0)),
+    "TranslateXRel": _translated(lambda share, image: (1, 0, share * image.width, 0, 1, 0)),
+    "TranslateYRel": _translated(lambda share, image: (1, 0, 0, 0, 1, share * image.height)),
     "Desaturate": _desaturate,
     "GaussianBlur": _gaussian_blur,
     "GaussianBlurRand": _gaussian_blur_up_to,

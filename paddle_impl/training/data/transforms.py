@@ -9,10 +9,9 @@ from typing import TypeAlias
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-from paddle_impl.training.data.erasing import Erasing
 from paddle_impl.training.data.operations import Canvas
 from paddle_impl.training.data.randaugment import Policy, parse
-from recipe.config import Config, Data
+from recipe.config import Augmentation, Config, Data
 from recipe.draws import Draws
 from recipe.errors import ConfigError
 from recipe.workers import Images
@@ -20,8 +19,10 @@ from recipe.workers import Images
 Box: TypeAlias = tuple[int, int, int, int]
 """Left, top, right, bottom."""
 RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
-_CROPS = 10
-"""Attempts to draw a crop that fits into the image."""
+_ATTEMPTS = 10
+"""Attempts to draw a crop or a rectangle that fits into the image."""
+_ERASED_AREA = (0.02, 1 / 3)
+_ERASED_LOG_ASPECT = (log(0.3), log(1 / 0.3))
 _THREE_AUGMENT = "3a"
 """Colour jitter follows policies of this name; other policies replace it."""
 
@@ -71,7 +72,7 @@ class RandomCrop:
     def box(self, width: int, height: int, draws: Draws) -> Box:
         """The part to take of an image of this size; its centre, if ten drawn parts do not fit into it."""
         low, high = log(self.ratio[0]), log(self.ratio[1])
-        for _ in range(_CROPS):
+        for _ in range(_ATTEMPTS):
             area = float(draws.uniform(*self.scale)) * (width * height)
             aspect = exp(float(draws.uniform(low, high)))
             columns, rows = round(sqrt(area * aspect)), round(sqrt(area / aspect))
@@ -107,6 +108,52 @@ class ColorJitter:
                 enhancer = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)[at]
                 image = enhancer(image).enhance(factors[at])
         return image
+
+
+@dataclass(frozen=True, slots=True)
+class Erasing:
+    """Random erasing (arXiv 1708.04896), with timm's draws: overwrites rectangles of a normalised image.
+
+    Attributes:
+        probability: Probability of erasing anything.
+        mode: `pixel` (normal noise in each pixel), `rand` (one normal colour) or `const` (zero, the mean colour).
+        most: Largest number of rectangles; if above 1, the number is drawn, and the area divided by it.
+    """
+
+    probability: float
+    mode: str = "pixel"
+    most: int = 1
+
+    @classmethod
+    def of(cls, augmentation: Augmentation) -> Erasing:
+        """The erasing that a configuration describes."""
+        return cls(augmentation.erasing, augmentation.erasing_mode, augmentation.erasing_count)
+
+    def __call__(self, image: Images, draws: Draws) -> None:
+        """Erase in an image `(channels, height, width)`, in place."""
+        if draws.random() > self.probability:
+            return
+        count = 1 if self.most == 1 else int(draws.integers(1, self.most + 1))
+        for _ in range(count):
+            self._erase_one(image, count, draws)
+
+    def _erase_one(self, image: Images, count: int, draws: Draws) -> None:
+        channels, height, width = image.shape
+        for _ in range(_ATTEMPTS):
+            area = float(draws.uniform(*_ERASED_AREA)) * (height * width) / count
+            aspect = exp(float(draws.uniform(*_ERASED_LOG_ASPECT)))
+            rows, columns = round(sqrt(area * aspect)), round(sqrt(area / aspect))
+            if columns < width and rows < height:
+                top = int(draws.integers(0, height - rows + 1))
+                left = int(draws.integers(0, width - columns + 1))
+                image[:, top : top + rows, left : left + columns] = self._colours(channels, rows, columns, draws)
+                return
+
+    def _colours(self, channels: int, rows: int, columns: int, draws: Draws) -> Images:
+        if self.mode == "const":
+            return np.zeros((channels, 1, 1), np.float32)
+        shape = (channels, rows, columns) if self.mode == "pixel" else (channels, 1, 1)
+        return np.asarray(draws.normal(size=shape), np.float32)
 
 
 @dataclass(frozen=True, slots=True)

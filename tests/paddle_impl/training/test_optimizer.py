@@ -15,7 +15,7 @@ from timm.utils.clip_grad import dispatch_clip_grad
 from paddle_impl.training.optimizer import AdamW, ClipByGlobalNorm
 from recipe.config import Optimizer
 from recipe.errors import TrainingError
-from reference_torch.training.optimizer import create_optimizer
+from reference_torch.training.recipe import create_optimizer
 
 Array = npt.NDArray[Any]
 

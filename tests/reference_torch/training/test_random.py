@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +19,14 @@ from timm.data.distributed_sampler import RepeatAugSampler
 from recipe.draws import Seeded
 from recipe.order import repeated_order
 from reference_torch.training.data import sampler_order
-from reference_torch.training.random import InjectableDropPath, NumpyFace, PythonFace, TorchFace, drawing_from, inject
+from reference_torch.training.random import (
+    InjectableDropPath,
+    drawing_from,
+    inject,
+    numpy_random,
+    python_random,
+    torch_random,
+)
 
 
 def test_modules_are_restored_after_the_context() -> None:
@@ -32,7 +40,7 @@ def test_modules_are_restored_after_the_context() -> None:
 
 def test_stand_ins_draw_within_the_ranges_of_the_modules() -> None:
     draws = Seeded(0).stream("any")
-    python, arrays, tensors = PythonFace(draws), NumpyFace(draws), TorchFace(draws)
+    python, arrays, tensors = python_random(draws), numpy_random(draws), SimpleNamespace(**torch_random(draws))
     assert {python.randint(1, 3) for _ in range(60)} == {1, 2, 3}
     assert {python.choice("ab") for _ in range(30)} == {"a", "b"}
     assert np.mean([python.gauss(5, 2) for _ in range(2000)]) == pytest.approx(5, abs=0.3)

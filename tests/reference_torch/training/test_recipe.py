@@ -14,9 +14,7 @@ from recipe.errors import TrainingError
 from recipe.loading import load
 from reference_torch import pit
 from reference_torch.training.losses import RecipeLoss
-from reference_torch.training.optimizer import create_optimizer
-from reference_torch.training.recipe import Recipe, prepare
-from reference_torch.training.schedule import EpochSchedule
+from reference_torch.training.recipe import EpochSchedule, Recipe, create_optimizer, prepare
 from reference_torch.training.starting import start
 
 

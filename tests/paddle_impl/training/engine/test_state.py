@@ -223,7 +223,7 @@ def test_optimizer_tensors_without_names_of_parameters_are_refused(parts: Callab
     write_nested(tmp_path / "unnamed.pdparams", tree)
     with (
         Nested(tmp_path / "unnamed.pdparams") as checkpoint,
-        pytest.raises(TrainingError, match="does not tell whose the optimizer's tensors are; give it as model.weights"),
+        pytest.raises(TrainingError, match="does not tell whose the optimizer's tensors are; give it as"),
     ):
         restore(checkpoint, parts(), Precision())
 
@@ -234,9 +234,7 @@ def test_optimizer_tensor_of_no_parameter_is_refused(parts: Callable[[], Parts],
     paddle.save({"model": model, "model_ema": model, "optimizer": {"other.w_0_moment1_0": paddle.ones([2])}}, path)
     with (
         Nested(tmp_path / "other.pdparams") as checkpoint,
-        pytest.raises(
-            TrainingError, match=r"its optimizer's other\.w_0_moment1_0 belongs to no parameter of its model"
-        ),
+        pytest.raises(TrainingError, match=r"optimizer's other\.w_0_moment1_0 belongs to no parameter of its model"),
     ):
         restore(checkpoint, own, Precision())
 

@@ -1,6 +1,6 @@
-"""The main job on a PiT-B of random weights and real photographs: port it, prove it, gate it.
+"""Ports a PiT-B with random weights, aligns it on real photographs, and gates the result.
 
-Then a small PiT that was trained, on digits it has not seen: both sides reach the same accuracy, and it names some.
+Then evaluates a small trained PiT on held-out digits: both sides reach the same accuracy; then it classifies some.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TRAINED, DIGITS = Path("tests/assets/pit_micro_digits.safetensors"), Path("logs/
 
 
 def main() -> None:
-    """Run the commands that a port takes, showing each."""
+    """Run the commands of a port, and print each."""
     start = time.monotonic()
     FOLDER.mkdir(parents=True, exist_ok=True)
     official, ported, images = FOLDER / "pit_b_820.pth", FOLDER / "pit_b.pdparams", FOLDER / "photographs.npz"
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def trained() -> None:
-    """Both sides' accuracy with trained weights, and what the Paddle side says to three of the images."""
+    """Compare both sides' accuracy with trained weights, and classify three images in Paddle."""
     run("python", "examples/digits.py", DIGITS / "digits", "--arrays", DIGITS / "held_out.npz")
     model = ("--model", "pit_micro", "--weights", TRAINED)
     run("pit-align", "metric", *model, "--inputs", DIGITS / "held_out.npz", "--dtype", "both", "--out", DIGITS)
@@ -53,7 +53,7 @@ def photographs() -> npt.NDArray[np.float32]:
 
 
 def prepare(photograph: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """One photograph, (height, width, 3) bytes, as ImageNet models take it: (3, 224, 224)."""
+    """One photograph, (height, width, 3) bytes, as input of an ImageNet model: (3, 224, 224)."""
     side = min(photograph.shape[:2])
     top, left = ((length - side) // 2 for length in photograph.shape[:2])
     square = photograph[top : top + side, left : left + side]
@@ -63,7 +63,7 @@ def prepare(photograph: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
 
 
 def run(tool: str, *words: str | Path) -> None:
-    """Run one of the product's commands, shown as a user would type it; end as it ends."""
+    """Run a command, printed as a user would type it; exit with its code if it fails."""
     command = [tool, *map(str, words)]
     print(f"\n$ {shlex.join(command)}", flush=True)
     done = subprocess.run([str(Path(sys.executable).with_name(tool)), *command[1:]], check=False)

@@ -1,4 +1,4 @@
-"""Writes scikit-learn's handwritten digits as a data set of image folders: real data that needs no download.
+"""Writes scikit-learn's handwritten digits as a data set of image folders: real images without a download.
 
     python examples/digits.py data/digits
 
@@ -36,7 +36,7 @@ def main(folder: Path, arrays: Path | None) -> None:
 
 
 def write(folder: Path) -> Counter[str]:
-    """Write the digits, and count the images of each split."""
+    """Write the digits; return the number of images of each split."""
     digits = load_digits()
     of_class, written = Counter[int](), Counter[str]()
     for number, (pixels, label) in enumerate(zip(digits.images, digits.target.tolist(), strict=True)):

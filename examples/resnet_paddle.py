@@ -1,4 +1,4 @@
-"""A ResNet in Paddle as one writes it from the paper: names of its own, and the shortcut before the convolutions."""
+"""A ResNet in Paddle, written from the paper: its own names, and the shortcut before the convolutions."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class Block(nn.Layer):  # type: ignore[misc]
     """Two 3 x 3 convolutions beside a shortcut.
 
     Args:
-        inputs: Channels that come in.
-        outputs: Channels that go out.
-        stride: Of the first convolution and of the shortcut.
-        norm: The batch normalisation.
+        inputs: Input channels.
+        outputs: Output channels.
+        stride: Stride of the first convolution and of the shortcut.
+        norm: Class of the batch normalisation.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int, norm: type[nn.Layer]) -> None:
@@ -43,7 +43,7 @@ class ResNet(nn.Layer):  # type: ignore[misc]
 
     Args:
         classes: Columns of the classifier.
-        norm: The batch normalisation.
+        norm: Class of the batch normalisation.
     """
 
     def __init__(self, classes: int, norm: type[nn.Layer] = nn.BatchNorm2D) -> None:
@@ -62,17 +62,17 @@ class ResNet(nn.Layer):  # type: ignore[misc]
 
 
 def as_written() -> ResNet:
-    """With Paddle's own batch normalisation."""
+    """The model with Paddle's own batch normalisation."""
     return ResNet(classes=10)
 
 
 def mended() -> ResNet:
-    """With batch normalisation that remembers what PyTorch's does."""
+    """The model with a batch normalisation that has PyTorch's running statistics."""
     return ResNet(classes=10, norm=TorchBatchNorm2D)
 
 
 def mistaken() -> ResNet:
-    """With a mistake: the third block's shortcut has another eps than the reference's."""
+    """The model with a mistake: the third block's shortcut has another eps than the reference's."""
     model = mended()
     model.blocks[2].shortcut[1]._epsilon = 1e-3
     return model

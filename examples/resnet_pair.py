@@ -1,4 +1,4 @@
-"""A port that this toolkit knows nothing of: timm's ResNet, and one in Paddle; docs/your-own-pair.md explains it."""
+"""A pair of models that this toolkit does not know: timm's ResNet and one in Paddle; see docs/your-own-pair.md."""
 
 from dataclasses import replace
 from typing import Any
@@ -7,7 +7,7 @@ from alignment.pair import Pair, Side
 
 
 def reference() -> Any:
-    """A ResNet of four blocks; imports stay inside, since each process has one framework."""
+    """A ResNet of four blocks; the import is inside, since each process has one framework only."""
     from timm.models.resnet import BasicBlock, ResNet
 
     return ResNet(BasicBlock, (1, 1, 1, 1), num_classes=10)

@@ -1,9 +1,9 @@
 """Times the port of a checkpoint against `cp` and against the script that imports both frameworks.
 
 Every way runs as a process of its own, the ways interleaved, with the source in the page cache and no file under the
-target's name. Each run follows one of `cp` on the same source, and is held against that: how fast a machine is changes
-from minute to minute. The table shows medians. Ours includes starting Python, checking the source's checksums and
-reading the target back.
+target's name. Each run follows one of `cp` on the same source and is divided by its time, since the speed of a machine
+changes from minute to minute. The table shows medians. `pit-port convert` includes starting Python, checking the
+source's checksums and reading the target back.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def main(runs: int, model: str, all_pairs: bool, as_json: bool) -> None:
 
 
 def measure(folder: Path, model: str, runs: int, all_pairs: bool) -> dict[str, Result]:
-    """What each way takes."""
+    """Return the median time and memory of each way."""
     tool = str(Path(sys.executable).with_name("pit-port"))
     source = folder / "source.pth"
     _quietly([tool, "random", model, str(source)])
@@ -105,7 +105,7 @@ def measure(folder: Path, model: str, runs: int, all_pairs: bool) -> dict[str, R
 
 
 def _single(tool: str, source: Path) -> dict[str, _Way]:
-    """The usual port, and the script without this tool."""
+    """Return the usual conversion, and the script without this tool."""
     script = source.with_name("naive.py")
     script.write_text(_NAIVE)
     naive = [sys.executable, "-W", "ignore", str(script), str(source)]
@@ -116,7 +116,7 @@ def _single(tool: str, source: Path) -> dict[str, _Way]:
 
 
 def _pairs(tool: str, source: Path) -> dict[str, _Way]:
-    """Every format into every other, torch's from before 1.6 too; one that does not hold the model is left out."""
+    """Return every format into every other, torch's of before 1.6 too; one that cannot hold the model is left out."""
     files = {"torch": source}
     for name, suffix in _SUFFIXES.items():
         target = source.with_name(f"from.{suffix}")
@@ -137,14 +137,14 @@ def _pairs(tool: str, source: Path) -> dict[str, _Way]:
 
 
 def _run(command: list[str], target: Path) -> tuple[float, float]:
-    """Wall seconds and megabytes of a command, whose target is removed again."""
+    """Return wall seconds and megabytes of a command, and remove its target."""
     seconds, kilobytes = _quietly([sys.executable, "-c", _MEASURE, *command, str(target)]).split()
     target.unlink()
     return float(seconds), float(kilobytes) / 1e3
 
 
 def _quietly(command: list[str]) -> str:
-    """What a command prints; it may keep its compiled modules, as an installed tool has them."""
+    """Return what a command prints; it may keep its compiled modules, as an installed tool has them."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
 

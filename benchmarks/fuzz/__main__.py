@@ -1,8 +1,8 @@
-"""Feeds damaged and hostile files to every reader, for a time or a number of inputs, and counts what comes of it.
+"""Feed damaged and hostile files to every reader, for a time or a number of inputs, and report every violation.
 
-A child process with a limit on its memory does the reading. Every input has to be read, or refused by one line of
-ours: within a second, without executing anything, without allocating more than the file's size plus a constant, and
-without leaving anything behind. Exits 1 when one is not, and keeps it for another look.
+A child process with a limit on its memory does the reading. Every input has to be read, or refused with a one-line
+error: within a second, without executing anything, without allocating more than the file's size plus a constant, and
+without leaving anything behind. Exits with 1 if one is not, and keeps that input.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ _ADDRESS_SPACE = 2**30
 _SOME = 4000
 """Bytes of an attack that are damaged further."""
 _WRITING = 20
-"""One input in so many is also converted and written."""
+"""Every 20th input is also converted and written."""
 
 
 @dataclass
 class Outcome:
-    """What a run found.
+    """The outcome of a run.
 
     Attributes:
         inputs: Number of inputs by reader.
         seconds: Wall time.
         slowest: Most processor seconds that one input took.
         peak: Most bytes that one input allocated beyond its size.
-        problems: What went wrong, and the file that shows it.
+        problems: Each violation, and the file that shows it.
     """
 
     inputs: dict[str, int]
@@ -77,7 +77,7 @@ def main(seconds: float, inputs: int | None, seed: int, keep: Path, as_json: boo
 
 
 def run(seconds: float | None, inputs: int | None, seed: int, keep: Path) -> Outcome:
-    """Feeds a child process, and watches over it."""
+    """Run the readers in a child process, and report it if it hangs or dies."""
     memory = Path("/dev/shm")  # noqa: S108 - a folder of our own in it, where files cost no disk
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         receiving, sending = multiprocessing.Pipe(duplex=False)
@@ -126,7 +126,7 @@ def _child(folder: Path, seconds: float | None, inputs: int | None, seed: int, k
 
 
 def _stream(seed: int) -> Iterator[tuple[str, bytes]]:
-    """Inputs without end: readers in turn; every truncation and every attack comes up, the rest is drawn."""
+    """Yield inputs without end, readers in turn: every attack and every truncation, and random damage."""
     random, sound, hostile = Random(seed), corpus.sound_files(), attacks()
     others = [data for files in sound.values() for data in files]
     cuts = {reader: _cuts(random, files) for reader, files in sound.items()}
@@ -146,7 +146,7 @@ def _stream(seed: int) -> Iterator[tuple[str, bytes]]:
 
 
 def _cuts(random: Random, files: list[bytes]) -> Iterator[bytes]:
-    """Every file cut at every boundary, in a random order, again and again."""
+    """Yield every file cut at every byte, in a random order, again and again."""
     places = [(data, length) for data in files for length in range(len(data))]
     while True:
         for data, length in random.sample(places, len(places)):

@@ -1,4 +1,4 @@
-"""Files made to harm: to run code, to fill the memory, to take forever, to lead astray. Each runs once a round."""
+"""Hostile files: they try to run code, fill the memory, take forever, or name other files. Each runs once a round."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _RUN = f"open({CANARY!r}, 'w')"
 
 
 def text(value: str | bytes) -> bytes:
-    """The opcode that pushes a text."""
+    """Return the opcode that pushes a text."""
     data = value.encode() if isinstance(value, str) else value
     return b"X" + struct.pack("<I", len(data)) + data
 
 
 def call(module: str, name: str, *arguments: bytes) -> bytes:
-    """The opcodes that call a global."""
+    """Return the opcodes that call a global."""
     return b"c" + f"{module}\n{name}\n".encode() + b"(" + b"".join(arguments) + b"tR"
 
 
 def code_runners() -> Iterator[bytes]:
-    """Values of pickles that would run code if anything of them were called."""
+    """Yield values of pickles that would run code if anything of them were called."""
     for module in ("os", "posix", "nt"):
         yield call(module, "system", text(f"touch {CANARY}"))
     yield call("subprocess", "check_call", b"]" + text("touch") + b"a" + text(CANARY) + b"a")
@@ -53,7 +53,7 @@ def code_runners() -> Iterator[bytes]:
 
 
 def bombs() -> Iterator[bytes]:
-    """Values of pickles that are small to write and large, deep or slow to build."""
+    """Yield values of pickles that are small to write and large, deep or slow to build."""
     doubled = b"".join(b"h%ch%c\x86q%c" % (level, level, level + 1) for level in range(60))
     nested = b"K\x01\x85q\x00" + doubled
     yield nested
@@ -103,7 +103,7 @@ def bombs() -> Iterator[bytes]:
 
 
 def pickles(protocols: tuple[int, ...] = (2, 4)) -> Iterator[bytes]:
-    """Whole pickles of either kind, alone and as a value among tensors."""
+    """Yield whole pickles of either kind, alone and as a value among tensors."""
     for value in (*code_runners(), *bombs()):
         for protocol in protocols:
             yield b"\x80" + bytes([protocol]) + value + b"."
@@ -112,7 +112,7 @@ def pickles(protocols: tuple[int, ...] = (2, 4)) -> Iterator[bytes]:
 
 
 def zips(names: tuple[str, ...], content: bytes) -> Iterator[bytes]:
-    """Archives with bombs, tricks in names, overlaps and lies."""
+    """Yield archives with compression bombs, hostile names, overlapping records and wrong sizes."""
     zeros = bytes(2**24)
     for bombed in names:
         records = dict.fromkeys(names, content)
@@ -143,7 +143,7 @@ def zips(names: tuple[str, ...], content: bytes) -> Iterator[bytes]:
 
 
 def _lying(archive: bytes, factor: int) -> bytes:
-    """The archive with every size in its directory, and the local headers, larger by a factor."""
+    """Return the archive with every size in its directory, and the local headers, larger by a factor."""
     data = bytearray(archive)
     for signature, offset in ((b"PK\x01\x02", 24), (b"PK\x03\x04", 22)):
         at = data.find(signature)
@@ -164,7 +164,7 @@ def _end64(count: int, size: int, offset: int) -> bytes:
 
 
 def safetensors() -> Iterator[bytes]:
-    """Headers that lie, recur, or are enormous."""
+    """Yield headers with wrong values, recursion, or enormous size."""
     entry = '"dtype":"F32","shape":[1],"data_offsets":[0,4]'
     for header in (
         "[" * 1_000_000, '{"a":' * 200_000, '{"a":[' + "[]," * 600_000 + "[]]}", "{" + '"a":{},' * 200_000 + '"b":{}}',
@@ -184,7 +184,7 @@ def safetensors() -> Iterator[bytes]:
 
 
 def npy() -> Iterator[bytes]:
-    """Headers of `.npy` that lie, recur, or are enormous."""
+    """Yield headers of `.npy` with wrong values, recursion, or enormous size."""
     for shape in ("9" * 400, ",".join(["1"] * 3000), "1,", "-1", "2**40", "1" * 5000 + ",", "__import__('os')", ""):
         header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape}), }}\n".encode()
         for version, width in ((1, 2), (2, 4), (3, 4)):
@@ -196,7 +196,7 @@ def npy() -> Iterator[bytes]:
 
 
 def mindspore() -> Iterator[bytes]:
-    """Messages that lie, recur, or are enormous."""
+    """Yield messages with wrong values, repetition, or enormous size."""
 
     def field(number: int, data: bytes) -> bytes:
         length, size = b"", len(data)
@@ -222,7 +222,7 @@ def mindspore() -> Iterator[bytes]:
 
 
 def indices() -> Iterator[bytes]:
-    """Indices of shards that lead elsewhere, recur, or are enormous."""
+    """Yield indices of shards that lead elsewhere, repeat, or are enormous."""
     paths = ("../a.safetensors", "/etc/passwd", "..", "", ".", "a/../b", "~", "\x00", "input", "x" * 5000)
     shards: tuple[object, ...] = (*paths, None, 3, [])
     for shard in shards:
@@ -236,7 +236,7 @@ def indices() -> Iterator[bytes]:
 
 
 def attacks() -> dict[str, Iterator[bytes]]:
-    """All of them, by reader, made when they are asked for: some are large."""
+    """Return all attacks by reader, made one at a time, since some are large."""
     sound = corpus.torch_zip(corpus.torch_values())[:200]
     names = ("archive/data.pkl", "archive/data/0", "archive/byteorder")
     head = corpus.torch_legacy({})
@@ -244,26 +244,26 @@ def attacks() -> dict[str, Iterator[bytes]]:
     tiny = corpus.saved(np.save, np.zeros(1, np.float32))
     return {
         "torch-zip": _in_turn(map(_archive, pickles()), map(_deflated, pickles()), zips(names, sound)),
-        "torch-legacy": (head + each for each in pickles()),
+        "torch-legacy": (head + content for content in pickles()),
         "pdparams": pickles((2, 5)),
         "safetensors": safetensors(),
         "npz": _in_turn(
             zips(("a.npy", "b.npy"), tiny),
             (
-                corpus.zipped({"a.npy": each}, method)
-                for each in npy()
+                corpus.zipped({"a.npy": content}, method)
+                for content in npy()
                 for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
             ),
         ),
-        "mindspore": (each + more for each in mindspore() for more in (b"", crc(each))),
-        "reprod_log": _in_turn((_object_header() + each for each in pickles()), npy()),
+        "mindspore": (content + more for content in mindspore() for more in (b"", crc(content))),
+        "reprod_log": _in_turn((_object_header() + content for content in pickles()), npy()),
         "index": indices(),
     }
 
 
 def _in_turn(*several: Iterator[bytes]) -> Iterator[bytes]:
-    for each in zip_longest(*several):
-        yield from (data for data in each if data is not None)
+    for inputs in zip_longest(*several):
+        yield from (data for data in inputs if data is not None)
 
 
 def _archive(pickled: bytes) -> bytes:
@@ -281,5 +281,5 @@ def _object_header() -> bytes:
 
 
 def crc(data: bytes) -> bytes:
-    """The trailer that MindSpore puts behind the values."""
+    """Return the trailer that MindSpore puts after the values."""
     return b"crc_num" + zlib.crc32(data).to_bytes(10, "big")

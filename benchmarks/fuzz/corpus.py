@@ -164,7 +164,7 @@ def torch_legacy(value: object) -> bytes:
         pickled = io.BytesIO()
         pickler = TorchPickler(pickled, 2, legacy=True)
         pickler.dump(value)
-    head = b"".join(pickle.dumps(each, 2) for each in (0x1950A86A20F9469CFC6C, 1001, sysinfo))
+    head = b"".join(pickle.dumps(part, 2) for part in (0x1950A86A20F9469CFC6C, 1001, sysinfo))
     tail = b"".join(struct.pack("<q", array.size) + array.tobytes() for array in pickler.storages.values())
     return head + pickled.getvalue() + pickle.dumps(list(pickler.storages), 2) + tail
 
@@ -239,10 +239,10 @@ def index(weight_map: object) -> bytes:
 
 def shards() -> dict[str, bytes]:
     """The shards that the sound index names."""
-    found = {}
+    files = {}
     with tempfile.TemporaryDirectory() as folder:
         for shard, name in (("a", "blocks.0.w"), ("b", "scale")):
             path = Path(folder, f"{shard}.safetensors")
             write_checkpoint(path, {name: LazyTensor.of(VALUES[name])})
-            found[path.name] = path.read_bytes()
-    return found
+            files[path.name] = path.read_bytes()
+    return files

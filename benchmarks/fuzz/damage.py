@@ -1,4 +1,4 @@
-"""Ways to damage a file: at random, and where it hurts."""
+"""Ways to damage a file: at random, and in what its format makes sensitive."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ _PATHS = (
 
 
 def flip(random: Random, data: bytearray, others: list[bytes]) -> bytearray:
-    """One bit the other way."""
+    """Flip one bit."""
     if data:
         data[random.randrange(len(data))] ^= 1 << random.randrange(8)
     return data
 
 
 def overwrite(random: Random, data: bytearray, others: list[bytes]) -> bytearray:
-    """Some bytes by others."""
+    """Replace some bytes by others."""
     at = random.randrange(len(data) + 1)
     data[at : at + random.randrange(1, 9)] = random.randbytes(random.randrange(9))
     return data
 
 
 def lie(random: Random, data: bytearray, others: list[bytes]) -> bytearray:
-    """A number, maybe a length, by another one that is near, at a limit, or the size of the file."""
+    """Replace a number, maybe a length, by one that is near, at a limit, or the size of the file."""
     width = random.choice((1, 2, 4, 8))
     at = random.randrange(max(1, len(data) - width + 1))
     now = int.from_bytes(data[at : at + width], "little")
@@ -63,16 +63,16 @@ def lie(random: Random, data: bytearray, others: list[bytes]) -> bytearray:
 
 
 def reword(random: Random, data: bytearray, others: list[bytes]) -> bytearray:
-    """A number written in digits by another one."""
-    found = list(re.finditer(rb"\d+", data))
-    if found:
-        at = random.choice(found)
+    """Replace a number written in digits by another one."""
+    numbers = list(re.finditer(rb"\d+", data))
+    if numbers:
+        at = random.choice(numbers)
         data[at.start() : at.end()] = str(random.choice((*_NUMBERS, -1, 10**30))).encode()
     return data
 
 
 def splice(random: Random, data: bytearray, others: list[bytes]) -> bytearray:
-    """A stretch of another file, or of this one, over or between the bytes."""
+    """Put a stretch of another file, or of this one, over or between the bytes."""
     other = random.choice((*others, bytes(data)))
     start = random.randrange(len(other) + 1)
     piece = other[start : start + random.randrange(1, 65)]
@@ -82,14 +82,14 @@ def splice(random: Random, data: bytearray, others: list[bytes]) -> bytearray:
 
 
 def remove(random: Random, data: bytearray, others: list[bytes]) -> bytearray:
-    """A stretch less."""
+    """Remove a stretch."""
     at = random.randrange(len(data) + 1)
     del data[at : at + random.randrange(1, 65)]
     return data
 
 
 def repeat(random: Random, data: bytearray, others: list[bytes]) -> bytearray:
-    """A stretch, or a single byte, many times."""
+    """Repeat a stretch, or a single byte, many times."""
     at = random.randrange(len(data) + 1)
     piece = data[at : at + random.choice((1, 1, 2, 8, 40))]
     data[at:at] = bytes(piece) * random.choice((1, 2, 10, 300, 5000))
@@ -97,7 +97,7 @@ def repeat(random: Random, data: bytearray, others: list[bytes]) -> bytearray:
 
 
 def opcodes(random: Random, data: bytearray, others: list[bytes]) -> bytearray:
-    """Some opcodes of pickles, and globals, among the bytes."""
+    """Put some opcodes of pickles, and globals, among the bytes."""
     at = random.randrange(len(data) + 1)
     piece = bytearray()
     for _ in range(random.randrange(1, 6)):
@@ -111,12 +111,12 @@ def opcodes(random: Random, data: bytearray, others: list[bytes]) -> bytearray:
 
 
 def cut(random: Random, data: bytearray, others: list[bytes]) -> bytearray:
-    """The end missing."""
+    """Cut off the end."""
     return data[: random.randrange(len(data) + 1)]
 
 
 def reseal(random: Random, data: bytearray, others: list[bytes]) -> bytearray:
-    """A record of an archive damaged or renamed, and the archive made anew with correct checksums."""
+    """Damage or rename a record of an archive, and write the archive again with correct checksums."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             records = {name: archive.read(name) for name in archive.namelist()}
@@ -134,7 +134,7 @@ def reseal(random: Random, data: bytearray, others: list[bytes]) -> bytearray:
 
 
 def unknown_size(random: Random, data: bytearray, others: list[bytes]) -> bytearray:
-    """The header's length of a safetensors file made to fit again, or to lie by a little."""
+    """Make the header's length of a safetensors file fit again, or nearly so."""
     if len(data) >= 8:
         end = data.rfind(b"}") + 1
         data[:8] = struct.pack("<Q", max(0, end - 8 + random.choice((0, 0, 0, -1, 1, 8))))
@@ -156,7 +156,7 @@ BY_READER: Mapping[str, tuple[Damage, ...]] = {
 
 
 def damaged(random: Random, reader: str, data: bytes, others: list[bytes]) -> bytes:
-    """The file damaged in one to four places."""
+    """Return the file damaged in one to four places."""
     ways = (*ANYWHERE, *BY_READER[reader])
     result = bytearray(data)
     for _ in range(random.choice((1, 1, 1, 2, 2, 3, 4))):

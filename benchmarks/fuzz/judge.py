@@ -1,4 +1,4 @@
-"""What a reader does with one input, held against what it promises."""
+"""What a reader does with one input, compared with what it promises."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Judge:
         signal.signal(signal.SIGPROF, self._expired)
 
     def warm_up(self) -> None:
-        """Reads sound files, so that what is imported at the first use is there."""
+        """Read sound files, so that modules imported at the first use are loaded before the audit."""
         "".encode("utf-32-le")
         for reader, files in corpus.sound_files().items():
             for data in files:
@@ -64,26 +64,26 @@ class Judge:
                     self._read(reader, writing=True)
 
     def problem(self, reader: str, data: bytes, *, writing: bool) -> str:
-        """What went wrong with an input; empty when all is as promised.
+        """Return what went wrong with an input; empty if nothing did.
 
         Args:
-            reader: Whose file it is.
+            reader: The reader, such as `npz`.
             data: The input.
             writing: Also convert and write what can be read.
         """
         self.input.write_bytes(data)
         self._events.clear()
         start = time.process_time()
-        found = self._outcome(reader, SECONDS, writing=writing)
+        problem = self._outcome(reader, SECONDS, writing=writing)
         self.slowest = max(self.slowest, time.process_time() - start)
         tracemalloc.start()  # slows everything down, so that time and memory are measured one after the other
-        found = found or self._outcome(reader, 10 * SECONDS, writing=False)
+        problem = problem or self._outcome(reader, 10 * SECONDS, writing=False)
         taken = tracemalloc.get_traced_memory()[1] - len(data)
         tracemalloc.stop()
         self.peak = max(self.peak, taken)
         if taken > MEMORY:
-            found = found or f"allocates {taken >> 20} MiB beyond the file's {len(data)} bytes"
-        return found or self._traces()
+            problem = problem or f"allocates {taken >> 20} MiB beyond the file's {len(data)} bytes"
+        return problem or self._traces()
 
     def _outcome(self, reader: str, seconds: float, *, writing: bool) -> str:
         try:
@@ -114,7 +114,7 @@ class Judge:
             self._refused_whole(lambda target: convert(self.input, target, overwrite=True))
 
     def _refused_whole(self, write: Callable[[Path], object]) -> None:
-        """Writes over a file, which has to be whole and new afterwards, or whole and old."""
+        """Write over a file, which has to be the whole new or the whole old one afterwards."""
         target = self.folder / "target.safetensors"
         target.write_bytes(_OLD)
         try:

@@ -8,8 +8,10 @@ What is read back comes from the system's cache, as for any program that checks 
 about to replace another one is also flushed to the disk first (`fsync`), so that after a power failure either the old
 or the new file is whole; a new file is treated as `cp` treats it.
 
-The threads are our own and not those of `concurrent.futures`: the calling thread works too, no tensor is loaded before
-there is room for it in memory, and a second Control-C must not end the waiting for a thread that still writes.
+Two threads write pit_b in 0.095 s, a plain loop in 0.13 s, which would make the whole conversion a sixth slower
+(`docs/measurements.md`). The threads are our own and not those of `concurrent.futures`: the calling thread works too,
+no tensor is loaded before there is room for it in memory, and a second Control-C does not end the waiting for a thread
+that still writes.
 """
 
 from __future__ import annotations

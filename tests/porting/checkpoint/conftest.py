@@ -115,11 +115,11 @@ def read() -> Callable[[Path], Arrays]:
 def same() -> Callable[[Mapping[str, Any], Mapping[str, Any]], None]:
     """Checks that two sets of arrays have the same names, in any order, dtypes, shapes and bits."""
 
-    def check(found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
-        assert set(found) == set(expected)
+    def check(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+        assert set(actual) == set(expected)
         for name, array in expected.items():
-            assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape), name
-            assert found[name].tobytes() == array.tobytes(), name
+            assert (actual[name].dtype, actual[name].shape) == (array.dtype, array.shape), name
+            assert actual[name].tobytes() == array.tobytes(), name
 
     return check
 

@@ -160,7 +160,7 @@ def test_file_cut_in_any_region_is_refused(name: str, files: dict[str, Path], tm
 
 
 @pytest.mark.parametrize("name", ["torch-zip", "torch-legacy", "pdparams", "safetensors", "npz"])
-def test_continued(name: str, files: dict[str, Path]) -> None:
+def test_file_with_bytes_after_its_end_is_refused(name: str, files: dict[str, Path]) -> None:
     with files[name].open("ab") as file:
         file.write(b"\0" * 7)
     with pytest.raises(CheckpointError, match=r"inconsistent|after its"):
@@ -182,7 +182,7 @@ def test_flipped_bit_in_any_region_is_noticed_by_checksums(name: str, files: dic
 
 @pytest.mark.parametrize("name", ["torch-zip", "torch-legacy", "pdparams", "safetensors", "npz"])
 @given(data=st.data())
-def test_any_damage_is_an_error_of_ours(name: str, data: st.DataObject, files: dict[str, Path], tmp_path: Path) -> None:
+def test_any_damage_is_a_porting_error(name: str, data: st.DataObject, files: dict[str, Path], tmp_path: Path) -> None:
     content, path = bytearray(files[name].read_bytes()), tmp_path / "damaged"
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(content) - 1))
@@ -281,9 +281,9 @@ def test_compressed_torch_archive(files: dict[str, Path]) -> None:
 
 def test_big_endian_torch_archive(files: dict[str, Path]) -> None:
     swapped = {f"data/{index}": array.byteswap().tobytes() for index, array in enumerate(VALUES.values())}
-    found = read_all(rewritten(files["torch-zip"], byteorder=b"big", **swapped))
-    assert found["w"].tolist() == VALUES["w"].tolist()
-    assert found["b"].dtype == np.dtype("=i8")
+    tensors = read_all(rewritten(files["torch-zip"], byteorder=b"big", **swapped))
+    assert tensors["w"].tolist() == VALUES["w"].tolist()
+    assert tensors["b"].dtype == np.dtype("=i8")
 
 
 def npy(header: str, data: bytes = b"\0" * 24) -> bytes:
@@ -358,7 +358,7 @@ def test_legacy_storages_that_do_not_fit(files: dict[str, Path]) -> None:
         open_checkpoint(files["torch-legacy"])
 
 
-def test_pages_of_a_closed_file(files: dict[str, Path]) -> None:
+def test_array_of_a_closed_checkpoint_is_still_readable(files: dict[str, Path]) -> None:
     with open_checkpoint(files["safetensors"]) as checkpoint:
         array = checkpoint.tensors["w"].load()
     assert array.tolist() == VALUES["w"].tolist()

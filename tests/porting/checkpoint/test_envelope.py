@@ -42,20 +42,20 @@ def error(problem: str) -> CheckpointError:
         ({"model_ema": {"decay": 0.9}, "model": {"w": W}}, ("model",)),
     ],
 )
-def test_envelopes(saved: dict[str, Any], envelope: tuple[str, ...]) -> None:
-    found = unwrap(saved, error)
-    assert found.tensors == {"w": W}
-    assert found.envelope == envelope
+def test_wrappers_and_prefixes_are_taken_off(saved: dict[str, Any], envelope: tuple[str, ...]) -> None:
+    unwrapped = unwrap(saved, error)
+    assert unwrapped.tensors == {"w": W}
+    assert unwrapped.envelope == envelope
 
 
-def test_a_prefix_that_not_all_names_have_belongs_to_them() -> None:
-    found = unwrap({"module.a": W, "b": V}, error)
-    assert list(found.tensors) == ["module.a", "b"]
-    assert found.envelope == ()
+def test_prefix_that_only_some_names_have_stays() -> None:
+    unwrapped = unwrap({"module.a": W, "b": V}, error)
+    assert list(unwrapped.tensors) == ["module.a", "b"]
+    assert unwrapped.envelope == ()
 
 
 @pytest.mark.parametrize("saved", [{"model.w": W}, {"state_dict": {"model.w": W, "loss.w": V}}])
-def test_a_network_s_name_that_is_ambiguous_stays(saved: dict[str, Any]) -> None:
+def test_lightning_prefix_that_is_ambiguous_stays(saved: dict[str, Any]) -> None:
     assert "model.w" in unwrap(saved, error).tensors
 
 
@@ -79,17 +79,17 @@ LEFT_OUT = (
 )
 
 
-def test_what_is_left_out_is_told() -> None:
-    found = unwrap(TRAINING, error)
-    assert (found.weights, found.tensors) == ("ema", {"w": W})
+def test_entries_left_out_are_noted() -> None:
+    unwrapped = unwrap(TRAINING, error)
+    assert (unwrapped.weights, unwrapped.tensors) == ("ema", {"w": W})
     other = "model: left out, model_ema was read instead; --weights model reads it"
-    assert found.notes == (other, *LEFT_OUT, "epochs: left out, not tensors")
+    assert unwrapped.notes == (other, *LEFT_OUT, "epochs: left out, not tensors")
 
 
 @pytest.mark.parametrize(("weights", "tensor", "key"), [("model", V, "model"), ("ema", W, "model_ema")])
-def test_either_weights_can_be_asked_for(weights: Kind, tensor: LazyTensor, key: str) -> None:
-    found = unwrap(TRAINING, error, weights=weights)
-    assert (found.weights, found.tensors, found.envelope) == (weights, {"w": tensor}, (key,))
+def test_weights_option_chooses_the_state_dict(weights: Kind, tensor: LazyTensor, key: str) -> None:
+    unwrapped = unwrap(TRAINING, error, weights=weights)
+    assert (unwrapped.weights, unwrapped.tensors, unwrapped.envelope) == (weights, {"w": tensor}, (key,))
 
 
 @pytest.mark.parametrize(
@@ -103,28 +103,28 @@ def test_either_weights_can_be_asked_for(weights: Kind, tensor: LazyTensor, key:
         (None, "model_ema"),
     ],
 )
-def test_the_weights_that_were_better_are_preferred(best: Any, read: str) -> None:
+def test_better_weights_of_the_last_evaluation_are_preferred(best: Any, read: str) -> None:
     saved = {"model": {"w": W}, "model_ema": {"w": V}, "progress": {"epoch": 5, "best": best}}
-    found = unwrap(saved, error)
-    assert found.envelope == (read,)
+    unwrapped = unwrap(saved, error)
+    assert unwrapped.envelope == (read,)
     assert unwrap(saved, error, weights="ema").envelope == ("model_ema",)
     assert unwrap(saved, error, weights="model").envelope == ("model",)
-    said = [note for note in found.notes if "better accuracy" in note]
-    assert len(said) == (isinstance(best, dict) and best["epoch"] == 4 and best["weights"] != "both")
+    notes = [note for note in unwrapped.notes if "better accuracy" in note]
+    assert len(notes) == (isinstance(best, dict) and best["epoch"] == 4 and best["weights"] != "both")
     assert unwrap({"model": {"w": W}, "progress": {"epoch": 5, "best": best}}, error).envelope == ("model",)
 
 
-def test_weights_within_others() -> None:
+def test_averages_within_a_wrapper_are_found() -> None:
     saved = {"state_dict": {"model": {"w": V}, "model_ema": {"w": W}}, "epoch": 1}
-    found = unwrap(saved, error, weights="ema")
-    assert (found.tensors, found.envelope) == ({"w": W}, ("state_dict", "model_ema"))
-    assert found.notes == (
+    unwrapped = unwrap(saved, error, weights="ema")
+    assert (unwrapped.tensors, unwrapped.envelope) == ({"w": W}, ("state_dict", "model_ema"))
+    assert unwrapped.notes == (
         "state_dict.model: left out, state_dict.model_ema was read instead; --weights model reads it",
         "epoch: left out, not weights (int)",
     )
 
 
-def test_averages_that_are_the_same_dict_as_the_model() -> None:
+def test_model_and_averages_in_one_dict_can_both_be_read() -> None:
     inner = {"w": W}
     assert unwrap({"model": inner, "model_ema": inner}, error, weights="model").envelope == ("model",)
 
@@ -144,7 +144,7 @@ def test_weights_that_are_not_there(saved: dict[str, Any], weights: Kind, averag
     assert unwrap(saved, error, weights=weights, required=False).tensors == {"w": W}
 
 
-def test_a_state_dict_alone_is_the_model_s() -> None:
+def test_state_dict_alone_counts_as_the_model() -> None:
     assert unwrap({"w": W}, error, weights="model").weights is None
 
 
@@ -170,37 +170,39 @@ BLOCK = {"proj.weight": "proj.0.weight", "bn.bias": "proj.1.bias", "f.a.0.weight
 )
 def test_trunk_and_heads_get_the_names_of_torchvision(stem: str, block: str, heads: dict[str, Any]) -> None:
     saved = classy({f"{stem}.weight": V, **{f"{block}.{name}": V for name in BLOCK}}, heads)
-    found = unwrap(saved, error)
-    assert found.envelope == ("classy_state_dict.base_model.model",)
+    unwrapped = unwrap(saved, error)
+    assert unwrapped.envelope == ("classy_state_dict.base_model.model",)
     names = ["stem.0.weight", *(f"trunk_output.block3.block3-10.{name}" for name in BLOCK.values()), "fc.weight"]
-    assert list(found.tensors) == names
-    assert found.tensors["fc.weight"] is W
-    assert found.notes == ("type: left out, not weights (int)", "optimizer: left out, state of the optimizer")
+    assert list(unwrapped.tensors) == names
+    assert unwrapped.tensors["fc.weight"] is W
+    assert unwrapped.notes == ("type: left out, not weights (int)", "optimizer: left out, state of the optimizer")
 
 
 def test_several_heads_keep_their_names() -> None:
-    found = unwrap(classy({"stem.stem.0.weight": W}, {"block4": {"a": {"fc.weight": V}, "b": {"fc.weight": V}}}), error)
-    assert list(found.tensors) == ["stem.0.weight", "a.fc.weight", "b.fc.weight"]
+    unwrapped = unwrap(
+        classy({"stem.stem.0.weight": W}, {"block4": {"a": {"fc.weight": V}, "b": {"fc.weight": V}}}), error
+    )
+    assert list(unwrapped.tensors) == ["stem.0.weight", "a.fc.weight", "b.fc.weight"]
 
 
-def test_dicts_that_hold_themselves() -> None:
+def test_dict_that_holds_itself_is_read() -> None:
     saved: dict[str, Any] = {"w": W}
     saved |= {"heads": saved, "trunk": saved, "model": saved, "state_dict": saved}
     saved["classy_state_dict"] = {"base_model": {"model": saved}}
-    found = unwrap(saved, error)
-    assert found.tensors == {"w": W}
-    assert len(found.notes) <= 51
+    unwrapped = unwrap(saved, error)
+    assert unwrapped.tensors == {"w": W}
+    assert len(unwrapped.notes) <= 51
 
 
 def test_many_entries_are_folded() -> None:
-    found = unwrap({"w": W, **{f"blocks.{index}.steps": index for index in range(12)}}, error)
-    assert found.notes == ("blocks.{0..11}.steps: left out, not tensors",)
+    unwrapped = unwrap({"w": W, **{f"blocks.{index}.steps": index for index in range(12)}}, error)
+    assert unwrapped.notes == ("blocks.{0..11}.steps: left out, not tensors",)
 
 
-def test_a_single_tensor() -> None:
-    found = unwrap(W, error)
-    assert found.tensors == {"tensor": W}
-    assert found.notes == ("the file is one tensor without a name; it is called tensor",)
+def test_single_tensor_is_called_tensor() -> None:
+    unwrapped = unwrap(W, error)
+    assert unwrapped.tensors == {"tensor": W}
+    assert unwrapped.notes == ("the file is one tensor without a name; it is called tensor",)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +224,7 @@ def test_no_state_dict(saved: Any, message: str) -> None:
         unwrap(saved, error)
 
 
-def test_wrappers_within_wrappers_end() -> None:
+def test_too_many_wrappers_are_refused() -> None:
     saved: dict[str, Any] = {"w": W}
     for _ in range(10):
         saved = {"model": saved}

@@ -93,9 +93,9 @@ def test_torch_column_slices_are_read_exactly(torch: Any, zipped: bool, tmp_path
     for path in (tmp_path / "a.pth", tmp_path / "b.pdparams"):
         with open_checkpoint(path) as checkpoint:
             for name, values in expected.items():
-                found = checkpoint.tensors[name].load()
-                assert found.tolist() == values.tolist(), (path, name)
-                assert found.tolist() != whole.numpy().reshape(-1)[:24].reshape(4, 6).tolist()
+                loaded = checkpoint.tensors[name].load()
+                assert loaded.tolist() == values.tolist(), (path, name)
+                assert loaded.tolist() != whole.numpy().reshape(-1)[:24].reshape(4, 6).tolist()
 
 
 def test_torch_tensor_with_attributes(torch: Any, tmp_path: Path) -> None:

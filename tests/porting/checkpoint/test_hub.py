@@ -54,7 +54,7 @@ class FakeHub(ThreadingHTTPServer):
     def __init__(self, repositories: Mapping[str, Mapping[str, bytes] | tuple[int, str]]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.repositories = repositories
-        self.asked: list[str] = []
+        self.requests: list[str] = []
 
     @property
     def url(self) -> str:
@@ -66,7 +66,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        self.server.asked.append(f"{self.command} {self.path}")
+        self.server.requests.append(f"{self.command} {self.path}")
 
     def do_HEAD(self) -> None:
         self._answer()
@@ -210,15 +210,15 @@ def test_address_stands_for_the_usual_file(address: str, inspections: Mapping[st
 
 
 @needs_hub
-def test_a_port_from_the_hub_and_from_its_cache(hub: FakeHub, tmp_path: Path) -> None:
+def test_converted_from_the_hub_is_read_offline_from_the_cache(hub: FakeHub, tmp_path: Path) -> None:
     target, cache = tmp_path / "pit.pdparams", tmp_path / "cache"
     done = pit_port("convert", "hf://timm/both", target, url=hub.url, cache=cache)
     assert done.returncode == 0, done.stderr
     assert "hf://timm/both (safetensors, layout canonical)" in done.stdout
-    asked = len(hub.asked)
+    requests = len(hub.requests)
     offline = pit_port("diff", "hf://timm/both", target, url=hub.url, cache=cache, HF_HUB_OFFLINE="1")
     assert (offline.returncode, offline.stdout) == (0, "same: all 160 tensors are bit-equal\n"), offline.stderr
-    assert len(hub.asked) == asked
+    assert len(hub.requests) == requests
 
 
 @needs_hub
@@ -233,7 +233,7 @@ def test_address_without_a_file_is_one_line(address: str, inspections: Mapping[s
 
 @needs_hub
 @pytest.mark.parametrize("offline", ["0", "1"])
-def test_without_the_network(tmp_path: Path, offline: str) -> None:
+def test_unreachable_hub_names_the_address_to_download(tmp_path: Path, offline: str) -> None:
     url = "http://127.0.0.1:9"  # nobody listens there
     done = pit_port("inspect", "hf://timm/both/model.safetensors", url=url, cache=tmp_path, HF_HUB_OFFLINE=offline)
     assert done.returncode == 3, done.stdout
@@ -243,7 +243,7 @@ def test_without_the_network(tmp_path: Path, offline: str) -> None:
     )
 
 
-def test_without_the_package() -> None:
+def test_missing_huggingface_hub_names_the_extra() -> None:
     code = "import sys\nsys.modules['huggingface_hub'] = None\nimport cli; cli.pit_port(prog_name='pit-port')"
     done = subprocess.run(
         [sys.executable, "-c", code, "inspect", "hf://timm/both"], cwd=ROOT, capture_output=True, text=True

@@ -105,10 +105,10 @@ def test_big_endian_arrays_are_read(tmp_path: Path, read: Any) -> None:
     np.savez(
         tmp_path / "file.npz", a=np.arange(5, dtype=">f4"), b=np.asfortranarray(np.arange(6, dtype=">i8").reshape(2, 3))
     )
-    found = read(tmp_path / "file.npz")
-    assert found["a"].dtype == np.dtype("=f4")
-    assert found["a"].tolist() == [0, 1, 2, 3, 4]
-    assert found["b"].tolist() == [[0, 1, 2], [3, 4, 5]]
+    arrays = read(tmp_path / "file.npz")
+    assert arrays["a"].dtype == np.dtype("=f4")
+    assert arrays["a"].tolist() == [0, 1, 2, 3, 4]
+    assert arrays["b"].tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
 def test_formats_by_suffix() -> None:
@@ -127,13 +127,13 @@ def test_the_suffix_does_not_matter_for_reading(written_format: str, write: Any)
         assert checkpoint.format == written_format
 
 
-def test_a_format_that_is_only_read(tmp_path: Path) -> None:
+def test_format_that_is_only_read_cannot_be_written(tmp_path: Path) -> None:
     assert "torch-legacy" in FORMATS
     with pytest.raises(UnknownNameError, match="unknown format 'torch-legacy'"):
         write_checkpoint(tmp_path / "a", {"a": LazyTensor.of(np.zeros(1))}, format="torch-legacy")
 
 
-def test_all_tensors_of_a_wrong_dtype_are_named(tmp_path: Path) -> None:
+def test_dtype_that_a_format_lacks_names_all_its_tensors(tmp_path: Path) -> None:
     tensors = {f"w{index}": LazyTensor.of(np.zeros(2, np.uint32)) for index in range(3)}
     with pytest.raises(CheckpointError, match=r"w0 \(and 2 more tensors\) is uint32") as caught:
         write_checkpoint(tmp_path / "a.pdparams", tensors)
@@ -162,7 +162,7 @@ def test_nothing_to_write(tmp_path: Path) -> None:
         write_checkpoint(tmp_path / "a.pth", {})
 
 
-def test_a_tensor_that_is_not_what_was_announced(tmp_path: Path) -> None:
+def test_tensor_of_another_shape_than_announced_is_refused(tmp_path: Path) -> None:
     wrong = LazyTensor((2, 3), np.dtype(np.float32), lambda: np.zeros((3, 2), np.float32))
     with pytest.raises(CheckpointError, match=r"w was announced as float32 \(2, 3\) and came as float32 \(3, 2\)"):
         write_checkpoint(tmp_path / "a.pth", {"w": wrong})
@@ -174,7 +174,7 @@ def test_progress_names_each_tensor(written_format: str, write: Any) -> None:
     write(
         {"a": np.zeros(3, np.float32), "b": np.zeros((2, 2), np.float32)},
         written_format,
-        progress=lambda *told: seen.append(told),
+        progress=lambda *reported: seen.append(reported),
     )
     assert seen == [("a", 12), ("b", 16)]
 

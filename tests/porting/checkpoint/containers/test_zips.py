@@ -49,7 +49,7 @@ def edit(path: Path, signature: bytes, offset: int, value: bytes, number: int = 
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_contents(method: int, archive: Callable[..., Path]) -> None:
+def test_archive_of_pythons_own_writer_is_read(method: int, archive: Callable[..., Path]) -> None:
     assert contents(archive(method)) == {"one": b"first" * 20, "two": b"second" * 20}
 
 

@@ -37,7 +37,7 @@ with Source.open(file) as source, Source.open(file.with_name("other")) as other,
 
 
 @pytest.mark.parametrize("how", ["thread", "main thread", "without", "before"])
-def test_a_file_that_is_cut_off_in_use(how: str, tmp_path: Path) -> None:
+def test_file_truncated_in_use_ends_the_process_with_one_line(how: str, tmp_path: Path) -> None:
     for name in ("model.bin", "other"):
         (tmp_path / name).write_bytes(b"x" * 1_000_000)
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "model.bin"), how]

@@ -63,19 +63,19 @@ def test_tiles(shape: tuple[int, int]) -> None:
     data=st.data(),
     block=st.sampled_from([16, 64, 4096]),
 )
-def test_joined(
+def test_pieces_are_joined_along_an_axis(
     arrays: list[np.ndarray[Any, Any]], data: st.DataObject, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(copying, "BLOCK", block)
     axis = data.draw(st.integers(0, arrays[0].ndim - 1))
     if data.draw(st.booleans()):
         arrays, axis = [array.T for array in arrays], arrays[0].ndim - 1 - axis
-    blocks = [bytes(each) for each in Packer().joined(Pieces(tuple(arrays), axis))]
-    assert max(map(len, blocks)) <= block
-    assert b"".join(blocks) == np.concatenate(arrays, axis).tobytes()
+    parts = [bytes(part) for part in Packer().joined(Pieces(tuple(arrays), axis))]
+    assert max(map(len, parts)) <= block
+    assert b"".join(parts) == np.concatenate(arrays, axis).tobytes()
 
 
-def test_memory_is_used_again() -> None:
+def test_packer_reuses_its_buffer() -> None:
     packer, array = Packer(), np.arange(600_000.0).reshape(600, 1000)
     first, *_ = packer.blocks(array.T)
     second, *_ = packer.blocks(array[:, ::2])
@@ -95,7 +95,7 @@ def test_equal_arrays(shape: tuple[int, int], turned: tuple[bool, bool]) -> None
     """Whatever their strides; NaNs of the same bits are equal, zeros of different signs are not."""
     values = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
     values[0, 1] = np.nan
-    one, other = (np.array(values, order="F" if each else "C") for each in turned)
+    one, other = (np.array(values, order="F" if transposed else "C") for transposed in turned)
     assert equal_arrays(one, other, Packer())
     other[-1, -1] += 1
     assert not equal_arrays(one, other, Packer())

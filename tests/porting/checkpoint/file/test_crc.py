@@ -15,7 +15,7 @@ from porting.checkpoint.file.crc import Crc32, combined, crc32
 DATA = np.random.default_rng(0).bytes(3_000_000)
 
 
-def test_the_multiple_of_three_terms_is_one() -> None:
+def test_three_terms_are_a_multiple_of_the_polynomial() -> None:
     remainder, powers = 1, {}
     for exponent in range(91640):
         powers[exponent] = remainder
@@ -40,12 +40,12 @@ def test_any_start(offset: int, length: int, start: int) -> None:
 
 
 @given(cuts=st.lists(st.integers(0, len(DATA)), max_size=6).map(sorted))
-def test_pieces(cuts: list[int]) -> None:
-    found, whole = 0, Crc32()
+def test_checksum_of_pieces_is_that_of_the_whole(cuts: list[int]) -> None:
+    pieced, whole = 0, Crc32()
     for start, end in zip([0, *cuts], [*cuts, len(DATA)], strict=True):
-        found = crc32(memoryview(DATA)[start:end], found)
+        pieced = crc32(memoryview(DATA)[start:end], pieced)
         whole.update(memoryview(DATA)[start:end])
-        assert found == whole.value == zlib.crc32(DATA[:end])
+        assert pieced == whole.value == zlib.crc32(DATA[:end])
 
 
 @pytest.mark.parametrize("fill", [0, 255])
@@ -54,7 +54,7 @@ def test_constant_data(fill: int) -> None:
     assert crc32(data) == zlib.crc32(data)
 
 
-def test_nothing_is_changed() -> None:
+def test_checksum_changes_no_data() -> None:
     data = bytearray(DATA)
     crc32(memoryview(data))
     assert data == DATA

@@ -22,15 +22,15 @@ TENSORS = {"w": LazyTensor.of(np.ones((500, 700), np.float32))}
 @pytest.fixture
 def refusing(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> list[tuple[int, ...]]:
     """A system that answers every call with an error; what it was asked."""
-    asked: list[tuple[int, ...]] = []
+    calls: list[tuple[int, ...]] = []
 
     def call(*arguments: int) -> int:
-        asked.append(arguments)
+        calls.append(arguments)
         ctypes.set_errno(request.param)
         return -1
 
     monkeypatch.setattr(targets, "_fallocate", lambda: call)
-    return asked
+    return calls
 
 
 @pytest.mark.parametrize(
@@ -38,28 +38,30 @@ def refusing(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) ->
     [(errno.ENOSPC, "the disk is full; free some space"), (errno.EDQUOT, "quota")],
     indirect=["refusing"],
 )
-def test_no_room(refusing: list[tuple[int, ...]], message: str, tmp_path: Path) -> None:
+def test_full_disk_is_found_before_the_first_byte(
+    refusing: list[tuple[int, ...]], message: str, tmp_path: Path
+) -> None:
     target = tmp_path / "a.pdparams"
     target.write_bytes(b"old")
     with pytest.raises(CheckpointError, match=rf"a\.pdparams: cannot be written: .*{message}.* is untouched"):
         write_checkpoint(target, TENSORS, overwrite=True)
-    assert [each.name for each in tmp_path.iterdir()] == ["a.pdparams"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pdparams"]
     assert target.read_bytes() == b"old"
     assert refusing[0][3] == 500 * 700 * 4
 
 
 @pytest.mark.parametrize("refusing", [errno.EOPNOTSUPP, errno.ENOSYS, errno.EINTR, errno.EIO], indirect=True)
-def test_a_system_that_cannot_reserve(refusing: list[tuple[int, ...]], tmp_path: Path) -> None:
+def test_system_that_cannot_reserve_room_still_writes(refusing: list[tuple[int, ...]], tmp_path: Path) -> None:
     assert write_checkpoint(tmp_path / "a.pth", TENSORS).nbytes == (tmp_path / "a.pth").stat().st_size
     assert refusing
 
 
-def test_a_system_without_the_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_system_without_fallocate_still_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(targets, "_fallocate", lambda: None)
     assert write_checkpoint(tmp_path / "a.pth", TENSORS).nbytes == (tmp_path / "a.pth").stat().st_size
 
 
-def test_the_system_itself(tmp_path: Path) -> None:
+def test_reserving_does_not_change_the_size(tmp_path: Path) -> None:
     """Whether it can or not, the file has no byte more than was written."""
     with (tmp_path / "a").open("wb") as file:
         reserve(file.fileno(), 1 << 20)

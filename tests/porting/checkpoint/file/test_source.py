@@ -30,17 +30,17 @@ def source(tmp_path: Path) -> Iterator[Source]:
 @pytest.mark.parametrize("length", [0, 1, 4095, 4096, 4097, SIZE, LARGE, len(DATA)])
 @pytest.mark.parametrize("ahead", [True, False])
 @pytest.mark.parametrize("in_memory", [True, False])
-def test_stretches_are_the_files(
+def test_array_and_read_return_the_bytes_of_the_file(
     source: Source, length: int, ahead: bool, in_memory: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sources, "is_cached", lambda *_: in_memory)
     with Source.open(Path(source.path), ahead=ahead) as opened:
         for offset in (0, (len(DATA) - length) // 2, len(DATA) - length):
-            found = opened.array(offset, length)
-            assert not found.flags.writeable
-            np.testing.assert_array_equal(found, DATA[offset : offset + length])
+            array = opened.array(offset, length)
+            assert not array.flags.writeable
+            np.testing.assert_array_equal(array, DATA[offset : offset + length])
             assert opened.read(offset, length) == DATA[offset : offset + length].tobytes()
-            del found
+            del array
 
 
 def test_views_in_any_order(source: Source) -> None:
@@ -67,7 +67,7 @@ def test_arrays_in_use_keep_their_content(source: Source) -> None:
 
 
 @pytest.mark.parametrize("length", [10, SIZE, LARGE])
-def test_a_file_that_shrinks_while_it_is_read(length: int, source: Source) -> None:
+def test_file_that_shrinks_while_read_is_refused(length: int, source: Source) -> None:
     end = 2 * LARGE + length - 1
     os.truncate(source.path, end)
     with pytest.raises(CheckpointError, match=f"has become shorter while it was read: it ends at byte {end}"):
@@ -75,7 +75,7 @@ def test_a_file_that_shrinks_while_it_is_read(length: int, source: Source) -> No
 
 
 @pytest.mark.parametrize("length", [10, SIZE, LARGE])
-def test_an_error_of_the_disk_is_one_of_the_file(length: int, source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_error_names_the_file(length: int, source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> Any:
         raise OSError(5, "Input/output error")
 
@@ -88,9 +88,7 @@ def test_an_error_of_the_disk_is_one_of_the_file(length: int, source: Source, mo
     np.testing.assert_array_equal(source.array(LARGE, length), DATA[LARGE : LARGE + length])
 
 
-def test_what_is_in_memory_is_not_read_to_see_whether_it_can_be(
-    source: Source, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cached_stretch_is_not_read_ahead(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     with Path(source.path).open("rb") as file:
         if not is_cached(file.fileno(), 0, len(DATA)):
             pytest.skip("the system does not tell what is in memory (cachestat, Linux 6.5)")
@@ -98,7 +96,7 @@ def test_what_is_in_memory_is_not_read_to_see_whether_it_can_be(
     np.testing.assert_array_equal(source.array(5, LARGE), DATA[5 : 5 + LARGE])
 
 
-def test_what_is_not_in_memory(source: Source) -> None:
+def test_stretch_that_is_not_cached_is_read(source: Source) -> None:
     with Path(source.path).open("rb") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -107,14 +105,14 @@ def test_what_is_not_in_memory(source: Source) -> None:
         np.testing.assert_array_equal(source.array(3 * LARGE, LARGE), DATA[3 * LARGE :])
 
 
-def test_a_system_that_does_not_tell(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_system_without_cachestat_reads_ahead(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "_SYSCALL", None)
     with Path(source.path).open("rb") as file:
         assert not is_cached(file.fileno(), 0, 1)
     np.testing.assert_array_equal(source.array(3 * LARGE, LARGE), DATA[3 * LARGE :])
 
 
-def test_a_stretch_with_many_views_is_fetched_once(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stretch_with_many_views_is_read_once(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "_SYSCALL", None)
     source.array(0, LARGE)
     monkeypatch.setattr(os, "preadv", lambda *_: pytest.fail("the file was read again"))
@@ -122,7 +120,7 @@ def test_a_stretch_with_many_views_is_fetched_once(source: Source, monkeypatch: 
 
 
 @pytest.mark.parametrize("change", ["write", "append", "touch"])
-def test_a_file_that_is_written_to_while_it_is_read(change: str, source: Source) -> None:
+def test_file_written_to_while_read_is_refused(change: str, source: Source) -> None:
     source.array(0, SIZE)
     source.require_unchanged()
     path = Path(source.path)

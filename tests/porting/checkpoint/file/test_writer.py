@@ -32,7 +32,7 @@ def test_written_file(target: Path) -> None:
     assert written.digest == f"crc32:{zlib.crc32(target.read_bytes()):08x}"
 
 
-def test_what_is_found_last_keeps_the_file_from_appearing(target: Path) -> None:
+def test_failing_final_check_keeps_the_file_from_appearing(target: Path) -> None:
     def check() -> None:
         (draft,) = target.parent.glob(".a.pdparams.*.part")
         assert draft.stat().st_size > 8_000_000
@@ -42,7 +42,7 @@ def test_what_is_found_last_keeps_the_file_from_appearing(target: Path) -> None:
         write_checkpoint(target, TENSORS, check=check)
 
 
-def test_existing_target(target: Path) -> None:
+def test_existing_target_is_replaced_only_with_overwrite(target: Path) -> None:
     target.write_bytes(b"old")
     with pytest.raises(TargetExistsError, match=r"a\.pdparams: already exists; use --force to replace it"):
         write_checkpoint(target, TENSORS)
@@ -84,7 +84,7 @@ def test_permissions(target: Path) -> None:
 
 
 @pytest.mark.parametrize("overwrite", [True, False])
-def test_odd_targets(overwrite: bool, target: Path) -> None:
+def test_target_that_is_no_regular_file_is_refused(overwrite: bool, target: Path) -> None:
     odd: Mapping[str, tuple[Callable[[], object], str]] = {
         "folder": (target.mkdir, "is a folder, which is never replaced; name a file"),
         "link": (lambda: target.symlink_to(target.with_name("kept")), "is a link, which is never replaced"),
@@ -112,7 +112,7 @@ def test_name_that_is_too_long(target: Path) -> None:
 
 @pytest.mark.parametrize("existing", [True, False])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, SystemExit])
-def test_interrupted(existing: bool, error: type[BaseException], target: Path) -> None:
+def test_interrupt_leaves_the_target_untouched(existing: bool, error: type[BaseException], target: Path) -> None:
     if existing:
         target.write_bytes(b"old")
 
@@ -158,7 +158,9 @@ def test_short_writes_are_continued(target: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(("large", "what"), [(True, r"w\d"), (False, "small tensors and framing")])
-def test_what_is_read_back_differs(large: bool, what: str, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_back_that_differs_is_refused(
+    large: bool, what: str, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real, done = os.pwrite, [0]
 
     def write(descriptor: int, data: Any, offset: int) -> int:
@@ -176,7 +178,7 @@ def test_what_is_read_back_differs(large: bool, what: str, target: Path, monkeyp
     assert not target.exists()
 
 
-def test_file_that_grows_behind_our_back(target: Path) -> None:
+def test_draft_that_another_process_appends_to_is_refused(target: Path) -> None:
     def append(name: str, nbytes: int) -> None:
         if name == "w5":
             (draft,) = target.parent.glob(".a.pdparams.*.part")
@@ -255,7 +257,7 @@ def test_full_disk(tmp_path: Path) -> None:
         subprocess.run(["umount", tmp_path], check=True)
 
 
-def test_folder_that_may_not_be_written(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_without_write_permission_is_named(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> int:
         raise PermissionError(13, "Permission denied")
 
@@ -264,7 +266,7 @@ def test_folder_that_may_not_be_written(target: Path, monkeypatch: pytest.Monkey
         write_checkpoint(target, TENSORS)
 
 
-def test_errors_of_a_source_are_not_blamed_on_the_target(target: Path) -> None:
+def test_error_of_a_source_names_the_source(target: Path) -> None:
     def load() -> Any:
         raise CheckpointError("source.pth", "is damaged")
 
@@ -274,13 +276,13 @@ def test_errors_of_a_source_are_not_blamed_on_the_target(target: Path) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 5, 3 * BLOCK + 1])
-def test_what_comes_late_knows_all_before(length: int, tmp_path: Path) -> None:
+def test_late_bytes_see_the_checksums_of_all_before(length: int, tmp_path: Path) -> None:
     data = np.arange(1_000_000, dtype=np.float32)
     checksums = [writer.Checksum() for _ in range(2)]
     seen: list[int] = []
 
     def content() -> bytes:
-        seen[:] = [out.crc, *(each.value for each in checksums)]
+        seen[:] = [out.crc, *(checksum.value for checksum in checksums)]
         return bytes(length)
 
     with writer.publishing(tmp_path / "a", overwrite=False) as out:
@@ -298,7 +300,7 @@ def test_what_comes_late_knows_all_before(length: int, tmp_path: Path) -> None:
         assert seen[0] == zlib.crc32(b"head" + data.tobytes() * 2)
 
 
-def test_late_bytes_of_another_length(target: Path) -> None:
+def test_late_bytes_of_another_length_are_refused(target: Path) -> None:
     with (
         pytest.raises(AssertionError, match="3 late bytes, 5 were announced"),
         writer.publishing(target, overwrite=False) as out,

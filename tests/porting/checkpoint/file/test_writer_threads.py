@@ -31,17 +31,17 @@ def test_any_number_of_processors(
     threads: int, suffix: str, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file is the same, and what is told is every tensor once."""
-    generator, told = np.random.default_rng(0), []
+    generator, reported = np.random.default_rng(0), []
     arrays = {f"w{index}": generator.standard_normal((100, 10 * index + 1)) for index in range(60)}
     tensors = {name: LazyTensor.of(array if name < "w3" else array.T) for name, array in arrays.items()}
     expected = write_checkpoint(tmp_path / f"expected.{suffix}", tensors)
     monkeypatch.setattr(processors, "available", lambda: threads)
     written = write_checkpoint(
-        tmp_path / f"a.{suffix}", tensors, progress=lambda name, nbytes: told.append((name, nbytes))
+        tmp_path / f"a.{suffix}", tensors, progress=lambda name, nbytes: reported.append((name, nbytes))
     )
     assert written.digest == expected.digest
     assert (tmp_path / f"a.{suffix}").read_bytes() == expected.path.read_bytes()
-    assert sorted(told) == sorted((name, array.nbytes) for name, array in arrays.items())
+    assert sorted(reported) == sorted((name, array.nbytes) for name, array in arrays.items())
 
 
 @pytest.mark.parametrize("shape", [(500, 2100), (500, 700)])
@@ -59,7 +59,7 @@ def test_pieces_that_are_not_what_was_announced(shape: tuple[int, int], target: 
     "other", [np.zeros((500, 700)), np.zeros((500, 700), np.float16), np.zeros((400, 700), np.float32)]
 )
 @pytest.mark.parametrize("place", [0, 1])
-def test_a_piece_that_is_not_what_was_announced(other: Array, place: int, target: Path) -> None:
+def test_piece_of_another_shape_or_dtype_than_announced_is_refused(other: Array, place: int, target: Path) -> None:
     pieces = [np.zeros((500, 700), np.float32)] * 2
     pieces[place] = other
     joined = LazyTensor((500, 1400), np.dtype("f4"), lambda: np.hstack(pieces), lambda: Pieces(tuple(pieces), 1))
@@ -67,7 +67,7 @@ def test_a_piece_that_is_not_what_was_announced(other: Array, place: int, target
         write_checkpoint(target, {"w": joined, **TENSORS})
 
 
-def test_a_part_of_a_source_that_cannot_be_had_is_not_blamed_on_the_target(target: Path) -> None:
+def test_truncated_source_while_writing_is_an_error_of_the_source(target: Path) -> None:
     """Pages of a mapped file go to the system as they are, which says EFAULT."""
     source, data = target.with_name("kept"), np.zeros((3, 1 << 20), np.float32)
     source.write_bytes(data.tobytes())
@@ -122,7 +122,7 @@ def test_control_c_while_a_thread_is_waited_for(target: Path) -> None:
     assert not target.exists()
 
 
-def test_a_system_that_starts_no_threads(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_system_without_threads_still_writes(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
@@ -131,7 +131,7 @@ def test_a_system_that_starts_no_threads(target: Path, monkeypatch: pytest.Monke
     assert write_checkpoint(target, TENSORS).nbytes > 8_000_000
 
 
-def test_a_thread_that_comes_too_late_does_nothing(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thread_that_starts_after_the_end_does_nothing(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     late: list[threading.Thread] = []
     monkeypatch.setattr(processors, "available", lambda: 2)
     with monkeypatch.context() as patch:
@@ -145,7 +145,7 @@ def test_a_thread_that_comes_too_late_does_nothing(target: Path, monkeypatch: py
 
 @pytest.mark.parametrize("suffix", ["npz", "safetensors", "pdparams", "ckpt"])
 @pytest.mark.parametrize(("mebibytes", "expected"), [(12, {24, 36}), (20, {40}), (26, {26}), (60, {60})])
-def test_few_tensors_are_in_memory(
+def test_tensors_in_memory_stay_within_the_limit(
     suffix: str, mebibytes: int, expected: set[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """None is read before there is room, however much slower the disk is than the source; a large one is alone.

@@ -88,13 +88,13 @@ def test_what_mindspore_saved_is_read_and_written_byte_by_byte(path: Path, same:
     assert again.read_bytes() == SAVED
 
 
-def test_without_a_trailer_it_is_told(path: Path, same: Any) -> None:
+def test_missing_checksum_is_noted(path: Path, same: Any) -> None:
     same(read_bytes(path, WITHOUT_TRAILER), VALUES)
     with open_checkpoint(path) as checkpoint:
         assert checkpoint.notes == (UNCHECKED,)
 
 
-def test_packed_dims_fields_in_any_order_and_fields_to_come_are_read(path: Path) -> None:
+def test_packed_dims_and_fields_in_any_order_are_read(path: Path) -> None:
     packed = field(2, field(3, b"\0" * 12) + field(2, b"Int16") + field(1, varint(2) + varint(3)))
     assert read_bytes(path, value("w", packed))["w"].shape == (2, 3)
     swapped = field(1, field(1, b"x") + field(2, field(2, b"Bool") + field(3, b"\1")))
@@ -103,9 +103,9 @@ def test_packed_dims_fields_in_any_order_and_fields_to_come_are_read(path: Path)
 
 def test_scalars_of_mindspore_2_0_have_dims_of_zero(path: Path) -> None:
     content = value("old", tensor(dims(0), "Float32", np.float32(2.5).tobytes())) + of_array("none", np.zeros(0))
-    found = read_bytes(path, content)
-    assert (found["old"].shape, found["old"].item()) == ((), 2.5)
-    assert found["none"].shape == (0,)
+    arrays = read_bytes(path, content)
+    assert (arrays["old"].shape, arrays["old"].item()) == ((), 2.5)
+    assert arrays["none"].shape == (0,)
 
 
 def test_every_name_of_a_dtype_is_read(path: Path) -> None:
@@ -121,23 +121,23 @@ def test_large_tensors_are_cut_where_mindspore_cuts_them(path: Path, monkeypatch
     assert mindspore.SLICE == 512 * 1024 * 1024
     monkeypatch.setattr(mindspore, "SLICE", 40)
     array = np.arange(35, dtype=np.float32).reshape(5, 7)
-    told: list[tuple[str, int]] = []
+    reported: list[tuple[str, int]] = []
     write_checkpoint(
         path,
         {"w": LazyTensor.of(array.T), "b": LazyTensor.of(array[0, :5]), "exact": LazyTensor.of(array.reshape(-1)[:10])},
-        progress=lambda *what: told.append(what),
+        progress=lambda *what: reported.append(what),
     )
     content = np.ascontiguousarray(array.T).tobytes()
     slices = [tensor(dims(7, 5), "Float32", content[start : start + 40]) for start in (0, 40, 80, 120)]
     expected = b"".join(value("w", part) for part in slices) + of_array("b", array[0, :5])
     assert path.read_bytes() == sealed(expected + of_array("exact", array.reshape(-1)[:10]))
-    assert sum(nbytes for name, nbytes in told if name == "w") == array.nbytes
+    assert sum(nbytes for name, nbytes in reported if name == "w") == array.nbytes
     with open_checkpoint(path) as checkpoint:
         np.testing.assert_array_equal(checkpoint.tensors["w"].load(), array.T)
         assert list(checkpoint.tensors) == ["w", "b", "exact"]
 
 
-def test_a_large_tensor_that_is_not_what_was_announced(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_tensor_of_another_shape_than_announced_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mindspore, "SLICE", 4)
     wrong = LazyTensor((2, 3), np.dtype(np.float32), lambda: np.zeros((3, 2), np.float32))
     with pytest.raises(CheckpointError, match=r"w was announced as float32 \(2, 3\) and came as float32 \(3, 2\)"):
@@ -161,7 +161,7 @@ def notes_of(path: Path) -> tuple[str, ...]:
         return checkpoint.notes
 
 
-def test_what_training_appends_is_left_out_and_told(path: Path) -> None:
+def test_training_state_is_left_out_and_noted(path: Path) -> None:
     weights = of_array("0.weight", np.ones((2, 2), np.float32))
     state = [
         value("epoch_num", tensor(b"", "Int64", np.int64(300).tobytes())),
@@ -188,8 +188,8 @@ def test_tensors_that_only_look_like_state_of_an_optimizer_stay(path: Path) -> N
 def test_moving_averages_are_another_set_of_weights(path: Path) -> None:
     names = {"0.weight": 1.0, "0.bias": 2.0, "ema.0.weight": 3.0, "ema.0.bias": 4.0, "updates": 5.0}
     content = b"".join(of_array(name, np.full(2, number, np.float32)) for name, number in names.items())
-    found = read_bytes(path, sealed(content))
-    assert {name: array.tolist() for name, array in found.items()} == {"0.weight": [3, 3], "0.bias": [4, 4]}
+    arrays = read_bytes(path, sealed(content))
+    assert {name: array.tolist() for name, array in arrays.items()} == {"0.weight": [3, 3], "0.bias": [4, 4]}
     with open_checkpoint(path) as checkpoint:
         assert checkpoint.envelope == ("model_ema",)
         assert "model: left out, model_ema was read instead; --weights model reads it" in checkpoint.notes
@@ -234,7 +234,7 @@ def test_changed_bit_in_any_byte_is_refused(start: int, path: Path) -> None:
         assert str(caught.value).startswith(f"{path}: ")
 
 
-def test_a_damaged_file_says_what_was_expected(path: Path) -> None:
+def test_damaged_file_reports_both_checksums(path: Path) -> None:
     damaged = bytearray(SAVED)
     damaged[30] ^= 1
     path.write_bytes(damaged)
@@ -245,7 +245,7 @@ def test_a_damaged_file_says_what_was_expected(path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [SAVED, WITHOUT_TRAILER])
-def test_a_file_cut_anywhere_is_refused_or_lacks_its_checksum(content: bytes, path: Path) -> None:
+def test_file_cut_anywhere_is_refused_or_noted_as_unchecked(content: bytes, path: Path) -> None:
     """Between two values a file without trailer may well end; whoever knows the model then finds tensors missing."""
     whole = [46, 73, len(WITHOUT_TRAILER)]
     for length in range(len(content)):
@@ -300,7 +300,7 @@ DAMAGED: Mapping[str, tuple[bytes, str]] = {
 
 @pytest.mark.parametrize("case", DAMAGED)
 @pytest.mark.parametrize("trailer", [True, False])
-def test_damaged_files(case: str, trailer: bool, path: Path) -> None:
+def test_damaged_mindspore_file_says_what_is_wrong(case: str, trailer: bool, path: Path) -> None:
     content, message = DAMAGED[case]
     path.write_bytes(sealed(content) if trailer else content)
     with pytest.raises(CheckpointError, match=rf"model\.ckpt: .*({message})") as caught:
@@ -323,11 +323,11 @@ def test_damaged_at_random(data: st.DataObject, tmp_path: Path) -> None:
         content[at : at + data.draw(st.integers(0, 4))] = data.draw(st.binary(max_size=5))
     path.write_bytes(bytes(content) or b"\0")
     with contextlib.suppress(PortingError), open_checkpoint(path) as checkpoint:
-        for each in checkpoint.tensors.values():
-            assert each.load().nbytes == each.nbytes <= len(content)
+        for lazy in checkpoint.tensors.values():
+            assert lazy.load().nbytes == lazy.nbytes <= len(content)
 
 
-def test_a_lying_header_takes_no_memory(path: Path) -> None:
+def test_header_of_a_huge_shape_takes_no_memory(path: Path) -> None:
     path.write_bytes(value("w", tensor(dims(2**38), "Float32", b"\0" * 4096)))
     tracemalloc.start()
     try:
@@ -338,7 +338,7 @@ def test_a_lying_header_takes_no_memory(path: Path) -> None:
         tracemalloc.stop()
 
 
-def test_a_target_that_may_only_be_read_as_mindspore_leaves_it_is_replaced(path: Path, same: Any, read: Any) -> None:
+def test_read_only_target_is_replaced(path: Path, same: Any, read: Any) -> None:
     path.write_bytes(b"old")
     path.chmod(0o400)
     write_checkpoint(path, {name: LazyTensor.of(array) for name, array in VALUES.items()}, overwrite=True)
@@ -348,7 +348,7 @@ def test_a_target_that_may_only_be_read_as_mindspore_leaves_it_is_replaced(path:
 
 
 @pytest.mark.parametrize("length", range(1, 200, 7))
-def test_a_name_with_a_brace_is_not_taken_for_safetensors(length: int, path: Path) -> None:
+def test_mindspore_name_with_a_brace_is_not_taken_for_safetensors(length: int, path: Path) -> None:
     for name in ("abc{", "abcd{", "ab{", "a{", "{" * length):
         array = np.ones(length, np.float32)
         assert read_bytes(path, of_array(name, array))[name].tolist() == array.tolist()
@@ -361,7 +361,7 @@ def test_text_files_that_start_with_line_breaks_are_not_taken_for_it(path: Path)
             open_checkpoint(path)
 
 
-def test_a_name_with_a_brace_where_safetensors_have_theirs(tmp_path: Path) -> None:
+def test_mindspore_brace_at_byte_eight_is_not_taken_for_safetensors(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "a.ckpt", {"abcd{e": LazyTensor.of(np.ones(2, np.float32))})
     with open_checkpoint(tmp_path / "a.ckpt") as checkpoint:
         assert list(checkpoint.tensors) == ["abcd{e"]

@@ -27,25 +27,25 @@ def _tensor(array: Any) -> LazyTensor:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int64", "bool", "uint8"])
-def test_a_tree_comes_back_as_it_was(tmp_path: Path, dtype: str) -> None:
+def test_nested_tree_survives(tmp_path: Path, dtype: str) -> None:
     array = np.arange(6).reshape(2, 3).astype(dtype)
     write_nested(tmp_path / "a.pdparams", {"model": {"a": _tensor(array), "scalar": _tensor(array[1, 1])}, **_PLAIN})
     with Nested(tmp_path / "a.pdparams") as checkpoint:
-        found = arrays(checkpoint.tree["model"])
+        loaded = arrays(checkpoint.tree["model"])
         assert {key: checkpoint.tree[key] for key in _PLAIN} == _PLAIN
-    np.testing.assert_array_equal(found["a"], array)
-    assert (found["a"].dtype, found["scalar"].shape) == (array.dtype, ())
+    np.testing.assert_array_equal(loaded["a"], array)
+    assert (loaded["a"].dtype, loaded["scalar"].shape) == (array.dtype, ())
 
 
 def test_pickle_reads_it_too(tmp_path: Path) -> None:
     write_nested(tmp_path / "a.pdparams", {"model": {"a": _tensor(np.ones(3))}, **_PLAIN})
     with (tmp_path / "a.pdparams").open("rb") as file:
-        found = pickle.load(file)
-    assert {key: found[key] for key in _PLAIN} == _PLAIN
-    np.testing.assert_array_equal(found["model"]["a"], np.ones(3))
+        loaded = pickle.load(file)
+    assert {key: loaded[key] for key in _PLAIN} == _PLAIN
+    np.testing.assert_array_equal(loaded["model"]["a"], np.ones(3))
 
 
-def test_equal_values_are_equal_bytes_however_they_are_shared(tmp_path: Path) -> None:
+def test_shared_and_separate_values_give_equal_bytes(tmp_path: Path) -> None:
     text, array = "weight" * 2, np.ones(3)
     shared: Tree = {"a": {text: _tensor(array)}, "b": {text: _tensor(array)}}
     apart: Tree = {
@@ -64,7 +64,7 @@ def test_bfloat16_is_kept_as_paddle_keeps_it(tmp_path: Path) -> None:
         assert arrays(checkpoint.tree["model"])["a"].dtype == array.dtype
 
 
-def test_what_cannot_be_held_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+def test_value_that_paddle_cannot_hold_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"model\.a is uint64, which Paddle's files do not hold"):
         write_nested(tmp_path / "a.pdparams", {"model": {"a": _tensor(np.ones(3, np.uint64))}})
     with pytest.raises(TypeError, match="cannot hold a set"):
@@ -86,13 +86,13 @@ def test_nothing_in_a_file_is_executed(tmp_path: Path) -> None:
         (pickle.dumps({"a": 1}, 4)[:-3], "truncated or damaged|ends"),
     ],
 )
-def test_other_files_are_errors(tmp_path: Path, content: bytes, message: str) -> None:
+def test_other_files_are_no_nested_checkpoint(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "a.pdparams").write_bytes(content)
     with pytest.raises(CheckpointError, match=message):
         Nested(tmp_path / "a.pdparams")
 
 
-def test_paddles_own_names_are_told_where_the_file_has_them(tmp_path: Path) -> None:
+def test_paddles_own_parameter_names_are_kept(tmp_path: Path) -> None:
     saved = {"model": {"head.weight": ("linear_0.w_0", np.ones(2)), "head.bias": np.ones(1)}, "epoch": 3}
     (tmp_path / "a.pdparams").write_bytes(pickle.dumps(saved, 4))
     with Nested(tmp_path / "a.pdparams") as checkpoint:

@@ -97,7 +97,7 @@ def test_what_the_safetensors_package_refuses_is_refused(data: st.DataObject, tm
 
 
 @pytest.mark.parametrize("length", [640, 896, 1152, 1408, 65_536 + 640])
-def test_a_header_whose_length_starts_like_a_pickle(length: int, tmp_path: Path) -> None:
+def test_safetensors_length_that_starts_like_a_pickle_is_read(length: int, tmp_path: Path) -> None:
     header = json.dumps({"a": entry(0, 24, [6])}).ljust(length).encode()
     assert len(header).to_bytes(8, "little")[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
     with open_checkpoint(safetensors_file(tmp_path / "a.safetensors", header)) as checkpoint:

@@ -48,13 +48,13 @@ def test_shards_are_one_checkpoint(index: Path) -> None:
         assert checkpoint.format == ("safetensors" if "safetensors" in index.name else "torch-zip")
 
 
-def test_a_folder_with_an_index(index: Path) -> None:
+def test_folder_with_an_index_is_read(index: Path) -> None:
     with open_checkpoint(index.parent) as checkpoint:
         assert checkpoint.envelope == (index.name, "2 shards", "module.")
         assert checkpoint.path == index
 
 
-def test_a_missing_shard_is_named(index: Path) -> None:
+def test_missing_shard_is_named(index: Path) -> None:
     shard = next(path for path in index.parent.iterdir() if path.stem == "second")
     shard.unlink()
     with pytest.raises(CheckpointError, match=rf"its shard {shard.name} is missing; fetch it too") as caught:
@@ -62,7 +62,7 @@ def test_a_missing_shard_is_named(index: Path) -> None:
     assert str(caught.value).startswith(f"{index}: ")
 
 
-def test_index_and_shards_that_do_not_agree(index: Path) -> None:
+def test_index_that_differs_from_its_shards_names_every_tensor(index: Path) -> None:
     suffix = next(path.suffix for path in index.parent.iterdir() if path.stem == "first")
     edited(index, a=f"second{suffix}", b=None, e=f"first{suffix}")
     with pytest.raises(CheckpointError, match="does not agree with its shards in 4 tensors") as caught:
@@ -79,7 +79,7 @@ def test_index_and_shards_that_do_not_agree(index: Path) -> None:
     "shard",
     ["../first.bin", "/etc/passwd", "a/b.bin", "..", "", ".hidden", "~root", "a\\b", "C:x", "a\nb", "x" * 300, 3],
 )
-def test_shards_that_are_no_file_names(index: Path, shard: object) -> None:
+def test_shard_name_that_is_a_path_is_refused(index: Path, shard: object) -> None:
     with pytest.raises(CheckpointError, match=r"is an index that places tensors in .*, expected the name of a file"):
         open_checkpoint(edited(index, a=shard))
 
@@ -96,7 +96,7 @@ def test_shards_that_are_no_file_names(index: Path, shard: object) -> None:
         (json.dumps({"weight_map": {str(n): f"{n}.bin" for n in range(300)}}), "names 300 shards, expected 256"),
     ],
 )
-def test_other_json(tmp_path: Path, content: str, message: str) -> None:
+def test_json_that_is_no_valid_index_is_refused(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "a.index.json").write_text(content)
     with pytest.raises(CheckpointError, match=message):
         open_checkpoint(tmp_path / "a.index.json")
@@ -139,7 +139,7 @@ def test_the_checkpoint_of_a_folder(folder: Callable[..., Path], names: list[str
         assert checkpoint.path == folder() / chosen
 
 
-def test_folders_that_leave_a_choice_or_none(folder: Callable[..., Path]) -> None:
+def test_folder_with_no_or_several_checkpoints_is_refused(folder: Callable[..., Path]) -> None:
     with pytest.raises(CheckpointError, match="is a folder, expected a checkpoint file; there is none in it"):
         open_checkpoint(folder())
     with pytest.raises(CheckpointError, match=r"is a folder, .*; there are a\.pth, b\.npz: name one"):
@@ -160,7 +160,7 @@ def test_averages_beside_the_weights(folder: Callable[..., Path], beside: str) -
         assert checkpoint.notes == ()
 
 
-def test_an_optimizer_s_file(tmp_path: Path) -> None:
+def test_optimizer_file_points_to_the_weights(tmp_path: Path) -> None:
     with pytest.raises(
         CheckpointError, match=r"is the state of an optimizer; the weights are .*: give .*pit\.pdparams"
     ):

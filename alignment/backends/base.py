@@ -1,4 +1,4 @@
-"""What alignment asks of a framework.
+"""The protocol between alignment and a framework.
 
 A backend is the only code that knows its framework; steps are written once, against this protocol, so that the two
 sides of a pair cannot drift apart. What a backend must hold to:
@@ -49,7 +49,7 @@ class Runtime:
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """What a forward pass gave.
+    """Results of a forward pass.
 
     Attributes:
         logits: `(batch, classes)`.
@@ -108,8 +108,8 @@ class Tap:
     """One tensor that goes into a module or comes out of it.
 
     Attributes:
-        path: The module; empty for the model itself.
-        call: How many calls of the module came before this one.
+        path: Path of the module; empty for the model itself.
+        call: Number of calls of the module before this one.
         what: `input`, `output`, or the gradient of the loss with regard to one: `input_gradient`, `output_gradient`.
         index: Which of the tensors that go in or come out.
     """
@@ -125,11 +125,11 @@ class Tap:
 
 @dataclass(frozen=True, slots=True)
 class Isolated:
-    """What one module made of given inputs.
+    """Results of one module that was run alone on given inputs.
 
     Attributes:
-        outputs: What came out.
-        input_gradients: Of the inputs, from the output gradients that were given; None where none arrived.
+        outputs: The tensors that it returned.
+        input_gradients: Gradients of the inputs, sent back from the given output gradients; None where none arrived.
     """
 
     outputs: tuple[Array, ...]
@@ -296,23 +296,23 @@ def draws_at_random(module: object) -> bool:
     return _RANDOM.search(type(module).__name__) is not None
 
 
-def check_state(file: Path, found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> None:
+def check_state(file: Path, shapes: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> None:
     """Refuse a weight file that is not exactly the model's.
 
     Args:
         file: For the message.
-        found: Names and shapes in the file.
+        shapes: Names and shapes in the file.
         expected: Names and shapes of the model.
 
     Raises:
         AlignmentError: With every mismatch.
     """
-    details = [f"{name}: missing in the file" for name in expected if name not in found]
-    details += [f"{name}: not in the model" for name in found if name not in expected]
+    details = [f"{name}: missing in the file" for name in expected if name not in shapes]
+    details += [f"{name}: not in the model" for name in shapes if name not in expected]
     details += [
-        f"{name}: shape {found[name]} in the file, {shape} in the model"
+        f"{name}: shape {shapes[name]} in the file, {shape} in the model"
         for name, shape in expected.items()
-        if name in found and tuple(found[name]) != tuple(shape)
+        if name in shapes and tuple(shapes[name]) != tuple(shape)
     ]
     if details:
         raise AlignmentError(f"{file}: the weights do not fit the model that was built", details)

@@ -82,7 +82,7 @@ class HookedTaps:
                 type(module).__name__,
                 framework.state_names(path, module),
                 _settings(module, framework.common),
-                tuple(each.__name__ for each in type(module).__mro__ if _package(each) == framework.package),
+                tuple(base.__name__ for base in type(module).__mro__ if _package(base) == framework.package),
             )
             for path, module in self._modules.items()
         }
@@ -110,13 +110,13 @@ class HookedTaps:
         within = {name: module for name, module in self._modules.items() if name != path and _inside(name, path)}
         with self._hooked(within if visit or replaced else {}, visit or _ignore, replaced or {}, {}):
             outputs = list(self._tensors(self._modules[path](*arguments)))
-        given = [(out, array) for out, array in zip(outputs, output_gradients, strict=False) if array is not None]
+        wanted = [(out, array) for out, array in zip(outputs, output_gradients, strict=False) if array is not None]
         # An output of another size differs, whatever its gradient would be; frameworks refuse to go back from it.
-        pairs = [(out, array) for out, array in given if math.prod(out.shape) == array.size]
+        pairs = [(out, array) for out, array in wanted if math.prod(out.shape) == array.size]
         if pairs and framework.backward is not None:
             framework.backward([out for out, _ in pairs], [framework.tensor(array, False) for _, array in pairs])
-        found = tuple(framework.gradient(tensor) if pairs else None for tensor in tensors)
-        return Isolated(tuple(framework.array(out) for out in outputs), found)
+        gradients = tuple(framework.gradient(tensor) if pairs else None for tensor in tensors)
+        return Isolated(tuple(framework.array(out) for out in outputs), gradients)
 
     @contextmanager
     def _hooked(
@@ -171,9 +171,9 @@ class _Watcher:
         call = self._calls[path]
         self._calls[path] += 1
         self._open.setdefault(path, []).append(call)
-        given = tuple(arguments) if isinstance(arguments, tuple | list) else (arguments,)
-        self._arguments[path, call] = _map(given, self._framework.is_float, lambda _: _HOLE)
-        return self._shown(given, path, call, "input")
+        inputs = tuple(arguments) if isinstance(arguments, tuple | list) else (arguments,)
+        self._arguments[path, call] = _map(inputs, self._framework.is_float, lambda _: _HOLE)
+        return self._shown(inputs, path, call, "input")
 
     def leave(self, path: str, _: Any, __: Any, output: Any) -> Any:
         call = self._open[path].pop()
@@ -219,18 +219,18 @@ def _map(value: Any, wanted: Callable[[Any], bool], change: Callable[[Any], Any]
     if wanted(value):
         return change(value)
     inside = _inside_of(value)
-    changed = {key: _map(each, wanted, change) for key, each in inside.items()}
-    if all(each is inside[key] for key, each in changed.items()):
+    changed = {key: _map(item, wanted, change) for key, item in inside.items()}
+    if all(item is inside[key] for key, item in changed.items()):
         return value
     if isinstance(value, tuple | list):
         make = getattr(type(value), "_make", type(value))
         return make(changed.values())
     again = copy.copy(value)
-    for key, each in changed.items():
+    for key, item in changed.items():
         if isinstance(value, Mapping):
-            again[key] = each
+            again[key] = item
         else:
-            object.__setattr__(again, key, each)
+            object.__setattr__(again, key, item)
     return again
 
 
@@ -238,8 +238,8 @@ def _leaves(value: Any, wanted: Callable[[Any], bool]) -> Iterator[Any]:
     if wanted(value):
         yield value
         return
-    for each in _inside_of(value).values():
-        yield from _leaves(each, wanted)
+    for item in _inside_of(value).values():
+        yield from _leaves(item, wanted)
 
 
 def _inside_of(value: Any) -> dict[Any, Any]:
@@ -254,14 +254,14 @@ def _inside_of(value: Any) -> dict[Any, Any]:
 
 
 def _settings(module: Any, common: Collection[str]) -> dict[str, Any]:
-    found = {}
+    settings = {}
     for name, value in vars(module).items():
         plain = isinstance(value, _PLAIN) or (
-            isinstance(value, tuple | list) and value and all(isinstance(each, _PLAIN) for each in value)
+            isinstance(value, tuple | list) and value and all(isinstance(item, _PLAIN) for item in value)
         )
         if plain and name not in common:
-            found[name.strip("_")] = list(value) if isinstance(value, tuple) else value
-    return found
+            settings[name.strip("_")] = list(value) if isinstance(value, tuple) else value
+    return settings
 
 
 def _package(kind: type) -> str:

@@ -42,7 +42,7 @@ def recordable(array: Array, expected: Array) -> Array:
         return array.astype(np.int64)
     if array.dtype.kind != "f":
         return array
-    array, expected = (each.astype(np.float32, copy=False) for each in (array, expected))
+    array, expected = (constant.astype(np.float32, copy=False) for constant in (array, expected))
     if same_but_for_rounding(expected, array):
         array = expected
     return array if np.isfinite(expected).all() else np.ascontiguousarray(array).view(np.uint32)

@@ -1,4 +1,4 @@
-"""What the weights of two models have to do with each other, settled: every tensor of both sides is accounted for.
+"""Which weights of two models are the same: the rules between them, and every tensor of both sides accounted for.
 
 Canonical names are those of the reference's modules, in the common form of `alignment.pair.units`. A contract is a JSON
 file, for the workers to read and for users to review, change and pin.
@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from alignment.arrays import FLOATS
 from alignment.errors import AlignmentError, FileError
-from alignment.pair.model_description import FEWER, TRACED_BATCH, ModelDescription, TensorInfo
+from alignment.pair.model_description import FEWER, TRACED_BATCH, ModelDescription
 from alignment.pair.units import BARE, COUNTER, NAMES, Part, Unit, units_of
 from porting.architectures import Architecture, TensorSpec
 from porting.checkpoint.tensor import LazyTensor
@@ -70,11 +70,11 @@ class Contract:
 
     @property
     def has_gradients(self) -> bool:
-        """Whether the models give floating-point numbers."""
+        """Whether both models give floating-point numbers."""
         return all(side.gives in FLOATS for side in (self.reference, self.candidate))
 
     def output(self, batch_size: int) -> tuple[int, ...]:
-        """Shape of what the models give for so many inputs: some axes follow their number, others are what they are."""
+        """Shape of what the models give for a batch: axes that followed the batch size when traced follow it here."""
         output, fewer = self.reference.output, self.reference.fewer
         if len(fewer) != len(output):  # only one batch was traced
             return (batch_size, *output[1:]) if output[:1] == (TRACED_BATCH,) else output
@@ -102,58 +102,52 @@ class Contract:
 
     def architecture(self, name: str, input_shape: Sequence[int]) -> Architecture:
         """The canonical tensors, under the name of the pair."""
-        canonical = {str(each.sources[0]): self._canonical(each) for each in self._reference_rules}
-        buffers = {name for name, (_, part) in canonical.items() if part.buffer and name not in self.constants}
+        buffers = {name for name, part in self._canonical.items() if part.buffer and name not in self.constants}
         size = tuple(input_shape[-2:]) if len(input_shape) >= 2 else (1, input_shape[-1])
-        tensors = {name: spec for name, (spec, _) in canonical.items()}
-        return Architecture(OWN, name, (size[0], size[1]), self.classes, tensors, frozenset(buffers))
+        return Architecture(OWN, name, (size[0], size[1]), self.classes, self._canonical_specs, frozenset(buffers))
 
     @cached_property
     def constants(self) -> Mapping[str, npt.NDArray[Any]]:
         """Canonical names of the buffers that are no statistics, with their values in the reference as it is built."""
-        found = {}
-        for each in self._reference_rules:
-            constant = self.reference.tensors[str(each.targets[0])].constant
-            if constant is not None:
-                found[str(each.sources[0])] = constant
-        return found
+        values = {name: self.reference.tensors[part.name].constant for name, part in self._canonical.items()}
+        return {name: constant for name, constant in values.items() if constant is not None}
 
     @cached_property
     def built(self) -> Mapping[str, tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
         """Name in the candidate to what a constant is made of there from the reference's, and to what it builds."""
         theirs = {name: info.constant for name, info in self.reference.tensors.items()}
         lazy = {name: LazyTensor.of(array) for name, array in theirs.items() if array is not None}
-        found = {}
+        pairs = {}
         for name, expression in self.table.outputs.items():
             ours, sources = self.candidate.tensors[name].constant, self.table.sources_of(name)
             if ours is not None and sources and all(source in lazy for source in sources):
                 one = Plan({name: expression}, {name: self.table.specs[name]})
-                found[name] = one.apply(lazy)[name].load(), ours
-        return found
+                pairs[name] = one.apply(lazy)[name].load(), ours
+        return pairs
 
     @cached_property
     def empty(self) -> tuple[str, ...]:
         """Canonical names of the tensors that have no elements."""
-        return tuple(str(each.sources[0]) for each in self._reference_rules if 0 in self._canonical(each)[0].shape)
+        return tuple(name for name, part in self._canonical.items() if 0 in part.shape)
 
     @cached_property
     def dropped(self) -> tuple[str, ...]:
         """Canonical names of the tensors that the candidate does not have under any name."""
         gone = self.table.dropped
         return tuple(
-            str(each.sources[0]) for each in self._reference_rules if all(str(t) in gone for t in each.targets)
+            str(rule.sources[0])
+            for rule in self._reference_rules
+            if all(str(target) in gone for target in rule.targets)
         )
 
     def outward(self, role: Literal["reference", "candidate"]) -> Plan:
         """The plan from the canonical names to those of a side."""
-        tensors = {str(each.sources[0]): self._canonical(each)[0] for each in self._reference_rules}
-        to_reference = plan(self._reference_rules, tensors, specs(self.reference))
+        to_reference = plan(self._reference_rules, self._canonical_specs, specs(self.reference))
         return to_reference if role == "reference" else to_reference.then(self.table)
 
     def inward(self, role: Literal["reference", "candidate"]) -> Plan:
         """The plan from the names of a side to the canonical ones."""
-        tensors = {str(each.sources[0]): self._canonical(each)[0] for each in self._reference_rules}
-        from_reference = plan(invert(self._reference_rules), specs(self.reference), tensors)
+        from_reference = plan(invert(self._reference_rules), specs(self.reference), self._canonical_specs)
         if role == "reference":
             return from_reference
         back = plan(invert(self.rules), specs(self.candidate), specs(self.reference))
@@ -165,14 +159,14 @@ class Contract:
 
     @property
     def summary(self) -> str:
-        """How many tensors there are, and what says which is which."""
+        """Number of tensors, and by what evidence they were matched."""
         counts = Counter(self.evidence.get(name) or "a given rule" for name in self.table.outputs)
-        found = ", ".join(f"{count} by {_EVIDENCE.get(what, what)}" for what, count in counts.most_common())
+        evidence = ", ".join(f"{count} by {_EVIDENCE.get(what, what)}" for what, count in counts.most_common())
         dropped = f"; {len(self.table.dropped)} dropped" if self.table.dropped else ""
-        return f"{len(self.table.outputs)} tensors ({found}{dropped})"
+        return f"{len(self.table.outputs)} tensors ({evidence}{dropped})"
 
     def to_json(self) -> dict[str, Any]:
-        """For programs, and to be pinned; `rules` is what `pit-port plan --json` prints."""
+        """The contract as plain JSON values; `rules` has the form that `pit-port plan --json` prints."""
         rows = table_json(self.table)
         for row in rows:
             row["evidence"] = self.evidence.get(row["target"] or row["sources"][0], "")
@@ -215,40 +209,41 @@ class Contract:
         return tuple(_canonical_rules(self.reference, {str(name) for name in self.table.dropped}))
 
     @cached_property
-    def _parts(self) -> Mapping[str, Part]:
-        return {part.name: part for unit in units_of(self.reference) for part in unit.parts.values()}
+    def _canonical(self) -> Mapping[str, Part]:
+        """Canonical name to tensor of the reference."""
+        parts = {part.name: part for unit in units_of(self.reference) for part in unit.parts.values()}
+        return {str(rule.sources[0]): parts[str(rule.targets[0])] for rule in self._reference_rules}
+
+    @property
+    def _canonical_specs(self) -> dict[str, TensorSpec]:
+        return {name: TensorSpec(part.shape, _kind(part.name)) for name, part in self._canonical.items()}
 
     def _further_names(self, back: Plan) -> dict[str, Expression]:
         """On the way back, what the table drops as another name of a tensor that it keeps: that very tensor."""
-        found = {}
+        further = {}
         for names in ties_of(self.reference).values():
             kept = [name for name in names if name not in self.table.dropped]
             if kept:
-                found.update({name: back.outputs[kept[0]] for name in names if name in self.table.dropped})
-        return found
-
-    def _canonical(self, each: Rule) -> tuple[TensorSpec, Part]:
-        part = self._parts[str(each.targets[0])]
-        info = self.reference.tensors[part.name]
-        return TensorSpec(part.shape, _kind(info, part.name)), part
+                further.update({name: back.outputs[kept[0]] for name in names if name in self.table.dropped})
+        return further
 
 
 def specs(model: ModelDescription) -> dict[str, TensorSpec]:
     """Names, shapes and kinds of a model's state dict."""
-    return {name: TensorSpec(info.shape, _kind(info, name)) for name, info in model.tensors.items()}
+    return {name: TensorSpec(info.shape, _kind(name)) for name, info in model.tensors.items()}
 
 
 def ties_of(model: ModelDescription) -> dict[str, list[str]]:
     """First name to all names of every tensor that has several."""
-    found: dict[str, list[str]] = defaultdict(list)
+    ties: dict[str, list[str]] = defaultdict(list)
     for name, info in model.tensors.items():
         if info.same_as:
-            found[info.same_as].append(name)
-    return {first: [first, *others] for first, others in found.items()}
+            ties[info.same_as].append(name)
+    return {first: [first, *others] for first, others in ties.items()}
 
 
-def _kind(info: TensorInfo, name: str) -> str:
-    """`int` is for counters alone: what is filled and not compared. Other integers are constants of the function."""
+def _kind(name: str) -> str:
+    """`int` for counters, which are filled and not compared; else `float`, for other integers are constants."""
     return "int" if name.rpartition(".")[2] == COUNTER else "float"
 
 

@@ -90,8 +90,8 @@ class Inputs:
 
     def write(self, path: Path) -> None:
         """Write the batch as safetensors."""
-        given = {field.name: getattr(self, field.name) for field in fields(self)}
-        arrays = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in given.items()}
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        arrays = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in named.items()}
         path.write_bytes(save(arrays))
 
     @classmethod

@@ -119,6 +119,6 @@ def _unpacked(text: str, shape: tuple[int, ...], name: str) -> Array:
     except (binascii.Error, zlib.error) as error:
         raise ValueError(f"values that cannot be read: {error}") from None
     if len(data) != size:
-        found = f"{len(data)}" if len(data) < size else f"more than {size}"
-        raise ValueError(f"{found} bytes of values, {shape} of {name} has {size}")
+        length = f"{len(data)}" if len(data) < size else f"more than {size}"
+        raise ValueError(f"{length} bytes of values, {shape} of {name} has {size}")
     return np.frombuffer(data, dtype.newbyteorder("<")).reshape(shape).astype(dtype)

@@ -48,8 +48,8 @@ def build(
     model, own_size = _split(name)
     if own_size is not None and image_size is not None:
         raise AlignmentError(f"{name} says its image size: leave out --image-size, or the @{own_size}")
-    given = own_size if image_size is None else image_size
-    size = tuple(given) if isinstance(given, list | tuple) else given
+    pixels = own_size if image_size is None else image_size
+    size = tuple(pixels) if isinstance(pixels, list | tuple) else pixels
     architecture = architectures.build(model, image_size=size, num_classes=num_classes)  # type: ignore[arg-type]
     sides = _sides(architecture)
     if candidate not in sides:

@@ -132,10 +132,10 @@ def units_of(model: ModelDescription) -> tuple[Unit, ...]:
 
 def _after(modules: Sequence[ModuleInfo]) -> dict[str, frozenset[str]]:
     """Path to all paths of which the input of a module is made, near ones and far ones."""
-    found: dict[str, frozenset[str]] = {}
-    for module in sorted(modules, key=lambda each: -1 if each.call is None else each.call):
-        found[module.path] = frozenset(module.after).union(*(found.get(path, _NOTHING) for path in module.after))
-    return found
+    after: dict[str, frozenset[str]] = {}
+    for module in sorted(modules, key=lambda info: -1 if info.call is None else info.call):
+        after[module.path] = frozenset(module.after).union(*(after.get(path, _NOTHING) for path in module.after))
+    return after
 
 
 def _units(model: ModelDescription, module: ModuleInfo, after: frozenset[str]) -> Iterator[Unit]:

@@ -1,7 +1,8 @@
-"""Which modules are given something that is made of what others give: tried out, for functions between them hide it.
+"""Which modules' inputs depend on the outputs of which other modules: found by changing the outputs.
 
-Two modules that are called one after the other may as well be branches that run side by side, so the order of calls
-says nothing by itself. What a module gives is changed, and whoever is given something else then comes after it.
+Two modules that are called one after the other may be branches that run side by side, so the order of calls proves
+nothing, and functions between modules hide what depends on what. So noise is added to the output of a module, and
+every module whose input changes comes after it.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from alignment.backends.base import Replaced, Tap, Taps
 
 
 @dataclass
-class _Seen:
-    """The first calls of modules in one pass: digests of what each was given and gave, and some of what they gave."""
+class _FirstCalls:
+    """The first call of every module in one pass: digests of its inputs and outputs, and some of the outputs."""
 
     given: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     gave: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -42,7 +43,7 @@ def successors(taps: Taps, run: Callable[[], object], forms: Iterable[Sequence[s
     plain = _watched(taps, run, wanted)
     makers = _makers(plain)
     changed = cache(partial(_changed, taps, run, plain=plain))
-    found: dict[str, tuple[str, ...]] = {}
+    nearest: dict[str, tuple[str, ...]] = {}
     for paths in forms:
         later: dict[str, frozenset[str]] = {paths[-1]: frozenset()}
         for place in reversed(range(len(paths) - 1)):
@@ -50,50 +51,52 @@ def successors(taps: Taps, run: Callable[[], object], forms: Iterable[Sequence[s
             known = later[rest[0]] == frozenset(rest[1:]) and _linked(paths[place], rest[0], plain, makers)
             later[paths[place]] = frozenset(rest) if known else changed(paths[place]) & frozenset(rest)
         for path in paths:
-            found[path] = (*found.get(path, ()), *_nearest(path, paths, later))
-    return found
+            nearest[path] = (*nearest.get(path, ()), *_nearest(path, paths, later))
+    return nearest
 
 
-def _watched(taps: Taps, run: Callable[[], object], kept: Iterable[str], replaced: Replaced | None = None) -> _Seen:
-    seen = _Seen()
+def _watched(
+    taps: Taps, run: Callable[[], object], kept: Iterable[str], replaced: Replaced | None = None
+) -> _FirstCalls:
+    calls = _FirstCalls()
 
     def visit(tap: Tap, array: Array) -> None:
         if tap.call or tap.what not in ("input", "output"):
             return
-        digests = seen.given if tap.what == "input" else seen.gave
+        digests = calls.given if tap.what == "input" else calls.gave
         digests[tap.path].append(hashlib.blake2b(array.tobytes(), digest_size=12).hexdigest())
         if tap.what == "output" and tap.path in kept:
-            seen.outputs[tap.path].append(array)
+            calls.outputs[tap.path].append(array)
 
     with taps.watch(visit, replaced):
         run()
-    return seen
+    return calls
 
 
-def _makers(seen: _Seen) -> Mapping[str, list[str]]:
-    """What modules give to what they are given for it."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for path, digests in seen.gave.items():
+def _makers(calls: _FirstCalls) -> Mapping[str, list[str]]:
+    """Digest of an output to the digests of the inputs of the modules that gave it."""
+    makers: dict[str, list[str]] = defaultdict(list)
+    for path, digests in calls.gave.items():
         for digest in digests:
-            found[digest] += seen.given.get(path, [])
-    return found
+            makers[digest] += calls.given.get(path, [])
+    return makers
 
 
-def _linked(path: str, other: str, seen: _Seen, makers: Mapping[str, list[str]]) -> bool:
-    """Whether modules alone, with no function between them, lead from what one gives to what the other is given."""
-    goal, known = set(seen.gave[path]), set(seen.given[other])
+def _linked(path: str, other: str, calls: _FirstCalls, makers: Mapping[str, list[str]]) -> bool:
+    """Whether a chain of modules alone, with no function between them, leads from the output of one to the other."""
+    goal, known = set(calls.gave[path]), set(calls.given[other])
     left = list(known)
     while left:
         digest = left.pop()
         if digest in goal:
             return True
-        left += [each for each in makers.get(digest, ()) if each not in known]
+        left += [source for source in makers.get(digest, ()) if source not in known]
         known.update(makers.get(digest, ()))
     return False
 
 
-def _changed(taps: Taps, run: Callable[[], object], path: str, *, plain: _Seen) -> frozenset[str]:
-    """The modules that are given something else where one gives something else."""
+def _changed(taps: Taps, run: Callable[[], object], path: str, *, plain: _FirstCalls) -> frozenset[str]:
+    """The modules whose inputs change when noise is added to the output of one module."""
     if not plain.outputs.get(path):
         return frozenset()
     generator = np.random.default_rng(0)
@@ -101,11 +104,11 @@ def _changed(taps: Taps, run: Callable[[], object], path: str, *, plain: _Seen) 
         (array + (np.std(array) + 1) * generator.standard_normal(array.shape)).astype(array.dtype)
         for array in plain.outputs[path]
     ]
-    seen = _watched(taps, run, (), {(path, 0): moved})
-    return frozenset(other for other, digests in plain.given.items() if seen.given.get(other) != digests)
+    calls = _watched(taps, run, (), {(path, 0): moved})
+    return frozenset(other for other, digests in plain.given.items() if calls.given.get(other) != digests)
 
 
 def _nearest(path: str, paths: Sequence[str], later: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
-    """The modules that come before one, without those that come before another of them."""
+    """The modules directly before one: those before it that come before no other of them."""
     before = [other for other in paths if path in later[other]]
-    return tuple(each for each in before if not any(other in later[each] for other in before))
+    return tuple(earlier for earlier in before if not any(other in later[earlier] for other in before))

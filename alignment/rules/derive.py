@@ -1,4 +1,4 @@
-"""The rules between two models, derived from what their modules are, and everything that could not be derived."""
+"""The rules between two models, derived from the classes, names and order of their modules; doubts are errors."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _REMEDY = (
 )
 
 
-def derive(reference: ModelDescription, candidate: ModelDescription, given: Sequence[Rule], *, auto: bool) -> Contract:
+def derive(reference: ModelDescription, candidate: ModelDescription, rules: Sequence[Rule], *, auto: bool) -> Contract:
     """The contract between two models.
 
     Args:
         reference: The reference.
         candidate: The candidate.
-        given: Rules of the user's, which go first.
+        rules: Rules of the user's, which go first.
         auto: Derive the rules of the tensors that these leave.
 
     Raises:
@@ -36,14 +36,14 @@ def derive(reference: ModelDescription, candidate: ModelDescription, given: Sequ
             equally good, and for every given rule that takes nothing.
     """
     if not auto:
-        contract = Contract(reference, candidate, tuple(given))
+        contract = Contract(reference, candidate, tuple(rules))
         _ = contract.table
         return contract
-    problems = _idle(given, reference, candidate)
-    theirs = _without(units_of(reference), _taken(given, reference.tensors, sources=True))
-    ours = _without(units_of(candidate), _taken(given, candidate.tensors, sources=False))
+    problems = _idle(rules, reference, candidate)
+    theirs = _without(units_of(reference), _taken(rules, reference.tensors, sources=True))
+    ours = _without(units_of(candidate), _taken(rules, candidate.tensors, sources=False))
     matching = match_units(theirs, ours)
-    derived = _Derived(reference, candidate, matching, given)
+    derived = _Derived(reference, candidate, matching, rules)
     problems += derived.problems(theirs, ours)
     if problems:
         raise AlignmentError(
@@ -51,7 +51,7 @@ def derive(reference: ModelDescription, candidate: ModelDescription, given: Sequ
             f"({candidate.framework})",
             [*problems, _REMEDY],
         )
-    contract = Contract(reference, candidate, (*given, *derived.rules(theirs, ours)), derived.evidence)
+    contract = Contract(reference, candidate, (*rules, *derived.rules(theirs, ours)), derived.evidence)
     try:
         _ = contract.table
     except AlignmentError as error:
@@ -92,12 +92,19 @@ class _Derived:
                 yield fill(name, _COUNTED)
 
     def problems(self, theirs: Sequence[Unit], ours: Sequence[Unit]) -> list[str]:
-        """All that is not settled, a line each, indices folded."""
+        """A line for each tensor without a counterpart and each ambiguity, indices folded."""
         tied = {name for target in self._pairs.values() for name in self._tied(target)}
-        left = [each for each in _parts(self._matching.reference_only) if not self._kept(each[0].parts[each[1]].name)]
-        right = [each for each in _parts(self._matching.candidate_only) if each[0].parts[each[1]].name not in tied]
-        found = [*_unmatched("reference", left, right, ours), *_unmatched("candidate", right, left, theirs)]
-        return [*found, *map(_several, self._matching.ambiguous), *self._torn()]
+        left_here = [
+            entry for entry in _parts(self._matching.reference_only) if not self._kept(entry[0].parts[entry[1]].name)
+        ]
+        left_there = [
+            entry for entry in _parts(self._matching.candidate_only) if entry[0].parts[entry[1]].name not in tied
+        ]
+        unmatched = [
+            *_unmatched("reference", left_here, left_there, ours),
+            *_unmatched("candidate", left_there, left_here, theirs),
+        ]
+        return [*unmatched, *map(_several, self._matching.ambiguous), *self._torn()]
 
     @property
     def _aliases(self) -> list[str]:
@@ -106,9 +113,9 @@ class _Derived:
         return [name for name in self._reference.tensors if name not in listed | self._given and self._kept(name)]
 
     def _torn(self) -> list[str]:
-        """What is one tensor on one side and two on the other."""
+        """A line for each tensor with several names whose counterparts are several tensors."""
         back = {target: source for source, target in self._pairs.items()}
-        found = []
+        problems = []
         for side, ties, other, pairs in (
             ("reference", self._their_ties, self._candidate, self._pairs),
             ("candidate", self._ties, self._reference, back),
@@ -116,8 +123,8 @@ class _Derived:
             for names in ties.values():
                 there = [pairs[name] for name in names if name in pairs]
                 if len({other.tensors[name].same_as or name for name in there}) > 1:
-                    found.append(f"{', '.join(names)} are one tensor in the {side}, {', '.join(there)} are several")
-        return found
+                    problems.append(f"{', '.join(names)} are one tensor in the {side}, {', '.join(there)} are several")
+        return problems
 
     def _tied(self, name: str) -> list[str]:
         """All other names of a tensor of the candidate."""
@@ -148,28 +155,29 @@ def _between(source: Op | None, target: Op | None) -> Op | None:
 
 def _without(units: Iterable[Unit], taken: set[str]) -> list[Unit]:
     rest = [
-        replace(unit, parts={part: each for part, each in unit.parts.items() if each.name not in taken})
+        replace(unit, parts={part: tensor for part, tensor in unit.parts.items() if tensor.name not in taken})
         for unit in units
     ]
     return [unit for unit in rest if unit.parts]
 
 
 def _taken(rules: Iterable[Rule], names: Iterable[str], *, sources: bool) -> set[str]:
-    patterns = [pattern for each in rules for pattern in (each.sources if sources else each.targets)]
+    patterns = [pattern for rule in rules for pattern in (rule.sources if sources else rule.targets)]
     return {name for name in names for pattern in patterns if pattern.match(name) is not None}
 
 
 def _idle(rules: Iterable[Rule], reference: ModelDescription, candidate: ModelDescription) -> list[str]:
     """Given rules with a pattern that no tensor has."""
-    found = []
-    for each in rules:
-        for side, model, patterns in (("reference", reference, each.sources), ("candidate", candidate, each.targets)):
+    problems = []
+    for given in rules:
+        sides = ("reference", reference, given.sources), ("candidate", candidate, given.targets)
+        for side, model, patterns in sides:
             for pattern in patterns:
                 if not any(pattern.match(name) is not None for name in model.tensors):
                     close = nearest(str(pattern), model.tensors)
                     hint = f"; did you mean {close[0]}?" if close else ""
-                    found.append(f"rule {each}: the {side} has no {pattern}{hint}")
-    return found
+                    problems.append(f"rule {given}: the {side} has no {pattern}{hint}")
+    return problems
 
 
 def _parts(units: Iterable[Unit]) -> Iterator[tuple[Unit, str]]:
@@ -191,7 +199,7 @@ def _unmatched(
     free = {unit.parts[part].name: unit.parts[part].shape for unit, part in right}
     everything = {part.name: part.shape for unit in others for part in unit.parts.values()}
     for (kind, shape), names in alike.items():
-        same = [name for name, found in free.items() if found == shape]
+        same = [name for name, free_shape in free.items() if free_shape == shape]
         for folded in fold(names):
             close = nearest(folded, same) or same[:1] or nearest(folded, free) or nearest(folded, everything)
             hint = f"; nearest in the {other_side}: {close[0]} {everything[close[0]]}" if close else ""
@@ -202,12 +210,16 @@ def _several(doubt: Ambiguity) -> str:
     """A line for units that could be matched in several ways, with the rule to give where names contradict the rest."""
     names = f"{_listed(doubt.reference)} of the reference with {_listed(doubt.candidate)} of the candidate"
     line = f"several equally good ways: {names}, all {_form(doubt.reference[0])}"
-    if doubt.found is None or doubt.named is None:
+    if doubt.by_evidence is None or doubt.by_name is None:
         return line
-    evidence = "order of execution" if doubt.found.evidence == "order" else doubt.found.evidence
-    unit, other, named = doubt.found.reference.path, doubt.found.candidate.path, doubt.named.candidate.path
+    evidence = "order of execution" if doubt.by_evidence.evidence == "order" else doubt.by_evidence.evidence
+    unit, other, named = (
+        doubt.by_evidence.reference.path,
+        doubt.by_evidence.candidate.path,
+        doubt.by_name.candidate.path,
+    )
     ways = f"{unit} is {other} by {evidence}, {named} by its name"
-    return f"{line}; {ways}; if the name is right: {_rules_of(doubt.named)}; else: {_rules_of(doubt.found)}"
+    return f"{line}; {ways}; if the name is right: {_rules_of(doubt.by_name)}; else: {_rules_of(doubt.by_evidence)}"
 
 
 def _rules_of(match: Match) -> str:
@@ -225,7 +237,7 @@ def _of(kind: str) -> str:
 
 
 def _form(unit: Unit) -> str:
-    shapes = ", ".join(f"{part} {each.shape}".strip() for part, each in unit.parts.items() if part != COUNTER)
+    shapes = ", ".join(f"{part} {tensor.shape}".strip() for part, tensor in unit.parts.items() if part != COUNTER)
     return f"{'bare tensors' if unit.kind == 'parameter' else unit.kind} with {shapes}"
 
 

@@ -65,7 +65,7 @@ def describe(pair: Pair, role: Role, backend: Backend) -> ModelDescription:
     _randomise(backend, state, buffers)
     batch = random_inputs(pair.input_shape, TRACED_BATCH, pair.tokens, seed=0)
     modules, logits = _traced(backend, taps, batch)
-    found = ModelDescription(
+    model = ModelDescription(
         framework=pair.side(role).framework,
         modules=modules,
         tensors=tensors,
@@ -75,15 +75,15 @@ def describe(pair: Pair, role: Role, backend: Backend) -> ModelDescription:
         zeros=not logits.any(),
         function=bool(pair.side(role).function),
     )
-    constants = [part.name for part in bare(units_of(found)) if part.buffer]
+    constants = [part.name for part in bare(units_of(model)) if part.buffer]
     values = {name: replace(tensors[name], values=pack(state[name])) for name in constants}
-    found = replace(found, tensors={**tensors, **values})
-    after = successors(taps, lambda: backend.forward(batch[:FEWER], None), _forms(found))
-    return replace(found, modules=tuple(replace(each, after=after.get(each.path, ())) for each in modules))
+    model = replace(model, tensors={**tensors, **values})
+    after = successors(taps, lambda: backend.forward(batch[:FEWER], None), _forms(model))
+    return replace(model, modules=tuple(replace(module, after=after.get(module.path, ())) for module in modules))
 
 
 def _traced(backend: Backend, taps: Taps, batch: Array) -> tuple[tuple[ModuleInfo, ...], Array]:
-    """The modules, with when each is first called, what it is given then and what it gives; and the model's output."""
+    """The modules with the order, input digest and output digest of their first calls; and the model's output."""
     calls: dict[str, int] = {}
     seen: dict[tuple[str, str], str] = {}
 
@@ -97,23 +97,23 @@ def _traced(backend: Backend, taps: Taps, batch: Array) -> tuple[tuple[ModuleInf
         logits = backend.forward(batch, None).logits
     modules = tuple(
         ModuleInfo(
-            *(path, each.kind, each.bases, each.parameters, calls.get(path)),
+            *(path, module.kind, module.bases, module.parameters, calls.get(path)),
             given=seen.get((path, "input"), ""),
             gave=seen.get((path, "output"), ""),
         )
-        for path, each in taps.modules.items()
+        for path, module in taps.modules.items()
     )
     return modules, logits
 
 
 def _forms(model: ModelDescription) -> list[list[str]]:
     """Paths of the modules that hold tensors of the same kind and shapes, in the order in which they are called."""
-    given = {module.path: module.call for module in model.modules if module.given and module.call is not None}
-    found: dict[object, list[str]] = defaultdict(list)
+    calls = {module.path: module.call for module in model.modules if module.given and module.call is not None}
+    forms: dict[object, list[str]] = defaultdict(list)
     for unit in units_of(model):
-        if unit.module in given and unit.module not in found[unit.signature]:
-            found[unit.signature].append(unit.module)
-    ordered = [sorted(paths, key=lambda path: given[path]) for paths in found.values()]
+        if unit.module in calls and unit.module not in forms[unit.signature]:
+            forms[unit.signature].append(unit.module)
+    ordered = [sorted(paths, key=lambda path: calls[path]) for paths in forms.values()]
     return [list(paths) for paths in dict.fromkeys(map(tuple, ordered))]
 
 

@@ -51,14 +51,14 @@ class Ambiguity:
     Attributes:
         reference: The reference's.
         candidate: The candidate's.
-        found: How one of them would be paired by other evidence than its name, where that is in doubt.
-        named: The same one, paired by its name.
+        by_evidence: Pairing of one of them by other evidence than its name, where a name contradicts it.
+        by_name: Pairing of the same one by its name.
     """
 
     reference: Sequence[Unit]
     candidate: Sequence[Unit]
-    found: Match | None = None
-    named: Match | None = None
+    by_evidence: Match | None = None
+    by_name: Match | None = None
 
 
 @dataclass
@@ -85,53 +85,54 @@ def match_units(reference: Sequence[Unit], candidate: Sequence[Unit]) -> Matchin
         reference: The reference's, see `alignment.pair.units.units_of`.
         candidate: The candidate's.
     """
-    found = Matching()
+    matching = Matching()
     theirs, ours = _by_signature(_stripped(reference)), _by_signature(_stripped(candidate))
     around = _around(reference, candidate)
     left: tuple[Group, Group] = ([], [])
     for signature in dict.fromkeys((*theirs, *ours)):
-        first = len(found.matches)
-        rest = _match_group(theirs[signature], ours[signature], around, found)
+        first = len(matching.matches)
+        rest = _match_group(theirs[signature], ours[signature], around, matching)
         paths = {id(unit): path for path, unit in (*theirs[signature], *ours[signature])}
-        found.matches[first:] = _undoubted(found.matches[first:], paths, found)
+        matching.matches[first:] = _undoubted(matching.matches[first:], paths, matching)
         left[0].extend(rest[0])
         left[1].extend(rest[1])
-    _match_tensors(*left, found)
-    return found
+    _match_tensors(*left, matching)
+    return matching
 
 
 def _around(reference: Sequence[Unit], candidate: Sequence[Unit]) -> list[Distinction]:
     """What tells units apart by their neighbours, the farthest sight first."""
     labels = [
-        [dict(zip(map(id, units), each, strict=True)) for each in labels_of(units)] for units in (reference, candidate)
+        [dict(zip(map(id, units), words, strict=True)) for words in labels_of(units)]
+        for units in (reference, candidate)
     ]
     both = [{**one, **other} for one, other in zip(*labels, strict=True)]
     return [partial(_known, known) for known in reversed(both[1:])]
 
 
-def _known(labels: Mapping[int, str], each: tuple[str, Unit]) -> str:
-    return labels[id(each[1])]
+def _known(labels: Mapping[int, str], named: tuple[str, Unit]) -> str:
+    return labels[id(named[1])]
 
 
 def _match_group(
-    theirs: Group, ours: Group, around: Sequence[Distinction], found: Matching, only: str = "only one"
+    theirs: Group, ours: Group, around: Sequence[Distinction], matching: Matching, only: str = "only one"
 ) -> tuple[Group, Group]:
     """Match units that could all stand for each other; returns those for which there are none."""
     if len(theirs) == len(ours) == 1:
         same = theirs[0][0] == ours[0][0]
-        found.matches.append(Match(theirs[0][1], ours[0][1], "name" if same else only))
+        matching.matches.append(Match(theirs[0][1], ours[0][1], "name" if same else only))
         return [], []
     if len(theirs) != len(ours) or _same_names(theirs, ours):
-        return _match_equal_names(theirs, ours, found)
+        return _match_equal_names(theirs, ours, matching)
     for distinction in (_by_words, *around, _by_last_word):
         classes = Counter(map(distinction, theirs))
         if len(classes) > 1 and classes == Counter(map(distinction, ours)):
-            for each in classes:
-                rest = [[unit for unit in side if distinction(unit) == each] for side in (theirs, ours)]
+            for label in classes:
+                rest = [[unit for unit in side if distinction(unit) == label] for side in (theirs, ours)]
                 evidence = "neighbours" if distinction in around else "similar name"
-                _match_group(rest[0], rest[1], around, found, evidence)
+                _match_group(rest[0], rest[1], around, matching, evidence)
             return [], []
-    _match_ordered(theirs, ours, found)
+    _match_ordered(theirs, ours, matching)
     return [], []
 
 
@@ -142,27 +143,28 @@ def _same_names(theirs: Group, ours: Group) -> bool:
     return {path for path, _ in theirs} == {path for path, _ in ours} and all(words_of(path) for path, _ in theirs)
 
 
-def _match_equal_names(theirs: Group, ours: Group, found: Matching) -> tuple[Group, Group]:
+def _match_equal_names(theirs: Group, ours: Group, matching: Matching) -> tuple[Group, Group]:
     """Match what has the same name; where both sides have others left, nothing says which have no counterpart."""
     named = dict(ours)
     for path, unit in theirs:
         if path in named:
-            found.matches.append(Match(unit, named[path], "name"))
-    rest = [each for each in theirs if each[0] not in named], [each for each in ours if each[0] not in dict(theirs)]
+            matching.matches.append(Match(unit, named[path], "name"))
+    names = dict(theirs)
+    rest = [(path, unit) for path, unit in theirs if path not in named], [pair for pair in ours if pair[0] not in names]
     if all(rest):
-        found.ambiguous.append(Ambiguity(_units(rest[0]), _units(rest[1])))
+        matching.ambiguous.append(Ambiguity(_units(rest[0]), _units(rest[1])))
         return [], []
     return rest
 
 
-def _match_ordered(theirs: Group, ours: Group, found: Matching) -> None:
+def _match_ordered(theirs: Group, ours: Group, matching: Matching) -> None:
     """Match as many units on one side as on the other, by the order in which they are called."""
-    theirs, ours = (sorted(side, key=lambda each: each[1].call or 0) for side in (theirs, ours))
+    theirs, ours = (sorted(side, key=lambda named: named[1].call or 0) for side in (theirs, ours))
     for places in _indistinct(_units(theirs), _units(ours)):
         if len(places) == 1:
-            found.matches.append(Match(theirs[places[0]][1], ours[places[0]][1], "order"))
+            matching.matches.append(Match(theirs[places[0]][1], ours[places[0]][1], "order"))
         else:
-            _match_similar([theirs[place] for place in places], [ours[place] for place in places], found)
+            _match_similar([theirs[place] for place in places], [ours[place] for place in places], matching)
 
 
 def _indistinct(theirs: Sequence[Unit], ours: Sequence[Unit]) -> list[list[int]]:
@@ -173,70 +175,70 @@ def _indistinct(theirs: Sequence[Unit], ours: Sequence[Unit]) -> list[list[int]]
             for earlier in range(place):
                 if units[earlier].module not in unit.after and group[earlier] != group[place]:
                     old, new = group[place], group[earlier]
-                    group = [new if each == old else each for each in group]
+                    group = [new if number == old else number for number in group]
     together: dict[int, list[int]] = defaultdict(list)
-    for place, each in enumerate(group):
-        together[each].append(place)
+    for place, number in enumerate(group):
+        together[number].append(place)
     return list(together.values())
 
 
-def _match_similar(theirs: Group, ours: Group, found: Matching) -> None:
+def _match_similar(theirs: Group, ours: Group, matching: Matching) -> None:
     """Match units that no order tells apart: first by the words of their names, then those that share all words."""
     sides = [_by_name(side) for side in (theirs, ours)]
     if len(sides[0]) == len(sides[1]) == 1:
-        _match_numbered(theirs, ours, found)
+        _match_numbered(theirs, ours, matching)
         return
     for name, other in best_of_both(sides[0], sides[1]):
         alike, others = sides[0].pop(name), sides[1].pop(other)
         if len(alike) == len(others) == 1:
-            found.matches.append(Match(alike[0][1], others[0][1], "similar name"))
+            matching.matches.append(Match(alike[0][1], others[0][1], "similar name"))
         elif len(alike) == len(others):
-            _match_ordered(alike, others, found)
+            _match_ordered(alike, others, matching)
         else:
             sides[0][name], sides[1][other] = alike, others
-    rest = [[each for units in side.values() for each in units] for side in sides]
+    rest = [[named for units in side.values() for named in units] for side in sides]
     if rest[0]:
-        found.ambiguous.append(Ambiguity(_units(rest[0]), _units(rest[1])))
+        matching.ambiguous.append(Ambiguity(_units(rest[0]), _units(rest[1])))
 
 
-def _match_numbered(theirs: Group, ours: Group, found: Matching) -> None:
+def _match_numbered(theirs: Group, ours: Group, matching: Matching) -> None:
     """Match units that share all words of their names by the numbers in them, if the words agree on both sides."""
     numbers = [{_numbers(path): unit for path, unit in side} for side in (theirs, ours)]
     unique = len(numbers[0]) == len(theirs) and numbers[0].keys() == numbers[1].keys()
     if unique and agree(theirs[0][0], ours[0][0]):
-        found.matches += [Match(unit, numbers[1][each], "similar name") for each, unit in numbers[0].items()]
+        matching.matches += [Match(unit, numbers[1][digits], "similar name") for digits, unit in numbers[0].items()]
     else:
-        found.ambiguous.append(Ambiguity(_units(theirs), _units(ours)))
+        matching.ambiguous.append(Ambiguity(_units(theirs), _units(ours)))
 
 
-def _undoubted(matches: Sequence[Match], paths: Mapping[int, str], found: Matching) -> Sequence[Match]:
+def _undoubted(matches: Sequence[Match], paths: Mapping[int, str], matching: Matching) -> Sequence[Match]:
     """The matches that names do not contradict, among those of units that could all stand for each other."""
     theirs = [words_of(paths[id(match.reference)]) for match in matches]
     ours = [words_of(paths[id(match.candidate)]) for match in matches]
-    said = {name: other for name, other in surest(theirs, ours) if similarity(name, other) >= _ENOUGH}
-    sayers = {other: name for name, other in said.items()}
+    by_name = {name: other for name, other in surest(theirs, ours) if similarity(name, other) >= _ENOUGH}
+    back = {other: name for name, other in by_name.items()}
     wrong = [
         place
         for place, match in enumerate(matches)
-        if match.evidence in ("order", "neighbours") and said.get(theirs[place], ours[place]) != ours[place]
+        if match.evidence in ("order", "neighbours") and by_name.get(theirs[place], ours[place]) != ours[place]
     ]
     if not wrong:
         return matches
-    doubtful = [p for p in range(len(matches)) if p in wrong or sayers.get(ours[p], theirs[p]) != theirs[p]]
+    doubtful = [p for p in range(len(matches)) if p in wrong or back.get(ours[p], theirs[p]) != theirs[p]]
     one = matches[wrong[0]]
-    named = next(match.candidate for p, match in enumerate(matches) if ours[p] == said[theirs[wrong[0]]])
+    named = next(match.candidate for p, match in enumerate(matches) if ours[p] == by_name[theirs[wrong[0]]])
     units = [matches[p].reference for p in doubtful], [matches[p].candidate for p in doubtful]
-    found.ambiguous.append(Ambiguity(*units, one, Match(one.reference, named, "name")))
+    matching.ambiguous.append(Ambiguity(*units, one, Match(one.reference, named, "name")))
     return [match for p, match in enumerate(matches) if p not in doubtful]
 
 
-def _match_tensors(theirs: Group, ours: Group, found: Matching) -> None:
+def _match_tensors(theirs: Group, ours: Group, matching: Matching) -> None:
     """Match what is left tensor by tensor, by equal names: a norm written by hand and the framework's own."""
     named = {name: (unit, part) for path, unit in ours for part in unit.parts for name in _names(path, unit, part)}
     used: tuple[set[str], set[str]] = (set(), set())
     for unit, twin_unit in (*_same_weights(theirs, ours), *_same_but_for_ones(theirs, ours)):
         for part in unit.parts.keys() & twin_unit.parts.keys():
-            found.matches.append(Match(_alone(unit, part), _alone(twin_unit, part), "only one"))
+            matching.matches.append(Match(_alone(unit, part), _alone(twin_unit, part), "only one"))
             used[0].add(unit.parts[part].name)
             used[1].add(twin_unit.parts[part].name)
     for path, unit in theirs:
@@ -244,11 +246,11 @@ def _match_tensors(theirs: Group, ours: Group, found: Matching) -> None:
             twin = next((named[name] for name in _names(path, unit, part) if name in named), None)
             taken = unit.parts[part].name in used[0] or (twin and twin[0].parts[twin[1]].name in used[1])
             if part != COUNTER and twin is not None and not taken and _stored_alike(unit, part, *twin):
-                found.matches.append(Match(_alone(unit, part), _alone(*twin), "name"))
+                matching.matches.append(Match(_alone(unit, part), _alone(*twin), "name"))
                 used[0].add(unit.parts[part].name)
                 used[1].add(twin[0].parts[twin[1]].name)
-    found.reference_only += _without([unit for _, unit in theirs], used[0])
-    found.candidate_only += _without([unit for _, unit in ours], used[1])
+    matching.reference_only += _without([unit for _, unit in theirs], used[0])
+    matching.candidate_only += _without([unit for _, unit in ours], used[1])
 
 
 def _same_weights(theirs: Group, ours: Group) -> Iterator[tuple[Unit, Unit]]:
@@ -266,11 +268,11 @@ def _same_but_for_ones(theirs: Group, ours: Group) -> Iterator[tuple[Unit, Unit]
     """Bare tensors that are the only ones left of their lengths, axes of length one not counted."""
     sides = []
     for side in (theirs, ours):
-        found: dict[tuple[int, ...], list[Unit]] = defaultdict(list)
+        by_lengths: dict[tuple[int, ...], list[Unit]] = defaultdict(list)
         for unit in _units(side):
             if unit.kind == BARE:
-                found[tuple(length for length in unit.parts[""].shape if length != 1)].append(unit)
-        sides.append(found)
+                by_lengths[tuple(length for length in unit.parts[""].shape if length != 1)].append(unit)
+        sides.append(by_lengths)
     for lengths, units in sides[0].items():
         others = sides[1].get(lengths, [])
         if len(units) == len(others) == 1 and between(units[0].parts[""].shape, others[0].parts[""].shape):
@@ -278,11 +280,11 @@ def _same_but_for_ones(theirs: Group, ours: Group) -> Iterator[tuple[Unit, Unit]
 
 
 def _by_weight(units: Sequence[Unit]) -> dict[object, list[Unit]]:
-    found: dict[object, list[Unit]] = defaultdict(list)
+    groups: dict[object, list[Unit]] = defaultdict(list)
     for unit in units:
         if "weight" in unit.parts:
-            found[unit.kind, unit.parts["weight"].shape].append(unit)
-    return found
+            groups[unit.kind, unit.parts["weight"].shape].append(unit)
+    return groups
 
 
 def _stored_alike(unit: Unit, part: str, other: Unit, other_part: str) -> bool:
@@ -295,7 +297,7 @@ def _stored_alike(unit: Unit, part: str, other: Unit, other_part: str) -> bool:
 
 def _without(units: Sequence[Unit], names: Collection[str]) -> Iterator[Unit]:
     for unit in units:
-        rest = {part: each for part, each in unit.parts.items() if part != COUNTER and each.name not in names}
+        rest = {part: tensor for part, tensor in unit.parts.items() if part != COUNTER and tensor.name not in names}
         if rest:
             yield replace(unit, parts=rest)
 
@@ -308,24 +310,24 @@ def _stripped(units: Sequence[Unit]) -> Group:
     """The units with their paths, without the components that all of them have in front."""
     parts = [unit.path.split(".") for unit in units]
     length = 0
-    while parts and all(len(each) > length + 1 and each[length] == parts[0][length] for each in parts):
+    while parts and all(len(words) > length + 1 and words[length] == parts[0][length] for words in parts):
         length += 1
-    return [(".".join(each[length:]), unit) for each, unit in zip(parts, units, strict=True)]
+    return [(".".join(words[length:]), unit) for words, unit in zip(parts, units, strict=True)]
 
 
 def _by_signature(units: Group) -> dict[object, Group]:
-    found: dict[object, Group] = defaultdict(list)
+    groups: dict[object, Group] = defaultdict(list)
     for path, unit in units:
-        found[unit.signature].append((path, unit))
-    return found
+        groups[unit.signature].append((path, unit))
+    return groups
 
 
 def _by_name(units: Group) -> dict[str, Group]:
     """Units by the words of their names, numbers left out."""
-    found: dict[str, Group] = defaultdict(list)
+    groups: dict[str, Group] = defaultdict(list)
     for path, unit in units:
-        found[words_of(path)].append((path, unit))
-    return found
+        groups[words_of(path)].append((path, unit))
+    return groups
 
 
 def _numbers(path: str) -> tuple[str, ...]:
@@ -336,12 +338,12 @@ def _units(group: Group) -> list[Unit]:
     return [unit for _, unit in group]
 
 
-def _by_words(each: tuple[str, Unit]) -> str:
-    return without_indices(each[0])
+def _by_words(named: tuple[str, Unit]) -> str:
+    return without_indices(named[0])
 
 
-def _by_last_word(each: tuple[str, Unit]) -> str:
-    return next((part for part in reversed(each[0].split(".")) if not part.isdigit()), "")
+def _by_last_word(named: tuple[str, Unit]) -> str:
+    return next((part for part in reversed(named[0].split(".")) if not part.isdigit()), "")
 
 
 def _names(path: str, unit: Unit, part: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What a unit is next to: which units give it its input, and which take what it gives.
+"""Labels of units by their neighbours: the units that give a unit its input, and those that take its output.
 
 Two BatchNorms of one width are told apart by the convolutions before them, whatever they are called and whichever is
 run first. A label says what a unit is, what its neighbours are, what theirs are, and so on for some rounds.
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from alignment.pair.units import Unit
 
 ROUNDS = 3
-"""How far a label looks."""
+"""Distance, in modules, up to which neighbours change a label."""
 
 
 def labels_of(units: Sequence[Unit]) -> list[list[str]]:

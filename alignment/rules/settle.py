@@ -43,8 +43,8 @@ def settle(pair: Pair, folder: Path, settings: Settings, progress: Progress | No
         _check_pinned(pair, contract)
     else:
         described = _described(pair, folder, settings, progress)
-        given = [each for each in pair.rules if isinstance(each, Rule)]
-        contract = derive(described["reference"], described["candidate"], given, auto=AUTO in pair.rules)
+        rules = [rule for rule in pair.rules if isinstance(rule, Rule)]
+        contract = derive(described["reference"], described["candidate"], rules, auto=AUTO in pair.rules)
     path = folder / "workers" / CONTRACT_FILE
     contract.write(path)
     return _settled(pair, contract, {"target": pair.origin.target, "given": dict(pair.origin.arguments)}, path)
@@ -74,10 +74,12 @@ def _settled(pair: Pair, contract: Contract, declared: Mapping[str, Any], path: 
 
 
 def _check_pinned(pair: Pair, contract: Contract) -> None:
-    found = contract.reference.framework, contract.candidate.framework
+    frameworks = contract.reference.framework, contract.candidate.framework
     expected = pair.reference.framework, pair.candidate.framework
-    if found != expected:
-        raise AlignmentError(f"{pair.rules}: rules between {' and '.join(found)}, the pair is {' and '.join(expected)}")
+    if frameworks != expected:
+        raise AlignmentError(
+            f"{pair.rules}: rules between {' and '.join(frameworks)}, the pair is {' and '.join(expected)}"
+        )
     _ = contract.table
 
 

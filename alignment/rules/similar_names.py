@@ -1,4 +1,4 @@
-"""What names say about which module stands for which: how much two have in common, and which are nearest both ways.
+"""Similarity of module names: how much two have in common, and which are nearest in both directions.
 
 Numbers do not count: where activations are modules on one side only, `features.4` is `features.2` on the other.
 """
@@ -38,28 +38,28 @@ def best_of_both(names: Collection[str], others: Collection[str]) -> Iterator[tu
 
     Where that leaves one on each side, they are a pair as well.
     """
-    left, right, some = list(names), list(others), False
-    while left and right:
-        sure = surest(left, right)
-        if not sure and len(left) == len(right) == 1 and some:
-            sure = [(left[0], right[0])]
+    left_names, left_others, some = list(names), list(others), False
+    while left_names and left_others:
+        sure = surest(left_names, left_others)
+        if not sure and len(left_names) == len(left_others) == 1 and some:
+            sure = [(left_names[0], left_others[0])]
         if not sure:
             return
         some = True
         yield from sure
-        left = [name for name in left if name not in {name for name, _ in sure}]
-        right = [name for name in right if name not in {name for _, name in sure}]
+        left_names = [name for name in left_names if name not in {name for name, _ in sure}]
+        left_others = [name for name in left_others if name not in {name for _, name in sure}]
 
 
 def surest(names: Sequence[str], others: Sequence[str]) -> list[tuple[str, str]]:
     """Pairs of names that have more in common with each other than with any other, both ways."""
-    left, right = list(dict.fromkeys(names)), list(dict.fromkeys(others))
+    unique, unique_others = list(dict.fromkeys(names)), list(dict.fromkeys(others))
     scores: dict[str, dict[str, float]] = defaultdict(dict)
-    for name in left:
-        for other in right:
+    for name in unique:
+        for other in unique_others:
             scores[name][other] = scores[f"\0{other}"][name] = similarity(name, other)
-    best = {name: _only_best(scores[name]) for name in left}
-    back = {other: _only_best(scores[f"\0{other}"]) for other in right}
+    best = {name: _only_best(scores[name]) for name in unique}
+    back = {other: _only_best(scores[f"\0{other}"]) for other in unique_others}
     return [(name, other) for name, other in best.items() if other is not None and back[other] == name]
 
 

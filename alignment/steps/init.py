@@ -30,9 +30,9 @@ def run(trial: TrainingTrial) -> Iterator[Quantity]:
         state = trial.canonical(trial.trainer.initial(trial.seed * SEEDS + number))
         for name, array in state.items():
             drawn.setdefault(name, []).append(_some(array))
-    repeated = sum(_is_drawn(each[0]) and np.array_equal(each[0], each[1]) for each in drawn.values())
+    repeated = sum(_is_drawn(arrays[0]) and np.array_equal(arrays[0], arrays[1]) for arrays in drawn.values())
     yield Quantity("init/repeated", np.asarray(repeated, np.int64), Entry("count", "init"))
-    first = [(each[0].shape, each[0].tobytes()) for each in drawn.values() if _is_drawn(each[0])]
+    first = [(arrays[0].shape, arrays[0].tobytes()) for arrays in drawn.values() if _is_drawn(arrays[0])]
     yield Quantity("init/alike", np.asarray(len(first) - len(set(first)), np.int64), Entry("count", "init"))
     for name, arrays in drawn.items():
         yield Quantity(f"init/sample/{name}", np.sort(np.concatenate(arrays)), _SAMPLE)

@@ -27,9 +27,9 @@ class Updated:
     """One update of a training run.
 
     Attributes:
-        loss: Mean over the global batch.
-        rate: It was done at.
-        gradient_norm: Of all gradients, before they were clipped.
+        loss: Mean loss over the global batch.
+        rate: Learning rate of the update.
+        gradient_norm: Norm of all gradients together, before they were clipped.
     """
 
     loss: float
@@ -75,7 +75,7 @@ class Trainer(Protocol):
         """One step of the optimiser with these gradients: clipping, decay, moments, update; not the average.
 
         Args:
-            gradients: Of every parameter, by its name, in its shape.
+            gradients: Gradient of every parameter, by its name, in its shape.
             rate: The learning rate.
         """
 
@@ -83,11 +83,11 @@ class Trainer(Protocol):
         """Train on the configuration's images, epoch after epoch, until so many updates are done.
 
         Args:
-            updates: How many.
+            updates: Number of updates.
             world: Processes that share a global batch; the check point `distributed` asks either side for two.
 
         Raises:
-            AlignmentError: So many processes cannot be had.
+            AlignmentError: So many processes cannot be started.
         """
 
     def listing(self, form: str) -> Listing:

@@ -1,10 +1,10 @@
-"""What the processes that train together are told, and leave behind: files in a folder, for any framework."""
+"""Request and results of processes that train together: files in a folder, for any framework."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from alignment.arrays import Array
 from alignment.backends.trainers.base import Updated
 from alignment.errors import AlignmentError
 from alignment.pair import Side
+from porting.fields import encode
 from recipe.config import Config
 from recipe.loading import dump, load
 
@@ -24,12 +25,12 @@ def write_request(
     """Write what every rank reads.
 
     Args:
-        folder: Of the exchange.
+        folder: Folder of the files.
         side: How the model is built.
-        config: Of one process; the accumulation is divided by the processes.
+        config: Configuration of a single process; the accumulation is divided by the number of processes.
         weights: The state dict to start from.
-        updates: How many.
-        world: Processes.
+        updates: Number of updates.
+        world: Number of processes.
 
     Raises:
         AlignmentError: The micro-batches cannot be shared out evenly.
@@ -39,8 +40,7 @@ def write_request(
         raise AlignmentError(f"{config.run.accumulation} micro-batches cannot be shared out among {world} processes")
     shared = replace(config, run=replace(config.run, accumulation=accumulation))
     (folder / "config.yaml").write_text(dump(shared), encoding="utf-8")
-    words = {each.name: getattr(side, each.name) for each in fields(side)}
-    request = {"side": {**words, "options": dict(side.options)}, "updates": updates}
+    request = {"side": encode(side), "updates": updates}
     (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
     save_file(dict(weights), folder / "start.safetensors")
 
@@ -55,19 +55,19 @@ def read_request(folder: Path) -> tuple[Side, Config, dict[str, Array], int]:
 def write_results(
     folder: Path, done: list[Updated], weights: Mapping[str, Array], average: Mapping[str, Array]
 ) -> None:
-    """Write what came of the training; the first rank does."""
+    """Write the updates and both state dicts after training; only the first rank calls this."""
     save_file(dict(weights), folder / "weights.safetensors")
     save_file(dict(average), folder / "average.safetensors")
-    (folder / "updates.json").write_text(json.dumps([asdict(each) for each in done]), encoding="utf-8")
+    (folder / "updates.json").write_text(json.dumps([asdict(update) for update in done]), encoding="utf-8")
 
 
 def read_results(folder: Path) -> tuple[list[Updated], dict[str, Array], dict[str, Array]]:
     """The updates, and the state dicts of the model and of its average."""
-    done = [Updated(**each) for each in json.loads((folder / "updates.json").read_text(encoding="utf-8"))]
+    done = [Updated(**update) for update in json.loads((folder / "updates.json").read_text(encoding="utf-8"))]
     return done, load_file(folder / "weights.safetensors"), load_file(folder / "average.safetensors")
 
 
 def _side(words: Mapping[str, Any]) -> Side:
-    """A side that was written as JSON, which makes lists of tuples."""
-    options = {name: tuple(each) if isinstance(each, list) else each for name, each in words["options"].items()}
+    """A side that was written as JSON, in which tuples of the options are lists."""
+    options = {name: tuple(value) if isinstance(value, list) else value for name, value in words["options"].items()}
     return Side(**{**words, "options": options})

@@ -42,11 +42,6 @@ _MOMENTS = {"first": "moment1", "second": "moment2"}
 _LATE = 10**6
 
 
-def create(side: Side, config: Config) -> PaddleTrainer:
-    """The trainer of the port's recipe."""
-    return PaddleTrainer(side, config)
-
-
 class PaddleTrainer:
     """See `alignment.backends.trainers.base.Trainer`.
 
@@ -109,7 +104,10 @@ class PaddleTrainer:
         state = self.parts.optimizer.named_state()
         own = dict(self.parts.model.named_parameters())
         return {
-            kind: {name: _array(state.get(f"{key}/{name}", paddle.zeros_like(each))) for name, each in own.items()}
+            kind: {
+                name: _array(state.get(f"{key}/{name}", paddle.zeros_like(parameter)))
+                for name, parameter in own.items()
+            }
             for kind, key in _MOMENTS.items()
         }
 
@@ -121,13 +119,13 @@ class PaddleTrainer:
 
     def drop_rates(self) -> dict[str, float]:
         """Rate of every dropout and drop path above zero."""
-        found = {}
+        rates = {}
         for path, layer in self.parts.model.named_sublayers():
             if isinstance(layer, DropPath):
-                found[f"drop_path/{canonical(path)}"] = float(layer.drop_prob)
+                rates[f"drop_path/{canonical(path)}"] = float(layer.drop_prob)
             elif isinstance(layer, (Dropout, nn.Dropout)):
-                found[f"dropout/{canonical(path)}"] = float(layer.p)
-        return {path: rate for path, rate in found.items() if rate}
+                rates[f"dropout/{canonical(path)}"] = float(layer.p)
+        return {path: rate for path, rate in rates.items() if rate}
 
     def apply(self, gradients: Mapping[str, Array], rate: float) -> None:
         """One step of the optimiser with these gradients."""
@@ -143,20 +141,20 @@ class PaddleTrainer:
         if world != self._processes.size:
             from alignment.backends.trainers.launch import train_in_ranks
 
-            found, weights, average = train_in_ranks(self.side, self.config, self.weights(), updates, world)
+            done, weights, average = train_in_ranks(self.side, self.config, self.weights(), updates, world)
             _set(self.parts.model, weights)
             if self.parts.average is not None:
                 _set(self.parts.average.model, average)
-            return found
+            return done
         return self._train(updates)
 
     def _train(self, updates: int) -> list[Updated]:
-        course = _Course(self.parts.optimizer, self.parts.model, updates)
+        stop = _StopAfter(self.parts.optimizer, self.parts.model, updates)
         loader = self._loader()
         parts = Parts(
             model=self.parts.model,
             loss=self._loss,
-            optimizer=cast(Any, course),
+            optimizer=cast(Any, stop),
             schedule=self.parts.schedule,
             average=self.parts.average,
             training=loader,
@@ -167,19 +165,17 @@ class PaddleTrainer:
             parts,
             Timetable(epochs, validate_every=0),
             cast(Any, _NoStore()),
-            course,
-            cast(Any, course),
+            stop,
+            cast(Any, stop),
             seed=self.config.run.seed,
             world=self._processes,
             precision=self._precision,
             tape=self._tape,
         )
         engine.run(Progress())
-        if len(course.done) < updates:
-            raise AlignmentError(
-                f"{updates} updates are asked for, and the configuration ends after {len(course.done)}"
-            )
-        return course.done
+        if len(stop.done) < updates:
+            raise AlignmentError(f"{updates} updates are asked for, and the configuration ends after {len(stop.done)}")
+        return stop.done
 
     def _loader(self) -> TrainLoader:
         return TrainLoader(self.config, self._samples(), self._tape, self._processes.size, self._processes.rank)
@@ -230,21 +226,24 @@ class PaddleTrainer:
         return shares
 
 
+create = PaddleTrainer
+
+
 @dataclass
 class _NoStore:
-    """Keeps no checkpoint."""
+    """A store of checkpoints that keeps none."""
 
     def save(self, tensors: Any, also: Any = ()) -> None:
         """Nothing."""
 
 
-class _Course(Follower):
-    """Follows the engine: the optimizer that it steps, whom it tells of updates, and who ends it.
+class _StopAfter(Follower):
+    """Records every update of the engine and ends the training after some; stands in for its optimizer.
 
     Args:
-        optimizer: What does the steps.
-        model: Its gradients are measured before each.
-        updates: When to end.
+        optimizer: The optimizer that does the steps.
+        model: The model whose gradients are measured before each step.
+        updates: Number of updates after which the training ends.
     """
 
     def __init__(self, optimizer: Any, model: nn.Layer, updates: int) -> None:
@@ -257,18 +256,18 @@ class _Course(Follower):
 
     @property
     def requested(self) -> str | None:
-        """Asked for within an update: whether this is the last."""
+        """A reason to stop if the update that runs is the last one; the engine reads it within every update."""
         return "enough" if len(self.done) + 1 >= self._updates else None
 
     def step(self) -> None:
-        """Notes the norm of the gradients and the rate, and steps."""
-        gradients = [each.grad for each in self._model.parameters() if each.grad is not None]
+        """Record the norm of the gradients and the rate, then step."""
+        gradients = [parameter.grad for parameter in self._model.parameters() if parameter.grad is not None]
         squares = paddle.stack([gradient.astype("float64").square().sum() for gradient in gradients])
         self._norm, self._rate = float(squares.sum().sqrt()), float(self._optimizer.get_lr())
         self._optimizer.step()
 
     def updated(self, update: Update) -> None:
-        """Takes down an update."""
+        """Record an update."""
         self.done.append(Updated(float(update.loss), self._rate, self._norm))
 
 

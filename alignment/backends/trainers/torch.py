@@ -43,11 +43,6 @@ from reference_torch.training.starting import load_teacher
 _MOMENTS = {"first": "exp_avg", "second": "exp_avg_sq"}
 
 
-def create(side: Side, config: Config) -> TorchTrainer:
-    """The trainer of the reference's recipe."""
-    return TorchTrainer(side, config)
-
-
 class TorchTrainer:
     """See `alignment.backends.trainers.base.Trainer`.
 
@@ -118,7 +113,9 @@ class TorchTrainer:
     def _moment(self, kind: str) -> dict[str, Array]:
         state = self._recipe.optimizer.state
         named = self._recipe.model.named_parameters()
-        return {name: _array(state.get(each, {}).get(kind, torch.zeros_like(each))) for name, each in named}
+        return {
+            name: _array(state.get(parameter, {}).get(kind, torch.zeros_like(parameter))) for name, parameter in named
+        }
 
     def rates(self) -> Array:
         """The rate of every epoch, which timm's scheduler leaves alone within one."""
@@ -130,13 +127,13 @@ class TorchTrainer:
 
     def drop_rates(self) -> dict[str, float]:
         """Rate of every dropout and drop path above zero."""
-        found = {}
+        rates = {}
         for path, layer in self._recipe.model.named_modules():
             if isinstance(layer, DropPath):
-                found[f"drop_path/{path}"] = float(layer.drop_prob or 0)
+                rates[f"drop_path/{path}"] = float(layer.drop_prob or 0)
             elif isinstance(layer, nn.Dropout):
-                found[f"dropout/{path}"] = float(layer.p)
-        return {path: rate for path, rate in found.items() if rate}
+                rates[f"dropout/{path}"] = float(layer.p)
+        return {path: rate for path, rate in rates.items() if rate}
 
     def apply(self, gradients: Mapping[str, Array], rate: float) -> None:
         """One step of the optimiser with these gradients."""
@@ -153,11 +150,11 @@ class TorchTrainer:
         if world != self._world:
             from alignment.backends.trainers.launch import train_in_ranks
 
-            found, weights, average = train_in_ranks(self.side, self.config, self.weights(), updates, world)
+            done, weights, average = train_in_ranks(self.side, self.config, self.weights(), updates, world)
             self._recipe.model.load_state_dict(_tensors(weights))
             if self._recipe.ema is not None:
                 self._recipe.ema.module.load_state_dict(_tensors(average))
-            return found
+            return done
         return self._train(updates)
 
     def _train(self, updates: int) -> list[Updated]:
@@ -180,9 +177,9 @@ class TorchTrainer:
             inject(recipe.model, self._tape, "model", epoch, update, self._rank * len(micro_batches) + micro)
 
         pairs = [(images.to(self._dtype), _targets(targets, self._dtype)) for images, targets in micro_batches]
-        found = recipe.update(pairs, before=randomise, share=self._share)
-        loss = self._mean(float(torch.stack(found.losses).double().mean()))
-        return Updated(loss, rate, float(found.gradient_norm))
+        updated = recipe.update(pairs, before=randomise, share=self._share)
+        loss = self._mean(float(torch.stack(updated.losses).double().mean()))
+        return Updated(loss, rate, float(updated.gradient_norm))
 
     def listing(self, form: str) -> Listing:
         """The validation images, by torchvision's reader of folders or from the lines of a list."""
@@ -237,6 +234,9 @@ class TorchTrainer:
         transform = eval_transform(self.config)
         batch = torch.stack([transform(_decoded(path)) for path in images]).to(self._dtype)
         return _array(torch.softmax(model(batch).double(), dim=1))
+
+
+create = TorchTrainer
 
 
 def form_of(root: Path) -> str:

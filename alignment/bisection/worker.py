@@ -15,22 +15,23 @@ from pathlib import Path
 import numpy as np
 
 from alignment.arrays import Array
-from alignment.backends.base import Module, Tap, Taps
+from alignment.backends.base import Backend, Module, Outputs, Tap, Taps
 from alignment.bisection.counterparts import Counterparts, match
 from alignment.bisection.evidence import Reference, reference_weights
 from alignment.bisection.localise import Localiser
-from alignment.bisection.losses_and_metrics import function_quantities, loss_gradient
 from alignment.bisection.reruns import Rerun
 from alignment.hypotheses.base import Case
 from alignment.hypotheses.explain import agree, explain
 from alignment.pair import Pair
+from alignment.pair.inputs import Inputs
 from alignment.processes.serving import Advance, serve
 from alignment.recordings.recording import Entry, Kind, Recorder, open_recording
 from alignment.results.findings import Bisection, Evidence, Finding, ModuleRow
 from alignment.results.report import DIVERGENCE
 from alignment.running.request import Request
 from alignment.running.worker import Job, load_job, manifest_of
-from alignment.steps.base import Trial
+from alignment.steps import STEPS
+from alignment.steps.base import Quantity, Trial
 from porting.fields import encode
 
 REFERENCE_DTYPES = ("float64", "float32")
@@ -88,7 +89,7 @@ def _record_mode(trial: Trial, taps: Taps, mode: str, recorder: _Deduplicator) -
         return
     for name, array in state.items():
         recorder.add(f"{mode}/parameter/{name}", array, "parameter", mode)
-    for quantity in function_quantities(trial, trial.outputs.logits):
+    for quantity in _function_quantities(trial, trial.outputs.logits):
         entry = replace(quantity.entry, step=mode, scores=None)
         recorder.recorder.add(f"{mode}/{quantity.key}", quantity.array, entry)
 
@@ -247,7 +248,7 @@ class _Search:
         logits = reference.get("eval/tap/:0/output/0", dtype)
         if logits is None:
             return
-        for quantity in function_quantities(trial, logits):
+        for quantity in _function_quantities(trial, logits):
             expected = reference.get(f"eval/{quantity.key}", dtype)
             if expected is None:
                 continue
@@ -268,7 +269,7 @@ class _Search:
 
     def _loss_gradient(self, logits: Array) -> Iterator[Case]:
         trial, dtype = self._trial, self._trial.inputs.dtype
-        loss, gradient = loss_gradient(trial.backend, self._taps, trial.inputs, logits)
+        loss, gradient = _gradient_of_loss(trial.backend, self._taps, trial.inputs, logits)
         expected = self._reference.get("eval/tap/:0/output_gradient/0", dtype)
         value = self._reference.get("eval/loss", dtype)
         if expected is None or value is None:
@@ -299,6 +300,30 @@ class _Search:
             "planted_labels": inputs.planted_labels,
         }
         return Case(finding, (expected,), (computed,), extra=extra)
+
+
+def _function_quantities(trial: Trial, logits: Array) -> Iterator[Quantity]:
+    """What the loss and metric steps record of these logits; nothing if the model does not classify."""
+    if not trial.pair.classifies:
+        return
+    with_logits = replace(trial, computed=Outputs(logits, ()))
+    for step in ("loss", "metric"):
+        for quantity in STEPS[step].run(with_logits):
+            if quantity.key != "metric/logits":
+                yield quantity
+
+
+def _gradient_of_loss(backend: Backend, taps: Taps, inputs: Inputs, logits: Array) -> tuple[Array, Array | None]:
+    """The training loss of these logits, and its gradient with respect to them; None if no gradient arrives there."""
+    gradients: list[Array] = []
+
+    def visit(tap: Tap, array: Array) -> None:
+        if tap.path == "" and tap.what == "output_gradient":
+            gradients.append(array)
+
+    with taps.watch(visit, {("", 0): [logits]}):
+        loss = backend.backward(inputs.images, inputs.soft_targets)
+    return loss, gradients[0] if gradients else None
 
 
 def _short(array: Array) -> str:

@@ -38,7 +38,7 @@ def test_a_layer_norm_sends_back_the_gradient_that_torch_does(bias: bool) -> Non
 
 
 @pytest.mark.xfail(strict=True, reason="Paddle 3.3.1 leaves a frozen weight out of the gradient of its input")
-def test_so_it_does_with_its_weight_frozen() -> None:
+def test_layer_norm_with_a_frozen_weight_sends_back_the_gradient_that_torch_does() -> None:
     np.testing.assert_allclose(
         _paddle_gradient(weight=True, bias=False), _torch_gradient(WEIGHT), rtol=1e-9, atol=1e-12
     )

@@ -40,7 +40,7 @@ def _more(value: Any) -> Any:
         ([(1.0,), None], [(2.0,), None]),
     ],
 )
-def test_tensors_are_changed_where_they_are(value: Any, expected: Any) -> None:
+def test_map_changes_tensors_and_keeps_their_containers(value: Any, expected: Any) -> None:
     before = repr(value)
     changed = _more(value)
     assert changed == expected
@@ -50,5 +50,5 @@ def test_tensors_are_changed_where_they_are(value: Any, expected: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [Named(1, 2), Output(a=1), Fields(1), [1, "x"], {"a": {1}}, Fields])
-def test_what_holds_no_tensor_is_the_very_object(value: Any) -> None:
+def test_map_returns_an_object_without_tensors_itself(value: Any) -> None:
     assert _more(value) is value

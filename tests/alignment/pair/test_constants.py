@@ -63,7 +63,7 @@ def test_the_report_says_how_constants_differ(other: Array, words: str) -> None:
     assert bool(found) == bool(words)
 
 
-def test_masks_are_recorded_by_their_bits() -> None:
+def test_constants_with_infinities_are_recorded_by_their_bits() -> None:
     mask, other = np.array([0, -np.inf], np.float32), np.array([-np.inf, 0], np.float32)
     assert not same_but_for_rounding(mask, other)
     assert recordable(mask, mask).dtype == recordable(other, mask).dtype == np.uint32

@@ -82,7 +82,7 @@ def test_a_file_may_import_its_neighbours(tmp_path: Path) -> None:
         ("mine.py:not a name", "expected module:name or path/to/file.py:name"),
     ],
 )
-def test_a_declaration_that_is_none(declaration: str, message: str) -> None:
+def test_declaration_without_a_pair_is_refused(declaration: str, message: str) -> None:
     with pytest.raises(AlignmentError) as caught:
         load_pair(declaration)
     assert message in caught.value.summary
@@ -108,17 +108,17 @@ def test_sides_are_named_by_framework_or_by_role() -> None:
         ({"architecture": build("pit_ti", num_classes=0)}, "a head of 0 classes cannot be aligned"),
     ],
 )
-def test_a_pair_that_makes_no_sense(change: dict[str, object], message: str) -> None:
+def test_impossible_pair_is_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(AlignmentError, match=message):
         replace(published.build("pit_ti"), **change)  # type: ignore[arg-type]
 
 
-def test_a_side_with_an_unknown_framework() -> None:
+def test_side_with_an_unknown_framework_is_refused() -> None:
     with pytest.raises(UnknownNameError, match="unknown framework 'pytorch'"):
         Side("pytorch", "module:function", "canonical")
 
 
-def test_a_pair_is_a_value() -> None:
+def test_pairs_are_compared_by_value() -> None:
     assert isinstance(published.build("pit_ti"), Pair)
     assert published.build("pit_ti") == published.build("pit_ti")
     assert published.build("pit_ti") != published.build("pit_ti", num_classes=10)

@@ -36,25 +36,25 @@ def _problems(*arguments: object, **options: object) -> str:
     return str(caught.value)
 
 
-def test_a_square_linear_is_transposed_because_it_is_a_linear() -> None:
+def test_square_linear_weight_is_transposed() -> None:
     contract = derive(model(linear("fc", 8, 8)), model(linear("fc", 8, 8, "paddle"), framework="paddle"), [], auto=True)
     assert rows(contract.rules) == {"fc.weight -> fc.weight (transpose)", "fc.bias -> fc.bias"}
 
 
-def test_a_square_weight_of_an_unknown_module_is_taken_as_it_is() -> None:
+def test_square_weight_of_an_unknown_module_is_not_transposed() -> None:
     own = layer("fc", "Linear", base="Module", weight=(8, 8))
     contract = derive(model(own), model(own, framework="paddle"), [], auto=True)
     assert rows(contract.rules) == {"fc.weight -> fc.weight"}
 
 
-def test_a_square_matrix_of_a_linear_is_not_that_of_an_unknown_module() -> None:
+def test_square_weights_of_a_linear_and_an_unknown_module_do_not_match() -> None:
     own = layer("fc", "Linear", base="Module", weight=(8, 8))
     message = _problems(model(linear("fc", 8, 8, bias=False)), model(own, framework="paddle"), [])
     assert "only in the reference: fc.weight (8, 8), of a Linear; nearest in the candidate: fc.weight (8, 8)" in message
     assert "only in the candidate: fc.weight (8, 8), a bare tensor" in message
 
 
-def test_a_subclass_of_a_linear_is_one() -> None:
+def test_subclass_of_a_linear_is_transposed_as_a_linear() -> None:
     mine = layer("fc", "MyLinear", base="Linear", weight=(8, 8))
     contract = derive(model(mine), model(mine, framework="paddle"), [], auto=True)
     assert rows(contract.rules) == {"fc.weight -> fc.weight (transpose)"}
@@ -86,7 +86,7 @@ def test_convolutions_and_embeddings_stay_as_they_are() -> None:
     assert rows(mindspore.rules) == {"e.weight -> e.embedding_table"}
 
 
-def test_renamed_modules_go_by_the_order_of_execution() -> None:
+def test_renamed_modules_are_matched_by_order_of_execution() -> None:
     one = model(*(_conv(f"layer.{i}.conv{j}", 4, 4) for i in range(3) for j in (1, 2)))
     two = model(
         *(_conv(f"stage.{i}.{name}", 4, 4) for i in range(3) for name in ("first", "second")), framework="paddle"
@@ -96,7 +96,7 @@ def test_renamed_modules_go_by_the_order_of_execution() -> None:
     assert set(contract.evidence.values()) == {"order"}
 
 
-def test_indices_that_are_shifted_mislead_nobody() -> None:
+def test_shifted_indices_are_ignored() -> None:
     """Where activations are modules on one side only, equal numbers are not equal modules."""
     one = model(*(_conv(f"features.{2 * i}", 4, 4) for i in range(5)))
     two = model(*(_conv(f"features.{i}", 4, 4) for i in range(5)), framework="paddle")
@@ -104,7 +104,7 @@ def test_indices_that_are_shifted_mislead_nobody() -> None:
 
 
 @given(st.permutations(range(6)))
-def test_modules_listed_in_another_order_are_the_same_ones(order: list[int]) -> None:
+def test_modules_listed_in_another_order_are_matched_by_name(order: list[int]) -> None:
     layers = [_conv(f"block.{i}.conv", 4, 4) for i in range(6)]
     permuted = model(*(layers[i] for i in order), framework="paddle")
     contract = derive(model(*layers), permuted, [], auto=True)
@@ -127,13 +127,13 @@ def test_every_tensor_of_a_renamed_chain_is_used_once_and_goes_back(seed: int, d
     assert all(np.array_equal(back[name].load(), array) for name, array in arrays.items())
 
 
-def test_a_prefix_on_one_side_is_no_difference() -> None:
+def test_prefix_on_one_side_is_ignored() -> None:
     one = model(linear("q", 4, 4, given="x"), linear("k", 4, 4, given="x"))
     two = model(*(linear(f"net.attn.{n}", 4, 4, "paddle", given="x") for n in "kq"), framework="paddle")
     assert "q.weight -> net.attn.q.weight (transpose)" in rows(derive(one, two, [], auto=True).rules)
 
 
-def test_twins_that_are_given_the_same_input_go_by_what_their_names_have_in_common() -> None:
+def test_modules_with_the_same_input_are_matched_by_similar_names() -> None:
     one = model(*(linear(name, 4, 4, given="x") for name in ("q", "k", "v")))
     two = model(*(linear(n, 4, 4, "paddle", given="y") for n in ("value", "key", "query")), framework="paddle")
     contract = derive(one, two, [], auto=True)
@@ -141,7 +141,7 @@ def test_twins_that_are_given_the_same_input_go_by_what_their_names_have_in_comm
     assert set(contract.evidence.values()) == {"similar name"}
 
 
-def test_ambiguous_twins_are_listed_and_not_guessed() -> None:
+def test_ambiguous_modules_with_the_same_input_are_refused() -> None:
     one = model(linear("gate", 4, 4, given="x"), linear("up", 4, 4, given="x"))
     two = model(*(linear(name, 4, 4, "paddle", given="y") for name in ("w1", "w3")), framework="paddle")
     message = _problems(one, two, [])
@@ -153,7 +153,7 @@ def test_ambiguous_twins_are_listed_and_not_guessed() -> None:
     assert contract.evidence["w1.weight"] == "only one"
 
 
-def test_modules_that_the_trace_did_not_see_need_names() -> None:
+def test_modules_that_were_not_called_are_ambiguous_without_names() -> None:
     unseen = [layer(name, "Linear", call=None, weight=(4, 4)) for name in ("one", "two")]
     others = [layer(name, "Linear", call=None, weight=(4, 4)) for name in ("a", "b")]
     assert "several equally good ways: one, two" in _problems(model(*unseen), model(*others, framework="paddle"), [])
@@ -173,7 +173,7 @@ def test_missing_and_extra_modules_are_listed_in_one_error() -> None:
     assert "num_batches_tracked" not in message
 
 
-def test_a_bias_that_one_side_lacks() -> None:
+def test_bias_that_one_side_lacks_needs_a_drop_or_fill_rule() -> None:
     one, two = model(linear("fc", 4, 8)), model(linear("fc", 4, 8, "paddle", bias=False), framework="paddle")
     assert "only in the reference: fc.bias (4,), of a Linear" in _problems(one, two, [])
     contract = derive(one, two, [drop("fc.bias", "it is zero")], auto=True)
@@ -182,7 +182,7 @@ def test_a_bias_that_one_side_lacks() -> None:
     assert other.table.filled == ("fc.bias",)
 
 
-def test_bare_parameters_go_by_their_names() -> None:
+def test_bare_parameters_are_matched_by_name() -> None:
     one = model(layer("", "Net", base="", cls_token=(1, 1, 8), dist_token=(1, 1, 8), pos_embed=(1, 5, 8)))
     two = model(
         layer("body", "Net", base="", dist_token=(1, 1, 8), class_token=(1, 1, 8), position=(1, 5, 8)),
@@ -196,13 +196,13 @@ def test_bare_parameters_go_by_their_names() -> None:
     }
 
 
-def test_a_norm_written_by_hand_is_the_frameworks_own_under_the_same_name() -> None:
+def test_norm_written_by_hand_matches_the_frameworks_norm_of_the_same_name() -> None:
     one = model(layer("norm", "LayerNorm", base="Module", weight=(8,), bias=(8,)))
     two = model(layer("norm", "LayerNorm", weight=(8,), bias=(8,)), framework="paddle")
     assert rows(derive(one, two, [], auto=True).rules) == {"norm.weight -> norm.weight", "norm.bias -> norm.bias"}
 
 
-def test_a_tied_weight_has_one_canonical_tensor() -> None:
+def test_tied_weight_has_one_canonical_tensor() -> None:
     embedding = layer("embed", "Embedding", weight=(9, 4))
     one = model(embedding, linear("head", 9, 4, bias=False), tied={"head.weight": "embed.weight"})
     two = model(embedding, framework="paddle")
@@ -216,7 +216,7 @@ def test_a_tied_weight_has_one_canonical_tensor() -> None:
     assert np.array_equal(back["embed.weight"].load(), array)
 
 
-def test_a_weight_tied_on_both_sides_and_one_tied_on_one_side_only() -> None:
+def test_weight_tied_on_both_sides_is_matched_and_on_one_side_refused() -> None:
     layers = layer("embed", "Embedding", weight=(9, 4)), linear("head", 9, 4, bias=False)
     tied = model(*layers, tied={"head.weight": "embed.weight"})
     assert len(derive(tied, tied, [], auto=True).rules) == 2
@@ -226,13 +226,13 @@ def test_a_weight_tied_on_both_sides_and_one_tied_on_one_side_only() -> None:
     assert line.format("candidate") in _problems(loose, tied, [])
 
 
-def test_a_given_rule_that_takes_nothing_is_named() -> None:
+def test_given_rule_that_matches_no_tensor_is_refused() -> None:
     one, two = model(linear("fc", 4, 8)), model(linear("fc", 4, 8, "paddle"), framework="paddle")
     message = _problems(one, two, [rule("fc.wieght", "fc.weight", Transpose())])
     assert "the reference has no fc.wieght; did you mean fc.weight?" in message
 
 
-def test_a_table_without_auto_accounts_for_every_tensor() -> None:
+def test_rules_without_auto_must_cover_every_tensor() -> None:
     one, two = model(linear("fc", 4, 8)), model(linear("out", 4, 8, "paddle"), framework="paddle")
     whole = [rule("fc.weight", "out.weight", Transpose()), rule("fc.bias", "out.bias")]
     assert derive(one, two, whole, auto=False).rules == tuple(whole)
@@ -261,7 +261,7 @@ def _branches(*names: str, framework: str = "torch") -> ModelDescription:
     return model(*(linear(name, 4, 4, framework, given=f"x{name}") for name in names), framework=framework)
 
 
-def test_branches_called_the_other_way_round_go_by_their_names() -> None:
+def test_branches_called_in_another_order_are_matched_by_name() -> None:
     one, two = (
         _branches("text_proj", "image_proj"),
         _branches("image_projection", "text_projection", framework="paddle"),
@@ -271,7 +271,7 @@ def test_branches_called_the_other_way_round_go_by_their_names() -> None:
     assert set(contract.evidence.values()) == {"similar name"}
 
 
-def test_an_order_that_names_contradict_is_listed_with_the_rule_to_give() -> None:
+def test_order_that_contradicts_names_is_refused_with_the_rule_to_give() -> None:
     one = model(linear("text_proj", 4, 4), linear("image_proj", 4, 4))
     two = model(
         linear("image_projection", 4, 4, "paddle"), linear("text_projection", 4, 4, "paddle"), framework="paddle"
@@ -283,17 +283,17 @@ def test_an_order_that_names_contradict_is_listed_with_the_rule_to_give() -> Non
 
 
 @pytest.mark.parametrize("names", [("l1", "l2"), ("net.l.1", "net.l.2")])
-def test_numbers_alone_do_not_tell_branches_apart(names: tuple[str, str]) -> None:
+def test_branches_that_differ_in_numbers_alone_are_refused(names: tuple[str, str]) -> None:
     two = _branches(*(name.replace("l", "w") for name in names), framework="paddle")
     assert "several equally good ways: " in _problems(_branches(*names), two, [])
 
 
-def test_numbers_tell_branches_apart_whose_words_agree() -> None:
+def test_branches_whose_words_agree_are_matched_by_number() -> None:
     contract = derive(_branches("fc1", "fc2"), _branches("fc_2", "fc_1", framework="paddle"), [], auto=True)
     assert "fc1.bias -> fc_1.bias" in rows(contract.rules)
 
 
-def test_towers_of_layers_go_by_their_names_and_each_by_its_order() -> None:
+def test_towers_are_matched_by_name_and_their_layers_by_order() -> None:
     def tower(side: str, framework: str) -> list[Layer]:
         first = linear(f"{side}.0", 4, 4, framework, given=f"x{side}")
         return [first, linear(f"{side}.2", 4, 4, framework)]
@@ -304,7 +304,7 @@ def test_towers_of_layers_go_by_their_names_and_each_by_its_order() -> None:
 
 
 @pytest.mark.parametrize("framework", ["torch", "paddle"])
-def test_a_module_under_two_names_is_one_tensor_under_two(framework: str) -> None:
+def test_module_under_two_names_gives_one_canonical_tensor(framework: str) -> None:
     def shared(side: str) -> ModelDescription:
         found = model(linear("a", 4, 4, side), framework=side)
         further = {f"b.{part}": TensorInfo(found.tensors[f"a.{part}"].shape, same_as=f"a.{part}") for part in _LINEAR}
@@ -321,7 +321,7 @@ def test_a_module_under_two_names_is_one_tensor_under_two(framework: str) -> Non
     assert list(back) == ["a.weight", "a.bias"]
 
 
-def test_scalars_with_and_without_an_axis(tmp_path: Path) -> None:
+def test_axes_of_length_one_are_added_by_rules(tmp_path: Path) -> None:
     one = model(layer("", "Net", base="", scale=()), layer("m", "Net", base="", shift=(8,)))
     two = model(layer("", "Net", base="", factor=(1,)), layer("m", "Net", base="", shift=(1, 8)), framework="paddle")
     contract = derive(one, two, [], auto=True)
@@ -390,27 +390,27 @@ def _written(tmp_path: Path, change: Callable[[Any], object]) -> Path:
         (lambda value: value.pop("rules"), "rules: expected a list, found NoneType"),
     ],
 )
-def test_rules_that_were_changed_wrongly_are_named_with_their_place(
+def test_saved_rules_changed_wrongly_are_refused_with_their_place(
     change: Callable[[Any], object], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(FileError, match=message):
         Contract.read(_written(tmp_path, change))
 
 
-def test_rules_that_are_nested_too_deeply(tmp_path: Path) -> None:
+def test_saved_rules_nested_too_deeply_are_refused(tmp_path: Path) -> None:
     (tmp_path / "rules.json").write_text("[" * 100_000)
     with pytest.raises(FileError, match="nested too deeply"):
         Contract.read(tmp_path / "rules.json")
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"format": "pit-align rules 1"}'])
-def test_a_file_that_holds_no_rules(content: str, tmp_path: Path) -> None:
+def test_file_without_rules_is_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / "rules.json").write_text(content)
     with pytest.raises(FileError):
         Contract.read(tmp_path / "rules.json")
 
 
-def test_norms_of_one_width_go_by_the_convolutions_before_them() -> None:
+def test_norms_of_one_width_are_matched_by_the_convolutions_before_them() -> None:
     """A shortcut that is run first on one side and last on the other."""
 
     def conv(path: str, kernel: int, given: str, gave: str) -> Layer:

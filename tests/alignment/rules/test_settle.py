@@ -37,14 +37,14 @@ def _keys(report: Report, step: str) -> set[str]:
     return {row.key for row in report.rows if row.step == step}
 
 
-def test_what_the_candidate_need_not_have_is_not_held_against_it(tmp_path: Path) -> None:
+def test_tensors_dropped_by_a_rule_do_not_diverge(tmp_path: Path) -> None:
     report = _align(_pair("DROPPED"), tmp_path, ("forward", "bp"))
     assert report.verdict != DIVERGENCE, [row for row in report.rows if row.verdict == DIVERGENCE]
     assert not [key for key in _keys(report, "forward") if "aux" in key]
 
 
 @pytest.mark.parametrize("name", ["NET", "BACKWARDS", "ITSELF", "TABLE"])
-def test_models_that_are_the_same_function(name: str, tmp_path: Path) -> None:
+def test_models_of_the_same_function_do_not_diverge(name: str, tmp_path: Path) -> None:
     report = _align(_pair(name), tmp_path)
     assert report.verdict != DIVERGENCE, [row for row in report.rows if row.verdict == DIVERGENCE]
     first = "classifier" if name == "BACKWARDS" else "head"
@@ -66,7 +66,7 @@ def test_constants_of_any_kind_and_modules_under_two_names(tmp_path: Path) -> No
     assert not {"bp/gradient/mean", "bp/gradient/nothing"} & _keys(report, "bp")
 
 
-def test_towers_go_by_names_and_their_layers_by_what_flows(tmp_path: Path) -> None:
+def test_towers_are_matched_by_name_and_their_layers_by_data_flow(tmp_path: Path) -> None:
     report = _align(_pair("TOWERS"), tmp_path, ("forward", "bp"))
     assert report.verdict != DIVERGENCE, [row for row in report.rows if row.verdict == DIVERGENCE]
     crossed = _align(_pair("CROSSED"), tmp_path / "crossed", ("forward",), dtypes=("float32",))
@@ -79,26 +79,26 @@ def test_recurrent_layers_and_their_gradients(tmp_path: Path) -> None:
     assert "bp/gradient/rnn.weight_hh_l0" in _keys(report, "bp")
 
 
-def test_outputs_that_are_integers_have_to_be_equal(tmp_path: Path) -> None:
+def test_integer_outputs_are_compared_exactly(tmp_path: Path) -> None:
     report = _align(_pair("RANKS"), tmp_path)
     assert report.verdict != DIVERGENCE
     assert {row.key for row in report.rows} == {"forward/logits"}
     assert "the step bp does not apply: ranks gives int64, which has no gradient" in report.notes
 
 
-def test_zeros_say_little_and_no_axis_is_the_batch_by_chance(tmp_path: Path) -> None:
+def test_reference_that_gives_only_zeros_is_noted_in_the_report(tmp_path: Path) -> None:
     report = _align(_pair("NOTHING"), tmp_path, ("forward", "bp"), dtypes=("float32",))
     assert report.verdict != DIVERGENCE
     assert any(note.startswith("the reference gives nothing but zeros") for note in report.notes)
 
 
-def test_a_declaration_that_needs_arguments() -> None:
+def test_declaration_that_needs_arguments_is_refused() -> None:
     with pytest.raises(AlignmentError, match="needs_an_argument is a function that cannot be called so: missing a req"):
         _pair("needs_an_argument")
 
 
 @pytest.mark.parametrize(("name", "constant"), [("WRONG_CONSTANT", "mean"), ("WRONG_ORDER", "order")])
-def test_a_constant_that_the_candidate_builds_otherwise_diverges(name: str, constant: str, tmp_path: Path) -> None:
+def test_constant_that_the_candidate_builds_differently_diverges(name: str, constant: str, tmp_path: Path) -> None:
     report = _align(_pair(name), tmp_path / "drawn", ("forward",), dtypes=("float32",))
     assert {row.key for row in report.rows if row.verdict == DIVERGENCE} == {f"forward/constants/{constant}"}
     weights = tmp_path / "drawn" / "weights" / "reference.pth"
@@ -110,19 +110,19 @@ def test_a_constant_that_the_candidate_builds_otherwise_diverges(name: str, cons
     assert any(note.startswith(words) for note in report.notes)
 
 
-def test_a_parameter_that_one_side_lacks_is_filled_and_its_training_diverges(tmp_path: Path) -> None:
+def test_parameter_filled_on_one_side_diverges_in_training(tmp_path: Path) -> None:
     report = _align(_pair("FILLED"), tmp_path, ("forward", "bp"))
     assert {row.key for row in report.rows if row.verdict == DIVERGENCE} == {"bp/loss_1", "bp/loss_2"}
 
 
-def test_a_mistake_diverges_and_is_found(tmp_path: Path) -> None:
+def test_mistake_diverges_and_bisect_finds_it(tmp_path: Path) -> None:
     assert _align(_pair("SCALED"), tmp_path / "all", ("forward",)).verdict == DIVERGENCE
     found = bisect(_pair("SCALED"), tmp_path / "bisect", Settings(batch_size=6, threads=1))
     assert found.diverges
     assert [finding.path for finding in found.findings] == [""]
 
 
-def test_integers_go_in_and_tied_weights_are_one(tmp_path: Path) -> None:
+def test_models_of_tokens_with_tied_weights_are_aligned(tmp_path: Path) -> None:
     report = _align(_pair("LANGUAGE"), tmp_path, ("forward", "metric", "loss", "bp"))
     assert report.verdict != DIVERGENCE
     assert report.steps == ("forward", "bp")
@@ -133,14 +133,14 @@ def test_integers_go_in_and_tied_weights_are_one(tmp_path: Path) -> None:
     }
 
 
-def test_a_correct_model_of_integers_is_not_accused_of_anything(tmp_path: Path) -> None:
+def test_bisect_of_a_correct_model_of_tokens_finds_nothing(tmp_path: Path) -> None:
     found = bisect(_pair("LANGUAGE"), tmp_path, Settings(batch_size=6, threads=1))
     assert not found.diverges
     assert {module.status for module in found.modules} == {"agrees"}
 
 
 @pytest.mark.parametrize(("name", "wrong"), [("GELU", "TANH_GELU"), ("LOSS", "WRONG_LOSS")])
-def test_plain_functions_and_their_gradients(name: str, wrong: str, tmp_path: Path) -> None:
+def test_plain_functions_are_compared_with_their_gradients(name: str, wrong: str, tmp_path: Path) -> None:
     report = _align(_pair(name), tmp_path / "right", ("forward", "bp"))
     assert report.verdict != DIVERGENCE
     assert _keys(report, "bp") == {"bp/loss_0", "bp/gradient/input"}
@@ -151,7 +151,7 @@ def test_plain_functions_and_their_gradients(name: str, wrong: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize(("name", "count"), [("PIT", 162), ("DEIT", 155)])
-def test_the_tables_that_people_wrote_are_derived(name: str, count: int, tmp_path: Path) -> None:
+def test_derived_rules_equal_the_published_tables(name: str, count: int, tmp_path: Path) -> None:
     pair = _pair(name)
     with workspace(tmp_path) as folder:
         contract = settle(pair, folder, Settings(threads=1)).contract
@@ -165,7 +165,7 @@ def test_the_tables_that_people_wrote_are_derived(name: str, count: int, tmp_pat
     assert derived == expected
 
 
-def test_what_cannot_be_matched_is_listed_with_the_remedy(tmp_path: Path) -> None:
+def test_tensor_without_counterpart_is_refused_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(AlignmentError) as caught:
         _align(_pair("WITHOUT_BIAS"), tmp_path)
     assert "not every tensor of the reference (torch) could be matched with one of the candidate (paddle)" in str(
@@ -197,7 +197,7 @@ def test_rules_are_shown_saved_and_pinned(tmp_path: Path) -> None:
     assert not list((tmp_path / "run" / "workers").glob("*-described.json"))
 
 
-def test_own_weights_are_read_in_either_sides_names(tmp_path: Path) -> None:
+def test_weights_are_read_in_the_names_of_either_side(tmp_path: Path) -> None:
     _align(_pair("NET"), tmp_path / "first", ("forward",), dtypes=("float32",))
     weights = tmp_path / "first" / "weights" / "paddle.pdparams"
     report = _align(_pair("NET"), tmp_path / "second", ("forward",), dtypes=("float32",), weights=weights)
@@ -210,6 +210,6 @@ def test_own_weights_are_read_in_either_sides_names(tmp_path: Path) -> None:
     assert len(set(digests)) == 1
 
 
-def test_steps_that_do_not_apply_are_said(tmp_path: Path) -> None:
+def test_steps_that_do_not_apply_are_refused_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(NothingComparedError, match="gelu gives no logits"):
         _align(_pair("GELU"), tmp_path, ("metric", "loss", "batchnorm"))

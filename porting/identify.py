@@ -119,16 +119,16 @@ def _canonical_shapes(patterns: Patterns[Rule], shapes: Mapping[str, Shape]) -> 
 def _refusal(
     shapes: Mapping[str, Shape], nearest: tuple[Identity, list[str]] | None, model: str | None, layout: str | None
 ) -> PlanError:
-    asked = " in ".join(filter(None, (model, f"layout {layout}" if layout else "")))
-    if asked:
+    wanted = " in ".join(filter(None, (model, f"layout {layout}" if layout else "")))
+    if wanted:
         actual = next((exact for exact in _exact(shapes, None, None) if not _problems(exact, shapes)), None)
         if actual is not None:
-            return PlanError(f"the tensors are {actual.architecture.name} in layout {actual.layout}, not {asked}")
+            return PlanError(f"the tensors are {actual.architecture.name} in layout {actual.layout}, not {wanted}")
     if nearest is None or not _resembles(nearest[0], shapes):
         names = fold(shapes)
         seen = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
         return PlanError(
-            f"the tensors are not {asked or 'a known model'} (found {len(shapes)}: {seen or 'none'}); "
+            f"the tensors are not {wanted or 'a known model'} (found {len(shapes)}: {seen or 'none'}); "
             "`pit-port list` shows the models and layouts that are known"
         )
     identity, problems = nearest

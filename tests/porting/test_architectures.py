@@ -49,16 +49,16 @@ def test_published_parameter_counts_at_384(name: str, parameters: int) -> None:
 @pytest.mark.parametrize("classes", [1000, 10, 0])
 def test_model_is_recognised_by_its_shapes(name: str, size: int, classes: int) -> None:
     architecture = build(name, image_size=size, num_classes=classes)
-    found = recognise(architecture.family, {key: spec.shape for key, spec in architecture.tensors.items()})
-    assert found is not None
-    assert (found.name, found.num_classes, found.tensors) == (name, classes, architecture.tensors)
-    assert found.image_size == architecture.image_size
+    recognised = recognise(architecture.family, {key: spec.shape for key, spec in architecture.tensors.items()})
+    assert recognised is not None
+    assert (recognised.name, recognised.num_classes, recognised.tensors) == (name, classes, architecture.tensors)
+    assert recognised.image_size == architecture.image_size
 
 
 def test_model_with_a_rectangular_image_is_recognised() -> None:
     architecture = build("pit_ti", image_size=(224, 320))
-    found = recognise("pit", {key: spec.shape for key, spec in architecture.tensors.items()})
-    assert found == architecture
+    recognised = recognise("pit", {key: spec.shape for key, spec in architecture.tensors.items()})
+    assert recognised == architecture
 
 
 def test_regnet_is_recognised_with_its_buffers() -> None:

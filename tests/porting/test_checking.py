@@ -44,9 +44,9 @@ def write(folder: Path, text: str = SOUND, name: str = "rules.py") -> Path:
 
 
 def test_the_shipped_tables_are_sound() -> None:
-    found = list(check_shipped())
-    assert {each.name for each in found} >= {"pit/canonical", "pit/mindcv", "regnet/mindcv-attributes"}
-    assert all(each.models and not each.problems for each in found)
+    results = list(check_shipped())
+    assert {table.name for table in results} >= {"pit/canonical", "pit/mindcv", "regnet/mindcv-attributes"}
+    assert all(table.models and not table.problems for table in results)
 
 
 def test_correct_table_passes(tmp_path: Path) -> None:
@@ -118,9 +118,9 @@ def test_any_object_with_rules_is_checked(tmp_path: Path) -> None:
     ],
 )
 def test_rules_for_the_same_name_are_reported(rules: tuple[Rule, ...], overlaps: list[str]) -> None:
-    found = check_rules(rules)
-    assert len(found) == len(overlaps)
-    assert all(line.startswith(start) for line, start in zip(found, overlaps, strict=True))
+    problems = check_rules(rules)
+    assert len(problems) == len(overlaps)
+    assert all(line.startswith(start) for line, start in zip(problems, overlaps, strict=True))
 
 
 def test_file_can_import_modules_beside_it(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_large_tensors_are_not_read_twice(source: Path, tmp_path: Path, monkeypa
     monkeypatch.setattr(RunningChecksum, "_read", counted)
     report = convert(source, tmp_path / "target.pth")
     with open_checkpoint(source, check=False) as checkpoint:
-        small = sum(each.nbytes for each in checkpoint.tensors.values() if each.nbytes < mindspore._LEAST)
+        small = sum(tensor.nbytes for tensor in checkpoint.tensors.values() if tensor.nbytes < mindspore._LEAST)
     framing = source.stat().st_size - report.nbytes
     assert 0 < small < report.nbytes / 50
     assert read[0] == framing - len("crc_num") - 10 + small
@@ -105,8 +105,8 @@ def test_check_while_tensors_are_read_passes(source: Path) -> None:
         with open_checkpoint(source, check=False) as checkpoint, ThreadPoolExecutor(4) as pool:
             read = [pool.submit(total, tensor) for tensor in checkpoint.tensors.values()]
             checkpoint.check()
-            for each in read:
-                each.result()
+            for future in read:
+                future.result()
             checkpoint.check()
 
 
@@ -116,12 +116,12 @@ def test_source_that_changes_at_the_end_is_refused(suffix: str, tmp_path: Path) 
     source = tmp_path / f"source.{suffix}"
     write_random(build("pit_ti", image_size=32, num_classes=3), source)
     os.utime(source, ns=(0, 0))
-    told = [convert(source, tmp_path / "target.pdparams").tensors]
+    counts = [convert(source, tmp_path / "target.pdparams").tensors]
     (tmp_path / "target.pdparams").unlink()
 
     def last(name: str, nbytes: int) -> None:
-        told[0] -= 1
-        if not told[0]:
+        counts[0] -= 1
+        if not counts[0]:
             os.utime(source, ns=(1, 1))
 
     with pytest.raises(CheckpointError, match="has been written to while it was read"):

@@ -46,16 +46,16 @@ def layout_of(published: dict[str, Any]) -> str:
 
 @pytest.fixture(params=PUBLISHED, ids=lambda path: path.stem)
 def published(request: pytest.FixtureRequest) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(request.param.read_text())
-    return found
+    listed: dict[str, Any] = json.loads(request.param.read_text())
+    return listed
 
 
 def test_tables_give_the_published_names_and_shapes(published: dict[str, Any]) -> None:
     expected = {name: tuple(shape) for name, (shape, _) in published["tensors"].items()}
     architecture = model_of(published)
-    found = specs_in(architecture, layout_of(published))
-    assert {name: spec.shape for name, spec in found.items()} == expected
-    assert {name: spec.kind for name, spec in found.items()} == {
+    specs = specs_in(architecture, layout_of(published))
+    assert {name: spec.shape for name, spec in specs.items()} == expected
+    assert {name: spec.kind for name, spec in specs.items()} == {
         name: "int" if dtype == "int64" else "float" for name, (_, dtype) in published["tensors"].items()
     }
 
@@ -183,12 +183,12 @@ def test_mindcv_files_under_attribute_paths_are_refused_and_say_why(name: str, p
 def test_tensors_from_attribute_paths_are_bit_equal(name: str) -> None:
     architecture, weights = weights_of(name)
     attributes = plan_between(architecture, "mindcv-attributes", "mindcv")
-    right = translate(
+    expected = translate(
         {key: LazyTensor.of(value) for key, value in weights.items()}, architecture, "canonical", "mindcv"
     )
-    wrong = {source: right[target] for target in right for source in attributes.sources_of(target)}
-    for key, tensor in attributes.apply(wrong).items():
-        np.testing.assert_array_equal(tensor.load(), right[key].load(), err_msg=key)
+    misnamed = {source: expected[target] for target in expected for source in attributes.sources_of(target)}
+    for key, tensor in attributes.apply(misnamed).items():
+        np.testing.assert_array_equal(tensor.load(), expected[key].load(), err_msg=key)
 
 
 def test_layouts_that_are_mistakes_are_neither_written_nor_listed() -> None:

@@ -26,14 +26,14 @@ def test_fold(names: list[str], folded: list[str]) -> None:
 
 
 def _unfold(name: str) -> set[str]:
-    found = re.search(r"\{([\d.,]+)\}", name)
-    if not found:
+    braces = re.search(r"\{([\d.,]+)\}", name)
+    if not braces:
         return {name}
     indices: list[int] = []
-    for run in found[1].split(","):
+    for run in braces[1].split(","):
         low, _, high = run.partition("..")
         indices += range(int(low), int(high or low) + 1)
-    return {each for index in indices for each in _unfold(name.replace(found[0], str(index), 1))}
+    return {unfolded for index in indices for unfolded in _unfold(name.replace(braces[0], str(index), 1))}
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.sampled_from(["x", "y"])), unique=True))

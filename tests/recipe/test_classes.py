@@ -12,9 +12,9 @@ from recipe.errors import DataError
 
 def test_imagenet_has_its_thousand_classes_in_order() -> None:
     classes = imagenet_classes()
-    assert [each.index for each in classes] == list(range(1000))
-    assert len({each.label for each in classes}) == 1000
-    assert [each.label for each in classes] == sorted(each.label for each in classes)
+    assert [name.index for name in classes] == list(range(1000))
+    assert len({name.label for name in classes}) == 1000
+    assert [name.label for name in classes] == sorted(name.label for name in classes)
     assert classes[0] == ClassName(0, "n01440764", "tench, Tinca tinca")
     assert classes[207].words == "golden retriever"
     assert classes[999].words.startswith("toilet tissue")
@@ -27,11 +27,11 @@ def test_imagenet_classes_equal_those_of_timm() -> None:
     prepare_timm()
     data = pytest.importorskip("timm.data", reason="timm is not installed here; `make test` has it")
     info = data.ImageNetInfo("imagenet-1k")
-    assert [each.label for each in imagenet_classes()] == [info.index_to_label_name(at) for at in range(1000)]
+    assert [name.label for name in imagenet_classes()] == [info.index_to_label_name(at) for at in range(1000)]
 
 
 def test_folders_named_by_synsets_get_their_words() -> None:
-    assert [each.words for each in named(["n01440764", "cat"], 2)] == ["tench, Tinca tinca", "cat"]
+    assert [name.words for name in named(["n01440764", "cat"], 2)] == ["tench, Tinca tinca", "cat"]
 
 
 def test_a_model_without_names_has_those_of_imagenet_or_numbers() -> None:

@@ -26,10 +26,10 @@ def test_every_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
         else PHOTOGRAPH.convert(mode)
     )
     image.save(path)
-    found = read_image(path)
-    assert (found.mode, found.size) == ("RGB", (60, 40))
+    image = read_image(path)
+    assert (image.mode, image.size) == ("RGB", (60, 40))
     with Image.open(path) as opened:
-        np.testing.assert_array_equal(np.asarray(found), np.asarray(opened.convert("RGB")))
+        np.testing.assert_array_equal(np.asarray(image), np.asarray(opened.convert("RGB")))
 
 
 def test_orientation_tags_are_ignored_as_timm_ignores_them(tmp_path: Path) -> None:

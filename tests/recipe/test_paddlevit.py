@@ -160,8 +160,8 @@ def test_unsupported_settings_are_refused(text: str, message: str, tmp_path: Pat
     ],
 )
 def test_names_of_models_are_translated(name: str, expected: str, tmp_path: Path) -> None:
-    found = translate(read(_file(tmp_path, f"MODEL: {{NAME: {name}}}\n"))).settings
-    assert found["model.name"].value == expected
+    settings = translate(read(_file(tmp_path, f"MODEL: {{NAME: {name}}}\n"))).settings
+    assert settings["model.name"].value == expected
 
 
 def test_the_documented_evaluation_command_is_understood() -> None:
@@ -169,9 +169,9 @@ def test_the_documented_evaluation_command_is_understood() -> None:
         "-cfg=./configs/pit_ti.yaml -dataset=imagenet2012 -batch_size=16 -data_path=/imagenet -eval "
         "-pretrained=./pit_ti"
     )
-    found = translate_arguments(words.split())
-    assert (found.config, found.evaluate) == ("./configs/pit_ti.yaml", True)
-    assert found.overrides == ("data.batch_size=16", "data.path=/imagenet", "model.weights=./pit_ti.pdparams")
+    invocation = translate_arguments(words.split())
+    assert (invocation.config, invocation.evaluate) == ("./configs/pit_ti.yaml", True)
+    assert invocation.overrides == ("data.batch_size=16", "data.path=/imagenet", "model.weights=./pit_ti.pdparams")
 
 
 def test_all_documented_options_are_understood_with_blanks_too() -> None:
@@ -179,10 +179,10 @@ def test_all_documented_options_are_understood_with_blanks_too() -> None:
         "-cfg c.yaml -dataset imagenet2012 -batch_size 8 -data_path d -image_size 384 -pretrained w.pdparams "
         "-resume r -last_epoch 3 -amp -teacher_model_path t"
     )
-    found = translate_arguments(words.split())
-    assert found.config == "c.yaml"
-    assert found.resume == "r.pdparams"
-    assert found.overrides == (
+    invocation = translate_arguments(words.split())
+    assert invocation.config == "c.yaml"
+    assert invocation.resume == "r.pdparams"
+    assert invocation.overrides == (
         "data.batch_size=8",
         "data.path=d",
         "model.image_size=384",
@@ -190,8 +190,8 @@ def test_all_documented_options_are_understood_with_blanks_too() -> None:
         "distillation.weights=t.pdparams",
         "run.precision=float16",
     )
-    assert found.notes == ("-last_epoch changes nothing here: a checkpoint knows its epoch",)
-    load("deit", found.overrides)
+    assert invocation.notes == ("-last_epoch changes nothing here: a checkpoint knows its epoch",)
+    load("deit", invocation.overrides)
 
 
 def test_evaluation_takes_no_mixed_precision() -> None:
@@ -215,4 +215,4 @@ def test_unknown_options_are_refused(words: str, message: str) -> None:
 def test_options_of_paddlevit_are_distinguished_from_ours() -> None:
     assert is_option("-cfg")
     assert is_option("-batch_size=3")
-    assert not any(is_option(each) for each in ("--config", "-v", "data.batch_size=3", "-"))
+    assert not any(is_option(word) for word in ("--config", "-v", "data.batch_size=3", "-"))

@@ -72,8 +72,8 @@ def test_large_batches_come_in_order_and_nobody_waits_for_room_in_a_pipe(workers
     prepare: Any = attrgetter("key")  # which is what the "image" consists of
     batches = [[Item("a rather long path of an image" * 4, (batch, row)) for row in range(3000)] for batch in range(7)]
     with closing(Feed(prepare, (3000, 1, 1, 2), workers)) as feed:
-        found = [(images.reshape(-1, 2).tolist(), failures) for images, failures in feed.batches(batches)]
-    assert found == [([[float(part) for part in item.key] for item in batch], []) for batch in batches]
+        values = [(images.reshape(-1, 2).tolist(), failures) for images, failures in feed.batches(batches)]
+    assert values == [([[float(part) for part in item.key] for item in batch], []) for batch in batches]
 
 
 @pytest.mark.parametrize("size", [1, 3, 9, 30])
@@ -81,15 +81,15 @@ def test_batches_of_any_size_are_shared_out(size: int) -> None:
     prepare: Any = attrgetter("key")
     batches = [[Item("x", (batch, row)) for row in range(size - batch % 2)] for batch in range(11)]
     with closing(Feed(prepare, (size, 1, 1, 2), 2)) as feed:
-        found = [images.reshape(-1, 2).tolist() for images, _ in feed.batches(batches)]
-    assert found == [[list(item.key) for item in batch] for batch in batches]
+        values = [images.reshape(-1, 2).tolist() for images, _ in feed.batches(batches)]
+    assert values == [[list(item.key) for item in batch] for batch in batches]
 
 
 def test_batches_without_workers_are_prepared_in_this_process() -> None:
     feed = Feed(lambda item: np.full(SHAPE[1:], float(item.path), np.float32), SHAPE, 0)
     batches = [[Item("1", ()), Item("2", ())], [Item("3", ())]]
-    found = [images[:, 0, 0, 0].tolist() for images, _ in feed.batches(batches)]
-    assert found == [[1, 2], [3]]
+    values = [images[:, 0, 0, 0].tolist() for images, _ in feed.batches(batches)]
+    assert values == [[1, 2], [3]]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")

@@ -34,10 +34,10 @@ class Recorded:
     """Streams of a seed, with the names that were asked for."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[Key, ...]] = []
+        self.keys: list[tuple[Key, ...]] = []
 
     def stream(self, *key: Key) -> Draws:
-        self.asked.append(key)
+        self.keys.append(key)
         return Seeded(0).stream(*key)
 
 
@@ -63,10 +63,10 @@ def test_models_in_training_are_one_function(name: str, load_twins: Callable[...
         np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=1e-10)
         assert not np.allclose(actual, evaluated, rtol=1e-2)
         evaluated = actual
-    assert ours.asked == theirs.asked
-    assert {key[:3] for key in ours.asked} == {("model", 1, 2)}
-    assert {key[-1] for key in ours.asked} == {0, 1}
-    assert ("model", 1, 2, "pos_drop", 1) in ours.asked
+    assert ours.keys == theirs.keys
+    assert {key[:3] for key in ours.keys} == {("model", 1, 2)}
+    assert {key[-1] for key in ours.keys} == {0, 1}
+    assert ("model", 1, 2, "pos_drop", 1) in ours.keys
 
 
 @pytest.mark.parametrize("name", PAIRS)
@@ -135,15 +135,15 @@ def test_every_dropout_of_a_model_is_injectable() -> None:
 
 @pytest.mark.parametrize("make", [lambda: Dropout(0.5), lambda: DropPath(0.5)], ids=["dropout", "drop path"])
 def test_injected_layers_draw_in_training_only(make: Callable[[], Any]) -> None:
-    layer, asked = make(), Recorded()
-    inject(paddle.nn.Sequential(layer), asked)
+    layer, recorded = make(), Recorded()
+    inject(paddle.nn.Sequential(layer), recorded)
     x = paddle.ones((8, 2), "float32")
     dropped = layer(x)
     assert set(np.unique(dropped.numpy())) == {0.0, 2.0}
     assert dropped.dtype == paddle.float32
     layer.eval()
     assert (layer(x) == x).all()
-    assert len(asked.asked) == 1
+    assert len(recorded.keys) == 1
 
 
 def test_gradients_pass_an_injected_mask() -> None:

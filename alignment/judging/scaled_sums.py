@@ -83,14 +83,14 @@ def _ldexp(value: float, exponent: int) -> float:
 
 
 def distances(reference: npt.NDArray[Any], candidate: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], int]:
-    """Absolute differences of two blocks, as `(values, exponent)` of `values * 2 ** exponent`.
+    """Return the absolute differences of two blocks as `(values, exponent)` of `values * 2 ** exponent`.
 
     Integers are subtracted without wraparound, whatever their width, and only then rounded to float64. Differences
     that no float64 can hold are returned halved, with an exponent of 1.
 
     Args:
         reference: Booleans, integers, or finite float64.
-        candidate: The same dtype, the same length; what is not finite in it gives differences that are not.
+        candidate: The same dtype and length; values that are not finite give differences that are not.
     """
     if reference.dtype.kind == "f":
         with np.errstate(over="ignore"):
@@ -100,6 +100,6 @@ def distances(reference: npt.NDArray[Any], candidate: npt.NDArray[Any]) -> tuple
             return values, 0
         return np.abs(reference * 0.5 - candidate * 0.5), 1
     wide = np.uint64 if reference.dtype.kind in "bu" else np.int64
-    left, right = reference.astype(wide), candidate.astype(wide)
-    above, below = left.astype(np.uint64), right.astype(np.uint64)
-    return np.where(left >= right, above - below, below - above).astype(np.float64), 0
+    one, other = reference.astype(wide), candidate.astype(wide)
+    above, below = one.astype(np.uint64), other.astype(np.uint64)
+    return np.where(one >= other, above - below, below - above).astype(np.float64), 0

@@ -250,8 +250,8 @@ def _blocks(one: Array, other: Array) -> Iterator[tuple[Array, Array]]:
     flat = one.reshape(-1), other.reshape(-1)
     with np.errstate(invalid="ignore", over="ignore"):
         for begin in range(0, one.size, _BLOCK):
-            left, right = (array[begin : begin + _BLOCK].astype(np.float64) for array in flat)
-            yield left, right
+            first, second = (array[begin : begin + _BLOCK].astype(np.float64) for array in flat)
+            yield first, second
 
 
 def _worst(reference: Array, candidate: Array) -> tuple[Element, ...]:

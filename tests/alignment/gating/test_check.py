@@ -289,6 +289,23 @@ def test_row_missing_or_weaker_than_in_the_baseline_fails() -> None:
     assert (failure.what, failure.found) == ("verdict", "rounding")
 
 
+def test_row_that_is_equal_now_is_no_regression() -> None:
+    assert gate(float32(None, max=0.0), _ANY, baseline=float32(1.5)).passed
+
+
+def test_margin_of_the_baseline_counts_only_if_noise_was_measured_in_both() -> None:
+    without_noise = report(row("forward/logits", "float32", margin=1.5))
+    assert not gate(float32(2.9), _ANY, baseline=without_noise).passed
+    assert gate(float32(2.9), _ANY, baseline=float32(1.5)).passed
+
+
+def test_divergence_is_one_failure_whatever_was_required_and_proved_before() -> None:
+    diverged = report(row("forward/logits", "float32", verdict=DIVERGENCE, margin=90.0, floor=1e-7))
+    config = GateConfig((Requirement("forward", "float32", verdict=ROUNDING),))
+    (failure,) = gate(diverged, config, baseline=float32(1.5)).failures
+    assert (failure.what, failure.allowed) == ("verdict", "no divergence")
+
+
 @pytest.mark.parametrize("other", [{"model": "pit_s"}, {"device": "gpu"}])
 def test_a_baseline_of_something_else_is_refused(other: dict[str, Any]) -> None:
     with pytest.raises(RefusedError, match="cannot be compared"):

@@ -265,6 +265,44 @@ def test_equal_counts_prove_what_their_precision_does(
     }
 
 
+def test_metric_is_explained_by_ties_of_a_ranking_that_is_recorded_after_it(write: Write) -> None:
+    scores = (OUTPUT, np.array([[5.0, 5.0, 1.0], [3.0, 2.0, 1.0]]))
+    sides = [
+        {
+            "float64": write(
+                {
+                    "forward/acc": (Entry("metric", "forward"), np.array(accuracy)),
+                    "forward/top": (Entry("ranking", "forward", scores="forward/logits"), np.array([[top], [0]])),
+                    "forward/logits": scores,
+                },
+                dtype="float64",
+            )
+        }
+        for top, accuracy in ((0, 1.0), (1, 0.5))
+    ]
+    report = judge(*sides)
+    assert not report.failures
+    assert [r.key for r in report.rows] == ["forward/acc", "forward/top", "forward/logits"]
+
+
+def test_drift_of_the_reference_passes_what_the_default_tolerance_does_not(write: Write) -> None:
+    def side(error: float) -> dict[str, Recording]:
+        entry = Entry("loss", "forward", spread=1e-3, spread_max=1e-3)
+        return {"float32": write({"forward/loss": (entry, np.float32(1 + error))})}
+
+    reference, candidate = side(0), side(1e-2)
+    (judged,) = judge(reference, candidate).rows
+    assert judged.verdict == WITHIN_TOLERANCE
+    assert "times the drift of two runs of the reference" in judged.reason
+    assert judge(reference, candidate, tolerances=Tolerances.parse(rtol=["1e-3"])).failures
+    assert judge(reference, side(1.0)).failures
+
+
+def test_tolerance_for_no_key_of_plain_arrays_is_refused() -> None:
+    with pytest.raises(AlignmentError, match="matches none of 1 keys"):
+        judge_arrays({"x": np.ones(3)}, {"x": np.ones(3)}, tolerances=Tolerances.parse(rtol=["y:1"]))
+
+
 def relu_gradients(write: Write, jumps: bool, change: Callable[[Array], Array]) -> Report:
     """Twenty gradients of a pass: most are noisy since some unit switched, the last one is not; `change` is made to it.
 

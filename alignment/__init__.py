@@ -79,6 +79,9 @@ if not TYPE_CHECKING:  # a type-checker would take any name for one that such a 
 
 renamed(
     {
+        "alignment.backends.paddle_training": "alignment.backends.trainers.paddle",
+        "alignment.backends.paddle_training_faults": "alignment.selftest.inject.paddle_training_data",
+        "alignment.backends.torch_training": "alignment.backends.trainers.torch",
         "alignment.backends.trainer": "alignment.backends.trainers.base",
         "alignment.comparison": "alignment.judging.compare_paths",
         "alignment.gate_check": "alignment.gating.check",

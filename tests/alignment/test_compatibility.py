@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import json
 import shutil
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+import alignment.running
 from alignment.cli.steps import pit_align
 from alignment.pair import load_pair
 from alignment.pair.contract import Contract
 from alignment.processes.settings import Settings
 from alignment.results.report import DIVERGENCE, read_report
-from alignment.running.run import align
+from alignment.running.run import align, record
 
 FILES = Path(__file__).with_name("compatibility")
 EARLIER = {
@@ -38,6 +41,12 @@ EARLIER = {
     "porting.ties": "Tie Untie",
 }
 """Name that a module had in 0.1.0 to what users import from it."""
+WITH_A_FRAMEWORK = {
+    "alignment.backends.paddle_training": "create",
+    "alignment.backends.paddle_training_faults": "fault_no_warm_up",
+    "alignment.backends.torch_training": "create",
+}
+"""The same for modules that import a framework, with what `Side.training` names."""
 
 
 @pytest.fixture
@@ -69,7 +78,18 @@ def test_module_under_its_earlier_name_is_the_module_itself(earlier: str, names:
 
 
 def test_every_earlier_name_that_a_package_declares_is_tested() -> None:
-    assert _declared().keys() == EARLIER.keys()
+    assert _declared().keys() == EARLIER.keys() | WITH_A_FRAMEWORK.keys()
+
+
+@pytest.mark.parametrize(("earlier", "name"), WITH_A_FRAMEWORK.items())
+def test_trainer_under_its_earlier_name_is_the_one_of_today(earlier: str, name: str) -> None:
+    code = f"from {earlier} import {name}; from {_declared()[earlier]} import {name} as today; assert {name} is today"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_room_of_a_run_offers_what_the_module_of_that_name_did() -> None:
+    assert alignment.running.align is align
+    assert alignment.running.record is record
 
 
 @pytest.mark.parametrize(

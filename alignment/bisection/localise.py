@@ -268,11 +268,10 @@ class Localiser:
             result = self.taps.isolate(call[0], call[1], self.inputs_of(call), replaced=replaced)
         except Exception:  # a child whose outputs have another form than the reference's
             return False
+        judged = CallJudgements()
         for index, array in enumerate(result.outputs):
-            judgement = self.reference.judge(self._key(call, "output", index), "output", array, self.dtype)
-            if judgement is not None and judgement.verdict == DIVERGENCE:
-                return True
-        return False
+            self._judge(judged, Tap(*call, "output", index), array)
+        return bool(judged.failures)
 
     def replacing(self, calls: Sequence[Call]) -> dict[Call, list[Array]]:
         """The reference's outputs of some calls; calls are counted within the run of a module that holds them all."""

@@ -19,7 +19,7 @@ from alignment.backends.base import Backend, Module, Outputs, Tap, Taps
 from alignment.bisection.counterparts import Counterparts, match
 from alignment.bisection.evidence import Reference, reference_weights
 from alignment.bisection.localise import Localiser
-from alignment.bisection.reruns import Rerun
+from alignment.bisection.reruns import beside, rerun
 from alignment.hypotheses.base import Case
 from alignment.hypotheses.explain import agree, explain
 from alignment.pair import Pair
@@ -215,11 +215,11 @@ class _Search:
             yield Case(finding, (expected,), (array,), parameters=parameters)
 
     def _modules(self, localiser: Localiser) -> Iterator[Case]:
-        candidate, rerun = self._taps.modules, Rerun(localiser)
+        candidate = self._taps.modules
         findings = {finding.candidate: finding for finding in localiser.findings()}
         for call in localiser.differing:
             finding = findings[call[0]]
-            result, children, recorded = rerun.run(call) if self._hypotheses else (None, {}, {})
+            result, children, recorded = rerun(localiser, call) if self._hypotheses else (None, {}, {})
             reference = self._recorded.modules[finding.path]
             yield Case(
                 finding,
@@ -233,7 +233,7 @@ class _Search:
                 inputs=tuple(localiser.inputs_of(call)),
                 children=children,
                 reference_children=recorded,
-                extra=rerun.beside(call, result),
+                extra=beside(localiser, call, result),
             )
 
     def _parameters_under(self, path: str) -> dict[str, Array]:
@@ -252,7 +252,6 @@ class _Search:
             expected = reference.get(f"eval/{quantity.key}", dtype)
             if expected is None:
                 continue
-            name = quantity.key
             if quantity.entry.kind == "loss":
                 judged = reference.judge(f"eval/{quantity.key}", "loss", np.asarray(quantity.array), dtype)
                 wrong = judged is not None and judged.verdict == DIVERGENCE
@@ -262,7 +261,7 @@ class _Search:
                 error, reason = None, f"{_short(quantity.array)} instead of {_short(expected)}"
             if wrong:
                 evidence = Evidence("given the reference's logits", error, reason)
-                finding = Finding("function", name, name, "eval", "forward", (evidence,))
+                finding = Finding("function", quantity.key, quantity.key, "eval", "forward", (evidence,))
                 yield self._function_case(finding, expected, np.asarray(quantity.array), logits)
         if self._taps.gradients and trial.pair.classifies:
             yield from self._loss_gradient(logits)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from functools import partial
 
 import numpy as np
 
@@ -31,27 +30,6 @@ def sigmoid(x: Array) -> Array:
     return result
 
 
-def gelu_sigmoid(x: Array) -> Array:
-    """Return the GELU approximated by the logistic function."""
-    return x * sigmoid(1.702 * x)
-
-
-def silu(x: Array) -> Array:
-    """Return the SiLU, also called swish."""
-    return x * sigmoid(x)
-
-
-def relu(x: Array) -> Array:
-    """Return the positive part."""
-    result: Array = np.maximum(x, 0)
-    return result
-
-
-def _leaky(x: Array, slope: float) -> Array:
-    result: Array = np.where(x > 0, x, slope * x)
-    return result
-
-
 def _hard_sigmoid(x: Array) -> Array:
     result: Array = np.clip(x / 6 + 0.5, 0, 1)
     return result
@@ -60,14 +38,14 @@ def _hard_sigmoid(x: Array) -> Array:
 ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
     "gelu erf": gelu,
     "gelu tanh": gelu_tanh,
-    "gelu sigmoid": gelu_sigmoid,
-    "relu": relu,
-    "silu": silu,
+    "gelu sigmoid": lambda x: x * sigmoid(1.702 * x),
+    "relu": lambda x: np.maximum(x, 0),
+    "silu": lambda x: x * sigmoid(x),
     "sigmoid": sigmoid,
     "tanh": np.tanh,
     "hard sigmoid": _hard_sigmoid,
     "hard swish": lambda x: x * _hard_sigmoid(x),
-    "leaky relu": partial(_leaky, slope=0.01),
+    "leaky relu": lambda x: np.where(x > 0, x, 0.01 * x),
     "relu6": lambda x: np.clip(x, 0, 6),
     "no activation": lambda x: x,
 }

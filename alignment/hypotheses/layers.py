@@ -85,11 +85,9 @@ def batch_norm(case: Case) -> Iterator[Prediction]:
 
 def _activation_after(case: Case, y: Array) -> Callable[[Array], Array]:
     """Return what follows the norm within the module: timm's have their ReLU inside."""
-    nothing = arithmetic.ACTIVATIONS["no activation"]
-    for activation in (nothing, arithmetic.relu, arithmetic.silu):
-        if distance([case.expected[0]], [activation(y)]) < case.limit:
-            return activation
-    return nothing
+    tried = [arithmetic.ACTIVATIONS[name] for name in ("no activation", "relu", "silu")]
+    fitting = (form for form in tried if distance([case.expected[0]], [form(y)]) < case.limit)
+    return next(fitting, tried[0])
 
 
 def running_statistics(case: Case) -> Iterator[Prediction]:

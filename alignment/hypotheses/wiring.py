@@ -15,11 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from alignment.arrays import Array
-from alignment.hypotheses.arithmetic import ACTIVATIONS
+from alignment.hypotheses.arithmetic import ACTIVATIONS, FOLLOWING
 from alignment.hypotheses.base import FITTED, Case, Prediction
 
 _MOST_TERMS = 4
-_FOLLOWING = ("relu", "gelu erf", "gelu tanh", "silu")
 _LATER_CALL = re.compile(r" \(call \d+\)")
 _SMALL = 1e-9
 _SAMPLES = 20_000
@@ -74,7 +73,7 @@ def _name(correct: Sum | None, wrong: Sum, case: Case) -> str:
         if all(name in case.parameters for name in lost):
             return f"{sorted(lost)[0]} not added"
         return "part lost"
-    if any(name.startswith(tuple(f"{activation} of " for activation in _FOLLOWING)) for name in added):
+    if any(name.startswith(tuple(f"{activation} of " for activation in FOLLOWING)) for name in added):
         return "extra activation"
     if _tokens_of(lost) & _tokens_of(added):
         return "token order"
@@ -236,7 +235,7 @@ def _same_shape(name: str, array: Array) -> Iterator[tuple[str, Array]]:
     if array.ndim == 3 and 1 < array.shape[1] <= 3:
         yield f"{name}[:, ::-1]", array[:, ::-1]
     if array.ndim > 2 and array.size <= _SAMPLES:
-        for activation in _FOLLOWING:
+        for activation in FOLLOWING:
             yield f"{activation} of {name}", ACTIVATIONS[activation](array)
 
 

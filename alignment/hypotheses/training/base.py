@@ -11,6 +11,8 @@ from alignment.hypotheses.base import Prediction
 from alignment.results.findings import Finding
 from recipe.config import Config
 
+GROUPS = "the parameter groups: by which names, of which objects, they are told apart"
+
 
 @dataclass(frozen=True, slots=True)
 class Change:

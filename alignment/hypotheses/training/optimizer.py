@@ -9,7 +9,7 @@ import numpy as np
 
 from alignment.arrays import Array
 from alignment.hypotheses.base import Prediction
-from alignment.hypotheses.training.base import RecipeCase, RecipeHypotheses, of_all
+from alignment.hypotheses.training.base import GROUPS, RecipeCase, RecipeHypotheses, of_all
 
 _CLIP = 1e-6
 """Added to the norm that gradients are clipped by, as torch does."""
@@ -34,24 +34,18 @@ class _AdamW:
     values: bool = False
     epsilon_uncorrected: bool = False
 
-    def run(self, weights: Mapping[str, Array], gradients: list[Mapping[str, Array]]) -> list[dict[str, Array]]:
+    def run(self, weights: Mapping[str, Array], gradients: list[Mapping[str, Array]]) -> dict[str, Array]:
         """Return what the check point records of each step, by key."""
         state = {name: array.astype(np.float64) for name, array in weights.items()}
         first = {name: np.zeros_like(array) for name, array in state.items()}
         second = {name: np.zeros_like(array) for name, array in state.items()}
-        recorded = []
+        recorded: dict[str, Array] = {}
         for number, step in enumerate(gradients, 1):
             clipped = self._clipped({name: step[name].astype(np.float64) for name in state})
             for name, gradient in clipped.items():
                 state[name] = self._step(name, number, state[name], gradient, first, second)
-            kinds = {"parameter": state, "first_moment": first, "second_moment": second}
-            recorded.append(
-                {
-                    f"optimizer/step_{number}/{kind}/{name}": a.copy()
-                    for kind, of in kinds.items()
-                    for name, a in of.items()
-                }
-            )
+            for kind, arrays in (("parameter", state), ("first_moment", first), ("second_moment", second)):
+                recorded |= {f"optimizer/step_{number}/{kind}/{name}": array.copy() for name, array in arrays.items()}
         return recorded
 
     def _clipped(self, gradients: dict[str, Array]) -> dict[str, Array]:
@@ -105,10 +99,8 @@ def adamw(case: RecipeCase) -> Iterator[Prediction]:
     steps = max(int(key.split("/")[1].removeprefix("step_")) for key in case.expected)
     gradients = [case.gradients(number) for number in range(1, steps + 1)]
     for name, says, place, wrong in _wrong(correct, case, trained):
-        arrays: dict[str, Array] = {}
-        for recorded in wrong.run(trained, gradients):
-            arrays |= recorded
-        shaped = {key: arrays[key].reshape(case.found[key].shape) for key in arrays}
+        arrays = wrong.run(trained, gradients)
+        shaped = {key: array.reshape(case.found[key].shape) for key, array in arrays.items()}
         yield of_all(case, name, says, place, shaped, shaped)
 
 
@@ -116,24 +108,16 @@ def _wrong(correct: _AdamW, case: RecipeCase, trained: Mapping[str, Array]) -> I
     place = "epsilon of AdamW"
     for epsilon in (0.0, 1e-10, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3):
         if epsilon != correct.epsilon:
-            yield (
-                "epsilon",
-                f"epsilon is {epsilon:g}, not {correct.epsilon:g}",
-                place,
-                replace(correct, epsilon=epsilon),
-            )
+            says = f"epsilon is {epsilon:g}, not {correct.epsilon:g}"
+            yield "epsilon", says, place, replace(correct, epsilon=epsilon)
     yield "epsilon", "epsilon is added under the root", place, replace(correct, inside=True)
     says = "epsilon is added before the bias of the second moment is corrected"
     yield "epsilon", says, place, replace(correct, epsilon_uncorrected=True)
     for one in dict.fromkeys((correct.betas[0], 0.9, 0.95, 0.8, 0.0)):
         for two in dict.fromkeys((correct.betas[1], 0.99, 0.98, 0.95, 0.999, 0.9999)):
             if (one, two) != correct.betas:
-                yield (
-                    "betas",
-                    f"the betas are {one:g} and {two:g}",
-                    "beta1 and beta2",
-                    replace(correct, betas=(one, two)),
-                )
+                says = f"the betas are {one:g} and {two:g}"
+                yield "betas", says, "beta1 and beta2", replace(correct, betas=(one, two))
     for corrected in ((False, False), (False, True), (True, False)):
         which = "neither moment" if not any(corrected) else f"the {'second' if corrected[0] else 'first'} moment not"
         place = "the division by 1 - beta^step"
@@ -151,13 +135,12 @@ def _wrong(correct: _AdamW, case: RecipeCase, trained: Mapping[str, Array]) -> I
 def _other_groups(
     correct: _AdamW, case: RecipeCase, trained: Mapping[str, Array]
 ) -> Iterator[tuple[str, str, str, _AdamW]]:
-    place = "the parameter groups: by which names, of which objects, they are told apart"
-    yield "decay group", "every parameter decays", place, replace(correct, decaying=frozenset(trained))
+    yield "decay group", "every parameter decays", GROUPS, replace(correct, decaying=frozenset(trained))
     yield "decay lost", "nothing decays", "weight_decay", replace(correct, decaying=frozenset())
     differing = frozenset(key.split("/", 3)[3] for key in case.keys)
     if len(differing) < len(trained):
         says = f"the decay of {', '.join(sorted(differing)[:4])} is that of the other group"
-        yield "decay group", says, place, replace(correct, decaying=correct.decaying ^ differing)
+        yield "decay group", says, GROUPS, replace(correct, decaying=correct.decaying ^ differing)
     for decay in (0.0001, 0.01, 0.02, 0.04, 0.1):
         yield "decay scaled", f"the decay is {decay:g}", "weight_decay", replace(correct, decay=decay)
 

@@ -61,16 +61,14 @@ def normalisation(case: RecipeCase) -> Iterator[Prediction]:
         return  # pictures of one colour are an affine function of any others
     shape = (3, 1, 1)
     arrays = [image * slope.reshape(shape) + offset.reshape(shape) for image in expected]
-    place = "the mean and std that images are normalised with"
     if np.median(slope) > _LEVELS / 2:
         says = "pixels are not divided by 255 before mean and std are applied"
         yield Prediction("pixel range", says, "ToTensor, or the division by 255", arrays)
     their_std = std / slope
     their_mean = mean - offset * their_std
-    says = (
-        f"the mean is {_numbers(their_mean)} and the std {_numbers(their_std)}, not {_numbers(mean)}, {_numbers(std)}"
-    )
-    yield Prediction("mean or std", says, place, arrays)
+    says = f"the mean is {_numbers(their_mean)} and the std {_numbers(their_std)}"
+    says += f", not {_numbers(mean)}, {_numbers(std)}"
+    yield Prediction("mean or std", says, "the mean and std that images are normalised with", arrays)
 
 
 def _numbers(values: Array) -> str:
@@ -84,20 +82,13 @@ def orientation(case: RecipeCase) -> Iterator[Prediction]:
         return
     expected, _ = images
     mean, std = mean_and_std(case)
-    place = "the decoder: OpenCV reads BGR, Pillow RGB"
-    says = "the channels are in reverse order: BGR for RGB"
+    place, says = "the decoder: OpenCV reads BGR, Pillow RGB", "the channels are in reverse order: BGR for RGB"
     swapped = [((image * std + mean)[..., ::-1, :, :] - mean) / std for image in expected]
     yield Prediction("channel order", f"{says}, before they are normalised", place, swapped)
-    yield Prediction(
-        "channel order", f"{says}, after they were normalised", place, [e[..., ::-1, :, :] for e in expected]
-    )
-    says = "rows and columns are exchanged"
-    yield Prediction(
-        "rows and columns swapped",
-        says,
-        "the transpose to (channels, rows, columns)",
-        [image.swapaxes(-1, -2) for image in expected],
-    )
+    swapped = [image[..., ::-1, :, :] for image in expected]
+    yield Prediction("channel order", f"{says}, after they were normalised", place, swapped)
+    place, says = "the transpose to (channels, rows, columns)", "rows and columns are exchanged"
+    yield Prediction("rows and columns swapped", says, place, [image.swapaxes(-1, -2) for image in expected])
     yield Prediction("flip", "images are flipped horizontally", "the flip", [image[..., ::-1] for image in expected])
 
 

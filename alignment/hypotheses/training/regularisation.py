@@ -9,10 +9,9 @@ import numpy as np
 
 from alignment.arrays import Array
 from alignment.hypotheses.base import Prediction
-from alignment.hypotheses.training.base import RecipeCase, RecipeHypotheses
+from alignment.hypotheses.training.base import GROUPS, RecipeCase, RecipeHypotheses
 from porting.names import fold
 
-_GROUPS = "the parameter groups: by which names, of which objects, they are told apart"
 _MOVED = 0.5
 """A decay of ones that is more than this, at a rate of one, is no decay but a step of the optimizer."""
 
@@ -28,7 +27,7 @@ def decays(case: RecipeCase) -> Iterator[Prediction]:
     other = [np.full_like(array, 0.0 if array.flat[0] else decay) for array in correct]
     exempt = sum(bool(array.flat[0]) for array in correct)
     says = f"{len(correct) - exempt} parameters decay that should not, and {exempt} do not that should: {names}"
-    yield Prediction("decay group", says, _GROUPS, other)
+    yield Prediction("decay group", says, GROUPS, other)
     decaying = [key for key, array in case.expected.items() if "/decay/" in key and array.flat[0]]
     if (
         len(correct) > 1

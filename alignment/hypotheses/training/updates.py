@@ -9,11 +9,10 @@ import numpy as np
 from alignment.arrays import Array
 from alignment.hypotheses.base import Prediction, predictions
 from alignment.hypotheses.training.augmentation import CUTMIX, MIXUP, SMOOTHING
-from alignment.hypotheses.training.base import Change, RecipeCase, RecipeHypotheses, Setting, of_all, rerun
+from alignment.hypotheses.training.base import GROUPS, Change, RecipeCase, RecipeHypotheses, Setting, of_all, rerun
 from alignment.hypotheses.training.rates import EQUAL, Rates, curves, rates_of
 from alignment.steps.distributed import WORLD
 
-_GROUPS = "the parameter groups: by which names, of which objects, they are told apart"
 _AT_ONCE = (SMOOTHING, MIXUP, CUTMIX)
 _DISTILLATION = (
     Setting("distillation kind", "distillation.kind", ("hard", "soft"), "the distillation loss",
@@ -31,7 +30,7 @@ _LATER = (
             "beta1 and beta2 of AdamW", "the betas are {}"),
     Setting("clip", "optimizer.clip", ("null", "0.05", "0.1", "0.5", "1.0", "2.0", "5.0"), "how gradients are clipped",
             "gradients are clipped to a norm of {}"),
-    Setting("decay group", "optimizer.decay_all", ("true",), _GROUPS, "every parameter decays"),
+    Setting("decay group", "optimizer.decay_all", ("true",), GROUPS, "every parameter decays"),
     Setting("decay scaled", "optimizer.weight_decay", ("0.0", "0.01", "0.02", "0.04", "0.1"), "weight_decay",
             "the decay is {}"),
 )  # fmt: skip
@@ -124,7 +123,7 @@ def decays_of_one(case: RecipeCase) -> Iterator[Prediction]:
     for name in case.weights:
         if name not in case.buffers:
             says = f"the decay of {name} is that of the other group"
-            yield from rerun(case, "decay group", says, _GROUPS, Change(mistake=f"other decay {name}"))
+            yield from rerun(case, "decay group", says, GROUPS, Change(mistake=f"other decay {name}"))
 
 
 def averages(case: RecipeCase) -> Iterator[Prediction]:

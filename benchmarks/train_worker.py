@@ -60,7 +60,7 @@ def paddle_update(config: Config) -> Callable[[], Parts]:
     from paddle_impl.training.losses import RecipeLoss
     from paddle_impl.training.optimizer import AdamW
     from paddle_impl.training.starting import start
-    from recipe.rates import peak_rate
+    from recipe.config import peak_rate
 
     model = start(config).model
     return _updates_of_paddle(

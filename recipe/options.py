@@ -31,7 +31,7 @@ class TrainTool(Tool):
         from recipe.errors import ConfigError
 
         try:
-            from recipe.paddlevit_options import is_option, translate_arguments
+            from recipe.paddlevit import is_option, translate_arguments
 
             return _command(translate_arguments(args)) if is_option(args[0]) else args
         except ConfigError as error:

@@ -1,25 +1,24 @@
-"""PaddleViT's configuration files, for PiT and DeiT, translated to the settings of `recipe.config`.
+"""PaddleViT's configuration files and single-dash options, translated to the settings of `recipe.config`.
 
-Its files name few settings; the others come from the preset `paddlevit`, which holds the defaults of its `config.py`.
-What it does by mistake (see the preset) is not imitated.
+Its files, for PiT and DeiT, name few settings; the others come from the preset `paddlevit`, which holds the defaults
+of its `config.py`. What it does by mistake (see the preset) is not imitated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import Any, TypeAlias
+from typing import Any
 
 from porting import architectures
-from porting.names import did_you_mean
+from porting.names import did_you_mean, nearest
 from recipe.errors import ConfigError
 from recipe.yaml_text import Setting, read_settings
 
 PRESET = "paddlevit"
 """The shipped configuration that stands for the defaults of PaddleViT's `config.py`."""
 _SECTIONS = ("AMP", "AUG", "BASE", "DATA", "EVAL", "MODEL", "SAVE", "SEED", "TAG", "TRAIN")
-_RAND_AUGMENT = "rand-m9-mstd0.5-inc1"
 
 _DIRECT = {
     "DATA.BATCH_SIZE": "data.batch_size",
@@ -74,7 +73,7 @@ _ONLY: Mapping[str, tuple[Any, ...]] = {
     "TRAIN.OPTIMIZER.NAME": ("AdamW",),
 }
 """Keys of PaddleViT that have no setting here, with the values that this toolkit carries out."""
-IDLE = {
+_IDLE = {
     "BASE": "the files that it names are merged in",
     "TAG": "runs are told apart by run.output",
     "NGPUS": "devices are chosen by paddle.distributed.launch",
@@ -101,6 +100,23 @@ _ARCHITECTURE = {
     "IN_CHANNELS": "in_channels",
 }
 """Hyper-parameters below MODEL or MODEL.TRANS to their names here; they must be those of the named model."""
+
+_CONVERTED: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    "AMP": ("run.precision", lambda value: "float16" if value else "float32"),
+    "TRAIN.GRAD_CLIP": ("optimizer.clip", lambda value: value or None),
+}
+"""Keys of PaddleViT to the setting with the same meaning, and its value."""
+_CHECKPOINTS = {
+    "MODEL.PRETRAINED": "model.weights",
+    "TRAIN.TEACHER_MODEL": "distillation.weights",
+    "TRAIN.TEACHER_MODEL_PATH": "distillation.weights",
+}
+_SPECIAL = (
+    *("EVAL", "MODEL.NAME", "MODEL.DISTILL", "MODEL.RESUME", "TRAIN.MODEL_EMA", "TRAIN.MODEL_EMA_DECAY"),
+    *("TRAIN.LINEAR_SCALED_LR", "TRAIN.RAND_AUGMENT", "TRAIN.AUTO_AUGMENT"),
+    *("TRAIN.RAND_AUGMENT_LAYERS", "TRAIN.RAND_AUGMENT_MAGNITUDE"),
+)
+"""Keys of PaddleViT that depend on others or are not settings here; those of augmentation are read at the end."""
 
 
 @dataclass(frozen=True)
@@ -170,19 +186,55 @@ class _Translator:
     def take(self, name: str) -> None:
         setting = self.settings[name]
         value, where = setting.value, setting.where
-        special = _SPECIAL.get(name)
-        if special is not None:
-            special(self, setting)
+        if name in _CONVERTED:
+            setting_name, convert = _CONVERTED[name]
+            self.out[setting_name] = Setting(convert(value), where)
+        elif name in _CHECKPOINTS:
+            if value:
+                self.out[_CHECKPOINTS[name]] = Setting(with_suffix(str(value)), where)
         elif name in _DIRECT:
             self.out[_DIRECT[name]] = setting
-        elif name in IDLE:
+        elif name in _IDLE:
             if value not in (None, "", [""], []):
-                self.notes.append(f"{where}: {name} changes nothing here: {IDLE[name]}")
+                self.notes.append(f"{where}: {name} changes nothing here: {_IDLE[name]}")
+        elif name in _SPECIAL:
+            self._special(name, value, where)
         elif name in _ONLY:
-            self._only(name, setting)
+            self._only(name, value, where)
         elif self._hyper_parameter(name) is None and name != "MODEL.TRANS.QKV_BIAS":
-            known = (*_DIRECT, *_ONLY, *IDLE, *_SPECIAL)
+            known = (*_DIRECT, *_ONLY, *_IDLE, *_CONVERTED, *_CHECKPOINTS, *_SPECIAL)
             self.problems.append(f"{where}: unknown key of PaddleViT {name}{did_you_mean(name, known)}")
+
+    def _special(self, name: str, value: Any, where: str) -> None:
+        match name:
+            case "MODEL.NAME":
+                self.out["model.name"] = Setting(self._model_name(str(value)), where)
+            case "MODEL.DISTILL" if not isinstance(value, bool):
+                self.problems.append(f"{where}: MODEL.DISTILL is {value!r}, expected true or false")
+            case "MODEL.RESUME":
+                self.resume = with_suffix(str(value)) if value else None
+            case "EVAL":
+                self.evaluate = bool(value)
+            case "TRAIN.MODEL_EMA" if not value:
+                self.out["ema.decay"] = Setting(0.0, where)
+            case "TRAIN.MODEL_EMA" if "TRAIN.MODEL_EMA_DECAY" in self.settings:
+                self.out["ema.decay"] = self.settings["TRAIN.MODEL_EMA_DECAY"]
+            case "TRAIN.MODEL_EMA_DECAY" if "TRAIN.MODEL_EMA" not in self.settings:
+                self.out["ema.decay"] = Setting(value, where)
+            case "TRAIN.LINEAR_SCALED_LR":
+                self.out["optimizer.base_batch"] = Setting(value or 0, where)
+                if value:
+                    what = "scales the learning rate only; PaddleViT scales the first and the last rate too"
+                    self.notes.append(f"{where}: {name} {what}")
+
+    def _model_name(self, name: str) -> str:
+        """Return the name here of a model of PaddleViT: `pit_b_distill` is `pit_b_distilled`."""
+        parts = [part for part in name.lower().split("_") if part not in ("patch16", "224", "384")]
+        name = "_".join("distilled" if part == "distill" else part for part in parts)
+        distil = self.settings.get("MODEL.DISTILL")
+        if distil is not None and distil.value and not name.endswith("_distilled") and not name.startswith("regnet"):
+            return f"{name}_distilled"
+        return name
 
     def settle(self) -> None:
         """Translate what follows from several keys at once."""
@@ -190,12 +242,10 @@ class _Translator:
         self._augmentation()
         self._distillation()
 
-    def _only(self, name: str, setting: Setting) -> None:
-        if setting.value not in _ONLY[name]:
-            known = " or ".join(repr(value) for value in _ONLY[name])
-            self.problems.append(
-                f"{setting.where}: {name} is {setting.value!r}, which is not carried out here; only {known}"
-            )
+    def _only(self, name: str, value: Any, where: str) -> None:
+        if value not in _ONLY[name]:
+            known = " or ".join(map(repr, _ONLY[name]))
+            self.problems.append(f"{where}: {name} is {value!r}, which is not carried out here; only {known}")
 
     def _hyper_parameter(self, name: str) -> str | None:
         section, _, key = name.rpartition(".")
@@ -228,16 +278,14 @@ class _Translator:
         if rand is None and auto is None:
             return
         if rand is not None and rand.value:
-            self.out["augmentation.auto"] = Setting(self._policy(), rand.where)
+            layers = self.settings.get("TRAIN.RAND_AUGMENT_LAYERS", Setting(2, "")).value
+            magnitude = self.settings.get("TRAIN.RAND_AUGMENT_MAGNITUDE", Setting(9, "")).value
+            count = "" if (layers, magnitude) == (2, 9) else f"-n{layers}"
+            self.out["augmentation.auto"] = Setting(f"rand-m{magnitude}{count}-mstd0.5-inc1", rand.where)
         elif auto is not None and auto.value:
             self.out["augmentation.auto"] = Setting("original", auto.where)
         else:
             self.out["augmentation.auto"] = Setting(None, (rand or auto or Setting(None, "")).where)
-
-    def _policy(self) -> str:
-        layers = self.settings.get("TRAIN.RAND_AUGMENT_LAYERS", Setting(2, "")).value
-        magnitude = self.settings.get("TRAIN.RAND_AUGMENT_MAGNITUDE", Setting(9, "")).value
-        return _RAND_AUGMENT if (layers, magnitude) == (2, 9) else f"rand-m{magnitude}-n{layers}-mstd0.5-inc1"
 
     def _distillation(self) -> None:
         """Distil hard by default, as PaddleViT's `config.py` does; that has a meaning for a distilled model only."""
@@ -254,98 +302,98 @@ class _Translator:
             self.out.setdefault("distillation.weights", Setting("./regnety_160.pdparams", "PaddleViT's default"))
 
 
-def _name(translator: _Translator, setting: Setting) -> None:
-    distil = translator.settings.get("MODEL.DISTILL")
-    name = _model_name(str(setting.value))
-    if distil is not None and distil.value and not name.endswith("_distilled") and not name.startswith("regnet"):
-        name = f"{name}_distilled"
-    translator.out["model.name"] = Setting(name, setting.where)
-
-
-def _model_name(name: str) -> str:
-    """Return the name here of a model of PaddleViT: `pit_b_distill` is `pit_b_distilled`."""
-    parts = [part for part in name.lower().split("_") if part not in ("patch16", "224", "384")]
-    return "_".join("distilled" if part == "distill" else part for part in parts)
-
-
-def _distill_flag(translator: _Translator, setting: Setting) -> None:
-    if not isinstance(setting.value, bool):
-        translator.problems.append(f"{setting.where}: MODEL.DISTILL is {setting.value!r}, expected true or false")
-
-
-def _checkpoint(name: str) -> _Special:
-    """What takes a path of PaddleViT over as the setting of this name; an empty one is left out."""
-
-    def take(translator: _Translator, setting: Setting) -> None:
-        if setting.value:
-            translator.out[name] = Setting(with_suffix(str(setting.value)), setting.where)
-
-    return take
-
-
-def _resume(translator: _Translator, setting: Setting) -> None:
-    translator.resume = with_suffix(str(setting.value)) if setting.value else None
-
-
-def _evaluate(translator: _Translator, setting: Setting) -> None:
-    translator.evaluate = bool(setting.value)
-
-
-def _amp(translator: _Translator, setting: Setting) -> None:
-    translator.out["run.precision"] = Setting("float16" if setting.value else "float32", setting.where)
-
-
-def _clip(translator: _Translator, setting: Setting) -> None:
-    translator.out["optimizer.clip"] = Setting(setting.value or None, setting.where)
-
-
-def _ema(translator: _Translator, setting: Setting) -> None:
-    decay = translator.settings.get("TRAIN.MODEL_EMA_DECAY")
-    if not setting.value:
-        translator.out["ema.decay"] = Setting(0.0, setting.where)
-    elif decay is not None:
-        translator.out["ema.decay"] = decay
-
-
-def _ema_decay(translator: _Translator, setting: Setting) -> None:
-    if "TRAIN.MODEL_EMA" not in translator.settings:
-        translator.out["ema.decay"] = setting
-
-
-def _scaled(translator: _Translator, setting: Setting) -> None:
-    translator.out["optimizer.base_batch"] = Setting(setting.value or 0, setting.where)
-    if setting.value:
-        translator.notes.append(
-            f"{setting.where}: TRAIN.LINEAR_SCALED_LR scales the learning rate only; PaddleViT scales the first and "
-            "the last rate too"
-        )
-
-
-def _later(translator: _Translator, setting: Setting) -> None:
-    """Do nothing: `_Translator.settle` reads the setting."""
-
-
-_Special: TypeAlias = Callable[[_Translator, Setting], None]
-_SPECIAL: Mapping[str, _Special] = {
-    "MODEL.NAME": _name,
-    "MODEL.DISTILL": _distill_flag,
-    "MODEL.PRETRAINED": _checkpoint("model.weights"),
-    "MODEL.RESUME": _resume,
-    "EVAL": _evaluate,
-    "AMP": _amp,
-    "TRAIN.TEACHER_MODEL": _checkpoint("distillation.weights"),
-    "TRAIN.TEACHER_MODEL_PATH": _checkpoint("distillation.weights"),
-    "TRAIN.GRAD_CLIP": _clip,
-    "TRAIN.MODEL_EMA": _ema,
-    "TRAIN.MODEL_EMA_DECAY": _ema_decay,
-    "TRAIN.LINEAR_SCALED_LR": _scaled,
-    "TRAIN.RAND_AUGMENT": _later,
-    "TRAIN.AUTO_AUGMENT": _later,
-    "TRAIN.RAND_AUGMENT_LAYERS": _later,
-    "TRAIN.RAND_AUGMENT_MAGNITUDE": _later,
-}
-
-
 def with_suffix(path: str) -> str:
     """Return the path of a checkpoint, which PaddleViT names without the suffix `.pdparams`."""
     return path if PurePath(path).suffix == ".pdparams" or Path(path).is_file() else f"{path}.pdparams"
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """A command line of PaddleViT, translated.
+
+    Attributes:
+        config: The configuration file, if the command line names one.
+        overrides: `section.setting=value` each, for `recipe.loading.load`.
+        evaluate: True for evaluation only.
+        resume: The checkpoint to go on from.
+        notes: The options that change nothing here, and why.
+    """
+
+    config: str | None = None
+    overrides: tuple[str, ...] = ()
+    evaluate: bool = False
+    resume: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+_OPTIONS: Mapping[str, str] = {
+    "batch_size": "data.batch_size",
+    "data_path": "data.path",
+    "image_size": "model.image_size",
+    "num_classes": "model.num_classes",
+    "output": "run.output",
+    "accum_iter": "run.accumulation",
+    "pretrained": "model.weights",
+    "teacher_model_path": "distillation.weights",
+    "teacher_model": "distillation.weights",
+}
+"""Options with a value to the setting with the same meaning."""
+_IDLE_OPTIONS = {
+    "batch_size_eval": _IDLE["DATA.BATCH_SIZE_EVAL"],
+    "last_epoch": _IDLE["TRAIN.LAST_EPOCH"],
+    "ngpus": _IDLE["NGPUS"],
+}
+_PATHS = ("pretrained", "teacher_model_path", "teacher_model", "resume")
+_FLAGS = ("eval", "amp")
+_KNOWN_OPTIONS = ("cfg", "dataset", "resume", *_OPTIONS, *_IDLE_OPTIONS, *_FLAGS)
+
+
+def is_option(argument: str) -> bool:
+    """Return True if an argument is one of PaddleViT's single-dash options: `-cfg`, `-batch_size=8`."""
+    return argument.startswith("-") and argument[1:].partition("=")[0] in _KNOWN_OPTIONS
+
+
+def translate_arguments(arguments: Sequence[str]) -> Invocation:
+    """Translate a command line of PaddleViT.
+
+    Args:
+        arguments: The single-dash options, as `-name value` or `-name=value`.
+
+    Raises:
+        ConfigError: An option is unknown or has no value, or asks for another data set than ImageNet.
+    """
+    values = _parse(arguments)
+    if values.get("dataset", "imagenet2012") != "imagenet2012":
+        raise ConfigError(f"-dataset is {values['dataset']!r}, which is not read here; only imagenet2012")
+    overrides = [
+        f"{_OPTIONS[name]}={with_suffix(value) if name in _PATHS else value}"
+        for name, value in values.items()
+        if name in _OPTIONS
+    ]
+    if "amp" in values and "eval" not in values:
+        overrides.append("run.precision=float16")
+    notes = tuple(f"-{name} changes nothing here: {_IDLE_OPTIONS[name]}" for name in values if name in _IDLE_OPTIONS)
+    resume = values.get("resume")
+    return Invocation(
+        values.get("cfg"), tuple(overrides), "eval" in values, with_suffix(resume) if resume else None, notes
+    )
+
+
+def _parse(arguments: Sequence[str]) -> dict[str, str]:
+    values: dict[str, str] = {}
+    rest = list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        name, equals, value = argument.removeprefix("-").partition("=")
+        if not argument.startswith("-") or name not in _KNOWN_OPTIONS:
+            close = nearest(name, _KNOWN_OPTIONS)
+            raise ConfigError(f"unknown option {argument!r}" + (f"; did you mean -{close[0]}?" if close else ""))
+        if name in _FLAGS:
+            values[name] = ""
+        elif equals:
+            values[name] = value
+        elif rest:
+            values[name] = rest.pop(0)
+        else:
+            raise ConfigError(f"-{name} needs a value")
+    return values

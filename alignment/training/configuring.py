@@ -12,9 +12,8 @@ from alignment.pair import Pair
 from alignment.processes.settings import Settings
 from porting.checkpoint import open_checkpoint
 from porting.conversion import identify_checkpoint
-from recipe.config import Config
+from recipe.config import Config, peak_rate
 from recipe.loading import load, override, preset_names
-from recipe.rates import peak_rate
 
 _PRESET = "deit"
 _TEACHER_LATER = "to be drawn"

@@ -17,10 +17,9 @@ from paddle_impl.training.precision import Precision
 from paddle_impl.training.schedule import CosineSchedule
 from paddle_impl.training.starting import load_teacher, start
 from porting.names import fold
-from recipe.config import Config
+from recipe.config import Config, peak_rate
 from recipe.draws import Randomness
 from recipe.errors import ConfigError
-from recipe.rates import peak_rate
 from recipe.samples import Samples, check, find
 
 

@@ -15,7 +15,7 @@ class CosineSchedule:
 
     Args:
         config: Epochs and rates.
-        peak: Rate at the end of the warm-up, for the global batch (`recipe.rates.peak_rate`).
+        peak: Rate at the end of the warm-up, for the global batch (`recipe.config.peak_rate`).
     """
 
     def __init__(self, config: Schedule, peak: float) -> None:

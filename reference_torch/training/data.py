@@ -12,10 +12,10 @@ from timm.data import Mixup, create_transform
 from timm.data.distributed_sampler import RepeatAugSampler
 
 from recipe import batches
+from recipe.batches import Indices
 from recipe.config import Config
 from recipe.draws import Draws, Randomness
 from recipe.images import read_image
-from recipe.order import Indices
 from recipe.samples import Samples
 from recipe.workers import Images, Item
 from reference_torch.training.random import drawing_from

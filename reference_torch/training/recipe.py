@@ -15,9 +15,8 @@ from timm.utils.clip_grad import dispatch_clip_grad
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from recipe.config import Config, Schedule
+from recipe.config import Config, Schedule, peak_rate
 from recipe.config import Optimizer as OptimizerConfig
-from recipe.rates import peak_rate
 from reference_torch.training.losses import RecipeLoss
 from reference_torch.training.starting import load_teacher, start
 

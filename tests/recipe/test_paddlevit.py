@@ -8,8 +8,7 @@ import pytest
 
 from recipe.errors import ConfigError
 from recipe.loading import load
-from recipe.paddlevit import read, translate
-from recipe.paddlevit_options import is_option, translate_arguments
+from recipe.paddlevit import is_option, read, translate, translate_arguments
 
 PIT_B = """\
 DATA:

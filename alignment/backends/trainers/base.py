@@ -4,7 +4,7 @@ A trainer is one framework's training code with one model and one configuration.
 
 - Arrays cross the boundary as NumPy arrays; what comes out is a copy. Names of parameters are those of the state dict.
 - Its model is built with the rates of the configuration and is in training mode; weights have its precision.
-- What is random draws from the streams of `recipe.draws.Seeded(config.run.seed)`, under the names that `recipe.order`,
+- What is random draws from the streams of `recipe.draws.Seeded(config.run.seed)`, under the names that
   `recipe.batches` and the engine use, and from nothing else: the same tape on both sides.
 - Losses, optimiser, schedule, average and augmentation are those that real runs use: they are under test.
 """

@@ -31,10 +31,10 @@ from paddle_impl.training.predicting import Predictor
 from paddle_impl.training.schedule import CosineSchedule
 from paddle_impl.training.starting import load_teacher
 from paddle_impl.training.state import Progress
+from recipe.batches import repeated_order
 from recipe.classes import ClassName
 from recipe.config import Config
 from recipe.draws import Seeded
-from recipe.order import repeated_order
 from recipe.samples import Samples, find
 from recipe.workers import Item
 

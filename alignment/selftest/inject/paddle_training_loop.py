@@ -22,7 +22,7 @@ from alignment.selftest.inject.paddle_tools import (
 )
 from paddle_impl.training.ema import Ema
 from paddle_impl.training.parallel import World
-from recipe.order import Split
+from recipe.batches import Split
 
 
 def _drop_paths(trainer: Any, change: str) -> None:

@@ -20,8 +20,7 @@ from paddle_impl.training.starting import load_teacher, start
 from porting import architectures
 from porting.checkpoint.tensor import LazyTensor
 from porting.conversion import translate
-from recipe.config import Config
-from recipe.rates import peak_rate
+from recipe.config import Config, peak_rate
 from reference_torch.training.recipe import prepare
 
 Array = npt.NDArray[Any]

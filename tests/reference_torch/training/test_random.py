@@ -16,8 +16,8 @@ import torch
 import torchvision.transforms.transforms
 from timm.data.distributed_sampler import RepeatAugSampler
 
+from recipe.batches import repeated_order
 from recipe.draws import Seeded
-from recipe.order import repeated_order
 from reference_torch.training.data import sampler_order
 from reference_torch.training.random import (
     InjectableDropPath,

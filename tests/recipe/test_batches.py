@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recipe.batches import Split, repeated_order
 from recipe.draws import Seeded
 from recipe.errors import DataError
-from recipe.order import Split, repeated_order
 
 
 @given(

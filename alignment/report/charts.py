@@ -145,7 +145,9 @@ def _interleaved(rows: list[Row]) -> list[Row]:
     ordered: list[Row] = []
     while runs:
         name, run = runs.pop(0)
-        if name and runs and runs[0][0] and len(_indices(run)) == len(_indices(runs[0][1])) + 1:
+        lists = [members for name, members in ((name, run), *runs[:1]) if name]
+        indices = [{_name(row).split(".")[1] for row in members} for members in lists]
+        if len(indices) == 2 and len(indices[0]) == len(indices[1]) + 1:
             run = sorted(run + runs.pop(0)[1], key=lambda row: int(_name(row).split(".")[1]))
         ordered += run
     return ordered
@@ -153,12 +155,8 @@ def _interleaved(rows: list[Row]) -> list[Row]:
 
 def _list_of(row: Row) -> str:
     """Return the list of modules at the top of the model that a parameter is in; empty for none."""
-    head, *rest = _name(row).split(".")
-    return head if rest and _INDEX.fullmatch(rest[0]) else ""
-
-
-def _indices(rows: list[Row]) -> set[str]:
-    return {_name(row).split(".")[1] for row in rows}
+    head, dot, _ = _module(_name(row)).partition(".")
+    return head if dot else ""
 
 
 def _name(row: Row) -> str:
@@ -179,10 +177,10 @@ def _chart(rows: Sequence[Row], floors: dict[str, float | None]) -> Chart:
         title=dtype,
         summary=_summary(rows),
         points=points,
-        line="".join(_line(points)),
-        floor="".join(_steps(xs, half, [axis.at(value) for value in measured])),
-        band="".join(_areas(xs, half, [axis.at(value) for value in measured])),
-        limit="".join(_steps(xs, half, [axis.at(value) for value in limits])),
+        line=_line(points),
+        floor=_steps(xs, half, map(axis.at, measured)),
+        band=_steps(xs, half, map(axis.at, measured), area=True),
+        limit=_steps(xs, half, map(axis.at, limits)),
         ticks=axis.ticks,
         groups=groups,
         slanted=slanted,
@@ -245,29 +243,22 @@ def _point(x: float, row: Row, error: float | None, axis: _Axis) -> Point:
     return Point(round(x, 1), y, where, row.verdict == DIVERGENCE, f"{row.key}: {number}{admissible}, {row.verdict}")
 
 
-def _line(points: Sequence[Point]) -> Iterator[str]:
-    """Yield the path of each run of points on the axis."""
-    for drawn, run in groupby(points, key=lambda point: point.where == "axis"):
-        if drawn:
-            yield "M" + "L".join(f"{point.x} {point.y}" for point in run)
+def _line(points: Sequence[Point]) -> str:
+    """Return the path of the points on the axis, with a gap at every other point."""
+    runs = groupby(points, key=lambda point: point.where == "axis")
+    return "".join("M" + "L".join(f"{point.x} {point.y}" for point in run) for drawn, run in runs if drawn)
 
 
-def _runs(xs: Sequence[float], heights: Sequence[float | None]) -> Iterator[list[tuple[float, float]]]:
-    for known, run in groupby(zip(xs, heights, strict=True), key=lambda pair: pair[1] is not None):
+def _steps(xs: Sequence[float], half: float, heights: Iterable[float | None], *, area: bool = False) -> str:
+    """Return the path of a step function where it is known, or of the area below it."""
+    path = ""
+    for known, run in groupby(zip(xs, heights, strict=True), key=lambda place: place[1] is not None):
         if known:
-            yield [(x, height) for x, height in run if height is not None]
-
-
-def _steps(xs: Sequence[float], half: float, heights: Sequence[float | None]) -> Iterator[str]:
-    for run in _runs(xs, heights):
-        yield f"M{run[0][0] - half:.1f} {run[0][1]}"
-        yield from (f"V{height}H{x + half:.1f}" for x, height in run)
-
-
-def _areas(xs: Sequence[float], half: float, heights: Sequence[float | None]) -> Iterator[str]:
-    for run in _runs(xs, heights):
-        line = "".join(_steps([x for x, _ in run], half, [height for _, height in run]))
-        yield f"{line}V{FOOT}H{run[0][0] - half:.1f}Z"
+            places = list(run)
+            left = f"{places[0][0] - half:.1f}"
+            line = "".join(f"V{height}H{x + half:.1f}" for x, height in places)
+            path += f"M{left} {places[0][1]}{line}{f'V{FOOT}H{left}Z' if area else ''}"
+    return path
 
 
 def _groups(rows: Sequence[Row], xs: Sequence[float], half: float) -> tuple[tuple[Tick, ...], bool]:
@@ -280,7 +271,8 @@ def _groups(rows: Sequence[Row], xs: Sequence[float], half: float) -> tuple[tupl
     groups, index = [], 0
     for head, members in groupby(names, key=(lambda name: name) if few else _module):
         end = index + len(list(members)) - 1
-        groups.append(Tick(round(xs[index] - half, 1), _short(head), round(xs[end] + half, 1)))
+        text = head if len(head) <= _LONGEST else f"…{head[1 - _LONGEST :]}"
+        groups.append(Tick(round(xs[index] - half, 1), text, round(xs[end] + half, 1)))
         index = end + 1
     fit = all(_extent(tick)[1] - _extent(tick)[0] <= tick.end - tick.at for tick in groups)
     return tuple(groups if few else _uncrowded(groups)), few and not fit
@@ -307,10 +299,6 @@ def _extent(tick: Tick) -> tuple[float, float]:
     """Return where the text below a group begins and ends, with the room of a letter to its neighbours."""
     middle, half = (tick.at + tick.end) / 2, (len(tick.text) + 1) * _LETTER / 2
     return middle - half, middle + half
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"…{text[1 - _LONGEST :]}"
 
 
 def _summary(rows: Sequence[Row]) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from alignment.report.charts import FOOT, LEFT, RIGHT, TOP, WIDTH, Tick
 from alignment.report.details import BINS_A_DECADE, Course, Distribution, Histogram
@@ -20,51 +21,29 @@ _MAX = sys.float_info.max / _HUGE
 
 
 @dataclass(frozen=True, slots=True)
-class HistogramDrawing:
-    """The drawing of the errors of one quantity's elements.
+class Drawing:
+    """A drawing of one quantity.
 
     Attributes:
         title: The quantity and its precision.
         summary: The content of the drawing in words.
-        bars: SVG path of the candidate's bars.
-        noise: SVG path of the outline of the reference's own errors; empty if they are not known.
-        equal: SVG path of the bar of elements without any error; empty if there are none.
-        ticks: Powers of ten along the x axis.
-        shares: Shares of the elements along the y axis.
+        paths: SVG paths by their class in the style sheet; empty where there is nothing to draw.
+        x_ticks: Marks along the x axis.
+        y_ticks: Marks along the y axis.
     """
 
     title: str
     summary: str
-    bars: str
-    noise: str
-    equal: str
-    ticks: tuple[Tick, ...]
-    shares: tuple[Tick, ...]
+    paths: Mapping[str, str]
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CourseDrawing:
-    """The drawing of a number over training, the candidate's curve over the reference's.
+def draw_histogram(distribution: Distribution) -> Drawing:
+    """Return the drawing of a distribution: the candidate's errors as bars, the reference's own as an outline.
 
-    Attributes:
-        title: Name of the number and its precision.
-        summary: The content of the drawing in words.
-        reference: SVG path.
-        candidate: SVG path.
-        ticks: Values along the y axis.
-        steps: Numbers along the x axis.
+    Ticks are powers of ten along the x axis and shares of the elements along the y axis.
     """
-
-    title: str
-    summary: str
-    reference: str
-    candidate: str
-    ticks: tuple[Tick, ...]
-    steps: tuple[Tick, ...]
-
-
-def draw_histogram(distribution: Distribution) -> HistogramDrawing:
-    """Return the drawing of a distribution."""
     histograms = [histogram for histogram in (distribution.error, distribution.noise) if histogram is not None]
     first, last = _extent(histograms)
     highest = max(max((*histogram.counts, histogram.equal)) / histogram.total for histogram in histograms) or 1.0
@@ -72,19 +51,19 @@ def draw_histogram(distribution: Distribution) -> HistogramDrawing:
     error = distribution.error
     every = max(1, math.ceil((last - first) / BINS_A_DECADE / _MOST_TICKS))
     decades = range(_LOWEST + first // BINS_A_DECADE, _LOWEST + last // BINS_A_DECADE + 1, every)
-    return HistogramDrawing(
+    noise = "" if distribution.noise is None else at.outline(distribution.noise)
+    equal = at.bar(LEFT + 8, LEFT + 30, error.equal / error.total) if error.equal else ""
+    return Drawing(
         title=f"{distribution.row.key}, {distribution.row.dtype}",
         summary=_histogram_summary(distribution),
-        bars="".join(at.bars(error)),
-        noise="" if distribution.noise is None else at.outline(distribution.noise),
-        equal=at.bar(LEFT + 8, LEFT + 30, error.equal / error.total) if error.equal else "",
-        ticks=tuple(Tick(at.x((power - _LOWEST) * BINS_A_DECADE), f"1e{power}") for power in decades),
-        shares=tuple(Tick(at.y(highest * part), f"{highest * part:.0%}") for part in (0.5, 1)),
+        paths={"bars": "".join(at.bars(error)), "outline": noise, "equal": equal},
+        x_ticks=tuple(Tick(at.x((power - _LOWEST) * BINS_A_DECADE), f"1e{power}") for power in decades),
+        y_ticks=tuple(Tick(at.y(highest * part), f"{highest * part:.0%}") for part in (0.5, 1)),
     )
 
 
-def draw_course(course: Course) -> CourseDrawing:
-    """Return the drawing of a course, with gaps where a number is not finite."""
+def draw_course(course: Course) -> Drawing:
+    """Return the drawing of a course, the candidate's curve over the reference's, with gaps at non-finite numbers."""
     values = [value for value in (*course.reference, *course.candidate) if math.isfinite(value)] or [0.0]
     ticks = _round_numbers(min(values), max(values))
     low, high = ticks[0], ticks[-1]
@@ -96,13 +75,12 @@ def draw_course(course: Course) -> CourseDrawing:
         return round(x, 1), round(FOOT - _HEAD - share * (FOOT - TOP - 2 * _HEAD), 1)
 
     every = max(1, math.ceil(count / _MOST_TICKS))
-    return CourseDrawing(
+    return Drawing(
         title=f"{course.name}, {course.dtype}",
         summary=_course_summary(course),
-        reference=_path(course.reference, point),
-        candidate=_path(course.candidate, point),
-        ticks=tuple(Tick(point(0, value)[1], f"{value:.4g}") for value in ticks),
-        steps=tuple(Tick(point(index, low)[0], str(index)) for index in range(0, count, every)),
+        paths={"under": _path(course.reference, point), "over": _path(course.candidate, point)},
+        x_ticks=tuple(Tick(point(index, low)[0], str(index)) for index in range(0, count, every)),
+        y_ticks=tuple(Tick(point(0, value)[1], f"{value:.4g}") for value in ticks),
     )
 
 
@@ -184,15 +162,8 @@ def _distance(one: float, other: float) -> float:
 
 
 def _path(values: Sequence[float], point: Callable[[int, float], tuple[float, float]]) -> str:
-    parts, pen = [], "M"
-    for index, value in enumerate(values):
-        if math.isfinite(value):
-            x, y = point(index, value)
-            parts.append(f"{pen}{x} {y}")
-            pen = "L"
-        else:
-            pen = "M"
-    return "".join(parts)
+    runs = groupby(enumerate(values), key=lambda place: math.isfinite(place[1]))
+    return "".join("M" + "L".join("{} {}".format(*point(*place)) for place in run) for drawn, run in runs if drawn)
 
 
 def _round_numbers(low: float, high: float) -> list[float]:

@@ -140,11 +140,11 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         number=summary.number,
-        value=_value,
+        value="{:.9g}".format,  # the digits of float32
         margin=summary.margin,
         share=summary.share,
         sign=SIGNS.__getitem__,
-        slug=_slug,
+        slug=lambda verdict: verdict.replace(" ", "-"),
     )
     return environment
 
@@ -219,12 +219,3 @@ def _is_equal(row: Row) -> bool:
 def _shown(value: object) -> object:
     """Make the hidden characters of a report's text visible; markup of our own stays as it is."""
     return visible(value) if type(value) is str else value
-
-
-def _value(value: float) -> str:
-    """Return a number of one side with the digits of float32."""
-    return f"{value:.9g}"
-
-
-def _slug(verdict: str) -> str:
-    return verdict.replace(" ", "-")

@@ -217,12 +217,23 @@ def test_arrays_of_unknown_kind_are_judged_by_tolerance_or_equality() -> None:
     assert judge_arrays(arrays, arrays, step="compare").steps == ("compare",)
 
 
-def swapped_ranking(write: Write, dtype: str, gap: float, **options: Any) -> Row:
-    """Judge a ranking whose two best classes, `gap` apart with scores of about 5, are swapped by the candidate."""
-    scores = np.array([[5.0, 5.0 - gap, 1.0]], dtype)
-    entry = Entry("ranking", "forward", scores="forward/logits")
+def swapped_ranking(write: Write, dtype: str, gap: float, spread: float | None = None, **options: Any) -> Row:
+    """Judge a ranking whose two best classes, `gap` apart with scores of about 5, are swapped by the candidate.
+
+    With the spread of one score there are recordings in float64, too, so that its noise is known.
+    """
+    ranked, scored = (
+        Entry("ranking", "forward", scores="forward/logits"),
+        Entry("output", "forward", None, spread, spread),
+    )
+    scores = np.array([[5.0, 5.0 - gap, 1.0]])
     sides = [
-        {dtype: write({"forward/top": (entry, np.array([top])), "forward/logits": (OUTPUT, scores)}, dtype=dtype)}
+        {
+            name: write(
+                {"forward/top": (ranked, np.array([top])), "forward/logits": (scored, scores.astype(name))}, dtype=name
+            )
+            for name in (dtype, *(["float64"] if spread else []))
+        }
         for top in ([0, 1], [1, 0])
     ]
     return row(judge(*sides, **options), "forward/top", dtype)
@@ -235,6 +246,12 @@ def swapped_ranking(write: Write, dtype: str, gap: float, **options: Any) -> Row
 def test_scores_tie_within_twice_the_admissible_error(write: Write, dtype: str, tie: float, verdict: str) -> None:
     assert swapped_ranking(write, dtype, 0.9 * tie).verdict == verdict
     assert swapped_ranking(write, dtype, 1.1 * tie).verdict == DIVERGENCE
+
+
+def test_scores_tie_within_twice_the_admissible_error_of_an_element_with_their_noise(write: Write) -> None:
+    tie = 2 * (2 * 64 * 1e-3)  # two errors, each of twice the limit of a single carrier of noise
+    assert swapped_ranking(write, "float32", 0.9 * tie, spread=1e-3).verdict == ROUNDING
+    assert swapped_ranking(write, "float32", 1.1 * tie, spread=1e-3).verdict == DIVERGENCE
 
 
 def test_scores_tie_by_the_tolerance_of_their_own_key(write: Write) -> None:

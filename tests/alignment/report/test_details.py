@@ -179,10 +179,10 @@ def test_histograms_stay_inside_their_frame(bins: dict[int, int], equal: int, le
     if not histogram.total:
         return
     drawing = draw_histogram(Distribution(replace(ROW), histogram, histogram, ()))
-    for path in (drawing.bars, drawing.noise, drawing.equal):
+    for path in drawing.paths.values():
         assert all(0 <= number <= max(WIDTH, FOOT) for number in numbers(path))
-    assert drawing.bars.count("M") == len(bins)
-    assert bool(drawing.equal) == bool(equal)
+    assert drawing.paths["bars"].count("M") == len(bins)
+    assert bool(drawing.paths["equal"]) == bool(equal)
     assert f"{histogram.total:,} elements" in drawing.summary
     assert (f"{left_out:,} are not finite" in drawing.summary) == bool(left_out)
 
@@ -193,12 +193,12 @@ VALUES = st.floats(allow_nan=False, allow_infinity=False) | st.just(math.nan) | 
 @given(st.lists(st.tuples(VALUES, VALUES), min_size=4, max_size=30))
 def test_courses_stay_inside_their_frame(pairs: list[tuple[float, float]]) -> None:
     drawing = draw_course(Course("train/loss", "float32", *zip(*pairs, strict=True)))
-    for path in (drawing.reference, drawing.candidate):
+    for path in drawing.paths.values():
         points = np.array(numbers(path)).reshape(-1, 2)
         assert ((points[:, 0] >= 0) & (points[:, 0] <= WIDTH)).all()
         assert ((points[:, 1] >= TOP) & (points[:, 1] <= FOOT)).all()
-    assert 2 <= len(drawing.ticks) <= 8
-    assert len({tick.text for tick in drawing.ticks}) > 1
+    assert 2 <= len(drawing.y_ticks) <= 8
+    assert len({tick.text for tick in drawing.y_ticks}) > 1
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e200, 1e-200, 5e-324, 1e308])
@@ -215,7 +215,7 @@ def test_summary_of_a_course_names_the_largest_distance() -> None:
     assert equal.summary == "4 values, from 1 to 1; both sides are equal throughout"
     lost = draw_course(Course("train/loss", "float32", (4.0, 3.0, 2.0, 1.0), (4.0, 3.0, math.nan, 1.0)))
     assert lost.summary.endswith("furthest apart at 2: one side is not finite")
-    assert lost.candidate.count("M") == 2
+    assert lost.paths["over"].count("M") == 2
 
 
 def test_page_shows_diagnosis_distributions_and_courses(broken: tuple[Report, Path]) -> None:

@@ -55,9 +55,9 @@ class ConvertReport:
         nbytes: Size of the target's tensors in bytes.
         transposed: Target names of the tensors that were transposed.
         dropped: Source names of the tensors that the target layout does not keep, with the reason.
-        changes: Target names of the tensors that surgery changed, with what was done.
         filled: Target names of the tensors that the source layout does not keep.
         remarks: Target names of the tensors whose values were changed on the way, with the reason.
+        changes: Target names of the tensors that surgery changed, with what was done.
         dtypes: Target dtype to number of tensors.
         cast_from: Source dtype to number of tensors that were cast; empty when the dtypes were kept.
         digest: Digest of the target file as it was read back; None when nothing was written.
@@ -78,9 +78,9 @@ class ConvertReport:
     nbytes: int
     transposed: tuple[str, ...]
     dropped: Mapping[str, str]
-    changes: Mapping[str, str]
     filled: tuple[str, ...]
     remarks: Mapping[str, str]
+    changes: Mapping[str, str]
     dtypes: Mapping[str, int]
     cast_from: Mapping[str, int]
     digest: str | None

@@ -186,9 +186,8 @@ def plan(
     if wanted is not None:
         problems += mismatches(wanted, {name: spec.shape for name, spec in result.specs.items()})
     if problems:
-        raise PlanError(
-            f"the tensors do not map onto each other ({_count(problems, 'mismatch', 'mismatches')})", problems
-        )
+        count = f"{len(problems)} mismatch{'es' if len(problems) > 1 else ''}"
+        raise PlanError(f"the tensors do not map onto each other ({count})", problems)
     return result
 
 
@@ -200,8 +199,8 @@ def mismatches(expected: Mapping[str, TensorSpec], shapes: Mapping[str, Shape]) 
     for name, shape in shapes.items():
         if name in expected and shape != expected[name].shape:
             wrong.setdefault((shape, expected[name].shape), []).append(name)
-    lines = [f"missing: {name}" for name in fold(missing)]
     folded_missing = fold(missing)
+    lines = [f"missing: {name}" for name in folded_missing]
     for name in fold(extra):
         close = nearest(name, folded_missing)
         lines.append(f"unexpected: {name}" + (f" (did you mean {close[0]}?)" if close else ""))
@@ -367,7 +366,3 @@ def _evaluate(expression: Expression, load: Callable[[str], Array], dtype: np.dt
     if not isinstance(expression, Applied):
         return expression.make(dtype)
     return expression.op.apply(*(_evaluate(argument, load, dtype) for argument in expression.args))[expression.output]
-
-
-def _count(things: list[str], one: str, many: str) -> str:
-    return f"{len(things)} {one if len(things) == 1 else many}"

@@ -60,7 +60,7 @@ def rule(sources: Names, targets: Names, op: Op | None = None) -> Rule:
         tuple(Pattern(text) for text in ((side,) if isinstance(side, str) else side)) for side in (sources, targets)
     ]
     words = {slot.name: slot.words for side in sides for pattern in side for slot in pattern.slots if slot.words}
-    bound = [tuple(_bind(pattern, words) for pattern in side) for side in sides]
+    bound = [tuple(pattern.bind(words) for pattern in side) for side in sides]
     return Rule(bound[0], bound[1], op)
 
 
@@ -141,8 +141,3 @@ def table(
 def invert(rules: Iterable[Rule]) -> tuple[Rule, ...]:
     """Return the rules of the way back."""
     return tuple(rule.inverse for rule in rules)
-
-
-def _bind(pattern: Pattern, words: dict[str, tuple[str, ...]]) -> Pattern:
-    plain = {slot.name for slot in pattern.slots if not slot.words}
-    return pattern.bind({name: listed for name, listed in words.items() if name in plain})

@@ -280,8 +280,8 @@ class _Translator:
         if rand is not None and rand.value:
             layers = self.settings.get("TRAIN.RAND_AUGMENT_LAYERS", Setting(2, "")).value
             magnitude = self.settings.get("TRAIN.RAND_AUGMENT_MAGNITUDE", Setting(9, "")).value
-            count = "" if (layers, magnitude) == (2, 9) else f"-n{layers}"
-            self.out["augmentation.auto"] = Setting(f"rand-m{magnitude}{count}-mstd0.5-inc1", rand.where)
+            policy = "rand-m9" if (layers, magnitude) == (2, 9) else f"rand-m{magnitude}-n{layers}"
+            self.out["augmentation.auto"] = Setting(f"{policy}-mstd0.5-inc1", rand.where)
         elif auto is not None and auto.value:
             self.out["augmentation.auto"] = Setting("original", auto.where)
         else:

@@ -69,14 +69,7 @@ def architecture(name: str, config: DeitConfig) -> Architecture:
 
 
 def recognise(shapes: Mapping[str, Shape]) -> Architecture | None:
-    """Return the published variant that has these canonical shapes, at any square image size and class count.
-
-    Args:
-        shapes: Canonical name to shape.
-
-    Returns:
-        The variant, or None when no variant has the width and depth.
-    """
+    """Return the published variant of these canonical shapes, at any square image size and class count, or None."""
     patch, pos_embed = shapes.get("patch_embed.proj.weight", ()), shapes.get("pos_embed", ())
     if (len(patch), len(pos_embed)) != (4, 3):
         return None

@@ -80,16 +80,10 @@ def architecture(name: str, config: PitConfig) -> Architecture:
 
 
 def recognise(shapes: Mapping[str, Shape]) -> Architecture | None:
-    """Return the published variant that has these canonical shapes, at any image size and class count.
+    """Return the published variant that has these canonical shapes, at any image size and class count, or None.
 
     Only the tensors that tell the variants apart are compared; the plan refuses names and shapes of no variant, tensor
     by tensor.
-
-    Args:
-        shapes: Canonical name to shape.
-
-    Returns:
-        The variant, or None when no variant has the widths and depths.
     """
     conv, tokens, pos_embed = (shapes.get(key, ()) for key in ("patch_embed.conv.weight", "cls_token", "pos_embed"))
     if (len(conv), len(tokens), len(pos_embed)) != (4, 3, 4):

@@ -51,14 +51,7 @@ def architecture(name: str, config: RegnetConfig) -> Architecture:
 
 
 def recognise(shapes: Mapping[str, Shape]) -> Architecture | None:
-    """Return the published model that has these canonical shapes, at any class count.
-
-    Args:
-        shapes: Canonical name to shape.
-
-    Returns:
-        The model, or None when its widths or depths are others.
-    """
+    """Return the published model that has these canonical shapes, at any class count, or None."""
     stem = shapes.get("stem.conv.weight", ())
     for name, config in CONFIGS.items():
         last = [f"s{stage}.b{depth}.conv3.conv.weight" for stage, depth in enumerate(config.depth, 1)]

@@ -9,12 +9,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bars
+    from rich.progress import TaskID
 
     from porting.checkpoint.tensor import TensorCallback
 
@@ -43,104 +44,62 @@ def showing_sides(console: Console | None = None, *, quiet: bool = False) -> Ite
         yield lambda side, what, done, total: None
     elif on_terminal(console):
         with _bars(console, "{task.fields[side]:<8}", "parts") as bars:
-            yield _Sides(bars)
+            tasks: dict[str, TaskID] = {}
+
+            def show(side: str, what: str, done: int, total: int) -> None:
+                if side not in tasks:
+                    tasks[side] = bars.add_task(what, total=total, side=side)
+                bars.update(tasks[side], completed=done, total=total, description=what)
+
+            yield show
     else:
         to = console or _stderr()
         yield lambda side, what, done, total: to.print(f"{side}: {what} ({done}/{total})", highlight=False)
 
 
 @contextmanager
-def showing_tensors(console: Console | None = None, *, quiet: bool = False) -> Iterator[TensorCallback]:
-    """Show the bytes that were processed, after a second; on a terminal only.
-
-    Args:
-        console: The console; standard error by default.
-        quiet: Show nothing.
-    """
-    if quiet or not (on_terminal(console) if console else sys.stderr.isatty()):
+def showing_tensors(*, quiet: bool = False) -> Iterator[TensorCallback]:
+    """Show the bytes that were processed, after a second; on a terminal only, and never if `quiet`."""
+    if quiet or not sys.stderr.isatty():
         yield lambda name, nbytes: None
         return
-    tensors = _Tensors(console)
-    try:
-        yield tensors
-    finally:
-        tensors.stop()
+    start, processed = time.monotonic(), 0
+    bars: Bars | None = None
+    with ExitStack() as stack:
+
+        def show(name: str, nbytes: int) -> None:
+            nonlocal processed, bars
+            processed += nbytes
+            if bars is None and time.monotonic() - start >= SHOWN_AFTER:
+                bars = stack.enter_context(_bars(None, "", "bytes"))
+                bars.add_task(name, total=None)
+            if bars is not None:
+                bars.update(bars.tasks[0].id, completed=processed, description=name)
+
+        yield show
 
 
 @contextmanager
-def waiting(what: str, console: Console | None = None, *, quiet: bool = False) -> Iterator[None]:
-    """Show that something is going on, after a second; on a terminal only.
-
-    Args:
-        what: What is going on, in words.
-        console: The console; standard error by default.
-        quiet: Show nothing.
-    """
-    if quiet or not (on_terminal(console) if console else sys.stderr.isatty()):
+def waiting(what: str, *, quiet: bool = False) -> Iterator[None]:
+    """Show the text `what` after a second, while the block runs; on a terminal only, and never if `quiet`."""
+    if quiet or not sys.stderr.isatty():
         yield
         return
-    with _Waiting(what, console):
+    done = threading.Event()
+
+    def show() -> None:
+        if not done.wait(SHOWN_AFTER):
+            with _bars(None, "", "") as bars:
+                bars.add_task(what, total=None)
+                done.wait()
+
+    thread = threading.Thread(target=show, daemon=True)
+    thread.start()
+    try:
         yield
-
-
-class _Sides:
-    """One bar for each side, from its first event."""
-
-    def __init__(self, bars: Bars) -> None:
-        self._bars = bars
-        self._tasks: dict[str, int] = {}
-
-    def __call__(self, side: str, what: str, done: int, total: int) -> None:
-        if side not in self._tasks:
-            self._tasks[side] = self._bars.add_task(what, total=total, side=side)
-        task = self._bars.tasks[self._tasks[side]].id
-        self._bars.update(task, completed=done, total=total, description=what)
-
-
-class _Tensors:
-    """One line of bytes, after a second."""
-
-    def __init__(self, console: Console | None) -> None:
-        self._console, self._start = console, time.monotonic()
-        self._shown: tuple[AbstractContextManager[Bars], Bars] | None = None
-        self._done = 0
-
-    def __call__(self, name: str, nbytes: int) -> None:
-        self._done += nbytes
-        if self._shown is None and time.monotonic() - self._start >= SHOWN_AFTER:
-            context = _bars(self._console, "", "bytes")
-            self._shown = context, context.__enter__()
-            self._shown[1].add_task(name, total=None)
-        if self._shown is not None:
-            bars = self._shown[1]
-            bars.update(bars.tasks[0].id, completed=self._done, description=name)
-
-    def stop(self) -> None:
-        if self._shown is not None:
-            self._shown[0].__exit__(None, None, None)
-
-
-class _Waiting:
-    """One line that something is going on, after a second."""
-
-    def __init__(self, what: str, console: Console | None) -> None:
-        self._what, self._console = what, console
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._show, daemon=True)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _show(self) -> None:
-        if self._done.wait(SHOWN_AFTER):
-            return
-        with _bars(self._console, "", "") as bars:
-            bars.add_task(self._what, total=None)
-            self._done.wait()
+    finally:
+        done.set()
+        thread.join()
 
 
 def _bars(console: Console | None, label: str, unit: str) -> Bars:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from porting import architectures
 from porting.architectures.base import Architecture
 from porting.conversion import ConvertReport, Port
 from porting.converters import LAYOUTS
+from porting.fields import encode
 from porting.names import fold, fold_members, without_indices
 from porting.plan import Plan
 
@@ -20,8 +23,9 @@ if TYPE_CHECKING:
 def convert_text(report: ConvertReport, *, verbose: bool = False) -> str:
     """Return a conversion in a few lines, the outcome first; with `verbose`, every tensor that was changed as well."""
     done = "Would write" if report.digest is None else "Wrote"
+    changed = report.architecture != report.source_architecture
     rows = {
-        "model": _model(report.architecture) + _before(report),
+        "model": _model(report.architecture) + (f", from {_model(report.source_architecture)}" if changed else ""),
         "source": f"{report.source} ({report.source_format}, layout {report.source_layout})",
         "unwrapped": " > ".join(report.envelope),
         "left behind": "; ".join(report.notes),
@@ -48,28 +52,7 @@ def _touched(report: ConvertReport) -> Iterator[str]:
 
 def convert_json(report: ConvertReport) -> dict[str, Any]:
     """Return a conversion for programs."""
-    return {
-        "source": str(report.source),
-        "target": str(report.target),
-        "source_format": report.source_format,
-        "target_format": report.target_format,
-        "source_layout": report.source_layout,
-        "target_layout": report.target_layout,
-        **_architecture_json(report.architecture),
-        "envelope": list(report.envelope),
-        "notes": list(report.notes),
-        "weights": report.weights,
-        "tensors": report.tensors,
-        "bytes": report.nbytes,
-        "transposed": list(report.transposed),
-        "dropped": dict(report.dropped),
-        "filled": list(report.filled),
-        "remarks": dict(report.remarks),
-        "changes": dict(report.changes),
-        "dtypes": dict(report.dtypes),
-        "cast_from": dict(report.cast_from),
-        "file_digest": report.digest,
-    }
+    return _fields_json(report, {"nbytes": "bytes", "digest": "file_digest"}, left_out=("source_architecture",))
 
 
 def describe_text(description: Description, *, verbose: bool = False) -> str:
@@ -92,24 +75,26 @@ def describe_text(description: Description, *, verbose: bool = False) -> str:
 
 def describe_json(description: Description, *, verbose: bool = False) -> dict[str, Any]:
     """Return a checkpoint for programs, with `verbose` every tensor; the fields of an unknown model are null."""
-    known = description.architecture
-    contents = {name: {"dtype": dtype, "shape": list(shape)} for name, (dtype, shape) in description.contents.items()}
-    return {
-        "path": str(description.path),
-        "format": description.format,
-        "envelope": list(description.envelope),
-        "notes": list(description.notes),
-        "weights": description.weights,
-        **(_architecture_json(known) if known else dict.fromkeys(("family", "model", "image_size", "num_classes"))),
-        "layout": description.layout,
-        "problem": list(description.problem),
-        "tensors": description.tensors,
-        "parameters": description.parameters,
-        "bytes": description.nbytes,
-        "dtypes": dict(description.dtypes),
-        "digest": description.digest,
-        **({"contents": contents} if verbose else {}),
-    }
+    values = _fields_json(description, {"nbytes": "bytes"}, left_out=("contents",))
+    if verbose:
+        values["contents"] = {
+            name: {"dtype": dtype, "shape": list(shape)} for name, (dtype, shape) in description.contents.items()
+        }
+    return values
+
+
+def _fields_json(
+    report: ConvertReport | Description, renamed: Mapping[str, str], left_out: tuple[str, ...]
+) -> dict[str, Any]:
+    """The fields of a report in their order, some under other names; those of an unknown model are null."""
+    values: dict[str, Any] = {}
+    for name in (field.name for field in fields(report) if field.name not in left_out):
+        value = getattr(report, name)
+        if name == "architecture":
+            values |= _architecture_json(value)
+        else:
+            values[renamed.get(name, name)] = str(value) if isinstance(value, Path) else encode(value)
+    return values
 
 
 def plan_text(port: Port, *, folded: bool = True) -> str:
@@ -209,12 +194,9 @@ def _model(architecture: Architecture) -> str:
     return f"{architecture.name} at {height}x{width}, {heads}"
 
 
-def _before(report: ConvertReport) -> str:
-    """The model before the surgery, if there was any."""
-    return "" if report.architecture == report.source_architecture else f", from {_model(report.source_architecture)}"
-
-
-def _architecture_json(architecture: Architecture) -> dict[str, Any]:
+def _architecture_json(architecture: Architecture | None) -> dict[str, Any]:
+    if architecture is None:
+        return dict.fromkeys(("family", "model", "image_size", "num_classes"))
     return {
         "family": architecture.family,
         "model": architecture.name,

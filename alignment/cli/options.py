@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from alignment.processes.settings import Settings
     from alignment.training.run import Training
 
+
+def candidate_option(text: str) -> Callable[[Command], Command]:
+    """The option of the framework of the port."""
+    choice = click.Choice(["paddle", "mindspore", "torch"])
+    return click.option("--candidate", default="paddle", show_default=True, type=choice, help=text)
+
+
 python_options = options(
     *(
         click.option(
@@ -47,13 +54,7 @@ trial_options = options(
     click.option("--threads", type=click.IntRange(min=1), help="CPU threads of each side."),
     click.option("--allow-tf32", is_flag=True, help="Let a GPU compute float32 in TensorFloat-32."),
     click.option("--nondeterministic", is_flag=True, help="Allow nondeterministic algorithms."),
-    click.option(
-        "--candidate",
-        default="paddle",
-        show_default=True,
-        type=click.Choice(["paddle", "mindspore", "torch"]),
-        help="The framework that --model's port runs in.",
-    ),
+    candidate_option("The framework that --model's port runs in."),
     python_options,
 )
 """Batch, device, threads, exactness and interpreters of both sides."""

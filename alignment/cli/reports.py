@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alignment.cli.options import dtype_option, python_options, pythons_of, settings_of, size_options, trial_options
+from alignment.cli.options import (
+    candidate_option,
+    dtype_option,
+    python_options,
+    pythons_of,
+    settings_of,
+    size_options,
+    trial_options,
+)
 from porting.terminal.options import complete_models
 from porting.terminal.output import Output, output_options
 from porting.terminal.tool import DIFFERENT, FILE, command_line, force_option
@@ -157,7 +165,7 @@ def gate(files: tuple[Path, ...], config: Path | None, init: bool, force: bool, 
     pit-align gate logs/*/report.json --junit gate.xml --github
     pit-align gate logs/pit_ti/report.json --against baselines/pit_ti.json
     """
-    from alignment.gating.files import Outputs, hold, publish
+    from alignment.gating.files import hold, publish
     from alignment.gating.outputs import passed, to_json
     from alignment.gating.terminal import print_gate
     from porting.visible import harmless
@@ -166,7 +174,7 @@ def gate(files: tuple[Path, ...], config: Path | None, init: bool, force: bool, 
         _init(files, config, force, output)
         return
     outcomes = hold(files, config, outputs.pop("against"))
-    lines = list(publish(outcomes, Outputs(**outputs)))
+    lines = list(publish(outcomes, **outputs))
     if output.as_json:
         click.echo(harmless(json.dumps(to_json(outcomes), indent=2)))
     else:
@@ -196,13 +204,7 @@ def _init(files: tuple[Path, ...], config: Path | None, force: bool, output: Out
 
 
 @click.command()
-@click.option(
-    "--candidate",
-    default="paddle",
-    show_default=True,
-    type=click.Choice(["paddle", "mindspore", "torch"]),
-    help="The framework that ports run in.",
-)
+@candidate_option("The framework that ports run in.")
 @python_options
 @output_options(verbose="Show the problems of frameworks that are not needed, too.")
 def doctor(candidate: str, output: Output, **values: Any) -> None:

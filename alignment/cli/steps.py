@@ -6,7 +6,7 @@ Everything heavy is imported by the command that needs it, so `--help` loads no 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,13 +17,16 @@ from alignment.cli.options import (
     recipe_options,
     settings_of,
     training_of,
+    training_options,
 )
 from alignment.cli.reports import EVERY_QUANTITY, details_of, doctor, gate, html_option, matrix, report, show
 from alignment.cli.rules import rules
 from alignment.cli.search import bisect, diagnose, selftest
-from alignment.cli.training import TRAINING_COMMANDS
 from porting.terminal.output import Output, output_options
-from porting.terminal.tool import FILE, Tool, command_line, tool_options
+from porting.terminal.tool import FILE, Tool, command_line, options, tool_options
+
+if TYPE_CHECKING:
+    from alignment.results.findings import Finding
 
 
 @click.group(cls=Tool, context_settings={"help_option_names": ["-h", "--help"]})
@@ -40,53 +43,101 @@ def pit_align(debug: bool) -> None:
     """
 
 
-def _step_command(name: str, steps: tuple[str, ...], text: str, example: str) -> None:
-    """Add a command that aligns these steps; none stands for all."""
+_diagnose_option = click.option(
+    "--diagnose", "why", is_flag=True, help="Where it diverges, try known mistakes until one explains it."
+)
+_TRAINING_TEXTS = {
+    "data": "Align the validation pipeline: listing, decoding, resize, crop, normalisation.",
+    "train_data": "Align the training samples: order, crop, flip, RandAugment, erasing, mixup and cutmix, on one tape.",
+    "init": "Compare the distributions of the initial weights of both sides.",
+    "schedule": "Align the learning rate of every epoch.",
+    "regularisation": "Align the decay of every parameter and the rate of every drop path and dropout.",
+    "optimizer": "Align every parameter and both of its moments after each of some AdamW steps.",
+    "train": "Align training as it really runs: losses, rates, gradient norms, final and averaged weights.",
+    "distributed": "Align two data-parallel workers of each side with one worker of the reference.",
+    "inference": "Align classes and probabilities of image files.",
+    "training": "Align all check points of training.",
+}
+
+_TRAINING_EXAMPLE = "--model pit_ti --data photographs"
+_TRAINING_EXAMPLES = {
+    "init": "--model pit_ti --candidate paddle",
+    "schedule": "--model pit_ti --config pit_ti_224 --set schedule.epochs=100",
+    "regularisation": "--model pit_b --set model.drop_path=0.2",
+    "optimizer": "--model pit_ti --image-size 64 --steps 3",
+    "train": "--model pit_ti --data photographs --steps 20 --dtype float64",
+}
+_TEXTS = {
+    "forward": "Align the logits, every stage and the parameters.",
+    "metric": "Align top-1 and top-5 accuracy, and the classes that each side predicts.",
+    "loss": "Align cross entropy, label smoothing and soft-target cross entropy.",
+    "bp": "Align the gradients of every parameter and the input, and the losses of the next steps.",
+    "batchnorm": "Align one step in training mode, and the running statistics after it.",
+    "all": "Align all steps; the two frameworks run in processes of their own, at the same time.",
+}
+_EXAMPLES = {
+    "forward": "--model pit_ti --weights pit_ti.pth",
+    "metric": "--model pit_ti --weights pit_ti.pth --inputs photographs.npz",
+    "loss": "--model pit_ti --dtype float64",
+    "bp": "--model pit_ti --candidate-weights pit_ti.pdparams --html pit_ti.html",
+    "batchnorm": "--model regnety_160 --image-size 64 --batch-size 2",
+    "all": "--model pit_b --weights pit_b.pth --candidate-weights pit_b.pdparams --dtype both",
+}
+
+
+def _align_command(name: str, text: str, example: str, *, trains: bool) -> None:
+    """Add a command that aligns the check point of this name, of training or of the model; or all of them."""
+    steps = () if name in ("all", "training") else (name,)
 
     @pit_align.command(name, help=f"{text}\n\n\b\npit-align {name} {example}")
-    @pair_options
+    @(training_options if trains else pair_options)
     @candidate_weights_option
     @html_option
+    @options(*([_diagnose_option] if trains else []))
     @output_options(verbose=EVERY_QUANTITY)
-    def run(out: Path | None, html: Path | None, output: Output, **values: Any) -> None:
+    def run(out: Path | None, html: Path | None, output: Output, why: bool = False, **values: Any) -> None:
+        from alignment.results.report import DIVERGENCE
         from alignment.running.run import align
 
         pair = pair_of(values)
-        settings = settings_of(steps, values)
-        folder = out or Path("logs") / pair.name
+        folder = out or Path("logs") / (f"{pair.name}-{name}" if trains else pair.name)
+        training = training_of(steps, values) if trains else None
+        settings = settings_of(() if trains else steps, values)
         with output.sides() as progress:
-            report = align(pair, folder, settings, progress=progress, command=command_line())
-        show([report], output, html=html, details=details_of(report, folder))
+            if training is None:
+                report = align(pair, folder, settings, progress=progress, command=command_line())
+            else:
+                from alignment.training.run import align as align_training
+
+                report = align_training(pair, folder, training, settings, progress=progress, command=command_line())
+            explained = why and report.verdict == DIVERGENCE
+            if explained:
+                from alignment.training.diagnose_worker import explain_run
+
+                findings = explain_run(pair, folder, settings, progress=progress)
+        try:
+            show([report], output, html=html, details=details_of(report, folder))
+        finally:
+            if explained:
+                _show_causes(findings, folder, output)
 
 
-_STEP_COMMANDS = (
-    ("forward", "Align the logits, every stage and the parameters.", "--model pit_ti --weights pit_ti.pth"),
-    (
-        "metric",
-        "Align top-1 and top-5 accuracy, and the classes that each side predicts.",
-        "--model pit_ti --weights pit_ti.pth --inputs photographs.npz",
-    ),
-    ("loss", "Align cross entropy, label smoothing and soft-target cross entropy.", "--model pit_ti --dtype float64"),
-    (
-        "bp",
-        "Align the gradients of every parameter and the input, and the losses of the next steps.",
-        "--model pit_ti --candidate-weights pit_ti.pdparams --html pit_ti.html",
-    ),
-    (
-        "batchnorm",
-        "Align one step in training mode, and the running statistics after it.",
-        "--model regnety_160 --image-size 64 --batch-size 2",
-    ),
-)
-for _name, _text, _example in _STEP_COMMANDS:
-    _step_command(_name, (_name,), _text, _example)
-_step_command(
-    "all",
-    (),
-    "Align all steps; the two frameworks run in processes of their own, at the same time.",
-    "--model pit_b --weights pit_b.pth --candidate-weights pit_b.pdparams --dtype both",
-)
-for _command in (*TRAINING_COMMANDS, bisect, diagnose, selftest):
+def _show_causes(findings: tuple[Finding, ...], folder: Path, output: Output) -> None:
+    """Print the findings and their causes; after a report in JSON, only the path of their file."""
+    from alignment.report.bisection import print_findings
+    from alignment.results.findings import DIAGNOSIS_FILE
+
+    if output.as_json:
+        output.note(f"what is to blame, and why: {folder / DIAGNOSIS_FILE}")
+    else:
+        print_findings(findings, output.console())
+
+
+for _name, _text in _TEXTS.items():
+    _align_command(_name, _text, _EXAMPLES[_name], trains=False)
+for _name, _text in _TRAINING_TEXTS.items():
+    _align_command(_name, _text, _TRAINING_EXAMPLES.get(_name, _TRAINING_EXAMPLE), trains=True)
+for _command in (bisect, diagnose, selftest):
     pit_align.add_command(_command)
 
 
@@ -133,14 +184,7 @@ def record(step: str, backend: str, out: Path | None, output: Output, **values: 
 @click.option("--rtol", multiple=True, metavar="[KEY:]VALUE", help="Relative tolerance, for the same.")
 @click.option("--squeeze", is_flag=True, help="Let shapes differ by axes of length one.")
 @output_options(verbose=EVERY_QUANTITY)
-def compare(
-    reference: Path,
-    candidate: Path,
-    atol: tuple[str, ...],
-    rtol: tuple[str, ...],
-    squeeze: bool,
-    output: Output,
-) -> None:
+def compare(reference: Path, candidate: Path, squeeze: bool, output: Output, **tolerances: tuple[str, ...]) -> None:
     """Compare two recordings, or two .npy files of anybody's reprod_log.
 
     \b
@@ -150,9 +194,9 @@ def compare(
     from alignment.judging.compare_paths import compare_paths
     from alignment.judging.tolerance import Tolerances
 
-    tolerances = Tolerances.parse(atol, rtol)
+    parsed = Tolerances.parse(**tolerances)
     with output.waiting("comparing"):
-        report = compare_paths(reference, candidate, tolerances=tolerances, squeeze=squeeze, command=command_line())
+        report = compare_paths(reference, candidate, tolerances=parsed, squeeze=squeeze, command=command_line())
     show([report], output)
 
 

@@ -25,6 +25,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from fnmatch import fnmatchcase
+from itertools import islice
 
 from alignment.errors import NothingComparedError, RefusedError
 from alignment.gating.config import (
@@ -120,7 +121,11 @@ def gate(
     """
     if not report.rows:
         raise NothingComparedError("nothing was compared: the report has no rows, so no gate can pass it")
-    applied = [(threshold, _matching(report, threshold)) for threshold in config.threshold if meant(report, threshold)]
+    applied = [
+        (threshold, [row for row in report.rows if _concerns(threshold, row)])
+        for threshold in config.threshold
+        if meant(report, threshold)
+    ]
     failures = dict.fromkeys(
         (
             *(_failure(row, "verdict", f"{row.verdict} ({row.reason})", "no divergence") for row in report.failures),
@@ -173,10 +178,8 @@ def _require(report: Report, requirement: Requirement) -> Iterator[Failure]:
             yield _failure(row, "verdict", row.verdict, requirement.verdict)
 
 
-def _matching(report: Report, threshold: Threshold) -> list[Row]:
-    return [
-        row for row in report.rows if fnmatchcase(row.dtype, threshold.dtype) and matches(threshold, row.key, row.step)
-    ]
+def _concerns(rule: Threshold | Waiver, place: Row | Failure) -> bool:
+    return fnmatchcase(place.dtype, rule.dtype) and matches(rule, place.key, place.step)
 
 
 def _apply(threshold: Threshold, rows: list[Row]) -> Iterator[Failure]:
@@ -240,17 +243,8 @@ def _regression(row: Row, before: Row, regression: Regression) -> Iterator[Failu
 
 def _waived(failures: Iterable[Failure], waivers: list[Waiver]) -> Iterator[Waived]:
     for failure in failures:
-        waiver = next((waiver for waiver in waivers if _accepts(waiver, failure)), None)
-        if waiver is not None:
-            yield Waived(failure, waiver)
-
-
-def _accepts(waiver: Waiver, failure: Failure) -> bool:
-    return (
-        matches(waiver, failure.key, failure.step)
-        and fnmatchcase(failure.dtype, waiver.dtype)
-        and fnmatchcase(failure.what, waiver.what)
-    )
+        accepting = (w for w in waivers if _concerns(w, failure) and fnmatchcase(failure.what, w.what))
+        yield from (Waived(failure, waiver) for waiver in islice(accepting, 1))
 
 
 def _expired(waiver: Waiver) -> Failure:

@@ -47,21 +47,16 @@ class Requirement:
     verdict: Verdict | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Threshold:
-    """Limits of the rows that match all patterns, which are written as in a shell.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patterns:
+    """The rows that a threshold or waiver is for, as shell patterns, all of which must match.
 
     Attributes:
         step: Pattern of the step.
         key: Pattern of the key, with its step or without: `bp/gradient/*`, `logits`.
         dtype: Pattern of the precision.
-        device: Pattern of the candidate's device; a threshold for another device than the report's does not apply.
-        model: Pattern of the model; a threshold for another model than the report's does not apply.
-        max_mean: Largest admissible `mean` of `alignment.results.report.Row`.
-        max_abs: Largest admissible `max`.
-        max_rel_l2: Largest admissible `rel_l2`.
-        max_error: Largest admissible `error`.
-        max_margin: Largest admissible `margin`.
+        device: Pattern of the candidate's device; what is for another device than the report's does not apply.
+        model: Pattern of the model; what is for another model than the report's does not apply.
     """
 
     step: str = "*"
@@ -69,6 +64,20 @@ class Threshold:
     dtype: str = "*"
     device: str = "*"
     model: str = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold(Patterns):
+    """Limits of the rows that match all patterns.
+
+    Attributes:
+        max_mean: Largest admissible `mean` of `alignment.results.report.Row`.
+        max_abs: Largest admissible `max`.
+        max_rel_l2: Largest admissible `rel_l2`.
+        max_error: Largest admissible `error`.
+        max_margin: Largest admissible `margin`.
+    """
+
     max_mean: float | None = None
     max_abs: float | None = None
     max_rel_l2: float | None = None
@@ -82,27 +91,17 @@ class Threshold:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiver:
+class Waiver(Patterns):
     """A failure that is known and accepted until a day; the day after, the waiver itself is a failure.
 
     Attributes:
         reason: Why it is accepted.
         expires: The last day on which it is accepted.
-        key: Shell pattern of the key, with its step or without.
-        step: Pattern of the step.
-        dtype: Pattern of the precision.
-        device: Pattern of the candidate's device.
-        model: Pattern of the model.
         what: Pattern of what is wrong: `verdict`, `missing`, or the field of a row: `margin`.
     """
 
     reason: str
     expires: date
-    key: str = "*"
-    step: str = "*"
-    dtype: str = "*"
-    device: str = "*"
-    model: str = "*"
     what: str = "*"
 
 
@@ -138,12 +137,12 @@ class GateConfig:
     regression: Regression = Regression()
 
 
-def meant(report: Report, rule: Threshold | Waiver) -> bool:
+def meant(report: Report, rule: Patterns) -> bool:
     """Return whether a rule is for a report of this device and model."""
     return fnmatchcase(report.device, rule.device) and fnmatchcase(report.model, rule.model)
 
 
-def matches(rule: Requirement | Threshold | Waiver, key: str, step: str) -> bool:
+def matches(rule: Requirement | Patterns, key: str, step: str) -> bool:
     """Return whether the patterns of a rule match a step and its key, with the step in front or without."""
     names = (key, key.removeprefix(f"{step}/"))
     return fnmatchcase(step, rule.step) and any(fnmatchcase(name, rule.key) for name in names)

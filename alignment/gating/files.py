@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from alignment.errors import AlignmentError, FileError
@@ -17,21 +17,6 @@ from porting.visible import printable
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
 """Environment variable with the file of a job's summary, which GitHub sets."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outputs:
-    """Files that an outcome is written to, beside the terminal.
-
-    Attributes:
-        junit: File of the JUnit XML.
-        markdown: File of the Markdown.
-        github: True to print annotations and to append to the job's summary.
-    """
-
-    junit: Path | None = None
-    markdown: Path | None = None
-    github: bool = False
 
 
 def hold(
@@ -69,8 +54,14 @@ def hold(
     ]
 
 
-def publish(outcomes: Sequence[Outcome], outputs: Outputs) -> Iterator[str]:
+def publish(outcomes: Sequence[Outcome], *, junit: Path | None, markdown: Path | None, github: bool) -> Iterator[str]:
     """Write the requested files, before anything is printed.
+
+    Args:
+        outcomes: What to write.
+        junit: File of the JUnit XML.
+        markdown: File of the Markdown.
+        github: True to yield annotations and to append to the job's summary.
 
     Yields:
         The lines of GitHub's annotations, to be printed.
@@ -78,11 +69,11 @@ def publish(outcomes: Sequence[Outcome], outputs: Outputs) -> Iterator[str]:
     Raises:
         FileError: A file cannot be written.
     """
-    if outputs.junit is not None:
-        write_text(to_junit(outcomes), outputs.junit, "the JUnit XML of --junit")
-    if outputs.markdown is not None:
-        write_text(to_markdown(outcomes), outputs.markdown, "the Markdown of --markdown")
-    if outputs.github:
+    if junit is not None:
+        write_text(to_junit(outcomes), junit, "the JUnit XML of --junit")
+    if markdown is not None:
+        write_text(to_markdown(outcomes), markdown, "the Markdown of --markdown")
+    if github:
         _summarise(to_markdown(outcomes))
         yield from to_annotations(outcomes)
 

@@ -12,7 +12,6 @@ import math
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from alignment.errors import AlignmentError, FileError
@@ -25,15 +24,6 @@ _ROOM64, _ROOM32, _ROOM_MARGIN = 10.0, 4.0, 2.0
 _LEAST64 = 1e-12
 _LARGEST_WHOLE = 1e15
 _JUDGED_ALONE = {"metric", "ranking", "input", "integers", "setting", "count", "picture", "sample"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """Quantities of one step and precision that share a threshold."""
-
-    step: str
-    key: str
-    dtype: str
 
 
 def write_config(reports: Sequence[Report], path: Path, *, force: bool = False) -> int:
@@ -113,11 +103,12 @@ def _thresholds(reports: Sequence[Report], prefix: str) -> Iterator[str]:
                 yield from _threshold(group, groups[group], prefix, named)
 
 
-def _grouped(report: Report) -> dict[_Group, list[Row]]:
-    groups: dict[_Group, list[Row]] = {}
+def _grouped(report: Report) -> dict[tuple[str, str, str], list[Row]]:
+    """Return the rows that share a threshold by step, pattern of the key, and precision."""
+    groups: dict[tuple[str, str, str], list[Row]] = {}
     for row in report.rows:
         if row.kind not in _JUDGED_ALONE:
-            groups.setdefault(_Group(row.step, _pattern(row), row.dtype), []).append(row)
+            groups.setdefault((row.step, _pattern(row), row.dtype), []).append(row)
     return groups
 
 
@@ -137,14 +128,15 @@ def _pattern_of(text: str) -> str:
     return _string(_literal(text))
 
 
-def _threshold(group: _Group, rows: list[Row], prefix: str, rest: dict[str, str]) -> Iterator[str]:
-    limits = _limits(group.dtype, rows)
+def _threshold(group: tuple[str, str, str], rows: list[Row], prefix: str, rest: dict[str, str]) -> Iterator[str]:
+    step, key, dtype = group
+    limits = _limits(dtype, rows)
     if not limits:
         return
     yield f"\n[[{prefix}threshold]]"
-    yield f"step = {_pattern_of(group.step)}"
-    yield f"key = {_string(group.key)}"
-    for name, value in {"dtype": group.dtype, **rest}.items():
+    yield f"step = {_pattern_of(step)}"
+    yield f"key = {_string(key)}"
+    for name, value in {"dtype": dtype, **rest}.items():
         yield f"{name} = {_pattern_of(value)}"
     for name, limit in limits.items():
         yield f"{name} = {int(limit)}" if limit < _LARGEST_WHOLE and limit.is_integer() else f"{name} = {limit:g}"
@@ -172,12 +164,9 @@ def _limits32(rows: list[Row]) -> dict[str, float]:
     margins = [row.margin for row in rows if row.margin is not None]
     if margins:
         widest = max(row.limit if row.floor is not None and row.limit else 1.0 for row in rows)
-        limits["max_margin"] = min(_up(max(_ROOM_MARGIN * max(margins), widest / 2)), _ceil(widest))
+        whole = float(math.ceil(widest)) if math.isfinite(widest) else widest
+        limits["max_margin"] = min(_up(max(_ROOM_MARGIN * max(margins), widest / 2)), whole)
     return limits
-
-
-def _ceil(value: float) -> float:
-    return float(math.ceil(value)) if math.isfinite(value) else value
 
 
 def _up(value: float) -> float:

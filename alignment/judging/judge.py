@@ -308,12 +308,9 @@ def _row(
     judgement: Judgement,
     reprod_log: MeanCheck | None = None,
 ) -> Row:
-    mean, largest, rel_l2 = map(_known, (measured.mean_abs, measured.max_abs, measured.rel_l2))
+    numbers = (measured.mean_abs, measured.max_abs, measured.rel_l2)
+    mean, largest, rel_l2 = (None if math.isnan(number) else number for number in numbers)
     return Row(key, step, kind, dtype, mean, largest, rel_l2, **asdict(judgement), reprod_log=reprod_log)
-
-
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 def _is_float(array: Array) -> bool:

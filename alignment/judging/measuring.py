@@ -109,10 +109,7 @@ def measure(reference: Array, candidate: Array, *, squeeze: bool = False, mixed:
         problem = f"nothing to compare: shape {_shape(reference.shape)} has no elements"
     if problem is not None:
         return Measurement(problem)
-    return _measured(reference.reshape(-1), candidate.reshape(-1), reference.shape)
-
-
-def _measured(reference: Array, candidate: Array, shape: tuple[int, ...]) -> Measurement:
+    shape, reference, candidate = reference.shape, reference.reshape(-1), candidate.reshape(-1)
     try:
         meter = metered(reference, candidate)
     except NotFiniteError:

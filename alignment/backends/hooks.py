@@ -10,13 +10,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, M
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from alignment.arrays import Array
 from alignment.backends.base import Isolated, Module, Replaced, Tap, Visit
 from alignment.errors import AlignmentError
 
 _PLAIN = (bool, int, float, str)
+_Arguments: TypeAlias = "dict[tuple[str, int], tuple[Any, ...]]"
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class HookedTaps:
     def __init__(self, primitives: Primitives) -> None:
         self._framework = primitives
         self._modules = dict(primitives.modules)
-        self._arguments: dict[tuple[str, int], tuple[Any, ...]] = {}
+        self._arguments: _Arguments = {}
 
     @property
     def gradients(self) -> bool:
@@ -90,7 +91,7 @@ class HookedTaps:
     @contextmanager
     def watch(self, visit: Visit, replaced: Replaced | None = None) -> Iterator[None]:
         """Show everything that goes through the modules while the context is open."""
-        with self._hooked(self._modules, visit, replaced or {}, self._arguments):
+        with _hooked(self._modules, _Watcher(self._framework, visit, replaced or {}, self._arguments)):
             yield
 
     def isolate(
@@ -108,8 +109,9 @@ class HookedTaps:
         arguments = self._filled(path, call, tensors)
         framework.clear()
         within = {name: module for name, module in self._modules.items() if name != path and _inside(name, path)}
-        with self._hooked(within if visit or replaced else {}, visit or _ignore, replaced or {}, {}):
-            outputs = list(self._tensors(self._modules[path](*arguments)))
+        watcher = _Watcher(framework, visit or (lambda *_: None), replaced or {}, {})
+        with _hooked(within if visit or replaced else {}, watcher):
+            outputs = list(_leaves(self._modules[path](*arguments), framework.is_float))
         wanted = [(out, array) for out, array in zip(outputs, output_gradients, strict=False) if array is not None]
         # An output of another size differs, whatever its gradient would be; frameworks refuse to go back from it.
         pairs = [(out, array) for out, array in wanted if math.prod(out.shape) == array.size]
@@ -117,25 +119,6 @@ class HookedTaps:
             framework.backward([out for out, _ in pairs], [framework.tensor(array, False) for _, array in pairs])
         gradients = tuple(framework.gradient(tensor) if pairs else None for tensor in tensors)
         return Isolated(tuple(framework.array(out) for out in outputs), gradients)
-
-    @contextmanager
-    def _hooked(
-        self,
-        modules: Mapping[str, Any],
-        visit: Visit,
-        replaced: Replaced,
-        arguments: dict[tuple[str, int], tuple[Any, ...]],
-    ) -> Iterator[None]:
-        watcher = _Watcher(self._framework, visit, replaced, arguments)
-        handles = []
-        try:
-            for path, module in modules.items():
-                handles.append(self._framework.before(module, partial(watcher.enter, path)))
-                handles.append(self._framework.after(module, partial(watcher.leave, path)))
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def _filled(self, path: str, call: int, tensors: list[Any]) -> tuple[Any, ...]:
         if (path, call) not in self._arguments:
@@ -146,24 +129,14 @@ class HookedTaps:
             raise AlignmentError(
                 f"the candidate's {path or 'model'} takes {expected} tensors, {len(tensors)} were recorded"
             )
-        filled = _map(arguments, _is_hole, lambda _: left.pop(0))
-        return tuple(filled)
-
-    def _tensors(self, value: Any) -> Iterator[Any]:
-        return _leaves(value, self._framework.is_float)
+        return tuple(_map(arguments, _is_hole, lambda _: left.pop(0)))
 
 
 class _Watcher:
     """The two hooks of every module, with what they count."""
 
-    def __init__(
-        self,
-        framework: Primitives,
-        visit: Visit,
-        replaced: Replaced,
-        arguments: dict[tuple[str, int], tuple[Any, ...]],
-    ) -> None:
-        self._framework, self._visit, self._replaced, self._arguments = framework, visit, replaced, arguments
+    def __init__(self, framework: Primitives, visit: Visit, replaced: Replaced, arguments: _Arguments) -> None:
+        self.framework, self._visit, self._replaced, self._arguments = framework, visit, replaced, arguments
         self._calls: Counter[str] = Counter()
         self._open: dict[str, list[int]] = {}
 
@@ -172,39 +145,49 @@ class _Watcher:
         self._calls[path] += 1
         self._open.setdefault(path, []).append(call)
         inputs = tuple(arguments) if isinstance(arguments, tuple | list) else (arguments,)
-        self._arguments[path, call] = _map(inputs, self._framework.is_float, lambda _: _HOLE)
+        self._arguments[path, call] = _map(inputs, self.framework.is_float, lambda _: _HOLE)
         return self._shown(inputs, path, call, "input")
 
     def leave(self, path: str, _: Any, __: Any, output: Any) -> Any:
         call = self._open[path].pop()
         if (path, call) in self._replaced:
             left = list(self._replaced[path, call])
-            output = _map(output, self._framework.is_float, lambda _: self._framework.tensor(left.pop(0), True))
+            output = _map(output, self.framework.is_float, lambda _: self.framework.tensor(left.pop(0), True))
         return self._shown(output, path, call, "output")
 
     def _shown(self, value: Any, path: str, call: int, what: str) -> Any:
-        counted = iter(range(len(list(_leaves(value, self._framework.is_float)))))
+        counted = iter(range(len(list(_leaves(value, self.framework.is_float)))))
 
         def show(tensor: Any) -> Any:
             index = next(counted)
-            alias = self._framework.alias(tensor)
-            self._visit(Tap(path, call, what, index), self._framework.array(tensor))
+            alias = self.framework.alias(tensor)
+            self._visit(Tap(path, call, what, index), self.framework.array(tensor))
             of_gradient = Tap(path, call, f"{what}_gradient", index)
 
             def arrived(gradient: Any) -> None:
-                self._visit(of_gradient, self._framework.array(gradient))
+                self._visit(of_gradient, self.framework.array(gradient))
 
-            self._framework.on_gradient(alias, arrived)
+            self.framework.on_gradient(alias, arrived)
             return alias
 
-        return _map(value, self._framework.is_float, show)
+        return _map(value, self.framework.is_float, show)
 
 
-class _Hole:
-    """Where a tensor goes in the arguments of a call."""
+@contextmanager
+def _hooked(modules: Mapping[str, Any], watcher: _Watcher) -> Iterator[None]:
+    handles = []
+    try:
+        for path, module in modules.items():
+            handles.append(watcher.framework.before(module, partial(watcher.enter, path)))
+            handles.append(watcher.framework.after(module, partial(watcher.leave, path)))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
-_HOLE = _Hole()
+_HOLE = object()
+"""Where a tensor goes in the arguments of a call."""
 
 
 def _is_hole(value: Any) -> bool:
@@ -270,7 +253,3 @@ def _package(kind: type) -> str:
 
 def _inside(path: str, parent: str) -> bool:
     return not parent or path.startswith(f"{parent}.")
-
-
-def _ignore(_: Tap, __: Array) -> None:
-    pass

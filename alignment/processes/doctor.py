@@ -125,12 +125,7 @@ def examine(framework: str, needed: bool, python: str, probed: Mapping[str, Any]
 def _ask(framework: str, python: str, needed: bool) -> Environment:
     try:
         done = subprocess.run(
-            [python, str(_PROBE), framework],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_SECONDS,
-            check=False,
+            [python, str(_PROBE), framework], capture_output=True, text=True, errors="replace", timeout=_SECONDS
         )
     except OSError as error:
         problem = f"the interpreter cannot be started: {error.strerror}"
@@ -142,9 +137,8 @@ def _ask(framework: str, python: str, needed: bool) -> Environment:
         except (ValueError, LookupError, TypeError, AttributeError):  # whatever else such a program prints
             tail = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
             problem = f"the interpreter says nothing of {framework}: {tail}"
-    return Environment(
-        framework, needed, python, problems=(Problem("bad", problem, f"name another: --{framework}-python"),)
-    )
+    problems = (Problem("bad", problem, f"name another: --{framework}-python"),)
+    return Environment(framework, needed, python, problems=problems)
 
 
 def _problems(framework: str, python: str, probed: Mapping[str, Any]) -> Iterator[Problem]:

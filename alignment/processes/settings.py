@@ -56,12 +56,12 @@ class Settings:
     perturbations: int = 2
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "steps", _chosen("step", self.steps, STEPS))
-        object.__setattr__(self, "dtypes", _chosen("dtype", self.dtypes, DTYPES))
+        object.__setattr__(self, "steps", chosen("step", self.steps, STEPS))
+        object.__setattr__(self, "dtypes", chosen("dtype", self.dtypes, DTYPES))
         if self.device not in DEVICES:
             raise UnknownNameError(f"unknown device {self.device!r}; known: {', '.join(DEVICES)}")
         if self.pythons:
-            _chosen("framework", self.pythons, FRAMEWORKS)
+            chosen("framework", self.pythons, FRAMEWORKS)
         for name, smallest in (("batch_size", 1), ("seed", 0), ("perturbations", 0), ("threads", 1)):
             value = getattr(self, name)
             if value is not None and value < smallest:
@@ -90,7 +90,7 @@ class Settings:
         return environment
 
 
-def _chosen(kind: str, names: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
+def chosen(kind: str, names: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
     """The given names in the order of the known ones; raises if there is none, or one is not known."""
     known, names = tuple(known), tuple(names)
     for name in names:

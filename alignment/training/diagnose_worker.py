@@ -38,15 +38,9 @@ def explain_run(
     folder = Path(out).absolute()
     result, workers = folder / DIAGNOSIS_FILE, folder / "workers"
     request = workers / f"{pair.label('reference')}.json"
-    launch = Launch(
-        name="diagnosis",
-        python=settings.python(pair.reference.framework),
-        module=__name__,
-        arguments=(str(request), str(workers / "training.json"), str(result)),
-        log=workers / "diagnosis.log",
-        environment=settings.environment(1),
-    )
-    run_all([launch], progress)
+    arguments, log = (str(request), str(workers / "training.json"), str(result)), workers / "diagnosis.log"
+    python, environment = settings.python(pair.reference.framework), settings.environment(1)
+    run_all([Launch("diagnosis", python, __name__, arguments, log, environment)], progress)
     return read_findings(result)
 
 

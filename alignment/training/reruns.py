@@ -83,10 +83,9 @@ class TrainingSide:
         if (step, change) not in self._seen:
             try:
                 self._seen[step, change] = self._record(step, change)
-            except ExpectedError:  # a setting that the recipe refuses here, which is then not the mistake
-                self._seen[step, change] = {}
-            except Exception:
-                traceback.print_exc()
+            except Exception as error:
+                if not isinstance(error, ExpectedError):  # a setting that the recipe refuses is not the mistake
+                    traceback.print_exc()
                 self._seen[step, change] = {}
         return self._seen[step, change]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from alignment.errors import AlignmentError, FileError
 from alignment.pair import ROLES, Pair, Role
 from alignment.processes.processes import Progress
-from alignment.processes.settings import Settings
+from alignment.processes.settings import Settings, chosen
 from alignment.results.report import Report
 from alignment.running.prepare import Prepared, applicable, prepare, workspace
 from alignment.running.run import report_on
@@ -21,7 +21,6 @@ from alignment.training.configuring import configuration, needs_teacher, with_te
 from alignment.training.worker import TrainingRequest
 from porting.architectures import build
 from porting.conversion import write_random
-from porting.names import unknown
 from recipe.config import Config
 from recipe.loading import dump
 
@@ -56,11 +55,7 @@ class Training:
     teacher: Path | None = None
 
     def __post_init__(self) -> None:
-        for step in self.steps:
-            if step not in TRAINING_STEPS:
-                raise unknown("step", step, TRAINING_STEPS)
-        if not self.steps:
-            raise AlignmentError(f"no step is given; known: {', '.join(TRAINING_STEPS)}")
+        chosen("step", self.steps, TRAINING_STEPS)
         if self.updates is not None and self.updates < 1:
             raise AlignmentError(f"{self.updates} updates are asked for, expected 1 or more")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -150,16 +150,7 @@ class PaddleTrainer:
 
     def _train(self, updates: int) -> list[Updated]:
         stop = _StopAfter(self.parts.optimizer, self.parts.model, updates)
-        loader = self._loader()
-        parts = Parts(
-            model=self.parts.model,
-            loss=self._loss,
-            optimizer=cast(Any, stop),
-            schedule=self.parts.schedule,
-            average=self.parts.average,
-            training=loader,
-            validation=None,
-        )
+        parts = replace(self.parts, loss=self._loss, optimizer=cast(Any, stop), training=self._loader())
         epochs = self.config.schedule.epochs + self.config.schedule.cooldown_epochs
         engine = Engine(
             parts,
@@ -229,7 +220,6 @@ class PaddleTrainer:
 create = PaddleTrainer
 
 
-@dataclass
 class _NoStore:
     """A store of checkpoints that keeps none."""
 

@@ -59,8 +59,7 @@ class TorchTrainer:
         self._tape = Seeded(config.run.seed)
         self._rank, self._world = 0, 1
         self._dtype = torch.float64 if config.run.precision == "float64" else torch.float32
-        teacher = load_teacher(config)
-        self._loss = RecipeLoss(config, teacher)
+        self._loss = RecipeLoss(config, load_teacher(config))
         self._recipe = self._assemble(self._built())
 
     def _built(self) -> nn.Module:
@@ -108,13 +107,13 @@ class TorchTrainer:
 
     def moments(self) -> dict[str, dict[str, Array]]:
         """`first` and `second` moment of every parameter."""
-        return {kind: self._moment(name) for kind, name in _MOMENTS.items()}
-
-    def _moment(self, kind: str) -> dict[str, Array]:
-        state = self._recipe.optimizer.state
-        named = self._recipe.model.named_parameters()
+        state, own = self._recipe.optimizer.state, dict(self._recipe.model.named_parameters())
         return {
-            name: _array(state.get(parameter, {}).get(kind, torch.zeros_like(parameter))) for name, parameter in named
+            kind: {
+                name: _array(state.get(parameter, {}).get(key, torch.zeros_like(parameter)))
+                for name, parameter in own.items()
+            }
+            for kind, key in _MOMENTS.items()
         }
 
     def rates(self) -> Array:

@@ -31,9 +31,8 @@ def shares(case: RecipeCase) -> Iterator[Prediction]:
         if np.allclose(sigmoid(logits), actual):
             yield Prediction("sigmoid", says, "what follows the model", [expected], found=[softmax(logits)])
     yield from _orders(expected, actual)
-    yield Prediction(
-        "softmax twice", "the softmax is taken twice", "what follows the model", [softmax(expected)], found=[actual]
-    )
+    says = "the softmax is taken twice"
+    yield Prediction("softmax twice", says, "what follows the model", [softmax(expected)], found=[actual])
 
 
 def _orders(expected: Array, actual: Array) -> Iterator[Prediction]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from alignment.hypotheses.base import Prediction, predictions
-from alignment.hypotheses.training.base import Change, RecipeCase, RecipeHypotheses, Setting, rerun
+from alignment.hypotheses.training.base import Change, RecipeCase, RecipeHypotheses, Setting, mistaken, rerun
 from alignment.hypotheses.training.pictures import FILTER, NORMALISATION, mean_and_std, normalisation, orientation
 
 _TENTHS = tuple(f"{share / 100:g}" for share in (0, 10, 20, 25, 30, 40, 50, 60, 75, 90, 100))
@@ -22,6 +22,14 @@ SMOOTHING, MIXUP, CUTMIX, SWITCH, PROBABILITY = (
     Setting("mixing switch", "mixing.switch", ("0.0", "0.25", "0.75", "1.0"), "switch_prob of Mixup"),
     Setting("mixing probability", "mixing.probability", ("0.0", "0.5", "0.8", "1.0"), "prob of Mixup"),
 )  # fmt: skip
+_MISTAKES = (
+    mistaken("fill colour", "black fill", "fill of rotate, shear and translate",
+             "what comes into the picture is black, not the mean colour"),
+    mistaken("translation", "moves by pixels", "TranslateX and TranslateY: timm's are relative",
+             "it moves by up to 100 pixels, not by .45 of the side"),
+)  # fmt: skip
+_SHARE = "the targets have the share that was drawn, not that of the box, which is cut at the edges"
+_BOX = mistaken("cutmix share", "share uncorrected", "correct_lam of Mixup", _SHARE)
 _IMAGES = (
     Setting("flip", "augmentation.flip", _TENTHS, "the probability of the horizontal flip",
             "images are flipped with the probability {}"),
@@ -50,17 +58,6 @@ def policy(case: RecipeCase) -> Iterator[Prediction]:
             says = f"it is {other}, not {name}" if other != "null" else f"there is none, where {name} is meant"
             change = Change((f"augmentation.auto={other}",))
             yield from rerun(case, "augmentation policy", says, place, change)
-
-
-def mistakes(case: RecipeCase) -> Iterator[Prediction]:
-    """Predict the mistakes that are no setting, and that the reference's backend can make."""
-    for mistake, name, says, place in (
-        ("black fill", "fill colour", "what comes into the picture is black, not the mean colour",
-         "fill of rotate, shear and translate"),
-        ("moves by pixels", "translation", "it moves by up to 100 pixels, not by .45 of the side",
-         "TranslateX and TranslateY: timm's are relative"),
-    ):  # fmt: skip
-        yield from rerun(case, name, says, place, Change(mistake=mistake))
 
 
 def erased_first(case: RecipeCase) -> Iterator[Prediction]:
@@ -105,23 +102,17 @@ def targets(case: RecipeCase) -> Iterator[Prediction]:
     yield Prediction("class count", says, "num_classes of Mixup", arrays)
 
 
-def _box(case: RecipeCase) -> Iterator[Prediction]:
-    """Predict the share of cutmix before its box is cut at the edges."""
-    says = "the targets have the share that was drawn, not that of the box, which is cut at the edges"
-    yield from rerun(case, "cutmix share", says, "correct_lam of Mixup", Change(mistake="share uncorrected"))
-
-
 def samples(case: RecipeCase) -> Iterator[Prediction]:
     """Predict what can go wrong with single images."""
     if "sample" in case.has:
-        tried = (normalisation, orientation, erased_first, mistakes, FILTER, *NORMALISATION, *_IMAGES, policy)
+        tried = (normalisation, orientation, erased_first, *_MISTAKES, FILTER, *NORMALISATION, *_IMAGES, policy)
         yield from predictions(tried, case)
 
 
 def mixing(case: RecipeCase) -> Iterator[Prediction]:
     """Predict what can go wrong with batches."""
     if "mix" in case.has or "targets" in case.has:
-        yield from predictions((targets, _box, SMOOTHING, MIXUP, CUTMIX, SWITCH, PROBABILITY), case)
+        yield from predictions((targets, _BOX, SMOOTHING, MIXUP, CUTMIX, SWITCH, PROBABILITY), case)
 
 
 AUGMENTATION: tuple[RecipeHypotheses, ...] = (orders, mixing, samples)

@@ -81,6 +81,11 @@ def rerun(case: RecipeCase, name: str, says: str, look_at: str, change: Change) 
         yield of_all(case, name, says, look_at, recorded, [*case.keys, *(key for key in case.kin if key in recorded)])
 
 
+def mistaken(name: str, mistake: str, look_at: str, says: str) -> RecipeHypotheses:
+    """Return the hypothesis of a mistake that is no setting, and that the reference's backend can make."""
+    return lambda case: rerun(case, name, says, look_at, Change(mistake=mistake))
+
+
 def of_all(
     case: RecipeCase, name: str, says: str, look_at: str, predicted: Mapping[str, Array], keys: Iterable[str]
 ) -> Prediction:

@@ -9,7 +9,16 @@ import numpy as np
 from alignment.arrays import Array
 from alignment.hypotheses.base import Prediction, predictions
 from alignment.hypotheses.training.augmentation import CUTMIX, MIXUP, SMOOTHING
-from alignment.hypotheses.training.base import GROUPS, Change, RecipeCase, RecipeHypotheses, Setting, of_all, rerun
+from alignment.hypotheses.training.base import (
+    GROUPS,
+    Change,
+    RecipeCase,
+    RecipeHypotheses,
+    Setting,
+    mistaken,
+    of_all,
+    rerun,
+)
 from alignment.hypotheses.training.rates import EQUAL, Rates, curves, rates_of
 from alignment.steps.distributed import WORLD
 
@@ -22,8 +31,12 @@ _DISTILLATION = (
     Setting("distillation alpha", "distillation.alpha", ("0.0", "0.1", "0.3", "0.5", "0.7", "0.9", "1.0"),
             "how the teacher's part and the labels' are weighted", "the teacher's share is {}"),
 )  # fmt: skip
-_DROPS = Setting("drop path rate", "model.drop_path_rate", ("0.0", "0.05", "0.1", "0.2"), "drop_path of the blocks",
-                 "the drop path rises to {}")  # fmt: skip
+_DROPS = (
+    Setting("drop path rate", "model.drop_path_rate", ("0.0", "0.05", "0.1", "0.2"), "drop_path of the blocks",
+            "the drop path rises to {}"),
+    mistaken("drop path not scaled", "drop path unscaled", "forward of DropPath",
+             "what drop path keeps is not divided by the share that it keeps"),
+)  # fmt: skip
 _LATER = (
     Setting("epsilon", "optimizer.epsilon", ("1e-10", "1e-7", "1e-6", "1e-5"), "epsilon of AdamW", "epsilon is {}"),
     Setting("betas", "optimizer.betas", ("[0.9,0.99]", "[0.9,0.98]", "[0.9,0.95]", "[0.95,0.999]", "[0.8,0.999]"),
@@ -40,15 +53,9 @@ def losses(case: RecipeCase) -> Iterator[Prediction]:
     """Predict a loss or a gradient that differs from the first update on."""
     if not case.has.startswith(("loss", "gradient")):
         return
-    yield from predictions((reductions, distillation, *_AT_ONCE, _DROPS, unscaled_paths), case)
+    yield from predictions((reductions, distillation, *_AT_ONCE, *_DROPS), case)
     if int(case.has.rpartition("_")[2]):  # the number of the update
         yield from predictions((*_LATER, decays_of_one), case)
-
-
-def unscaled_paths(case: RecipeCase) -> Iterator[Prediction]:
-    """Predict drop paths that do not scale up what they keep."""
-    says = "what drop path keeps is not divided by the share that it keeps"
-    yield from rerun(case, "drop path not scaled", says, "forward of DropPath", Change(mistake="drop path unscaled"))
 
 
 def reductions(case: RecipeCase) -> Iterator[Prediction]:

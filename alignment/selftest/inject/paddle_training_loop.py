@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -59,8 +60,7 @@ def _dropping(layer: Any, change: str) -> Callable[[Tensor], Tensor]:
 
 
 def _factor(trainer: Any, share: str) -> int:
-    config = trainer.config
-    return int(config.data.batch_size if share == "batch" else config.run.accumulation)
+    return int(trainer.config.data.batch_size if share == "batch" else trainer.config.run.accumulation)
 
 
 def _loss_scaled(trainer: Any, share: str) -> None:
@@ -79,11 +79,10 @@ def _loss_scale_left(trainer: Any, factor: float) -> None:
 
 def _last_micro_batch_only(trainer: Any) -> None:
     """Clear the gradients of the first micro-batch before the second; the loss that is reported is correct."""
-    count = [0]
+    numbers = count(1)
 
     def changed(loss: Tensor) -> Tensor:
-        count[0] += 1
-        return loss if count[0] % trainer.config.run.accumulation == 0 else loss * 0 + loss.detach()
+        return loss if next(numbers) % trainer.config.run.accumulation == 0 else loss * 0 + loss.detach()
 
     change_result(trainer, "_loss", changed)
 
@@ -103,8 +102,8 @@ def _distilled(trainer: Any, change: str) -> None:
         if change == "reversed divergence":
             return (own.exp() * (own - goal)).sum() * (temperature**2 / logits.size)
         scale = 1.0 if change == "temperature not squared" else temperature**2
-        count = logits.shape[0] if change == "over the batch" else logits.size
-        return (goal.exp() * (goal - own)).sum() * (scale / count)
+        size = logits.shape[0] if change == "over the batch" else logits.size
+        return (goal.exp() * (goal - own)).sum() * (scale / size)
 
     loss._distil = distil
     if change == "heads exchanged":
@@ -130,14 +129,14 @@ def _average(trainer: Any, change: str) -> None:
 
 
 def _updating(trainer: Any, change: str, average: Ema, update: Callable[[], None]) -> Callable[[], None]:
-    decay, count = average.decay, [0]
+    decay, numbers = average.decay, count(1)
 
     def wrong() -> None:
-        count[0] += 1
-        if change in ("never", "early") or (change == "every second" and count[0] % 2):
+        number = next(numbers)
+        if change in ("never", "early") or (change == "every second" and number % 2):
             return
         if change == "warmed up":
-            average.decay = min(decay, (1 + count[0]) / (10 + count[0]))
+            average.decay = min(decay, (1 + number) / (10 + number))
         for _ in range(trainer.config.run.accumulation if change == "micro" else 1):
             update()
         if change == "in float32":

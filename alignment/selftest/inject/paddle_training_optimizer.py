@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import count
 from math import cos, pi, sqrt
 from typing import Any
 
@@ -210,22 +211,21 @@ def _updated(trainer: Any, change: str) -> None:
         optimizer, named = parts.optimizer, dict(parts.model.named_parameters())
         largest: dict[str, Tensor] = {}
         firsts: dict[str, Tensor] = {}
-        count = [0]
+        numbers = count(1)
 
         def step() -> None:
             factor = 1 - optimizer.get_lr() * optimizer._decay
             decaying = {id(tensor) for tensor in optimizer._decaying}
             before = {name: tensor * (factor if id(tensor) in decaying else 1) for name, tensor in named.items()}
             correct()
-            count[0] += 1
-            state = optimizer.named_state()
+            number, state = next(numbers), optimizer.named_state()
             for name, tensor in named.items():
                 first, second = state[f"moment1/{name}"], state[f"moment2/{name}"]
                 peak = largest[name] = paddle.maximum(largest.get(name, second), second)
                 clipped = (first - 0.9 * firsts.get(name, 0 * first)) / 0.1
                 firsts[name] = first.clone()
                 moments = (first, second, peak, clipped, before[name])
-                tensor.set_value(before[name] - optimizer.get_lr() * _direction(change, count[0], name, *moments))
+                tensor.set_value(before[name] - optimizer.get_lr() * _direction(change, number, name, *moments))
 
         return step
 
@@ -256,13 +256,13 @@ def _moments_forgotten(trainer: Any) -> None:
     fresh = {"beta1_pow_acc": 0.9, "beta2_pow_acc": 0.999}
 
     def make(parts: Any, correct: Callable[[], None]) -> Callable[[], None]:
-        count = [0]
+        numbers = count()
 
         def step() -> None:
-            if count[0] and count[0] % UPDATES == 0:
+            number = next(numbers)
+            if number and number % UPDATES == 0:
                 for name, tensor in parts.optimizer.named_state().items():
                     tensor.set_value(paddle.full_like(tensor, fresh.get(name.partition("/")[0], 0.0)))
-            count[0] += 1
             correct()
 
         return step

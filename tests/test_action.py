@@ -24,11 +24,12 @@ _OLD_BASH = "enable -n mapfile readarray\n"
 
 
 def gate(folder: Path, **inputs: str) -> subprocess.CompletedProcess[str]:
-    """Runs the action's last step as the runner does, in a folder."""
+    """Run the action's last step as the runner does, in a folder."""
     step = ACTION["runs"]["steps"][-1]
-    given = {name: found["default"] for name, found in ACTION["inputs"].items() if "default" in found} | inputs
+    defaults = {name: entry["default"] for name, entry in ACTION["inputs"].items() if "default" in entry}
+    values = defaults | inputs
     variables = {
-        name: str(folder_of_action) if "action_path" in value else given[value.split("inputs.")[1].split(" ")[0]]
+        name: str(folder_of_action) if "action_path" in value else values[value.split("inputs.")[1].split(" ")[0]]
         for name, value in step["env"].items()
         for folder_of_action in [ROOT]
     }
@@ -51,7 +52,7 @@ def write(path: Path, verdict: Verdict = SAME_FUNCTION) -> None:
     write_report(Report(verdict, "pit_ti", ("forward",), (row,)), path)
 
 
-def test_reports_that_pass(tmp_path: Path) -> None:
+def test_passing_reports_pass_the_step_and_write_all_outputs(tmp_path: Path) -> None:
     for name in ("a", "b b"):
         write(tmp_path / name / "report.json")
     done = gate(tmp_path, report="*/report.json", python=sys.executable, junit="gate.xml", html="all.html")
@@ -62,7 +63,7 @@ def test_reports_that_pass(tmp_path: Path) -> None:
     assert "2 alignments" in (tmp_path / "all.html").read_text()
 
 
-def test_a_divergence_fails_the_step_and_is_annotated(tmp_path: Path) -> None:
+def test_divergence_fails_the_step_and_is_annotated(tmp_path: Path) -> None:
     write(tmp_path / "bad.json", DIVERGENCE)
     done = gate(tmp_path, report="bad.json", python=sys.executable, html="bad.html")
     assert done.returncode == 1
@@ -79,13 +80,13 @@ def test_reports_and_baselines_may_stand_on_several_lines(tmp_path: Path, space:
     assert (tmp_path / "summary").read_text().count("| pit") == 2
 
 
-def test_no_report_is_no_success(tmp_path: Path) -> None:
+def test_step_without_a_report_fails(tmp_path: Path) -> None:
     done = gate(tmp_path, report=" ", python=sys.executable, html="page.html")
     assert done.returncode == 2, done.stdout + done.stderr
     assert (tmp_path / "output").read_text() == "passed=false\n"
 
 
-def test_a_page_that_cannot_be_written_fails_the_step(tmp_path: Path) -> None:
+def test_page_that_cannot_be_written_fails_the_step(tmp_path: Path) -> None:
     write(tmp_path / "a.json")
     done = gate(tmp_path, report="a.json", python=sys.executable, html="a.json/page.html")
     assert done.returncode == 3
@@ -93,21 +94,21 @@ def test_a_page_that_cannot_be_written_fails_the_step(tmp_path: Path) -> None:
     assert (tmp_path / "output").read_text() == "passed=false\n"
 
 
-def test_the_script_takes_no_empty_array_for_granted() -> None:
+def test_script_expands_no_array_that_may_be_empty() -> None:
     text = (ROOT / ".github" / "gate.sh").read_text()
     arrays = re.findall(r'(?<!\+)"\$\{(\w+)\[@\]\}"', text)
     assert set(arrays) == {"words"}, "bash 3.2 takes an empty array for an unset variable: ${a[@]+"
 
 
 @pytest.mark.parametrize("report", ["none.json", "$(touch stolen)", "`touch stolen`", "; touch stolen", "--init"])
-def test_an_input_is_no_command(tmp_path: Path, report: str) -> None:
+def test_input_is_not_run_as_a_command(tmp_path: Path, report: str) -> None:
     done = gate(tmp_path, report=report, python=sys.executable)
     assert done.returncode == 3, done.stdout + done.stderr
     assert not (tmp_path / "stolen").exists()
 
 
-def test_every_input_is_explained_and_used() -> None:
-    assert all(found["description"] for found in ACTION["inputs"].values())
+def test_every_input_is_described_and_used() -> None:
+    assert all(entry["description"] for entry in ACTION["inputs"].values())
     used = " ".join(str(value) for step in ACTION["runs"]["steps"] for value in (step | step.get("env", {})).values())
     assert all(f"inputs.{name}" in used for name in ACTION["inputs"])
     assert not any("${{" in step["run"] for step in ACTION["runs"]["steps"])

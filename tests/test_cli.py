@@ -75,7 +75,7 @@ def test_mindspore_files_have_the_names_of_mindcv(source: Path, tmp_path: Path) 
     assert first["digest"] == second["digest"]
 
 
-def test_a_mindspore_target_that_may_only_be_read_is_replaced(source: Path, tmp_path: Path) -> None:
+def test_read_only_mindspore_target_is_replaced_if_forced(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "pit_ti.ckpt"
     target.write_bytes(b"old")
     target.chmod(0o400)
@@ -84,7 +84,7 @@ def test_a_mindspore_target_that_may_only_be_read_is_replaced(source: Path, tmp_
     assert pit_port("diff", source, target).exit_code == 0
 
 
-def test_a_distilled_pit_has_no_names_in_mindcv(tmp_path: Path) -> None:
+def test_distilled_pit_is_refused_in_layout_mindcv(tmp_path: Path) -> None:
     source, target = tmp_path / "pit.pth", tmp_path / "pit.ckpt"
     write_random(build("pit_ti_distilled", image_size=32, num_classes=3), source)
     done = pit_port("convert", source, target)
@@ -100,12 +100,12 @@ def test_a_distilled_pit_has_no_names_in_mindcv(tmp_path: Path) -> None:
     assert json.loads(pit_port("inspect", target, "--json").stdout)["layout"] == "mindcv"
 
 
-def test_mindcv_weights_under_attribute_paths_are_refused(source: Path, tmp_path: Path) -> None:
-    wrong, right = tmp_path / "wrong.ckpt", tmp_path / "right.ckpt"
-    pit_port("convert", source, right)
-    to_right = plan_between(SMALL, "mindcv-attributes", "mindcv")
-    with open_checkpoint(right) as checkpoint:
-        named = {to_right.sources_of(name)[0]: tensor for name, tensor in checkpoint.tensors.items()}
+def test_mindcv_weights_under_attribute_paths_are_refused_without_from(source: Path, tmp_path: Path) -> None:
+    wrong, correct = tmp_path / "wrong.ckpt", tmp_path / "correct.ckpt"
+    pit_port("convert", source, correct)
+    to_correct = plan_between(SMALL, "mindcv-attributes", "mindcv")
+    with open_checkpoint(correct) as checkpoint:
+        named = {to_correct.sources_of(name)[0]: tensor for name, tensor in checkpoint.tensors.items()}
         write_checkpoint(wrong, named)
     done = pit_port("convert", wrong, tmp_path / "new.pth")
     assert done.exit_code == 3
@@ -115,7 +115,7 @@ def test_mindcv_weights_under_attribute_paths_are_refused(source: Path, tmp_path
         "error and leaves most of the model as it was. Give --from mindcv-attributes to read the file all the same\n"
     )
     assert pit_port("convert", wrong, tmp_path / "new.ckpt", "--from", "mindcv-attributes").exit_code == 0
-    assert (tmp_path / "new.ckpt").read_bytes() == right.read_bytes()
+    assert (tmp_path / "new.ckpt").read_bytes() == correct.read_bytes()
     assert pit_port("convert", source, tmp_path / "no.ckpt", "--to", "mindcv-attributes").exit_code == 2
 
 
@@ -127,7 +127,7 @@ def test_safetensors_metadata_names_the_framework(source: Path, tmp_path: Path, 
         assert checkpoint.metadata == {"format": expected}
 
 
-def test_a_dry_run_writes_nothing(source: Path, tmp_path: Path) -> None:
+def test_dry_run_writes_nothing(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "new.pdparams"
     done = pit_port("convert", source, target, "--dry-run", "--json")
     assert done.exit_code == 0
@@ -137,7 +137,7 @@ def test_a_dry_run_writes_nothing(source: Path, tmp_path: Path) -> None:
     assert (report["tensors"], len(report["transposed"]), report["file_digest"]) == (160, 51, None)
 
 
-def test_convert_casts_when_asked(source: Path, tmp_path: Path) -> None:
+def test_convert_with_dtype_casts_the_tensors(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "half.safetensors"
     done = pit_port("convert", source, target, "--dtype", "bfloat16")
     assert "bfloat16, cast from float32" in done.stdout
@@ -145,7 +145,7 @@ def test_convert_casts_when_asked(source: Path, tmp_path: Path) -> None:
         assert {tensor.dtype.name for tensor in checkpoint.tensors.values()} == {"bfloat16"}
 
 
-def test_a_value_too_large_for_the_dtype_is_an_error(tmp_path: Path) -> None:
+def test_value_too_large_for_the_dtype_is_refused(tmp_path: Path) -> None:
     source, target = tmp_path / "a.pth", tmp_path / "b.pth"
     write_random(SMALL, source)
     with open_checkpoint(source) as checkpoint:
@@ -158,7 +158,7 @@ def test_a_value_too_large_for_the_dtype_is_an_error(tmp_path: Path) -> None:
     assert not target.exists()
 
 
-def test_inspect_tells_the_same_content_in_every_format(source: Path, tmp_path: Path) -> None:
+def test_inspect_prints_the_same_digest_in_every_format(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "b.pdparams"
     pit_port("convert", source, target)
     first, second = (json.loads(pit_port("inspect", path, "--json").stdout) for path in (source, target))
@@ -175,17 +175,17 @@ def test_inspect_tells_the_same_content_in_every_format(source: Path, tmp_path: 
     assert "pit_ti at 32x32, 3 classes" in pit_port("inspect", source).stdout
 
 
-def test_inspect_of_an_unknown_model_says_so_and_goes_on(tmp_path: Path) -> None:
+def test_inspect_of_an_unknown_model_prints_the_reason_and_exits_0(tmp_path: Path) -> None:
     path = tmp_path / "other.npz"
     write_checkpoint(path, {"conv1.weight": LazyTensor.of(np.ones((2, 3), np.float32))})
     shown = pit_port("inspect", path)
     assert shown.exit_code == 0
     assert "not known: the tensors are not a known model (found 1: conv1.weight)" in shown.stdout
-    found = json.loads(pit_port("inspect", path, "--json").stdout)
-    assert (found["model"], found["layout"], found["parameters"]) == (None, None, 6)
+    described = json.loads(pit_port("inspect", path, "--json").stdout)
+    assert (described["model"], described["layout"], described["parameters"]) == (None, None, 6)
 
 
-def test_diff_exits_1_and_names_the_tensor(source: Path, tmp_path: Path) -> None:
+def test_diff_of_different_files_exits_1_and_names_the_tensor(source: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.pth"
     write_random(SMALL, other, seed=1)
     done = pit_port("diff", source, other)
@@ -250,7 +250,7 @@ def test_bad_files_exit_3_with_one_line(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.pth", "pit_ti.pth"]
 
 
-def test_a_truncated_and_a_bit_flipped_file_are_refused(source: Path, tmp_path: Path) -> None:
+def test_truncated_and_bit_flipped_files_are_refused(source: Path, tmp_path: Path) -> None:
     whole = source.read_bytes()
     damaged, target = tmp_path / "damaged.pth", tmp_path / "new.pdparams"
     flipped = bytearray(whole)
@@ -263,7 +263,7 @@ def test_a_truncated_and_a_bit_flipped_file_are_refused(source: Path, tmp_path: 
         assert not target.exists()
 
 
-def test_a_missing_tensor_and_a_wrong_model_are_named(source: Path, tmp_path: Path) -> None:
+def test_missing_tensor_and_wrong_model_are_named(source: Path, tmp_path: Path) -> None:
     with open_checkpoint(source) as checkpoint:
         tensors = {name: LazyTensor.of(np.array(tensor.load())) for name, tensor in checkpoint.tensors.items()}
     del tensors["norm.bias"]
@@ -278,7 +278,7 @@ def test_a_missing_tensor_and_a_wrong_model_are_named(source: Path, tmp_path: Pa
     assert "the tensors are pit_ti in layout canonical, not pit_b" in wrong.stderr
 
 
-def test_an_existing_target_is_kept_unless_forced(source: Path, tmp_path: Path) -> None:
+def test_existing_target_is_kept_unless_forced(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "old.pdparams"
     target.write_text("precious")
     done = pit_port("convert", source, target)
@@ -289,7 +289,7 @@ def test_an_existing_target_is_kept_unless_forced(source: Path, tmp_path: Path) 
     assert pit_port("diff", source, target).exit_code == 0
 
 
-def test_ctrl_c_in_the_middle_leaves_nothing(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_convert_leaves_no_file(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "old.pdparams"
     target.write_text("precious")
     calls = iter(range(10**6))
@@ -308,7 +308,7 @@ def test_ctrl_c_in_the_middle_leaves_nothing(source: Path, tmp_path: Path, monke
     assert sorted(path.name for path in tmp_path.iterdir()) == ["old.pdparams", "pit_ti.pth"]
 
 
-def test_a_full_disk_leaves_the_old_target(source: Path, tmp_path: Path) -> None:
+def test_convert_to_a_full_disk_keeps_the_old_target(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "old.pdparams"
     target.write_text("precious")
     limit = source.stat().st_size // 2
@@ -338,7 +338,7 @@ def test_without_frameworks_files_are_converted(source: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("words", "code"), [(["list"], 0), (["inspect", "missing.pth"], 3), (["nonsense"], 2)])
-def test_the_process_ends_with_its_code_and_the_last_words(words: list[str], code: int) -> None:
+def test_process_ends_with_its_exit_code_and_runs_exit_handlers(words: list[str], code: int) -> None:
     script = "import atexit, cli; atexit.register(lambda: print('last words')); cli.pit_port()"
     done = subprocess.run(
         [sys.executable, "-c", script, *words], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False

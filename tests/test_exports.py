@@ -33,7 +33,7 @@ def _for_checkers(package: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_programs_get_what_type_checkers_see(package: str) -> None:
+def test_names_at_run_time_are_those_that_type_checkers_see(package: str) -> None:
     module = import_module(package)
     seen = _for_checkers(package)
     assert sorted(seen) == sorted(module.__all__)
@@ -47,13 +47,13 @@ def test_programs_get_what_type_checkers_see(package: str) -> None:
 def test_every_export_is_documented(package: str) -> None:
     module = import_module(package)
     for name in set(module.__all__) - {"MODELS"}:
-        said = getattr(module, name).__doc__
-        assert said, name
-        assert not said.startswith(f"{name}("), f"{name} has only what dataclasses make up"
+        docstring = getattr(module, name).__doc__
+        assert docstring, name
+        assert not docstring.startswith(f"{name}("), f"{name} has only what dataclasses make up"
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_no_module_has_an_exports_name(package: str) -> None:
+def test_no_module_has_the_name_of_an_export(package: str) -> None:
     """Importing one would put a module where the function is, unless it hands over the function itself."""
     modules = {path.stem for path in (ROOT / package).glob("*.py")} | {
         path.name for path in (ROOT / package).iterdir() if path.is_dir()
@@ -74,8 +74,8 @@ def test_no_module_has_an_exports_name(package: str) -> None:
 def test_exports_stay_when_every_module_is_loaded(package: str) -> None:
     code = (
         f"import importlib, pkgutil, types, {package}\n"
-        f"for found in pkgutil.iter_modules({package}.__path__, '{package}.'):\n"
-        "    if not found.name.endswith(('reprod_files', 'doctor_probe')): importlib.import_module(found.name)\n"
+        f"for module in pkgutil.iter_modules({package}.__path__, '{package}.'):\n"
+        "    if not module.name.endswith(('reprod_files', 'doctor_probe')): importlib.import_module(module.name)\n"
         f"print([name for name in {package}.__all__ if isinstance(getattr({package}, name), types.ModuleType)])"
     )
     assert _run(code) == "[]"
@@ -86,7 +86,7 @@ def test_importing_the_package_loads_nothing_heavy(package: str) -> None:
     assert _run(f"import sys, {package}; print([name for name in {HEAVY!r} if name in sys.modules])") == "[]"
 
 
-def test_using_them_loads_no_framework(tmp_path: Path) -> None:
+def test_using_the_exports_loads_no_framework(tmp_path: Path) -> None:
     code = (
         "import sys, alignment, porting\n"
         f"folder = {str(tmp_path)!r}\n"
@@ -101,7 +101,7 @@ def test_using_them_loads_no_framework(tmp_path: Path) -> None:
     assert _run(code) == "[]"
 
 
-def test_the_documented_program_runs(tmp_path: Path) -> None:
+def test_documented_program_runs(tmp_path: Path) -> None:
     code = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE | re.DOTALL)
     assert len(code) == 1
     done = subprocess.run(

@@ -75,19 +75,19 @@ def files(built: tuple[Path, Path, Path]) -> set[str]:
     return set(json.loads(built[0].read_text()))
 
 
-def test_the_wheel_holds_the_packages_and_nothing_else(built: tuple[Path, Path, Path], files: set[str]) -> None:
+def test_wheel_holds_the_packages_and_nothing_else(built: tuple[Path, Path, Path], files: set[str]) -> None:
     with zipfile.ZipFile(built[2]) as wheel:
         names = {name for name in wheel.namelist() if ".dist-info/" not in name}
     expected = {
-        name for name in files if name.startswith(tuple(f"{each}/" for each in PACKAGES)) and name.endswith(DATA)
+        name for name in files if name.startswith(tuple(f"{package}/" for package in PACKAGES)) and name.endswith(DATA)
     }
     assert names == expected | {"cli.py"}
     assert {"alignment/report/templates/report.html.jinja", "recipe/imagenet.tsv", "porting/py.typed"} <= names
-    left_out = {name for name in files if name.startswith(tuple(f"{each}/" for each in PACKAGES))} - names
+    left_out = {name for name in files if name.startswith(tuple(f"{package}/" for package in PACKAGES))} - names
     assert not left_out, "add what is needed to [tool.setuptools.package-data]"
 
 
-def test_the_source_distribution_holds_the_repository(built: tuple[Path, Path, Path], files: set[str]) -> None:
+def test_source_distribution_holds_the_repository(built: tuple[Path, Path, Path], files: set[str]) -> None:
     with tarfile.open(built[1]) as archive:
         names = {name.partition("/")[2] for name in archive.getnames() if archive.getmember(name).isfile()}
     made = {name for name in names if name.startswith("pit_port.egg-info/")} | {"PKG-INFO", "setup.cfg"}
@@ -95,7 +95,7 @@ def test_the_source_distribution_holds_the_repository(built: tuple[Path, Path, P
     assert {"Makefile", ".ci/run", "requirements.lock", "tests/test_packaging.py", "logs/README.md"} <= names
 
 
-def test_the_metadata_says_what_is_needed(built: tuple[Path, Path, Path]) -> None:
+def test_metadata_lists_the_dependencies(built: tuple[Path, Path, Path]) -> None:
     metadata = _metadata(built[2])
     assert metadata["Requires-Python"] == ">=3.10"
     assert metadata["License-Expression"] == "Apache-2.0"
@@ -115,21 +115,29 @@ def _metadata(wheel: Path) -> Any:
 
 def _requirements(wheel: Path) -> list[Requirement]:
     """The base dependencies that apply here."""
-    found = map(Requirement, _metadata(wheel).get_all("Requires-Dist") or [])
-    return [each for each in found if each.marker is None or each.marker.evaluate({"extra": ""})]
+    requirements = map(Requirement, _metadata(wheel).get_all("Requires-Dist") or [])
+    return [
+        requirement
+        for requirement in requirements
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+    ]
 
 
 def _closure(requirements: list[Requirement]) -> set[str]:
     """The names of the distributions that these need, and those that they need."""
-    found: set[str] = set()
+    names: set[str] = set()
     left = list(requirements)
     while left:
         name = left.pop().name
-        if name not in found:
-            found.add(name)
+        if name not in names:
+            names.add(name)
             needed = map(Requirement, distribution(name).requires or ())
-            left += [each for each in needed if each.marker is None or each.marker.evaluate({"extra": ""})]
-    return found
+            left += [
+                requirement
+                for requirement in needed
+                if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+            ]
+    return names
 
 
 @pytest.fixture(scope="module")
@@ -139,9 +147,9 @@ def environment(built: tuple[Path, Path, Path], tmp_path_factory: pytest.TempPat
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     packages = next(folder.glob("lib/python3.*/site-packages"))
     for name in _closure(_requirements(built[2])):
-        found = distribution(name)
-        for top in {path.parts[0] for path in found.files or () if path.parts[0] != ".."} - {"__pycache__"}:
-            (packages / top).symlink_to(Path(str(found.locate_file(top))).absolute())
+        installed = distribution(name)
+        for top in {path.parts[0] for path in installed.files or () if path.parts[0] != ".."} - {"__pycache__"}:
+            (packages / top).symlink_to(Path(str(installed.locate_file(top))).absolute())
     with zipfile.ZipFile(built[2]) as wheel:
         wheel.extractall(packages)
         points = next(name for name in wheel.namelist() if name.endswith(".dist-info/entry_points.txt"))
@@ -172,14 +180,14 @@ def run(environment: Path, tmp_path: Path) -> Run:
     return program
 
 
-def test_no_framework_is_there(run: Run) -> None:
+def test_base_environment_has_no_framework(run: Run) -> None:
     for name in ("torch", "timm", "paddle", "mindspore", "yaml", "PIL", "huggingface_hub"):
-        found = run("python", "-c", f"import importlib.util; print(importlib.util.find_spec({name!r}))")
-        assert found.stdout == "None\n", name
+        searched = run("python", "-c", f"import importlib.util; print(importlib.util.find_spec({name!r}))")
+        assert searched.stdout == "None\n", name
     assert "torch      not found\npaddle     not found\nmindspore  not found\n" in run("pit-align", "--version").stdout
 
 
-def test_the_base_wheel_ports(run: Run) -> None:
+def test_base_wheel_converts_checkpoints(run: Run) -> None:
     for tool in ("pit-port", "pit-align", "pit-train"):
         assert run(tool, "--help").stdout.startswith(f"Usage: {tool} ")
     run("pit-port", "random", "pit_ti", "a.pth", "--image-size", "32", "--num-classes", "3")
@@ -194,7 +202,7 @@ def test_the_base_wheel_ports(run: Run) -> None:
     assert 'pip install "pit-port[hub]"' in missing.stderr
 
 
-def test_the_base_wheel_compares_gates_and_reports(run: Run, tmp_path: Path) -> None:
+def test_base_wheel_compares_gates_and_reports(run: Run, tmp_path: Path) -> None:
     for name, error in (("a", 0.0), ("b", 1e-7), ("c", 0.1)):
         (tmp_path / name).mkdir()
         np.save(tmp_path / name / "logits.npy", np.arange(1.0, 9.0, dtype=np.float32) + np.float32(error))
@@ -209,7 +217,7 @@ def test_the_base_wheel_compares_gates_and_reports(run: Run, tmp_path: Path) -> 
     assert "<title>pit_ti: same function</title>" in (tmp_path / "report.html").read_text()
 
 
-def test_what_needs_a_framework_says_how_to_get_it(run: Run) -> None:
+def test_commands_without_their_framework_name_the_extra_to_install(run: Run) -> None:
     assert "pip install 'pit-port[torch]'" in run("pit-align", "doctor", exits=1).stdout
     run("pit-port", "random", "pit_micro", "a.pth")
     for words, extra in (
@@ -220,12 +228,12 @@ def test_what_needs_a_framework_says_how_to_get_it(run: Run) -> None:
         (("pit-train", "-cfg", "some.yaml"), "train"),
         (("pit-train", "predict", "--weights", "a.pth", "image.png"), "paddle"),
     ):
-        said = run(*words, exits=3).stderr
-        assert re.search(rf"pip install .pit-port\[({extra})\]", said), said
-        assert len(said.splitlines()) == 1
+        message = run(*words, exits=3).stderr
+        assert re.search(rf"pip install .pit-port\[({extra})\]", message), message
+        assert len(message.splitlines()) == 1
 
 
-def test_the_python_api_of_the_base_wheel(run: Run) -> None:
+def test_python_api_works_in_the_base_wheel(run: Run) -> None:
     code = (
         "import alignment, porting, sys\n"
         "porting.write_random(porting.build('pit_micro'), 'a.pth')\n"
@@ -236,14 +244,14 @@ def test_the_python_api_of_the_base_wheel(run: Run) -> None:
     assert run("python", "-W", "error", "-c", code).stdout == "True pit_micro\n"
 
 
-def test_the_lock_satisfies_every_extra_that_is_installed_from_it(built: tuple[Path, Path, Path]) -> None:
+def test_lock_satisfies_every_extra_that_is_installed_from_it(built: tuple[Path, Path, Path]) -> None:
     lines = (ROOT / "requirements.lock").read_text().splitlines()[1:]
     locked = {
-        re.sub(r"[-_.]+", "-", name).lower(): version for name, _, version in (each.partition("==") for each in lines)
+        re.sub(r"[-_.]+", "-", name).lower(): version for name, _, version in (line.partition("==") for line in lines)
     }
     for requirement in map(Requirement, _metadata(built[2]).get_all("Requires-Dist")):
         extra = next(
-            (each for each in ("torch", "paddle", "hub", "train", "notebook", "dev") if _applies(requirement, each)),
+            (name for name in ("torch", "paddle", "hub", "train", "notebook", "dev") if _applies(requirement, name)),
             None,
         )
         if extra:
@@ -265,7 +273,7 @@ def test_actions_are_pinned_to_commits(path: Path) -> None:
         assert re.fullmatch(r" # v\d+\.\d+\.\d+", comment), f"{action}: say which version that is"
 
 
-def test_only_the_publishing_job_may_ask_for_an_identity() -> None:
+def test_only_the_publishing_job_has_the_permission_for_an_identity_token() -> None:
     jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())["jobs"]
     assert {name for name, job in jobs.items() if "id-token" in job.get("permissions", {})} == {"publish"}
     publish = jobs["publish"]

@@ -42,7 +42,7 @@ def test_plan_is_printed_as_a_table(source: Path) -> None:
     assert "pools.{0..1}.fc.weight" in timm
 
 
-def test_a_plan_for_programs_names_every_tensor(source: Path) -> None:
+def test_plan_as_json_names_every_tensor(source: Path) -> None:
     plan = json.loads(pit_port("plan", source, "--to", "timm", "--num-classes", "3", "--json").stdout)
     by_target = {row["target"]: row for row in plan if row["target"]}
     assert len(by_target) == 160
@@ -67,7 +67,7 @@ def test_changes_to_the_model_are_reported(source: Path, tmp_path: Path) -> None
     assert not (tmp_path / "new.pth").exists()
 
 
-def test_a_port_is_verified_and_a_broken_one_is_not(
+def test_verify_passes_a_correct_port_and_fails_a_broken_one(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -84,11 +84,11 @@ def test_a_port_is_verified_and_a_broken_one_is_not(
     assert broken.exit_code == 1
     result = json.loads(broken.stdout)
     assert (result["passed"], result["verdict"]) == (False, "divergence")
-    assert [each["name"] for each in result["tensors"]["different"]] == ["transformers.0.blocks.0.attn.proj.weight"]
+    assert [tensor["name"] for tensor in result["tensors"]["different"]] == ["transformers.0.blocks.0.attn.proj.weight"]
     assert result["forward"]["forward/logits (float64)"]["verdict"] == "divergence"
 
 
-def test_a_port_within_torch_is_verified_in_torch(source: Path, tmp_path: Path) -> None:
+def test_port_within_torch_is_verified_in_torch(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "pit_ti.safetensors"
     assert pit_port("convert", source, target, "--to", "timm").exit_code == 0
     done = pit_port("verify", source, target, "--out", tmp_path / "out")
@@ -96,7 +96,7 @@ def test_a_port_within_torch_is_verified_in_torch(source: Path, tmp_path: Path) 
     assert f"verified: {target} (in torch)" in done.stdout
 
 
-def test_a_port_and_its_verification_are_one_document(
+def test_convert_with_verify_prints_one_json_document(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -106,7 +106,7 @@ def test_a_port_and_its_verification_are_one_document(
     assert (result["tensors"], result["verification"]["passed"]) == (160, True)
 
 
-def test_a_file_that_its_framework_does_not_load_is_not_verified(source: Path, tmp_path: Path) -> None:
+def test_verify_refuses_a_file_that_its_framework_does_not_load(source: Path, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.pdparams"
     assert pit_port("convert", source, wrong, "--to", "canonical").exit_code == 0
     assert "same" in pit_port("diff", source, wrong).stdout
@@ -124,9 +124,9 @@ def test_framework_of_a_safetensors_file_follows_from_its_layout(source: Path, t
 
 
 def test_verify_refuses_changes_to_the_model(source: Path, tmp_path: Path) -> None:
-    asked = pit_port("convert", source, tmp_path / "new.pdparams", "--verify", "--num-classes", "3")
-    assert asked.exit_code == 2
-    assert "--verify proves equal weights" in asked.stderr
+    refused = pit_port("convert", source, tmp_path / "new.pdparams", "--verify", "--num-classes", "3")
+    assert refused.exit_code == 2
+    assert "--verify proves equal weights" in refused.stderr
     mistaken = pit_port("convert", source, tmp_path / "new.pdparams", "--verify", "--from", "mindcv-attributes")
     assert mistaken.exit_code == 2
     assert "no model loads layout mindcv-attributes" in mistaken.stderr
@@ -150,7 +150,9 @@ def training(source: Path, tmp_path: Path) -> Path:
     return path
 
 
-def test_weights_of_a_training_checkpoint(source: Path, training: Path, tmp_path: Path) -> None:
+def test_weights_option_selects_model_or_average_of_a_training_checkpoint(
+    source: Path, training: Path, tmp_path: Path
+) -> None:
     target = tmp_path / "model.pth"
     done = pit_port("convert", training, target, "--weights", "model", "--json")
     assert done.exit_code == 0, done.output
@@ -177,7 +179,7 @@ def test_missing_weights_are_refused(source: Path, tmp_path: Path) -> None:
     assert "holds no ema weights (--weights ema), nor does" in done.stderr
 
 
-def test_a_port_of_the_model_beside_its_average_is_verified(training: Path, tmp_path: Path) -> None:
+def test_port_of_the_model_beside_its_average_is_verified(training: Path, tmp_path: Path) -> None:
     target = tmp_path / "port.safetensors"
     assert pit_port("convert", training, target, "--weights", "model").exit_code == 0
     done = pit_port("verify", training, target, "--weights", "model", "--out", tmp_path / "out")
@@ -185,7 +187,7 @@ def test_a_port_of_the_model_beside_its_average_is_verified(training: Path, tmp_
     assert f"verified: {target} (in torch), a port of {training}" in done.stdout
 
 
-def test_a_folder_is_converted(source: Path, tmp_path: Path) -> None:
+def test_folder_is_converted(source: Path, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
     assert pit_port("convert", source, folder / "model.safetensors", "--to", "timm").exit_code == 0
@@ -217,7 +219,7 @@ def test_weights_that_are_no_floating_numbers_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("word", "code", "said"),
+    ("word", "code", "message"),
     [
         ("", 2, "the name is empty"),
         (
@@ -229,10 +231,10 @@ def test_weights_that_are_no_floating_numbers_are_refused(
         ("a\nb.pth", 3, r"a\nb.pth: there is no such file"),
     ],
 )
-def test_source_without_a_checkpoint_is_refused(word: str, code: int, said: str) -> None:
+def test_source_without_a_checkpoint_is_refused(word: str, code: int, message: str) -> None:
     done = pit_port("inspect", word)
     assert done.exit_code == code
-    assert said in done.stderr
+    assert message in done.stderr
 
 
 def test_target_with_a_too_long_name_is_refused(source: Path, tmp_path: Path) -> None:

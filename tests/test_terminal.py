@@ -72,19 +72,19 @@ def source(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("tool", "name"), COMMANDS)
-def test_every_command_has_examples_that_it_understands(tool: str, name: str) -> None:
+def test_examples_of_every_command_can_be_parsed(tool: str, name: str) -> None:
     command = command_of(tool, name)
-    found = list(examples(command, tool))
-    assert found, f"{tool} {name} --help shows no example"
-    for words in found:
+    shown_examples = list(examples(command, tool))
+    assert shown_examples, f"{tool} {name} --help shows no example"
+    for words in shown_examples:
         assert words[0] == name
         command.make_context(name, words[1:])
     shown = run(tool, name, "--help").stdout
-    assert all(shlex.join(words).split(" --")[0].replace("'", "") in shown.replace("'", "") for words in found)
+    assert all(shlex.join(words).split(" --")[0].replace("'", "") in shown.replace("'", "") for words in shown_examples)
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-def test_every_tool_has_examples(tool: str) -> None:
+def test_examples_of_every_tool_can_be_parsed(tool: str) -> None:
     for words in examples(TOOLS[tool], tool):
         command_of(tool, words[0]).make_context(words[0], words[1:])
     assert list(examples(TOOLS[tool], tool))
@@ -125,7 +125,7 @@ def test_quiet_downloads_show_no_bars_of_their_own(source: Path, monkeypatch: py
     assert "HF_HUB_DISABLE_PROGRESS_BARS" not in os.environ
 
 
-def test_quiet_gates_and_reports(report: Path, tmp_path: Path) -> None:
+def test_quiet_gate_and_report_print_nothing(report: Path, tmp_path: Path) -> None:
     config = tmp_path / "gate.toml"
     config.write_text('require = [{ step = "bp", dtype = "float64" }]\n')
     gate = run("pit-align", "gate", report, "--config", config, "-q")
@@ -155,7 +155,7 @@ def test_verbose_names_every_tensor(source: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-def test_the_version_names_frameworks_without_importing_them(tool: str) -> None:
+def test_version_names_frameworks_without_importing_them(tool: str) -> None:
     code = (
         f"import sys, cli\ncli.{tool.replace('-', '_')}.main(['--version'], {tool!r}, standalone_mode=False)\n"
         "print(sorted({'torch', 'timm', 'paddle', 'mindspore', 'numpy'} & set(sys.modules)))"
@@ -242,7 +242,7 @@ def in_terminal(words: list[str]) -> str:
     return shown.decode()
 
 
-def test_colours_only_where_they_are_wanted(report: Path) -> None:
+def test_colours_are_printed_only_where_they_are_wanted(report: Path) -> None:
     words = "pit-align", "report", report
     assert "\x1b[" in in_terminal(program(*words, TERM="xterm-256color", NO_COLOR=""))
     plain = in_terminal(program(*words, TERM="xterm-256color", NO_COLOR="1"))
@@ -256,18 +256,18 @@ def test_colours_only_where_they_are_wanted(report: Path) -> None:
 def test_every_tensor_counts_as_progress(
     words: tuple[str, ...], source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[tuple[str, int]] = []
+    reported: list[tuple[str, int]] = []
 
     @contextmanager
     def showing(*, quiet: bool) -> Iterator[Callable[[str, int], None]]:
-        yield lambda name, nbytes: told.append((name, nbytes))
+        yield lambda name, nbytes: reported.append((name, nbytes))
 
     monkeypatch.setattr("porting.terminal.output.showing_tensors", showing)
     done = run("pit-port", *(word.format(a=source, b=tmp_path / "b.pdparams") for word in words))
     assert done.exit_code == 0, done.output
     architecture = build("pit_micro")
-    assert {name for name, _ in told} == set(architecture.tensors)
-    assert sum(nbytes for _, nbytes in told) == 4 * architecture.parameters
+    assert {name for name, _ in reported} == set(architecture.tensors)
+    assert sum(nbytes for _, nbytes in reported) == 4 * architecture.parameters
 
 
 _SLOW = """
@@ -292,7 +292,7 @@ def slow(*words: str) -> list[str]:
     return ["env", f"PYTHONPATH={ROOT}", "TERM=xterm", sys.executable, "-c", _SLOW, *words]
 
 
-def test_bars_on_a_terminal() -> None:
+def test_progress_on_a_terminal_is_a_bar() -> None:
     shown = in_terminal(slow())
     for words in ("a tensor", "1.0/? kB", "asking around", "loading", "1/8"):
         assert words in shown
@@ -300,14 +300,14 @@ def test_bars_on_a_terminal() -> None:
 
 
 @pytest.mark.parametrize("variables", [{}, {"FORCE_COLOR": "1"}, {"TTY_COMPATIBLE": "1"}], ids=str)
-def test_no_bars_in_a_log(variables: dict[str, str]) -> None:
+def test_progress_in_a_log_has_no_bars(variables: dict[str, str]) -> None:
     done = subprocess.run(slow(), env=os.environ | variables, capture_output=True, text=True, check=True)
     assert done.stderr == "torch: loading (1/8)\n"
     quiet = subprocess.run(slow("-q"), env=os.environ | variables, capture_output=True, text=True, check=True)
     assert quiet.stderr == ""
 
 
-def test_the_documented_completion_is_the_real_one() -> None:
+def test_documented_completion_command_is_the_real_one() -> None:
     text = (ROOT / "docs" / "install.md").read_text()
     documented = set(re.findall(r"(_PIT_\w+)=(\w+)_source (pit-\w+)", text))
     assert {tool for _, _, tool in documented} == set(TOOLS)
@@ -316,14 +316,14 @@ def test_the_documented_completion_is_the_real_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
         (RuntimeError("the moon is full"), "was not expected (RuntimeError: the moon is full); --debug shows where"),
         (MemoryError(), "needs more memory than there is"),
     ],
 )
 def test_unexpected_error_exits_3_not_1(
-    source: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+    source: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
 ) -> None:
     def broken(*_: object, **__: object) -> None:
         raise error
@@ -331,7 +331,7 @@ def test_unexpected_error_exits_3_not_1(
     monkeypatch.setattr("porting.describe.describe", broken)
     done = run("pit-port", "inspect", source)
     assert (done.exit_code, done.stdout) == (3, "")
-    assert said in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert run("pit-port", "--debug", "inspect", source).exception is error
 
@@ -348,9 +348,9 @@ def tool(debug): pass
 @tool.command()
 @click.argument("how")
 def say(how):
-    told = Output().console().print if how == "rich" else click.echo
+    write = Output().console().print if how == "rich" else click.echo
     for _ in range(20_000):
-        told("words " * 10)
+        write("words " * 10)
 
 tool()
 """

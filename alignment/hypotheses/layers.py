@@ -43,13 +43,11 @@ def layer_norm(case: Case) -> Iterator[Prediction]:
         return _affine(case, middle / np.sqrt(variance + eps), **affine)
 
     yield from _epsilons(case, "layernorm eps", correct, norm)
+    plain = norm(correct, scaled=False, shifted=False)
     for name, says, place, y in (
         ("bias lost", "its shift is not added", "bias", norm(correct, shifted=False)),
         ("scale lost", "its scale is not applied", "weight", norm(correct, scaled=False)),
-        (
-            *("affine lost", "neither scale nor shift is applied", "weight and bias"),
-            norm(correct, scaled=False, shifted=False),
-        ),
+        ("affine lost", "neither scale nor shift is applied", "weight and bias", plain),
         ("unbiased variance", "it divides by the unbiased variance", "forward", norm(correct, ddof=1)),
         ("rms norm", "the mean is not taken off: it is an RMS norm", "forward", norm(correct, centred=False)),
     ):

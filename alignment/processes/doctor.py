@@ -172,11 +172,8 @@ def _of_packages(framework: str, python: str, versions: Mapping[str, str]) -> It
 def _of_torch(python: str, versions: Mapping[str, str], facts: Mapping[str, Any]) -> Iterator[Problem]:
     timm = versions.get("timm")
     if timm and (0, 9) <= _numbers(timm) < (1, 0, 25):
-        yield Problem(
-            "bad",
-            f"timm {timm}: from 0.9.0 to 1.0.24 both heads of a distilled PiT read the class token",
-            _pip(python, "timm>=1.0.25"),
-        )
+        summary = f"timm {timm}: from 0.9.0 to 1.0.24 both heads of a distilled PiT read the class token"
+        yield Problem("bad", summary, _pip(python, "timm>=1.0.25"))
     elif timm and _numbers(timm) < (0, 9):
         yield Problem("bad", f"timm {timm}, 1.0.25 or newer is needed", _pip(python, "timm>=1.0.25"))
     torch, torchvision = versions.get("torch"), versions.get("torchvision")
@@ -187,9 +184,8 @@ def _of_torch(python: str, versions: Mapping[str, str], facts: Mapping[str, Any]
         yield Problem("note", summary, _pip(python, f"torchvision=={fitting}.*"))
     elif facts.get("torchvision"):
         summary = f"torchvision {torchvision} was built for another torch than {torch}: {facts['torchvision']}"
-        yield Problem(
-            "note", f"{summary}; alignments work around it", f"{_pip(python, 'torchvision')} --force-reinstall"
-        )
+        fix = f"{_pip(python, 'torchvision')} --force-reinstall"
+        yield Problem("note", f"{summary}; alignments work around it", fix)
     on = [name for name, value in facts.get("tf32", {}).items() if value]
     if on and len(facts.get("devices", ())) > 1:
         yield Problem("note", f"TensorFloat-32 is on by default ({', '.join(on)}); alignments turn it off")

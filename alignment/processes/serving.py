@@ -13,8 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from alignment.errors import AlignmentError
-from porting.errors import PortingError
+from porting.errors import ExpectedError
 
 T = TypeVar("T", bound="JsonRequest")
 Advance: TypeAlias = Callable[[str, int, int], None]
@@ -49,7 +48,7 @@ def serve(work: Callable[[Advance], None]) -> int:
 
     try:
         work(advance)
-    except (AlignmentError, PortingError) as error:
+    except ExpectedError as error:
         report({"event": "error", "expected": True, "summary": error.summary, "details": list(error.details)})
     except Exception as error:
         traceback.print_exc()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import re
 import shutil
-import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -233,7 +232,3 @@ def main(arguments: list[str]) -> int:
         TASKS[task.kind](task, [Request.read(Path(path)) for path in task.requests], advance)
 
     return serve(work)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

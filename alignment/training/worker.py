@@ -10,7 +10,6 @@ import numpy as np
 
 from alignment.arrays import Array
 from alignment.backends.trainers import base as trainers
-from alignment.errors import AlignmentError
 from alignment.judging.measuring import measure
 from alignment.pair.inputs import perturb
 from alignment.processes.serving import Advance, JsonRequest, serve
@@ -20,7 +19,6 @@ from alignment.running.worker import Job, load_job, manifest_of, note_spreads
 from alignment.steps.base import Quantity, TrainingTrial
 from alignment.steps.training import TRAINING_STEPS, TrainingStep, dtype_of_once
 from alignment.training.reruns import TrainingSide
-from porting.errors import ExpectedError
 from recipe.loading import load
 
 _NOISY_KINDS = ("output", "loss", "weights")
@@ -52,17 +50,9 @@ def run(request: Request, training: TrainingRequest, advance: Advance) -> None:
         advance: Called after each check point.
 
     Raises:
-        AlignmentError: Something that the user can act on; what the recipe finds wrong included.
+        ExpectedError: Something that the user can act on; what the recipe finds wrong included.
     """
-    try:
-        _run(replace(request, steps=training.steps), training, advance)
-    except AlignmentError:
-        raise
-    except ExpectedError as error:
-        raise AlignmentError(error.summary, error.details) from error
-
-
-def _run(request: Request, training: TrainingRequest, advance: Advance) -> None:
+    request = replace(request, steps=training.steps)
     job, config = load_job(request), load(training.config)
     once = dtype_of_once(request.dtypes)
     work = [

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from safetensors.numpy import load_file, save_file
 
@@ -46,10 +45,12 @@ def write_request(
 
 
 def read_request(folder: Path) -> tuple[Side, Config, dict[str, Array], int]:
-    """The side, its configuration, the weights to start from, and the updates to do."""
+    """The side, whose options are tuples again, its configuration, the weights to start from, the updates to do."""
     request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
     config, weights = load(folder / "config.yaml"), load_file(folder / "start.safetensors")
-    return _side(request["side"]), config, weights, request["updates"]
+    options = request["side"]["options"]
+    options = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    return Side(**{**request["side"], "options": options}), config, weights, request["updates"]
 
 
 def write_results(
@@ -65,9 +66,3 @@ def read_results(folder: Path) -> tuple[list[Updated], dict[str, Array], dict[st
     """The updates, and the state dicts of the model and of its average."""
     done = [Updated(**update) for update in json.loads((folder / "updates.json").read_text(encoding="utf-8"))]
     return done, load_file(folder / "weights.safetensors"), load_file(folder / "average.safetensors")
-
-
-def _side(words: Mapping[str, Any]) -> Side:
-    """A side that was written as JSON, in which tuples of the options are lists."""
-    options = {name: tuple(value) if isinstance(value, list) else value for name, value in words["options"].items()}
-    return Side(**{**words, "options": options})

@@ -29,11 +29,8 @@ def decays(case: RecipeCase) -> Iterator[Prediction]:
     says = f"{len(correct) - exempt} parameters decay that should not, and {exempt} do not that should: {names}"
     yield Prediction("decay group", says, GROUPS, other)
     decaying = [key for key, array in case.expected.items() if "/decay/" in key and array.flat[0]]
-    if (
-        len(correct) > 1
-        and sorted(decaying) == sorted(case.keys)
-        and all(a.shape == b.shape for a, b in zip(correct, actual, strict=True))
-    ):
+    alike = all(a.shape == b.shape for a, b in zip(correct, actual, strict=True))
+    if len(correct) > 1 and sorted(decaying) == sorted(case.keys) and alike:
         factor = float(np.median([b.flat[0] / a.flat[0] for a, b in zip(correct, actual, strict=True)]))
         if factor and abs(factor * decay) < _MOVED:
             says = f"everything that decays does so by {factor * decay:.6g}, not by {decay:g}"

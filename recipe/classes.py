@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -14,7 +14,6 @@ from recipe.errors import DataError
 
 CLASSES = "classes.txt"
 """Name of the file beside a checkpoint in which a training run writes the names of its classes."""
-_IMAGENET = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ class ClassName:
 def imagenet_classes() -> tuple[ClassName, ...]:
     """Return the 1000 classes of ImageNet, in their order."""
     text = files("recipe").joinpath("imagenet.tsv").read_text(encoding="utf-8")
-    return tuple(_parse(text.splitlines()))
+    return _parse(text.splitlines())
 
 
 def read_classes(path: Path) -> tuple[ClassName, ...]:
@@ -54,7 +53,7 @@ def read_classes(path: Path) -> tuple[ClassName, ...]:
     empty = next((number for number, line in enumerate(lines, 1) if not line.strip()), None)
     if empty is not None:
         raise DataError(f"{path}:{empty}: an empty line in the list of classes would shift those after it; remove it")
-    classes = tuple(_parse(lines))
+    classes = _parse(lines)
     seen: dict[str, int] = {}
     for name in classes:
         if name.label in seen:
@@ -78,14 +77,11 @@ def named(labels: Sequence[str], count: int) -> tuple[ClassName, ...]:
     if labels and len(labels) != count:
         raise DataError(f"there are {len(labels)} names for the model's {count} classes")
     if not labels:
-        return imagenet_classes() if count == _IMAGENET else tuple(_parse([str(index) for index in range(count)]))
+        return imagenet_classes() if count == 1000 else _parse(map(str, range(count)))
     known = {name.label: name.words for name in imagenet_classes()}
     return tuple(ClassName(index, label, known.get(label, label)) for index, label in enumerate(labels))
 
 
-def _parse(lines: Sequence[str]) -> list[ClassName]:
-    classes = []
-    for index, line in enumerate(lines):
-        label, _, words = (part.strip() for part in line.partition("\t"))
-        classes.append(ClassName(index, label, words or label))
-    return classes
+def _parse(lines: Iterable[str]) -> tuple[ClassName, ...]:
+    parts = ([part.strip() for part in line.partition("\t")] for line in lines)
+    return tuple(ClassName(index, label, words or label) for index, (label, _, words) in enumerate(parts))

@@ -104,19 +104,14 @@ def _collect(path: Path, seen: tuple[Path, ...], note: Callable[[str], None]) ->
         raise ConfigError(f"{path}: extends itself: {chain}")
     settings, seen = read_settings(path), (*seen, path.resolve())
     if paddlevit.recognises(settings):
-        base, settings = _from_paddlevit(path, note)
-        return {**_collect(base, seen, note), **settings}
+        translation = paddlevit.translate(paddlevit.read(path))
+        for line in translation.notes:
+            note(line)
+        return {**_collect(locate(paddlevit.PRESET), seen, note), **translation.settings}
     extends = settings.pop(_EXTENDS, None)
     if extends is None:
         return settings
     return {**_collect(_extended(path, extends), seen, note), **settings}
-
-
-def _from_paddlevit(path: Path, note: Callable[[str], None]) -> tuple[Path, dict[str, Setting]]:
-    translation = paddlevit.translate(paddlevit.read(path))
-    for line in translation.notes:
-        note(line)
-    return locate(paddlevit.PRESET), dict(translation.settings)
 
 
 def _extended(path: Path, extends: Setting) -> Path:
@@ -165,8 +160,10 @@ def _applied(base: Config, settings: Mapping[str, Setting], where: str) -> Confi
             values.setdefault(section, {})[field] = decode_value(hint, setting.value, name, yaml=True)
         except FieldError:
             problems.append(f"{setting.where}: {name} is {_shown(setting.value)}, expected {expected(hint)}")
+    if len(problems) == 1:
+        raise ConfigError(problems[0])
     if problems:
-        raise _refused(f"{where}{_count(problems)} cannot be understood", problems)
+        raise ConfigError(f"{where}{len(problems)} settings cannot be understood", problems)
     changed = {section: dataclasses.replace(getattr(base, section), **fields) for section, fields in values.items()}
     config = dataclasses.replace(base, **changed)
     validate(config)
@@ -202,11 +199,3 @@ def _unknown(name: str, value: object) -> Iterator[str]:
 
 def _shown(value: object) -> str:
     return "null" if value is None else shown(value)
-
-
-def _refused(summary: str, problems: list[str]) -> ConfigError:
-    return ConfigError(problems[0]) if len(problems) == 1 else ConfigError(summary, problems)
-
-
-def _count(problems: list[str]) -> str:
-    return f"{len(problems)} setting{'s' if len(problems) > 1 else ''}"

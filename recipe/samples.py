@@ -159,17 +159,13 @@ def find(data: Data, split: str) -> Samples:
 
 def _source(data: Data, split: str, root: Path) -> Path:
     name = data.train if split == "train" else data.validation
-    lists = [] if data.format == "folder" else [root / name for name in _LISTS[split]]
-    folders = [] if data.format == "list" else [root / name for name in _FOLDERS[split]]
-    if name is not None:
-        lists, folders = lists and [root / name], folders and [root / name]
-    for path in lists:
-        if path.is_file():
-            return path
-    for path in folders:
-        if path.is_dir():
-            return path
-    tried = ", ".join(dict.fromkeys(str(path.relative_to(root)) for path in (*lists, *folders)))
+    lists, folders = (_LISTS[split], _FOLDERS[split]) if name is None else ((name,), (name,))
+    list_paths = [] if data.format == "folder" else [root / name for name in lists]
+    folder_paths = [] if data.format == "list" else [root / name for name in folders]
+    usable = [*filter(Path.is_file, list_paths), *filter(Path.is_dir, folder_paths)]
+    if usable:
+        return usable[0]
+    tried = ", ".join(dict.fromkeys(str(path.relative_to(root)) for path in (*list_paths, *folder_paths)))
     raise DataError(f"{root}: no images to use for {split}; looked for {tried} (data.format is {data.format})")
 
 

@@ -12,16 +12,14 @@ from porting.names import did_you_mean
 from recipe.config import Config
 from recipe.errors import ConfigError
 
-PRECISIONS = ("float32", "float64", "float16", "bfloat16")
-DEVICES = ("auto", "cpu", "gpu")
 _CHOICES = {
     "data.format": ("auto", "folder", "list"),
     "data.interpolation": ("bicubic", "bilinear"),
     "data.corrupt": ("report", "raise"),
     "augmentation.erasing_mode": ("pixel", "rand", "const"),
     "distillation.kind": ("none", "hard", "soft"),
-    "run.precision": PRECISIONS,
-    "run.device": DEVICES,
+    "run.precision": ("float32", "float64", "float16", "bfloat16"),
+    "run.device": ("auto", "cpu", "gpu"),
     "run.tracker": ("none", "visualdl", "tensorboard"),
 }
 _RANGES: Mapping[str, tuple[Callable[[float], bool], str]] = {
@@ -71,13 +69,8 @@ def validate(config: Config) -> None:
 
 
 def _problems(config: Config) -> Iterator[str]:
-    yield from _ranges(config)
-    yield from _choices(config)
-    yield from _model(config)
-    yield from _data(config)
-    yield from _schedule(config)
-    yield from _distillation(config)
-    yield from _precision(config)
+    for check in (_ranges, _choices, _model, _data, _schedule, _distillation, _precision):
+        yield from check(config)
 
 
 def _ranges(config: Config) -> Iterator[str]:
@@ -102,10 +95,9 @@ def _model(config: Config) -> Iterator[str]:
     if model.name not in architectures.NAMES:
         yield f"model.name {model.name!r} is no known model{_nearest_model(model.name)}"
         return
+    classes = max(model.num_classes, 0)
     try:
-        family = architectures.build(
-            model.name, image_size=model.image_size, num_classes=max(model.num_classes, 0)
-        ).family
+        family = architectures.build(model.name, image_size=model.image_size, num_classes=classes).family
     except ExpectedError as error:
         yield f"model.image_size: {error.summary}"
         return
@@ -150,15 +142,11 @@ def _distillation(config: Config) -> Iterator[str]:
     if distillation.teacher not in architectures.NAMES:
         yield f"distillation.teacher {distillation.teacher!r} is no known model{_nearest_model(distillation.teacher)}"
     if config.model.name in architectures.NAMES and not config.model.name.endswith("_distilled"):
+        wanted = f"{config.model.name}_distilled"
         yield (
             f"distillation.kind is {distillation.kind}, but {config.model.name} has no distillation head: "
-            f"train {_distilled(config.model.name)}, or set the kind to none"
+            f"train {wanted if wanted in architectures.NAMES else 'a distilled model'}, or set the kind to none"
         )
-
-
-def _distilled(name: str) -> str:
-    wanted = f"{name}_distilled"
-    return wanted if wanted in architectures.NAMES else "a distilled model"
 
 
 def _precision(config: Config) -> Iterator[str]:

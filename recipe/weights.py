@@ -78,8 +78,7 @@ def open_teacher(config: Config, layout: str) -> Iterator[Weights]:
 
 def teacher_of(config: Config) -> Model:
     """Return the teacher as a model of the student's image size and classes, without dropout."""
-    size, classes = config.model.image_size, config.model.num_classes
-    return Model(config.distillation.teacher, size, classes, drop_path_rate=0.0)
+    return Model(config.distillation.teacher, config.model.image_size, config.model.num_classes, drop_path_rate=0.0)
 
 
 def _planned(checkpoint: Checkpoint, model: Model, layout: str) -> Port:
@@ -87,11 +86,8 @@ def _planned(checkpoint: Checkpoint, model: Model, layout: str) -> Port:
     port = plan_port(checkpoint, layout)
     architecture = port.identity.architecture
     if architecture.name != model.name:
-        drop = (
-            "; pit-port convert --drop-head-dist makes one of it"
-            if architecture.name == f"{model.name}_distilled"
-            else ""
-        )
+        hint = "; pit-port convert --drop-head-dist makes one of it"
+        drop = hint if architecture.name == f"{model.name}_distilled" else ""
         raise TrainingError(f"{checkpoint.path}: holds {architecture.name}, expected {model.name}{drop}")
     surgery = Surgery(image_size=(model.image_size, model.image_size))
     if architecture.num_classes not in (model.num_classes, 0):

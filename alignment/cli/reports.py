@@ -6,7 +6,7 @@ Everything heavy is imported by the command that needs it, so `--help` loads no 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,6 @@ from porting.terminal.output import Output, output_options
 from porting.terminal.tool import DIFFERENT, FILE, command_line, force_option
 
 if TYPE_CHECKING:
-    from alignment.report.details import Details
     from alignment.results.report import Report
 
 html_option = click.option("--html", type=FILE, metavar="FILE", help="Write the report as one HTML page, too.")
@@ -38,7 +37,9 @@ def show(
     output: Output,
     *,
     html: Path | None = None,
-    details: Callable[[], Sequence[Details]] = tuple,
+    folders: Sequence[Path] = (),
+    quantities: Sequence[str] = (),
+    diagnoses: Sequence[Path] = (),
 ) -> None:
     """Print reports, as a JSON list where they are several, and exit 1 on a divergence.
 
@@ -46,7 +47,9 @@ def show(
         reports: What to show.
         output: How to print them.
         html: File for the page; None writes none.
-        details: Returns what the recordings of each report show, for the page.
+        folders: The folder of each report, with its recordings if they are kept, for the page.
+        quantities: Keys whose errors the page shows element by element, as shell patterns; chosen by default.
+        diagnoses: Files of bisections, shown in the page with the report of their model.
     """
     from alignment.report.terminal import print_report
     from alignment.results.report import DIVERGENCE, dumps
@@ -54,10 +57,16 @@ def show(
     from porting.visible import harmless
 
     if html is not None:
+        from alignment.report.details import collect, diagnosis_of
         from alignment.report.html import write_html
 
         with output.waiting("writing the page"):
-            write_html(reports, html, details=details())
+            by_model = diagnosis_of(diagnoses, reports)
+            details = [
+                collect(report, folder, quantities, by_model.get(report.model))
+                for report, folder in zip(reports, folders, strict=True)
+            ]
+            write_html(reports, html, details=details)
     if output.as_json:
         several = len(reports) > 1
         text = json.dumps(encode(list(reports)), indent=2) if several else dumps(reports[0]).rstrip("\n")
@@ -69,17 +78,6 @@ def show(
             print_report(report, output.console(), verbose=output.verbose)
     if any(report.verdict == DIVERGENCE for report in reports):
         raise SystemExit(DIFFERENT)
-
-
-def details_of(report: Report, folder: Path) -> Callable[[], list[Details]]:
-    """A function that returns what the page shows of a run that has just ended."""
-
-    def details() -> list[Details]:
-        from alignment.report.details import collect
-
-        return [collect(report, folder)]
-
-    return details
 
 
 @click.command()
@@ -128,17 +126,8 @@ def report(
     for file, shown in zip(files, reports, strict=True):
         if not shown.rows:
             raise NothingComparedError(f"{file}: nothing was compared: the report has no rows; run the alignment again")
-
-    def details() -> list[Details]:
-        from alignment.report.details import collect, diagnosis_of
-
-        by_model = diagnosis_of(diagnoses, reports)
-        return [
-            collect(report, file.parent, quantities, by_model.get(report.model))
-            for file, report in zip(files, reports, strict=True)
-        ]
-
-    show(reports, output, html=html, details=details)
+    folders = [file.parent for file in files]
+    show(reports, output, html=html, folders=folders, quantities=quantities, diagnoses=diagnoses)
 
 
 @click.command()

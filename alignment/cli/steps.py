@@ -19,7 +19,7 @@ from alignment.cli.options import (
     training_of,
     training_options,
 )
-from alignment.cli.reports import EVERY_QUANTITY, details_of, doctor, gate, html_option, matrix, report, show
+from alignment.cli.reports import EVERY_QUANTITY, doctor, gate, html_option, matrix, report, show
 from alignment.cli.rules import rules
 from alignment.cli.search import bisect, diagnose, selftest
 from porting.terminal.output import Output, output_options
@@ -116,7 +116,7 @@ def _align_command(name: str, text: str, example: str, *, trains: bool) -> None:
 
                 findings = explain_run(pair, folder, settings, progress=progress)
         try:
-            show([report], output, html=html, details=details_of(report, folder))
+            show([report], output, html=html, folders=[folder])
         finally:
             if explained:
                 _show_causes(findings, folder, output)

@@ -10,7 +10,6 @@ import math
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import numpy.typing as npt
 
 from alignment.arrays import FLOATS, Array
 from alignment.judging.scaled_sums import ScaledSum, distances
@@ -68,18 +67,16 @@ class Meter:
         self.reference_max = max(self.reference_max, largest)
         if differing:
             self.differing += differing
-            self._add_difference(begin, *distances(wide, _native(candidate)))
-
-    def _add_difference(self, begin: int, values: npt.NDArray[np.float64], exponent: int) -> None:
-        at = int(values.argmax())
-        largest = float(values[at])
-        if not math.isfinite(largest):
-            raise NotFiniteError
-        self.sum.add(values, largest, exponent)
-        self.difference.add(values, largest, exponent)
-        full = largest * 2.0**exponent
-        if self.worst is None or full > self.max_abs:
-            self.max_abs, self.worst = full, begin + at
+            values, exponent = distances(wide, _native(candidate))
+            at = int(values.argmax())
+            largest = float(values[at])
+            if not math.isfinite(largest):
+                raise NotFiniteError
+            self.sum.add(values, largest, exponent)
+            self.difference.add(values, largest, exponent)
+            full = largest * 2.0**exponent
+            if self.worst is None or full > self.max_abs:
+                self.max_abs, self.worst = full, begin + at
 
     def merge(self, later: Meter) -> None:
         """Add the sums and extremes of the elements that come after these."""

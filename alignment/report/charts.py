@@ -19,7 +19,6 @@ Where: TypeAlias = Literal["axis", "zero", "off"]
 
 WIDTH, LEFT, RIGHT = 640.0, 58.0, 14.0
 TOP, FOOT = 26.0, 238.0
-_SLANTED, _LEVEL = 62.0, 28.0
 _NOT_DRAWN = {"parameter", "metric", "ranking", "input", "integers", "setting", "count", "picture", "sample"}
 _FEWEST = 2
 _MOST_LABELS = 14
@@ -73,10 +72,8 @@ class Chart:
         ticks: Powers of ten.
         groups: Modules along the x axis, in order.
         slanted: True if the groups' names need more room than they have.
-        height: Height of the view box.
         zero: Height of errors of zero; None if there are none.
         off: Height of points without a finite error; None if there are none.
-        floor_name: Name of the floor in the description.
     """
 
     title: str
@@ -89,10 +86,8 @@ class Chart:
     ticks: tuple[Tick, ...]
     groups: tuple[Tick, ...]
     slanted: bool
-    height: float
     zero: float | None
     off: float | None
-    floor_name: str
 
 
 def charts(report: Report) -> tuple[tuple[str, tuple[Chart, ...]], ...]:
@@ -164,7 +159,6 @@ def _name(row: Row) -> str:
 
 
 def _chart(rows: Sequence[Row], floors: dict[str, float | None]) -> Chart:
-    dtype = rows[0].dtype
     measured = [_floor(row, floors) for row in rows]
     limits = [_finite(row.admissible_error) for row in rows]
     errors = [_error(row) for row in rows]
@@ -174,7 +168,7 @@ def _chart(rows: Sequence[Row], floors: dict[str, float | None]) -> Chart:
     half = (WIDTH - LEFT - RIGHT) / len(rows) / 2
     groups, slanted = _groups(rows, xs, half)
     return Chart(
-        title=dtype,
+        title=rows[0].dtype,
         summary=_summary(rows),
         points=points,
         line=_line(points),
@@ -184,10 +178,8 @@ def _chart(rows: Sequence[Row], floors: dict[str, float | None]) -> Chart:
         ticks=axis.ticks,
         groups=groups,
         slanted=slanted,
-        height=FOOT + (_SLANTED if slanted else _LEVEL),
         zero=FOOT if any(point.where == "zero" for point in points) else None,
         off=TOP if any(point.where == "off" for point in points) else None,
-        floor_name="measured rounding noise" if dtype == "float32" else f"float32 noise scaled to {dtype}",
     )
 
 

@@ -147,18 +147,17 @@ def _median(histogram: Histogram) -> float | None:
 
 def _course_summary(course: Course) -> str:
     pairs = list(zip(course.reference, course.candidate, strict=True))
-    apart = [_distance(one, other) for one, other in pairs]
+    # The distance is infinite only if one of the two numbers is not finite.
+    apart = [
+        min(abs(one - other), sys.float_info.max) if math.isfinite(one) and math.isfinite(other) else math.inf
+        for one, other in pairs
+    ]
     worst = max(range(len(apart)), key=apart.__getitem__)
     says = f"{len(pairs)} values, from {course.reference[0]:.4g} to {course.reference[-1]:.4g}"
     if apart[worst] == 0:
         return f"{says}; both sides are equal throughout"
     far = "one side is not finite" if math.isinf(apart[worst]) else f"{apart[worst]:.1e} apart"
     return f"{says}; the sides are furthest apart at {worst}: {far}"
-
-
-def _distance(one: float, other: float) -> float:
-    """Return the distance of two numbers; infinite only if one of them is not finite."""
-    return min(abs(one - other), sys.float_info.max) if math.isfinite(one) and math.isfinite(other) else math.inf
 
 
 def _path(values: Sequence[float], point: Callable[[int, float], tuple[float, float]]) -> str:

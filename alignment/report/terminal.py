@@ -13,16 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from alignment.recordings.reprod_check import THRESHOLD, MeanCheck
-from alignment.results.report import (
-    DIVERGENCE,
-    ROUNDING,
-    SAME_FUNCTION,
-    STRENGTH,
-    WITHIN_TOLERANCE,
-    Report,
-    Row,
-    Verdict,
-)
+from alignment.results.report import DIVERGENCE, STRENGTH, WITHIN_TOLERANCE, Report, Row, Verdict
 from alignment.results.summary import badness, headline, largest, margin, number, plural
 from porting.names import fold
 from porting.visible import printable
@@ -31,10 +22,10 @@ if TYPE_CHECKING:
     from alignment.running.matrix import Result
 
 _STYLES: dict[Verdict, str] = {
-    SAME_FUNCTION: "green",
-    ROUNDING: "green",
-    WITHIN_TOLERANCE: "yellow",
-    DIVERGENCE: "bold red",
+    "same function": "green",
+    "rounding": "green",
+    "within tolerance": "yellow",
+    "divergence": "bold red",
 }
 _MANY = 6
 _WORST = 3

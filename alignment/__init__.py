@@ -13,8 +13,8 @@ from porting.exporting import exporting, renamed
 
 if TYPE_CHECKING:
     from alignment.errors import AlignmentError
-    from alignment.gating.files import hold as gate
     from alignment.gating.outputs import Outcome
+    from alignment.gating.reports import hold as gate
     from alignment.judging.compare_paths import compare_paths as compare
     from alignment.judging.tolerance import Tolerances
     from alignment.pair import Pair, Side, load_pair
@@ -67,7 +67,7 @@ if not TYPE_CHECKING:  # a type-checker would take any name for one that such a 
             "build_pair": "alignment.pair.published:build",
             "compare": "alignment.judging.compare_paths:compare_paths",
             "diff": "alignment.running.differences",
-            "gate": "alignment.gating.files:hold",
+            "gate": "alignment.gating.reports:hold",
             "load_pair": "alignment.pair",
             "read_report": "alignment.results.report",
             "record": "alignment.running.run",

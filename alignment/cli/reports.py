@@ -154,8 +154,8 @@ def gate(files: tuple[Path, ...], config: Path | None, init: bool, force: bool, 
     pit-align gate logs/*/report.json --junit gate.xml --github
     pit-align gate logs/pit_ti/report.json --against baselines/pit_ti.json
     """
-    from alignment.gating.files import hold, publish
     from alignment.gating.outputs import passed, to_json
+    from alignment.gating.reports import hold, publish
     from alignment.gating.terminal import print_gate
     from porting.visible import harmless
 

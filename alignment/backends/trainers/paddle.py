@@ -139,7 +139,7 @@ class PaddleTrainer:
     def train(self, updates: int, world: int = 1) -> list[Updated]:
         """Let the engine train until so many updates are done."""
         if world != self._processes.size:
-            from alignment.backends.trainers.launch import train_in_ranks
+            from alignment.backends.trainers.launch_ranks import train_in_ranks
 
             done, weights, average = train_in_ranks(self.side, self.config, self.weights(), updates, world)
             _set(self.parts.model, weights)

@@ -147,7 +147,7 @@ class TorchTrainer:
     def train(self, updates: int, world: int = 1) -> list[Updated]:
         """Train until so many updates are done."""
         if world != self._world:
-            from alignment.backends.trainers.launch import train_in_ranks
+            from alignment.backends.trainers.launch_ranks import train_in_ranks
 
             done, weights, average = train_in_ranks(self.side, self.config, self.weights(), updates, world)
             self._recipe.model.load_state_dict(_tensors(weights))

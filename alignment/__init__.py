@@ -84,6 +84,8 @@ renamed(
         "alignment.backends.torch_training": "alignment.backends.trainers.torch",
         "alignment.backends.trainer": "alignment.backends.trainers.base",
         "alignment.comparison": "alignment.judging.compare_paths",
+        "alignment.faults": "alignment.selftest.faults",
+        "alignment.faults.base": "alignment.selftest.faults.base",
         "alignment.gate_check": "alignment.gating.check",
         "alignment.inputs": "alignment.pair.inputs",
         "alignment.judge": "alignment.judging.judge",

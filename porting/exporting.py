@@ -44,7 +44,8 @@ def renamed(modules: Mapping[str, str]) -> None:
     Args:
         modules: Earlier name of each module to the name that it has now, both in full.
     """
-    sys.meta_path.append(_Renamed(modules))
+    # First, since a package under an earlier name has a path, in which others would find its modules a second time.
+    sys.meta_path.insert(0, _Renamed(modules))
 
 
 class _Renamed(MetaPathFinder, Loader):

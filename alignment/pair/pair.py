@@ -116,7 +116,7 @@ class Pair:
     def __post_init__(self) -> None:
         object.__setattr__(self, "paths", MappingProxyType(dict(self.paths)))
         object.__setattr__(self, "rules", self.rules if isinstance(self.rules, str) else tuple(self.rules))
-        if self.intermediates == AUTO:
+        if self.intermediates in (AUTO, ""):  # the empty text was the default of earlier versions
             object.__setattr__(self, "intermediates", None if self.own else "forward_intermediates")
         if not self.name or {"/", "\0"} & set(self.name) or self.name.startswith("."):
             raise AlignmentError(f"{self.name!r} cannot name a pair: it names a folder under logs/")

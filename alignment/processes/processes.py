@@ -36,6 +36,8 @@ class Launch:
         arguments: Arguments of that `main`.
         log: File for everything that the process writes on standard error.
         environment: Variables to set beside those of this process; None removes one.
+        serves: Whether the process reports that it is done, as `alignment.processes.serving.serve` does; one that ends
+            without has failed, whatever its exit code.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Launch:
     arguments: tuple[str, ...]
     log: Path
     environment: Mapping[str, str | None]
+    serves: bool = True
 
 
 @contextmanager
@@ -121,9 +124,9 @@ class _Process:
             AlignmentError: It failed.
         """
         code = self._popen.wait()
-        if code == 0:
-            return
         name, event = self.launch.name, self.last.get("event")
+        if code == 0 and (event == "done" or not self.launch.serves):
+            return
         if event == "error" and self.last["expected"]:
             raise AlignmentError(f"{name} side: {self.last['summary']}", self.last["details"])
         what = self.last["summary"] if event == "error" else _ending(code)

@@ -134,6 +134,7 @@ def _reprod_files(prepared: Prepared, dtype: str | None) -> Iterator[list[str]]:
         arguments=("--pair", sides[0], "--pair", sides[1], "--out", str(prepared.folder)),
         log=prepared.folder / "workers" / "reprod_log.log",
         environment={},
+        serves=False,
     )
     with started([launch]) as wait:
         yield problems

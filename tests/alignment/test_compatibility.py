@@ -26,6 +26,8 @@ FILES = Path(__file__).with_name("compatibility")
 EARLIER = {
     "alignment.backends.trainer": "Listing Trainer Updated create",
     "alignment.comparison": "compare_paths open_side",
+    "alignment.faults": "FAULTS HELD_OUT KNOWN Fault",
+    "alignment.faults.base": "Fault",
     "alignment.gate_check": "Failure GateResult Waived gate",
     "alignment.inputs": "Inputs draw perturb read_images",
     "alignment.judge": "judge judge_arrays",

@@ -119,6 +119,11 @@ def test_an_exit_before_the_work_is_done_is_no_success(launch: MakeLaunch) -> No
     assert "it ended with exit code 5, before it was done" in error.summary
 
 
+def test_worker_that_exits_0_without_its_report_has_failed(launch: MakeLaunch) -> None:
+    error = error_of([launch("silent", "def main(arguments): return 0")])
+    assert "the silent side failed: it ended with exit code 0, before it was done" in error.summary
+
+
 def test_the_failure_of_one_ends_the_other(launch: MakeLaunch) -> None:
     pids: list[int] = []
     failing = """

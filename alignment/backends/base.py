@@ -24,7 +24,8 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from alignment.arrays import Array
+from alignment.arrays import Array, Batch
+from alignment.backends.calling import LOGITS, Interface
 from alignment.errors import AlignmentError
 
 
@@ -52,12 +53,23 @@ class Outputs:
     """Results of a forward pass.
 
     Attributes:
-        logits: `(batch, classes)`.
+        logits: `(batch, classes)`; of a model that gives several tensors, the one called `logits`, or else the first
+            floating-point one, of any shape.
         stages: Feature map of every stage, `(batch, channels, height, width)` as a rule; none where none was asked for.
+        named: Everything that the model gives by name, in its order, `logits` included; empty for a model that gives
+            one tensor without a name. Names of nested values are joined by dots: `hidden_states.0`.
+        others: Name to class of what the model gives beside tensors, which is not compared: a cache of keys and values.
     """
 
     logits: Array
     stages: tuple[Array, ...]
+    named: Mapping[str, Array] = field(default_factory=dict)
+    others: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def by_name(self) -> Mapping[str, Array]:
+        """Everything that the model gives by name; one tensor without a name is called `logits`."""
+        return self.named or {LOGITS: self.logits}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +122,9 @@ class Tap:
     Attributes:
         path: Path of the module; empty for the model itself.
         call: Number of calls of the module before this one.
-        what: `input`, `output`, or the gradient of the loss with regard to one: `input_gradient`, `output_gradient`.
-        index: Which of the tensors that go in or come out.
+        what: `input`, `output`, or the gradient of the loss with regard to one: `input_gradient`, `output_gradient`;
+            or `integers`, for an input of integers or booleans, such as the ids that an embedding takes.
+        index: Which of the tensors of this kind that go in or come out.
     """
 
     path: str
@@ -157,7 +170,8 @@ class Taps(Protocol):
         A gradient is that of this use of a tensor alone, not of all that is made of it elsewhere.
 
         Args:
-            visit: Called with every floating-point tensor, in the order in which they appear.
+            visit: Called with every floating-point tensor, and with every input of integers or booleans, in the order
+                in which they appear.
             replaced: What calls of modules, `(path, call)`, are made to return.
         """
 
@@ -169,16 +183,20 @@ class Taps(Protocol):
         output_gradients: Sequence[Array | None] = (),
         replaced: Replaced | None = None,
         visit: Visit | None = None,
+        integers: Sequence[Array] = (),
     ) -> Isolated:
         """Run one module alone; `Backend.gradients` has those of its parameters afterwards.
 
         Args:
             path: The module.
             call: The call, watched before, whose other arguments it gets.
-            inputs: What takes the place of the tensors of that call.
+            inputs: What takes the place of the floating-point tensors of that call, positional and by keyword.
             output_gradients: Gradients to send back through it; none leaves its gradients alone.
             replaced: As for `watch`; calls are counted within this run.
             visit: As for `watch`.
+            integers: What takes the place of the tensors of integers and booleans of that call, in the dtypes that the
+                call had. They stay those of the call where number or shapes are others, unless the module takes
+                nothing else.
 
         Raises:
             AlignmentError: The call was not watched, or takes another number of tensors.
@@ -200,6 +218,9 @@ class Backend(Protocol):
 
     def wrap(self, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
         """Take a plain function of the framework's tensors for the model; the options are its keyword arguments."""
+
+    def connect(self, interface: Interface) -> None:
+        """Say how the model is called and what its outputs are called; by default they have the model's own names."""
 
     def load(self, path: Path) -> None:
         """Read a weight file with the framework's own loader, strictly.
@@ -229,15 +250,16 @@ class Backend(Protocol):
         What draws at random (`draws_at_random`) stays in evaluation mode: two frameworks draw different numbers.
         """
 
-    def forward(self, images: Array, intermediates: str | None) -> Outputs:
+    def forward(self, images: Batch, intermediates: str | None) -> Outputs:
         """Run the model without gradients.
 
         Args:
-            images: `(batch, channels, height, width)`, of the dtype in use.
+            images: `(batch, channels, height, width)`, of the dtype in use: the model's first positional argument. Or
+                several arrays by the names of the pair's inputs, which become keyword arguments.
             intermediates: Method that returns `(logits, [feature maps])`; None calls the model itself.
 
         Raises:
-            AlignmentError: The model has no such method, or its output is not one tensor.
+            AlignmentError: The model has no such method, takes no argument of some name, fails, or gives no tensor.
         """
 
     def loss(self, name: str, logits: Array, target: Array) -> Array:
@@ -263,12 +285,14 @@ class Backend(Protocol):
     def top_classes(self, scores: Array, k: int) -> Array:
         """Classes of the `k` best scores, best first, int64 `(batch, k)`."""
 
-    def backward(self, images: Array, target: Array, loss: str = "soft_target") -> Array:
+    def backward(self, images: Batch, target: Batch, loss: str = "soft_target") -> Array:
         """Run the model and the gradient of a loss of what it gives; returns the loss, shape `()`.
 
         Args:
-            images: `(batch, channels, height, width)`, of the dtype in use.
-            target: As for `loss`.
+            images: As for `forward`.
+            target: As for `loss`, for `Outputs.logits`. Or targets by the names of outputs: the loss is then the sum of
+                `loss` of the output `logits` and of the projections of all others. An output that the model does not
+                give, or gives in another shape, is left out.
             loss: The name of a loss that is given a floating-point target.
         """
 
@@ -276,7 +300,13 @@ class Backend(Protocol):
         """Gradient of every tensor of the state dict from the last `backward`; zeros where none arrived."""
 
     def input_gradient(self) -> Array:
-        """Gradient of the images from the last `backward`."""
+        """Gradient of the images from the last `backward`; of several inputs, that of the first floating-point one."""
+
+    def input_gradients(self) -> dict[str, Array]:
+        """Gradient of every floating-point input from the last `backward`, by name; zeros where none arrived.
+
+        An input that was given as one array has the empty name.
+        """
 
     def taps(self) -> Taps:
         """The modules of the model that was built."""

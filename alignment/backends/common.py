@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from alignment.arrays import Array
+from alignment.arrays import Array, Batch
 from alignment.backends.base import Outputs, check_state, one_output
+from alignment.backends.calling import LOGITS, ONLY, Interface, failed
+from alignment.backends.configured import construct
+from alignment.backends.trees import named_leaves
 from alignment.errors import AlignmentError
+from porting.errors import ExpectedError
 
 
 class FunctionModel:
@@ -23,9 +29,9 @@ class FunctionModel:
         super().__init__()
         self._function, self._options = function, dict(options)
 
-    def forward(self, *inputs: Any) -> Any:
+    def forward(self, *inputs: Any, **named: Any) -> Any:
         """Result of the function."""
-        return self._function(*inputs, **self._options)
+        return self._function(*inputs, **named, **self._options)
 
     construct = forward  # MindSpore's name of it
 
@@ -45,7 +51,8 @@ class ModelBackend:
     tensor_type: type
     losses: Mapping[str, Callable[[Any, Any], Any]]
     _model: Any
-    _images: Any = None
+    _interface: Interface = Interface()
+    _inputs: Mapping[str, Any] = {}
     _optimizer: Any = None
 
     def _tensors(self) -> Mapping[str, Any]:
@@ -62,12 +69,28 @@ class ModelBackend:
         """Gradient of a tensor from the last `backward`; zeros where none arrived."""
         raise NotImplementedError
 
+    def _is_float(self, tensor: Any) -> bool:
+        return bool(tensor.is_floating_point())
+
+    def _is_tensor(self, value: Any) -> bool:
+        return isinstance(value, self.tensor_type)
+
     def _built(self, builder: Callable[..., Any], options: Mapping[str, Any]) -> Any:
-        model, expected = builder(**options), self.model_type
+        try:
+            model = construct(builder, options)
+        except (ExpectedError, MemoryError):
+            raise
+        except Exception as error:
+            raise failed(error, f"the builder of the {self.title} model fails", {}, builder) from error
+        expected = self.model_type
         if not isinstance(model, expected):
             name = f"{expected.__module__.partition('.')[0]}.nn.{expected.__name__}"
             raise AlignmentError(f"the builder returned a {type(model).__name__}, expected a {name}")
         return model
+
+    def connect(self, interface: Interface) -> None:
+        """Say how the model is called and what its outputs are called."""
+        self._interface = interface
 
     def _check(self, path: Path, tensors: Mapping[str, Any]) -> None:
         """Refuse the tensors of a weight file that are not exactly the model's."""
@@ -86,35 +109,115 @@ class ModelBackend:
         names = {name: first.setdefault(id(tensor), name) for name, tensor in self._tensors().items()}
         return {name: other for name, other in names.items() if name != other}
 
-    def forward(self, images: Array, intermediates: str | None) -> Outputs:
+    def forward(self, images: Batch, intermediates: str | None) -> Outputs:
         """Run the model without gradients."""
-        inputs = self._tensor(images)
+        arrays = named(images)
+        given = self._called(self._model_or(intermediates), arrays, {n: self._tensor(a) for n, a in arrays.items()})
+        stages: Any = ()
+        if intermediates is not None:
+            given, stages = given
+        tensors, others = self._outputs(given)
+        by_name = {name: self._array(tensor) for name, tensor in tensors.items()}
+        main = self._main(tensors)
+        unnamed = self._is_tensor(given) and main == LOGITS
+        return Outputs(by_name[main], tuple(map(self._array, stages)), {} if unnamed else by_name, others)
+
+    def _model_or(self, intermediates: str | None) -> Callable[..., Any]:
         if intermediates is None:
-            logits, stages = self._model(inputs), []
-        else:
-            method = getattr(self._model, intermediates, None)
-            if method is None:
-                raise AlignmentError(f"the {self.title} model has no method {intermediates!r}; see Pair.intermediates")
-            logits, stages = method(inputs)
-        one_output(logits, self.tensor_type)
-        return Outputs(self._array(logits), tuple(self._array(stage) for stage in stages))
+            return self._model
+        method = getattr(self._model, intermediates, None)
+        if method is None:
+            raise AlignmentError(f"the {self.title} model has no method {intermediates!r}; see Pair.intermediates")
+        return method
+
+    def _called(self, function: Callable[..., Any], arrays: Mapping[str, Array], tensors: Mapping[str, Any]) -> Any:
+        """What the model, or a method of it, returns.
+
+        Args:
+            function: The model or the method.
+            arrays: What it is given, for messages.
+            tensors: The same as the framework's tensors.
+        """
+        signature = self._signature() if function is self._model else function
+        positional, by_name = self._interface.arguments(tensors, signature)
+        try:
+            return function(*positional, **by_name)
+        except (ExpectedError, MemoryError):
+            raise
+        except Exception as error:
+            raise failed(error, f"the {self.title} model fails in forward", arrays, signature) from error
+
+    def _signature(self) -> Callable[..., Any]:
+        """The function that says which arguments the model takes."""
+        if isinstance(self._model, FunctionModel):
+            return self._model._function
+        forward: Callable[..., Any] = getattr(self._model, "forward", None) or self._model.construct
+        return forward
+
+    def _outputs(self, given: Any) -> tuple[dict[str, Any], dict[str, str]]:
+        """The tensors that the model gives by name, and what else it gives."""
+        if self._interface.single:
+            one_output(given, self.tensor_type)
+        leaves, others = named_leaves(given, self._is_tensor)
+        if not leaves:
+            raise AlignmentError(f"the {self.title} model returned a {type(given).__name__} without a tensor in it")
+        return self._interface.outputs(leaves), others
+
+    def _main(self, tensors: Mapping[str, Any]) -> str:
+        """Name of the output that losses and metrics of a classifier are computed of."""
+        if LOGITS in tensors:
+            return LOGITS
+        return next((name for name, tensor in tensors.items() if self._is_float(tensor)), next(iter(tensors)))
 
     def loss(self, name: str, logits: Array, target: Array) -> Array:
         """A loss of given logits, averaged over the batch, shape `()`."""
         return self._array(self.losses[name](self._tensor(logits), self._tensor(target)))
+
+    def _loss_of(self, given: Any, target: Batch, loss: str) -> Any:
+        """The loss of what the model gives; see `alignment.backends.base.Backend.backward`."""
+        tensors, _ = self._outputs(given)
+        if not isinstance(target, Mapping):
+            return self._criterion(loss)(tensors[self._main(tensors)], self._tensor(target))
+        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items() if self._is_float(tensor)}
+        terms = [
+            self._criterion(loss if name == LOGITS else "projection")(tensors[name], self._tensor(array))
+            for name, array in target.items()
+            if shapes.get(name) == array.shape
+        ]
+        if not terms:
+            raise AlignmentError(
+                f"the {self.title} model gives none of the outputs whose gradients are compared",
+                [f"it gives: {', '.join(tensors)}", f"compared: {', '.join(target)}"],
+            )
+        return reduce(operator.add, terms)
+
+    def _criterion(self, loss: str) -> Callable[[Any, Any], Any]:
+        """The function of a loss by its name."""
+        return self.losses[loss]
 
     def gradients(self) -> dict[str, Array]:
         """Gradient of every tensor of the state dict; zeros where none arrived."""
         return {name: self._gradient(tensor) for name, tensor in self._tensors().items()}
 
     def input_gradient(self) -> Array:
-        """Gradient of the images from the last `backward`."""
-        if self._images is None:
-            raise RuntimeError("input_gradient comes after backward")
-        return self._gradient(self._images)
+        """Gradient of the images from the last `backward`; of several inputs, of the first floating-point one."""
+        gradients = self.input_gradients()
+        if not gradients:
+            raise RuntimeError("input_gradient comes after backward, with a floating-point input")
+        return next(iter(gradients.values()))
+
+    def input_gradients(self) -> dict[str, Array]:
+        """Gradient of every floating-point input from the last `backward`, by name."""
+        floating = {name: tensor for name, tensor in self._inputs.items() if self._is_float(tensor)}
+        return {name: self._gradient(tensor) for name, tensor in floating.items()}
 
     def optimizer_step(self) -> None:
         """Apply the last gradients."""
         if self._optimizer is None:
             raise RuntimeError("optimizer_step comes after start_optimizer")
         self._optimizer.step()
+
+
+def named(batch: Batch) -> Mapping[str, Array]:
+    """The arrays of a batch by name; one array has the name `ONLY`."""
+    return batch if isinstance(batch, Mapping) else {ONLY: batch}

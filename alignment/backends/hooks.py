@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
@@ -14,10 +13,12 @@ from typing import Any, TypeAlias
 
 from alignment.arrays import Array
 from alignment.backends.base import Isolated, Module, Replaced, Tap, Visit
+from alignment.backends.trees import inside_of
 from alignment.errors import AlignmentError
 
 _PLAIN = (bool, int, float, str)
-_Arguments: TypeAlias = "dict[tuple[str, int], tuple[Any, ...]]"
+_Arguments: TypeAlias = "dict[tuple[str, int], tuple[tuple[Any, ...], dict[str, Any]]]"
+"""Call of a module to its positional and keyword arguments, with `_HOLE` or an `_IntegerHole` for every tensor."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,11 @@ class Primitives:
         common: Names of the attributes that every module has.
         package: Name of the package whose classes are the framework's own.
         state_names: Names in the state dict of the tensors that a module at a path holds itself.
-        before: Registers a hook `(module, arguments) -> arguments`; what it returns has `remove`.
+        before: Registers a hook `(module, positional, by_name) -> (positional, by_name)`, the arguments of a call; what
+            it returns has `remove`.
         after: Registers a hook `(module, arguments, output) -> output`.
-        is_float: Whether a value is a floating-point tensor.
+        is_tensor: Whether a value is a tensor.
+        is_float: Whether a tensor is one of floating-point numbers.
         array: The values of a tensor, copied.
         tensor: A tensor of these values, which gradients are wanted for or not.
         alias: The same tensor, for autograd to tell apart.
@@ -47,6 +50,7 @@ class Primitives:
     state_names: Callable[[str, Any], tuple[str, ...]]
     before: Callable[[Any, Callable[..., Any]], Any]
     after: Callable[[Any, Callable[..., Any]], Any]
+    is_tensor: Callable[[Any], bool]
     is_float: Callable[[Any], bool]
     array: Callable[[Any], Array]
     tensor: Callable[[Array, bool], Any]
@@ -55,6 +59,14 @@ class Primitives:
     backward: Callable[[Sequence[Any], Sequence[Any]], None] | None
     gradient: Callable[[Any], Array | None]
     clear: Callable[[], None]
+
+    def floating(self, value: Any) -> bool:
+        """Whether a value is a floating-point tensor."""
+        return self.is_tensor(value) and self.is_float(value)
+
+    def integral(self, value: Any) -> bool:
+        """Whether a value is a tensor of integers or booleans."""
+        return self.is_tensor(value) and not self.is_float(value)
 
 
 class HookedTaps:
@@ -102,16 +114,17 @@ class HookedTaps:
         output_gradients: Sequence[Array | None] = (),
         replaced: Replaced | None = None,
         visit: Visit | None = None,
+        integers: Sequence[Array] = (),
     ) -> Isolated:
         """Run one module alone; `Backend.gradients` has those of its parameters afterwards."""
         framework = self._framework
         tensors = [framework.tensor(array, bool(output_gradients)) for array in inputs]
-        arguments = self._filled(path, call, tensors)
+        positional, by_name = self._filled(path, call, tensors, integers)
         framework.clear()
         within = {name: module for name, module in self._modules.items() if name != path and _inside(name, path)}
         watcher = _Watcher(framework, visit or (lambda *_: None), replaced or {}, {})
         with _hooked(within if visit or replaced else {}, watcher):
-            outputs = list(_leaves(self._modules[path](*arguments), framework.is_float))
+            outputs = list(_leaves(self._modules[path](*positional, **by_name), framework.floating))
         wanted = [(out, array) for out, array in zip(outputs, output_gradients, strict=False) if array is not None]
         # An output of another size differs, whatever its gradient would be; frameworks refuse to go back from it.
         pairs = [(out, array) for out, array in wanted if math.prod(out.shape) == array.size]
@@ -120,7 +133,10 @@ class HookedTaps:
         gradients = tuple(framework.gradient(tensor) if pairs else None for tensor in tensors)
         return Isolated(tuple(framework.array(out) for out in outputs), gradients)
 
-    def _filled(self, path: str, call: int, tensors: list[Any]) -> tuple[Any, ...]:
+    def _filled(
+        self, path: str, call: int, tensors: list[Any], integers: Sequence[Array]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments of a call with these tensors for its own."""
         if (path, call) not in self._arguments:
             raise AlignmentError(f"the candidate's {path or 'model'} was not called, so it cannot be run alone")
         arguments, left = self._arguments[path, call], list(tensors)
@@ -129,7 +145,19 @@ class HookedTaps:
             raise AlignmentError(
                 f"the candidate's {path or 'model'} takes {expected} tensors, {len(tensors)} were recorded"
             )
-        return tuple(_map(arguments, _is_hole, lambda _: left.pop(0)))
+        own = [hole.array for hole in _leaves(arguments, _is_integer_hole)]
+        fits = [array.shape for array in own] == [array.shape for array in integers]
+        if own and not fits and not expected:
+            forms = (", ".join(str(array.shape) for array in arrays) for arrays in (own, integers))
+            raise AlignmentError("the candidate's {} takes integers {}, {} were recorded".format(path, *forms))
+        given = iter(integers if fits else own)
+        filled = _map(arguments, _is_hole, lambda _: left.pop(0))
+        filled = _map(filled, _is_integer_hole, lambda hole: self._integers(next(given), hole))
+        return tuple(filled[0]), dict(filled[1])
+
+    def _integers(self, array: Array, hole: _IntegerHole) -> Any:
+        """A tensor of given integers, in the dtype that stood in its place."""
+        return self._framework.tensor(array.astype(hole.array.dtype), False)
 
 
 class _Watcher:
@@ -140,23 +168,28 @@ class _Watcher:
         self._calls: Counter[str] = Counter()
         self._open: dict[str, list[int]] = {}
 
-    def enter(self, path: str, _: Any, arguments: Any) -> Any:
+    def enter(self, path: str, _: Any, positional: Any, by_name: Mapping[str, Any]) -> Any:
         call = self._calls[path]
         self._calls[path] += 1
         self._open.setdefault(path, []).append(call)
-        inputs = tuple(arguments) if isinstance(arguments, tuple | list) else (arguments,)
-        self._arguments[path, call] = _map(inputs, self.framework.is_float, lambda _: _HOLE)
+        inputs = (tuple(positional), dict(by_name))
+        arrays = [self.framework.array(tensor) for tensor in _leaves(inputs, self.framework.integral)]
+        left = iter(arrays)
+        holes = _map(inputs, self.framework.floating, lambda _: _HOLE)
+        self._arguments[path, call] = _map(holes, self.framework.integral, lambda _: _IntegerHole(next(left)))
+        for index, array in enumerate(arrays):
+            self._visit(Tap(path, call, "integers", index), array)
         return self._shown(inputs, path, call, "input")
 
     def leave(self, path: str, _: Any, __: Any, output: Any) -> Any:
         call = self._open[path].pop()
         if (path, call) in self._replaced:
             left = list(self._replaced[path, call])
-            output = _map(output, self.framework.is_float, lambda _: self.framework.tensor(left.pop(0), True))
+            output = _map(output, self.framework.floating, lambda _: self.framework.tensor(left.pop(0), True))
         return self._shown(output, path, call, "output")
 
     def _shown(self, value: Any, path: str, call: int, what: str) -> Any:
-        counted = iter(range(len(list(_leaves(value, self.framework.is_float)))))
+        counted = iter(range(len(list(_leaves(value, self.framework.floating)))))
 
         def show(tensor: Any) -> Any:
             index = next(counted)
@@ -170,7 +203,7 @@ class _Watcher:
             self.framework.on_gradient(alias, arrived)
             return alias
 
-        return _map(value, self.framework.is_float, show)
+        return _map(value, self.framework.floating, show)
 
 
 @contextmanager
@@ -187,11 +220,22 @@ def _hooked(modules: Mapping[str, Any], watcher: _Watcher) -> Iterator[None]:
 
 
 _HOLE = object()
-"""Where a tensor goes in the arguments of a call."""
+"""Where a floating-point tensor goes in the arguments of a call."""
+
+
+@dataclass(frozen=True)
+class _IntegerHole:
+    """Where a tensor of integers or booleans goes in the arguments of a call, with the one that stood there."""
+
+    array: Array
 
 
 def _is_hole(value: Any) -> bool:
     return value is _HOLE
+
+
+def _is_integer_hole(value: Any) -> bool:
+    return isinstance(value, _IntegerHole)
 
 
 def _map(value: Any, wanted: Callable[[Any], bool], change: Callable[[Any], Any]) -> Any:
@@ -201,7 +245,7 @@ def _map(value: Any, wanted: Callable[[Any], bool], change: Callable[[Any], Any]
     """
     if wanted(value):
         return change(value)
-    inside = _inside_of(value)
+    inside = {} if isinstance(value, Mapping) and not isinstance(value, MutableMapping) else inside_of(value)
     changed = {key: _map(item, wanted, change) for key, item in inside.items()}
     if all(item is inside[key] for key, item in changed.items()):
         return value
@@ -221,19 +265,10 @@ def _leaves(value: Any, wanted: Callable[[Any], bool]) -> Iterator[Any]:
     if wanted(value):
         yield value
         return
-    for item in _inside_of(value).values():
+    if isinstance(value, Mapping) and not isinstance(value, MutableMapping):
+        return
+    for item in inside_of(value).values():
         yield from _leaves(item, wanted)
-
-
-def _inside_of(value: Any) -> dict[Any, Any]:
-    """What a value holds, by place, key or field; empty for what is looked into by nobody."""
-    if isinstance(value, tuple | list):
-        return dict(enumerate(value))
-    if isinstance(value, MutableMapping):
-        return dict(value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    return {}
 
 
 def _settings(module: Any, common: Collection[str]) -> dict[str, Any]:

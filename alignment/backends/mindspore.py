@@ -18,9 +18,9 @@ import numpy as np
 from mindspore import Tensor, nn, ops, train
 from mindspore.experimental import optim
 
-from alignment.arrays import Array
-from alignment.backends.base import AdamW, Description, Runtime, draws_at_random, one_output, widen
-from alignment.backends.common import FunctionModel, ModelBackend
+from alignment.arrays import Array, Batch
+from alignment.backends.base import AdamW, Description, Runtime, draws_at_random, widen
+from alignment.backends.common import FunctionModel, ModelBackend, named
 from alignment.backends.hooks import HookedTaps, Primitives
 from alignment.errors import AlignmentError
 
@@ -63,7 +63,7 @@ class MindSporeBackend(ModelBackend):
         self._runtime = runtime
         self._model: nn.Cell = nn.Identity()
         self._gradients: dict[str, Tensor] = {}
-        self._input_gradient: Tensor | None = None
+        self._input_gradients: dict[str, Tensor] = {}
         mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
         mindspore.set_device(_device(runtime.device))
         mindspore.set_seed(runtime.seed)
@@ -136,20 +136,28 @@ class MindSporeBackend(ModelBackend):
         """Classes of the `k` best scores, best first, int64 `(batch, k)`."""
         return self._array(ops.topk(Tensor(scores), k, dim=1)[1]).astype(np.int64)
 
-    def backward(self, images: Array, target: Array, loss: str = "soft_target") -> Array:
+    def backward(self, images: Batch, target: Batch, loss: str = "soft_target") -> Array:
         """Run the model and the gradient of a loss; returns the loss, shape `()`."""
-        targets, weights = Tensor(target), self._model.trainable_params()
+        arrays, weights = named(images), self._model.trainable_params()
+        floating = [name for name, array in arrays.items() if np.issubdtype(array.dtype, np.floating)]
+        fixed = {name: Tensor(array) for name, array in arrays.items() if name not in floating}
 
-        def loss_of(batch: Tensor) -> Tensor:
-            logits = self._model(batch)
-            one_output(logits, Tensor)
-            return _LOSSES[loss](logits, targets)
+        def loss_of(*tensors: Tensor) -> Tensor:
+            given = {**dict(zip(floating, tensors, strict=True)), **fixed}
+            ordered = {name: given[name] for name in arrays}
+            return self._loss_of(self._called(self._model, arrays, ordered), target, loss)
 
-        if weights:
-            value, (of_input, of_weights) = mindspore.value_and_grad(loss_of, 0, weights)(Tensor(images))
-        else:
-            (value, of_input), of_weights = mindspore.value_and_grad(loss_of, 0)(Tensor(images)), ()
-        self._input_gradient = of_input
+        places = tuple(range(len(floating))) or None
+        if not weights and places is None:
+            self._gradients, self._input_gradients = {}, {}
+            return self._array(loss_of())
+        value, gradients = mindspore.value_and_grad(loss_of, places, weights or None)(
+            *(Tensor(arrays[name]) for name in floating)
+        )
+        both = weights and places is not None
+        of_inputs, of_weights = gradients if both else ((), gradients) if weights else (gradients, ())
+        of_inputs = of_inputs if isinstance(of_inputs, tuple) else (of_inputs,)  # one is given back without a tuple
+        self._input_gradients = dict(zip(floating, of_inputs, strict=True))
         names = [parameter.name for parameter in weights]
         self._gradients = dict(zip(names, of_weights, strict=True))
         return self._array(value)
@@ -159,11 +167,9 @@ class MindSporeBackend(ModelBackend):
         zeros = {name: np.zeros(tensor.shape, np.float32) for name, tensor in self._tensors().items()}
         return zeros | {name: self._array(gradient) for name, gradient in self._gradients.items()}
 
-    def input_gradient(self) -> Array:
-        """Gradient of the images from the last `backward`."""
-        if self._input_gradient is None:
-            raise RuntimeError("input_gradient comes after backward")
-        return self._array(self._input_gradient)
+    def input_gradients(self) -> dict[str, Array]:
+        """Gradient of every floating-point input from the last `backward`, by name."""
+        return {name: self._array(gradient) for name, gradient in self._input_gradients.items()}
 
     def taps(self) -> HookedTaps:
         """The cells of the model that was built; their gradients cannot be watched."""
@@ -173,9 +179,10 @@ class MindSporeBackend(ModelBackend):
                 common=frozenset(vars(nn.Cell())),
                 package="mindspore",
                 state_names=lambda _, cell: tuple(parameter.name for parameter in cell.get_parameters(expand=False)),
-                before=lambda cell, hook: cell.register_forward_pre_hook(hook),
+                before=lambda cell, hook: cell.register_forward_pre_hook(hook, with_kwargs=True),
                 after=lambda cell, hook: cell.register_forward_hook(hook),
-                is_float=lambda value: isinstance(value, Tensor) and value.is_floating_point(),
+                is_tensor=self._is_tensor,
+                is_float=self._is_float,
                 array=self._array,
                 tensor=lambda array, _: Tensor(array),
                 alias=lambda tensor: tensor,

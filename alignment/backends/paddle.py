@@ -16,9 +16,9 @@ import paddle.nn.functional as F
 from paddle import Tensor, nn
 from paddle.nn.layer.rnn import RNNBase
 
-from alignment.arrays import Array
-from alignment.backends.base import AdamW, Description, Outputs, Runtime, draws_at_random, one_output, widen
-from alignment.backends.common import FunctionModel, ModelBackend
+from alignment.arrays import Array, Batch
+from alignment.backends.base import AdamW, Description, Outputs, Runtime, draws_at_random, widen
+from alignment.backends.common import FunctionModel, ModelBackend, named
 from alignment.backends.hooks import HookedTaps, Primitives
 from alignment.errors import AlignmentError
 
@@ -131,7 +131,7 @@ class PaddleBackend(ModelBackend):
                 layer.eval()
 
     @paddle.no_grad()
-    def forward(self, images: Array, intermediates: str | None) -> Outputs:
+    def forward(self, images: Batch, intermediates: str | None) -> Outputs:
         """Run the model without gradients."""
         return super().forward(images, intermediates)
 
@@ -143,18 +143,22 @@ class PaddleBackend(ModelBackend):
         """Classes of the `k` best scores, best first, int64 `(batch, k)`."""
         return self._array(paddle.topk(paddle.to_tensor(scores), k, axis=1)[1])
 
-    def backward(self, images: Array, target: Array, loss: str = "soft_target") -> Array:
+    def backward(self, images: Batch, target: Batch, loss: str = "soft_target") -> Array:
         """Run the model and the gradient of a loss; returns the loss, shape `()`."""
         self._clear()
-        self._images = paddle.to_tensor(images, stop_gradient=not np.issubdtype(images.dtype, np.floating))
-        logits = self._model(self._images)
-        one_output(logits, Tensor)
-        # By its name, so that the self-test can replace the criterion of training alone.
-        criterion = _soft_target if loss == "soft_target" else _LOSSES[loss]
-        value = criterion(logits, paddle.to_tensor(target))
+        arrays = named(images)
+        self._inputs = {
+            name: paddle.to_tensor(array, stop_gradient=not np.issubdtype(array.dtype, np.floating))
+            for name, array in arrays.items()
+        }
+        value = self._loss_of(self._called(self._model, arrays, self._inputs), target, loss)
         if not value.stop_gradient:
             value.backward()
         return self._array(value)
+
+    def _criterion(self, loss: str) -> Callable[[Any, Any], Any]:
+        # By its name, so that the self-test can replace the criterion of training alone.
+        return _soft_target if loss == "soft_target" else _LOSSES[loss]
 
     def taps(self) -> HookedTaps:
         """The modules of the model that was built."""
@@ -165,9 +169,10 @@ class PaddleBackend(ModelBackend):
                 common=frozenset(vars(nn.Layer())),
                 package="paddle",
                 state_names=lambda path, _: tuple(name for name in names if name.rpartition(".")[0] == path),
-                before=lambda layer, hook: layer.register_forward_pre_hook(hook),
+                before=lambda layer, hook: layer.register_forward_pre_hook(hook, with_kwargs=True),
                 after=lambda layer, hook: layer.register_forward_post_hook(hook),
-                is_float=lambda value: isinstance(value, Tensor) and value.is_floating_point(),
+                is_tensor=self._is_tensor,
+                is_float=self._is_float,
                 array=self._array,
                 tensor=lambda array, wanted: paddle.to_tensor(array, stop_gradient=not wanted),
                 alias=lambda tensor: tensor.clone(),

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from alignment.arrays import Array
-from alignment.backends.base import AdamW, Description, Outputs, Runtime, draws_at_random, one_output
-from alignment.backends.common import FunctionModel, ModelBackend
+from alignment.arrays import Array, Batch
+from alignment.backends.base import AdamW, Description, Outputs, Runtime, draws_at_random
+from alignment.backends.common import FunctionModel, ModelBackend, named
 from alignment.backends.hooks import HookedTaps, Primitives
 from alignment.errors import AlignmentError
 from reference_torch.compat import prepare_timm
@@ -114,7 +114,7 @@ class TorchBackend(ModelBackend):
                 module.eval()
 
     @torch.no_grad()
-    def forward(self, images: Array, intermediates: str | None) -> Outputs:
+    def forward(self, images: Batch, intermediates: str | None) -> Outputs:
         """Run the model without gradients."""
         return super().forward(images, intermediates)
 
@@ -127,13 +127,15 @@ class TorchBackend(ModelBackend):
         """Classes of the `k` best scores, best first, int64 `(batch, k)`."""
         return self._array(self._tensor(scores).topk(k, dim=1).indices)
 
-    def backward(self, images: Array, target: Array, loss: str = "soft_target") -> Array:
+    def backward(self, images: Batch, target: Batch, loss: str = "soft_target") -> Array:
         """Run the model and the gradient of a loss; returns the loss, shape `()`."""
         self._model.zero_grad(set_to_none=True)
-        self._images = self._tensor(images).requires_grad_(np.issubdtype(images.dtype, np.floating))
-        logits = self._model(self._images)
-        one_output(logits, Tensor)
-        value = _LOSSES[loss](logits, self._tensor(target))
+        arrays = named(images)
+        self._inputs = {
+            name: self._tensor(array).requires_grad_(np.issubdtype(array.dtype, np.floating))
+            for name, array in arrays.items()
+        }
+        value = self._loss_of(self._called(self._model, arrays, self._inputs), target, loss)
         if value.requires_grad:
             value.backward()
         return self._array(value)
@@ -147,9 +149,10 @@ class TorchBackend(ModelBackend):
                 common=frozenset(vars(nn.Module())),
                 package="torch",
                 state_names=lambda path, _: tuple(name for name in names if name.rpartition(".")[0] == path),
-                before=lambda module, hook: module.register_forward_pre_hook(hook),
+                before=lambda module, hook: module.register_forward_pre_hook(hook, with_kwargs=True),
                 after=lambda module, hook: module.register_forward_hook(hook),
-                is_float=lambda value: isinstance(value, Tensor) and value.is_floating_point(),
+                is_tensor=self._is_tensor,
+                is_float=self._is_float,
                 array=self._array,
                 tensor=lambda array, wanted: self._tensor(array).requires_grad_(wanted),
                 alias=lambda tensor: tensor.clone(),

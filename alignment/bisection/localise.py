@@ -125,8 +125,12 @@ class Localiser:
             backend.set_state(weights)
 
     def inputs_of(self, call: Call) -> list[Array]:
-        """Inputs of the reference's module."""
+        """Floating-point inputs of the reference's module."""
         return self._recorded(call, "input")
+
+    def integers_of(self, call: Call) -> list[Array]:
+        """Inputs of integers and booleans of the reference's module."""
+        return self._recorded(call, "integers")
 
     def outputs_of(self, call: Call) -> list[Array]:
         """Outputs of the reference's module."""
@@ -165,7 +169,7 @@ class Localiser:
             )
 
     def _judge_end_to_end(self, tap: Tap, array: Array) -> None:
-        if tap.path not in self.paths or tap.what == "input":
+        if tap.path not in self.paths or tap.what in ("input", "integers"):
             return
         self._judge(self.end_to_end.setdefault((tap.path, tap.call), CallJudgements()), tap, array)
 
@@ -188,11 +192,12 @@ class Localiser:
     def _isolate(self, call: Call) -> CallJudgements:
         path, number = call
         judged, inputs, expected = CallJudgements(), self.inputs_of(call), self.outputs_of(call)
-        if not inputs or not expected:
+        integers = self.integers_of(call)
+        if not (inputs or integers) or not expected:
             judged.problem = "the reference's module was not called, or takes no tensors"
             return judged
         try:
-            result = self.taps.isolate(path, number, inputs, self.gradients_of(call))
+            result = self.taps.isolate(path, number, inputs, self.gradients_of(call), integers=integers)
         except Exception as error:  # whatever a framework raises of a tensor that does not fit
             judged.problem = f"cannot be run on the reference's input: {str(error).strip().splitlines()[0]}"
             return judged
@@ -265,7 +270,8 @@ class Localiser:
         """True if a module differs with the outputs of these children replaced by the reference's."""
         replaced = self.replacing(children)
         try:
-            result = self.taps.isolate(call[0], call[1], self.inputs_of(call), replaced=replaced)
+            inputs, integers = self.inputs_of(call), self.integers_of(call)
+            result = self.taps.isolate(*call, inputs, replaced=replaced, integers=integers)
         except Exception:  # a child whose outputs have another form than the reference's
             return False
         judged = CallJudgements()

@@ -38,7 +38,8 @@ def rerun(search: Localiser, call: Call) -> tuple[Isolated, dict[str, Array], di
         gradients = search.gradients_of(call)
         guilty = [other for other in search.differing if inside(other[0], path)]
         replaced = search.replacing(outermost(guilty))
-        result = search.taps.isolate(path, call[1], search.inputs_of(call), gradients, replaced, visit)
+        integers = search.integers_of(call)
+        result = search.taps.isolate(*call, search.inputs_of(call), gradients, replaced, visit, integers)
         return result, own, recorded
     finally:
         search.trial.backend.train(False)

@@ -36,6 +36,7 @@ from porting.fields import encode
 
 REFERENCE_DTYPES = ("float64", "float32")
 _MODULES, _ALIASES = "modules.json", "aliases.json"
+_KINDS: Mapping[str, Kind] = {"input_gradient": "gradient", "output_gradient": "gradient", "integers": "input"}
 
 
 def record(job: Job, folder: Path, advance: Advance) -> None:
@@ -69,7 +70,7 @@ def _record_mode(trial: Trial, taps: Taps, mode: str, recorder: _Deduplicator) -
     backend, inputs = trial.backend, trial.inputs
 
     def visit(tap: Tap, array: Array) -> None:
-        recorder.add(f"{mode}/tap/{tap}", array, "gradient" if tap.what.endswith("gradient") else "output", mode)
+        recorder.add(f"{mode}/tap/{tap}", array, _KINDS.get(tap.what, "output"), mode)
 
     trial.reset()
     backend.train(mode == "train")

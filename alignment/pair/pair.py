@@ -40,6 +40,11 @@ class Side:
         training: What makes the side's `alignment.backends.trainers.base.Trainer`, as `module:function` or
             `path/to/file.py:function`, given this side and a configuration; empty where the side cannot be trained.
         function: Instead of `build`, a plain function of the framework's tensors, which is what is aligned.
+        takes: Argument of the model to input of the pair, where the model calls it otherwise: `{"x": "input_ids"}`;
+            None for an argument that this side is not given. Of use with `Pair.inputs` only.
+        call: Further keyword arguments of every call of the model: `{"use_cache": False}`.
+        gives: The outputs that are compared, all by default: their names, in a tuple; or own name to the name that both
+            sides use. A tuple names the outputs of a model that gives them without names, in their order.
     """
 
     framework: str
@@ -49,6 +54,9 @@ class Side:
     remark: str = ""
     training: str = ""
     function: str = ""
+    takes: Mapping[str, str | None] = field(default_factory=dict)
+    call: Mapping[str, Any] = field(default_factory=dict)
+    gives: Sequence[str] | Mapping[str, str] = ()
 
     def __post_init__(self) -> None:
         if self.framework not in FRAMEWORKS:
@@ -58,7 +66,11 @@ class Side:
         targets.split(self.build or self.function)
         if self.training:
             targets.split(self.training)
-        object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
+        for name in ("options", "takes", "call"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+        gives = (self.gives,) if isinstance(self.gives, str) else self.gives
+        named = MappingProxyType(dict(gives)) if isinstance(gives, Mapping) else tuple(gives)
+        object.__setattr__(self, "gives", named)
 
 
 @dataclass(frozen=True)

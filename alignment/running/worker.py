@@ -114,9 +114,8 @@ def load_job(request: Request) -> Job:
     inputs = Inputs.read(Path(request.inputs))
     if inputs.digest != request.inputs_digest:
         raise RefusedError(f"{request.inputs}: the inputs are not those of this run (digest {inputs.digest})")
-    backend = build_model(
-        side, Runtime(request.device, request.threads, request.deterministic, request.tf32, request.seed)
-    )
+    runtime = Runtime(request.device, request.threads, request.deterministic, request.tf32, request.seed)
+    backend = build_model(side, runtime, single=not pair.own)
     drawn = request.drawn and pair.contract is not None and bool(pair.contract.constants)
     built = backend.state() if drawn else {}
     if request.weights:

@@ -1,0 +1,161 @@
+"""How a model is called with named arrays, what its outputs are called, and what is said where a call fails."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from alignment.arrays import Array, Batch
+from alignment.errors import AlignmentError
+from alignment.user_code import message_of, place_of
+from porting.names import did_you_mean, nearest
+
+LOGITS = "logits"
+"""Name of what a model gives if that is one tensor without a name."""
+ONLY = ""
+"""Name of the input of a model that is given one array."""
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_ALIKE = 0.85
+"""Similarity of two names, from 0 to 1, above which one is taken for a misspelling of the other."""
+
+
+@dataclass(frozen=True)
+class Interface:
+    """How one side's model is called, and which of its outputs count; see the attributes of `alignment.pair.Side`.
+
+    Attributes:
+        takes: Argument of the model to input of the pair, where the names differ; None for one that is left out.
+        call: Further keyword arguments of every call.
+        gives: The outputs that count: their names, or own name to common name; empty for all.
+        names: Own name of an output to the name that both sides use, where they were found to differ; a name that is
+            not there is no error.
+        single: Whether the model has to give one tensor and nothing else.
+    """
+
+    takes: Mapping[str, str | None] = field(default_factory=dict)
+    call: Mapping[str, Any] = field(default_factory=dict)
+    gives: Sequence[str] | Mapping[str, str] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+    single: bool = False
+
+    def arguments(self, tensors: Mapping[str, Any], function: Callable[..., Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Positional and keyword arguments of a call.
+
+        Args:
+            tensors: Input of the pair to tensor; one of the name `ONLY` is the first positional argument.
+            function: What is called, for its argument names.
+
+        Raises:
+            AlignmentError: It takes no argument of some name, or `takes` names no input.
+        """
+        if ONLY in tensors:
+            _check_names(self.call, function, ())
+            return [tensors[ONLY]], dict(self.call)
+        own = {argument: name for argument, name in self.takes.items() if name is not None}
+        for argument, name in own.items():
+            if name not in tensors:
+                raise AlignmentError(
+                    f"takes={{{argument!r}: {name!r}}} names no input of the pair{did_you_mean(name, tensors)}",
+                    [f"the pair's inputs: {', '.join(tensors)}"],
+                )
+        renamed, left_out = set(own.values()), set(self.takes) - set(own)
+        own |= {name: name for name in tensors if name not in renamed | left_out}
+        _check_names(own, function, self.call)
+        _check_names(self.call, function, own)
+        return [], {**{argument: tensors[name] for argument, name in own.items()}, **self.call}
+
+    def outputs(self, leaves: Mapping[str, Any]) -> dict[str, Any]:
+        """The outputs that count, by the names that both sides use.
+
+        Args:
+            leaves: Own name to tensor; the empty name for a model that gives one tensor.
+
+        Raises:
+            AlignmentError: `gives` names an output that is not there.
+        """
+        leaves = {LOGITS: leaves[""]} if "" in leaves else dict(leaves)
+        chosen = {name: leaves[own] for own, name in self._chosen(leaves).items()}
+        return {self.names.get(name, name): leaf for name, leaf in chosen.items()}
+
+    def _chosen(self, leaves: Mapping[str, Any]) -> Mapping[str, str]:
+        """Own name to name of the outputs that `gives` chooses."""
+        if not self.gives:
+            return {name: name for name in leaves}
+        if isinstance(self.gives, Mapping):
+            chosen = dict(self.gives)
+        elif nameless(leaves) and not set(self.gives) <= set(leaves):  # names for what has only places
+            chosen = dict(zip(leaves, self.gives, strict=False))
+            chosen |= {name: name for name in self.gives[len(leaves) :]}
+        else:
+            chosen = {name: name for name in self.gives}
+        for own in chosen:
+            if own not in leaves:
+                there = ", ".join(leaves)
+                raise AlignmentError(
+                    f"gives names the output {own!r}, which the model does not give{did_you_mean(own, leaves)}",
+                    [f"it gives: {there}"],
+                )
+        return chosen
+
+
+def nameless(names: Mapping[str, Any]) -> bool:
+    """Whether outputs have places for names: a tensor alone, or those of a tuple or list."""
+    return [*names] == [LOGITS] or all(name.partition(".")[0].isdigit() for name in names)
+
+
+def failed(error: Exception, what: str, given: Mapping[str, Array], function: Callable[..., Any]) -> AlignmentError:
+    """The error of a model that raised one: its own message, what it was given, and the line of the user's code.
+
+    Args:
+        error: What was raised.
+        what: What failed, with the side's framework: `the torch model fails in forward`.
+        given: The arrays of the call, by input.
+        function: What was called, for the names of its arguments.
+    """
+    details = [f"given {form(given)}"]
+    arguments = names_of(function)[0]
+    if arguments:
+        details.append(f"it takes: {', '.join(arguments)}")
+    return AlignmentError(f"{what}: {message_of(error)}", [*details, *place_of(error)])
+
+
+def form(batch: Batch) -> str:
+    """Names, dtypes and shapes of a batch in words: `input_ids int64 (4, 128), pixel_values float32 (4, 3, 8, 8)`."""
+    arrays = batch if isinstance(batch, Mapping) else {ONLY: batch}
+    return ", ".join(f"{name} {array.dtype.name} {array.shape}".strip() for name, array in arrays.items())
+
+
+def names_of(function: Callable[..., Any]) -> tuple[list[str], bool]:
+    """Names of the arguments that a function takes by name, and whether it takes any others; ([], True) if unknown."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # a builtin that does not say what it takes
+        return [], True
+    by_name = [parameter.name for parameter in parameters if parameter.kind in _BY_NAME]
+    return by_name, any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
+
+
+def _check_names(wanted: Mapping[str, Any], function: Callable[..., Any], others: Container[str]) -> None:
+    """Refuse an argument that a function does not take.
+
+    A function that takes any keyword, as many models do to pass them on, is refused only one that looks like an
+    argument of its own that is not given otherwise: it would be swallowed without a word.
+    """
+    known, anything = names_of(function)
+    free = [name for name in known if name not in wanted and name not in others]
+    for name in wanted:
+        close = nearest(name, free) if anything else []
+        if name in known or (anything and not (close and _alike(name, close[0]))):
+            continue
+        raise AlignmentError(
+            f"forward takes no argument {name!r}{did_you_mean(name, free)}",
+            [f"it takes: {', '.join(known)}", "a side that calls an input otherwise says so: takes={'x': 'input_ids'}"],
+        )
+
+
+def _alike(name: str, other: str) -> bool:
+    from difflib import SequenceMatcher  # needed for errors only
+
+    return SequenceMatcher(None, name, other).ratio() > _ALIKE

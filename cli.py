@@ -74,6 +74,9 @@ def pit_port(debug: bool) -> None:
 @to_option
 @click.option("--dtype", metavar="DTYPE", help="float64, float32, float16 or bfloat16; kept by default.")
 @surgery_options
+@click.option(
+    "--max-shard-size", metavar="SIZE", help="Write several files of up to 5GB, 500MB, 1GiB, ..., and an index of them."
+)
 @click.option("--dry-run", is_flag=True, help="Check and report, write nothing.")
 @click.option("--verify", "verifying", is_flag=True, help="Verify the port afterwards, as `pit-port verify` does.")
 @python_options
@@ -87,6 +90,7 @@ def convert(
     weights: Kind | None,
     target_layout: str | None,
     dtype: str | None,
+    max_shard_size: str | None,
     dry_run: bool,
     verifying: bool,
     force: bool,
@@ -100,6 +104,12 @@ def convert(
     pit-port convert pit_b.pdparams pit_b.pth --to timm
     pit-port convert deit_base.pth deit_base_384.pdparams --image-size 384 --num-classes 10
     pit-port convert hf://timm/pit_b_224.in1k pit_b.pdparams
+
+    With --max-shard-size, TARGET is the file that the shards are parts of: out/model.safetensors becomes
+    out/model-00001-of-00003.safetensors, ..., and out/model.safetensors.index.json.
+
+    \b
+    pit-port convert pit_b.pth out/model_state.pdparams --max-shard-size 100MB
     """
     from porting.conversion import convert as port
     from porting.terminal import render
@@ -119,12 +129,13 @@ def convert(
             surgery=surgery_of(surgery),
             dry_run=dry_run,
             overwrite=force,
+            max_shard_size=max_shard_size,
             progress=progress,
         )
     if not (verifying and output.as_json):
         output.show(lambda: render.convert_text(report, verbose=output.verbose), lambda: render.convert_json(report))
     if verifying:
-        _verify(source, target, weights, None, output, pythons, converted=render.convert_json(report))
+        _verify(source, report.target, weights, None, output, pythons, converted=render.convert_json(report))
 
 
 @pit_port.command()

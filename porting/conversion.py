@@ -12,11 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from porting.architectures.base import Architecture, TensorSpec
-from porting.checkpoint import Checkpoint, Written, format_of, open_checkpoint, write_checkpoint
+from porting.checkpoint import Checkpoint, Written, format_of, open_checkpoint, write_checkpoint, write_sharded
 from porting.checkpoint.addresses import as_source
 from porting.checkpoint.dtypes import is_float
 from porting.checkpoint.envelope import Kind
 from porting.checkpoint.file.target import check_target
+from porting.checkpoint.format_names import INDEX
+from porting.checkpoint.sharding import planned_shards, whole_target
+from porting.checkpoint.sizes import nbytes_of
 from porting.checkpoint.tensor import LazyTensor
 from porting.converters import inward, outward, plan_between, specs_in, table_of
 from porting.errors import CheckpointError, PlanError
@@ -61,6 +64,8 @@ class ConvertReport:
         dtypes: Target dtype to number of tensors.
         cast_from: Source dtype to number of tensors that were cast; empty when the dtypes were kept.
         digest: Digest of the target file as it was read back; None when nothing was written.
+        shards: Names of the shards that were written; none for a single file.
+        kept: Number of shards that an interrupted run of the same conversion had completed, and that were kept.
     """
 
     source: Path | str
@@ -84,6 +89,8 @@ class ConvertReport:
     dtypes: Mapping[str, int]
     cast_from: Mapping[str, int]
     digest: str | None
+    shards: tuple[str, ...] = ()
+    kept: int = 0
 
 
 def convert(
@@ -98,6 +105,7 @@ def convert(
     surgery: Surgery = Surgery(),  # noqa: B008 - immutable
     dry_run: bool = False,
     overwrite: bool = False,
+    max_shard_size: int | str | None = None,
     progress: Callable[[str, int], None] | None = None,
 ) -> ConvertReport:
     """Port a checkpoint into another file format and layout.
@@ -116,6 +124,8 @@ def convert(
         surgery: Changes to the model itself; none by default.
         dry_run: Plan only, write nothing.
         overwrite: Replace a target that is there already.
+        max_shard_size: Write several files, each with at most so many bytes of tensors, and an index; a text such as
+            `5GB`, or bytes. See `write_sharded`.
         progress: Called with the name and size in bytes of each tensor that has been written.
 
     Raises:
@@ -124,9 +134,10 @@ def convert(
         PlanError: The surgery does not fit the model.
         ImpossibleModelError: The image size or class count is not possible for the model.
         UnknownNameError: A model, layout, dtype or suffix is not known.
+        SizeError: `max_shard_size` is no size.
         HubError: The source cannot be fetched.
     """
-    source, target = as_source(source), Path(target)
+    source, target = as_source(source), _target(target, max_shard_size)
     target_format = format_of(target)
     layout = target_layout or USUAL_LAYOUT.get(target_format, "canonical")
     if not dry_run:
@@ -135,22 +146,48 @@ def convert(
         port = plan_port(checkpoint, layout, model=model, source_layout=source_layout, surgery=surgery)
         planned = port.plan.apply(checkpoint.tensors)
         tensors = {name: cast(name, tensor, dtype) for name, tensor in planned.items()} if dtype else planned
+        shards = () if max_shard_size is None else tuple(planned_shards(target, tensors, max_shard_size))
         if dry_run:
             checkpoint.check()
-        written = (
-            None
-            if dry_run
-            else write_checkpoint(
-                target,
-                tensors,
-                format=target_format,
-                overwrite=overwrite,
-                metadata=_metadata(port.architecture, layout),
-                check=checkpoint.check,
-                progress=progress,
-            )
+            return _report(source, target, checkpoint, port, (planned, tensors), None, shards)
+        written = _write(target, tensors, checkpoint, port, max_shard_size, overwrite, progress)
+        return _report(source, target, checkpoint, port, (planned, tensors), written, shards)
+
+
+def _target(target: str | PathLike[str], max_shard_size: int | str | None) -> Path:
+    """Return the file to write, or that the shards to write are parts of."""
+    if max_shard_size is not None:
+        nbytes_of(max_shard_size)
+        return whole_target(target)
+    if Path(target).name.endswith(INDEX):
+        raise CheckpointError(target, "is the name of an index of shards; give --max-shard-size, such as 5GB, too")
+    return Path(target)
+
+
+def _write(
+    target: Path,
+    tensors: Mapping[str, LazyTensor],
+    checkpoint: Checkpoint,
+    port: Port,
+    max_shard_size: int | str | None,
+    overwrite: bool,
+    progress: Callable[[str, int], None] | None,
+) -> Written:
+    metadata = _metadata(port.architecture, port.layout)
+    if max_shard_size is None:
+        return write_checkpoint(
+            target, tensors, overwrite=overwrite, metadata=metadata, check=checkpoint.check, progress=progress
         )
-        return _report(source, target, checkpoint, port, (planned, tensors), written)
+    return write_sharded(
+        target,
+        tensors,
+        max_shard_size,
+        overwrite=overwrite,
+        metadata=metadata,
+        check=checkpoint.check,
+        progress=progress,
+        made_from=f"{checkpoint.identity()}\n{port.plan.outputs!r}",
+    )
 
 
 def _report(
@@ -160,6 +197,7 @@ def _report(
     port: Port,
     tensors: tuple[Mapping[str, LazyTensor], Mapping[str, LazyTensor]],
     written: Written | None,
+    shards: tuple[str, ...],
 ) -> ConvertReport:
     """The report; `tensors` are the planned ones, and those that they were cast to."""
     planned, cast_to = tensors
@@ -167,7 +205,7 @@ def _report(
     changed = [planned[name].dtype for name in cast_to if cast_to[name].dtype != planned[name].dtype]
     return ConvertReport(
         source=source,
-        target=target,
+        target=written.path if written else target,
         source_format=checkpoint.format,
         target_format=format_of(target),
         source_layout=identity.layout,
@@ -187,6 +225,8 @@ def _report(
         dtypes=count_dtypes(tensor.dtype for tensor in cast_to.values()),
         cast_from=count_dtypes(changed),
         digest=written.digest if written else None,
+        shards=shards if len(shards) > 1 else (),
+        kept=written.kept if written else 0,
     )
 
 

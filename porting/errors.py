@@ -66,6 +66,12 @@ class UnknownNameError(PortingError):
     exit_code = 2
 
 
+class SizeError(PortingError, ValueError):
+    """A text that is no size in bytes, such as 5GB. Exits with 2."""
+
+    exit_code = 2
+
+
 class FieldError(ExpectedError):
     """A value read from JSON or TOML that does not have the declared form; the summary starts with its place."""
 

@@ -241,3 +241,40 @@ def test_target_with_a_too_long_name_is_refused(source: Path, tmp_path: Path) ->
     done = pit_port("convert", source, tmp_path / ("n" * 300 + ".pth"))
     assert done.exit_code == 3
     assert "the name is too long; choose a shorter one" in done.stderr
+
+
+def test_shards_are_written_inspected_and_compared(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    done = pit_port("convert", source, out / "model_state.pdparams", "--max-shard-size", "8MB")
+    assert done.exit_code == 0, done.output
+    assert "shards       3: model_state-00001-of-00003.pdparams to model_state-00003-of-00003.pdparams" in done.stdout
+    described = json.loads(pit_port("inspect", out, "--json").stdout)
+    assert described["envelope"] == ["model_state.pdparams.index.json", "3 shards"]
+    assert described["digest"] == json.loads(pit_port("inspect", source, "--json").stdout)["digest"]
+    assert pit_port("diff", source, out).exit_code == 0
+    again = pit_port("convert", out, tmp_path / "back.pth", "--max-shard-size", "1GB")
+    assert again.exit_code == 0, again.output
+    assert pit_port("diff", source, tmp_path / "back.pth").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("target", "size", "code", "message"),
+    [
+        ("a.bin", "many", 2, "'many' is no size; give a number above 0 with its unit: 5GB, 500MB or 1GiB"),
+        ("a.ckpt", "5GB", 3, "MindSpore has no index of shards"),
+        ("a.bin.index.json", None, 3, "is the name of an index of shards; give --max-shard-size"),
+    ],
+)
+def test_impossible_shards_are_refused(
+    target: str, size: str | None, code: int, message: str, source: Path, tmp_path: Path
+) -> None:
+    refused = pit_port("convert", source, tmp_path / target, *(("--max-shard-size", size) if size else ()))
+    assert (refused.exit_code, message in refused.stderr) == (code, True), refused.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [source.name]
+
+
+def test_dry_run_with_shards_lists_them(source: Path, tmp_path: Path) -> None:
+    done = pit_port("convert", source, tmp_path / "a.bin", "--max-shard-size", "8MB", "--dry-run", "--json")
+    assert json.loads(done.stdout)["shards"] == [f"a-0000{number}-of-00003.bin" for number in (1, 2, 3)]
+    assert [path.name for path in tmp_path.iterdir()] == [source.name]

@@ -7,6 +7,7 @@ from porting.exporting import exporting
 if TYPE_CHECKING:
     from porting.checkpoint.format_names import FORMATS, SUFFIXES, Format, format_of
     from porting.checkpoint.reading import Checkpoint, open_checkpoint
+    from porting.checkpoint.sharding import write_sharded
     from porting.checkpoint.tensor import LazyTensor
     from porting.checkpoint.writing import Written, write_checkpoint
 
@@ -20,6 +21,7 @@ __all__ = [
     "format_of",
     "open_checkpoint",
     "write_checkpoint",
+    "write_sharded",
 ]
 
 if not TYPE_CHECKING:
@@ -29,6 +31,7 @@ if not TYPE_CHECKING:
             **dict.fromkeys(("FORMATS", "SUFFIXES", "Format", "format_of"), "porting.checkpoint.format_names"),
             **dict.fromkeys(("Checkpoint", "open_checkpoint"), "porting.checkpoint.reading"),
             "LazyTensor": "porting.checkpoint.tensor",
+            "write_sharded": "porting.checkpoint.sharding",
             **dict.fromkeys(("Written", "write_checkpoint"), "porting.checkpoint.writing"),
         },
     )

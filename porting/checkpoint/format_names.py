@@ -37,8 +37,9 @@ SUFFIXES: Mapping[str, str] = {suffix: name for name, known in FORMATS.items() f
 
 INDEX = ".index.json"
 """What the name of an index of shards ends with."""
-USUAL = ("model.safetensors", "pytorch_model.bin", f"model.safetensors{INDEX}", f"pytorch_model.bin{INDEX}")
-"""What a published model's folder holds, in the order of preference; the first two hold the same weights."""
+_NAMES = ("model.safetensors", "pytorch_model.bin", "model_state.pdparams")
+USUAL = (*_NAMES, *(f"{name}{INDEX}" for name in _NAMES))
+"""What a published model's folder holds, in the order of preference; whole files hold the same weights."""
 
 
 def format_of(path: str | PathLike[str]) -> str:

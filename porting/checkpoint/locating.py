@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from porting.checkpoint.addresses import HUB, is_remote
 from porting.checkpoint.format_names import usual
+from porting.checkpoint.formats.sharded import index_name, whole_name
 from porting.errors import CheckpointError
 
 _OPTIMIZER = ".pdopt"
@@ -58,6 +59,12 @@ def _in_folder(folder: Path) -> Place:
         names = usual(sorted(entry.name for entry in folder.iterdir()))
     except OSError as error:
         raise CheckpointError(folder, f"cannot be read: {error.strerror or error}") from None
+    if parts_of := next(filter(None, map(whole_name, names)), None):
+        raise CheckpointError(
+            folder,
+            f"holds shards of {parts_of}, such as {names[0]}, without their index, {index_name(parts_of)}: the set is "
+            "not complete; fetch the index too, or write the set again",
+        )
     if len(names) != 1:
         several = f"there are {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}: name one"
         raise CheckpointError(

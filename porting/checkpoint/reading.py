@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from porting.checkpoint.containers import zips
 from porting.checkpoint.envelope import Kind, unwrap
-from porting.checkpoint.file.source import Source
+from porting.checkpoint.file.source import Source, allow_open_files
 from porting.checkpoint.formats import sharded, torch_legacy
 from porting.checkpoint.locating import Place, averages_beside, locate
 from porting.checkpoint.tensor import Described, LazyTensor
@@ -59,6 +59,13 @@ class Checkpoint:
             check()
         for source in self._sources:
             source.require_unchanged()
+
+    def identity(self) -> str:
+        """Return a text that is another one when the files were replaced or written to, or other weights were chosen.
+
+        It holds path, size, inode and times of every file; none of them is read.
+        """
+        return "\n".join((*(source.identity() for source in self._sources), *self.envelope, str(self.weights)))
 
     def close(self) -> None:
         """Close the files; the tensors cannot be loaded any more."""
@@ -155,6 +162,7 @@ def _sharded(place: Place, sources: list[Source]) -> _Content | None:
     if weight_map is None:
         return None
     contents: dict[str, _Content] = {}
+    allow_open_files(2 * len(set(weight_map.values())))
     for shard in dict.fromkeys(weight_map.values()):
         path = place.path.with_name(shard)
         if not path.exists():

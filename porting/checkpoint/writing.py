@@ -16,19 +16,24 @@ from porting.names import unknown
 
 
 class Written(NamedTuple):
-    """A file that was written and found to be what was planned.
+    """A checkpoint that was written and found to be what was planned.
 
     Attributes:
-        path: The file.
+        path: The file; the index of a set of shards.
         format: One of `FORMATS`.
-        nbytes: Its size.
-        digest: CRC-32 of the whole file as it was read back, `crc32:` and eight hexadecimal digits.
+        nbytes: Its size; that of all shards together.
+        digest: CRC-32 of the whole file as it was read back, `crc32:` and eight hexadecimal digits; of a set of shards
+            that of their bytes one after the other.
+        shards: The shards in order; none for a single file.
+        kept: Number of shards that an earlier run of the same conversion had completed.
     """
 
     path: Path
     format: str
     nbytes: int
     digest: str
+    shards: tuple[Path, ...] = ()
+    kept: int = 0
 
 
 class Writer(Protocol):
@@ -86,12 +91,27 @@ def write_checkpoint(
     """
     name = format_of(path) if format is None else format
     target, writer = Path(fspath(path)), writer_of(name)
-    _require_names(target, name, tensors, writer.RESERVED)
-    _require_dtypes(target, name, tensors, writer.WRITTEN)
+    require_writable(target, name, tensors)
     room = sum(tensor.nbytes for tensor in tensors.values())
     with publishing(target, overwrite=overwrite, room=room, check=check, progress=progress) as output:
         writer.write(output, tensors, metadata or {})
     return Written(target, name, output.position, f"crc32:{output.crc:08x}")
+
+
+def require_writable(target: Path, name: str, tensors: Mapping[str, LazyTensor]) -> None:
+    """Check that a format can hold these tensors under these names.
+
+    Args:
+        target: The target, for errors.
+        name: One of `FORMATS` that is written.
+        tensors: The tensors.
+
+    Raises:
+        CheckpointError: It cannot; the first tensor that is concerned is named, and the details have all.
+    """
+    writer = writer_of(name)
+    _require_names(target, name, tensors, writer.RESERVED)
+    _require_dtypes(target, name, tensors, writer.WRITTEN)
 
 
 def _require_names(path: Path, name: str, tensors: Mapping[str, LazyTensor], reserved: tuple[str, ...]) -> None:

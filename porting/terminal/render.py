@@ -35,6 +35,7 @@ def convert_text(report: ConvertReport, *, verbose: bool = False) -> str:
         "filled": f"{len(report.filled)} tensors that the source does not keep" if report.filled else "",
         "folded": _by_reason(report.remarks),
         "changed": "; ".join(f"{name}: {what}" for name, what in report.changes.items()),
+        "shards": _shards(report),
         "dtype": _dtypes(report.dtypes) + (f", cast from {_dtypes(report.cast_from)}" if report.cast_from else ""),
         "verified": f"read back, {report.digest}" if report.digest else "",
     }
@@ -48,6 +49,14 @@ def _touched(report: ConvertReport) -> Iterator[str]:
     yield from (f"  dropped: {name}: {reason}" for name, reason in report.dropped.items())
     yield from (f"  filled: {name}" for name in report.filled)
     yield from (f"  changed: {name}: {what}" for name, what in {**report.remarks, **report.changes}.items())
+
+
+def _shards(report: ConvertReport) -> str:
+    """The shards in words; nothing for a single file."""
+    if not report.shards:
+        return ""
+    names = f"{len(report.shards)}: {report.shards[0]} to {report.shards[-1]}"
+    return names + (f"; {report.kept} of them kept from a run that ended early, checksums compared" * bool(report.kept))
 
 
 def convert_json(report: ConvertReport) -> dict[str, Any]:

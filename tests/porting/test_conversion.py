@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from porting.architectures import build
-from porting.checkpoint import LazyTensor, open_checkpoint
+from porting.checkpoint import LazyTensor, Written, open_checkpoint, sharding, write_checkpoint
 from porting.checkpoint.formats import mindspore
 from porting.checkpoint.formats.mindspore import RunningChecksum
 from porting.conversion import convert, write_random
@@ -133,3 +134,35 @@ def test_format_without_a_checksum_is_converted(tmp_path: Path) -> None:
     write_random(build("pit_ti", image_size=32), tmp_path / "a.pth")
     with open_checkpoint(tmp_path / "a.pth", check=False) as checkpoint:
         checkpoint.check()
+
+
+def test_shards_go_on_only_with_the_same_source(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another file of the same names, shapes, size and time under the source's path is another source."""
+    other = tmp_path / "other.ckpt"
+    write_random(build("pit_ti", image_size=32, num_classes=3), other, seed=1)
+    target = tmp_path / "model_state.pdparams"
+
+    def end(path: Path, *arguments: Any, **options: Any) -> Written:
+        if "-00003-" in path.name:
+            raise CheckpointError(path, "the disk is full")
+        return write_checkpoint(path, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sharding, "write_checkpoint", end)
+        with pytest.raises(CheckpointError, match="the disk is full"):
+            convert(source, target, max_shard_size="2MB")
+    status = source.stat()
+    source.write_bytes(other.read_bytes())
+    os.utime(source, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert source.stat().st_size == status.st_size
+    report = convert(source, target, max_shard_size="2MB")
+    assert report.kept == 0
+    with open_checkpoint(report.target) as checkpoint, open_checkpoint(other) as expected:
+        assert checkpoint.tensors["norm.weight"].load().tobytes() == expected.tensors["norm.gamma"].load().tobytes()
+
+
+def test_damaged_source_leaves_no_shards(source: Path, tmp_path: Path) -> None:
+    flip(source, source.stat().st_size // 2)
+    with pytest.raises(CheckpointError, match=DAMAGED):
+        convert(source, tmp_path / "model.bin", max_shard_size="2MB")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.ckpt"]

@@ -191,6 +191,13 @@ class Source:
                     os.preadv(file, [memoryview(_UNUSED)[: offset + length - start]], start)
                 self._fetched.add((offset, length))  # many tensors can be views of one stretch
 
+    def identity(self) -> str:
+        """Return a text that is another one when the file was replaced or written to, even if that was undone since."""
+        if self._file is None:
+            return f"{self.path} {self.size} bytes, in memory {id(self._buffer)}"
+        status = os.fstat(self._file)
+        return f"{self.path} {status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+
     def require_unchanged(self) -> None:
         """Check that the file has not been written to since it was opened.
 
@@ -221,6 +228,24 @@ class Source:
     def unsafe(self, problem: str) -> UnsafePickleError:
         """Return the error for a pickle that asks for more than tensors and plain containers."""
         return UnsafePickleError(self.path, printable(problem))
+
+
+_OTHER_FILES = 100
+"""Files that a process has open beside its sources, with room to spare."""
+
+
+def allow_open_files(count: int) -> None:
+    """Raise this process's limit of open files, where the system lets it, so that so many more can be opened."""
+    try:
+        import resource
+    except ImportError:  # Windows, which has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(ValueError, OSError):
+            most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 _OPEN: WeakSet[Source] = WeakSet()

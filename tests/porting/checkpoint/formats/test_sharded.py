@@ -93,7 +93,7 @@ def test_shard_name_that_is_a_path_is_refused(index: Path, shard: object) -> Non
         ('{"weight_map": {"a": "x.bin"}', "is JSON text, not a checkpoint"),
         ('{"model_type": "vit"}', "is JSON text, not a checkpoint"),
         ('{"a": ' + "[" * 100_000, "is JSON text, not a checkpoint"),
-        (json.dumps({"weight_map": {str(n): f"{n}.bin" for n in range(300)}}), "names 300 shards, expected 256"),
+        (json.dumps({"weight_map": {str(n): f"{n}.bin" for n in range(1100)}}), "names 1100 shards, expected 1000"),
     ],
 )
 def test_json_that_is_no_valid_index_is_refused(tmp_path: Path, content: str, message: str) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -13,65 +14,67 @@ from porting.architectures.base import TensorSpec
 from porting.checkpoint.dtypes import is_float
 from porting.checkpoint.tensor import Array, LazyTensor, Pieces, Shape
 from porting.errors import PlanError
+from porting.expressions import (
+    Applied,
+    Constant,
+    Expression,
+    Filled,
+    Initialised,
+    Source,
+    applied,
+    changes_in,
+    evaluate,
+    in_pieces,
+    operations_in,
+    sources_in,
+    substituted,
+    uses,
+)
 from porting.names import fold, nearest
-from porting.operations import Concat, Fill, Op, ShapeMismatchError, Transpose, ValueMismatchError
-from porting.patterns import Pattern, Patterns
+from porting.operations import (
+    Build,
+    Fill,
+    Op,
+    ShapeMismatchError,
+    Transpose,
+    UntrustedOperationError,
+    ValueMismatchError,
+)
+from porting.operations.chains import way
+from porting.operations.grammar import texts
+from porting.operations.own import shapes_given, try_own
+from porting.patterns import Patterns
 from porting.rules import Rule
 
-Group: TypeAlias = "tuple[int, tuple[tuple[str, int | str], ...]]"
+__all__ = [
+    "Applied",
+    "Constant",
+    "Expression",
+    "Filled",
+    "Group",
+    "Initialised",
+    "Plan",
+    "Source",
+    "mismatches",
+    "plan",
+]
+
+Application: TypeAlias = "tuple[int, tuple[tuple[str, int | str], ...]]"
+"""Number of a rule, and the values of its placeholders."""
 
 
-class Source(NamedTuple):
-    """The source tensor of this name, unchanged."""
-
-    name: str
-
-
-class Applied(NamedTuple):
-    """One of the tensors that an operation returns."""
-
-    op: Op
-    args: tuple[Expression, ...]
-    output: int = 0
-
-
-class Filled(NamedTuple):
-    """A tensor of one value that the source does not have."""
-
-    value: int
-    spec: TensorSpec
-
-    def make(self, dtype: np.dtype[Any]) -> Array:
-        """The tensor."""
-        return np.full(self.spec.shape, self.value, dtype)
-
-
-class Initialised(NamedTuple):
-    """A newly initialised tensor: weights normal, cut off at two standard deviations; biases zero.
+class Group(NamedTuple):
+    """One application of one rule.
 
     Attributes:
-        spec: Shape and kind of the tensor.
-        std: Standard deviation; 0 for zeros.
-        seed: Seed of the random numbers.
+        sources: Names of the tensors that it takes.
+        targets: Names of the tensors that it gives.
+        op: The operation; None passes one tensor as it is.
     """
 
-    spec: TensorSpec
-    std: float
-    seed: int
-
-    def make(self, dtype: np.dtype[Any]) -> Array:
-        """The tensor."""
-        generator = np.random.default_rng(self.seed)
-        values = generator.standard_normal(self.spec.shape)
-        while (beyond := np.abs(values) > 2).any():
-            values[beyond] = generator.standard_normal(np.count_nonzero(beyond))
-        return (values * self.std).astype(dtype)
-
-    def __str__(self) -> str:
-        return f"initialise, normal with standard deviation {self.std}, seed {self.seed}" if self.std else "set to zero"
-
-
-Expression: TypeAlias = "Source | Applied | Filled | Initialised"
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    op: Op | None
 
 
 @dataclass(frozen=True)
@@ -82,16 +85,21 @@ class Plan:
         outputs: Target name to the expression over source names that fills it.
         specs: Target name to shape and kind.
         dropped: Source name to the reason why no target has it.
+        groups: The rules that it was made of, one entry for each time that one was applied; a plan that was put
+            together from others has none.
     """
 
     outputs: Mapping[str, Expression]
     specs: Mapping[str, TensorSpec]
     dropped: Mapping[str, str] = field(default_factory=dict)
+    groups: tuple[Group, ...] = field(default=(), compare=False)
 
     def then(self, after: Plan) -> Plan:
         """Return this plan followed by one over its targets as a single plan, without operations that cancel out."""
-        outputs = {name: _substitute(expression, self.outputs) for name, expression in after.outputs.items()}
-        lost = {source: reason for middle, reason in after.dropped.items() for source in _sources(self.outputs[middle])}
+        outputs = {name: substituted(expression, self.outputs) for name, expression in after.outputs.items()}
+        lost = {
+            source: reason for middle, reason in after.dropped.items() for source in sources_in(self.outputs[middle])
+        }
         return Plan(outputs, after.specs, {**self.dropped, **lost})
 
     def apply(self, tensors: Mapping[str, LazyTensor]) -> dict[str, LazyTensor]:
@@ -111,7 +119,7 @@ class Plan:
         for name, expression in self.outputs.items():
             if isinstance(expression, Applied) and type(expression.op).remark is not Op.remark:
                 arguments = (
-                    _evaluate(argument, lambda source: tensors[source].load(), np.dtype(np.float32))
+                    evaluate(argument, lambda source: tensors[source].load(), np.dtype(np.float32))
                     for argument in expression.args
                 )
                 if (remark := expression.op.remark(*arguments)) is not None:
@@ -120,17 +128,28 @@ class Plan:
 
     def sources_of(self, target: str) -> tuple[str, ...]:
         """Return the sources of a target."""
-        return tuple(_sources(self.outputs[target]))
+        return tuple(sources_in(self.outputs[target]))
 
     def operations_of(self, target: str) -> tuple[str, ...]:
         """Return the operations on the way to a target in words, first to last."""
-        return tuple(_operations(self.outputs[target]))
+        return tuple(self._texts.get(target) or operations_in(self.outputs[target]))
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Names of the dropped sources to the operation in words: `drop: a counter`."""
+        words = {source: texts(group.op) for group in self.groups if not group.targets for source in group.sources}
+        return {name: (words.get(name) or [f"drop: {reason}"])[0] for name, reason in self.dropped.items()}
+
+    @cached_property
+    def _texts(self) -> Mapping[str, list[str]]:
+        """Target to the operations of its rule."""
+        return {target: texts(group.op) for group in self.groups for target in group.targets}
 
     @property
     def changes(self) -> dict[str, str]:
         """Targets with other values than their sources, with what changed them."""
         return {
-            name: " then ".join(what) for name, expression in self.outputs.items() if (what := _changes(expression))
+            name: " then ".join(what) for name, expression in self.outputs.items() if (what := changes_in(expression))
         }
 
     @property
@@ -141,33 +160,36 @@ class Plan:
     @property
     def transposed(self) -> tuple[str, ...]:
         """Targets that are transposed on the way."""
-        return tuple(name for name, expression in self.outputs.items() if _uses(expression, Transpose))
+        return tuple(name for name, expression in self.outputs.items() if uses(expression, Transpose))
 
     def _lazy(self, name: str, expression: Expression, tensors: Mapping[str, LazyTensor]) -> LazyTensor:
         spec = self.specs[name]
-        dtypes = {tensors[source].dtype for source in _sources(expression)}
+        dtypes = {tensors[source].dtype for source in sources_in(expression)}
         if len(dtypes) > 1:
-            listed = ", ".join(f"{source} is {tensors[source].dtype}" for source in _sources(expression))
+            listed = ", ".join(f"{source} is {tensors[source].dtype}" for source in sources_in(expression))
             raise PlanError(f"{name}: its parts have different dtypes: {listed}; convert the source to one dtype first")
+        if isinstance(expression, Constant):
+            return LazyTensor.of(expression.values)
         dtype = dtypes.pop() if dtypes else np.dtype(np.int64) if spec.kind == "int" else _usual_float(tensors)
 
-        def evaluate(what: Expression) -> Array:
+        def value(what: Expression) -> Array:
             try:
-                return _evaluate(what, lambda source: tensors[source].load(), dtype)
-            except ValueMismatchError as error:
-                raise PlanError(f"{name} {error}: {', '.join(_sources(expression))}") from None
+                return evaluate(what, lambda source: tensors[source].load(), dtype)
+            except (UntrustedOperationError, ValueMismatchError) as error:
+                raise PlanError(f"{name} {error}: {', '.join(sources_in(expression))}") from None
 
-        in_pieces = _in_pieces(expression)
-        if in_pieces is None:
-            return LazyTensor(spec.shape, dtype, lambda: evaluate(expression))
-        parts, axis = in_pieces
-        return LazyTensor(
-            spec.shape, dtype, lambda: evaluate(expression), lambda: Pieces(tuple(map(evaluate, parts)), axis)
-        )
+        joined = in_pieces(expression)
+        if joined is None:
+            return LazyTensor(spec.shape, dtype, lambda: value(expression))
+        parts, axis = joined
+        return LazyTensor(spec.shape, dtype, lambda: value(expression), lambda: Pieces(tuple(map(value, parts)), axis))
 
 
 def plan(
-    rules: Iterable[Rule], sources: Mapping[str, TensorSpec], wanted: Mapping[str, TensorSpec] | None = None
+    rules: Iterable[Rule],
+    sources: Mapping[str, TensorSpec],
+    wanted: Mapping[str, TensorSpec] | None = None,
+    constants: Mapping[str, Array] | None = None,
 ) -> Plan:
     """Return the plan of these rules: every source is used once, every target is filled once.
 
@@ -175,50 +197,67 @@ def plan(
         rules: The mapping.
         sources: Source name to shape and kind.
         wanted: Target name to shape and kind; None takes whatever the rules give.
+        constants: Target name to the values of a constant that the target builds itself (`Build`).
 
     Raises:
-        PlanError: The details have one line for every source without a rule or with two, every incomplete group, and
-            every target that is filled twice, not filled, not wanted or of a wrong shape.
+        PlanError: The details have one line for every source without a rule or with two, every incomplete group, every
+            operation of the user's own that is not exact, every constant without known values, and every target that is
+            filled twice, not filled, not wanted or of a wrong shape.
     """
-    planner = _Planner(tuple(rules), sources)
+    planner = _Planner(tuple(rules), sources, constants or {})
     result = planner.run(wanted or {})
     problems = [*planner.problems]
     if wanted is not None:
-        problems += mismatches(wanted, {name: spec.shape for name, spec in result.specs.items()})
+        problems += mismatches(wanted, {name: spec.shape for name, spec in result.specs.items()}, planner.ways)
     if problems:
         count = f"{len(problems)} mismatch{'es' if len(problems) > 1 else ''}"
         raise PlanError(f"the tensors do not map onto each other ({count})", problems)
     return result
 
 
-def mismatches(expected: Mapping[str, TensorSpec], shapes: Mapping[str, Shape]) -> list[str]:
-    """Return every difference between expected tensors and actual shapes, one line for each, indices folded."""
+def mismatches(
+    expected: Mapping[str, TensorSpec], shapes: Mapping[str, Shape], ways: Mapping[str, str] | None = None
+) -> list[str]:
+    """Return every difference between expected tensors and actual shapes, one line for each, indices folded.
+
+    Args:
+        expected: Name to shape and kind.
+        shapes: Name to actual shape.
+        ways: Name to the shapes and operations that led to its shape, where there were operations.
+    """
     missing = [name for name in expected if name not in shapes]
     extra = [name for name in shapes if name not in expected]
-    wrong: dict[tuple[Shape, Shape], list[str]] = {}
+    wrong: dict[tuple[Shape, Shape, str], list[str]] = {}
     for name, shape in shapes.items():
         if name in expected and shape != expected[name].shape:
-            wrong.setdefault((shape, expected[name].shape), []).append(name)
+            wrong.setdefault((shape, expected[name].shape, (ways or {}).get(name, "")), []).append(name)
     folded_missing = fold(missing)
     lines = [f"missing: {name}" for name in folded_missing]
     for name in fold(extra):
         close = nearest(name, folded_missing)
         lines.append(f"unexpected: {name}" + (f" (did you mean {close[0]}?)" if close else ""))
-    for (shape, wanted), names in wrong.items():
-        lines += [f"wrong shape: {name} is {shape}, expected {wanted}" for name in fold(names)]
+    for (shape, wanted, steps), names in wrong.items():
+        made = f", made by {steps}" if steps else ""
+        lines += [f"wrong shape: {name} is {shape}, expected {wanted}{made}" for name in fold(names)]
     return lines
 
 
 class _Planner:
     """Applies the rules to the sources and collects every problem."""
 
-    def __init__(self, rules: tuple[Rule, ...], sources: Mapping[str, TensorSpec]) -> None:
+    def __init__(
+        self, rules: tuple[Rule, ...], sources: Mapping[str, TensorSpec], constants: Mapping[str, Array]
+    ) -> None:
         self.rules = rules
         self.sources = sources
+        self.constants = constants
         self.problems: list[str] = []
         self.outputs: dict[str, Expression] = {}
         self.specs: dict[str, TensorSpec] = {}
         self.dropped: dict[str, str] = {}
+        self.ways: dict[str, str] = {}
+        self.groups: list[Group] = []
+        self._tried: set[tuple[str, tuple[Shape, ...]]] = set()
 
     def run(self, wanted: Mapping[str, TensorSpec]) -> Plan:
         for (index, bound), members in self._groups().items():
@@ -226,11 +265,11 @@ class _Planner:
         for name, spec in wanted.items():
             if name not in self.outputs:
                 self._fill(name, spec)
-        return Plan(self.outputs, self.specs, self.dropped)
+        return Plan(self.outputs, self.specs, self.dropped, tuple(self.groups))
 
-    def _groups(self) -> dict[Group, dict[int, str]]:
+    def _groups(self) -> dict[Application, dict[int, str]]:
         """Sources that belong to one application of one rule: their index among its sources to their name."""
-        groups: dict[Group, dict[int, str]] = {}
+        groups: dict[Application, dict[int, str]] = {}
         unused: list[str] = []
         ambiguous: list[str] = []
         patterns = Patterns(
@@ -256,20 +295,35 @@ class _Planner:
             self.problems += [f"missing: {name}, to go with {next(iter(members.values()))}" for name in missing]
             return
         specs = [self.sources[name] for name in names]
+        before = tuple(spec.shape for spec in specs)
         try:
-            shapes = rule.op.shapes(*(spec.shape for spec in specs)) if rule.op else (specs[0].shape,)
+            shapes = shapes_given(rule.op, before) if rule.op else before
+            self._try(rule.op, before)
         except ShapeMismatchError as error:
             self.problems.append(f"wrong shape: {', '.join(names)}: {error}")
             return
-        if not rule.targets:
+        except UntrustedOperationError as error:
+            self.problems.append(f"not exact: {', '.join(names)}: {error}")
+            return
+        targets = tuple(pattern.format(bindings) for pattern in rule.targets)
+        self.groups.append(Group(tuple(names), targets, rule.op))
+        if not targets:
             self.dropped[names[0]] = getattr(rule.op, "reason", "")
-        for output, (pattern, shape) in enumerate(zip(rule.targets, shapes, strict=True)):
-            arguments = tuple(Source(name) for name in names)
-            expression = Applied(rule.op, arguments, output) if rule.op else arguments[0]
-            self._emit(pattern, bindings, expression, TensorSpec(shape, specs[0].kind))
+            return
+        expressions = applied(rule.op, tuple(map(Source, names)))
+        for name, expression, shape in zip(targets, expressions, shapes, strict=True):
+            if rule.op:
+                self.ways[name] = way(rule.op, before)
+            self._emit(name, expression, TensorSpec(shape, specs[0].kind))
 
-    def _emit(self, pattern: Pattern, bindings: dict[str, int | str], expression: Expression, spec: TensorSpec) -> None:
-        name = pattern.format(bindings)
+    def _try(self, op: Op | None, shapes: tuple[Shape, ...]) -> None:
+        """Try the operations of the user's own, each once for the same shapes."""
+        key = str(op), shapes
+        if op is not None and key not in self._tried:
+            try_own(op, shapes)
+            self._tried.add(key)
+
+    def _emit(self, name: str, expression: Expression, spec: TensorSpec) -> None:
         if name in self.outputs:
             self.problems.append(f"filled twice: {name}")
         self.outputs[name] = expression
@@ -277,92 +331,24 @@ class _Planner:
 
     def _fill(self, name: str, spec: TensorSpec) -> None:
         for rule in self.rules:
-            if isinstance(rule.op, Fill) and rule.targets[0].match(name) is not None:
-                self.outputs[name] = Filled(rule.op.value, spec)
-                self.specs[name] = spec
+            if isinstance(rule.op, Fill | Build) and rule.targets[0].match(name) is not None:
+                self.groups.append(Group((), (name,), rule.op))
+                self._emit(name, self._without_source(name, spec, rule.op), spec)
                 return
+
+    def _without_source(self, name: str, spec: TensorSpec, op: Fill | Build) -> Expression:
+        if isinstance(op, Fill):
+            return Filled(op.value, spec)
+        values = self.constants.get(name)
+        if values is None:
+            self.problems.append(f"no value: {name} is a constant that is not ported ({op.reason}), and none is known")
+            return Filled(0, spec)
+        if values.shape != spec.shape:
+            self.problems.append(f"wrong shape: the constant {name} is {values.shape}, expected {spec.shape}")
+        return Constant(values)
 
 
 def _usual_float(tensors: Mapping[str, LazyTensor]) -> np.dtype[Any]:
     """The floating dtype of most of the tensors."""
     counts = Counter(tensor.dtype for tensor in tensors.values() if is_float(tensor.dtype))
     return counts.most_common(1)[0][0] if counts else np.dtype(np.float32)
-
-
-def _sources(expression: Expression) -> list[str]:
-    if isinstance(expression, Source):
-        return [expression.name]
-    return (
-        [name for argument in expression.args for name in _sources(argument)] if isinstance(expression, Applied) else []
-    )
-
-
-def _operations(expression: Expression) -> list[str]:
-    match expression:
-        case Source():
-            return []
-        case Applied(op, args):
-            return [*dict.fromkeys(what for argument in args for what in _operations(argument)), str(op)]
-        case Filled(value):
-            return [f"fill with {value}"]
-    return [str(expression)]
-
-
-def _changes(expression: Expression) -> list[str]:
-    """The operations of an expression that have no inverse, innermost first."""
-    if isinstance(expression, Initialised):
-        return [str(expression)]
-    if not isinstance(expression, Applied):
-        return []
-    own = [str(expression.op)] if expression.op.inverse is None else []
-    return [*(what for argument in expression.args for what in _changes(argument)), *own]
-
-
-def _uses(expression: Expression, kind: type[Op]) -> bool:
-    return isinstance(expression, Applied) and (
-        isinstance(expression.op, kind) or any(_uses(argument, kind) for argument in expression.args)
-    )
-
-
-def _substitute(expression: Expression, inner: Mapping[str, Expression]) -> Expression:
-    if isinstance(expression, Source):
-        return inner[expression.name]
-    if not isinstance(expression, Applied):
-        return expression
-    return _simplified(
-        Applied(expression.op, tuple(_substitute(argument, inner) for argument in expression.args), expression.output)
-    )
-
-
-def _simplified(expression: Applied) -> Expression:
-    """The expression, or its inner argument where an operation and its inverse cancel out."""
-    first = expression.args[0] if expression.args else None
-    if not isinstance(first, Applied) or first.op.inverse != expression.op:
-        return expression
-    undone = all(
-        isinstance(argument, Applied)
-        and argument.op == first.op
-        and argument.args == first.args
-        and argument.output == place
-        for place, argument in enumerate(expression.args)
-    )
-    whole = len(expression.args) == first.op.outputs
-    return first.args[expression.output] if undone and whole else expression
-
-
-def _in_pieces(expression: Expression) -> tuple[tuple[Expression, ...], int] | None:
-    """The parts that a tensor is joined from last, and the axis; None for a tensor that is not joined last."""
-    match expression:
-        case Applied(Concat(axis=axis), args):
-            return args, axis
-        case Applied(Transpose() as op, (arg,)) if (inner := _in_pieces(arg)) is not None:
-            return tuple(Applied(op, (piece,)) for piece in inner[0]), 1 - inner[1]
-    return None
-
-
-def _evaluate(expression: Expression, load: Callable[[str], Array], dtype: np.dtype[Any]) -> Array:
-    if isinstance(expression, Source):
-        return load(expression.name)
-    if not isinstance(expression, Applied):
-        return expression.make(dtype)
-    return expression.op.apply(*(_evaluate(argument, load, dtype) for argument in expression.args))[expression.output]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import TypeAlias
 
-from porting.operations import Drop, Fill, Op, Transpose
+from porting.operations import Build, Drop, Fill, Keep, Op, Transpose, chained
 from porting.patterns import Pattern, PatternError
 
 Names: TypeAlias = "str | tuple[str, ...]"
@@ -54,14 +54,24 @@ class Rule:
         return Rule(self.targets, self.sources, self.op.inverse if self.op else None)
 
 
-def rule(sources: Names, targets: Names, op: Op | None = None) -> Rule:
-    """Build a rule from patterns written as strings; `{part:weight|bias}` in one of them is `{part}` in the others."""
+def rule(sources: Names, targets: Names, op: Op | Sequence[Op] | None = None) -> Rule:
+    """Build a rule from patterns written as strings; `{part:weight|bias}` in one of them is `{part}` in the others.
+
+    Args:
+        sources: What goes in.
+        targets: What comes out.
+        op: The operation, or several one after the other.
+
+    Raises:
+        PatternError: As for `Rule`.
+        ValueError: Operations do not go together.
+    """
     sides = [
         tuple(Pattern(text) for text in ((side,) if isinstance(side, str) else side)) for side in (sources, targets)
     ]
     words = {slot.name: slot.words for side in sides for pattern in side for slot in pattern.slots if slot.words}
     bound = [tuple(pattern.bind(words) for pattern in side) for side in sides]
-    return Rule(bound[0], bound[1], op)
+    return Rule(bound[0], bound[1], op if op is None or isinstance(op, Op) else chained(op))
 
 
 def same(*names: str) -> tuple[Rule, ...]:
@@ -85,14 +95,24 @@ def scaled(source: str, target: str) -> Iterator[Rule]:
     yield rule(f"{source}.bias", f"{target}.beta")
 
 
-def fill(target: str, reason: str, value: int = 0) -> Rule:
+def fill(target: str, reason: str, value: float = 0) -> Rule:
     """Return the rule for a tensor of one value that only the target has; on the way back it is dropped."""
     return rule((), target, Fill(reason, value))
 
 
-def drop(source: str, reason: str, fill: int = 0) -> Rule:
+def drop(source: str, reason: str, fill: float = 0) -> Rule:
     """Return the rule for a tensor that the layout does not keep; on the way back it is filled."""
     return rule(source, (), Drop(reason, fill))
+
+
+def keep(source: str, reason: str) -> Rule:
+    """Return the rule for a constant of the source that is not taken over; on the way back it is `built`."""
+    return rule(source, (), Keep(reason))
+
+
+def built(target: str, reason: str) -> Rule:
+    """Return the rule for a constant that the target builds itself; on the way back it is kept."""
+    return rule((), target, Build(reason))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from os import PathLike
@@ -26,7 +26,8 @@ from porting.architectures import Architecture, TensorSpec
 from porting.checkpoint.tensor import LazyTensor
 from porting.errors import FieldError, PlanError
 from porting.fields import decode, encode
-from porting.operations import Concat, Drop, Fill, Op, Split, Squeeze, Tie, Transpose, Unsqueeze, Untie
+from porting.operations import Tie
+from porting.operations.grammar import parse_all
 from porting.patterns import PatternError
 from porting.plan import Expression, Plan, plan
 from porting.rules import Rule, invert, rule
@@ -35,8 +36,6 @@ from porting.terminal.render import table_json
 OWN = "own"
 """Family of an architecture that is no published one."""
 _FORMAT = "pit-align rules 1"
-_OPS: Mapping[str, Callable[[int], Op]] = {"split in": Split, "join": Concat, "tie": Tie, "untie": Untie}
-_AXES: Mapping[str, Callable[[tuple[int, ...]], Op]] = {"squeeze": Squeeze, "unsqueeze": Unsqueeze}
 _EVIDENCE: Mapping[str, str] = {
     "only one": "being the only one of their kind and shape",
     "order": "order of execution",
@@ -280,8 +279,6 @@ def _row(value: object, where: str) -> _Row:
     row = decode(_Row, {k: v for k, v in value.items() if k in known} if isinstance(value, dict) else value, where)
     if not row.target and not row.sources:
         raise FieldError(where, "neither a target nor a source")
-    if len(row.operations) > 1:
-        raise FieldError(where, f"{row.target} has several operations")
     return row
 
 
@@ -305,39 +302,13 @@ def _model(value: object, where: str) -> ModelDescription:
 
 def _rules(rows: Iterable[_Row]) -> Iterator[Rule]:
     """The rules that rows of a table stand for; those that share their sources and operation are one."""
-    together: dict[tuple[tuple[str, ...], str], list[str]] = defaultdict(list)
+    together: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = defaultdict(list)
     for row in rows:
-        operation = row.operations[0] if row.operations else ""
         sources = row.sources or (f"\0{row.target}",)
-        together[sources, operation].extend([row.target] if row.target else [])
-    for (sources, operation), targets in together.items():
+        together[sources, row.operations].extend([row.target] if row.target else [])
+    for (sources, operations), targets in together.items():
         own = () if sources[0].startswith("\0") else sources
-        yield rule(own, tuple(targets), _op(operation))
-
-
-def _op(operation: str) -> Op | None:
-    what, _, reason = operation.partition(":")
-    if not operation:
-        return None
-    if operation == "transpose":
-        return Transpose()
-    first, joined, then = operation.partition(" and ")
-    if joined and then.startswith(("tie ", "untie ")):
-        tied = _op(then)
-        return replace(tied, op=_op(first)) if isinstance(tied, Tie | Untie) else None
-    if what == "drop":
-        return Drop(reason.strip())
-    words, _, number = what.rpartition(" ")
-    if words == "fill with":
-        return Fill(reason.strip(), int(number))
-    if words in _OPS:
-        return _OPS[words](int(number))
-    words, *axes = what.split()
-    if words in _AXES:
-        return _AXES[words](tuple(map(int, axes)))
-    raise ValueError(
-        f"{operation!r} is no operation; known: transpose, drop: REASON, fill with 0, split in N, join N, squeeze AXIS"
-    )
+        yield rule(own, tuple(targets), parse_all(operations))
 
 
 def bare(units: Iterable[Unit]) -> Iterator[Part]:

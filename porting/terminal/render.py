@@ -114,7 +114,7 @@ def plan_text(port: Port, *, folded: bool = True) -> str:
 
 
 def table_json(plan: Plan) -> list[dict[str, Any]]:
-    """Return a plan for programs: every target tensor with its sources, operations and shape."""
+    """Return a plan for programs: every target tensor with its sources, operations and shape, then what is dropped."""
     return [
         {
             "target": name,
@@ -124,8 +124,7 @@ def table_json(plan: Plan) -> list[dict[str, Any]]:
         }
         for name in plan.outputs
     ] + [
-        {"target": None, "sources": [name], "operations": [f"drop: {reason}"], "shape": None}
-        for name, reason in plan.dropped.items()
+        {"target": None, "sources": [name], "operations": [what], "shape": None} for name, what in plan.left_out.items()
     ]
 
 
@@ -152,9 +151,10 @@ def _folded(plan: Plan) -> Iterator[tuple[str, str, str, int]]:
         for folded, members in fold_members(names).items():
             sources = fold(dict.fromkeys(source for name in members for source in plan.sources_of(name)))
             yield folded, " + ".join(sources), ", ".join(plan.operations_of(members[0])), len(members)
-    for reason in dict.fromkeys(plan.dropped.values()):
-        for folded, members in fold_members(name for name, why in plan.dropped.items() if why == reason).items():
-            yield "", folded, f"drop: {reason}", len(members)
+    left_out = plan.left_out
+    for what in dict.fromkeys(left_out.values()):
+        for folded, members in fold_members(name for name, why in left_out.items() if why == what).items():
+            yield "", folded, what, len(members)
 
 
 def _unfolded(plan: Plan) -> Iterator[tuple[str, str, str, int]]:

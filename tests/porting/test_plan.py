@@ -8,10 +8,10 @@ import pytest
 from porting.architectures.base import TensorSpec
 from porting.checkpoint.tensor import LazyTensor
 from porting.errors import PlanError
-from porting.operations import Concat, Split, Tie, Transpose
+from porting.operations import Concat, Each, Interleave, Split, Tie, Transpose, Unsqueeze
 from porting.patterns import PatternError
-from porting.plan import Filled, Source, mismatches, plan
-from porting.rules import Rule, affine, drop, invert, linear, rule, same
+from porting.plan import Constant, Filled, Source, mismatches, plan
+from porting.rules import Rule, affine, built, drop, fill, invert, keep, linear, rule, same
 
 QKV = rule("b.{i}.qkv.{part:weight|bias}", ("b.{i}.q.{part}", "b.{i}.k.{part}", "b.{i}.v.{part}"), Split(3))
 
@@ -169,3 +169,68 @@ def test_tied_tensors_with_different_values_are_refused() -> None:
     torn = back.apply({"embed": one, "head": other})["embed"]
     with pytest.raises(PlanError, match=r"embed is one tensor under several names, .*: embed, head"):
         torn.load()
+
+
+def test_chain_of_operations_goes_there_and_back_and_cancels_out() -> None:
+    heads, sizes = 2, {"q": (4, 6), "k": (4, 6), "v": (4, 6)}
+    fused = rule(("q", "k", "v"), "qkv", [Each((Transpose(),) * 3), Concat(3, 1), Interleave(3, heads, axis=1)])
+    sources = {name: TensorSpec(shape) for name, shape in sizes.items()}
+    there = plan([fused], sources)
+    tensors = lazy(sources)
+    joined = there.apply(tensors)["qkv"].load()
+    q, k, v = (tensors[name].load().T.reshape(6, heads, 2) for name in "qkv")
+    np.testing.assert_array_equal(joined, np.stack([q, k, v], axis=2).reshape(6, 12))
+    assert there.operations_of("qkv") == (
+        "transpose each of 3",
+        "join 3 along 1",
+        "interleave 3 parts of 2 groups along 1",
+    )
+    back = plan(invert([fused]), there.specs, sources)
+    assert there.then(back).outputs == {name: Source(name) for name in sources}
+    for name, tensor in back.apply({"qkv": LazyTensor.of(joined)}).items():
+        np.testing.assert_array_equal(tensor.load(), tensors[name].load())
+
+
+def test_constants_are_kept_by_each_side() -> None:
+    rules = [*same("w"), keep("index", "relative positions"), built("mask", "which tokens see which")]
+    sources, wanted = specs(w=(2,), index=(3,)), specs(w=(2,), mask=(2, 2))
+    mask = np.tri(2, dtype=np.int64)
+    there = plan(rules, sources, wanted, {"mask": mask})
+    assert there.outputs["mask"] == Constant(mask.copy()) != Constant(mask.astype(np.int32))
+    assert there.left_out == {"index": "keep: relative positions"}
+    assert there.operations_of("mask") == ("build: which tokens see which",)
+    made = there.apply(lazy(sources))["mask"]
+    assert (made.dtype.name, made.load().tolist()) == ("int64", mask.tolist())
+    with pytest.raises(PlanError) as caught:
+        plan(invert(rules), wanted, sources)
+    assert caught.value.details == (
+        "no value: index is a constant that is not ported (relative positions), and none is known",
+    )
+    with pytest.raises(PlanError, match=r"the constant mask is \(3,\), expected \(2, 2\)"):
+        plan(rules, sources, wanted, {"mask": np.zeros(3)})
+
+
+def test_error_has_operations_and_shapes_at_each_step() -> None:
+    rules = [
+        rule("a.{i}", "b.{i}", [Transpose(), Unsqueeze((2,))]),
+        rule("c", ("d", "e"), [Transpose(), Split((2, 2))]),
+    ]
+    sources = {**specs(a__0=(2, 3), a__1=(2, 3), c=(2, 5))}
+    with pytest.raises(PlanError) as caught:
+        plan(rules, sources, specs(b__0=(2, 3), b__1=(2, 3), d=(2, 2), e=(2, 2)))
+    assert caught.value.details == (
+        "wrong shape: c: (2, 5) -> transpose -> (5, 2); split into 2+2: shape (5, 2) cannot be split into sizes 2 + 2 "
+        "along axis 0",
+        "missing: d",
+        "missing: e",
+        "wrong shape: b.{0..1} is (3, 2, 1), expected (2, 3), made by (2, 3) -> transpose -> (3, 2) -> unsqueeze 2 -> "
+        "(3, 2, 1)",
+    )
+
+
+def test_integers_are_filled_with_integers_only() -> None:
+    wanted = {"n": TensorSpec((), "int"), "x": TensorSpec((2,))}
+    filled = plan([fill("n", "counts", 0.5), fill("x", "scales", 0.5)], {}, wanted).apply({})
+    assert filled["x"].load().tolist() == [0.5, 0.5]
+    with pytest.raises(PlanError, match=r"a tensor of int64 cannot be filled with 0\.5"):
+        filled["n"].load()

@@ -378,8 +378,8 @@ def _written(tmp_path: Path, change: Callable[[Any], object]) -> Path:
     [
         (lambda value: value["rules"][0].update(operations=[5]), r"rules\[0\].operations\[0\]: expected a string"),
         (
-            lambda value: value["rules"][0].update(operations=["transpose", "squeeze 0"]),
-            r"rules\[0\]: fc.weight has several operations",
+            lambda value: value["rules"][0].update(operations=["transpose", "split in 3"]),
+            r"a rule is written wrongly: rule fc.weight -> fc.weight \(transpose then split in 3\): the operation",
         ),
         (lambda value: value["rules"][1].update(target=None, sources=[]), r"rules\[1\]: neither a target nor a source"),
         (lambda value: value["rules"].append(7), r"rules\[3\]: expected a table, found 7"),

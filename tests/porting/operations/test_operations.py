@@ -110,6 +110,7 @@ def test_shapes_that_differ_by_more_than_axes_of_length_one_have_nothing_between
         (Split(2), ((3, 2),)),
         (Split(2, axis=1), ((2,),)),
         (Concat(2), ((2, 1), (3, 1))),
+        (Concat((1, 3), axis=1), ((2,), (2, 3))),
         (Squeeze((0,)), ((2, 1),)),
         (Unsqueeze((3,)), ((2,),)),
         (Untie(2), ((2, 3), (3, 2))),

@@ -1,0 +1,214 @@
+"""What a tensor is made of: sources, and operations on them, as a tree that is evaluated when the tensor is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from porting.architectures.base import TensorSpec
+from porting.checkpoint.tensor import Array
+from porting.errors import PlanError
+from porting.operations import Chain, Concat, Each, Op, Stack, Transpose, Unsqueeze
+from porting.operations.grammar import text
+from porting.operations.own import is_own, require_undone
+
+
+class Source(NamedTuple):
+    """The source tensor of this name, unchanged."""
+
+    name: str
+
+
+class Applied(NamedTuple):
+    """One of the tensors that an operation returns."""
+
+    op: Op
+    args: tuple[Expression, ...]
+    output: int = 0
+
+
+class Filled(NamedTuple):
+    """A tensor of one value that the source does not have."""
+
+    value: float
+    spec: TensorSpec
+
+    def make(self, dtype: np.dtype[Any]) -> Array:
+        """The tensor.
+
+        Raises:
+            PlanError: The value is none of the dtype's.
+        """
+        if dtype.kind in "iub" and self.value != int(self.value):
+            raise PlanError(f"a tensor of {dtype} cannot be filled with {self.value}")
+        return np.full(self.spec.shape, self.value, dtype)
+
+
+class Constant:
+    """A constant of the target whose values are known beforehand.
+
+    Args:
+        values: The array.
+    """
+
+    def __init__(self, values: Array) -> None:
+        self.values = values
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Constant):
+            return NotImplemented
+        one, two = self.values, other.values
+        return (one.dtype, one.shape, one.tobytes()) == (two.dtype, two.shape, two.tobytes())
+
+    def __hash__(self) -> int:
+        return hash((self.values.dtype, self.values.shape))
+
+    def __str__(self) -> str:
+        return "a known constant"
+
+    def make(self, dtype: np.dtype[Any]) -> Array:
+        """The tensor, in its own dtype."""
+        return self.values
+
+
+class Initialised(NamedTuple):
+    """A newly initialised tensor: weights normal, cut off at two standard deviations; biases zero.
+
+    Attributes:
+        spec: Shape and kind of the tensor.
+        std: Standard deviation; 0 for zeros.
+        seed: Seed of the random numbers.
+    """
+
+    spec: TensorSpec
+    std: float
+    seed: int
+
+    def make(self, dtype: np.dtype[Any]) -> Array:
+        """The tensor."""
+        generator = np.random.default_rng(self.seed)
+        values = generator.standard_normal(self.spec.shape)
+        while (beyond := np.abs(values) > 2).any():
+            values[beyond] = generator.standard_normal(np.count_nonzero(beyond))
+        return (values * self.std).astype(dtype)
+
+    def __str__(self) -> str:
+        return f"initialise, normal with standard deviation {self.std}, seed {self.seed}" if self.std else "set to zero"
+
+
+Expression: TypeAlias = "Source | Applied | Filled | Constant | Initialised"
+
+
+def applied(op: Op | None, args: tuple[Expression, ...]) -> tuple[Expression, ...]:
+    """Return what an operation gives; of a chain, and of operations side by side, each step is an expression."""
+    if op is None:
+        return args
+    if isinstance(op, Chain):
+        for step in op.steps:
+            args = applied(step, args)
+        return args
+    if isinstance(op, Each):
+        groups = zip(op.ops, op.divided(args), strict=True)
+        return tuple(result for inner, group in groups for result in applied(inner, group))
+    return tuple(Applied(op, args, output) for output in range(op.outputs))
+
+
+def sources_in(expression: Expression) -> list[str]:
+    """Return the names of the sources of an expression, in order, each as often as it is used."""
+    if isinstance(expression, Source):
+        return [expression.name]
+    if not isinstance(expression, Applied):
+        return []
+    return [name for argument in expression.args for name in sources_in(argument)]
+
+
+def operations_in(expression: Expression) -> list[str]:
+    """Return the operations of an expression in words, innermost first, equal ones side by side once."""
+    match expression:
+        case Source():
+            return []
+        case Applied(op, args):
+            return [*dict.fromkeys(what for argument in args for what in operations_in(argument)), text(op)]
+        case Filled(value):
+            return [f"fill with {value}"]
+    return [str(expression)]
+
+
+def changes_in(expression: Expression) -> list[str]:
+    """Return the operations of an expression that have no inverse, innermost first."""
+    if isinstance(expression, Initialised):
+        return [str(expression)]
+    if not isinstance(expression, Applied):
+        return []
+    own = [text(expression.op)] if expression.op.inverse is None else []
+    return [*(what for argument in expression.args for what in changes_in(argument)), *own]
+
+
+def uses(expression: Expression, kind: type[Op]) -> bool:
+    """Return True if an operation of this kind is in an expression."""
+    return isinstance(expression, Applied) and (
+        isinstance(expression.op, kind) or any(uses(argument, kind) for argument in expression.args)
+    )
+
+
+def substituted(expression: Expression, inner: Mapping[str, Expression]) -> Expression:
+    """Return an expression with others in place of its sources, without operations that cancel out."""
+    if isinstance(expression, Source):
+        return inner[expression.name]
+    if not isinstance(expression, Applied):
+        return expression
+    arguments = tuple(substituted(argument, inner) for argument in expression.args)
+    return _simplified(Applied(expression.op, arguments, expression.output))
+
+
+def _simplified(expression: Applied) -> Expression:
+    """The expression, or its inner argument where an operation and its inverse cancel out."""
+    first = expression.args[0] if expression.args else None
+    if not isinstance(first, Applied) or first.op.inverse != expression.op:
+        return expression
+    undone = all(
+        isinstance(argument, Applied)
+        and argument.op == first.op
+        and argument.args == first.args
+        and argument.output == place
+        for place, argument in enumerate(expression.args)
+    )
+    whole = len(expression.args) == first.op.outputs
+    return first.args[expression.output] if undone and whole else expression
+
+
+def in_pieces(expression: Expression) -> tuple[tuple[Expression, ...], int] | None:
+    """Return the parts that a tensor is joined from last, and the axis; None for one that is not joined last."""
+    match expression:
+        case Applied(Concat(axis=axis), args):
+            return args, axis
+        case Applied(Stack(axis=axis), args):
+            return tuple(Applied(Unsqueeze((axis,)), (piece,)) for piece in args), axis
+        case Applied(Transpose() as op, (arg,)) if (inner := in_pieces(arg)) is not None:
+            return tuple(Applied(op, (piece,)) for piece in inner[0]), 1 - inner[1]
+    return None
+
+
+def evaluate(expression: Expression, load: Callable[[str], Array], dtype: np.dtype[Any]) -> Array:
+    """Return the array of an expression.
+
+    Args:
+        expression: The expression.
+        load: Returns the array of a source.
+        dtype: Dtype of what has no source.
+
+    Raises:
+        ValueMismatchError: An operation would lose something of these values.
+        UntrustedOperationError: An operation of the user's own is not undone by its inverse.
+    """
+    if isinstance(expression, Source):
+        return load(expression.name)
+    if not isinstance(expression, Applied):
+        return expression.make(dtype)
+    arrays = tuple(evaluate(argument, load, dtype) for argument in expression.args)
+    result = expression.op.apply(*arrays)
+    if is_own(expression.op) and expression.op.inverse is not None:
+        require_undone(expression.op, arrays, result)
+    return result[expression.output]

@@ -1,0 +1,83 @@
+"""The twins in this folder, with weights that are mapped by hand, compute what the models of transformers compute."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.models import truth
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("transformers") is None, reason="transformers is not installed; the extra `dev` has it"
+)
+_GENERATOR = np.random.default_rng(0)
+_TEXT = {"input_ids": _GENERATOR.integers(3, 29, (3, 8))}
+_MASKED = {"attention_mask": np.arange(8)[None] < np.array([[8], [5], [6]])}
+_SEGMENTS = {"token_type_ids": (np.arange(8)[None] > np.array([[3], [2], [4]])) * 1}
+_MASK = {name: mask.astype(np.int64) for name, mask in _MASKED.items()}
+_DECODED = {"decoder_input_ids": _GENERATOR.integers(3, 29, (3, 6))}
+CASES: Mapping[str, tuple[str, Mapping[str, Any], str, Mapping[str, Any]]] = {
+    "bert": ("bert", {}, "bert_paddle:bert", _TEXT | _MASK | _SEGMENTS),
+    "masked_bert": ("bert", {"masked": True}, "bert_paddle:masked_bert", _TEXT | _MASK | _SEGMENTS),
+    "gpt2": ("gpt2", {}, "gpt2_paddle:gpt2", _TEXT),
+    "llama": ("llama", {}, "llama_paddle:llama", _TEXT),
+    "t5": ("t5", {}, "t5_paddle:t5", _TEXT | _MASK | _DECODED),
+    "vit": ("vit", {}, "vit_paddle:vit", {"pixel_values": _GENERATOR.normal(size=(3, 3, 16, 16))}),
+    "whisper": ("whisper", {}, "whisper_paddle:whisper", {"input_features": _GENERATOR.normal(size=(3, 8, 20))}),
+}
+LIMIT = 1e-6
+"""Both sides keep norms or rotations in float32 whatever the model's dtype."""
+
+
+def _first(outputs: Any) -> Any:
+    for name in ("logits", "last_hidden_state"):
+        outputs = getattr(outputs, name, outputs)
+    return outputs[0] if isinstance(outputs, tuple) else outputs
+
+
+def _reference(builder: str, options: Mapping[str, Any], inputs: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
+    """Random weights, and what they make of the inputs in float64."""
+    import torch
+
+    from tests.models import references
+
+    model = getattr(references, builder)(**options).double().eval()
+    generator = np.random.default_rng(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.tensor(0.2 * generator.standard_normal(tuple(parameter.shape))))
+        outputs = model(**{name: torch.tensor(array) for name, array in inputs.items()})
+    return {name: tensor.numpy() for name, tensor in model.state_dict().items()}, _first(outputs).numpy()
+
+
+def _candidate(target: str, state: Mapping[str, Any], inputs: Mapping[str, Any]) -> Any:
+    import paddle
+
+    module, _, function = target.partition(":")
+    before = paddle.get_default_dtype()
+    paddle.set_default_dtype("float64")
+    try:
+        make: Callable[[], Any] = getattr(importlib.import_module(f"tests.models.{module}"), function)
+        model = make().to(dtype="float64")
+        model.eval()
+        own = model.state_dict()
+        assert {name: tuple(tensor.shape) for name, tensor in own.items()} == {n: x.shape for n, x in state.items()}
+        for name, tensor in own.items():
+            tensor.set_value(np.ascontiguousarray(state[name]))
+        with paddle.no_grad():
+            return _first(model(*(paddle.to_tensor(array) for array in inputs.values()))).numpy()
+    finally:
+        paddle.set_default_dtype(before)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_twin_with_weights_mapped_by_hand_gives_what_the_reference_gives(name: str) -> None:
+    builder, options, twin, inputs = CASES[name]
+    state, expected = _reference(builder, options, inputs)
+    given = _candidate(twin, getattr(truth, name)(state), inputs)
+    assert np.ptp(expected) > 0.1
+    assert np.abs(given - expected).max() / np.abs(expected).max() < LIMIT

@@ -14,7 +14,7 @@ import numpy as np
 from porting.architectures.base import Architecture, TensorSpec
 from porting.checkpoint import Checkpoint, Written, format_of, open_checkpoint, write_checkpoint, write_sharded
 from porting.checkpoint.addresses import as_source
-from porting.checkpoint.dtypes import is_float
+from porting.checkpoint.dtypes import holds_floats
 from porting.checkpoint.envelope import Kind
 from porting.checkpoint.file.target import check_target
 from porting.checkpoint.format_names import INDEX
@@ -318,7 +318,7 @@ def _wrong_dtypes(specs: Mapping[str, TensorSpec], tensors: Mapping[str, LazyTen
     """The tensors with a wrong kind of dtype, one line for each, indices folded."""
     wrong: dict[tuple[str, str], list[str]] = {}
     for name, tensor in tensors.items():
-        kind = "float" if is_float(tensor.dtype) else "int" if tensor.dtype.kind in "iu" else "other"
+        kind = "float" if holds_floats(tensor.dtype) else "int" if tensor.dtype.kind in "iu" else "other"
         if kind != specs[name].kind:
             wrong.setdefault((tensor.dtype.name, _KINDS[specs[name].kind]), []).append(name)
     return [

@@ -11,7 +11,7 @@ from pathlib import Path
 from porting.architectures.base import Architecture, Shape
 from porting.checkpoint import Checkpoint, open_checkpoint
 from porting.checkpoint.addresses import as_source
-from porting.checkpoint.dtypes import is_float
+from porting.checkpoint.dtypes import holds_floats
 from porting.checkpoint.envelope import Kind
 from porting.checkpoint.file.copying import Packer
 from porting.checkpoint.tensor import LazyTensor, TensorCallback
@@ -81,7 +81,7 @@ def describe(
     with open_checkpoint(path, weights=weights) as checkpoint:
         form = canonical(checkpoint)
         tensors, identity = form.tensors, form.identity
-        floating = sum(tensor.size for tensor in tensors.values() if is_float(tensor.dtype))
+        floating = sum(tensor.size for tensor in tensors.values() if holds_floats(tensor.dtype))
         return Description(
             path=as_source(path),
             format=checkpoint.format,

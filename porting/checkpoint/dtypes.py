@@ -1,6 +1,6 @@
 """Dtypes by name, and by NumPy's code for each.
 
-bfloat16 is in `ml_dtypes`, which is imported when the first bfloat16 tensor is met.
+bfloat16 and the floats of eight bits are in `ml_dtypes`, which is imported when the first such tensor is met.
 """
 
 from __future__ import annotations
@@ -27,6 +27,11 @@ DTYPES = (
     "complex128",
 )
 """Names of the dtypes that tensors have here."""
+FLOAT8 = ("float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu")
+"""Floats of eight bits, by their names in torch and `ml_dtypes`. They pass as they are: without the scales that often
+belong to them they are no numbers to compute with."""
+EXTENDED = ("bfloat16", *FLOAT8)
+"""The dtypes that NumPy itself does not have."""
 FLOATS = ("float64", "float32", "float16", "bfloat16")
 """Those among them that weights have."""
 NUMPY_CODES = {np.dtype(name).str[1:]: name for name in DTYPES if name != "bfloat16"}
@@ -38,11 +43,16 @@ def is_float(dtype: np.dtype[Any]) -> bool:
     return dtype.name in FLOATS
 
 
+def holds_floats(dtype: np.dtype[Any]) -> bool:
+    """Return True if a dtype is one of `FLOATS` or `FLOAT8`."""
+    return dtype.name in FLOATS or dtype.name in FLOAT8
+
+
 def dtype(name: str) -> np.dtype[Any]:
-    """Return the native-endian dtype of one of `DTYPES`."""
-    if name != "bfloat16":
+    """Return the native-endian dtype of one of `DTYPES` or `FLOAT8`."""
+    if name not in EXTENDED:
         return np.dtype(name)
     import ml_dtypes
 
-    bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
-    return bfloat16
+    extended: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
+    return extended

@@ -9,10 +9,12 @@ from typing import NamedTuple
 from porting.checkpoint.addresses import HUB, is_remote
 from porting.checkpoint.format_names import usual
 from porting.checkpoint.formats.sharded import index_name, whole_name
+from porting.checkpoint.selection import Kind
 from porting.errors import CheckpointError
 
 _OPTIMIZER = ".pdopt"
-_AVERAGES = ("-EMA.pdparams", "_ema.pdparams", ".pdema")
+_AVERAGES = ("-EMA.pdparams", "_ema.pdparams", ".ema.pdparams")
+_EXCHANGED = ".pdema"
 
 
 class Place(NamedTuple):
@@ -73,7 +75,17 @@ def _in_folder(folder: Path) -> Place:
     return Place(folder / names[0], folder / names[0], names[0])
 
 
-def averages_beside(path: Path) -> str:
-    """Return the name of a file beside Paddle's parameters that holds their moving average; empty without one."""
+def sets_beside(path: Path) -> dict[Kind, str]:
+    """Return the files beside Paddle's parameters that hold another set of the same weights, by whose these are.
+
+    PaddleDetection exchanges the two when it saves: `NAME.pdparams` holds the average, and `NAME.pdema` the weights in
+    training. Source: `save_model` in `ppdet/utils/checkpoint.py`.
+    """
     names = (f"{path.stem}{ending}" for ending in _AVERAGES)
-    return next((name for name in names if name != path.name and path.with_name(name).is_file()), "")
+    average = next((name for name in names if name != path.name and path.with_name(name).is_file()), "")
+    beside: dict[Kind, str] = {"ema": average} if average else {}
+    if path.suffix == _EXCHANGED and path.with_suffix(".pdparams").is_file():
+        beside["ema"] = f"{path.stem}.pdparams"
+    elif path.with_suffix(_EXCHANGED).is_file():
+        beside["model"] = f"{path.stem}{_EXCHANGED}"
+    return beside

@@ -5,18 +5,21 @@ A format's module is imported only when a file has that format, which saves ever
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import NamedTuple
 
+from porting.checkpoint.bfloat16 import with_bfloat16
 from porting.checkpoint.containers import zips
 from porting.checkpoint.envelope import Kind, unwrap
 from porting.checkpoint.file.source import Source, allow_open_files
 from porting.checkpoint.formats import sharded, torch_legacy
-from porting.checkpoint.locating import Place, averages_beside, locate
+from porting.checkpoint.locating import Place, locate, sets_beside
+from porting.checkpoint.prefixes import shared_prefix
+from porting.checkpoint.selection import Selection
 from porting.checkpoint.tensor import Described, LazyTensor
 from porting.errors import CheckpointError
 
@@ -34,6 +37,7 @@ class Checkpoint:
         notes: What was left out, and why.
         metadata: Texts that a safetensors file carries beside its tensors.
         weights: `"model"` or `"ema"`; None if the file is one state dict and does not say whose it is.
+        absent: What was asked for and is not in the file: lines, empty where it was required.
     """
 
     path: Path | str
@@ -43,7 +47,8 @@ class Checkpoint:
     notes: tuple[str, ...]
     metadata: Mapping[str, str]
     weights: Kind | None
-    _sources: tuple[Source, ...] = field(repr=False)
+    absent: tuple[str, ...] = ()
+    _sources: tuple[Source, ...] = field(default=(), repr=False)
     _checks: tuple[Callable[[], None], ...] = field(default=(), repr=False)
 
     def check(self) -> None:
@@ -67,6 +72,31 @@ class Checkpoint:
         """
         return "\n".join((*(source.identity() for source in self._sources), *self.envelope, str(self.weights)))
 
+    def readings(self) -> Iterator[Checkpoint]:
+        """Yield this checkpoint, and it without the first part of its names, and the next, as long as all share one.
+
+        A wrapper puts its own name before every tensor's (`backbone.`, `timm_model.`), but a model may have all its
+        weights under one name as well: the caller knows which of the readings fits. All are of the same open files.
+        """
+        reading, prefix = self, shared_prefix(self.tensors)
+        for part in prefix.split(".")[:-1]:
+            yield reading
+            tensors = {name.removeprefix(f"{part}."): tensor for name, tensor in reading.tensors.items()}
+            reading = replace(reading, tensors=tensors, envelope=(*reading.envelope, f"{part}."))
+        yield reading
+
+    def require_other(self, target: Path) -> None:
+        """Check that a file to be written is none of those that are read, under whatever name.
+
+        Raises:
+            CheckpointError: It is one of them.
+        """
+        for source in self._sources:
+            if source.is_same(target):
+                raise CheckpointError(
+                    target, f"is the source itself, {source.path}, which would be lost; choose another target"
+                )
+
     def close(self) -> None:
         """Close the files; the tensors cannot be loaded any more."""
         for source in self._sources:
@@ -80,49 +110,62 @@ class Checkpoint:
 
 
 def open_checkpoint(
-    path: str | PathLike[str], *, weights: Kind | None = None, required: bool = True, check: bool = True
+    path: str | PathLike[str],
+    *,
+    weights: Kind | None = None,
+    key: str | None = None,
+    prefix: str | None = None,
+    ignore: Sequence[str] = (),
+    required: bool = True,
+    check: bool = True,
 ) -> Checkpoint:
-    """Open a file and list its tensors; nothing in it is executed, and no tensor is read yet.
+    """Open a file and list its tensors; nothing in it is executed, and next to nothing of the tensors is read yet.
 
     Args:
         path: A file, the index of a sharded checkpoint, a folder with one of them, or `hf://owner/name[/file]`.
         weights: `"model"` or `"ema"`, where a training checkpoint holds both; by default the average, as timm does.
-        required: Raise an error if the weights asked for are not in the file; otherwise read those that are.
+        key: Keys that lead to the state dict in the file, joined by dots, such as `state_dict.generator`.
+        prefix: Only tensors whose names begin so, and without it, such as `Student.`.
+        ignore: Patterns of tensors to leave out: names, or whole parts of names, in which `*` stands for any text.
+        required: Raise an error if what is asked for is not in the file; otherwise read what is.
         check: Check a checksum of the whole file (MindSpore's) first, which reads all of it. Without this, call
             `Checkpoint.check` after the last tensor. A tensor's own checksum is checked as it is read.
 
     Raises:
         CheckpointError: The file cannot be read, is no checkpoint, is damaged, or holds no state dict, or not the one
             that was asked for.
-        UnsafePickleError: It asks for more than tensors and plain containers.
+        UnsafePickleError: It names what only an attack or a mistake would.
         HubError: The address is malformed, or cannot be fetched.
     """
     place = locate(path)
+    selection = Selection(weights, key, prefix, tuple(ignore))
     sources: list[Source] = []
     try:
-        return _opened(place, sources, weights, required=required, check=check)
+        return _opened(place, sources, selection, required=required, check=check)
     except BaseException:
         for source in sources:
             source.close()
         raise
 
 
-def _opened(place: Place, sources: list[Source], weights: Kind | None, *, required: bool, check: bool) -> Checkpoint:
+def _opened(place: Place, sources: list[Source], selection: Selection, *, required: bool, check: bool) -> Checkpoint:
     source = _source(place.path, place.name, sources)
     content = _sharded(place, sources) or _read(source, check=check)
-    averages = averages_beside(place.path) if content.format == "pdparams" else ""
-    unwrapped = unwrap(content.saved, source.error, weights=weights, required=required, averages=averages)
+    beside = sets_beside(place.path) if content.format == "pdparams" else {}
+    unwrapped = unwrap(content.saved, source.error, selection, required=required, beside=beside)
     leaves = unwrapped.tensors.items()
-    tensors = {key: leaf.tensor(key) if isinstance(leaf, Described) else leaf for key, leaf in leaves}
-    _require_plausible(source, sources, tensors)
+    stored = {key: leaf.tensor(key) if isinstance(leaf, Described) else leaf for key, leaf in leaves}
+    _require_plausible(source, sources, stored)
+    tensors, told = with_bfloat16(stored, stored_so=content.format == "pdparams")
     return Checkpoint(
         path=source.path,
         format=content.format,
         tensors=tensors,
         envelope=(*filter(None, (place.chosen,)), *content.envelope, *unwrapped.envelope),
-        notes=(*unwrapped.notes, *content.notes),
+        notes=(*unwrapped.notes, *content.notes, *told),
         metadata=content.metadata,
         weights=unwrapped.weights,
+        absent=unwrapped.absent,
         _sources=tuple(sources),
         _checks=content.checks,
     )

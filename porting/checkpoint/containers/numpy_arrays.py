@@ -15,6 +15,7 @@ import numpy as np
 
 from porting.checkpoint import dtypes
 from porting.checkpoint.containers.pickle_machine import Buildable, Symbol, Text
+from porting.checkpoint.containers.stand_ins import Inert
 from porting.checkpoint.dtypes import NUMPY_CODES
 from porting.checkpoint.file.source import Bytes, Source, Span
 from porting.checkpoint.tensor import Array, Described, LazyTensor, Malformed, Shape, checked_shape
@@ -47,7 +48,7 @@ class PickledDtype(Buildable):
 
     def resolve(self) -> np.dtype[Any]:
         """Return the dtype, in its byte order; raise `Malformed` if no tensor has it."""
-        name = "bfloat16" if self.code == "bfloat16" else NUMPY_CODES.get(self.code)
+        name = self.code if self.code in dtypes.EXTENDED else NUMPY_CODES.get(self.code)
         if name is None:
             raise Malformed(f"has the NumPy dtype {self.code!r:.40}, expected one of {', '.join(NUMPY_CODES.values())}")
         return dtypes.dtype(name).newbyteorder(">") if self.order == ">" else dtypes.dtype(name)
@@ -165,6 +166,8 @@ def array_symbols(source: Source) -> Mapping[str, Symbol]:
         match arguments:
             case (Symbol("numpy.ndarray"), (0,), _):
                 return PickledArray(source)
+            case (Symbol(subclass), tuple(), _):
+                return Inert(subclass)
         raise Malformed("numpy _reconstruct has other arguments than (ndarray, (0,), b'b')")
 
     def from_buffer(arguments: tuple[object, ...]) -> object:
@@ -186,7 +189,7 @@ def array_symbols(source: Source) -> Mapping[str, Symbol]:
     return symbols | {name: Symbol(name) for name in ("numpy.ndarray", "ml_dtypes.bfloat16")}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PickledScalar:
     """A NumPy scalar: a number beside the tensors, such as an accuracy."""
 
@@ -197,8 +200,8 @@ def _dtype(arguments: tuple[object, ...]) -> object:
     match arguments:
         case (str() as code, *_):
             return PickledDtype(code)
-        case (Symbol("ml_dtypes.bfloat16"), *_):
-            return PickledDtype("bfloat16")
+        case (Symbol(name), *_):
+            return PickledDtype(name.removeprefix("ml_dtypes."))
     raise Malformed("numpy.dtype has other arguments than a code such as 'f4'")
 
 

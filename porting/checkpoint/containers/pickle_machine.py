@@ -2,8 +2,8 @@
 
 Python's unpickler calls what a pickle names. This one is a separate reading of the same opcodes: it builds plain
 containers, and a global is looked up in a table that the caller gives, never imported. A pickle can "call" only the
-functions of that table, and whatever else it asks for is refused by name. Long byte strings and texts stay in the file,
-as `Span` and `Text`, so that the tensors of a pickle of any size can be read one at a time.
+functions of that table; whatever else it asks for is refused by name, or stands there as a name. Long byte strings and
+texts stay in the file, as `Span` and `Text`, so that the tensors of a pickle of any size can be read one at a time.
 
 The opcodes are those of protocols 2 to 5 that pickling data uses, as documented in CPython's `pickletools`.
 """
@@ -26,9 +26,9 @@ LONG = 4096
 BUDGET = 3 * 2**24
 """Bytes of objects that one file's pickles may make, by the estimates below, besides texts and bytes, which the file
 itself holds. It bounds the time too. A checkpoint of ten thousand tensors takes two thirds of it."""
-_OPCODE, _NUMBER, _CONTAINER, _SET, _ITEM, _MEMO, _CALL = 40, 24, 64, 224, 96, 96, 256
+_OPCODE, _NUMBER, _CONTAINER, _SET, _ITEM, _MEMO, _CALL, _SYMBOL = 40, 24, 64, 224, 96, 96, 256, 600
 """Bytes for an opcode at least, and for a number, a container, a set, an item of a dict or set, an entry of the memo,
-and a call."""
+a call, and a symbol that is not in the table."""
 _MAX_KEY = 2**61 - 1
 """Integers from here on hash like smaller ones, and a dict of many that hash alike takes minutes."""
 
@@ -59,6 +59,8 @@ class Symbol:
 
 
 Symbols: TypeAlias = Mapping[str, Symbol]
+Stranger: TypeAlias = Callable[[str, str], Symbol | None]
+"""Returns what stands for a global that is not in the table, by module and name; None for one that is refused."""
 
 
 class Buildable(ABC):
@@ -69,6 +71,15 @@ class Buildable(ABC):
     @abstractmethod
     def build(self, state: object) -> None:
         """Take the state; raise `Malformed` if it has another form."""
+
+    def extend(self, items: list[object]) -> None:
+        """Take items that are appended or added; raise `Malformed` if none can be."""
+        raise Malformed(f"items are appended to {_kind(self)}, expected a list")
+
+    @property
+    def keyed(self) -> dict[object, object] | None:
+        """Where items that are set by key go; None if none can be."""
+        return None
 
 
 _SCALARS = (str, int, float, bytes, type(None))
@@ -82,12 +93,21 @@ class PickleMachine:
         source: Where it is.
         symbols: The globals that it may ask for, by `module.name`.
         persistent: Turns a persistent id into a value, or raises `Malformed`.
+        stranger: Returns what stands for any other global; by default all others are refused.
     """
 
-    def __init__(self, source: Source, symbols: Symbols, persistent: Callable[[object], object] | None = None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        symbols: Symbols,
+        persistent: Callable[[object], object] | None = None,
+        stranger: Stranger = lambda module, name: None,
+    ) -> None:
         self._source = source
         self._symbols = symbols
         self._persistent = persistent
+        self._stranger = stranger
+        self._unknown: dict[tuple[str, str], Symbol] = {}
         self._at = self._opcode_at = 0
         self._window_at, self._window = 0, memoryview(b"")
         self._left = BUDGET
@@ -191,6 +211,12 @@ class PickleMachine:
     def _long(self) -> None:
         self._push(int.from_bytes(self._take(self._number(1)), "little", signed=True))
 
+    def _long_of_four(self) -> None:
+        length = self._number(4)
+        if length >= LONG:
+            raise Malformed(f"a number takes {length} bytes")
+        self._push_new(int.from_bytes(self._take(length), "little", signed=True), _NUMBER + length)
+
     def _proto(self) -> None:
         protocol = self._number(1)
         if not 2 <= protocol <= 5:
@@ -229,12 +255,14 @@ class PickleMachine:
 
     def _append(self, items: list[object]) -> None:
         target = self._stack[-1]
-        if not isinstance(target, list):
+        if not isinstance(target, list | Buildable):
             raise Malformed(f"items are appended to {_kind(target)}, expected a list")
         target.extend(items)
 
     def _update(self, items: list[object]) -> None:
         target = self._stack[-1]
+        if isinstance(target, Buildable):
+            target = target.keyed
         if not isinstance(target, dict) or len(items) % 2:
             raise Malformed(f"keys are set in {_kind(target)}, expected a dict and pairs")
         self._charge(_ITEM * (len(items) // 2))
@@ -250,6 +278,9 @@ class PickleMachine:
     def _add_items(self) -> None:
         items = self._above_mark()
         target = self._stack[-1]
+        if isinstance(target, Buildable):
+            target.extend(items)
+            return
         if not isinstance(target, set):
             raise Malformed(f"items are added to {_kind(target)}, expected a set")
         self._charge(_ITEM * len(items))
@@ -277,14 +308,20 @@ class PickleMachine:
         return line.decode("utf-8", "replace")
 
     def _find(self, module: str, name: str) -> Symbol:
-        symbol = self._symbols.get(f"{module}.{name}")
-        # No dot in the name: from protocol 4 on, Python looks up `a.b` as an attribute of an attribute.
-        if symbol is None or "." in name:
-            raise self._source.unsafe(
-                f"its pickle asks for {module!r:.80} {name!r:.80} at byte {self._opcode_at}, which is neither a tensor "
-                "nor a plain container; nothing was executed. If you trust its origin, load it with its own framework "
-                "and save the state dict alone"
-            )
+        # No dot in a known name: from protocol 4 on, Python looks up `a.b` as an attribute of an attribute.
+        symbol = None if "." in name else self._symbols.get(f"{module}.{name}")
+        if symbol is None:
+            symbol = self._unknown.get((module, name))
+        if symbol is None:
+            symbol = self._stranger(module, name)
+            if symbol is None:
+                raise self._source.unsafe(
+                    f"its pickle asks for {module!r:.80} {name!r:.80} at byte {self._opcode_at}, which is neither a "
+                    "tensor nor a plain container; nothing was executed. If you trust its origin, load it with its own "
+                    "framework and save the state dict alone"
+                )
+            self._charge(_SYMBOL + 2 * len(module) + 2 * len(name))
+            self._unknown[module, name] = symbol
         return symbol
 
     def _reduce(self) -> None:
@@ -295,6 +332,11 @@ class PickleMachine:
             raise Malformed(f"{_kind(symbol)} is called")
         self._charge(_CALL + _ITEM * sum(len(item) for item in arguments if isinstance(item, _CONTAINERS)))
         self._push(symbol.call(arguments))
+
+    def _new_with_keywords(self) -> None:
+        if not isinstance(self._stack.pop(), dict):
+            raise Malformed("a call has other than a dict for its keywords")
+        self._reduce()
 
     def _build(self) -> None:
         state = self._stack.pop()
@@ -311,9 +353,15 @@ class PickleMachine:
 
 
 def hashable(key: object) -> object:
-    """Return a key that hashes without recursion, a scalar or a tuple of scalars; raise `Malformed` for others."""
+    """Return a key that hashes without recursion; raise `Malformed` for others.
+
+    That is a scalar, a global, an object that hashes by its identity, as stand-ins do, or a tuple of these.
+    """
     for item in key if isinstance(key, tuple) else (key,):
-        if not isinstance(item, _SCALARS) or (isinstance(item, int) and abs(item) >= _MAX_KEY):
+        if isinstance(item, _SCALARS):
+            if isinstance(item, int) and abs(item) >= _MAX_KEY:
+                raise Malformed(f"{_kind(item)} is used as a key")
+        elif not isinstance(item, Symbol) and vars(object)["__hash__"] is not getattr(type(item), "__hash__", None):
             raise Malformed(f"{_kind(item)} is used as a key")
     return key
 
@@ -338,6 +386,7 @@ _HANDLERS: dict[int, _Handler] = {
         b"M": lambda m: m._push_new(m._number(2), _NUMBER),
         b"J": lambda m: m._push_new(struct.unpack("<i", m._take(4))[0], _NUMBER),
         b"\x8a": PickleMachine._long,
+        b"\x8b": PickleMachine._long_of_four,
         b"G": lambda m: m._push_new(struct.unpack(">d", m._take(8))[0], _NUMBER),
         b"C": lambda m: m._bytes(1),
         b"B": lambda m: m._bytes(4),
@@ -375,6 +424,7 @@ _HANDLERS: dict[int, _Handler] = {
         b"\x93": PickleMachine._stack_global,
         b"R": PickleMachine._reduce,
         b"\x81": PickleMachine._reduce,
+        b"\x92": PickleMachine._new_with_keywords,
         b"b": PickleMachine._build,
         b"Q": PickleMachine._persistent_id,
     }.items()

@@ -1,44 +1,18 @@
-"""What a pickle may ask for: plain containers, NumPy arrays, and a few harmless objects that are left out."""
+"""What a pickle may ask for: plain containers and NumPy arrays; other objects become stand-ins, which are left out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from porting.checkpoint.containers.numpy_arrays import Latin, PickledArray, PickledScalar, array_symbols
-from porting.checkpoint.containers.pickle_machine import Buildable, PickleMachine, Symbol, Symbols, Text, hashable
+from porting.checkpoint.containers.pickle_machine import PickleMachine, Symbol, Symbols, Text, hashable
+from porting.checkpoint.containers.stand_ins import stand_in
 from porting.checkpoint.file.source import Source, Span, brief
 from porting.checkpoint.tensor import Described, Malformed
 
 MAX_DEPTH = 64
 """How deep the containers of a checkpoint may be nested."""
-
-
-@dataclass(slots=True)
-class Inert(Buildable):
-    """An object that is recognised and left out: settings of a run, a path, a device. It holds nothing."""
-
-    name: str
-
-    def build(self, state: object) -> None:
-        """Take a state and drop it."""
-
-
-_INERT = (
-    "argparse.Namespace",
-    "pathlib.Path",
-    "pathlib.PosixPath",
-    "pathlib.PurePosixPath",
-    "pathlib.WindowsPath",
-    "pathlib.PureWindowsPath",
-    "pathlib._local.PosixPath",
-    "pathlib._local.WindowsPath",
-    "datetime.datetime",
-    "datetime.date",
-    "datetime.timedelta",
-)
 
 
 def _pairs(arguments: tuple[object, ...]) -> object:
@@ -104,22 +78,17 @@ _FACTORIES = ("int", "float", "str", "bool", "long", "unicode")
 
 
 def plain_symbols(source: Source) -> dict[str, Symbol]:
-    """Return the globals that plain containers, NumPy arrays and the objects left out ask for."""
+    """Return the globals that plain containers and NumPy arrays ask for."""
     calls = {f"{module}.{name}": call for name, call in _BUILTINS.items() for module in ("builtins", "__builtin__")}
     calls |= {"collections.OrderedDict": _pairs, "collections.defaultdict": _default_dict}
-    calls |= {name: partial(_inert, name) for name in _INERT}
     symbols = {name: Symbol(name, call) for name, call in calls.items()}
     symbols |= {f"{module}.{name}": Symbol(name) for module in ("builtins", "__builtin__") for name in _FACTORIES}
     return symbols | dict(array_symbols(source))
 
 
-def _inert(name: str, arguments: tuple[object, ...]) -> object:
-    return Inert(name)
-
-
 def load_all(source: Source, symbols: Symbols, persistent: Callable[[object], object] | None = None) -> object:
     """Return the value of a file that is one pickle; raise `CheckpointError` if bytes follow it."""
-    value, end = PickleMachine(source, symbols, persistent).load()
+    value, end = PickleMachine(source, symbols, persistent, stand_in).load()
     if end != source.size:
         raise source.error(f"has {source.size - end} bytes after its end at byte {end}; fetch or save it again")
     return value

@@ -198,6 +198,16 @@ class Source:
         status = os.fstat(self._file)
         return f"{self.path} {status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
+    def is_same(self, path: Path) -> bool:
+        """Return True if a path leads to this very file, also by another name; False if nothing is there."""
+        if self._file is None:
+            return False
+        try:
+            status, own = path.stat(), os.fstat(self._file)
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == (own.st_dev, own.st_ino)
+
     def require_unchanged(self) -> None:
         """Check that the file has not been written to since it was opened.
 

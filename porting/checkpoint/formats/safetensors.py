@@ -36,6 +36,11 @@ _DTYPES = {
     "I64": "int64",
     "U64": "uint64",
     "C64": "complex64",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2",
+    "F8_E4M3FNUZ": "float8_e4m3fnuz",
+    "F8_E5M2FNUZ": "float8_e5m2fnuz",
+    "F8_E8M0": "float8_e8m0fnu",
 }
 _Entry: TypeAlias = tuple[int, int, str, str, Shape]
 """Start, end, name, dtype and shape of a tensor."""
@@ -55,8 +60,14 @@ def read(source: Source) -> tuple[dict[str, LazyTensor], Mapping[str, str]]:
     try:
         metadata, entries = _entries(header)
         return _tensors(source, 8 + length, entries), metadata
+    except _UnknownDtype as problem:
+        raise source.error(f"{problem}; cast it with its own framework first") from None
     except Malformed as problem:
         raise source.error(f"{problem}; fetch or save it again") from None
+
+
+class _UnknownDtype(Malformed):
+    """A dtype that the format has and that is not read: several values in a byte."""
 
 
 def _entries(header: object) -> tuple[Mapping[str, str], list[_Entry]]:
@@ -75,7 +86,7 @@ def _entry(name: str, entry: object) -> _Entry:
             isinstance(start, bool) or isinstance(end, bool)
         ):
             if dtype not in _DTYPES:
-                raise Malformed(f"holds {name:.100} in the dtype {dtype:.40}, expected one of {', '.join(_DTYPES)}")
+                raise _UnknownDtype(f"holds {name:.100} in the dtype {dtype:.40}, expected one of {', '.join(_DTYPES)}")
             try:
                 return start, end, name, dtype, checked_shape(tuple(sizes))
             except Malformed as problem:

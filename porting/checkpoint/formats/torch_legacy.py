@@ -11,8 +11,9 @@ from functools import partial
 from typing import Literal
 
 from porting.checkpoint.containers.pickle_machine import PickleMachine
+from porting.checkpoint.containers.stand_ins import stand_in
 from porting.checkpoint.file.source import Bytes, Source
-from porting.checkpoint.formats.torch_tensors import Storage, storage_of, torch_symbols
+from porting.checkpoint.formats.torch_tensors import Storage, module_of, storage_of, torch_symbols
 from porting.checkpoint.tensor import Malformed
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
@@ -26,14 +27,16 @@ def read(source: Source) -> object:
     storages: dict[str, Storage] = {}
     parts: list[Storage] = []
 
-    def persistent(identity: object) -> Storage:
+    def persistent(identity: object) -> object:
+        if (module := module_of(identity)) is not None:
+            return module
         storage, view = storage_of(identity, storages)
         if view is None:
             return storage
         parts.append(_part(storage, view))
         return parts[-1]
 
-    pickles, at, values = PickleMachine(source, torch_symbols(source), persistent), 0, []
+    pickles, at, values = PickleMachine(source, torch_symbols(source), persistent, stand_in), 0, []
     for _ in range(5):
         value, at = pickles.load(at)
         values.append(value)

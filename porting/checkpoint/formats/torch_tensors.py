@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from porting.checkpoint import dtypes
 from porting.checkpoint.containers.pickle_machine import Symbol
-from porting.checkpoint.containers.pickles import Inert, plain_symbols
+from porting.checkpoint.containers.pickles import plain_symbols
+from porting.checkpoint.containers.stand_ins import Inert
 from porting.checkpoint.file.source import Bytes, Source
 from porting.checkpoint.tensor import Array, Described, LazyTensor, Malformed, Shape, checked_shape
 
@@ -32,8 +34,16 @@ STORAGES: Mapping[str, str] = {
     "ComplexDoubleStorage": "complex128",
 }
 """Typed storages, by class name, and the dtype of their elements."""
+QUANTISED = {
+    "QInt8Storage": "int8",
+    "QUInt8Storage": "uint8",
+    "QInt32Storage": "int32",
+    "QUInt4x2Storage": "uint8",
+    "QUInt2x4Storage": "uint8",
+}
+"""Storages of quantised tensors, and the dtype of their bits."""
 UNTYPED = "torch.storage.UntypedStorage"
-_STORAGE_CLASSES = {f"torch.{name}": dtype for name, dtype in STORAGES.items()}
+_STORAGE_CLASSES = {f"torch.{name}": dtype for name, dtype in {**STORAGES, **QUANTISED}.items()}
 _EXPANSION = 2**28
 """Bytes that a view may take beyond its storage, as `Tensor.expand` makes it; more would fill the disk."""
 
@@ -66,6 +76,14 @@ class Storage:
         if self.read is None:
             raise LookupError(f"the storage {self.key} is read before it was found in the file")
         return self.read()
+
+
+def module_of(identity: object) -> object:
+    """Return the class that files of whole modules name with its source code; None for the ids of storages."""
+    match identity:
+        case ("module", Symbol() as module, *_):
+            return module
+    return None
 
 
 def storage_of(identity: object, storages: dict[str, Storage]) -> tuple[Storage, object]:
@@ -172,7 +190,8 @@ def torch_symbols(source: Source) -> dict[str, Symbol]:
         match arguments:
             case (Storage() as storage, offset, shape, strides, _, _, Symbol(name), *rest):
                 dtype = name.removeprefix("torch.")
-                problem = None if dtype in dtypes.DTYPES else f"has the dtype {name}, which is not supported"
+                known = dtype in dtypes.DTYPES or dtype in dtypes.FLOAT8
+                problem = None if known else f"has the dtype {name}, which is not supported"
                 return TorchView(source, storage, dtype, offset, shape, strides, problem or _math_bits(rest))
         raise Malformed("_rebuild_tensor_v3 has other arguments than (storage, offset, size, stride, .., dtype)")
 
@@ -180,19 +199,68 @@ def torch_symbols(source: Source) -> dict[str, Symbol]:
         "torch._utils._rebuild_tensor": rebuild,
         "torch._utils._rebuild_tensor_v2": rebuild,
         "torch._utils._rebuild_tensor_v3": rebuild_untyped,
-        "torch._tensor._rebuild_from_type_v2": _from_type,
+        "torch._tensor._rebuild_from_type_v2": partial(_from_type, source),
         "torch._utils._rebuild_parameter": _parameter,
         "torch._utils._rebuild_parameter_with_state": _parameter,
         "torch.Size": _size,
         "torch.device": lambda arguments: Inert("torch.device"),
         "torch.serialization._get_layout": lambda arguments: Inert("torch.layout"),
     }
+    calls |= {name: partial(_unportable, source, *words) for name, words in _UNPORTABLE.items()}
     calls |= dict.fromkeys((*_STORAGE_CLASSES, UNTYPED, *_TORCH_DTYPES, *_TENSOR_CLASSES))
     return plain_symbols(source) | {name: Symbol(name, call) for name, call in calls.items()}
 
 
-_TORCH_DTYPES = tuple(
-    f"torch.{name}" for name in (*dtypes.DTYPES, "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
+_TORCH_DTYPES = tuple(f"torch.{name}" for name in (*dtypes.DTYPES, *dtypes.FLOAT8, "float4_e2m1fn_x2"))
+
+
+@dataclass(frozen=True, slots=True)
+class Unportable(Described):
+    """A tensor of a kind that no other framework has: sparse, quantised, without data.
+
+    Attributes:
+        source: The file.
+        kind: What it is, as the predicate of a sentence.
+        remedy: What to do about it.
+    """
+
+    source: Source
+    kind: str
+    remedy: str
+
+    def tensor(self, name: str) -> LazyTensor:
+        """Raise the error that says what it is."""
+        raise self.source.error(f"{name} {self.kind}, which other frameworks do not have; {self.remedy}")
+
+
+def _unportable(source: Source, kind: str, remedy: str, arguments: tuple[object, ...]) -> object:
+    return Unportable(source, kind, remedy)
+
+
+_DEQUANTIZE = "save the model before it was quantised, or call .dequantize() on its tensors"
+_UNPORTABLE: Mapping[str, tuple[str, str]] = {
+    "torch._utils._rebuild_sparse_tensor": ("is a sparse tensor", "save it with .to_dense()"),
+    "torch._utils._rebuild_sparse_csr_tensor": ("is a sparse tensor", "save it with .to_dense()"),
+    "torch._utils._rebuild_nested_tensor": ("is a nested tensor", "save it padded, with .to_padded_tensor(0)"),
+    "torch._utils._rebuild_qtensor": ("is a quantised tensor", _DEQUANTIZE),
+    "torch._utils._rebuild_meta_tensor_no_storage": (
+        "is a tensor on the device meta, without data",
+        "load the weights into the model first, then save it",
+    ),
+    "torch._utils._rebuild_wrapper_subclass": ("is a tensor of a class that wraps others", "save its plain tensor"),
+    "torch._utils._rebuild_device_tensor_from_numpy": (
+        "is a tensor of a device that torch keeps apart (XLA, MPS, MAIA)",
+        "save it after .cpu()",
+    ),
+    "torch._utils._rebuild_device_tensor_from_cpu_tensor": (
+        "is a tensor of a device that torch keeps apart (XLA, MPS, MAIA)",
+        "save it after .cpu()",
+    ),
+}
+"""Functions that rebuild tensors of other kinds, what these are, and what to do."""
+_REBUILT = tuple(
+    f"torch._utils.{name}"
+    for name in ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_parameter")
 )
 
 
@@ -213,13 +281,19 @@ def _parameter(arguments: tuple[object, ...]) -> object:
     raise Malformed("_rebuild_parameter has other arguments than (tensor, requires_grad, hooks)")
 
 
-def _from_type(arguments: tuple[object, ...]) -> object:
-    """Return a tensor that has attributes of its own, which are left out."""
+def _from_type(source: Source, arguments: tuple[object, ...]) -> object:
+    """Return a tensor that has attributes of its own, which are left out, as is what a class of its own adds."""
     match arguments:
-        case (Symbol(name, rebuild), Symbol(kind), tuple() as inner, _) if (
-            name.startswith("torch._utils._rebuild_tensor") and kind in _TENSOR_CLASSES and rebuild is not None
+        case (Symbol(name, rebuild), Symbol(), tuple() as inner, _) if name in _UNPORTABLE or (
+            name.startswith("torch._utils._rebuild_") and name in _REBUILT
         ):
-            return rebuild(inner)
+            return rebuild(inner) if rebuild else None
+        case (Symbol(), Symbol(kind), tuple(), _):
+            return Unportable(
+                source,
+                f"is a tensor of the class {kind}",
+                "save its plain tensor (.to_local(), .dequantize() or .data)",
+            )
     raise Malformed("_rebuild_from_type has other arguments than (function, class, arguments, state)")
 
 

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from porting.checkpoint.containers.pickle_writer import PickleWriter
 from porting.checkpoint.containers.pickles import load_all
 from porting.checkpoint.containers.zips import ALIGNMENT, Record, ZipWriter
+from porting.checkpoint.dtypes import FLOAT8
 from porting.checkpoint.file.source import Source
 from porting.checkpoint.file.writer import Output
-from porting.checkpoint.formats.torch_tensors import STORAGES, UNTYPED, Storage, storage_of, torch_symbols
+from porting.checkpoint.formats.torch_tensors import STORAGES, UNTYPED, Storage, module_of, storage_of, torch_symbols
 from porting.checkpoint.tensor import LazyTensor, Malformed, Shape
 
 _MAX_PICKLE = 2**28
@@ -52,8 +53,10 @@ class _Storages:
         order = records.get(f"{prefix}byteorder")
         self._big_endian = order is not None and order.array().tobytes().strip() == b"big"
 
-    def persistent(self, identity: object) -> Storage:
+    def persistent(self, identity: object) -> object:
         """Return the storage of a persistent id, whose size has to be that of its record."""
+        if (module := module_of(identity)) is not None:
+            return module
         storage, _ = storage_of(identity, self._storages)
         if storage.read is None:
             record = self._records.get(f"{self._prefix}data/{storage.key}")
@@ -70,9 +73,10 @@ class _Storages:
 
 WRITTEN: Mapping[str, str] = {
     **{dtype: name for name, dtype in STORAGES.items()},
-    **dict.fromkeys(("uint16", "uint32", "uint64"), UNTYPED),
+    **dict.fromkeys(("uint16", "uint32", "uint64", *FLOAT8), UNTYPED),
 }
-"""The dtypes of torch's tensors, and the storage class of each; unsigned integers have none of their own."""
+"""The dtypes of torch's tensors, and the storage class of each; unsigned integers and floats of eight bits have none
+of their own."""
 RESERVED: tuple[str, ...] = ()
 _ARCHIVE = "archive"
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from porting.checkpoint import LazyTensor
-from porting.checkpoint.containers.pickles import Inert
+from porting.checkpoint.containers.stand_ins import Inert
 from porting.checkpoint.envelope import Kind, unwrap
+from porting.checkpoint.selection import Selection
 from porting.errors import CheckpointError
 
 W, V = (LazyTensor.of(np.full(2, value)) for value in (1.0, 2.0))
@@ -88,7 +89,7 @@ def test_entries_left_out_are_noted() -> None:
 
 @pytest.mark.parametrize(("weights", "tensor", "key"), [("model", V, "model"), ("ema", W, "model_ema")])
 def test_weights_option_chooses_the_state_dict(weights: Kind, tensor: LazyTensor, key: str) -> None:
-    unwrapped = unwrap(TRAINING, error, weights=weights)
+    unwrapped = unwrap(TRAINING, error, Selection(weights))
     assert (unwrapped.weights, unwrapped.tensors, unwrapped.envelope) == (weights, {"w": tensor}, (key,))
 
 
@@ -107,8 +108,8 @@ def test_better_weights_of_the_last_evaluation_are_preferred(best: Any, read: st
     saved = {"model": {"w": W}, "model_ema": {"w": V}, "progress": {"epoch": 5, "best": best}}
     unwrapped = unwrap(saved, error)
     assert unwrapped.envelope == (read,)
-    assert unwrap(saved, error, weights="ema").envelope == ("model_ema",)
-    assert unwrap(saved, error, weights="model").envelope == ("model",)
+    assert unwrap(saved, error, Selection("ema")).envelope == ("model_ema",)
+    assert unwrap(saved, error, Selection("model")).envelope == ("model",)
     notes = [note for note in unwrapped.notes if "better accuracy" in note]
     assert len(notes) == (isinstance(best, dict) and best["epoch"] == 4 and best["weights"] != "both")
     assert unwrap({"model": {"w": W}, "progress": {"epoch": 5, "best": best}}, error).envelope == ("model",)
@@ -116,7 +117,7 @@ def test_better_weights_of_the_last_evaluation_are_preferred(best: Any, read: st
 
 def test_averages_within_a_wrapper_are_found() -> None:
     saved = {"state_dict": {"model": {"w": V}, "model_ema": {"w": W}}, "epoch": 1}
-    unwrapped = unwrap(saved, error, weights="ema")
+    unwrapped = unwrap(saved, error, Selection("ema"))
     assert (unwrapped.tensors, unwrapped.envelope) == ({"w": W}, ("state_dict", "model_ema"))
     assert unwrapped.notes == (
         "state_dict.model: left out, state_dict.model_ema was read instead; --weights model reads it",
@@ -126,7 +127,7 @@ def test_averages_within_a_wrapper_are_found() -> None:
 
 def test_model_and_averages_in_one_dict_can_both_be_read() -> None:
     inner = {"w": W}
-    assert unwrap({"model": inner, "model_ema": inner}, error, weights="model").envelope == ("model",)
+    assert unwrap({"model": inner, "model_ema": inner}, error, Selection("model")).envelope == ("model",)
 
 
 @pytest.mark.parametrize(
@@ -140,12 +141,12 @@ def test_model_and_averages_in_one_dict_can_both_be_read() -> None:
 )
 def test_weights_that_are_not_there(saved: dict[str, Any], weights: Kind, averages: str, message: str) -> None:
     with pytest.raises(CheckpointError, match=message):
-        unwrap(saved, error, weights=weights, averages=averages)
-    assert unwrap(saved, error, weights=weights, required=False).tensors == {"w": W}
+        unwrap(saved, error, Selection(weights), beside={"ema": averages} if averages else {})
+    assert unwrap(saved, error, Selection(weights), required=False).tensors == {"w": W}
 
 
 def test_state_dict_alone_counts_as_the_model() -> None:
-    assert unwrap({"w": W}, error, weights="model").weights is None
+    assert unwrap({"w": W}, error, Selection("model")).weights is None
 
 
 def classy(trunk: dict[str, Any], heads: dict[str, Any]) -> dict[str, Any]:
@@ -210,8 +211,12 @@ def test_single_tensor_is_called_tensor() -> None:
     [
         (3, "holds a int, expected a state dict"),
         (
-            {"encoder": {"w": W}},
-            "holds no state dict: its keys are encoder; expected tensors by name, or one of state_dict_ema",
+            {"encoder": {"w": W}, "decoder": {"w": W}},
+            r"holds several sets of tensors: encoder \(1 tensors\), decoder \(1 tensors\); choose one, such",
+        ),
+        (
+            {"weights": 1},
+            "holds no state dict: its keys are weights; expected tensors by name, or one of state_dict_em",
         ),
         ({"model": {"epoch": 3}}, "holds no state dict: its keys are model"),
         ({"a" * 2000: W}, "expected a name"),

@@ -41,7 +41,7 @@ SAFETENSORS: dict[str, tuple[object, str]] = {
     "negative": ({"a": entry(-24, 0, [6])}, "places a"),
     "negative shape": ({"a": entry(0, 24, [-6])}, "describes a, which has a shape with other than"),
     "huge shape": ({"a": entry(0, 24, [2**40, 2**40])}, "impossible shape"),
-    "dtype": ({"a": entry(0, 24, [24], "F8_E4M3")}, "holds a in the dtype F8_E4M3, expected one of BOOL"),
+    "dtype": ({"a": entry(0, 24, [48], "F4")}, "holds a in the dtype F4, expected one of BOOL.*cast it with its own"),
     "no dtype": ({"a": {"shape": [6], "data_offsets": [0, 24]}}, "describes a otherwise than by dtype"),
     "offsets": ({"a": {"dtype": "F32", "shape": [6], "data_offsets": [0]}}, "describes a otherwise"),
     "true for a number": (b'{"a":{"dtype":"U8","shape":[23],"data_offsets":[false,24]}}', "describes a otherwise"),

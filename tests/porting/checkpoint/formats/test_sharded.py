@@ -146,7 +146,7 @@ def test_folder_with_no_or_several_checkpoints_is_refused(folder: Callable[..., 
         open_checkpoint(folder("a.pth", "b.npz"))
 
 
-@pytest.mark.parametrize("beside", ["pit-EMA.pdparams", "pit_ema.pdparams", "pit.pdema"])
+@pytest.mark.parametrize("beside", ["pit-EMA.pdparams", "pit_ema.pdparams", "pit.ema.pdparams"])
 def test_averages_beside_the_weights(folder: Callable[..., Path], beside: str) -> None:
     path = folder("pit.pdparams") / "pit.pdparams"
     (path.parent / beside).write_bytes(path.read_bytes())
@@ -158,6 +158,22 @@ def test_averages_beside_the_weights(folder: Callable[..., Path], beside: str) -
         open_checkpoint(path, weights="ema")
     with open_checkpoint(path.parent / beside) as checkpoint:
         assert checkpoint.notes == ()
+
+
+def test_paddle_detection_keeps_the_average_in_its_pdparams(folder: Callable[..., Path]) -> None:
+    path = folder("ppyoloe.pdparams") / "ppyoloe.pdparams"
+    running = path.with_suffix(".pdema")
+    running.write_bytes(path.read_bytes())
+    with open_checkpoint(path) as checkpoint:
+        assert checkpoint.weights == "ema"
+        assert checkpoint.notes == (
+            "ppyoloe.pdema beside it: not read; it holds the weights that this is the average of, give its path to "
+            "read it",
+        )
+    with pytest.raises(CheckpointError, match=r"one average alone.* or give ppyoloe\.pdema beside it"):
+        open_checkpoint(path, weights="model")
+    with open_checkpoint(running) as checkpoint:
+        assert checkpoint.notes[0].startswith("ppyoloe.pdparams beside it: not read; it holds the average")
 
 
 def test_optimizer_file_points_to_the_weights(tmp_path: Path) -> None:

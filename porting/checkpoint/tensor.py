@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any, NamedTuple, TypeAlias
@@ -21,6 +21,39 @@ class Pieces(NamedTuple):
     arrays: tuple[Array, ...]
     axis: int
 
+    @property
+    def shape(self) -> Shape | None:
+        """Shape of the joined array; None if the arrays do not fit together."""
+        first, axis = self.arrays[0].shape, self.axis
+        if not first:
+            return first if len(self.arrays) == 1 else None
+        joined = (*first[:axis], sum(array.shape[axis] for array in self.arrays), *first[axis + 1 :])
+        fits = all(array.shape == (*first[:axis], array.shape[axis], *first[axis + 1 :]) for array in self.arrays)
+        return joined if fits else None
+
+    def rows(self, start: int, stop: int) -> Pieces:
+        """Return the pieces of the rows from `start` to `stop` of the first axis, as views."""
+        if self.axis:
+            return Pieces(tuple(array[start:stop] for array in self.arrays), self.axis)
+        parts, at = [], 0
+        for array in self.arrays:
+            part = array[max(start - at, 0) : max(stop - at, 0)]
+            parts += [part] if len(part) else []
+            at += len(array)
+        return Pieces(tuple(parts), 0)
+
+
+class Elementwise(NamedTuple):
+    """A tensor before a change to each of its elements, and that change.
+
+    Attributes:
+        tensor: The tensor before it, of the same shape.
+        change: Returns any part of the tensor, a flat array, after it.
+    """
+
+    tensor: LazyTensor
+    change: Callable[[Array], Array]
+
 
 @dataclass(frozen=True, slots=True)
 class LazyTensor:
@@ -32,12 +65,15 @@ class LazyTensor:
         load: Returns the data, of exactly this shape and dtype. The array may be read-only, strided, and a view of a
             mapped file: copy what you keep, and do not use it after the checkpoint is closed.
         pieces: Returns the same data in pieces, for callers that need not join them; None if it is in one piece.
+        elementwise: What the data is made of, for callers that need not have all of it changed at a time; None if it
+            is no other tensor with its elements changed.
     """
 
     shape: Shape
     dtype: np.dtype[Any]
     load: Callable[[], Array]
     pieces: Callable[[], Pieces] | None = None
+    elementwise: Elementwise | None = None
 
     @property
     def size(self) -> int:
@@ -53,6 +89,32 @@ class LazyTensor:
     def of(cls, array: Array) -> LazyTensor:
         """Return a tensor whose data is already in memory."""
         return cls(array.shape, array.dtype, lambda: array)
+
+
+def in_rows(stretches: Sequence[npt.NDArray[np.uint8]], shape: Shape, dtype: np.dtype[Any]) -> Pieces | None:
+    """Return a tensor whose bytes are in several stretches in pieces of whole rows, views but for the rows between.
+
+    Args:
+        stretches: The bytes, in order.
+        shape: The tensor's shape.
+        dtype: Its dtype.
+
+    Returns:
+        The pieces along axis 0; None where a row is longer than a stretch.
+    """
+    row = prod(shape[1:]) * dtype.itemsize
+    if not shape or not row or any(len(stretch) < row for stretch in stretches):
+        return None
+    pieces: list[npt.NDArray[np.uint8]] = []
+    rest = np.empty(0, np.uint8)
+    for stretch in stretches:
+        begun = row - len(rest) if len(rest) else 0
+        if begun:
+            pieces.append(np.concatenate([rest, stretch[:begun]]))
+        end = begun + (len(stretch) - begun) // row * row
+        pieces.append(stretch[begun:end])
+        rest = stretch[end:]
+    return Pieces(tuple(part.view(dtype).reshape(-1, *shape[1:]) for part in pieces if len(part)), 0)
 
 
 def is_name(text: str) -> bool:

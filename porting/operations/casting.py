@@ -8,7 +8,7 @@ import numpy as np
 
 from porting.checkpoint import dtypes
 from porting.checkpoint.dtypes import FLOATS, is_float
-from porting.checkpoint.tensor import Array, LazyTensor
+from porting.checkpoint.tensor import Array, Elementwise, LazyTensor
 from porting.errors import PlanError
 from porting.names import unknown
 
@@ -43,8 +43,7 @@ def cast(name: str, tensor: LazyTensor, dtype: str) -> LazyTensor:
     if not is_float(tensor.dtype) or tensor.dtype == wanted:
         return tensor
 
-    def load() -> Array:
-        values = tensor.load()
+    def change(values: Array) -> Array:
         with np.errstate(over="ignore", invalid="ignore"):
             rounded = values.astype(wanted)
         lost = np.isinf(rounded) & np.isfinite(values)
@@ -53,4 +52,4 @@ def cast(name: str, tensor: LazyTensor, dtype: str) -> LazyTensor:
             raise PlanError(f"{name}: {worst!s} does not fit into {dtype}; give a wider --dtype")
         return rounded
 
-    return LazyTensor(tensor.shape, wanted, load)
+    return LazyTensor(tensor.shape, wanted, lambda: change(tensor.load()), elementwise=Elementwise(tensor, change))

@@ -17,9 +17,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from porting.checkpoint.file.crc import combined, crc32
-from porting.checkpoint.file.source import Bytes, Source
-from porting.checkpoint.file.writer import Checksum, Output
+from porting.checkpoint.file.crc import combined
+from porting.checkpoint.file.source import Bytes, Source, crc_of
+from porting.checkpoint.file.strips import Checksum
+from porting.checkpoint.file.writer import Output
 from porting.checkpoint.tensor import LazyTensor
 from porting.errors import CheckpointError
 
@@ -103,7 +104,7 @@ class Record:
         if self.method == _DEFLATED:
             data = self._inflated(data)
         if not self.verified:
-            crc = crc32(data.data)
+            crc = crc_of(data)
             if crc != self.crc:
                 raise self._damaged(f"its CRC-32 is {crc:08x}, the archive says {self.crc:08x}")
             self.verified = True

@@ -24,12 +24,15 @@ from weakref import WeakSet, finalize
 import numpy as np
 import numpy.typing as npt
 
+from porting.checkpoint.file.crc import crc32
 from porting.errors import CheckpointError, UnsafePickleError
 
 _WINDOW, _SMALL = 1 << 12, 1 << 17
 """Bytes that are read at a time of what stands between tensors, and from which on an array is mapped."""
 _UNUSED = bytearray(1 << 18)
 """Buffer for what is only read to see whether it can be."""
+_STEP = 1 << 24
+"""Bytes of which a checksum is computed at a time."""
 _MAX_NOTES = 50
 _CACHESTAT = 451
 """Number of Linux's cachestat(2), new in 6.5, which the C library has no name for; the same on every processor."""
@@ -302,16 +305,41 @@ def is_cached(descriptor: int, offset: int, length: int) -> bool:
 def release_pages(array: npt.NDArray[Any]) -> None:
     """Give the pages of an array, or of a part of one, that a `Source` has mapped back to the system.
 
-    Reading them again is always possible. Arrays of other kinds are left alone.
+    Reading them again is always possible. An array that is not packed gives back the pages between its elements too;
+    arrays in other memory are left alone.
     """
     base: Any = array
     while isinstance(base, np.ndarray):
         base = base.base
-    if isinstance(base, memoryview) and isinstance(base.obj, mmap.mmap) and array.flags.c_contiguous:
-        offset = array.ctypes.data - np.frombuffer(base.obj, np.uint8).ctypes.data
+    if isinstance(base, memoryview) and isinstance(base.obj, mmap.mmap) and array.size:
+        low, high = _bounds(array)
+        offset = array.ctypes.data + low - np.frombuffer(base.obj, np.uint8).ctypes.data
         start = offset - offset % mmap.PAGESIZE
         with contextlib.suppress(OSError):
-            base.obj.madvise(mmap.MADV_DONTNEED, start, offset + array.nbytes - start)
+            base.obj.madvise(mmap.MADV_DONTNEED, start, offset + high - low - start)
+
+
+def extent(array: npt.NDArray[Any]) -> int:
+    """Return the bytes from the first to the last of an array, those between its elements included."""
+    low, high = _bounds(array)
+    return high - low if array.size else 0
+
+
+def _bounds(array: npt.NDArray[Any]) -> tuple[int, int]:
+    """Return where the bytes of an array begin and end, from its first element on."""
+    reach = [(size - 1) * stride for size, stride in zip(array.shape, array.strides, strict=True)]
+    return sum(min(0, step) for step in reach), sum(max(0, step) for step in reach) + array.itemsize
+
+
+def crc_of(data: Bytes) -> int:
+    """Return the CRC-32 of bytes; the pages of a mapped file go back to the system as they are passed."""
+    crc = 0
+    for start in range(0, len(data), _STEP):
+        part = data[start : start + _STEP]
+        crc = crc32(part.data, crc)
+        if len(data) > _STEP:
+            release_pages(part)
+    return crc
 
 
 _LONGEST = 1000

@@ -24,14 +24,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import NamedTuple
 
 from porting import processors
 from porting.checkpoint.file.copying import BLOCK, Packer
 from porting.checkpoint.file.crc import Parts
 from porting.checkpoint.file.mirror import Mirror
+from porting.checkpoint.file.strips import Checksum, Job, Strip, require_announced
 from porting.checkpoint.file.target import (
     check_target,
     drafted,
@@ -41,7 +40,7 @@ from porting.checkpoint.file.target import (
     publish,
     reserve,
 )
-from porting.checkpoint.tensor import Array, LazyTensor, Shape
+from porting.checkpoint.tensor import Array, LazyTensor
 from porting.errors import CheckpointError
 
 _MOST_THREADS = 3
@@ -50,44 +49,6 @@ _SMALL = 1 << 16
 """Bytes up to which data is collected before it is written."""
 _KEPT = 25 << 21
 """Bytes of tensors in memory at a time; a larger tensor is alone."""
-
-
-class Checksum:
-    """The CRC-32 of a tensor's bytes.
-
-    Attributes:
-        value: The CRC-32. It is set at once for a small tensor, after all of it has been read back for others.
-    """
-
-    value: int
-
-    @property
-    def known(self) -> bool:
-        """True once `value` is set."""
-        return hasattr(self, "value")
-
-
-class _Task(NamedTuple):
-    """A tensor to be written.
-
-    Attributes:
-        offset: Where it starts in the file.
-        name: Its name, for errors and progress.
-        tensor: The tensor, not loaded yet.
-        checksum: Receives its CRC-32; None if nobody needs it.
-        between: Bytes to insert between its own, by the number of its bytes before them.
-    """
-
-    offset: int
-    name: str
-    tensor: LazyTensor
-    checksum: Checksum | None
-    between: Mapping[int, bytes]
-
-    @property
-    def length(self) -> int:
-        """Bytes in the file."""
-        return self.tensor.nbytes + sum(map(len, self.between.values()))
 
 
 class _Late(NamedTuple):
@@ -117,7 +78,7 @@ class Output:
         self._small, self._handed_over = bytearray(), 0
         self._late: list[_Late] = []
         self._parts, self._known = Parts(), 0
-        self._tasks: deque[_Task] = deque()
+        self._tasks: deque[Strip] = deque()
         self._kept = 0
         """Bytes of the tensors that are being written."""
         self._ended = False
@@ -186,38 +147,18 @@ class Output:
             self._report(name, tensor)
             return
         self._hand_over_small()
-        task = _Task(self.position, name, tensor, checksum, between)
+        strips = tuple(Job(self.path, name, tensor, checksum).cut(self.position, between))
         with self._changed:
             self._raise()
-            self._tasks.append(task)
-            self._changed.notify()
-        self._handed_over += task.length
+            self._tasks.extend(strips)
+            self._changed.notify(len(strips))
+        self._handed_over += sum(strip.length for strip in strips)
 
     def load(self, name: str, tensor: LazyTensor) -> Array:
         """Load a tensor's data; refuse another shape or dtype than announced."""
         array = tensor.load()
-        self._require_announced(name, tensor, array.shape, array.dtype)
+        require_announced(self.path, name, tensor, array.shape, array.dtype)
         return array
-
-    def _blocks(self, name: str, tensor: LazyTensor, packer: Packer) -> Iterator[memoryview]:
-        """Return the blocks of a tensor's bytes; pieces are never joined in memory."""
-        if tensor.pieces is None:
-            return packer.blocks(self.load(name, tensor))
-        pieces = tensor.pieces()
-        first, axis = pieces.arrays[0].shape, pieces.axis
-        joined = (*first[:axis], sum(array.shape[axis] for array in pieces.arrays), *first[axis + 1 :])
-        for array in pieces.arrays:
-            fits = array.shape == (*first[:axis], array.shape[axis], *first[axis + 1 :])
-            self._require_announced(name, tensor, joined if fits else array.shape, array.dtype)
-        return packer.joined(pieces)
-
-    def _require_announced(self, name: str, tensor: LazyTensor, shape: Shape, dtype: np.dtype[Any]) -> None:
-        if (shape, dtype) != (tensor.shape, tensor.dtype):
-            raise CheckpointError(
-                self.path,
-                f"{name} was announced as {tensor.dtype.name} {tensor.shape} and came as {dtype.name} {shape}; "
-                "nothing was written",
-            )
 
     def finish(self) -> None:
         """Write and check everything that is left; raise what went wrong."""
@@ -297,40 +238,44 @@ class Output:
             except BaseException as error:  # `finish` raises it in the calling thread
                 failure = error
             with self._changed:
-                self._kept -= task.tensor.nbytes
                 if failure is not None:
                     self._failure = self._failure or failure
                     self._tasks.clear()
                 self._changed.notify_all()
 
-    def _next(self) -> _Task | None:
-        """Wait for the next tensor and for room for it; return None if none is left and none will come."""
+    def _next(self) -> Strip | None:
+        """Wait for the next strip and for room for it; return None if none is left and none will come."""
         with self._changed:
             self._changed.wait_for(self._is_ready)
             if not self._tasks:
                 return None
-            self._kept += self._tasks[0].tensor.nbytes
-            return self._tasks.popleft()
+            strip = self._tasks.popleft()
+            if not strip.job.begun:
+                strip.job.begun = True
+                self._kept += strip.job.tensor.nbytes
+            return strip
 
     def _is_ready(self) -> bool:
         if not self._tasks:
             return self._ended or self._failure is not None
-        return not self._kept or self._kept + self._tasks[0].tensor.nbytes <= _KEPT
+        job = self._tasks[0].job
+        return job.begun or not self._kept or self._kept + job.tensor.nbytes <= _KEPT
 
-    def _write_large(self, task: _Task, packer: Packer, mirror: Mirror) -> None:
-        offset = task.offset
+    def _write_large(self, strip: Strip, packer: Packer, mirror: Mirror) -> None:
+        offset, job = strip.offset, strip.job
         mirror.crc.restart()
-        for data in _with_between(self._blocks(task.name, task.tensor, packer), task.between):
+        for data in _with_between(job.blocks(strip.rows, packer), strip.between):
             self._raise()
-            mirror.put(task.name, offset, data)
+            mirror.put(job.name, offset, data)
             offset += len(data)
-        if offset != task.offset + task.length:
-            raise AssertionError(f"{offset - task.offset} bytes of {task.name} were written, {task.length} are its own")
+        if offset != strip.offset + strip.length:
+            raise AssertionError(f"{offset - strip.offset} bytes of {job.name} were written, not {strip.length}")
         crc = mirror.crc.value
-        self._parts.add(task.offset, task.length, crc)
-        if task.checksum is not None:
-            task.checksum.value = crc
-        self._report(task.name, task.tensor)
+        self._parts.add(strip.offset, strip.length, crc)
+        if job.done(strip, crc):
+            with self._changed:
+                self._kept -= job.tensor.nbytes
+            self._report(job.name, job.tensor)
 
     def _report(self, name: str, tensor: LazyTensor) -> None:
         if self._progress is not None:

@@ -24,10 +24,10 @@ import numpy as np
 from porting.checkpoint import dtypes
 from porting.checkpoint.containers.protobuf import field, fields, head, integers, number_field
 from porting.checkpoint.file.crc import Parts, crc32
-from porting.checkpoint.file.source import Bytes, Source, Span
+from porting.checkpoint.file.source import Bytes, Source, Span, crc_of
 from porting.checkpoint.file.writer import Output
 from porting.checkpoint.formats import mindspore_training
-from porting.checkpoint.tensor import Array, LazyTensor, Malformed, Shape, checked_shape
+from porting.checkpoint.tensor import LazyTensor, Malformed, Pieces, Shape, checked_shape, in_rows
 
 SIGNATURE = re.compile(
     rb"\n(?:[\x0b-\x7f]|[\x80-\xff]{1,9}[\x01-\x7f])\n(?:[\x01-\x7f]|[\x80-\xff]{1,4}[\x01-\x7f])[^\n]"
@@ -113,7 +113,7 @@ class RunningChecksum:
         """Add a stretch that was read. Two stretches never overlap, unless they are the same."""
         if len(data) < _LEAST or self._value is not None or self.end == self._source.size or self._parts.has(offset):
             return
-        crc = crc32(data.data)
+        crc = crc_of(data)
         with self._lock:
             if self._value is None:
                 self._parts.add(offset, len(data), crc)
@@ -174,7 +174,13 @@ class _Entry:
                 f"holds {nbytes} bytes for {self.tag:.100} of shape {shape} and dtype {dtype.name}, "
                 f"expected {prod(shape) * dtype.itemsize}"
             )
-        return LazyTensor(shape, dtype, _loader(source, self.parts, shape, dtype, on_read))
+        read = _reader(source, on_read)
+        return LazyTensor(
+            shape,
+            dtype,
+            lambda: np.ndarray(shape, dtype, _joined(read, self.parts)),
+            (lambda: _in_pieces(read, self.parts, shape, dtype)) if len(self.parts) > 1 else None,
+        )
 
 
 def _text(source: Source, parts: list[Span]) -> str:
@@ -183,19 +189,19 @@ def _text(source: Source, parts: list[Span]) -> str:
     return start.decode("utf-32-le", "replace")
 
 
-def _loader(
-    source: Source, parts: list[Span], shape: Shape, dtype: np.dtype[Any], on_read: _ReadCallback
-) -> Callable[[], Array]:
+def _reader(source: Source, on_read: _ReadCallback) -> Callable[[Span], Bytes]:
     def read(part: Span) -> Bytes:
         data = source.array(part.offset, part.length)
         on_read(part.offset, data)
         return data
 
-    def load() -> Array:
-        array: Array = np.ndarray(shape, dtype, _joined(read, parts))
-        return array
+    return read
 
-    return load
+
+def _in_pieces(read: Callable[[Span], Bytes], parts: list[Span], shape: Shape, dtype: np.dtype[Any]) -> Pieces:
+    """Return a tensor of several parts in pieces of whole rows, all of them mapped; joined where rows are too long."""
+    pieces = in_rows([read(part) for part in parts], shape, dtype)
+    return pieces or Pieces((np.ndarray(shape, dtype, _joined(read, parts)),), 0)
 
 
 def _joined(read: Callable[[Span], Bytes], parts: list[Span]) -> Bytes:

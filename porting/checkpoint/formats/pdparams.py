@@ -21,7 +21,7 @@ from porting.checkpoint.containers.pickle_writer import PickleWriter
 from porting.checkpoint.containers.pickles import MAX_DEPTH, load_all, plain_symbols
 from porting.checkpoint.file.source import Source, brief
 from porting.checkpoint.file.writer import Output
-from porting.checkpoint.tensor import Array, Described, LazyTensor, Malformed, checked_shape
+from porting.checkpoint.tensor import Array, Described, LazyTensor, Malformed, Pieces, checked_shape, in_rows
 
 _NAME_TABLE = "StructuredToParameterName@@"
 _SLICE_TABLE = "UnpackBigParamInfor@@"
@@ -56,8 +56,13 @@ class PaddleTensor(Described):
         tensor = self.array.tensor(name)
         if tensor.dtype != np.uint16:
             return tensor
-        bfloat16 = dtypes.dtype("bfloat16")
-        return LazyTensor(tensor.shape, bfloat16, lambda: tensor.load().view(bfloat16))
+        bfloat16, pieces = dtypes.dtype("bfloat16"), tensor.pieces
+
+        def in_pieces() -> Pieces:
+            arrays, axis = pieces() if pieces else Pieces((tensor.load(),), 0)
+            return Pieces(tuple(array.view(bfloat16) for array in arrays), axis)
+
+        return LazyTensor(tensor.shape, bfloat16, lambda: tensor.load().view(bfloat16), in_pieces if pieces else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,12 @@ class _Joined(Described):
         def load() -> Array:
             return np.concatenate([part.load().reshape(-1) for part in slices]).reshape(shape)
 
-        return LazyTensor(shape, dtype, load)
+        def pieces() -> Pieces:
+            return in_rows([part.load().reshape(-1).view(np.uint8) for part in slices], shape, dtype) or Pieces(
+                (load(),), 0
+            )
+
+        return LazyTensor(shape, dtype, load, pieces)
 
 
 def _data_literal(arguments: tuple[object, ...]) -> object:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from porting.checkpoint import LazyTensor, write_checkpoint
-from porting.checkpoint.file import writer
+from porting.checkpoint.file import strips, writer
 from porting.checkpoint.file.copying import BLOCK
 from porting.errors import CheckpointError, TargetExistsError
 
@@ -278,7 +278,7 @@ def test_error_of_a_source_names_the_source(target: Path) -> None:
 @pytest.mark.parametrize("length", [0, 5, 3 * BLOCK + 1])
 def test_late_bytes_see_the_checksums_of_all_before(length: int, tmp_path: Path) -> None:
     data = np.arange(1_000_000, dtype=np.float32)
-    checksums = [writer.Checksum() for _ in range(2)]
+    checksums = [strips.Checksum() for _ in range(2)]
     seen: list[int] = []
 
     def content() -> bytes:
@@ -310,7 +310,7 @@ def test_late_bytes_of_another_length_are_refused(target: Path) -> None:
 
 
 def test_small_tensors_have_their_checksum_at_once(target: Path) -> None:
-    checksum = writer.Checksum()
+    checksum = strips.Checksum()
     known = [checksum.known]
     with writer.publishing(target, overwrite=False) as out:
         out.write_tensor("w", LazyTensor.of(np.arange(3.0)), checksum)

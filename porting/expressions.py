@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from porting.architectures.base import TensorSpec
-from porting.checkpoint.tensor import Array
+from porting.checkpoint.tensor import Array, LazyTensor, Pieces
 from porting.errors import PlanError
-from porting.operations import Chain, Concat, Each, Op, Stack, Transpose, Unsqueeze
+from porting.operations import Chain, Concat, Each, Op, Permute, Stack, Transpose, Unsqueeze
 from porting.operations.grammar import text
 from porting.operations.own import is_own, require_undone
 
@@ -189,6 +189,28 @@ def in_pieces(expression: Expression) -> tuple[tuple[Expression, ...], int] | No
         case Applied(Transpose() as op, (arg,)) if (inner := in_pieces(arg)) is not None:
             return tuple(Applied(op, (piece,)) for piece in inner[0]), 1 - inner[1]
     return None
+
+
+def turned_pieces(expression: Expression, tensors: Mapping[str, LazyTensor]) -> Callable[[], Pieces] | None:
+    """Return the pieces of a source that has such, with its axes in the order that an expression gives them.
+
+    Returns:
+        A function that returns the pieces; None for a source in one piece, and for operations other than a transpose or
+        a permutation of one source.
+    """
+    match expression:
+        case Source(name):
+            return tensors[name].pieces
+        case Applied(Transpose() | Permute() as op, (argument,)):
+            inner = turned_pieces(argument, tensors)
+            if inner is not None:
+                axes = op.axes if isinstance(op, Permute) else (1, 0)
+                return lambda: _turned(inner(), axes)
+    return None
+
+
+def _turned(pieces: Pieces, axes: tuple[int, ...]) -> Pieces:
+    return Pieces(tuple(array.transpose(axes) for array in pieces.arrays), axes.index(pieces.axis))
 
 
 def evaluate(expression: Expression, load: Callable[[str], Array], dtype: np.dtype[Any]) -> Array:

@@ -28,6 +28,7 @@ from porting.expressions import (
     operations_in,
     sources_in,
     substituted,
+    turned_pieces,
     uses,
 )
 from porting.names import fold, nearest
@@ -180,7 +181,7 @@ class Plan:
 
         joined = in_pieces(expression)
         if joined is None:
-            return LazyTensor(spec.shape, dtype, lambda: value(expression))
+            return LazyTensor(spec.shape, dtype, lambda: value(expression), turned_pieces(expression, tensors))
         parts, axis = joined
         return LazyTensor(spec.shape, dtype, lambda: value(expression), lambda: Pieces(tuple(map(value, parts)), axis))
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from porting.architectures.base import TensorSpec
-from porting.checkpoint.tensor import LazyTensor
+from porting.checkpoint.tensor import LazyTensor, Pieces
 from porting.errors import PlanError
-from porting.operations import Concat, Each, Interleave, Split, Tie, Transpose, Unsqueeze
+from porting.operations import Chain, Concat, Each, Interleave, Op, Permute, Split, Tie, Transpose, Unsqueeze
 from porting.patterns import PatternError
 from porting.plan import Constant, Filled, Source, mismatches, plan
 from porting.rules import Rule, affine, built, drop, fill, invert, keep, linear, rule, same
@@ -59,6 +59,23 @@ def test_joined_tensor_offers_its_pieces(transposed: bool) -> None:
         .apply({"b.0.qkv.weight": joined})
         .values()
     )
+
+
+@pytest.mark.parametrize(
+    ("op", "axis"), [(None, 0), (Transpose(), 1), (Permute((1, 0)), 1), (Chain((Permute((1, 0)), Transpose())), 0)]
+)
+def test_source_in_pieces_offers_them_turned(op: Op | None, axis: int) -> None:
+    """A file can hold a tensor in stretches, as MindSpore's above 512 MB."""
+    parts = np.arange(6.0).reshape(2, 3), np.arange(9.0).reshape(3, 3)
+    whole = LazyTensor((5, 3), parts[0].dtype, lambda: np.concatenate(parts), lambda: Pieces(parts, 0))
+    rules = [rule("w", "w", op)]
+    tensor = plan(rules, {"w": TensorSpec((5, 3))}).apply({"w": whole})["w"]
+    assert tensor.pieces is not None
+    pieces = tensor.pieces()
+    assert pieces.axis == axis
+    np.testing.assert_array_equal(np.concatenate(pieces.arrays, axis), tensor.load())
+    split = plan([rule("w", ("a", "b"), Split((2, 3)))], {"w": TensorSpec((5, 3))}).apply({"w": whole})
+    assert split["a"].pieces is None
 
 
 def test_composition_drops_operations_that_cancel_out() -> None:

@@ -22,10 +22,11 @@ from porting.terminal.options import (
     complete_layouts,
     model_options,
     require_verifiable,
+    selection_of,
+    selection_options,
     surgery_of,
     surgery_options,
     to_option,
-    weights_option,
 )
 from porting.terminal.output import Output, output_options
 from porting.terminal.tool import (
@@ -42,7 +43,6 @@ from recipe.options import TrainTool, config_of, config_option, overrides_argume
 
 if TYPE_CHECKING:
     from alignment.cli.steps import pit_align
-    from porting.checkpoint.envelope import Kind
 
 __all__ = ["pit_align", "pit_port", "pit_train"]
 
@@ -87,7 +87,6 @@ def convert(
     target: Path,
     model: str,
     source_layout: str | None,
-    weights: Kind | None,
     target_layout: str | None,
     dtype: str | None,
     max_shard_size: str | None,
@@ -95,7 +94,7 @@ def convert(
     verifying: bool,
     force: bool,
     output: Output,
-    **surgery: Any,
+    **options: Any,
 ) -> None:
     """Convert SOURCE to TARGET, whose suffix sets the format: .pth .pt .bin .pdparams .ckpt .safetensors .npz.
 
@@ -114,7 +113,8 @@ def convert(
     from porting.conversion import convert as port
     from porting.terminal import render
 
-    pythons = {f"{name}_python": surgery.pop(f"{name}_python") for name in ("torch", "paddle", "mindspore")}
+    pythons = {f"{name}_python": options.pop(f"{name}_python") for name in ("torch", "paddle", "mindspore")}
+    where, surgery = selection_of(options), options
     if verifying:
         require_verifiable(source_layout, changes=dry_run or dtype is not None or any(surgery.values()))
     with output.tensors() as progress:
@@ -123,7 +123,7 @@ def convert(
             target,
             model=None if model == "auto" else model,
             source_layout=source_layout,
-            weights=weights,
+            **where,
             target_layout=target_layout,
             dtype=dtype,
             surgery=surgery_of(surgery),
@@ -135,7 +135,7 @@ def convert(
     if not (verifying and output.as_json):
         output.show(lambda: render.convert_text(report, verbose=output.verbose), lambda: render.convert_json(report))
     if verifying:
-        _verify(source, report.target, weights, None, output, pythons, converted=render.convert_json(report))
+        _verify(source, report.target, where, None, output, pythons, converted=render.convert_json(report))
 
 
 @pit_port.command()
@@ -155,10 +155,9 @@ def plan(
     source: Path | str,
     model: str,
     source_layout: str | None,
-    weights: Kind | None,
     target_layout: str,
     output: Output,
-    **surgery: Any,
+    **options: Any,
 ) -> None:
     """Show which tensors of SOURCE become which tensors of another layout, and how; indices are folded.
 
@@ -167,13 +166,14 @@ def plan(
     pit-port plan hf://timm/pit_b_224.in1k --to canonical --num-classes 10 --json
     """
     from porting.checkpoint import open_checkpoint
-    from porting.conversion import plan_port
+    from porting.conversion import fitting, plan_port
     from porting.terminal import render
 
     named = None if model == "auto" else model
-    with open_checkpoint(source, weights=weights) as checkpoint:
+    with open_checkpoint(source, **selection_of(options)) as opened:
+        checkpoint = fitting(opened, model=named, layout=source_layout)
         port = plan_port(
-            checkpoint, target_layout, model=named, source_layout=source_layout, surgery=surgery_of(surgery)
+            checkpoint, target_layout, model=named, source_layout=source_layout, surgery=surgery_of(options)
         )
     output.show(lambda: render.plan_text(port, folded=not output.verbose), lambda: render.table_json(port.plan))
 
@@ -181,13 +181,11 @@ def plan(
 @pit_port.command()
 @click.argument("source", type=SOURCE)
 @click.argument("target", type=SOURCE)
-@weights_option
+@selection_options
 @click.option("--out", type=FILE, help="Folder of the evidence; logs/<model>/ by default.")
 @python_options
 @output_options(verbose="Show every quantity of the forward passes.")
-def verify(
-    source: Path | str, target: Path | str, weights: Kind | None, out: Path | None, output: Output, **pythons: Any
-) -> None:
+def verify(source: Path | str, target: Path | str, out: Path | None, output: Output, **options: Any) -> None:
     """Verify that TARGET is a port of SOURCE: equal tensors, and equal outputs of the real models.
 
     SOURCE runs in torch, TARGET in the framework of its format, in float64 and float32. Exits 1 when they differ.
@@ -196,13 +194,14 @@ def verify(
     pit-port verify pit_b.pth pit_b.pdparams
     pit-port verify pit_b.pth pit_b.ckpt --mindspore-python .venv-mindspore/bin/python
     """
-    _verify(source, target, weights, out, output, pythons)
+    where = selection_of(options)
+    _verify(source, target, where, out, output, options)
 
 
 def _verify(
     source: Path | str,
     target: Path | str,
-    weights: Kind | None,
+    where: dict[str, Any],
     out: Path | None,
     output: Output,
     pythons: dict[str, Any],
@@ -214,7 +213,7 @@ def _verify(
 
     settings = Settings(pythons=pythons_of(pythons))
     with output.sides() as progress:
-        result = verify_port(source, target, out, settings, weights=weights, progress=progress, command=command_line())
+        result = verify_port(source, target, out, settings, **where, progress=progress, command=command_line())
     output.show(
         result.to_text,
         lambda: result.to_json() if converted is None else converted | {"verification": result.to_json()},
@@ -229,9 +228,9 @@ def _verify(
 
 @pit_port.command()
 @click.argument("file", type=SOURCE)
-@weights_option
+@selection_options
 @output_options(verbose="Print every tensor with its dtype and shape.")
-def inspect(file: Path | str, weights: Kind | None, output: Output) -> None:
+def inspect(file: Path | str, output: Output, **where: Any) -> None:
     """Describe the checkpoint FILE: format, model, layout, tensors, and a digest of its content.
 
     The digest is the same for the same weights in any format and layout.
@@ -245,7 +244,7 @@ def inspect(file: Path | str, weights: Kind | None, output: Output) -> None:
     from porting.terminal import render
 
     with output.tensors() as progress:
-        description = describe(file, weights=weights, progress=progress)
+        description = describe(file, **where, progress=progress)
     output.show(
         lambda: render.describe_text(description, verbose=output.verbose),
         lambda: render.describe_json(description, verbose=output.verbose),
@@ -255,9 +254,9 @@ def inspect(file: Path | str, weights: Kind | None, output: Output) -> None:
 @pit_port.command()
 @click.argument("first", type=SOURCE)
 @click.argument("second", type=SOURCE)
-@weights_option
+@selection_options
 @output_options(verbose="Print every tensor that differs, not only the worst.")
-def diff(first: Path | str, second: Path | str, weights: Kind | None, output: Output) -> None:
+def diff(first: Path | str, second: Path | str, output: Output, **where: Any) -> None:
     """Compare the weights of two checkpoints, tensor by tensor, in canonical form.
 
     Exits 0 when every tensor is bit-equal, and 1 with the name of the worst when one is not.
@@ -269,7 +268,7 @@ def diff(first: Path | str, second: Path | str, weights: Kind | None, output: Ou
     from alignment.running.differences import diff as diff_checkpoints
 
     with output.tensors() as progress:
-        result = diff_checkpoints(first, second, weights=weights, progress=progress)
+        result = diff_checkpoints(first, second, **where, progress=progress)
     output.show(lambda: result.to_text(verbose=output.verbose), result.to_json)
     if not result.same:
         raise SystemExit(DIFFERENT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -21,7 +21,7 @@ from porting.checkpoint.format_names import INDEX
 from porting.checkpoint.sharding import planned_shards, whole_target
 from porting.checkpoint.sizes import nbytes_of
 from porting.checkpoint.tensor import LazyTensor
-from porting.converters import inward, outward, plan_between, specs_in, table_of
+from porting.converters import inward, layouts_of, outward, plan_between, specs_in, table_of
 from porting.errors import CheckpointError, PlanError
 from porting.identify import Identity, identify
 from porting.names import fold
@@ -64,6 +64,7 @@ class ConvertReport:
         dtypes: Target dtype to number of tensors.
         cast_from: Source dtype to number of tensors that were cast; empty when the dtypes were kept.
         digest: Digest of the target file as it was read back; None when nothing was written.
+        advice: What to know about the target, such as a layout of another framework than the format's.
         shards: Names of the shards that were written; none for a single file.
         kept: Number of shards that an interrupted run of the same conversion had completed, and that were kept.
     """
@@ -89,6 +90,7 @@ class ConvertReport:
     dtypes: Mapping[str, int]
     cast_from: Mapping[str, int]
     digest: str | None
+    advice: tuple[str, ...] = ()
     shards: tuple[str, ...] = ()
     kept: int = 0
 
@@ -100,6 +102,9 @@ def convert(
     model: str | None = None,
     source_layout: str | None = None,
     weights: Kind | None = None,
+    key: str | None = None,
+    prefix: str | None = None,
+    ignore: Sequence[str] = (),
     target_layout: str | None = None,
     dtype: str | None = None,
     surgery: Surgery = Surgery(),  # noqa: B008 - immutable
@@ -119,6 +124,9 @@ def convert(
         model: Name of the model; found from names and shapes by default.
         source_layout: The source's layout; found from names and shapes by default.
         weights: `"model"` or `"ema"`, of a training checkpoint; the average by default, as in `open_checkpoint`.
+        key: Keys that lead to the state dict in the source, as in `open_checkpoint`.
+        prefix: Only tensors whose names begin so, and without it.
+        ignore: Patterns of tensors to leave out.
         target_layout: The target's layout; by default the usual one of its format.
         dtype: `"float64"`, `"float32"`, `"float16"` or `"bfloat16"` for every floating tensor; kept by default.
         surgery: Changes to the model itself; none by default.
@@ -142,11 +150,15 @@ def convert(
     layout = target_layout or USUAL_LAYOUT.get(target_format, "canonical")
     if not dry_run:
         check_target(target, overwrite=overwrite)
-    with open_checkpoint(source, weights=weights, check=False) as checkpoint:
+    with open_checkpoint(source, weights=weights, key=key, prefix=prefix, ignore=ignore, check=False) as opened:
+        opened.require_other(target)
+        checkpoint = fitting(opened, model=model, layout=source_layout)
         port = plan_port(checkpoint, layout, model=model, source_layout=source_layout, surgery=surgery)
         planned = port.plan.apply(checkpoint.tensors)
         tensors = {name: cast(name, tensor, dtype) for name, tensor in planned.items()} if dtype else planned
         shards = () if max_shard_size is None else tuple(planned_shards(target, tensors, max_shard_size))
+        for shard in shards:
+            opened.require_other(target.with_name(shard))
         if dry_run:
             checkpoint.check()
             return _report(source, target, checkpoint, port, (planned, tensors), None, shards)
@@ -225,6 +237,7 @@ def _report(
         dtypes=count_dtypes(tensor.dtype for tensor in cast_to.values()),
         cast_from=count_dtypes(changed),
         digest=written.digest if written else None,
+        advice=_advice(format_of(target), port),
         shards=shards if len(shards) > 1 else (),
         kept=written.kept if written else 0,
     )
@@ -255,6 +268,26 @@ def write_random(
     weights = {name: LazyTensor.of(values) for name, values in random_weights(architecture, seed).items()}
     tensors = translate(weights, architecture, "canonical", chosen)
     return write_checkpoint(target, tensors, overwrite=overwrite, metadata=_metadata(architecture, chosen))
+
+
+_FRAMEWORKS: Mapping[str, str] = {"torch-zip": "torch", "pdparams": "paddle", "mindspore": "mindspore"}
+"""Format to the framework whose own it is; the others belong to none."""
+_TITLES: Mapping[str, str] = {"torch": "PyTorch", "paddle": "Paddle", "mindspore": "MindSpore"}
+
+
+def _advice(target_format: str, port: Port) -> tuple[str, ...]:
+    """Return what to say about a layout that the format's own framework does not load."""
+    framework = _FRAMEWORKS.get(target_format)
+    of_layout = table_of(port.architecture.family, port.layout).framework
+    if framework is None or of_layout == framework:
+        return ()
+    known = [
+        name
+        for name in layouts_of(port.architecture)
+        if table_of(port.architecture.family, name).framework == framework
+    ]
+    loaded = f"its models load {', '.join(known)} (--to)" if known else "no layout of its own is known"
+    return (f"layout {port.layout} is {_TITLES[of_layout]}'s, and the format {_TITLES[framework]}'s: {loaded}",)
 
 
 def _metadata(architecture: Architecture, layout: str) -> dict[str, str]:
@@ -291,6 +324,23 @@ def plan_port(
     architecture, change = operate(identity.architecture, surgery)
     there = inward(identity.architecture, identity.layout)
     return Port(identity, architecture, layout, there.then(change).then(outward(architecture, layout)))
+
+
+def fitting(checkpoint: Checkpoint, *, model: str | None = None, layout: str | None = None) -> Checkpoint:
+    """Return an open checkpoint without the prefix that all its names share, where a known model has it so.
+
+    Of all readings (`Checkpoint.readings`) the first is taken that holds a known model; if none does, the checkpoint as
+    it is. The envelope tells what was taken off.
+    """
+    readings = list(checkpoint.readings())
+    for reading in readings if len(readings) > 1 else ():
+        shapes = {name: tensor.shape for name, tensor in reading.tensors.items()}
+        try:
+            identify(shapes, model=model, layout=layout)
+        except PlanError:
+            continue
+        return reading
+    return checkpoint
 
 
 def identify_checkpoint(checkpoint: Checkpoint, *, model: str | None = None, layout: str | None = None) -> Identity:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -14,8 +14,9 @@ from porting.checkpoint.addresses import as_source
 from porting.checkpoint.dtypes import holds_floats
 from porting.checkpoint.envelope import Kind
 from porting.checkpoint.file.copying import Packer
+from porting.checkpoint.prefixes import shared_prefix
 from porting.checkpoint.tensor import LazyTensor, TensorCallback
-from porting.conversion import count_dtypes, identify_checkpoint
+from porting.conversion import count_dtypes, fitting, identify_checkpoint
 from porting.converters import CANONICAL, plan_between
 from porting.errors import CheckpointError
 from porting.identify import Identity
@@ -66,19 +67,29 @@ class Description:
 
 
 def describe(
-    path: str | PathLike[str], *, weights: Kind | None = None, progress: TensorCallback | None = None
+    path: str | PathLike[str],
+    *,
+    weights: Kind | None = None,
+    key: str | None = None,
+    prefix: str | None = None,
+    ignore: Sequence[str] = (),
+    progress: TensorCallback | None = None,
 ) -> Description:
     """Describe a checkpoint file; every tensor is read once, for the digest.
 
     Args:
         path: A checkpoint in any known format: a path, or `hf://owner/name[/file]`.
         weights: `"model"` or `"ema"`, of a training checkpoint; the average by default, as in `open_checkpoint`.
+        key: Keys that lead to the state dict in the file, as in `open_checkpoint`.
+        prefix: Only tensors whose names begin so, and without it.
+        ignore: Patterns of tensors to leave out.
         progress: Called with the name and size in bytes of each tensor that has been read.
 
     Raises:
         CheckpointError: The file cannot be read as a checkpoint.
     """
-    with open_checkpoint(path, weights=weights) as checkpoint:
+    with open_checkpoint(path, weights=weights, key=key, prefix=prefix, ignore=ignore) as opened:
+        checkpoint = fitting(opened)
         form = canonical(checkpoint)
         tensors, identity = form.tensors, form.identity
         floating = sum(tensor.size for tensor in tensors.values() if holds_floats(tensor.dtype))
@@ -86,7 +97,7 @@ def describe(
             path=as_source(path),
             format=checkpoint.format,
             envelope=checkpoint.envelope,
-            notes=checkpoint.notes,
+            notes=(*checkpoint.notes, *(_shared(checkpoint) if identity is None else ())),
             weights=checkpoint.weights,
             architecture=identity.architecture if identity else None,
             layout=identity.layout if identity else None,
@@ -98,6 +109,12 @@ def describe(
             digest=content_digest(weights_of(tensors, identity), progress),
             contents={name: (tensor.dtype.name, tensor.shape) for name, tensor in checkpoint.tensors.items()},
         )
+
+
+def _shared(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Return a note on the prefix that all names share; nothing if there is none."""
+    shared = shared_prefix(checkpoint.tensors)
+    return (f"every name begins with {shared}, which --prefix {shared} takes off",) if shared else ()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from porting import architectures
 from porting.checkpoint import Checkpoint, LazyTensor, open_checkpoint
 from porting.checkpoint.addresses import as_source
-from porting.conversion import Port, plan_port
+from porting.conversion import Port, fitting, plan_port
 from porting.converters import specs_in
 from porting.names import fold
 from porting.surgery import Surgery
@@ -48,7 +48,8 @@ def open_weights(source: str, model: Model, layout: str) -> Iterator[Weights]:
         CheckpointError: The checkpoint cannot be read, or holds no model.
         HubError: The checkpoint cannot be fetched.
     """
-    with open_checkpoint(as_source(source)) as checkpoint:
+    with open_checkpoint(as_source(source)) as opened:
+        checkpoint = fitting(opened)
         port = _planned(checkpoint, model, layout)
         wanted = architectures.build(model.name, image_size=model.image_size, num_classes=model.num_classes)
         fresh = tuple(name for name in specs_in(wanted, layout) if name not in port.plan.specs)

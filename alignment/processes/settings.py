@@ -11,7 +11,7 @@ from alignment.errors import AlignmentError
 from alignment.frameworks import FRAMEWORKS
 from alignment.steps import STEPS
 from porting import processors
-from porting.checkpoint.envelope import Kind
+from porting.checkpoint.selection import Kind, Selection
 from porting.errors import UnknownNameError
 from porting.names import unknown
 
@@ -31,6 +31,9 @@ class Settings:
         seed: Seed of images, labels, random weights and perturbations.
         weights: Checkpoint of the reference, in any format and layout; None draws random weights.
         which: `model` or `ema`, which to take from a checkpoint that holds both; the average by default.
+        key: Keys that lead to the state dict in a checkpoint that has it under these, joined by dots.
+        prefix: Only tensors whose names begin so, and without it, in a checkpoint that has such.
+        ignore: Patterns of tensors to leave out, as in `open_checkpoint`.
         candidate_weights: Checkpoint of the candidate, to test a finished port; None converts the reference's.
         inputs: File with the images, see `alignment.pair.inputs.read_images`; None draws them.
         pythons: Framework to the interpreter that has it; this one by default.
@@ -47,6 +50,9 @@ class Settings:
     seed: int = 0
     weights: str | os.PathLike[str] | None = None
     which: Kind | None = None
+    key: str | None = None
+    prefix: str | None = None
+    ignore: tuple[str, ...] = ()
     candidate_weights: str | os.PathLike[str] | None = None
     inputs: str | os.PathLike[str] | None = None
     pythons: Mapping[str, str] = field(default_factory=dict)
@@ -68,6 +74,11 @@ class Settings:
                 raise AlignmentError(f"the {name.replace('_', ' ')} is {value}, expected {smallest} or more")
         if self.candidate_weights is not None and self.weights is None:
             raise AlignmentError("the candidate's weights need the reference's to be held against: give --weights")
+
+    @property
+    def selection(self) -> Selection:
+        """Which tensors of a checkpoint are meant."""
+        return Selection(self.which, self.key, self.prefix, self.ignore)
 
     def python(self, framework: str) -> str:
         """The interpreter of a framework's side."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from os import PathLike
@@ -13,9 +13,10 @@ from alignment.errors import NothingComparedError
 from alignment.judging.measuring import measure
 from porting.checkpoint import Checkpoint, open_checkpoint
 from porting.checkpoint.addresses import as_source
-from porting.checkpoint.envelope import Kind
 from porting.checkpoint.file.copying import Packer, equal_arrays
+from porting.checkpoint.selection import Kind, Selection
 from porting.checkpoint.tensor import LazyTensor, TensorCallback
+from porting.conversion import fitting
 from porting.describe import Canonical, canonical
 from porting.errors import CheckpointError
 from porting.names import fold
@@ -112,6 +113,9 @@ def diff(
     second: str | PathLike[str],
     *,
     weights: Kind | None = None,
+    key: str | None = None,
+    prefix: str | None = None,
+    ignore: Sequence[str] = (),
     progress: TensorCallback | None = None,
 ) -> CheckpointDiff:
     """Compare two checkpoints bit by bit, one tensor in memory at a time.
@@ -121,13 +125,16 @@ def diff(
         second: The checkpoint in question. Where both are the same known model their layouts may differ; otherwise
             tensors are compared under the names as stored.
         weights: `"model"` or `"ema"`, which to take from a file that holds both; a single state dict is taken as it is.
+        key: Keys that lead to the state dict, where a file has it under these, as in `open_checkpoint`.
+        prefix: Only tensors whose names begin so, and without it, where a file has such.
+        ignore: Patterns of tensors to leave out, where a file has such.
         progress: Called with the name and size in bytes of each tensor that has been compared.
 
     Raises:
         CheckpointError: A file cannot be read as a checkpoint, or neither holds the weights asked for.
         NothingComparedError: Neither file holds a tensor.
     """
-    with opened(first, second, weights) as (one, other):
+    with opened(first, second, Selection(weights, key, prefix, tuple(ignore))) as (one, other):
         sides = _alike(one, other)
         names = list(dict.fromkeys((*sides[0].tensors, *sides[1].tensors)))
         left_out = tuple(name for name in names if name in sides[0].filled | sides[1].filled)
@@ -150,16 +157,31 @@ def _alike(one: Checkpoint, other: Checkpoint) -> tuple[Canonical, Canonical]:
 
 @contextmanager
 def opened(
-    first: str | PathLike[str], second: str | PathLike[str], weights: Kind | None
+    first: str | PathLike[str], second: str | PathLike[str], selection: Selection
 ) -> Iterator[tuple[Checkpoint, Checkpoint]]:
-    """Both checkpoints, opened; at least one holds the weights that are asked for. Raises the errors of `diff`."""
+    """Both checkpoints, opened; at least one holds what is asked for. Raises the errors of `diff`."""
     with (
-        open_checkpoint(first, weights=weights, required=False) as one,
-        open_checkpoint(second, weights=weights, required=False) as other,
+        open_checkpoint(first, **vars(selection), required=False) as one,
+        open_checkpoint(second, **vars(selection), required=False) as other,
     ):
+        weights = selection.weights
         if weights is not None and weights not in {side.weights or "model" for side in (one, other)}:
             raise CheckpointError(one.path, f"holds no {weights} weights (--weights {weights}), nor does {other.path}")
-        yield one, other
+        # The same part of the selection is missing in both, whatever the nearest names in each.
+        missing = {problem.partition(";")[0] for problem in one.absent}
+        missing &= {problem.partition(";")[0] for problem in other.absent}
+        if missing:
+            problem = next(problem for problem in one.absent if problem.partition(";")[0] in missing)
+            raise CheckpointError(one.path, f"{problem}; nor has {other.path}")
+        yield _with_equal_names(fitting(one), fitting(other))
+
+
+def _with_equal_names(one: Checkpoint, other: Checkpoint) -> tuple[Checkpoint, Checkpoint]:
+    """Return both without the prefix that all names of one share, where only so they have equal names."""
+    readings = ((left, right) for left in one.readings() for right in other.readings())
+    return next(
+        ((left, right) for left, right in readings if left.tensors.keys() == right.tensors.keys()), (one, other)
+    )
 
 
 def _differences(

@@ -62,7 +62,7 @@ def weights_of(pair: Pair, roles: Sequence[Role], folder: Path, settings: Settin
             folder,
             source=settings.candidate_weights if shipped else source,
             seed=settings.seed,
-            which=settings.which,
+            selection=settings.selection,
             shipped=shipped,
         )
         source = source if files[role].empty else files[role].path

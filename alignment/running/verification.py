@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -17,7 +18,7 @@ from alignment.results.summary import headline
 from alignment.running.differences import CheckpointDiff, diff, opened
 from alignment.running.run import align
 from alignment.running.weights import require_loadable
-from porting.checkpoint.envelope import Kind
+from porting.checkpoint.selection import Kind, Selection
 from porting.conversion import identify_checkpoint
 from porting.converters import table_of
 
@@ -78,6 +79,9 @@ def verify(
     settings: Settings | None = None,
     *,
     weights: Kind | None = None,
+    key: str | None = None,
+    prefix: str | None = None,
+    ignore: Sequence[str] = (),
     progress: Progress | None = None,
     command: str = "",
 ) -> Verification:
@@ -92,6 +96,9 @@ def verify(
         out: Folder for what the run writes; `logs/<model>/` by default.
         settings: Batch, seed, interpreters and so on; its steps and weights are replaced.
         weights: `"model"` or `"ema"`, where a file holds both.
+        key: Keys that lead to the state dict, where a file has it under these, as in `open_checkpoint`.
+        prefix: Only tensors whose names begin so, and without it, where a file has such.
+        ignore: Patterns of tensors to leave out.
         progress: Called as the sides report.
         command: The command line, for the report.
 
@@ -99,17 +106,25 @@ def verify(
         PortingError: A file cannot be read, is no known model, or the framework of its format does not load it.
         AlignmentError: A side could not run, or the files hold different models.
     """
-    pair, framework = _pair(source, target, weights)
-    tensors = diff(source, target, weights=weights)
+    selection = Selection(weights, key, prefix, tuple(ignore))
+    pair, framework = _pair(source, target, selection)
+    tensors = diff(source, target, **vars(selection))
     settings = replace(
-        settings or Settings(), steps=("forward",), weights=source, candidate_weights=target, which=weights
+        settings or Settings(),
+        steps=("forward",),
+        weights=source,
+        candidate_weights=target,
+        which=weights,
+        key=key,
+        prefix=prefix,
+        ignore=selection.ignore,
     )
     folder = out or Path("logs") / pair.name
     return Verification(tensors, align(pair, folder, settings, progress=progress, command=command), framework)
 
 
-def _pair(source: str | PathLike[str], target: str | PathLike[str], weights: Kind | None) -> tuple[Pair, str]:
-    with opened(source, target, weights) as (one, other):
+def _pair(source: str | PathLike[str], target: str | PathLike[str], selection: Selection) -> tuple[Pair, str]:
+    with opened(source, target, selection) as (one, other):
         port = identify_checkpoint(other)
         models = identify_checkpoint(one).architecture, port.architecture
         framework = _FRAMEWORK_OF.get(other.format) or table_of(port.family, port.layout).framework

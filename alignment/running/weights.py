@@ -8,13 +8,13 @@ from os import PathLike
 from pathlib import Path
 
 from alignment.frameworks import FRAMEWORKS
-from alignment.pair import Pair, Role
+from alignment.pair import ROLES, Pair, Role
 from alignment.pair.layouts import CANONICAL, inward, specs, to_side
 from porting.architectures import Architecture
 from porting.checkpoint import Checkpoint, open_checkpoint, write_checkpoint
-from porting.checkpoint.envelope import Kind
+from porting.checkpoint.selection import Selection
 from porting.checkpoint.tensor import LazyTensor
-from porting.conversion import identify_checkpoint, translate
+from porting.conversion import fitting, identify_checkpoint, translate
 from porting.converters import layouts_of, specs_in, table_of
 from porting.describe import content_digest
 from porting.errors import CheckpointError
@@ -45,7 +45,7 @@ def write_weights(
     *,
     source: str | PathLike[str] | None,
     seed: int,
-    which: Kind | None = None,
+    selection: Selection = Selection(),  # noqa: B008 - immutable
     shipped: bool = False,
 ) -> WeightFile:
     """Write one side's weight file with the conversion that is under test.
@@ -56,7 +56,7 @@ def write_weights(
         folder: Folder for the file, which is named after the side.
         source: A checkpoint in any format and in any layout of the model; None draws random weights.
         seed: Seed of the random weights.
-        which: `"model"` or `"ema"`, which to take from a source that holds both.
+        selection: Which tensors to take from a source that holds more.
         shipped: True if the source is itself under test, a port that is used as it is. Then it has to be in the side's
             own names, or in a published layout of its framework: in any other, the framework would not load it.
 
@@ -69,7 +69,8 @@ def write_weights(
         constants = pair.contract.constants if pair.contract else {}
         arrays = {**random_weights(pair.architecture, seed), **constants}
         return _write(pair, role, {name: LazyTensor.of(array) for name, array in arrays.items()}, target)
-    with open_checkpoint(source, weights=which, required=False) as checkpoint:
+    with open_checkpoint(source, **vars(selection), required=False) as opened:
+        checkpoint = _reading(pair, opened) if pair.own else fitting(opened)
         tensors = {name: cast(name, tensor, "float32") for name, tensor in checkpoint.tensors.items()}
         if pair.own:
             canonical = inward(pair, _names_of(pair, checkpoint, role, shipped=shipped)).apply(tensors)
@@ -79,6 +80,15 @@ def write_weights(
                 require_loadable(checkpoint, pair.architecture, layout, side.framework)
             canonical = translate(tensors, pair.architecture, layout, CANONICAL)
         return _write(pair, role, canonical, target)
+
+
+def _reading(pair: Pair, checkpoint: Checkpoint) -> Checkpoint:
+    """Return the checkpoint without the prefix that all names share, where only so it has the names of a side."""
+    for reading in checkpoint.readings():
+        shapes = {name: tensor.shape for name, tensor in reading.tensors.items()}
+        if any(not mismatches(specs(pair, role), shapes) for role in ROLES):
+            return reading
+    return checkpoint
 
 
 def require_loadable(checkpoint: Checkpoint, architecture: Architecture, layout: str, framework: str) -> None:

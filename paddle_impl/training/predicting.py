@@ -20,7 +20,7 @@ from paddle_impl.training.precision import Precision, device_of
 from paddle_impl.training.starting import start
 from porting.checkpoint import open_checkpoint
 from porting.checkpoint.addresses import as_source
-from porting.conversion import identify_checkpoint
+from porting.conversion import fitting, identify_checkpoint
 from recipe.classes import CLASSES, ClassName, named, read_classes
 from recipe.config import Config, Data, Model
 from recipe.errors import DataError
@@ -57,7 +57,7 @@ def config_for(weights: str | os.PathLike[str]) -> Config:
         HubError: The checkpoint cannot be fetched.
     """
     with open_checkpoint(as_source(os.fspath(weights))) as checkpoint:
-        architecture = identify_checkpoint(checkpoint).architecture
+        architecture = identify_checkpoint(fitting(checkpoint)).architecture
     height, _ = architecture.image_size
     family = architecture.family
     crop = 1.0 if family == "deit" and height >= _FINE_TUNED else _CROPS[family]

@@ -62,6 +62,20 @@ weights_option = click.option(
     type=click.Choice(["model", "ema"]),
     help="Weights of a training checkpoint; the EMA by default.",
 )
+selection_options = options(
+    weights_option,
+    click.option(
+        "--key", metavar="PATH", help="Keys that lead to the weights in the file, such as state_dict.generator."
+    ),
+    click.option("--prefix", metavar="PREFIX", help="Take only tensors whose names begin so, and take it off."),
+    click.option(
+        "--ignore",
+        multiple=True,
+        metavar="PATTERN",
+        help="Leave out tensors of this name, or with it as a whole part; * stands for any text. Repeatable.",
+    ),
+)
+"""Where the weights are in the source; the commands take these as `where`."""
 model_options = options(
     click.option(
         "--model",
@@ -76,7 +90,7 @@ model_options = options(
         shell_complete=complete_layouts,
         help="The source's layout; found from names and shapes by default.",
     ),
-    weights_option,
+    selection_options,
 )
 """Model, layout and weights of the source."""
 to_option = click.option(
@@ -100,6 +114,11 @@ surgery_options = options(
     click.option("--head-seed", type=click.IntRange(min=0), help="Seed of a new head's weights; 0 by default."),
 )
 """Changes to the model on its way; none by default."""
+
+
+def selection_of(values: dict[str, Any]) -> dict[str, Any]:
+    """Take the values of `selection_options` out of those of a command, as arguments of `open_checkpoint`."""
+    return {name: values.pop(name) for name in ("weights", "key", "prefix", "ignore")}
 
 
 def surgery_of(values: dict[str, Any]) -> Surgery:

@@ -38,6 +38,7 @@ def convert_text(report: ConvertReport, *, verbose: bool = False) -> str:
         "shards": _shards(report),
         "dtype": _dtypes(report.dtypes) + (f", cast from {_dtypes(report.cast_from)}" if report.cast_from else ""),
         "verified": f"read back, {report.digest}" if report.digest else "",
+        "note": "; ".join(report.advice),
     }
     head = f"{done} {report.target} ({report.target_format}, layout {report.target_layout})"
     return "\n".join((head, *_rows(rows), *(_touched(report) if verbose else ())))

@@ -105,8 +105,8 @@ def decode_value(hint: Any, value: object, where: str, *, yaml: bool = False) ->
 
     Args:
         hint: `str`, `int`, `float`, `bool`, `date`, `None`, `Literal`, a union of plain types, `tuple[X, ...]`,
-            `tuple[X, X]`, `Mapping[str, X]` or a dataclass. A float that is not finite is the string `nan`, `inf` or
-            `-inf`.
+            `tuple[X, X]`, `Mapping[str, X]`, a dataclass, or `Any` for a value that is kept as it is. A float that is
+            not finite is the string `nan`, `inf` or `-inf`.
         value: The plain value.
         where: Its place, for messages.
         yaml: Read numbers as people write them in YAML: `5e-4`, which YAML 1.1 takes for text, is a number, `1e3` is an
@@ -115,6 +115,8 @@ def decode_value(hint: Any, value: object, where: str, *, yaml: bool = False) ->
     Raises:
         FieldError: The value is of another type.
     """
+    if hint is Any:
+        return value
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
         return _decode_union(get_args(hint), value, where, yaml)

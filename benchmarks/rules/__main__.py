@@ -10,9 +10,10 @@ from collections.abc import Iterable, Sequence
 
 import click
 
-from benchmarks.rules.drawing import Draw, draw, plant
+from benchmarks.rules.drawing import draw, plant
 from benchmarks.rules.families import FAMILIES
-from benchmarks.rules.scoring import RIGHT, SYMMETRY, Listing, Score, broken, listing, score
+from benchmarks.rules.published import MODELS, Published
+from benchmarks.rules.scoring import RIGHT, SYMMETRY, Drawn, Listing, Score, broken, listing, score
 
 _MOST_LINES = 3
 """Of a list of differences with one real difference: that one, and two more."""
@@ -64,13 +65,16 @@ def _planted(results: Iterable[Listing]) -> None:
 @click.command()
 @click.option("--draws", default=100, show_default=True, help="Number of pairs.")
 @click.option("--seed", default=0, show_default=True, help="Of the first pair; the others follow.")
-@click.option("--family", "families", multiple=True, type=click.Choice([*FAMILIES]), help="These architectures only.")
+@click.option(
+    "--family", "families", multiple=True, type=click.Choice([*FAMILIES, *MODELS]), help="These architectures only."
+)
 @click.option(
     "--candidate", default="torch", type=click.Choice(["torch", "paddle"]), help="Framework of the candidate."
 )
 @click.option(
     "--reference", default="torch", type=click.Choice(["torch", "paddle"]), help="Framework of the reference."
 )
+@click.option("--timm", is_flag=True, help="Models of timm against themselves in disguise, in the place of drawn ones.")
 @click.option("--planted", is_flag=True, help="Plant one real difference into each pair, and count the lines.")
 @click.option("--check", is_flag=True, help="Only check that both sides of each pair are one function.")
 @click.option("--json", "as_json", type=click.Path(dir_okay=False), help="Write a line for each pair here.")
@@ -80,25 +84,30 @@ def main(
     families: tuple[str, ...],
     candidate: str,
     reference: str,
+    timm: bool,
     planted: bool,
     check: bool,
     as_json: str,
 ) -> None:
     """Measure derived rules on drawn pairs of which the truth is known."""
     warnings.simplefilter("ignore")
-    pairs = [draw(number, families, (reference, candidate)) for number in range(seed, seed + draws)]
+    numbers = range(seed, seed + draws)
+    drawn = [draw(number, families, (reference, candidate)) for number in numbers] if not timm else []
+    names = families or tuple(MODELS)
+    published = [Published(number, names[number % len(names)], number % 2 == 1) for number in numbers] if timm else []
+    pairs: Sequence[Drawn] = [*drawn, *published]
     if check:
         problems = {pair.name: problem for pair in pairs if (problem := broken(pair))}
         click.echo(f"{len(pairs)} draws: {len(problems)} are no pair")
         for name, problem in problems.items():
             click.echo(f"  {name}: {problem}")
     elif planted:
-        _planted(map(listing, map(plant, pairs)))
+        _planted(map(listing, map(plant, drawn)))
     else:
         _scored(pairs, as_json)
 
 
-def _scored(pairs: Sequence[Draw], as_json: str) -> None:
+def _scored(pairs: Sequence[Drawn], as_json: str) -> None:
     scores = []
     for pair in pairs:
         result = score(pair)

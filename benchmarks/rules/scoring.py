@@ -6,11 +6,12 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
 from alignment.backends.base import Backend
-from alignment.pair import ROLES, Role
+from alignment.pair import ROLES, Pair, Role
 from alignment.pair.inputs import random_inputs
 from benchmarks.rules.adapter import Arrays, Found, backends, find
 from benchmarks.rules.drawing import Draw
@@ -21,6 +22,36 @@ LIMIT = 1e-6
 """Two models are one function if no output differs by more than this share of the largest; a wrong one is at 1e-3."""
 _BATCH = 3
 _FOLDED = re.compile(r"\\\{[\d.,\\]+\\\}")
+
+
+class Known(Protocol):
+    """What is known of one side: shapes of the weights, and those that no output shows."""
+
+    shapes: dict[str, tuple[int, ...]]
+    silent: set[str]
+
+
+class Drawn(Protocol):
+    """A pair of which the truth is known."""
+
+    @property
+    def seed(self) -> int:
+        """Of the pair."""
+
+    @property
+    def family(self) -> str:
+        """Of the architecture."""
+
+    @property
+    def name(self) -> str:
+        """Of the pair."""
+
+    @property
+    def pair(self) -> Pair:
+        """The pair as a user declares it."""
+
+    def tensors(self, role: Role) -> tuple[Mapping[str, Made], Known]:
+        """What every tensor of a side is made of, and what is known of the side."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +66,13 @@ class Score:
         seconds: That it took.
     """
 
-    draw: Draw
+    draw: Drawn
     verdict: str
     lines: Sequence[str] = field(default_factory=tuple)
     seconds: float = 0.0
 
 
-def score(drawn: Draw) -> Score:
+def score(drawn: Drawn) -> Score:
     """Derive the rules of a pair without a difference, and compare what they do with the truth."""
     start = time.perf_counter()
     try:
@@ -64,7 +95,7 @@ def truth(made: Mapping[str, Made], weights: Arrays) -> dict[str, Array]:
     return state
 
 
-def outputs(backend: Backend, state: Arrays, drawn: Draw, seed: int) -> Array:
+def outputs(backend: Backend, state: Arrays, drawn: Drawn, seed: int) -> Array:
     """What a model gives in float64 with these tensors."""
     backend.use("float64")
     backend.set_state(
@@ -82,7 +113,7 @@ def apart(first: Array, second: Array) -> float:
     return float(np.abs(first - second).max() / max(np.abs(first).max(), 1e-30))
 
 
-def broken(drawn: Draw) -> str:
+def broken(drawn: Drawn) -> str:
     """Why a draw is no pair of one function; empty for a good one."""
     states, _ = _states(drawn, seed=0)
     made = backends(drawn.pair)
@@ -93,7 +124,7 @@ def broken(drawn: Draw) -> str:
     return ""
 
 
-def _states(drawn: Draw, seed: int) -> tuple[dict[Role, dict[str, Array]], dict[str, Array]]:
+def _states(drawn: Drawn, seed: int) -> tuple[dict[Role, dict[str, Array]], dict[str, Array]]:
     """The state dict of each side, and where tensors of the candidate have no effect on what it computes."""
     states: dict[Role, dict[str, Array]] = {}
     silent: dict[str, Array] = {}
@@ -106,7 +137,7 @@ def _states(drawn: Draw, seed: int) -> tuple[dict[Role, dict[str, Array]], dict[
     return states, silent
 
 
-def _judged(drawn: Draw, found: Found) -> tuple[str, list[str]]:
+def _judged(drawn: Drawn, found: Found) -> tuple[str, list[str]]:
     assert found.convert is not None
     problem = broken(drawn)
     if problem:

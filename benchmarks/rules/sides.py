@@ -262,7 +262,7 @@ def _drawn(key: str, shape: tuple[int, ...], seed: int) -> Array:
     generator = np.random.default_rng((seed, zlib.crc32(key.encode())))
     values = generator.standard_normal(shape)
     role = key.rpartition(".")[2]
-    if role == "var":
+    if role in ("var", "running_var"):
         return 0.5 + generator.random(shape)
     if role == "scale":
         return 1 + 0.3 * values

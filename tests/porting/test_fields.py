@@ -27,6 +27,15 @@ class Outer:
     flag: bool | int | str = False
 
 
+@dataclass(frozen=True)
+class Free:
+    arguments: Mapping[str, Any]
+
+
+def test_values_of_any_type_are_kept_as_they_are() -> None:
+    assert decode(Free, {"arguments": {"a": [1, None], "b": "x"}}) == Free({"a": [1, None], "b": "x"})
+
+
 def test_round_trip() -> None:
     value = Outer("on", (Inner("a", 1.5), Inner("b"), Inner("c", math.inf)), {"x": 1}, True)
     plain = encode(value)

@@ -110,3 +110,15 @@ def test_planted_difference_changes_tensors_of_the_candidate(seed: int) -> None:
 )
 def test_lines_name_tensors_whose_indices_may_be_folded(line: str, named: bool) -> None:
     assert scoring.mentions(line, "blocks.1.attn.proj.weight") == named
+
+
+@pytest.mark.parametrize(
+    ("family", "swapped"), [("vit_tiny_patch16_224", True), ("swin_tiny_patch4_window7_224", False)]
+)
+def test_models_of_timm_in_disguise_are_the_same_function(family: str, swapped: bool) -> None:
+    from benchmarks.rules.published import Published
+
+    drawn = Published(3, family, swapped)
+    assert scoring.broken(drawn) == ""
+    plain, disguised = (drawn.tensors(role)[0] for role in (reversed(ROLES) if swapped else ROLES))
+    assert set(plain) != set(disguised)

@@ -50,6 +50,15 @@ class TargetExistsError(CheckpointError):
     """The target file exists already, and it was not allowed to replace it."""
 
 
+class RulesError(PortingError):
+    """A file of rules that cannot be read or used; the summary starts with the file's path."""
+
+    def __init__(self, path: str | PathLike[str], problem: str, details: Iterable[str] = ()) -> None:
+        super().__init__(f"{visible(str(path))}: {problem}", details)
+        self.path = path
+        self.problem = problem
+
+
 class PlanError(PortingError):
     """Two sets of tensors do not map onto each other; the details hold every mismatch."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
@@ -64,6 +65,9 @@ class Constant:
 
     def __hash__(self) -> int:
         return hash((self.values.dtype, self.values.shape))
+
+    def __repr__(self) -> str:
+        return f"Constant({self.values.dtype} {self.values.shape}, {zlib.crc32(self.values.tobytes()):08x})"
 
     def __str__(self) -> str:
         return "a known constant"

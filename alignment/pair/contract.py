@@ -6,14 +6,12 @@ file, for the workers to read and for users to review, change and pin.
 
 from __future__ import annotations
 
-import json
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from os import PathLike
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy.typing as npt
@@ -21,21 +19,21 @@ import numpy.typing as npt
 from alignment.arrays import FLOATS
 from alignment.errors import AlignmentError, FileError
 from alignment.pair.model_description import FEWER, TRACED_BATCH, ModelDescription
-from alignment.pair.units import BARE, COUNTER, NAMES, Part, Unit, units_of
+from alignment.pair.units import BARE, COUNTER, Part, Unit, units_of
 from porting.architectures import Architecture, TensorSpec
 from porting.checkpoint.tensor import LazyTensor
-from porting.errors import FieldError, PlanError
+from porting.errors import FieldError, PlanError, RulesError
 from porting.fields import decode, encode
 from porting.operations import Tie
-from porting.operations.grammar import parse_all
-from porting.patterns import PatternError
-from porting.plan import Expression, Plan, plan
+from porting.plan import Plan, plan
 from porting.rules import Rule, invert, rule
-from porting.terminal.render import table_json
+from porting.saved_rules import ROLES as SIDES
+from porting.saved_rules import SavedSide, SavedTable, read_table, table_to_json, write_table
+from porting.saved_rules.table import ties_of as ties_among
+from porting.saved_rules.table import with_further_names
 
 OWN = "own"
 """Family of an architecture that is no published one."""
-_FORMAT = "pit-align rules 1"
 _EVIDENCE: Mapping[str, str] = {
     "only one": "being the only one of their kind and shape",
     "order": "order of execution",
@@ -94,7 +92,7 @@ class Contract:
             AlignmentError: A tensor of either side is unaccounted for, or the rules do not fit.
         """
         try:
-            return plan(self.rules, specs(self.reference), specs(self.candidate))
+            return plan(self.rules, specs(self.reference), specs(self.candidate), _constants(self.candidate))
         except PlanError as error:
             summary = f"the rules do not map the reference onto the candidate: {error.summary}"
             raise AlignmentError(summary, error.details) from None
@@ -149,8 +147,9 @@ class Contract:
         from_reference = plan(invert(self._reference_rules), specs(self.reference), self._canonical_specs)
         if role == "reference":
             return from_reference
-        back = plan(invert(self.rules), specs(self.candidate), specs(self.reference))
-        return replace(back, outputs={**back.outputs, **self._further_names(back)}).then(from_reference)
+        back = plan(invert(self.rules), specs(self.candidate), specs(self.reference), _constants(self.reference))
+        kept = set(self.reference.tensors) - set(self.table.dropped)
+        return with_further_names(back, ties_of(self.reference), kept).then(from_reference)
 
     def specs(self, role: Literal["reference", "candidate"]) -> Mapping[str, TensorSpec]:
         """Names, shapes and kinds of a side's state dict."""
@@ -166,42 +165,47 @@ class Contract:
 
     def to_json(self) -> dict[str, Any]:
         """The contract as plain JSON values; `rules` has the form that `pit-port plan --json` prints."""
-        rows = table_json(self.table)
-        for row in rows:
-            row["evidence"] = self.evidence.get(row["target"] or row["sources"][0], "")
-        sides = {"reference": encode(self.reference), "candidate": encode(self.candidate)}
-        return {"format": _FORMAT, "rules": rows, **sides}
+        _ = self.table
+        return table_to_json(self.saved)
 
     def write(self, path: str | PathLike[str]) -> None:
-        """Write the contract as JSON."""
-        Path(path).write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
+        """Write the contract as JSON.
+
+        Raises:
+            FileError: It cannot be written, or an operation of the user's own cannot be saved by its name.
+        """
+        _ = self.table
+        try:
+            write_table(self.saved, path)
+        except RulesError as error:
+            raise FileError(path, error.problem) from None
+
+    @cached_property
+    def saved(self) -> SavedTable:
+        """The contract as the table that `pit-port --rules` uses."""
+        return SavedTable(_saved(self.reference), _saved(self.candidate), self.rules, self.evidence)
 
     @classmethod
-    def read(cls, path: str | PathLike[str]) -> Contract:
+    def read(cls, path: str | PathLike[str], *, allowed: Iterable[str] | None = ()) -> Contract:
         """Read what `write` wrote, or a user changed.
+
+        Args:
+            path: The file.
+            allowed: Modules that may be imported for operations of the user's own; None for any.
 
         Raises:
             FileError: It cannot be read, or is no such file.
         """
         try:
-            value = json.loads(Path(path).read_text(encoding="utf-8"))
-        except RecursionError:
-            raise FileError(path, "cannot be read as rules: nested too deeply") from None
-        except (OSError, ValueError) as error:
-            raise FileError(path, f"cannot be read as rules: {error}") from None
-        if not isinstance(value, dict) or value.get("format") != _FORMAT:
-            raise FileError(path, "holds no rules; `pit-align rules --pair FILE --save RULES.json` writes them")
-        try:
-            reference, candidate = (_model(value.get(name), name) for name in ("reference", "candidate"))
-            rows = [_row(row, f"rules[{place}]") for place, row in enumerate(_list(value.get("rules"), "rules"))]
-            evidence = {row.target or row.sources[0]: row.evidence for row in rows}
-            return cls(reference, candidate, tuple(_rules(rows)), evidence)
+            saved = read_table(path, allowed=allowed)
+            reference, candidate = (_model(saved.side(role), role) for role in SIDES)
+        except RulesError as error:
+            raise FileError(path, error.problem, error.details) from None
         except FieldError as error:
             raise FileError(path, str(error)) from None
         except RecursionError:
             raise FileError(path, "cannot be read as rules: nested too deeply") from None
-        except (PatternError, ValueError) as error:
-            raise FileError(path, f"a rule is written wrongly: {error}") from None
+        return cls(reference, candidate, saved.rules, saved.evidence)
 
     @cached_property
     def _reference_rules(self) -> tuple[Rule, ...]:
@@ -217,28 +221,20 @@ class Contract:
     def _canonical_specs(self) -> dict[str, TensorSpec]:
         return {name: TensorSpec(part.shape, _kind(part.name)) for name, part in self._canonical.items()}
 
-    def _further_names(self, back: Plan) -> dict[str, Expression]:
-        """On the way back, what the table drops as another name of a tensor that it keeps: that very tensor."""
-        further = {}
-        for names in ties_of(self.reference).values():
-            kept = [name for name in names if name not in self.table.dropped]
-            if kept:
-                further.update({name: back.outputs[kept[0]] for name in names if name in self.table.dropped})
-        return further
-
 
 def specs(model: ModelDescription) -> dict[str, TensorSpec]:
     """Names, shapes and kinds of a model's state dict."""
     return {name: TensorSpec(info.shape, _kind(name)) for name, info in model.tensors.items()}
 
 
+def _constants(model: ModelDescription) -> dict[str, npt.NDArray[Any]]:
+    values = {name: info.constant for name, info in model.tensors.items()}
+    return {name: constant for name, constant in values.items() if constant is not None}
+
+
 def ties_of(model: ModelDescription) -> dict[str, list[str]]:
     """First name to all names of every tensor that has several."""
-    ties: dict[str, list[str]] = defaultdict(list)
-    for name, info in model.tensors.items():
-        if info.same_as:
-            ties[info.same_as].append(name)
-    return {first: [first, *others] for first, others in ties.items()}
+    return ties_among(model.tensors)
 
 
 def _kind(name: str) -> str:
@@ -258,57 +254,18 @@ def _canonical_rules(model: ModelDescription, dropped: set[str]) -> Iterator[Rul
             yield rule(unit.canonical(part), tuple(names), op)
 
 
-@dataclass(frozen=True)
-class _Row:
-    """One row of a table, as `porting.terminal.render.table_json` writes it."""
-
-    target: str | None
-    sources: tuple[str, ...]
-    operations: tuple[str, ...]
-    evidence: str = ""
+def _saved(model: ModelDescription) -> SavedSide:
+    rest = {field.name: encode(getattr(model, field.name)) for field in fields(model)}
+    return SavedSide(rest.pop("framework"), model.tensors, {k: v for k, v in rest.items() if k != "tensors"})
 
 
-def _list(value: object, where: str) -> list[Any]:
-    if not isinstance(value, list):
-        raise FieldError(where, f"expected a list, found {type(value).__name__}")
-    return value
-
-
-def _row(value: object, where: str) -> _Row:
-    known = {field.name for field in fields(_Row)}
-    row = decode(_Row, {k: v for k, v in value.items() if k in known} if isinstance(value, dict) else value, where)
-    if not row.target and not row.sources:
-        raise FieldError(where, "neither a target nor a source")
-    return row
-
-
-def _model(value: object, where: str) -> ModelDescription:
-    model = decode(ModelDescription, value, where)
-    if model.framework not in NAMES:
-        raise FieldError(f"{where}.framework", f"{model.framework!r} is not known; known: {', '.join(NAMES)}")
+def _model(side: SavedSide, where: str) -> ModelDescription:
+    model = decode(ModelDescription, {"framework": side.framework, "tensors": {}, **side.model}, where)
     for place, module in enumerate(model.modules):
         for name in module.tensors:
-            if name not in model.tensors:
+            if name not in side.tensors:
                 raise FieldError(f"{where}.modules[{place}].tensors", f"there is no tensor {name!r}")
-    for name, info in model.tensors.items():
-        try:
-            _ = info.constant
-        except ValueError as error:
-            raise FieldError(f"{where}.tensors.{name}.values", str(error)) from None
-        if info.same_as and info.same_as not in model.tensors:
-            raise FieldError(f"{where}.tensors.{name}.same_as", f"there is no tensor {info.same_as!r}")
-    return model
-
-
-def _rules(rows: Iterable[_Row]) -> Iterator[Rule]:
-    """The rules that rows of a table stand for; those that share their sources and operation are one."""
-    together: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = defaultdict(list)
-    for row in rows:
-        sources = row.sources or (f"\0{row.target}",)
-        together[sources, row.operations].extend([row.target] if row.target else [])
-    for (sources, operations), targets in together.items():
-        own = () if sources[0].startswith("\0") else sources
-        yield rule(own, tuple(targets), parse_all(operations))
+    return replace(model, tensors=side.tensors)
 
 
 def bare(units: Iterable[Unit]) -> Iterator[Part]:

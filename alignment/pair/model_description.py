@@ -2,53 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
 
-import ml_dtypes
-import numpy as np
+from porting.saved_rules.tensors import TensorInfo, pack
 
-from alignment.arrays import Array
+__all__ = ["FEWER", "TRACED_BATCH", "ModelDescription", "ModuleInfo", "TensorInfo", "pack"]
 
 TRACED_BATCH, FEWER = 3, 2
 """Inputs that a model is run on to be described, and how many it is run on once more, to see which axes follow them."""
-_HALVES = ("float16", ml_dtypes.bfloat16.__name__)
-
-
-@dataclass(frozen=True)
-class TensorInfo:
-    """One tensor of a state dict.
-
-    Attributes:
-        shape: As the framework stores it.
-        dtype: NumPy's name of it.
-        buffer: Whether no optimiser updates it.
-        same_as: The first name of the same tensor, where this is another one; else empty.
-        values: Of a constant, a buffer that is neither a running statistic nor a counter: its values, as `pack` makes
-            them; empty for any other tensor.
-    """
-
-    shape: tuple[int, ...]
-    dtype: str = "float32"
-    buffer: bool = False
-    same_as: str = ""
-    values: str = ""
-
-    @property
-    def constant(self) -> Array | None:
-        """The values of a constant, float16 and bfloat16 in float32, which holds each of them; None for no constant.
-
-        Raises:
-            ValueError: They are not what `pack` makes of an array of this shape and dtype.
-        """
-        if not self.values:
-            return None
-        array = _unpacked(self.values, self.shape, self.dtype)
-        return array.astype(np.float32) if self.dtype in _HALVES else array
 
 
 @dataclass(frozen=True)
@@ -99,26 +61,3 @@ class ModelDescription:
     gives: str = "float32"
     zeros: bool = False
     function: bool = False
-
-
-def pack(array: Array) -> str:
-    """The very bits of an array as text: its bytes, little-endian, compressed, in base64."""
-    little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-    return base64.b64encode(zlib.compress(little.tobytes(), 9)).decode()
-
-
-def _unpacked(text: str, shape: tuple[int, ...], name: str) -> Array:
-    try:
-        dtype = np.dtype(name)
-    except TypeError:
-        raise ValueError(f"{name!r} is no dtype") from None
-    size = prod(shape) * dtype.itemsize
-    unpacking = zlib.decompressobj()
-    try:
-        data = unpacking.decompress(base64.b64decode(text, validate=True), size + 1)
-    except (binascii.Error, zlib.error) as error:
-        raise ValueError(f"values that cannot be read: {error}") from None
-    if len(data) != size:
-        length = f"{len(data)}" if len(data) < size else f"more than {size}"
-        raise ValueError(f"{length} bytes of values, {shape} of {name} has {size}")
-    return np.frombuffer(data, dtype.newbyteorder("<")).reshape(shape).astype(dtype)

@@ -12,6 +12,7 @@ from alignment.errors import AlignmentError
 from alignment.pair import AUTO, ROLES, Origin, Pair, Role, locate
 from alignment.pair.contract import Contract
 from alignment.pair.model_description import ModelDescription
+from alignment.pair.targets import split
 from alignment.processes.processes import Launch, Progress, run_all
 from alignment.processes.settings import Settings
 from alignment.rules.derive import derive
@@ -39,7 +40,7 @@ def settle(pair: Pair, folder: Path, settings: Settings, progress: Progress | No
     if pair.origin is None:
         raise AlignmentError(f"{pair.name}: declare it in a file, and take it from alignment.pair.load_pair")
     if isinstance(pair.rules, str) and pair.rules not in ("", AUTO):
-        contract = Contract.read(pair.rules)
+        contract = Contract.read(pair.rules, allowed=[Path(split(pair.origin.target)[0]).stem])
         _check_pinned(pair, contract)
     else:
         described = _described(pair, folder, settings, progress)
@@ -58,9 +59,8 @@ def settled(target: str, given: Mapping[str, Any], rules: str) -> Pair:
         given: Arguments of the declaration.
         rules: The contract's file.
     """
-    return _settled(
-        locate(Origin(target, given)), Contract.read(rules), {"target": target, "given": given}, Path(rules)
-    )
+    pair = locate(Origin(target, given))  # first, since operations of the user's own may be beside it
+    return _settled(pair, Contract.read(rules, allowed=None), {"target": target, "given": given}, Path(rules))
 
 
 def _settled(pair: Pair, contract: Contract, declared: Mapping[str, Any], path: Path) -> Pair:

@@ -58,6 +58,19 @@ def try_own(op: Op, shapes: tuple[Shape, ...]) -> None:
         shapes = step.shapes(*shapes)
 
 
+def own_operations(op: Op | None) -> list[Op]:
+    """Return the operations of the user's own within an operation."""
+    ops: list[Op] = []
+    for step in steps_of(op):
+        if isinstance(step, Each):
+            ops += [inner for part in step.ops for inner in own_operations(part)]
+        elif isinstance(step, Tie | Untie):
+            ops += own_operations(step.op)
+        elif is_own(step):
+            ops.append(step)
+    return ops
+
+
 def name_of(op: Op) -> str:
     """Return where an operation is imported from: `module:Class`."""
     module = type(op).__module__

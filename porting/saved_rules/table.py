@@ -1,0 +1,115 @@
+"""The rules between two models, with names, shapes and dtypes of both: a layout like any other, saved in a file."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal, TypeAlias
+
+from porting.architectures.base import TensorSpec
+from porting.checkpoint.dtypes import FLOATS
+from porting.checkpoint.tensor import Array
+from porting.expressions import Expression
+from porting.plan import Plan, plan
+from porting.rules import Rule, invert
+from porting.saved_rules.tensors import TensorInfo
+
+Role: TypeAlias = Literal["reference", "candidate"]
+ROLES: tuple[Role, Role] = ("reference", "candidate")
+
+
+@dataclass(frozen=True)
+class SavedSide:
+    """One of the two models.
+
+    Attributes:
+        framework: `"torch"`, `"paddle"` or `"mindspore"`.
+        tensors: Name in the state dict to tensor, in its order.
+        model: What else `pit-align` knows of the model; nothing here depends on it.
+    """
+
+    framework: str
+    tensors: Mapping[str, TensorInfo]
+    model: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def specs(self) -> dict[str, TensorSpec]:
+        """Name to shape and kind."""
+        kinds = {name: "float" if info.dtype in FLOATS else "int" for name, info in self.tensors.items()}
+        return {name: TensorSpec(info.shape, kinds[name]) for name, info in self.tensors.items()}
+
+    @property
+    def ties(self) -> dict[str, list[str]]:
+        """First name to all names of every tensor that has several."""
+        return ties_of(self.tensors)
+
+    @cached_property
+    def constants(self) -> Mapping[str, Array]:
+        """Name to the values of every constant, in its own dtype."""
+        stored = {name: info.stored for name, info in self.tensors.items()}
+        return {name: values for name, values in stored.items() if values is not None}
+
+
+@dataclass(frozen=True)
+class SavedTable:
+    """The rules between two models.
+
+    Attributes:
+        reference: The model that the rules start from.
+        candidate: The model that they lead to.
+        rules: From the reference's state dict to the candidate's.
+        evidence: Name in the candidate's state dict, or of a tensor of the reference that is left out, to what its
+            rule was derived from; empty for one that was given.
+        name: What messages call the table: its file.
+    """
+
+    reference: SavedSide
+    candidate: SavedSide
+    rules: tuple[Rule, ...]
+    evidence: Mapping[str, str] = field(default_factory=dict)
+    name: str = "the rules"
+
+    def side(self, role: Role) -> SavedSide:
+        """Return one of the models."""
+        return self.reference if role == "reference" else self.candidate
+
+    def title(self, role: Role) -> str:
+        """Return a side in words: `the reference's side (torch)`."""
+        return f"the {role}'s side ({self.side(role).framework})"
+
+    def plan(self, source: Role) -> Plan:
+        """Return the plan from one side to the other.
+
+        Args:
+            source: The side that it starts from.
+
+        Raises:
+            PlanError: The rules do not map the sides onto each other; the details hold every mismatch.
+        """
+        if source == "reference":
+            return plan(self.rules, self.reference.specs, self.candidate.specs, self.candidate.constants)
+        back = plan(invert(self.rules), self.candidate.specs, self.reference.specs, self.reference.constants)
+        kept = set(self.reference.tensors) - set(self.plan("reference").dropped)
+        return with_further_names(back, self.reference.ties, kept)
+
+
+def ties_of(tensors: Mapping[str, TensorInfo]) -> dict[str, list[str]]:
+    """Return the first name to all names of every tensor that has several."""
+    ties: dict[str, list[str]] = defaultdict(list)
+    for name, info in tensors.items():
+        if info.same_as:
+            ties[info.same_as].append(name)
+    return {first: [first, *others] for first, others in ties.items()}
+
+
+def with_further_names(back: Plan, ties: Mapping[str, list[str]], kept: set[str]) -> Plan:
+    """Return a way back in which a tensor that was dropped as another name of one that was kept is that very tensor."""
+    further: dict[str, Expression] = {}
+    for names in ties.values():
+        first = next((name for name in names if name in kept), None)
+        if first is not None:
+            further.update({name: back.outputs[first] for name in names if name not in kept and name in back.outputs})
+    groups = tuple(group for group in back.groups if not further.keys() & set(group.targets))
+    return replace(back, outputs={**back.outputs, **further}, groups=groups) if further else back

@@ -198,7 +198,7 @@ def _write(
         metadata=metadata,
         check=checkpoint.check,
         progress=progress,
-        made_from=f"{checkpoint.identity()}\n{port.plan.outputs!r}",
+        made_from=f"{checkpoint.identity()}\n{port.plan.identity}",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -138,6 +139,18 @@ def operations_in(expression: Expression) -> list[str]:
         case Filled(value):
             return [f"fill with {value}"]
     return [str(expression)]
+
+
+def spelled(expression: Expression) -> str:
+    """Return a text that is another one for an expression of other values over the same sources."""
+    match expression:
+        case Source(name):
+            return repr(name)
+        case Applied(op, args, output):
+            return f"{text(op)} ({', '.join(map(spelled, args))}) {output}"
+        case Constant(values=values):
+            return f"constant {values.dtype.name} {values.shape} {sha256(values.tobytes()).hexdigest()}"
+    return f"{expression!r}"
 
 
 def changes_in(expression: Expression) -> list[str]:

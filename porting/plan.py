@@ -27,6 +27,7 @@ from porting.expressions import (
     in_pieces,
     operations_in,
     sources_in,
+    spelled,
     substituted,
     turned_pieces,
     uses,
@@ -145,6 +146,11 @@ class Plan:
     def _texts(self) -> Mapping[str, list[str]]:
         """Target to the operations of its rule."""
         return {target: texts(group.op) for group in self.groups for target in group.targets}
+
+    @property
+    def identity(self) -> str:
+        """A text that is the same only for plans that make the same values of the same sources."""
+        return "\n".join(f"{name!r} = {spelled(expression)}" for name, expression in self.outputs.items())
 
     @property
     def changes(self) -> dict[str, str]:

@@ -10,7 +10,7 @@ from porting.checkpoint.tensor import LazyTensor, Pieces
 from porting.errors import PlanError
 from porting.operations import Chain, Concat, Each, Interleave, Op, Permute, Split, Tie, Transpose, Unsqueeze
 from porting.patterns import PatternError
-from porting.plan import Constant, Filled, Source, mismatches, plan
+from porting.plan import Constant, Filled, Plan, Source, mismatches, plan
 from porting.rules import Rule, affine, built, drop, fill, invert, keep, linear, rule, same
 
 QKV = rule("b.{i}.qkv.{part:weight|bias}", ("b.{i}.q.{part}", "b.{i}.k.{part}", "b.{i}.v.{part}"), Split(3))
@@ -251,3 +251,16 @@ def test_integers_are_filled_with_integers_only() -> None:
     assert filled["x"].load().tolist() == [0.5, 0.5]
     with pytest.raises(PlanError, match=r"a tensor of int64 cannot be filled with 0\.5"):
         filled["n"].load()
+
+
+def test_identity_differs_for_other_operations_and_sources() -> None:
+    sources = {"a": TensorSpec((2, 2)), "b": TensorSpec((2, 2))}
+    single = [plan([rule("a", "c", op), rule("b", "d")], sources) for op in (None, Transpose(), Permute((0, 1)))]
+    sides = ((Transpose(), None), (None, Transpose()))
+    double = [plan([rule(("a", "b"), ("c", "d"), Each(ops))], sources) for ops in sides]
+    crossed = plan([rule("a", "d"), rule("b", "c")], sources)
+    constants = [Plan({"c": Constant(np.full(2, value))}, {"c": TensorSpec((2,))}) for value in (1.0, 2.0, 2)]
+    filled = [Plan({"c": Filled(value, sources["a"])}, sources) for value in (0, 1)]
+    texts = [each.identity for each in (*single, double[1], crossed, *constants, *filled)]
+    assert len(set(texts)) == len(texts)
+    assert single[1].identity == double[0].identity

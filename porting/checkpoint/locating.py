@@ -9,6 +9,7 @@ from typing import NamedTuple
 from porting.checkpoint.addresses import HUB, is_remote
 from porting.checkpoint.format_names import usual
 from porting.checkpoint.formats.sharded import index_name, whole_name
+from porting.checkpoint.other_files import other_folder
 from porting.checkpoint.selection import Kind
 from porting.errors import CheckpointError
 
@@ -58,9 +59,12 @@ def locate(source: str | PathLike[str]) -> Place:
 
 def _in_folder(folder: Path) -> Place:
     try:
-        names = usual(sorted(entry.name for entry in folder.iterdir()))
+        entries = sorted(entry.name for entry in folder.iterdir())
     except OSError as error:
         raise CheckpointError(folder, f"cannot be read: {error.strerror or error}") from None
+    names = usual(entries)
+    if not names and (kind := other_folder(entries)) is not None:
+        raise CheckpointError(folder, f"is {kind}")
     if parts_of := next(filter(None, map(whole_name, names)), None):
         raise CheckpointError(
             folder,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import MappingProxyType, TracebackType
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from porting.checkpoint.envelope import Kind, unwrap
 from porting.checkpoint.file.source import Source, allow_open_files
 from porting.checkpoint.formats import sharded, torch_legacy
 from porting.checkpoint.locating import Place, locate, sets_beside
+from porting.checkpoint.other_files import by_ending, named, other_file, other_zip
 from porting.checkpoint.prefixes import shared_prefix
 from porting.checkpoint.selection import Selection
 from porting.checkpoint.tensor import Described, LazyTensor
@@ -221,11 +222,13 @@ def _sharded(place: Place, sources: list[Source]) -> _Content | None:
 
 def _read(source: Source, *, check: bool = True) -> _Content:
     head = source.read(0, min(source.size, 512))
+    if (kind := named(PurePath(source.path))) is not None:
+        raise source.error(f"is {kind}")
     if head[3:9] == b"\0\0\0\0\0{":  # safetensors, before the others: its header's length may start like a pickle
         return _read_safetensors(source)
     if head.startswith(zips.SIGNATURES):
         return _read_zip(source)
-    if head.startswith(torch_legacy.SIGNATURE):
+    if torch_legacy.is_legacy(head):
         return _Content("torch-legacy", torch_legacy.read(source))
     if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):  # PROTO 2 to 5
         from porting.checkpoint.formats import pdparams
@@ -233,7 +236,7 @@ def _read(source: Source, *, check: bool = True) -> _Content:
         return _Content("pdparams", pdparams.read(source))
     from porting.checkpoint.formats import mindspore
 
-    if mindspore.SIGNATURE.match(head):
+    if mindspore.SIGNATURE.match(head) and by_ending(PurePath(source.path)) is None:
         content = mindspore.read(source, check=check)
         return _Content("mindspore", content.saved, notes=content.notes, checks=(content.check,))
     if head[8:9] == b"{":  # a header of 16 MiB or more, or damaged, which the reader says
@@ -260,21 +263,7 @@ def _read_zip(source: Source) -> _Content:
 
     if records and all(name.endswith(npz.SUFFIX) for name in records):
         return _Content("npz", npz.read(source, records), notes=notes)
-    raise source.error("is a zip archive, but neither of torch (NAME/data.pkl) nor of NumPy (*.npy alone)")
-
-
-_LOOKALIKES = (
-    (b"version https://git-lfs", "a Git LFS pointer; run git lfs pull to fetch the file it stands for"),
-    (b"\x1f\x8b", "compressed by gzip; run gunzip on it"),
-    (b"\xfd7zXZ", "compressed by xz; run unxz on it"),
-    (b"\x28\xb5\x2f\xfd", "compressed by zstd; run unzstd on it"),
-    (b"BZh", "compressed by bzip2; run bunzip2 on it"),
-    (b"\x89HDF", "an HDF5 file, which is not read here"),
-    (b"\x93NUMPY", "a single NumPy array (.npy); save a dict of arrays with numpy.savez"),
-    (b"<", "a web page or XML, not a checkpoint; the download failed, fetch it again"),
-    (b"{", "JSON text, not a checkpoint; the download failed, fetch it again"),
-)
-"""Starts of other files, what they are, and what to do about them."""
+    raise source.error(other_zip(records))
 
 
 def _no_checkpoint(source: Source, head: bytes) -> CheckpointError:
@@ -283,12 +272,9 @@ def _no_checkpoint(source: Source, head: bytes) -> CheckpointError:
     if head[:4] in mindspore.ENCRYPTED:
         mode = mindspore.ENCRYPTED[head[:4]]
         return source.error(f"is encrypted by MindSpore ({mode}); load it there with its dec_key and save it without")
-    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    for signature, kind in _LOOKALIKES:
-        if start.startswith(signature):
-            return source.error(f"is {kind}")
-    if head[257:262] == b"ustar":
-        return source.error("is a tar archive; unpack it, or save it with torch 0.1.10 or newer")
+    kind = other_file(PurePath(source.path), head)
+    if kind is not None:
+        return source.error(f"is {kind}")
     return source.error(
         f"is not a checkpoint: it starts with {head[:8]!r}; "
         "expected a file of torch, Paddle (.pdparams), MindSpore (.ckpt), safetensors or NumPy (.npz)"

@@ -17,9 +17,14 @@ from porting.checkpoint.formats.torch_tensors import Storage, module_of, storage
 from porting.checkpoint.tensor import Malformed
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
-SIGNATURE = b"\x80\x02\x8a\x0a" + MAGIC_NUMBER.to_bytes(10, "little") + b"."
-"""The first pickle: PROTO 2, LONG1 of ten bytes, STOP."""
+_MAGIC_PICKLE = b"\x8a\x0a" + MAGIC_NUMBER.to_bytes(10, "little") + b"."
+"""LONG1 of ten bytes, STOP: the first pickle without its head, which is PROTO, and from protocol 4 on FRAME."""
 _PROTOCOL = 1001
+
+
+def is_legacy(head: bytes) -> bool:
+    """Return True if a file that starts so has the magic number of these files."""
+    return head[:1] == b"\x80" and _MAGIC_PICKLE in head[:24]
 
 
 def read(source: Source) -> object:

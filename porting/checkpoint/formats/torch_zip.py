@@ -23,7 +23,9 @@ def read(source: Source, records: dict[str, Record]) -> object:
     """Return what was saved, its tensors as `Described`; `records` are those of the archive."""
     prefix = _prefix(source, records)
     if f"{prefix}constants.pkl" in records or any(name.startswith(f"{prefix}code/") for name in records):
-        raise source.error("is a TorchScript archive; load it with torch.jit.load and save its state_dict()")
+        raise source.error(
+            "is a TorchScript archive; if you trust its origin, load it with torch.jit.load and save its state_dict()"
+        )
     record = records[f"{prefix}data.pkl"]
     if record.size > _MAX_PICKLE:
         raise source.error(f"describes its tensors in {record.size} bytes, more than any checkpoint needs")

@@ -50,8 +50,8 @@ class Tool(click.Group):
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit):
             raise
-        except (KeyboardInterrupt, click.Abort):
-            self.fail(ctx, "interrupted; nothing was left half-written", COULD_NOT_RUN)
+        except (KeyboardInterrupt, click.Abort) as error:
+            self.fail(ctx, f"interrupted; {str(error) or 'nothing was left half-written'}", COULD_NOT_RUN)
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(COULD_NOT_RUN)

@@ -82,6 +82,8 @@ class Unfinished:
                 shutil.rmtree(self.path, ignore_errors=True)
             elif isinstance(error, CheckpointError):
                 error.details = (*error.details, self._advice())
+            elif isinstance(error, KeyboardInterrupt):
+                error.args = (self._advice(),)
         os.close(self._journal)
 
     def add(self, name: str, shard: Shard) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -254,6 +257,29 @@ def test_next_run_goes_on_with_complete_shards(ended: Any, folder: Path, read: A
     assert whole.digest == written.digest
 
 
+_KILLED = """
+import os, signal, sys
+import numpy as np
+from porting.checkpoint import LazyTensor, write_sharded
+def kill(name, nbytes):
+    if name == "layer.3.weight":
+        os.kill(os.getpid(), signal.SIGKILL)
+values = {f"layer.{index}.weight": np.full((index + 1, 8), index, np.float32) for index in range(5)}
+tensors = {name: LazyTensor.of(value) for name, value in values.items()}
+write_sharded(sys.argv[1], tensors, 100, made_from="source", progress=kill)
+"""
+
+
+def test_next_run_goes_on_after_one_that_was_killed(folder: Path, read: Any, same: Any) -> None:
+    killed = subprocess.run([sys.executable, "-c", _KILLED, str(folder / "model.bin")], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(files(folder / ".model.bin.unfinished")) == 4  # a draft, two shards, the journal
+    written, loaded = again(folder)
+    assert (written.kept, loaded) == (2, ["layer.3.weight", "layer.4.weight"])
+    assert len(files(folder)) == 5
+    same(read(folder), VALUES)
+
+
 def test_error_says_that_shards_are_kept(folder: Path) -> None:
     tensors = lazy(VALUES)
     tensors["layer.4.weight"] = LazyTensor((5, 8), np.dtype("f4"), lambda: np.zeros(3, np.float32))
@@ -274,6 +300,17 @@ def test_shards_of_another_conversion_are_not_used(
     assert (written.kept, len(loaded)) == (0, 5)
     same(read(folder), values)
     assert ".model.bin.unfinished" not in files(folder)
+
+
+def test_interrupt_says_that_shards_are_kept(ended: Any, folder: Path) -> None:
+    tensors = lazy(VALUES)
+
+    def interrupt(name: str, nbytes: int) -> None:
+        if name == "layer.4.weight":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match=r"3 complete shards are kept in .*: the same command goes on with them"):
+        write_sharded(folder / "model.bin", tensors, 100, made_from="source", progress=interrupt)
 
 
 def test_run_that_cannot_go_on_later_leaves_nothing(ended: Any) -> None:

@@ -18,7 +18,7 @@ from porting.checkpoint.dtypes import holds_floats
 from porting.checkpoint.envelope import Kind
 from porting.checkpoint.file.target import check_target
 from porting.checkpoint.format_names import INDEX
-from porting.checkpoint.sharding import planned_shards, whole_target
+from porting.checkpoint.sharding import planned_shards, set_paths, whole_target
 from porting.checkpoint.sizes import nbytes_of
 from porting.checkpoint.tensor import LazyTensor
 from porting.converters import inward, layouts_of, outward, plan_between, specs_in, table_of
@@ -157,8 +157,8 @@ def convert(
         planned = port.plan.apply(checkpoint.tensors)
         tensors = {name: cast(name, tensor, dtype) for name, tensor in planned.items()} if dtype else planned
         shards = () if max_shard_size is None else tuple(planned_shards(target, tensors, max_shard_size))
-        for shard in shards:
-            opened.require_other(target.with_name(shard))
+        for replaced in set_paths(target) if shards else ():
+            opened.require_other(replaced)
         if dry_run:
             checkpoint.check()
             return _report(source, target, checkpoint, port, (planned, tensors), None, shards)

@@ -274,6 +274,17 @@ def test_impossible_shards_are_refused(
     assert [path.name for path in tmp_path.iterdir()] == [source.name]
 
 
+@pytest.mark.parametrize("size", ["4MB", "8MB", "1GB"])
+def test_set_that_is_the_source_is_never_replaced(size: str, source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    assert pit_port("convert", source, out / "model.safetensors", "--max-shard-size", "8MB").exit_code == 0
+    before = sorted(path.name for path in out.iterdir())
+    refused = pit_port("convert", out, out / "model.safetensors", "--max-shard-size", size, "--force")
+    assert (refused.exit_code, "is the source itself" in refused.stderr) == (3, True), refused.stderr
+    assert sorted(path.name for path in out.iterdir()) == before
+
+
 def test_dry_run_with_shards_lists_them(source: Path, tmp_path: Path) -> None:
     done = pit_port("convert", source, tmp_path / "a.bin", "--max-shard-size", "8MB", "--dry-run", "--json")
     assert json.loads(done.stdout)["shards"] == [f"a-0000{number}-of-00003.bin" for number in (1, 2, 3)]

@@ -309,7 +309,7 @@ def test_interrupt_says_that_shards_are_kept(ended: Any, folder: Path) -> None:
         if name == "layer.4.weight":
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt, match=r"3 complete shards are kept in .*: the same command goes on with them"):
+    with pytest.raises(KeyboardInterrupt, match=r"3 complete shards are kept in .*: the same command goes on"):
         write_sharded(folder / "model.bin", tensors, 100, made_from="source", progress=interrupt)
 
 

@@ -22,7 +22,7 @@ _OPCODES = b"\x80\x95N\x88\x89KMJ\x8aGCB\x8e\x96\x8cX\x8dUT]})\x8f(012t\x85\x86\
 _NAMES = (b"os\nsystem\n", b"builtins\neval\n", b"builtins\nset\n", b"collections\nOrderedDict\n", b"numpy\ndtype\n",
           b"torch._utils\n_rebuild_tensor_v2\n", b"torch\nFloatStorage\n", b"argparse\nNamespace\n",
           b"numpy\nndarray\n", b"numpy.core.multiarray\n_reconstruct\n", b"numpy.core.multiarray\nscalar\n",
-          b"_codecs\nencode\n")  # fmt: skip
+          b"_codecs\nencode\n", b"yacs.config\nCfgNode\n", b"collections\ndeque\n")  # fmt: skip
 _PATHS = (
     "../evil",
     "/etc/passwd",

@@ -21,7 +21,10 @@ from porting.terminal.options import (
     SOURCE,
     complete_layouts,
     model_options,
+    refuse_with_rules,
     require_verifiable,
+    rules_of,
+    rules_options,
     selection_of,
     selection_options,
     surgery_of,
@@ -43,6 +46,7 @@ from recipe.options import TrainTool, config_of, config_option, overrides_argume
 
 if TYPE_CHECKING:
     from alignment.cli.steps import pit_align
+    from porting.saved_rules import SavedTable
 
 __all__ = ["pit_align", "pit_port", "pit_train"]
 
@@ -77,6 +81,7 @@ def pit_port(debug: bool) -> None:
 @click.option(
     "--max-shard-size", metavar="SIZE", help="Write several files of up to 5GB, 500MB, 1GiB, ..., and an index of them."
 )
+@rules_options
 @click.option("--dry-run", is_flag=True, help="Check and report, write nothing.")
 @click.option("--verify", "verifying", is_flag=True, help="Verify the port afterwards, as `pit-port verify` does.")
 @python_options
@@ -103,6 +108,7 @@ def convert(
     pit-port convert pit_b.pdparams pit_b.pth --to timm
     pit-port convert deit_base.pth deit_base_384.pdparams --image-size 384 --num-classes 10
     pit-port convert hf://timm/pit_b_224.in1k pit_b.pdparams
+    pit-port convert bert.safetensors bert.pdparams --rules bert.json
 
     With --max-shard-size, TARGET is the file that the shards are parts of: out/model.safetensors becomes
     out/model-00001-of-00003.safetensors, ..., and out/model.safetensors.index.json.
@@ -114,7 +120,9 @@ def convert(
     from porting.terminal import render
 
     pythons = {f"{name}_python": options.pop(f"{name}_python") for name in ("torch", "paddle", "mindspore")}
-    where, surgery = selection_of(options), options
+    where, rules, surgery = selection_of(options), rules_of(options), options
+    if rules is not None:
+        _refuse_with_rules(verifying, model=model != "auto", to=target_layout, **surgery)
     if verifying:
         require_verifiable(source_layout, changes=dry_run or dtype is not None or any(surgery.values()))
     with output.tensors() as progress:
@@ -127,6 +135,7 @@ def convert(
             target_layout=target_layout,
             dtype=dtype,
             surgery=surgery_of(surgery),
+            rules=rules,
             dry_run=dry_run,
             overwrite=force,
             max_shard_size=max_shard_size,
@@ -145,17 +154,17 @@ def convert(
     "--to",
     "target_layout",
     metavar="LAYOUT",
-    required=True,
     shell_complete=complete_layouts,
-    help="The layout to plan for.",
+    help="The layout to plan for; needed without --rules.",
 )
 @surgery_options
+@rules_options
 @output_options(verbose="Print one line for every tensor, with nothing folded.")
 def plan(
     source: Path | str,
     model: str,
     source_layout: str | None,
-    target_layout: str,
+    target_layout: str | None,
     output: Output,
     **options: Any,
 ) -> None:
@@ -164,13 +173,21 @@ def plan(
     \b
     pit-port plan pit_b.pth --to paddlevit
     pit-port plan hf://timm/pit_b_224.in1k --to canonical --num-classes 10 --json
+    pit-port plan bert.safetensors --rules bert.json
     """
     from porting.checkpoint import open_checkpoint
     from porting.conversion import fitting, plan_port
     from porting.terminal import render
 
+    where, rules = selection_of(options), rules_of(options)
+    if rules is not None:
+        refuse_with_rules(model=model != "auto", to=target_layout, **options)
+        _plan_by_rules(source, rules, source_layout, where, output)
+        return
+    if target_layout is None:
+        raise click.UsageError("Missing option '--to'.")
     named = None if model == "auto" else model
-    with open_checkpoint(source, **selection_of(options)) as opened:
+    with open_checkpoint(source, **where) as opened:
         checkpoint = fitting(opened, model=named, layout=source_layout)
         port = plan_port(
             checkpoint, target_layout, model=named, source_layout=source_layout, surgery=surgery_of(options)
@@ -178,10 +195,32 @@ def plan(
     output.show(lambda: render.plan_text(port, folded=not output.verbose), lambda: render.table_json(port.plan))
 
 
+def _plan_by_rules(
+    source: Path | str, rules: SavedTable, side: str | None, where: dict[str, Any], output: Output
+) -> None:
+    from porting.by_rules import plan_by_rules
+    from porting.checkpoint import open_checkpoint
+    from porting.terminal import render
+
+    with open_checkpoint(source, **where) as checkpoint:
+        port = plan_by_rules(rules, checkpoint, side=side)
+    output.show(lambda: render.rules_text(port, folded=not output.verbose), lambda: render.table_json(port.plan))
+
+
+def _refuse_with_rules(verifying: bool, **values: Any) -> None:
+    if verifying:
+        raise click.UsageError(_NEEDS_PAIR)
+    refuse_with_rules(**values)
+
+
+_NEEDS_PAIR = "rules alone do not say how the models are built, which verifying runs: give --pair FILE"
+
+
 @pit_port.command()
 @click.argument("source", type=SOURCE)
 @click.argument("target", type=SOURCE)
 @selection_options
+@rules_options
 @click.option("--out", type=FILE, help="Folder of the evidence; logs/<model>/ by default.")
 @python_options
 @output_options(verbose="Show every quantity of the forward passes.")
@@ -195,6 +234,8 @@ def verify(source: Path | str, target: Path | str, out: Path | None, output: Out
     pit-port verify pit_b.pth pit_b.ckpt --mindspore-python .venv-mindspore/bin/python
     """
     where = selection_of(options)
+    if rules_of(options) is not None:
+        raise click.UsageError(_NEEDS_PAIR)
     _verify(source, target, where, out, output, options)
 
 
@@ -229,6 +270,7 @@ def _verify(
 @pit_port.command()
 @click.argument("file", type=SOURCE)
 @selection_options
+@rules_options
 @output_options(verbose="Print every tensor with its dtype and shape.")
 def inspect(file: Path | str, output: Output, **where: Any) -> None:
     """Describe the checkpoint FILE: format, model, layout, tensors, and a digest of its content.
@@ -239,12 +281,14 @@ def inspect(file: Path | str, output: Output, **where: Any) -> None:
     pit-port inspect pit_b.pth
     pit-port inspect logs/train/last.pdparams --weights model -v
     pit-port inspect hf://timm/pit_b_224.in1k --json
+    pit-port inspect bert.pdparams --rules bert.json
     """
     from porting.describe import describe
     from porting.terminal import render
 
+    rules = rules_of(where)
     with output.tensors() as progress:
-        description = describe(file, **where, progress=progress)
+        description = describe(file, **where, rules=rules, progress=progress)
     output.show(
         lambda: render.describe_text(description, verbose=output.verbose),
         lambda: render.describe_json(description, verbose=output.verbose),
@@ -255,6 +299,7 @@ def inspect(file: Path | str, output: Output, **where: Any) -> None:
 @click.argument("first", type=SOURCE)
 @click.argument("second", type=SOURCE)
 @selection_options
+@rules_options
 @output_options(verbose="Print every tensor that differs, not only the worst.")
 def diff(first: Path | str, second: Path | str, output: Output, **where: Any) -> None:
     """Compare the weights of two checkpoints, tensor by tensor, in canonical form.
@@ -264,11 +309,13 @@ def diff(first: Path | str, second: Path | str, output: Output, **where: Any) ->
     \b
     pit-port diff pit_b.pth pit_b.pdparams
     pit-port diff pit_b.pth pit_b.safetensors -q && echo same
+    pit-port diff bert.safetensors bert.pdparams --rules bert.json
     """
     from alignment.running.differences import diff as diff_checkpoints
 
+    rules = rules_of(where)
     with output.tensors() as progress:
-        result = diff_checkpoints(first, second, **where, progress=progress)
+        result = diff_checkpoints(first, second, **where, rules=rules, progress=progress)
     output.show(lambda: result.to_text(verbose=output.verbose), result.to_json)
     if not result.same:
         raise SystemExit(DIFFERENT)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import NamedTuple
 
 from porting.architectures.base import Architecture, TensorSpec
+from porting.by_rules import RulesPort, plan_by_rules
 from porting.checkpoint import Checkpoint, Written, format_of, open_checkpoint, write_checkpoint, write_sharded
 from porting.checkpoint.addresses import as_source
 from porting.checkpoint.dtypes import holds_floats
@@ -21,14 +19,30 @@ from porting.checkpoint.format_names import INDEX
 from porting.checkpoint.sharding import planned_shards, set_paths, whole_target
 from porting.checkpoint.sizes import nbytes_of
 from porting.checkpoint.tensor import LazyTensor
-from porting.converters import inward, layouts_of, outward, plan_between, specs_in, table_of
+from porting.convert_report import ConvertReport, Job, count_dtypes, report
+from porting.converters import inward, outward, plan_between, specs_in, table_of
 from porting.errors import CheckpointError, PlanError
 from porting.identify import Identity, identify
 from porting.names import fold
 from porting.operations.casting import cast
 from porting.plan import Plan, mismatches
+from porting.saved_rules import SavedTable
 from porting.surgery import Surgery, operate
 from porting.synthetic import random_weights
+
+__all__ = [
+    "SAFETENSORS_FORMAT",
+    "USUAL_LAYOUT",
+    "ConvertReport",
+    "Port",
+    "convert",
+    "count_dtypes",
+    "fitting",
+    "identify_checkpoint",
+    "plan_port",
+    "translate",
+    "write_random",
+]
 
 USUAL_LAYOUT: Mapping[str, str] = {"pdparams": "paddlevit", "mindspore": "mindcv"}
 """Target format to its usual layout; canonical for the others."""
@@ -36,63 +50,6 @@ SAFETENSORS_FORMAT: Mapping[str, str] = {"torch": "pt", "paddle": "np", "mindspo
 """Framework to the `format` that its loaders expect in a safetensors file's metadata; PaddleNLP refuses `pd`."""
 
 _KINDS = {"float": "a floating dtype", "int": "an integer"}
-
-
-@dataclass(frozen=True)
-class ConvertReport:
-    """Report of a conversion, or of a dry run.
-
-    Attributes:
-        source: Path of the file that was read, or its address.
-        target: Path of the file that was written.
-        source_format: One of `porting.checkpoint.FORMATS`.
-        target_format: One of `porting.checkpoint.FORMATS`.
-        source_layout: Layout of the source's tensors.
-        target_layout: Layout of the target's tensors.
-        architecture: The model that was written.
-        source_architecture: The model that was read; surgery makes another one of it.
-        envelope: Containers around the source's tensors, outermost first.
-        notes: What else the source holds, which was left behind.
-        weights: `"model"` or `"ema"`; None where the source does not say whose weights it holds.
-        tensors: Number of tensors in the target.
-        nbytes: Size of the target's tensors in bytes.
-        transposed: Target names of the tensors that were transposed.
-        dropped: Source names of the tensors that the target layout does not keep, with the reason.
-        filled: Target names of the tensors that the source layout does not keep.
-        remarks: Target names of the tensors whose values were changed on the way, with the reason.
-        changes: Target names of the tensors that surgery changed, with what was done.
-        dtypes: Target dtype to number of tensors.
-        cast_from: Source dtype to number of tensors that were cast; empty when the dtypes were kept.
-        digest: Digest of the target file as it was read back; None when nothing was written.
-        advice: What to know about the target, such as a layout of another framework than the format's.
-        shards: Names of the shards that were written; none for a single file.
-        kept: Number of shards that an interrupted run of the same conversion had completed, and that were kept.
-    """
-
-    source: Path | str
-    target: Path
-    source_format: str
-    target_format: str
-    source_layout: str
-    target_layout: str
-    architecture: Architecture
-    source_architecture: Architecture
-    envelope: tuple[str, ...]
-    notes: tuple[str, ...]
-    weights: Kind | None
-    tensors: int
-    nbytes: int
-    transposed: tuple[str, ...]
-    dropped: Mapping[str, str]
-    filled: tuple[str, ...]
-    remarks: Mapping[str, str]
-    changes: Mapping[str, str]
-    dtypes: Mapping[str, int]
-    cast_from: Mapping[str, int]
-    digest: str | None
-    advice: tuple[str, ...] = ()
-    shards: tuple[str, ...] = ()
-    kept: int = 0
 
 
 def convert(
@@ -108,6 +65,7 @@ def convert(
     target_layout: str | None = None,
     dtype: str | None = None,
     surgery: Surgery = Surgery(),  # noqa: B008 - immutable
+    rules: SavedTable | None = None,
     dry_run: bool = False,
     overwrite: bool = False,
     max_shard_size: int | str | None = None,
@@ -130,6 +88,9 @@ def convert(
         target_layout: The target's layout; by default the usual one of its format.
         dtype: `"float64"`, `"float32"`, `"float16"` or `"bfloat16"` for every floating tensor; kept by default.
         surgery: Changes to the model itself; none by default.
+        rules: A table between two models of the user's, from `porting.saved_rules.read_table`: the source is one side
+            (`source_layout` is `"reference"` or `"candidate"`, found by default), the target becomes the other. Model,
+            target layout and surgery are not for such a model.
         dry_run: Plan only, write nothing.
         overwrite: Replace a target that is there already.
         max_shard_size: Write several files, each with at most so many bytes of tensors, and an index; a text such as
@@ -140,6 +101,7 @@ def convert(
         CheckpointError: The source cannot be read, or the target cannot be written.
         TargetExistsError: The target exists, and `overwrite` is False.
         PlanError: The surgery does not fit the model.
+        RulesError: The rules do not map the two models onto each other.
         ImpossibleModelError: The image size or class count is not possible for the model.
         UnknownNameError: A model, layout, dtype or suffix is not known.
         SizeError: `max_shard_size` is no size.
@@ -152,18 +114,39 @@ def convert(
         check_target(target, overwrite=overwrite)
     with open_checkpoint(source, weights=weights, key=key, prefix=prefix, ignore=ignore, check=False) as opened:
         opened.require_other(target)
-        checkpoint = fitting(opened, model=model, layout=source_layout)
-        port = plan_port(checkpoint, layout, model=model, source_layout=source_layout, surgery=surgery)
-        planned = port.plan.apply(checkpoint.tensors)
+        if rules is None:
+            checkpoint = fitting(opened, model=model, layout=source_layout)
+            job = _job(
+                checkpoint, plan_port(checkpoint, layout, model=model, source_layout=source_layout, surgery=surgery)
+            )
+        else:
+            job = _job_by_rules(plan_by_rules(rules, opened, side=source_layout))
+        planned = job.plan.apply(job.tensors)
         tensors = {name: cast(name, tensor, dtype) for name, tensor in planned.items()} if dtype else planned
         shards = () if max_shard_size is None else tuple(planned_shards(target, tensors, max_shard_size))
         for replaced in set_paths(target) if shards else ():
             opened.require_other(replaced)
         if dry_run:
-            checkpoint.check()
-            return _report(source, target, checkpoint, port, (planned, tensors), None, shards)
-        written = _write(target, tensors, checkpoint, port, max_shard_size, overwrite, progress)
-        return _report(source, target, checkpoint, port, (planned, tensors), written, shards)
+            opened.check()
+            return report(source, target, job, (planned, tensors), None, shards)
+        written = _write(target, tensors, job, max_shard_size, overwrite, progress)
+        return report(source, target, job, (planned, tensors), written, shards)
+
+
+def _job(checkpoint: Checkpoint, port: Port) -> Job:
+    """The job of a known model."""
+    framework = table_of(port.architecture.family, port.layout).framework
+    layouts = (port.identity.layout, port.layout)
+    models = (port.identity.architecture, port.architecture)
+    return Job(checkpoint, port.plan, checkpoint.tensors, layouts, framework, models)
+
+
+def _job_by_rules(port: RulesPort) -> Job:
+    """The job of a model that rules of the user's map."""
+    sides = (port.source, port.target)
+    frameworks = [port.table.side(side).framework for side in sides]
+    layouts = (f"{sides[0]} ({frameworks[0]})", f"{sides[1]} ({frameworks[1]})")
+    return Job(port.checkpoint, port.plan, port.tensors, layouts, port.framework, None, port.table.name, port.added)
 
 
 def _target(target: str | PathLike[str], max_shard_size: int | str | None) -> Path:
@@ -179,16 +162,15 @@ def _target(target: str | PathLike[str], max_shard_size: int | str | None) -> Pa
 def _write(
     target: Path,
     tensors: Mapping[str, LazyTensor],
-    checkpoint: Checkpoint,
-    port: Port,
+    job: Job,
     max_shard_size: int | str | None,
     overwrite: bool,
     progress: Callable[[str, int], None] | None,
 ) -> Written:
-    metadata = _metadata(port.architecture, port.layout)
+    metadata = {"format": SAFETENSORS_FORMAT[job.framework]}
     if max_shard_size is None:
         return write_checkpoint(
-            target, tensors, overwrite=overwrite, metadata=metadata, check=checkpoint.check, progress=progress
+            target, tensors, overwrite=overwrite, metadata=metadata, check=job.checkpoint.check, progress=progress
         )
     return write_sharded(
         target,
@@ -196,51 +178,16 @@ def _write(
         max_shard_size,
         overwrite=overwrite,
         metadata=metadata,
-        check=checkpoint.check,
+        check=job.checkpoint.check,
         progress=progress,
-        made_from=f"{checkpoint.identity()}\n{port.plan.identity}",
+        made_from="\n".join((job.checkpoint.identity(), job.plan.identity, *_constants(job))),
     )
 
 
-def _report(
-    source: Path | str,
-    target: Path,
-    checkpoint: Checkpoint,
-    port: Port,
-    tensors: tuple[Mapping[str, LazyTensor], Mapping[str, LazyTensor]],
-    written: Written | None,
-    shards: tuple[str, ...],
-) -> ConvertReport:
-    """The report; `tensors` are the planned ones, and those that they were cast to."""
-    planned, cast_to = tensors
-    plan, identity = port.plan, port.identity
-    changed = [planned[name].dtype for name in cast_to if cast_to[name].dtype != planned[name].dtype]
-    return ConvertReport(
-        source=source,
-        target=written.path if written else target,
-        source_format=checkpoint.format,
-        target_format=format_of(target),
-        source_layout=identity.layout,
-        target_layout=port.layout,
-        architecture=port.architecture,
-        source_architecture=identity.architecture,
-        envelope=checkpoint.envelope,
-        notes=checkpoint.notes,
-        weights=checkpoint.weights,
-        tensors=len(cast_to),
-        nbytes=sum(tensor.nbytes for tensor in cast_to.values()),
-        transposed=plan.transposed,
-        dropped=dict(plan.dropped),
-        changes=plan.changes,
-        filled=plan.filled,
-        remarks=plan.remarks(checkpoint.tensors),
-        dtypes=count_dtypes(tensor.dtype for tensor in cast_to.values()),
-        cast_from=count_dtypes(changed),
-        digest=written.digest if written else None,
-        advice=_advice(format_of(target), port),
-        shards=shards if len(shards) > 1 else (),
-        kept=written.kept if written else 0,
-    )
+def _constants(job: Job) -> Iterator[str]:
+    """Yield what the values of tensors are that come from the rules."""
+    for name in job.added:
+        yield f"{name} {zlib.crc32(job.tensors[name].load().tobytes()):08x}"
 
 
 def write_random(
@@ -268,26 +215,6 @@ def write_random(
     weights = {name: LazyTensor.of(values) for name, values in random_weights(architecture, seed).items()}
     tensors = translate(weights, architecture, "canonical", chosen)
     return write_checkpoint(target, tensors, overwrite=overwrite, metadata=_metadata(architecture, chosen))
-
-
-_FRAMEWORKS: Mapping[str, str] = {"torch-zip": "torch", "pdparams": "paddle", "mindspore": "mindspore"}
-"""Format to the framework whose own it is; the others belong to none."""
-_TITLES: Mapping[str, str] = {"torch": "PyTorch", "paddle": "Paddle", "mindspore": "MindSpore"}
-
-
-def _advice(target_format: str, port: Port) -> tuple[str, ...]:
-    """Return what to say about a layout that the format's own framework does not load."""
-    framework = _FRAMEWORKS.get(target_format)
-    of_layout = table_of(port.architecture.family, port.layout).framework
-    if framework is None or of_layout == framework:
-        return ()
-    known = [
-        name
-        for name in layouts_of(port.architecture)
-        if table_of(port.architecture.family, name).framework == framework
-    ]
-    loaded = f"its models load {', '.join(known)} (--to)" if known else "no layout of its own is known"
-    return (f"layout {port.layout} is {_TITLES[of_layout]}'s, and the format {_TITLES[framework]}'s: {loaded}",)
 
 
 def _metadata(architecture: Architecture, layout: str) -> dict[str, str]:
@@ -398,8 +325,3 @@ def translate(
     if problems:
         raise PlanError(f"the tensors are not {architecture.name} in layout {source}", problems)
     return plan_between(architecture, source, target).apply(tensors)
-
-
-def count_dtypes(dtypes: Iterable[np.dtype[Any]]) -> dict[str, int]:
-    """Return the number of tensors of each dtype, most frequent first."""
-    return dict(Counter(dtype.name for dtype in dtypes).most_common())

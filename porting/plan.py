@@ -161,8 +161,8 @@ class Plan:
 
     @property
     def filled(self) -> tuple[str, ...]:
-        """Targets without a source, filled with one value."""
-        return tuple(name for name, expression in self.outputs.items() if isinstance(expression, Filled))
+        """Targets without a source: filled with one value, or with that of a known constant."""
+        return tuple(name for name, expression in self.outputs.items() if isinstance(expression, Filled | Constant))
 
     @property
     def transposed(self) -> tuple[str, ...]:

@@ -17,9 +17,10 @@ from porting.checkpoint.file.copying import Packer, equal_arrays
 from porting.checkpoint.selection import Kind, Selection
 from porting.checkpoint.tensor import LazyTensor, TensorCallback
 from porting.conversion import fitting
-from porting.describe import Canonical, canonical
+from porting.describe import Canonical, canonical, canonical_by_rules
 from porting.errors import CheckpointError
 from porting.names import fold
+from porting.saved_rules import SavedTable
 
 _SHOWN = 10
 
@@ -116,6 +117,7 @@ def diff(
     key: str | None = None,
     prefix: str | None = None,
     ignore: Sequence[str] = (),
+    rules: SavedTable | None = None,
     progress: TensorCallback | None = None,
 ) -> CheckpointDiff:
     """Compare two checkpoints bit by bit, one tensor in memory at a time.
@@ -128,6 +130,7 @@ def diff(
         key: Keys that lead to the state dict, where a file has it under these, as in `open_checkpoint`.
         prefix: Only tensors whose names begin so, and without it, where a file has such.
         ignore: Patterns of tensors to leave out, where a file has such.
+        rules: A table between two models of the user's; files of different sides are compared on the reference's.
         progress: Called with the name and size in bytes of each tensor that has been compared.
 
     Raises:
@@ -135,7 +138,7 @@ def diff(
         NothingComparedError: Neither file holds a tensor.
     """
     with opened(first, second, Selection(weights, key, prefix, tuple(ignore))) as (one, other):
-        sides = _alike(one, other)
+        sides = _alike(one, other) if rules is None else _alike_by_rules(rules, one, other)
         names = list(dict.fromkeys((*sides[0].tensors, *sides[1].tensors)))
         left_out = tuple(name for name in names if name in sides[0].filled | sides[1].filled)
         names = [name for name in names if name not in left_out]
@@ -151,7 +154,24 @@ def _alike(one: Checkpoint, other: Checkpoint) -> tuple[Canonical, Canonical]:
     sides = canonical(one), canonical(other)
     models = [side.identity and side.identity.architecture.name for side in sides]
     if models[0] is None or models[0] != models[1]:
-        return Canonical(None, one.tensors), Canonical(None, other.tensors)
+        return Canonical(None, one.tensors, one), Canonical(None, other.tensors, other)
+    return sides
+
+
+def _alike_by_rules(table: SavedTable, one: Checkpoint, other: Checkpoint) -> tuple[Canonical, Canonical]:
+    """Both checkpoints on the reference's side of a table; as they are stored if both are the same side.
+
+    Raises:
+        CheckpointError: One of them is no side of the table.
+    """
+    sides = canonical_by_rules(table, one), canonical_by_rules(table, other)
+    for side in sides:
+        if side.problem:
+            raise CheckpointError(side.checkpoint.path, side.problem[0], side.problem[1:])
+    if sides[0].side == sides[1].side:
+        stored = (side.checkpoint for side in sides)
+        first, second = (Canonical(None, checkpoint.tensors, checkpoint) for checkpoint in stored)
+        return first, second
     return sides
 
 

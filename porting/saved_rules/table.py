@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 from porting.architectures.base import TensorSpec
-from porting.checkpoint.dtypes import FLOATS
 from porting.checkpoint.tensor import Array
 from porting.expressions import Expression
 from porting.plan import Plan, plan
@@ -37,7 +36,7 @@ class SavedSide:
     @property
     def specs(self) -> dict[str, TensorSpec]:
         """Name to shape and kind."""
-        kinds = {name: "float" if info.dtype in FLOATS else "int" for name, info in self.tensors.items()}
+        kinds = {name: "float" if "float" in info.dtype else "int" for name, info in self.tensors.items()}
         return {name: TensorSpec(info.shape, kinds[name]) for name, info in self.tensors.items()}
 
     @property

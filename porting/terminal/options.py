@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from porting.checkpoint.addresses import as_source
-from porting.terminal.tool import options
+from porting.terminal.tool import FILE, options
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from porting.saved_rules import SavedTable
     from porting.surgery import Surgery
 
     ParamType = click.ParamType[Path | str]
@@ -114,6 +116,53 @@ surgery_options = options(
     click.option("--head-seed", type=click.IntRange(min=0), help="Seed of a new head's weights; 0 by default."),
 )
 """Changes to the model on its way; none by default."""
+
+
+rules_options = options(
+    click.option(
+        "--rules",
+        type=FILE,
+        metavar="RULES.json",
+        help="Rules between two models of your own, as `pit-align rules --save` writes them.",
+    ),
+    click.option(
+        "--allow-code",
+        multiple=True,
+        metavar="MODULE",
+        help="A module that may be imported for operations of your own in the rules. Repeatable.",
+    ),
+)
+"""Rules of the user's own; the commands take them with `rules_of`."""
+
+
+def rules_of(values: dict[str, Any]) -> SavedTable | None:
+    """Take the values of `rules_options` out of those of a command; None without rules.
+
+    Raises:
+        RulesError: The file cannot be read, or a row of it does not fit.
+        UsageError: Code is allowed, and there are no rules.
+    """
+    path, allowed = values.pop("rules"), values.pop("allow_code")
+    if path is None:
+        if allowed:
+            raise click.UsageError("--allow-code is for operations in a file of rules: give --rules RULES.json too")
+        return None
+    from porting.saved_rules import read_table
+
+    if allowed:
+        sys.path += [str(Path(path).absolute().parent), str(Path.cwd())]
+    return read_table(path, allowed=allowed)
+
+
+def refuse_with_rules(**values: Any) -> None:
+    """Refuse options of published models beside rules of the user's own.
+
+    Raises:
+        UsageError: One of them has a value.
+    """
+    given = [f"--{name.replace('_', '-')}" for name, value in values.items() if value]
+    if given:
+        raise click.UsageError(f"{', '.join(given)} is for published models, not for rules of your own: leave it out")
 
 
 def selection_of(values: dict[str, Any]) -> dict[str, Any]:

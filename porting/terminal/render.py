@@ -17,19 +17,21 @@ from porting.names import fold, fold_members, without_indices
 from porting.plan import Plan
 
 if TYPE_CHECKING:
+    from porting.by_rules import RulesPort
     from porting.describe import Description
 
 
 def convert_text(report: ConvertReport, *, verbose: bool = False) -> str:
     """Return a conversion in a few lines, the outcome first; with `verbose`, every tensor that was changed as well."""
     done = "Would write" if report.digest is None else "Wrote"
-    changed = report.architecture != report.source_architecture
+    parameters = f"{report.architecture.parameters:,} parameters, " if report.architecture else ""
     rows = {
-        "model": _model(report.architecture) + (f", from {_model(report.source_architecture)}" if changed else ""),
+        "model": _models(report),
+        "rules": report.rules or "",
         "source": f"{report.source} ({report.source_format}, layout {report.source_layout})",
         "unwrapped": " > ".join(report.envelope),
         "left behind": "; ".join(report.notes),
-        "tensors": f"{report.tensors}, {report.architecture.parameters:,} parameters, {_size(report.nbytes)}",
+        "tensors": f"{report.tensors}, {parameters}{_size(report.nbytes)}",
         "transposed": _transposed(report.transposed),
         "dropped": _by_reason(report.dropped),
         "filled": f"{len(report.filled)} tensors that the source does not keep" if report.filled else "",
@@ -42,6 +44,14 @@ def convert_text(report: ConvertReport, *, verbose: bool = False) -> str:
     }
     head = f"{done} {report.target} ({report.target_format}, layout {report.target_layout})"
     return "\n".join((head, *_rows(rows), *(_touched(report) if verbose else ())))
+
+
+def _models(report: ConvertReport) -> str:
+    """The model that was written, and the one that was read where it is another; nothing for rules of the user's."""
+    after, before = report.architecture, report.source_architecture
+    if after is None or before is None:
+        return ""
+    return _model(after) + (f", from {_model(before)}" if after != before else "")
 
 
 def _touched(report: ConvertReport) -> Iterator[str]:
@@ -72,7 +82,8 @@ def describe_text(description: Description, *, verbose: bool = False) -> str:
         "format": description.format,
         "unwrapped": " > ".join(description.envelope),
         "also inside": "; ".join(description.notes),
-        "model": _model(known) if known else f"not known: {'; '.join(description.problem[:4])}",
+        "model": _model(known) if known else _unknown(description),
+        "rules": description.rules or "",
         "layout": description.layout or "",
         "tensors": f"{description.tensors}, {description.parameters:,} parameters, {_size(description.nbytes)}",
         "dtype": _dtypes(description.dtypes),
@@ -81,6 +92,11 @@ def describe_text(description: Description, *, verbose: bool = False) -> str:
     width = max(map(len, description.contents), default=0)
     contents = (f"  {name:<{width}}  {dtype}  {shape}" for name, (dtype, shape) in description.contents.items())
     return "\n".join((str(description.path), *_rows(rows), *(contents if verbose else ())))
+
+
+def _unknown(description: Description) -> str:
+    """What is said of a model that is none of the published ones; nothing for a side of rules of the user's."""
+    return f"not known: {'; '.join(description.problem[:4])}" if description.problem else ""
 
 
 def describe_json(description: Description, *, verbose: bool = False) -> dict[str, Any]:
@@ -112,6 +128,13 @@ def plan_text(port: Port, *, folded: bool = True) -> str:
     before = f"{_model(port.identity.architecture)}, layout {port.identity.layout}"
     after = f"{_model(port.architecture)}, layout {port.layout}"
     return f"{before} -> {after}\n{table_text(port.plan, folded=folded)}"
+
+
+def rules_text(port: RulesPort, *, folded: bool = True) -> str:
+    """Return a port by rules of the user's as a table; `folded` as for `plan_text`."""
+    table = port.table
+    head = f"{table.title(port.source)} of {table.name} -> {table.title(port.target)}"
+    return f"{head}\n{table_text(port.plan, folded=folded)}"
 
 
 def table_json(plan: Plan) -> list[dict[str, Any]]:

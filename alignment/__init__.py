@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from alignment.gating.reports import hold as gate
     from alignment.judging.compare_paths import compare_paths as compare
     from alignment.judging.tolerance import Tolerances
-    from alignment.pair import Pair, Side, load_pair
+    from alignment.pair import Floats, Mask, Pair, Side, Tokens, load_pair
     from alignment.pair.published import build as build_pair
     from alignment.processes.settings import Settings
     from alignment.report.html import write_html
@@ -30,12 +30,15 @@ if TYPE_CHECKING:
 __all__ = [
     "AlignmentError",
     "CheckpointDiff",
+    "Floats",
+    "Mask",
     "Outcome",
     "Pair",
     "Report",
     "Row",
     "Settings",
     "Side",
+    "Tokens",
     "Tolerances",
     "Verification",
     "build_pair",
@@ -56,12 +59,15 @@ if not TYPE_CHECKING:  # a type-checker would take any name for one that such a 
         {
             "AlignmentError": "alignment.errors",
             "CheckpointDiff": "alignment.running.differences",
+            "Floats": "alignment.pair",
+            "Mask": "alignment.pair",
             "Outcome": "alignment.gating.outputs",
             "Pair": "alignment.pair",
             "Report": "alignment.results.report",
             "Row": "alignment.results.report",
             "Settings": "alignment.processes.settings",
             "Side": "alignment.pair",
+            "Tokens": "alignment.pair",
             "Tolerances": "alignment.judging.tolerance",
             "Verification": "alignment.running.verification",
             "build_pair": "alignment.pair.published:build",

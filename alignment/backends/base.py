@@ -25,8 +25,9 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from alignment.arrays import Array, Batch
-from alignment.backends.calling import LOGITS, Interface
+from alignment.backends.calling import Interface
 from alignment.errors import AlignmentError
+from alignment.pair.outputs import LOGITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +293,7 @@ class Backend(Protocol):
             images: As for `forward`.
             target: As for `loss`, for `Outputs.logits`. Or targets by the names of outputs: the loss is then the sum of
                 `loss` of the output `logits` and of the projections of all others. An output that the model does not
-                give, or gives in another shape, is left out.
+                give is left out; for one in another shape the target is repeated or cut.
             loss: The name of a loss that is given a floating-point target.
         """
 

@@ -9,11 +9,10 @@ from typing import Any
 
 from alignment.arrays import Array, Batch
 from alignment.errors import AlignmentError
+from alignment.pair.outputs import LOGITS, nameless
 from alignment.user_code import message_of, place_of
 from porting.names import did_you_mean, nearest
 
-LOGITS = "logits"
-"""Name of what a model gives if that is one tensor without a name."""
 ONLY = ""
 """Name of the input of a model that is given one array."""
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -53,15 +52,17 @@ class Interface:
         if ONLY in tensors:
             _check_names(self.call, function, ())
             return [tensors[ONLY]], dict(self.call)
-        own = {argument: name for argument, name in self.takes.items() if name is not None}
-        for argument, name in own.items():
+        renamed = {argument: name for argument, name in self.takes.items() if name is not None}
+        for argument, name in renamed.items():
             if name not in tensors:
                 raise AlignmentError(
                     f"takes={{{argument!r}: {name!r}}} names no input of the pair{did_you_mean(name, tensors)}",
                     [f"the pair's inputs: {', '.join(tensors)}"],
                 )
-        renamed, left_out = set(own.values()), set(self.takes) - set(own)
-        own |= {name: name for name in tensors if name not in renamed | left_out}
+        left_out = {*renamed.values(), *self.takes.keys() - renamed.keys()}
+        every = [*renamed.items(), *((name, name) for name in tensors if name not in left_out)]
+        places = list(tensors)  # the order is the pair's on both sides, so that taps of the models match
+        own = dict(sorted(every, key=lambda item: places.index(item[1])))
         _check_names(own, function, self.call)
         _check_names(self.call, function, own)
         return [], {**{argument: tensors[name] for argument, name in own.items()}, **self.call}
@@ -98,11 +99,6 @@ class Interface:
                     [f"it gives: {there}"],
                 )
         return chosen
-
-
-def nameless(names: Mapping[str, Any]) -> bool:
-    """Whether outputs have places for names: a tensor alone, or those of a tuple or list."""
-    return [*names] == [LOGITS] or all(name.partition(".")[0].isdigit() for name in names)
 
 
 def failed(error: Exception, what: str, given: Mapping[str, Array], function: Callable[..., Any]) -> AlignmentError:
@@ -151,7 +147,7 @@ def _check_names(wanted: Mapping[str, Any], function: Callable[..., Any], others
             continue
         raise AlignmentError(
             f"forward takes no argument {name!r}{did_you_mean(name, free)}",
-            [f"it takes: {', '.join(known)}", "a side that calls an input otherwise says so: takes={'x': 'input_ids'}"],
+            [f"it takes: {', '.join(known)}", f"a side that calls an input otherwise says so: takes={{'x': {name!r}}}"],
         )
 
 

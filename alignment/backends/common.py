@@ -8,12 +8,15 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from alignment.arrays import Array, Batch
 from alignment.backends.base import Outputs, check_state, one_output
-from alignment.backends.calling import LOGITS, ONLY, Interface, failed
+from alignment.backends.calling import ONLY, Interface, failed
 from alignment.backends.configured import construct
 from alignment.backends.trees import named_leaves
 from alignment.errors import AlignmentError
+from alignment.pair.outputs import LOGITS
 from porting.errors import ExpectedError
 
 
@@ -177,12 +180,11 @@ class ModelBackend:
         """The loss of what the model gives; see `alignment.backends.base.Backend.backward`."""
         tensors, _ = self._outputs(given)
         if not isinstance(target, Mapping):
-            return self._criterion(loss)(tensors[self._main(tensors)], self._tensor(target))
-        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items() if self._is_float(tensor)}
+            return self._term(loss, tensors[self._main(tensors)], target)
         terms = [
-            self._criterion(loss if name == LOGITS else "projection")(tensors[name], self._tensor(array))
+            self._term(loss if name == LOGITS else "projection", tensors[name], array)
             for name, array in target.items()
-            if shapes.get(name) == array.shape
+            if name in tensors and self._is_float(tensors[name])
         ]
         if not terms:
             raise AlignmentError(
@@ -190,6 +192,13 @@ class ModelBackend:
                 [f"it gives: {', '.join(tensors)}", f"compared: {', '.join(target)}"],
             )
         return reduce(operator.add, terms)
+
+    def _term(self, loss: str, output: Any, target: Array) -> Any:
+        """A loss of one output; of one in another shape than expected it differs, and any target will do."""
+        shape = tuple(output.shape)
+        return self._criterion(loss)(
+            output, self._tensor(target if shape == target.shape else np.resize(target, shape))
+        )
 
     def _criterion(self, loss: str) -> Callable[[Any, Any], Any]:
         """The function of a loss by its name."""

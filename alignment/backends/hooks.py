@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeAlias
 
 from alignment.arrays import Array
 from alignment.backends.base import Isolated, Module, Replaced, Tap, Visit
+from alignment.backends.calling import names_of
 from alignment.backends.trees import inside_of
 from alignment.errors import AlignmentError
 
@@ -168,11 +169,11 @@ class _Watcher:
         self._calls: Counter[str] = Counter()
         self._open: dict[str, list[int]] = {}
 
-    def enter(self, path: str, _: Any, positional: Any, by_name: Mapping[str, Any]) -> Any:
+    def enter(self, path: str, module: Any, positional: Any, by_name: Mapping[str, Any]) -> Any:
         call = self._calls[path]
         self._calls[path] += 1
         self._open.setdefault(path, []).append(call)
-        inputs = (tuple(positional), dict(by_name))
+        inputs = (tuple(positional), _in_order(module, by_name) if path else dict(by_name))
         arrays = [self.framework.array(tensor) for tensor in _leaves(inputs, self.framework.integral)]
         left = iter(arrays)
         holes = _map(inputs, self.framework.floating, lambda _: _HOLE)
@@ -280,6 +281,22 @@ def _settings(module: Any, common: Collection[str]) -> dict[str, Any]:
         if plain and name not in common:
             settings[name.strip("_")] = list(value) if isinstance(value, tuple) else value
     return settings
+
+
+def _in_order(module: Any, by_name: Mapping[str, Any]) -> dict[str, Any]:
+    """Keyword arguments in the order in which the module declares them, whatever the order of the call is.
+
+    Those of the model itself are in the order of the pair's inputs on both sides already.
+    """
+    if len(by_name) < 2:
+        return dict(by_name)
+    places = _places(getattr(type(module), "forward", None) or type(module).construct)
+    return dict(sorted(by_name.items(), key=lambda item: places.get(item[0], len(places))))
+
+
+@cache
+def _places(forward: Callable[..., Any]) -> Mapping[str, int]:
+    return {name: place for place, name in enumerate(names_of(forward)[0])}
 
 
 def _package(kind: type) -> str:

@@ -92,10 +92,10 @@ class Localiser:
         try:
             with self.taps.watch(self._judge_end_to_end):
                 if self.taps.gradients:
-                    loss = backend.backward(trial.inputs.images, trial.inputs.soft_targets, trial.pair.loss)
+                    loss = trial.backward()
                     self.loss = self.reference.judge(f"{self.mode}/loss", "loss", loss, self.dtype)
                 else:
-                    backend.forward(trial.inputs.images, None)
+                    trial.forward()
             if self.taps.gradients:
                 self.gradients = self._judged("gradient", trial.canonical(backend.gradients()))
             if self.mode == "train":

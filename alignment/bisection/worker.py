@@ -36,6 +36,8 @@ from porting.fields import encode
 
 REFERENCE_DTYPES = ("float64", "float32")
 _MODULES, _ALIASES = "modules.json", "aliases.json"
+_LOGITS = "logits"
+"""Key, behind the mode, of the logits among several outputs; those of a model with one are that of its tap."""
 _KINDS: Mapping[str, Kind] = {"input_gradient": "gradient", "output_gradient": "gradient", "integers": "input"}
 
 
@@ -67,7 +69,7 @@ def modes_of(pair: Pair) -> tuple[str, ...]:
 
 
 def _record_mode(trial: Trial, taps: Taps, mode: str, recorder: _Deduplicator) -> None:
-    backend, inputs = trial.backend, trial.inputs
+    backend = trial.backend
 
     def visit(tap: Tap, array: Array) -> None:
         recorder.add(f"{mode}/tap/{tap}", array, _KINDS.get(tap.what, "output"), mode)
@@ -76,7 +78,7 @@ def _record_mode(trial: Trial, taps: Taps, mode: str, recorder: _Deduplicator) -
     backend.train(mode == "train")
     try:
         with taps.watch(visit):
-            loss = backend.backward(inputs.images, inputs.soft_targets, trial.pair.loss)
+            loss = trial.backward()
             recorder.add(f"{mode}/loss", loss, "loss", mode)
     finally:
         backend.train(False)
@@ -90,6 +92,8 @@ def _record_mode(trial: Trial, taps: Taps, mode: str, recorder: _Deduplicator) -
         return
     for name, array in state.items():
         recorder.add(f"{mode}/parameter/{name}", array, "parameter", mode)
+    if trial.outputs.named:
+        recorder.add(f"{mode}/{_LOGITS}", trial.outputs.logits, "output", mode)
     for quantity in _function_quantities(trial, trial.outputs.logits):
         entry = replace(quantity.entry, step=mode, scores=None)
         recorder.recorder.add(f"{mode}/{quantity.key}", quantity.array, entry)
@@ -101,11 +105,11 @@ class _Deduplicator:
     def __init__(self, folder: Path, dtype: str, aliases: dict[str, str]) -> None:
         self.recorder = Recorder(spool=folder)
         self._dtype, self._aliases = dtype, aliases
-        self._stored: dict[tuple[bytes, tuple[int, ...]], str] = {}
+        self._stored: dict[tuple[bytes, tuple[int, ...], str], str] = {}
 
     def add(self, key: str, array: Array, kind: Kind, step: str) -> None:
         digest = hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).digest()
-        first = self._stored.setdefault((digest, array.shape), key)
+        first = self._stored.setdefault((digest, array.shape, array.dtype.str), key)
         if first == key:
             self.recorder.add(key, array, Entry(kind, step))
         else:
@@ -231,7 +235,7 @@ class _Search:
                 candidate_kind=candidate[finding.candidate].kind,
                 candidate_settings=candidate[finding.candidate].settings,
                 parameters=self._parameters_under(finding.path),
-                inputs=tuple(localiser.inputs_of(call)),
+                inputs=tuple(localiser.inputs_of(call) or localiser.integers_of(call)),
                 children=children,
                 reference_children=recorded,
                 extra=beside(localiser, call, result),
@@ -246,7 +250,8 @@ class _Search:
     def _functions(self) -> Iterator[Case]:
         trial, reference = self._trial, self._reference
         dtype = trial.inputs.dtype
-        logits = reference.get("eval/tap/:0/output/0", dtype)
+        among_others = reference.get(f"eval/{_LOGITS}", dtype)
+        logits = reference.get("eval/tap/:0/output/0", dtype) if among_others is None else among_others
         if logits is None:
             return
         for quantity in _function_quantities(trial, logits):
@@ -264,7 +269,7 @@ class _Search:
                 evidence = Evidence("given the reference's logits", error, reason)
                 finding = Finding("function", quantity.key, quantity.key, "eval", "forward", (evidence,))
                 yield self._function_case(finding, expected, np.asarray(quantity.array), logits)
-        if self._taps.gradients and trial.pair.classifies:
+        if self._taps.gradients and trial.pair.classifies and among_others is None:
             yield from self._loss_gradient(logits)
 
     def _loss_gradient(self, logits: Array) -> Iterator[Case]:

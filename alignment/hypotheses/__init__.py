@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from alignment.hypotheses.attention import attention
 from alignment.hypotheses.base import Hypotheses
+from alignment.hypotheses.embeddings import embedding
 from alignment.hypotheses.functions import FUNCTION_HYPOTHESES
 from alignment.hypotheses.generic import GENERIC_HYPOTHESES
 from alignment.hypotheses.layers import LAYER_HYPOTHESES
@@ -19,7 +20,7 @@ from alignment.hypotheses.wiring import wiring
 __all__ = ["HYPOTHESES"]
 
 HYPOTHESES: Mapping[str, tuple[Hypotheses, ...]] = {
-    "module": (*LAYER_HYPOTHESES, attention, wiring, *GENERIC_HYPOTHESES),
+    "module": (*LAYER_HYPOTHESES, embedding, attention, wiring, *GENERIC_HYPOTHESES),
     "parameter": PARAMETER_HYPOTHESES,
     "statistic": (),
     "function": FUNCTION_HYPOTHESES,

@@ -16,9 +16,9 @@ from typing import Any, Literal
 
 import numpy.typing as npt
 
-from alignment.arrays import FLOATS
 from alignment.errors import AlignmentError, FileError
-from alignment.pair.model_description import FEWER, TRACED_BATCH, ModelDescription
+from alignment.pair.model_description import ModelDescription, OutputInfo
+from alignment.pair.outputs import LOGITS, common_names, floating_in_both, shape_for
 from alignment.pair.units import BARE, COUNTER, Part, Unit, units_of
 from porting.architectures import Architecture, TensorSpec
 from porting.checkpoint.tensor import LazyTensor
@@ -60,23 +60,43 @@ class Contract:
 
     @property
     def classes(self) -> int:
-        """Columns of the output, where a model gives floating-point numbers `(batch, classes)`; else 0."""
-        output, model = self.reference.output, self.reference
-        logits = len(output) == 2 and output[1] >= 2 and self.output(1) == (1, output[1])
-        return output[1] if logits and self.has_gradients and not model.function else 0
+        """Columns of the output `logits`, where that is floating-point numbers `(batch, classes)`; else 0.
+
+        One tensor without a name is called `logits`.
+        """
+        logits = self.floating.get(LOGITS)
+        if logits is None or self.reference.function or len(logits.shape) != 2 or logits.shape[1] < 2:
+            return 0
+        return logits.shape[1] if shape_for(logits, 1) == (1, logits.shape[1]) else 0
 
     @property
     def has_gradients(self) -> bool:
-        """Whether both models give floating-point numbers."""
-        return all(side.gives in FLOATS for side in (self.reference, self.candidate))
+        """Whether both models give floating-point numbers under one name."""
+        return bool(self.floating)
+
+    @cached_property
+    def floating(self) -> Mapping[str, OutputInfo]:
+        """Common name to each floating-point output that both models give, as the reference gives it."""
+        return floating_in_both(self.reference, self.candidate)
+
+    def names(self, role: Literal["reference", "candidate"]) -> Mapping[str, str]:
+        """Own name of an output of a side to the name that both sides use, where they differ."""
+        return common_names(self.reference, self.candidate)[role == "candidate"]
 
     def output(self, batch_size: int) -> tuple[int, ...]:
         """Shape of what the models give for a batch: axes that followed the batch size when traced follow it here."""
-        output, fewer = self.reference.output, self.reference.fewer
-        if len(fewer) != len(output):  # only one batch was traced
-            return (batch_size, *output[1:]) if output[:1] == (TRACED_BATCH,) else output
-        steps = [(many - few) // (TRACED_BATCH - FEWER) for many, few in zip(output, fewer, strict=True)]
-        return tuple(few + step * (batch_size - FEWER) for few, step in zip(fewer, steps, strict=True))
+        model = self.reference
+        return shape_for(OutputInfo(model.output, model.fewer, model.gives), batch_size)
+
+    def projected(self, batch_size: int) -> dict[str, tuple[int, ...]]:
+        """Shapes of the outputs, by name, whose weighted sum is differentiated; none for one tensor without a name.
+
+        The logits of a classifier are not among them: they have a loss of their own.
+        """
+        if not (self.reference.outputs or self.candidate.outputs):
+            return {}
+        apart = LOGITS if self.classes else ""
+        return {name: shape_for(info, batch_size) for name, info in self.floating.items() if name != apart}
 
     @property
     def smooth(self) -> bool:
@@ -100,7 +120,7 @@ class Contract:
     def architecture(self, name: str, input_shape: Sequence[int]) -> Architecture:
         """The canonical tensors, under the name of the pair."""
         buffers = {name for name, part in self._canonical.items() if part.buffer and name not in self.constants}
-        size = tuple(input_shape[-2:]) if len(input_shape) >= 2 else (1, input_shape[-1])
+        size = (1, 1, *input_shape)[-2:]
         return Architecture(OWN, name, (size[0], size[1]), self.classes, self._canonical_specs, frozenset(buffers))
 
     @cached_property

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+import zlib
+from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 
@@ -12,8 +13,12 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from alignment.arrays import Array
+from alignment.arrays import Array, Batch
 from alignment.errors import FileError
+from alignment.pair.feeds import Feed, shifted_normal
+from alignment.pair.outputs import LOGITS
+from alignment.pair.pair import Pair
+from porting.names import did_you_mean
 
 _TARGET_UNITS = 2**20
 _PLANTED_CLASSES = 10
@@ -25,6 +30,10 @@ The first and the last row count, so that one that is left out shows.
 _PLANTED_BEST = 2.0
 """The lowest score is -2.5, so that the largest magnitude is not the best score."""
 PLANTED_TOP1, PLANTED_TOP5 = 0.5, 0.75
+_ARRAYS = ("images", "labels", "soft_targets", "planted_scores", "planted_labels")
+_LABEL = "label"
+_NAMED, _PROJECTED = "named/", "projections/"
+"""What the names of further arrays begin with in a file of a batch."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +55,14 @@ class Inputs:
 
     Attributes:
         images: `(batch, channels, height, width)`; of a pair of a user's, `(batch, ...)`, integers if it takes tokens.
+            Where `named` has inputs, the first of them.
         labels: int64 `(batch,)`.
         soft_targets: Probabilities `(batch, classes)`, rows sum to one; where the models give no logits, numbers of the
             shape of what they give.
         planted_scores: Scores of the metric's planted rows.
         planted_labels: Labels of the metric's planted rows.
+        named: All inputs by name, where the pair names them; else empty.
+        projections: Weights of the outputs by name, for the loss of models that give several; else empty.
     """
 
     images: Array
@@ -58,6 +70,18 @@ class Inputs:
     soft_targets: Array
     planted_scores: Array
     planted_labels: Array
+    named: Mapping[str, Array] = field(default_factory=dict)
+    projections: Mapping[str, Array] = field(default_factory=dict)
+
+    @property
+    def batch(self) -> Batch:
+        """What the models are given."""
+        return self.named or self.images
+
+    @property
+    def targets(self) -> Batch:
+        """What `alignment.backends.base.Backend.backward` is given: for one output, or by the names of several."""
+        return {LOGITS: self.soft_targets, **self.projections} if self.projections else self.soft_targets
 
     @property
     def planted(self) -> Planted:
@@ -73,31 +97,60 @@ class Inputs:
     def digest(self) -> str:
         """SHA-256 over names, dtypes, shapes and values."""
         digest = hashlib.sha256()
-        for field in fields(self):
-            array = getattr(self, field.name)
-            digest.update(f"{field.name}\0{array.dtype.str}\0{array.shape}\0".encode())
+        for name, array in self._arrays().items():
+            digest.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
         return f"sha256:{digest.hexdigest()}"
 
     def cast(self, dtype: str) -> Inputs:
         """The same batch with its floating-point arrays in another dtype."""
-        return replace(
-            self,
-            images=self.images.astype(dtype) if np.issubdtype(self.images.dtype, np.floating) else self.images,
-            soft_targets=self.soft_targets.astype(dtype),
-            planted_scores=self.planted_scores.astype(dtype),
-        )
+        cast = {name: _cast(array, dtype) for name, array in self._arrays().items()}
+        return self._of(cast, self.named)
+
+    def moved(self, names: Container[str], generator: np.random.Generator) -> Inputs:
+        """The same batch with its float32 inputs of these names moved by one unit in the last place.
+
+        Args:
+            names: Names of inputs; the empty name for the only one.
+            generator: Decides the directions.
+        """
+        if not self.named:
+            moves = "" in names and self.images.dtype == np.float32
+            return replace(self, images=perturb(self.images, generator) if moves else self.images)
+        named = {
+            name: perturb(array, generator) if name in names and array.dtype == np.float32 else array
+            for name, array in self.named.items()
+        }
+        return replace(self, images=next(iter(named.values())), named=named)
 
     def write(self, path: Path) -> None:
         """Write the batch as safetensors."""
-        named = {field.name: getattr(self, field.name) for field in fields(self)}
-        arrays = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in named.items()}
+        arrays = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in self._arrays().items()}
         path.write_bytes(save(arrays))
 
     @classmethod
     def read(cls, path: Path) -> Inputs:
         """Read what `write` wrote."""
-        return cls(**load_file(path))
+        arrays = load_file(path)
+        return cls._of(arrays, sorted(name.removeprefix(_NAMED) for name in arrays if name.startswith(_NAMED)))
+
+    def _arrays(self) -> dict[str, Array]:
+        """All arrays by the names that a file has, inputs and projections in the order of their names."""
+        one = {name: getattr(self, name) for name in _ARRAYS if not (self.named and name == "images")}
+        inputs = {f"{_NAMED}{name}": self.named[name] for name in sorted(self.named)}
+        return one | inputs | {f"{_PROJECTED}{name}": self.projections[name] for name in sorted(self.projections)}
+
+    @classmethod
+    def _of(cls, arrays: Mapping[str, Array], names: Iterable[str]) -> Inputs:
+        """The batch of what `_arrays` has, its inputs in the order of these names."""
+        named = {name: arrays[f"{_NAMED}{name}"] for name in names}
+        weights = {
+            name.removeprefix(_PROJECTED): array for name, array in arrays.items() if name.startswith(_PROJECTED)
+        }
+        one = {name: arrays[name] for name in _ARRAYS if name in arrays}
+        if named:
+            one["images"] = next(iter(named.values()))
+        return cls(**one, named=named, projections=weights)
 
 
 def draw(shape: tuple[int, ...], classes: int, *, batch_size: int, seed: int) -> Inputs:
@@ -110,7 +163,7 @@ def draw(shape: tuple[int, ...], classes: int, *, batch_size: int, seed: int) ->
         seed: Any integer of 0 or more.
     """
     generator = np.random.default_rng(seed)
-    images = _draw_floats(generator, shape, batch_size)
+    images = shifted_normal(generator, shape, batch_size)
     labels = generator.integers(0, classes, batch_size)
     return complete(images, labels, classes, seed=seed)
 
@@ -120,7 +173,52 @@ def random_inputs(shape: tuple[int, ...], batch_size: int, tokens: int = 0, *, s
     generator = np.random.default_rng(seed)
     if tokens:
         return generator.integers(0, tokens, (batch_size, *shape))
-    return _draw_floats(generator, shape, batch_size)
+    return shifted_normal(generator, shape, batch_size)
+
+
+def random_batch(pair: Pair, batch_size: int, *, seed: int) -> Batch:
+    """What the models of a user's pair take: one array, or arrays by the names of its inputs, `(batch, ...)`.
+
+    What an input is depends on its name and the seed, not on the other inputs.
+    """
+    if not pair.inputs:
+        return random_inputs(pair.input_shape, batch_size, pair.tokens, seed=seed)
+    generators = {name: np.random.default_rng((seed, 3, zlib.crc32(name.encode()))) for name in pair.inputs}
+    return {name: feed.draw(generators[name], batch_size) for name, feed in pair.inputs.items()}
+
+
+def finished(pair: Pair, batch: Batch, labels: Array | None = None, *, seed: int) -> Inputs:
+    """The batch of a pair with labels and targets, drawn from the seed where they are not given.
+
+    Args:
+        pair: What is aligned, its rules settled.
+        batch: What the models are given.
+        labels: int64 `(batch,)`; of use for models that classify.
+        seed: Any integer of 0 or more.
+    """
+    contract = pair.contract
+    named = dict(batch) if isinstance(batch, Mapping) else {}
+    images = batch if isinstance(batch, np.ndarray) else next(iter(named.values()))
+    projected = contract.projected(len(images)) if contract is not None else {}
+    if pair.classifies:
+        classes = pair.architecture.num_classes
+        labels = np.random.default_rng((seed, 2)).integers(0, classes, len(images)) if labels is None else labels
+        inputs = complete(images, labels, classes, seed=seed)
+    elif projected or contract is None:
+        inputs = for_outputs(images, (len(images),), seed=seed)
+    else:
+        inputs = for_outputs(images, contract.output(len(images)), seed=seed)
+    return replace(inputs, named=named, projections=_projections(projected, seed))
+
+
+def _projections(shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[str, Array]:
+    """Weights of several outputs, such that the weighted sum of each is of order one and none drowns another."""
+    weights = {}
+    for name, shape in shapes.items():
+        generator = np.random.default_rng((seed, 4, zlib.crc32(name.encode())))
+        size = max(1, int(np.prod(shape)))
+        weights[name] = np.asarray(generator.standard_normal(shape) / np.sqrt(size), np.float32)
+    return weights
 
 
 def for_outputs(images: Array, output: tuple[int, ...], *, seed: int) -> Inputs:
@@ -134,12 +232,6 @@ def for_outputs(images: Array, output: tuple[int, ...], *, seed: int) -> Inputs:
     generator = np.random.default_rng((seed, 1))
     weights = np.asarray(generator.standard_normal(output), np.float32)
     return Inputs(images, np.zeros(len(images), np.int64), weights, *_plant(generator))
-
-
-def _draw_floats(generator: np.random.Generator, shape: tuple[int, ...], batch_size: int) -> Array:
-    values = generator.standard_normal((batch_size, *shape), dtype=np.float32)
-    values += np.float32(0.1) * np.arange(1, shape[0] + 1, dtype=np.float32).reshape(-1, *(1 for _ in shape[1:]))
-    return values
 
 
 def complete(images: Array, labels: Array, classes: int, *, seed: int) -> Inputs:
@@ -196,11 +288,53 @@ def read_images(
     images = _check_images(path, arrays["image"], shape, tokens)
     if output is not None:
         return for_outputs(images, output(len(images)), seed=seed)
-    if "label" in arrays:
-        labels = _check_labels(path, arrays["label"], len(images), classes)
+    if _LABEL in arrays:
+        labels = _check_labels(path, arrays[_LABEL], len(images), classes)
     else:
         labels = np.random.default_rng(seed).integers(0, classes, len(images))
     return complete(images, labels, classes, seed=seed)
+
+
+def read_batch(path: str | PathLike[str], pair: Pair) -> tuple[Batch, Array | None]:
+    """A batch of named inputs from a file, and its labels where it has some.
+
+    Args:
+        path: `.npz` or `.safetensors` with an array for each input of the pair, `(batch, *shape)`, in any integer or
+            floating-point dtype that fits; and optionally `label`, integers `(batch,)`, for models that classify.
+        pair: What is aligned; it names its inputs.
+
+    Raises:
+        FileError: The file cannot be read, an input is missing, or has another shape, dtype or range; or it holds an
+            array that is no input. All that is wrong is in one error.
+    """
+    path = Path(path)
+    arrays = _read_arrays(path)
+    problems = [f"{name}: missing" for name in pair.inputs if name not in arrays]
+    problems += [
+        f"{name}: no input of the pair{did_you_mean(name, pair.inputs)}"
+        for name in arrays
+        if name not in pair.inputs and name != _LABEL
+    ]
+    given = {name: arrays[name] for name in pair.inputs if name in arrays}
+    problems += [
+        f"{name}: {problem}" for name, array in given.items() if (problem := _problem(pair.inputs[name], array))
+    ]
+    sizes = {len(array) for array in given.values() if array.ndim}
+    if len(sizes) > 1:
+        problems.append(f"the inputs have batches of {', '.join(map(str, sorted(sizes)))}; expected one size")
+    if problems:
+        known = ", ".join(f"{name} (batch, {', '.join(map(str, feed.shape))})" for name, feed in pair.inputs.items())
+        raise FileError(path, f"holds other inputs than {pair.name} takes: {known}", problems)
+    labels = arrays.get(_LABEL) if pair.classifies else None
+    if labels is not None:
+        labels = _check_labels(path, labels, sizes.pop(), pair.architecture.num_classes)
+    return {name: pair.inputs[name].convert(array) for name, array in given.items()}, labels
+
+
+def _problem(feed: Feed, array: Array) -> str:
+    if array.shape[1:] != feed.shape or not array.ndim or not len(array):
+        return f"is {array.shape}, expected (batch, {', '.join(map(str, feed.shape))})"
+    return feed.problem(array)
 
 
 def perturb(array: Array, generator: np.random.Generator) -> Array:
@@ -210,6 +344,10 @@ def perturb(array: Array, generator: np.random.Generator) -> Array:
     steps *= (flat != 0) & np.isfinite(flat)
     flat.view(np.int32)[...] += steps
     return flat.reshape(array.shape)
+
+
+def _cast(array: Array, dtype: str) -> Array:
+    return array.astype(dtype) if np.issubdtype(array.dtype, np.floating) else array
 
 
 def _plant(generator: np.random.Generator) -> tuple[Array, Array]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from porting.saved_rules.tensors import TensorInfo, pack
 
@@ -39,6 +39,21 @@ class ModuleInfo:
 
 
 @dataclass(frozen=True)
+class OutputInfo:
+    """One of the tensors that a model gives.
+
+    Attributes:
+        shape: Its shape for `TRACED_BATCH` inputs.
+        fewer: Its shape for `FEWER` inputs; empty where that is not known.
+        dtype: NumPy's name of its dtype, floating-point inputs being float32.
+    """
+
+    shape: tuple[int, ...]
+    fewer: tuple[int, ...] = ()
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
 class ModelDescription:
     """One model.
 
@@ -51,6 +66,9 @@ class ModelDescription:
         gives: NumPy's name of the dtype of what it gives, floating-point inputs being float32.
         zeros: Whether all that it gave was zero.
         function: Whether it is a plain function.
+        outputs: Name to each of the tensors that it gives; empty for one tensor without a name. `output`, `fewer` and
+            `gives` are those of `alignment.backends.base.Outputs.logits`.
+        others: Name to class of what it gives beside tensors, which is not compared.
     """
 
     framework: str
@@ -61,3 +79,5 @@ class ModelDescription:
     gives: str = "float32"
     zeros: bool = False
     function: bool = False
+    outputs: Mapping[str, OutputInfo] = field(default_factory=dict)
+    others: Mapping[str, str] = field(default_factory=dict)

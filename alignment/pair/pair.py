@@ -13,8 +13,9 @@ from alignment.errors import AlignmentError
 from alignment.frameworks import FRAMEWORKS
 from alignment.pair import targets
 from alignment.pair.contract import OWN, Contract
+from alignment.pair.feeds import Feed, Floats, Tokens
 from porting.architectures import Architecture
-from porting.names import unknown
+from porting.names import did_you_mean, unknown
 from porting.rules import Rule
 
 Role: TypeAlias = Literal["reference", "candidate"]
@@ -94,13 +95,16 @@ class Pair:
         name: Name of the pair in reports, and of its folder under `logs/`.
         reference: The model that is right by definition.
         candidate: The model in question.
-        input_shape: Shape of one input without the batch: `(channels, height, width)` of an image, or any other.
+        input_shape: Shape of one input without the batch: `(channels, height, width)` of an image, or any other. The
+            short form for models with one input, which is their first positional argument.
         architecture: Canonical names and shapes of the weights that both share; left out where `rules` are given.
         rules: How a pair without a published architecture maps the reference's state dict onto the candidate's:
             `"auto"` derives it from the modules of both; rules, as `porting.rules` makes them, are the table; with
             `"auto"` among them they go first; a JSON file that `pit-align rules --save` wrote pins what was derived.
         weights: Checkpoint in the reference's names, used where the command line names none.
-        tokens: Inputs are integers below this; 0 for floating-point numbers.
+        tokens: With `input_shape`, inputs are integers below this; 0 for floating-point numbers.
+        inputs: Instead of `input_shape`, the inputs by name, which become keyword arguments of both models:
+            `{"input_ids": Tokens(30522, (128,)), "attention_mask": Mask((128,)), "pixel_values": Floats((3, 8, 8))}`.
         intermediates: Method of both models that returns `(logits, [feature maps])`; None where a model has none, and
             the logits alone are compared. `"auto"` is `forward_intermediates`, and None in a pair with rules.
         smooth: Whether the models' gradients are continuous. Those of a ReLU jump: a unit within rounding of zero is on
@@ -124,14 +128,17 @@ class Pair:
     weights: str = ""
     tokens: int = 0
     contract: Contract | None = field(default=None, compare=False)
+    inputs: Mapping[str, Feed] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "paths", MappingProxyType(dict(self.paths)))
+        object.__setattr__(self, "inputs", MappingProxyType(dict(self.inputs)))
         object.__setattr__(self, "rules", self.rules if isinstance(self.rules, str) else tuple(self.rules))
         if self.intermediates in (AUTO, ""):  # the empty text was the default of earlier versions
             object.__setattr__(self, "intermediates", None if self.own else "forward_intermediates")
         if not self.name or {"/", "\0"} & set(self.name) or self.name.startswith("."):
             raise AlignmentError(f"{self.name!r} cannot name a pair: it names a folder under logs/")
+        self._check_inputs()
         if self.own:
             self._check_own()
             return
@@ -140,11 +147,33 @@ class Pair:
         if self.architecture.num_classes < 2:
             raise AlignmentError(f"{self.name}: a head of {self.architecture.num_classes} classes cannot be aligned")
 
+    def _check_inputs(self) -> None:
+        if self.inputs and (self.input_shape or self.tokens):
+            raise AlignmentError(f"{self.name}: inputs= names every input; leave out input_shape= and tokens=")
+        for name, feed in self.inputs.items():
+            if not isinstance(name, str) or not name.isidentifier():
+                raise AlignmentError(f"{self.name}: {name!r} cannot name an input: it becomes a keyword argument")
+            if not isinstance(feed, Feed):
+                raise AlignmentError(
+                    f"{self.name}: the input {name} is a {type(feed).__name__}; expected Tokens, Mask or Floats of "
+                    "alignment.pair"
+                )
+        for side in (self.reference, self.candidate):
+            if side.takes and not self.inputs:
+                raise AlignmentError(f"{self.name}: takes= is of use with inputs= only, which names the inputs")
+            for argument, taken in side.takes.items():
+                if taken is not None and taken not in self.inputs:
+                    raise AlignmentError(
+                        f"{self.name}: takes={{{argument!r}: {taken!r}}} of the {side.framework} side names no input"
+                        f"{did_you_mean(taken, self.inputs)}",
+                        [f"the pair's inputs: {', '.join(self.inputs)}"],
+                    )
+
     def _check_own(self) -> None:
-        if not self.input_shape or min(self.input_shape) < 1:
+        if not self.inputs and (not self.input_shape or min(self.input_shape) < 1):
             raise AlignmentError(
                 f"{self.name}: the input shape is {self.input_shape}; say the shape of one input, without the batch: "
-                "input_shape=(3, 64, 64)"
+                "input_shape=(3, 64, 64), or inputs={'input_ids': Tokens(30522, (128,)), ...}"
             )
         no_rules = [entry for entry in self.rules if not isinstance(entry, Rule) and entry != AUTO]
         if not isinstance(self.rules, str) and no_rules:
@@ -174,6 +203,22 @@ class Pair:
     def loss(self) -> str:
         """The loss whose gradient is compared; see `alignment.backends.base.Backend.loss`."""
         return "soft_target" if self.classifies else "projection"
+
+    @property
+    def feeds(self) -> Mapping[str, Feed]:
+        """Every input by name; that of a model with one has the empty name."""
+        one = Tokens(self.tokens, self.input_shape) if self.tokens else Floats(self.input_shape)
+        return self.inputs or {"": one}
+
+    @property
+    def continuous(self) -> tuple[str, ...]:
+        """Names of the inputs whose gradients are compared."""
+        return tuple(name for name, feed in self.feeds.items() if feed.continuous)
+
+    @property
+    def picture(self) -> tuple[int, ...]:
+        """Shape of the input that counts as the image: the one with most axes."""
+        return self.input_shape or max((feed.shape for feed in self.inputs.values()), key=len, default=())
 
     def side(self, role: Role) -> Side:
         """The side that plays this role."""

@@ -16,13 +16,21 @@ from typing import Any
 
 import numpy as np
 
-from alignment.arrays import Array
-from alignment.backends.base import Backend, Runtime, Tap, Taps
+from alignment.arrays import Array, Batch, first_rows
+from alignment.backends.base import Backend, Outputs, Runtime, Tap, Taps
 from alignment.backends.building import build_model
 from alignment.pair import Origin, Pair, Role, locate
 from alignment.pair.contract import bare
-from alignment.pair.inputs import random_inputs
-from alignment.pair.model_description import FEWER, TRACED_BATCH, ModelDescription, ModuleInfo, TensorInfo, pack
+from alignment.pair.inputs import random_batch
+from alignment.pair.model_description import (
+    FEWER,
+    TRACED_BATCH,
+    ModelDescription,
+    ModuleInfo,
+    OutputInfo,
+    TensorInfo,
+    pack,
+)
 from alignment.pair.units import units_of
 from alignment.processes.serving import Advance, JsonRequest, serve
 from alignment.rules.dataflow import successors
@@ -63,27 +71,33 @@ def describe(pair: Pair, role: Role, backend: Backend) -> ModelDescription:
         for name, array in state.items()
     }
     _randomise(backend, state, buffers)
-    batch = random_inputs(pair.input_shape, TRACED_BATCH, pair.tokens, seed=0)
-    modules, logits = _traced(backend, taps, batch)
+    batch = random_batch(pair, TRACED_BATCH, seed=0)
+    modules, given = _traced(backend, taps, batch)
+    logits, fewer = given.logits, backend.forward(first_rows(batch, FEWER), None)
     model = ModelDescription(
         framework=pair.side(role).framework,
         modules=modules,
         tensors=tensors,
         output=logits.shape,
-        fewer=backend.forward(batch[:FEWER], None).logits.shape,
+        fewer=fewer.logits.shape,
         gives=logits.dtype.name,
-        zeros=not logits.any(),
+        zeros=not any(array.any() for array in given.by_name.values()),
         function=bool(pair.side(role).function),
+        outputs={
+            name: OutputInfo(array.shape, fewer.named[name].shape if name in fewer.named else (), array.dtype.name)
+            for name, array in given.named.items()
+        },
+        others=given.others,
     )
     constants = [part.name for part in bare(units_of(model)) if part.buffer]
     values = {name: replace(tensors[name], values=pack(state[name])) for name in constants}
     model = replace(model, tensors={**tensors, **values})
-    after = successors(taps, lambda: backend.forward(batch[:FEWER], None), _forms(model))
+    after = successors(taps, lambda: backend.forward(first_rows(batch, FEWER), None), _forms(model))
     return replace(model, modules=tuple(replace(module, after=after.get(module.path, ())) for module in modules))
 
 
-def _traced(backend: Backend, taps: Taps, batch: Array) -> tuple[tuple[ModuleInfo, ...], Array]:
-    """The modules with the order, input digest and output digest of their first calls; and the model's output."""
+def _traced(backend: Backend, taps: Taps, batch: Batch) -> tuple[tuple[ModuleInfo, ...], Outputs]:
+    """The modules with the order, input digest and output digest of their first calls; and what the model gives."""
     calls: dict[str, int] = {}
     seen: dict[tuple[str, str], str] = {}
 
@@ -94,7 +108,7 @@ def _traced(backend: Backend, taps: Taps, batch: Array) -> tuple[tuple[ModuleInf
             seen.setdefault((tap.path, tap.what), digest)
 
     with taps.watch(visit):
-        logits = backend.forward(batch, None).logits
+        given = backend.forward(batch, None)
     modules = tuple(
         ModuleInfo(
             *(path, module.kind, module.bases, module.parameters, calls.get(path)),
@@ -103,7 +117,7 @@ def _traced(backend: Backend, taps: Taps, batch: Array) -> tuple[tuple[ModuleInf
         )
         for path, module in taps.modules.items()
     )
-    return modules, logits
+    return modules, given
 
 
 def _forms(model: ModelDescription) -> list[list[str]]:

@@ -66,7 +66,7 @@ def settled(target: str, given: Mapping[str, Any], rules: str) -> Pair:
 def _settled(pair: Pair, contract: Contract, declared: Mapping[str, Any], path: Path) -> Pair:
     return replace(
         pair,
-        architecture=contract.architecture(pair.name, pair.input_shape),
+        architecture=contract.architecture(pair.name, pair.picture),
         contract=contract,
         smooth=pair.smooth and contract.smooth,
         origin=Origin("alignment.rules.settle:settled", {**declared, "rules": str(path)}),

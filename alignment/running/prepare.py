@@ -11,13 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from alignment.errors import AlignmentError, FileError, NothingComparedError
 from alignment.frameworks import FRAMEWORKS
 from alignment.pair import ROLES, Pair, Role
 from alignment.pair import inputs as batches
 from alignment.pair.constants import remarks
+from alignment.pair.contract import Contract
 from alignment.pair.inputs import Inputs
 from alignment.processes.processes import Launch, Progress, run_all
 from alignment.processes.settings import Settings
@@ -36,18 +35,18 @@ _FILES = (REPORT_FILE, DIAGNOSIS_FILE, _INPUTS, "*_torch.npy", "*_paddle.npy", "
 def batch_of(pair: Pair, settings: Settings) -> Inputs:
     """The batch that both sides are given: read, or drawn from the settings' seed."""
     classes, seed = pair.architecture.num_classes, settings.seed
-    output = None if pair.contract is None or pair.classifies else pair.contract.output
+    if settings.inputs is not None and pair.inputs:
+        batch, labels = batches.read_batch(settings.inputs, pair)
+        return batches.finished(pair, batch, labels, seed=seed)
     if settings.inputs is not None:
-        return batches.read_images(
+        output = None if pair.contract is None or pair.classifies else pair.contract.output
+        read = batches.read_images(
             settings.inputs, pair.input_shape, classes, seed=seed, tokens=pair.tokens, output=output
         )
+        return batches.finished(pair, read.images, read.labels, seed=seed) if pair.own else read
     if not pair.own:
         return batches.draw(pair.input_shape, classes, batch_size=settings.batch_size, seed=seed)
-    images = batches.random_inputs(pair.input_shape, settings.batch_size, pair.tokens, seed=seed)
-    if output is not None:
-        return batches.for_outputs(images, output(settings.batch_size), seed=seed)
-    labels = np.random.default_rng((seed, 2)).integers(0, classes, settings.batch_size)
-    return batches.complete(images, labels, classes, seed=seed)
+    return batches.finished(pair, batches.random_batch(pair, settings.batch_size, seed=seed), seed=seed)
 
 
 def weights_of(pair: Pair, roles: Sequence[Role], folder: Path, settings: Settings) -> dict[Role, WeightFile]:
@@ -238,6 +237,8 @@ def _limits_of_comparison(pair: Pair) -> Iterator[str]:
     contract, counters = pair.contract, pair.architecture.counters
     if contract is not None and contract.table.outputs:
         yield f"weights mapped by workers/{CONTRACT_FILE}: {contract.summary}"
+    if contract is not None:
+        yield from _outputs_remarks(contract)
     if contract is not None and contract.reference.zeros:
         yield "the reference gives nothing but zeros for random inputs, so that agreement says little"
     if counters:
@@ -245,6 +246,19 @@ def _limits_of_comparison(pair: Pair) -> Iterator[str]:
             f"{len(counters)} counters ({counters[0].rpartition('.')[2]}) are not compared: they take no part in the "
             "function, and not every layout keeps them"
         )
+
+
+def _outputs_remarks(contract: Contract) -> Iterator[str]:
+    """Which outputs were matched by their places, and what the models give that is not compared."""
+    for role in ROLES:
+        model = contract.reference if role == "reference" else contract.candidate
+        names = {own: name for own, name in contract.names(role).items() if own != name}
+        if names:
+            places = ", ".join(f"{own} is {name}" for own, name in names.items())
+            yield f"outputs of the {role} matched by their places: {places}"
+        if model.others:
+            others = ", ".join(f"{name or 'its output'} ({kind})" for name, kind in model.others.items())
+            yield f"the {role} gives beside tensors what is not compared: {others}"
 
 
 def _dtypes(framework: str, dtypes: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -59,9 +59,7 @@ class Job:
     def perturbed(self, number: int) -> Trial:
         """The float32 trial with inputs and weights moved by one unit in the last place."""
         generator = np.random.default_rng((self.request.seed, number, 2))
-        images = self.inputs.images
-        moved = perturb(images, generator) if images.dtype == np.float32 else images
-        inputs = replace(self.inputs, images=moved)
+        inputs = self.inputs.moved(self.pair.continuous, generator)
         weights = {
             name: perturb(array, generator) if array.dtype == np.float32 else array
             for name, array in self.weights.items()
@@ -115,7 +113,8 @@ def load_job(request: Request) -> Job:
     if inputs.digest != request.inputs_digest:
         raise RefusedError(f"{request.inputs}: the inputs are not those of this run (digest {inputs.digest})")
     runtime = Runtime(request.device, request.threads, request.deterministic, request.tf32, request.seed)
-    backend = build_model(side, runtime, single=not pair.own)
+    names = pair.contract.names(request.role) if pair.contract is not None else {}
+    backend = build_model(side, runtime, names=names, single=not pair.own)
     drawn = request.drawn and pair.contract is not None and bool(pair.contract.constants)
     built = backend.state() if drawn else {}
     if request.weights:

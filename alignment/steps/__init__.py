@@ -15,6 +15,8 @@ def _no_gradient(pair: Pair) -> str | None:
     if pair.contract is None or pair.contract.has_gradients:
         return None
     sides = pair.contract.reference, pair.contract.candidate
+    if any(side.outputs for side in sides):
+        return f"no floating-point output of {pair.name} has the same name on both sides"
     return f"{pair.name} gives {' and '.join(dict.fromkeys(side.gives for side in sides))}, which has no gradient"
 
 

@@ -6,10 +6,11 @@ so that its relative error keeps its meaning. Models that give no logits have th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from alignment.arrays import Array
 from alignment.backends.base import AdamW
 from alignment.recordings.recording import Entry
 from alignment.steps.base import Quantity, Trial
@@ -21,9 +22,10 @@ _UPDATES = 2
 def run(trial: Trial) -> Iterator[Quantity]:
     """Record `bp/loss_0`, `bp/gradient/input`, `bp/gradient/<canonical name>`, then `bp/loss_1` and so on.
 
-    The later losses are those of the same batch after one and two updates.
+    Where the pair names its inputs, each floating-point one has its gradient: `bp/gradient/input/<name>`. The later
+    losses are those of the same batch after one and two updates.
     """
-    backend, images, targets, loss = trial.backend, trial.inputs.images, trial.inputs.soft_targets, trial.pair.loss
+    backend = trial.backend
     architecture, contract = trial.pair.architecture, trial.pair.contract
     apart = {*contract.constants, *contract.empty} if contract else set()
     parameters = [name for name in architecture.tensors if name not in architecture.buffers | apart]
@@ -31,9 +33,9 @@ def run(trial: Trial) -> Iterator[Quantity]:
     trial.reset()
     if parameters:
         backend.start_optimizer(AdamW())
-    yield Quantity("bp/loss_0", backend.backward(images, targets, loss), _LOSS)
-    if not trial.pair.tokens:
-        yield Quantity("bp/gradient/input", backend.input_gradient(), kind)
+    yield Quantity("bp/loss_0", trial.backward(), _LOSS)
+    for key, gradient in trial.input_gradients("bp"):
+        yield Quantity(key, gradient, kind)
     for name, gradient in trial.canonical(backend.gradients(), parameters).items():
         if np.issubdtype(gradient.dtype, np.floating):
             yield Quantity(f"bp/gradient/{name}", gradient, kind)
@@ -41,7 +43,14 @@ def run(trial: Trial) -> Iterator[Quantity]:
         return
     for update in range(1, _UPDATES):
         backend.optimizer_step()
-        yield Quantity(f"bp/loss_{update}", backend.backward(images, targets, loss), _LOSS)
+        yield Quantity(f"bp/loss_{update}", trial.backward(), _LOSS)
     backend.optimizer_step()
-    logits = backend.forward(images, None).logits
-    yield Quantity(f"bp/loss_{_UPDATES}", backend.loss(loss, logits, targets), _LOSS)
+    yield Quantity(f"bp/loss_{_UPDATES}", _loss(trial), _LOSS)
+
+
+def _loss(trial: Trial) -> Array:
+    """The loss without gradients: by the framework of the one output, as `backward` has it of several."""
+    targets = trial.inputs.targets
+    if isinstance(targets, Mapping):
+        return trial.backward()
+    return trial.backend.loss(trial.pair.loss, trial.forward().logits, targets)

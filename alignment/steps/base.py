@@ -109,11 +109,25 @@ class Trial(SideTrial):
         if self.computed is not None:
             return self.computed
         self.reset()
-        return self.backend.forward(self.inputs.images, self.pair.intermediates)
+        return self.backend.forward(self.inputs.batch, self.pair.intermediates)
 
     def reset(self) -> None:
         """Give the model the weights that every step starts from."""
         self.backend.set_state(self.weights)
+
+    def forward(self) -> Outputs:
+        """What the model gives for the inputs, with the weights and in the mode that it has now."""
+        return self.backend.forward(self.inputs.batch, None)
+
+    def backward(self) -> Array:
+        """The loss of the inputs, shape `()`; its gradients can be had from the backend then."""
+        return self.backend.backward(self.inputs.batch, self.inputs.targets, self.pair.loss)
+
+    def input_gradients(self, step: str) -> Iterator[tuple[str, Array]]:
+        """Key and gradient of every floating-point input from the last `backward`: `bp/gradient/input`."""
+        for name, gradient in self.backend.input_gradients().items():
+            if name in self.pair.continuous:
+                yield f"{step}/gradient/input" + (f"/{name}" if name else ""), gradient
 
 
 @dataclass(frozen=True)

@@ -34,20 +34,21 @@ def run(trial: Trial) -> Iterator[Quantity]:
     That is `batchnorm/logits`, `batchnorm/running/<canonical name>`, and in float64 the gradients of the soft-target
     loss with regard to the input, `batchnorm/gradient/input`, and to the scale and shift of every norm.
     """
-    backend, images = trial.backend, trial.inputs.images
+    backend = trial.backend
     backend.train(True)
     try:
         trial.reset()
-        before = backend.forward(images, None).logits
+        before = trial.forward().by_name
         trial.reset()
-        logits = backend.forward(images, None).logits
-        _require_fixed(trial, before, logits)
-        yield Quantity("batchnorm/logits", logits, _OUTPUT)
+        outputs = trial.forward().by_name
+        for name, array in outputs.items():
+            _require_fixed(trial, before[name], array)
+            yield Quantity(f"batchnorm/{name}", array, _OUTPUT)
         state = trial.canonical(backend.state())
         for name in trial.pair.architecture.statistics:
             yield Quantity(f"batchnorm/running/{name}", state[name], _OUTPUT)
         if trial.inputs.dtype == "float64":
-            backend.backward(images, trial.inputs.soft_targets, trial.pair.loss)
+            trial.backward()
             yield from _gradients(trial)
     finally:
         backend.train(False)
@@ -59,6 +60,7 @@ def _require_fixed(trial: Trial, first: Array, second: Array) -> None:
     Raises:
         AlignmentError: It does.
     """
+    first, second = (array.astype(np.float64) for array in (first, second))
     if np.linalg.norm(first - second) > _FIXED * np.linalg.norm(first):
         raise AlignmentError(
             f"{trial.pair.name}: the {trial.role} draws random numbers in training mode, beside its dropouts and drop "
@@ -69,8 +71,8 @@ def _require_fixed(trial: Trial, first: Array, second: Array) -> None:
 def _gradients(trial: Trial) -> Iterator[Quantity]:
     statistics = trial.pair.architecture.statistics
     norms = {name.rpartition(".")[0] for name in statistics}
-    if not trial.pair.tokens:
-        yield Quantity("batchnorm/gradient/input", trial.backend.input_gradient(), _GRADIENT)
+    for key, gradient in trial.input_gradients("batchnorm"):
+        yield Quantity(key, gradient, _GRADIENT)
     for name, gradient in trial.canonical(trial.backend.gradients()).items():
         if name not in statistics and name.rpartition(".")[0] in norms:
             yield Quantity(f"batchnorm/gradient/{name}", gradient, _GRADIENT)

@@ -16,9 +16,13 @@ _PARAMETER = Entry("parameter", "forward")
 
 
 def run(trial: Trial) -> Iterator[Quantity]:
-    """Record `forward/logits`, `forward/stage_<i>`, `forward/parameters/<canonical name>` and those of constants."""
+    """Record `forward/logits`, `forward/stage_<i>`, `forward/parameters/<canonical name>` and those of constants.
+
+    A model that gives several tensors has each under its name: `forward/last_hidden_state`, `forward/hidden_states.0`.
+    """
     outputs = trial.outputs
-    yield Quantity("forward/logits", outputs.logits, _OUTPUT)
+    for name, array in outputs.by_name.items():
+        yield Quantity(f"forward/{name}", array, _OUTPUT)
     for index, stage in enumerate(outputs.stages):
         yield Quantity(f"forward/stage_{index}", stage, _OUTPUT)
     if trial.record_parameters:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from alignment.backends.calling import ONLY, Interface, failed, form, nameless
+from alignment.backends.calling import ONLY, Interface, failed, form
 from alignment.errors import AlignmentError
 
 
@@ -94,12 +94,6 @@ def test_an_output_that_is_not_there_is_refused_with_the_nearest(gives: Any) -> 
 def test_more_names_than_places_are_refused() -> None:
     with pytest.raises(AlignmentError, match="names the output 'third'"):
         Interface(gives=("first", "second", "third")).outputs({"0": 1, "1": 2})
-
-
-def test_outputs_of_tuples_have_no_names() -> None:
-    assert nameless({"logits": 1})
-    assert nameless({"0": 1, "1.0": 2})
-    assert not nameless({"logits": 1, "aux": 2})
 
 
 def test_a_failed_call_says_what_was_given_and_where_it_failed() -> None:

@@ -271,7 +271,8 @@ def locate(origin: Origin) -> Pair:
     pair = targets.resolve(origin.target)
     if callable(pair):
         _check_arguments(pair, origin)
-        pair = pair(**origin.arguments)
+        with targets.user_code(f"{origin.target} fails"):
+            pair = pair(**origin.arguments)
     if not isinstance(pair, Pair):
         raise AlignmentError(f"{origin.target} is a {type(pair).__name__}, expected an alignment.pair.Pair")
     place, _ = targets.split(origin.target)

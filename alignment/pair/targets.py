@@ -1,4 +1,8 @@
-"""Python objects named by a string, `module:attribute` or `path/to/file.py:attribute`, imported where needed."""
+"""Python objects named by a string, `module:attribute` or `path/to/file.py:attribute`, imported where needed.
+
+An attribute may have dots: `transformers:BertModel.from_pretrained`. An error of a user's own code in such a file is
+told as Python tells it, with file, line and statement.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,20 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from alignment.errors import AlignmentError
-from porting.names import nearest
+from alignment.frameworks import FRAMEWORKS
+from alignment.user_code import message_of, place_of
+from porting.errors import ExpectedError
+from porting.names import did_you_mean
+
+_PACKAGES = {"timm", "torchvision", "mindcv", "reprod_log", *FRAMEWORKS}
+"""Packages whose lack is told by the command, which knows how to install them."""
 
 
 def split(target: str, default: str = "") -> tuple[str, str]:
@@ -27,7 +39,7 @@ def split(target: str, default: str = "") -> tuple[str, str]:
     place, colon, attribute = target.rpartition(":")
     if not colon:
         place, attribute = target, default
-    if not place or not attribute.isidentifier():
+    if not place or not all(part.isidentifier() for part in attribute.split(".")):
         raise AlignmentError(f"{target!r} names no Python object; expected module:name or path/to/file.py:name")
     return place, attribute
 
@@ -50,12 +62,35 @@ def resolve(target: str) -> Any:
         AlignmentError: Nothing of this name is there, or importing it failed.
     """
     place, attribute = split(target)
-    module = _load_file(Path(place)) if is_file(place) else _load_module(place)
-    if not hasattr(module, attribute):
-        close = nearest(attribute, vars(module))
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise AlignmentError(f"{place} has no {attribute!r}{hint}")
-    return getattr(module, attribute)
+    found: Any = _load_file(Path(place)) if is_file(place) else _load_module(place)
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise AlignmentError(f"{place} has no {part!r}{did_you_mean(part, dir(found))}")
+        found = getattr(found, part)
+    return found
+
+
+@contextmanager
+def user_code(what: str) -> Iterator[None]:
+    """Tell an error of a user's code as Python does: its message, then the file with the line, and the statement.
+
+    An expected error, and a package of a framework that is not installed, stay what they are.
+
+    Args:
+        what: What the code was run for, the beginning of the message: `my_pair.py cannot be imported`.
+
+    Raises:
+        AlignmentError: The code raised an error.
+    """
+    try:
+        yield
+    except (ExpectedError, MemoryError):
+        raise
+    except Exception as error:
+        missing = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
+        if missing in _PACKAGES:
+            raise
+        raise AlignmentError(f"{what}: {message_of(error)}", place_of(error)) from error
 
 
 def _load_module(name: str) -> ModuleType:
@@ -84,7 +119,8 @@ def _load_file(path: Path) -> ModuleType:
         sys.path.append(str(path.parent))
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        with user_code(f"{path.name} cannot be imported"):
+            spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise

@@ -36,9 +36,7 @@ MODELS: Mapping[str, tuple[Mapping[str, Any], int]] = {
         {"img_size": 32, "window_size": 4, "embed_dim": 8, "depths": (2, 2), "num_heads": (1, 2)},
         32,
     ),
-    "convnext_atto": ({"depths": (1, 2, 1), "dims": (8, 16, 24)}, 32),
-    "mixer_s32_224": ({"img_size": 32, "patch_size": 8, "embed_dim": 16, "num_blocks": 3}, 32),
-    "gmlp_s16_224": ({"img_size": 32, "patch_size": 8, "embed_dim": 16, "num_blocks": 3}, 32),
+    "convnext_atto": ({"depths": (1, 2, 1, 1), "dims": (8, 16, 24, 32)}, 32),
     "cait_xxs24_224": ({**_PATCHES, "depth_token_only": 1}, 32),
     "xcit_nano_12_p8_224": ({**_PATCHES, "patch_size": 8}, 32),
     "resnet10t": ({}, 32),
@@ -199,6 +197,12 @@ def disguise(model: nn.Module, origins: _Origins, seed: int) -> None:
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList)
 
 
+def _ordered(kind: type) -> bool:
+    """Whether a class runs its children in the order in which they are registered."""
+    source = "".join(inspect.getsource(base) for base in kind.__mro__ if base.__module__.startswith("timm"))
+    return "children()" in source or "_modules" in source
+
+
 def _read(kind: type, name: str) -> bool:
     """Whether a class reads tensors of a child itself, so that the child cannot be replaced."""
     try:
@@ -289,7 +293,7 @@ def _rename(module: nn.Module, origins: _Origins, names: Names, order: random.Ra
     aliases: dict[str, str] = {}
     for table in (module._modules, module._parameters):
         entries = [(name, value) for name, value in table.items() if value is not None]
-        if order is not None:
+        if order is not None and not _ordered(kind):
             order.shuffle(entries)
         for name, value in entries:
             new = names.of(kind.__name__, name).split(".")[0]

@@ -81,3 +81,24 @@ def test_twin_with_weights_mapped_by_hand_gives_what_the_reference_gives(name: s
     given = _candidate(twin, getattr(truth, name)(state), inputs)
     assert np.ptp(expected) > 0.1
     assert np.abs(given - expected).max() / np.abs(expected).max() < LIMIT
+
+
+@pytest.mark.parametrize("name", ["masked_bert", "t5", "vit"])
+def test_pair_of_one_input_is_one_function_with_weights_mapped_by_hand(name: str) -> None:
+    from benchmarks.rules.adapter import backends
+    from tests.models.pairs import declared
+
+    pair = declared(name)
+    reference, candidate = backends(pair).values()
+    generator = np.random.default_rng(2)
+    drawn = {key: array + 0.2 * generator.standard_normal(array.shape) for key, array in reference.state().items()}
+    state = drawn | {key: drawn[first] for key, first in reference.tied().items()}
+    mapped = getattr(truth, name)({key.removeprefix("model."): array for key, array in state.items()})
+    shape = (3, *pair.input_shape)
+    batch = generator.integers(0, pair.tokens, shape) if pair.tokens else generator.standard_normal(shape)
+    results = []
+    for side, arrays in ((reference, state), (candidate, {f"model.{key}": array for key, array in mapped.items()})):
+        side.use("float64")
+        side.set_state(arrays)
+        results.append(side.forward(batch, None).logits)
+    assert np.abs(results[0] - results[1]).max() / np.abs(results[0]).max() < LIMIT

@@ -16,6 +16,7 @@ from porting.checkpoint.dtypes import holds_floats
 from porting.checkpoint.envelope import Kind
 from porting.checkpoint.file.target import check_target
 from porting.checkpoint.format_names import INDEX
+from porting.checkpoint.prefixes import shared_prefix
 from porting.checkpoint.sharding import planned_shards, set_paths, whole_target
 from porting.checkpoint.sizes import nbytes_of
 from porting.checkpoint.tensor import LazyTensor
@@ -259,8 +260,7 @@ def fitting(checkpoint: Checkpoint, *, model: str | None = None, layout: str | N
     Of all readings (`Checkpoint.readings`) the first is taken that holds a known model; if none does, the checkpoint as
     it is. The envelope tells what was taken off.
     """
-    readings = list(checkpoint.readings())
-    for reading in readings if len(readings) > 1 else ():
+    for reading in checkpoint.readings() if shared_prefix(checkpoint.tensors) else ():
         shapes = {name: tensor.shape for name, tensor in reading.tensors.items()}
         try:
             identify(shapes, model=model, layout=layout)

@@ -63,10 +63,8 @@ def test_every_command_takes_the_weights_that_are_meant(
     assert done.exit_code == 0, done.output
     assert f"unwrapped    {unwrapped}\n" in done.stdout
     assert pit_port("diff", plain, target).exit_code == 0
-    assert (
-        pit_port("diff", source, target, *words).exit_code == 1
-    )  # one is read as canonical, and is: --from is missing
-    assert pit_port("plan", source, "--to", "timm", "--from", "canonical", *words).exit_code == 0
+    assert pit_port("diff", source, target, *words).exit_code == 0
+    assert pit_port("plan", source, "--to", "timm", *words).exit_code == 0
     inspected = json.loads(pit_port("inspect", source, *words, "--json").stdout)
     assert inspected["model"] == "pit_ti"
     assert inspected["envelope"] == unwrapped.split(" > ")

@@ -24,6 +24,8 @@ _OTHER = frozenset(
 )  # fmt: skip
 _WORDS = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])")
 _LEAVES = (LazyTensor, Described)
+_AVERAGED_MODEL = "module."
+"""What torch's AveragedModel puts before the names of the model that it holds."""
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 _MAX_AVERAGES, _MAX_AXES = 8, 32
 
@@ -91,8 +93,11 @@ def separated(saved: Saved) -> Both | None:
         return None
     group = averages[0]
     rest = {name.partition(".")[2]: name for name in groups.pop(group)}
+    if all(name in COUNTERS or name.startswith(_AVERAGED_MODEL) for name in rest):
+        rest = {name.removeprefix(_AVERAGED_MODEL): full for name, full in rest.items()}
     wanted = [name for name in rest if name not in COUNTERS]
-    for start in ("", *(f"{other}." for other in groups)) if wanted else ():
+    large = [f"{other}." for other, names in groups.items() if len(names) >= len(wanted)]
+    for start in ("", *large[:_MAX_AVERAGES]) if wanted else ():
         known = [name for name in tensors if name.startswith(start) and not name.startswith(f"{group}.")]
         of = _partners(wanted, known, start)
         if of and all(_alike(saved[rest[name]], saved[of[name]]) for name in wanted):
@@ -139,11 +144,11 @@ def shape_of(value: object) -> tuple[int, ...] | None:
     return None
 
 
-def lists_in(saved: object) -> Iterator[list[object]]:
-    """Yield the averages that a dict keeps as a list, in the order of the model's parameters."""
+def lists_in(saved: object, most: int) -> Iterator[list[object]]:
+    """Yield the averages that a dict keeps as a list of at most so many, in the order of the model's parameters."""
     for key in ("shadow_params", "averaged_params", "ema_params"):
         value = saved.get(key) if isinstance(saved, dict) else None
-        if isinstance(value, list) and value and all(isinstance(item, _LEAVES) for item in value):
+        if isinstance(value, list) and 0 < len(value) <= most and all(isinstance(item, _LEAVES) for item in value):
             yield value
 
 

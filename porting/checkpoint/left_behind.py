@@ -36,21 +36,22 @@ def left_out(saved: object, chosen: StateDict, others: list[StateDict]) -> Itera
         yield f"{other}: left out, {chosen} was read instead{alternative}"
     noted = [tuple(str(other).split(".")) for other in others]
     walked: tuple[str, ...] = ()
+    search = Search()
     for part in chosen.path:
         for key in (part,) if isinstance(saved, dict) and part in saved else part.split("."):
             if isinstance(saved, dict) and key in saved:
                 for name, value in saved.items():
                     if name != key and not any(path[: len(walked) + 1] == (*walked, name) for path in noted):
-                        yield _beside(name, value)
+                        yield _beside(name, value, search)
                 saved, walked = saved.get(key), (*walked, key)
 
 
-def _beside(key: object, value: object) -> str:
+def _beside(key: object, value: object, search: Search) -> str:
     if isinstance(key, str) and key in STATE:
         return f"{key}: left out, state of {STATE[key]}"
     if isinstance(value, Leaf):
         return f"{brief(key)}: left out, a tensor beside the weights"
-    sets = list(Search().dictionaries(value, (brief(key),))) if isinstance(value, dict) else []
+    sets = list(search.dictionaries(value, (brief(key),))) if isinstance(value, dict) else []
     if sets:
         path, count = max(sets, key=lambda one: one[1])
         return f"{brief(key)}: left out, with {count} tensors; --key {'.'.join(path)} reads them"

@@ -46,14 +46,7 @@ def _without_starts(tensors: dict[str, Value], *, lightning: bool) -> tuple[dict
 
 def shared_prefix(names: Iterable[str]) -> str:
     """Return the parts of names, up to a dot, that all of them begin with; empty if there are none."""
-    shared: list[str] | None = None
-    for name in names:
-        parts = name.split(".")[:-1]
-        if shared is None:
-            shared = parts
-            continue
-        count = next((at for at, (one, other) in enumerate(zip(shared, parts, strict=False)) if one != other), None)
-        shared = shared[: min(len(shared), len(parts)) if count is None else count]
-        if not shared:
-            return ""
-    return "".join(f"{part}." for part in shared or ())
+    names = list(names)
+    first, last = min(names, default=""), max(names, default="")
+    count = next((at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), len(first))
+    return first[: first.rfind(".", 0, count) + 1]

@@ -24,6 +24,9 @@ from porting.checkpoint.selection import Selection
 from porting.checkpoint.tensor import Described, LazyTensor
 from porting.errors import CheckpointError
 
+_MAX_PREFIXES = 6
+"""Parts of names that are taken off one after the other."""
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -80,7 +83,7 @@ class Checkpoint:
         weights under one name as well: the caller knows which of the readings fits. All are of the same open files.
         """
         reading, prefix = self, shared_prefix(self.tensors)
-        for part in prefix.split(".")[:-1]:
+        for part in prefix.split(".")[:-1][:_MAX_PREFIXES]:
             yield reading
             tensors = {name.removeprefix(f"{part}."): tensor for name, tensor in reading.tensors.items()}
             reading = replace(reading, tensors=tensors, envelope=(*reading.envelope, f"{part}."))

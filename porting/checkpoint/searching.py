@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import NamedTuple, TypeAlias
 
 from porting.checkpoint import averages as averaged
 from porting.checkpoint.classy import join_classy
-from porting.checkpoint.prefixes import COUNTERS
+from porting.checkpoint.prefixes import COUNTERS, without_prefixes
 from porting.checkpoint.selection import Kind
 from porting.checkpoint.tensor import Described, LazyTensor
 
@@ -53,7 +54,7 @@ WRAPPERS = (
 )
 """In timm's order of preference, averages first: the first of several in one file is read, unless one is asked for."""
 _KNOWN = {wrapper.keys[0] for wrapper in WRAPPERS if len(wrapper.keys) == 1}
-_MAX_WRAPPERS, _MAX_DEPTH = 4, 8
+_MAX_WRAPPERS, _MAX_DEPTH, _MAX_LISTS = 4, 8, 50
 _MAX_ENTRIES = 500_000
 """Entries of dicts that are looked at; dicts may refer to each other so that they unfold without end."""
 
@@ -86,13 +87,13 @@ class Search:
 
     def __init__(self, error: Callable[[str], Exception] = RuntimeError) -> None:
         self._error = error
-        self._with_weights: dict[int, bool] = {}
+        self._with_weights: dict[int, tuple[object, bool]] = {}
         self._left = _MAX_ENTRIES
 
     def candidates(self, saved: object) -> list[StateDict]:
         """Return the state dicts in the order of preference: those in known places, or else the only one there is."""
         found = list(self.state_dicts(saved)) or list(self._only(saved))
-        return [*self._with_lists(saved, found), *found]
+        return [*self._with_lists(saved, found), *_of_the_same_model(found)]
 
     def state_dicts(self, saved: object, path: tuple[str, ...] = (), kind: Kind | None = None) -> Iterator[StateDict]:
         """Yield the state dicts in known places within a value, in the order of preference."""
@@ -119,9 +120,10 @@ class Search:
     def has_weights(self, saved: dict[object, object]) -> bool:
         """Return True if there are tensors in a dict, not only counters."""
         if id(saved) not in self._with_weights:
-            values = ((key, value) for key, value in saved.items() if isinstance(value, Leaf))
-            self._with_weights[id(saved)] = any(not isinstance(key, str) or key not in COUNTERS for key, _ in values)
-        return self._with_weights[id(saved)]
+            keys = (key for key, value in saved.items() if isinstance(value, Leaf))
+            found = any(not isinstance(key, str) or key not in COUNTERS for key in keys)
+            self._with_weights[id(saved)] = saved, found  # the dict too, so that no other one gets its id
+        return self._with_weights[id(saved)][1]
 
     def dictionaries(self, saved: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], int]]:
         """Yield the path and number of tensors of each dict with weights in it; state of training is left out."""
@@ -131,7 +133,7 @@ class Search:
             yield path, sum(isinstance(value, Leaf) for value in saved.values())
         if len(path) < _MAX_WRAPPERS:
             for key, value in saved.items():
-                if isinstance(key, str) and not averaged.is_state(key):
+                if isinstance(value, dict) and isinstance(key, str) and not averaged.is_state(key):
                     yield from self.dictionaries(value, (*path, key))
 
     def flat(self, saved: dict[object, object], name: str = "", outer: tuple[int, ...] = ()) -> dict[object, object]:
@@ -162,13 +164,29 @@ class Search:
     def _with_lists(self, saved: object, found: list[StateDict]) -> Iterator[StateDict]:
         """Yield the averages that are kept as a list, under the names of the model's weights where these fit."""
         model = next((one for one in found if one.kind != "ema"), None)
-        places = [(key, value) for key, value in saved.items()] if isinstance(saved, dict) else []
-        for key, value in [(None, saved), *places][:1000]:
-            for averages in averaged.lists_in(value):
-                names = averaged.named(averages, model.saved) if model and isinstance(key, str | None) else None
+        if model is None or not isinstance(saved, dict):
+            return
+        inner = ((key, value) for key, value in saved.items() if isinstance(key, str) and isinstance(value, dict))
+        for key, value in [("", saved), *islice(inner, _MAX_LISTS)]:
+            for averages in averaged.lists_in(value, len(model.saved)):
+                names = averaged.named(averages, model.saved)
                 if names is not None:
                     note = "the averages have no names in the file: they got those of the model's parameters, in order"
                     yield StateDict((key, "shadow_params") if key else ("shadow_params",), names, "ema", (note,))
+
+
+def _of_the_same_model(found: list[StateDict]) -> list[StateDict]:
+    """Return the state dicts without those that are called an average and hold none of the weights beside them.
+
+    A script may keep the moving average of a loss or of a feature under the same name.
+    """
+    models = [_names(one) for one in found if one.kind != "ema"]
+    return [one for one in found if one.kind != "ema" or not models or any(_names(one) & names for names in models)]
+
+
+def _names(state_dict: StateDict) -> frozenset[str]:
+    names = {key: None for key, value in state_dict.saved.items() if isinstance(key, str) and isinstance(value, Leaf)}
+    return frozenset(without_prefixes(names, lightning=True)[0])
 
 
 def _wrappers(saved: dict[object, object]) -> Iterator[Wrapper]:

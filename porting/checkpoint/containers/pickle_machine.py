@@ -26,9 +26,9 @@ LONG = 4096
 BUDGET = 3 * 2**24
 """Bytes of objects that one file's pickles may make, by the estimates below, besides texts and bytes, which the file
 itself holds. It bounds the time too. A checkpoint of ten thousand tensors takes two thirds of it."""
-_OPCODE, _NUMBER, _CONTAINER, _SET, _ITEM, _MEMO, _CALL, _SYMBOL = 40, 24, 64, 224, 96, 96, 256, 600
+_OPCODE, _NUMBER, _CONTAINER, _SET, _ITEM, _MEMO, _CALL, _SYMBOL = 40, 24, 64, 224, 96, 96, 256, 2400
 """Bytes for an opcode at least, and for a number, a container, a set, an item of a dict or set, an entry of the memo,
-a call, and a symbol that is not in the table."""
+a call, and a global that is not in the table, where looking at its name takes more time than memory."""
 _MAX_KEY = 2**61 - 1
 """Integers from here on hash like smaller ones, and a dict of many that hash alike takes minutes."""
 

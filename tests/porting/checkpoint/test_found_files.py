@@ -227,6 +227,15 @@ CASES: dict[str, Case] = {
         },
         TWO, "ema", ONE, ("state_dict",),
     ),
+    "AveragedModel in a Lightning module": Case(
+        lambda sd: {"state_dict": {**sd(ONE, "model."), **sd(TWO, "model_ema.module."),
+                                   "model_ema.n_averaged": sd(9)["conv.bias"][0]}},
+        TWO, "ema", ONE, ("state_dict", "model_ema.*"),
+    ),
+    "average of a metric": Case(
+        lambda sd: {"model": sd(ONE), "ema": {"loss": sd(7)["conv.bias"]}, "avg": {"acc": sd(7)["conv.bias"]}},
+        envelope=("model",),
+    ),
     "average within the weights": Case(lambda sd: {**sd(ONE), "ema": sd(TWO)}, TWO, "ema", ONE, ("ema",)),
     "whole training state": Case(
         lambda sd: {"state": {"model": sd(ONE), "ema": sd(TWO), "optimizer": {"m": sd(7)}}},

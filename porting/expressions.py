@@ -12,7 +12,7 @@ import numpy as np
 from porting.architectures.base import TensorSpec
 from porting.checkpoint.tensor import Array, LazyTensor, Pieces
 from porting.errors import PlanError
-from porting.operations import Chain, Concat, Each, Op, Permute, Stack, Transpose, Unsqueeze
+from porting.operations import Chain, Concat, Each, Interleave, Op, Permute, Split, Stack, Transpose, Unsqueeze
 from porting.operations.grammar import text
 from porting.operations.own import is_own, require_undone
 
@@ -129,6 +129,13 @@ def sources_in(expression: Expression) -> list[str]:
     return [name for argument in expression.args for name in sources_in(argument)]
 
 
+def constants_in(expression: Expression) -> list[Constant]:
+    """Return the constants of an expression, in order."""
+    if isinstance(expression, Constant):
+        return [expression]
+    return [one for arg in expression.args for one in constants_in(arg)] if isinstance(expression, Applied) else []
+
+
 def operations_in(expression: Expression) -> list[str]:
     """Return the operations of an expression in words, innermost first, equal ones side by side once."""
     match expression:
@@ -196,38 +203,94 @@ def _simplified(expression: Applied) -> Expression:
     return first.args[expression.output] if undone and whole else expression
 
 
-def in_pieces(expression: Expression) -> tuple[tuple[Expression, ...], int] | None:
-    """Return the parts that a tensor is joined from last, and the axis; None for one that is not joined last."""
-    match expression:
-        case Applied(Concat(axis=axis), args):
-            return args, axis
-        case Applied(Stack(axis=axis), args):
-            return tuple(Applied(Unsqueeze((axis,)), (piece,)) for piece in args), axis
-        case Applied(Transpose() as op, (arg,)) if (inner := in_pieces(arg)) is not None:
-            return tuple(Applied(op, (piece,)) for piece in inner[0]), 1 - inner[1]
-    return None
+def pieces_of(
+    expression: Expression, tensors: Mapping[str, LazyTensor], value: Callable[[Expression], Array]
+) -> Callable[[], Pieces] | None:
+    """Return what makes a tensor in pieces, views where that is possible, so that nothing is joined in memory.
 
-
-def turned_pieces(expression: Expression, tensors: Mapping[str, LazyTensor]) -> Callable[[], Pieces] | None:
-    """Return the pieces of a source that has such, with its axes in the order that an expression gives them.
+    Args:
+        expression: The tensor.
+        tensors: The sources, of which one may be in pieces itself.
+        value: Returns the array of an expression.
 
     Returns:
-        A function that returns the pieces; None for a source in one piece, and for operations other than a transpose or
-        a permutation of one source.
+        A function that returns the pieces; None for a tensor that is in one piece.
     """
     match expression:
         case Source(name):
             return tensors[name].pieces
-        case Applied(Transpose() | Permute() as op, (argument,)):
-            inner = turned_pieces(argument, tensors)
-            if inner is not None:
-                axes = op.axes if isinstance(op, Permute) else (1, 0)
-                return lambda: _turned(inner(), axes)
+        case Applied(Concat(axis=axis), args):
+            return lambda: Pieces(tuple(map(value, args)), axis)
+        case Applied(Stack(axis=axis), args):
+            stacked = tuple(Applied(Unsqueeze((axis,)), (piece,)) for piece in args)
+            return lambda: Pieces(tuple(map(value, stacked)), axis)
+        case Applied(op, (arg,), output) if isinstance(op, Transpose | Permute | Interleave | Split):
+            return _changed(op, output, arg, pieces_of(arg, tensors, value), value)
     return None
+
+
+def _changed(
+    op: Transpose | Permute | Interleave | Split,
+    output: int,
+    arg: Expression,
+    inner: Callable[[], Pieces] | None,
+    value: Callable[[Expression], Array],
+) -> Callable[[], Pieces] | None:
+    """Return the pieces of a tensor after an operation on one tensor, whose own pieces are `inner`."""
+    if isinstance(op, Interleave):
+        if op.outer * op.parts * op.groups > _MOST_SLICES:
+            return None
+        return lambda: _interleaved(inner() if inner else Pieces((value(arg),), op.axis), op)
+    if inner is None:
+        return None
+    if isinstance(op, Split):
+        reordered = isinstance(arg, Applied) and isinstance(arg.op, Interleave)
+        return (lambda: _part(inner(), op, output)) if reordered else None
+    axes = op.axes if isinstance(op, Permute) else (1, 0)
+    return lambda: _turned(inner(), axes)
+
+
+_MOST_SLICES = 512
+"""Slices of a tensor that are written one by one; it is copied first if there are more, as of rotary pairs."""
 
 
 def _turned(pieces: Pieces, axes: tuple[int, ...]) -> Pieces:
     return Pieces(tuple(array.transpose(axes) for array in pieces.arrays), axes.index(pieces.axis))
+
+
+def _interleaved(pieces: Pieces, op: Interleave) -> Pieces:
+    """The slices of the axis in their new order."""
+    if pieces.axis != op.axis:
+        return Pieces(tuple(op.apply(array)[0] for array in pieces.arrays), pieces.axis)
+    count = op.outer * op.parts * op.groups
+    inner = sum(array.shape[op.axis] for array in pieces.arrays) // count
+    order = np.arange(count).reshape(op.outer, op.parts, op.groups).swapaxes(1, 2).reshape(-1)
+    slices = (_cut(pieces, int(place) * inner, (int(place) + 1) * inner) for place in order)
+    return Pieces(tuple(array for arrays in slices for array in arrays), op.axis)
+
+
+def _part(pieces: Pieces, op: Split, output: int) -> Pieces:
+    """One of the parts that a tensor is cut into."""
+    if pieces.axis != op.axis:
+        return Pieces(tuple(op.apply(array)[output] for array in pieces.arrays), pieces.axis)
+    length = sum(array.shape[op.axis] for array in pieces.arrays)
+    sizes = op.sizes or (length // op.outputs,) * op.outputs
+    start = sum(sizes[:output])
+    return Pieces(_cut(pieces, start, start + sizes[output]), op.axis)
+
+
+def _cut(pieces: Pieces, start: int, stop: int) -> tuple[Array, ...]:
+    """The arrays of a stretch of the axis that pieces are joined along, as views; at least one."""
+    parts, at = [], 0
+    for array in pieces.arrays:
+        low, high = max(start - at, 0), min(stop - at, array.shape[pieces.axis])
+        parts += [array[_along(pieces.axis, low, high)]] if low < high else []
+        at += array.shape[pieces.axis]
+    return tuple(parts) or (pieces.arrays[0][_along(pieces.axis, 0, 0)],)
+
+
+def _along(axis: int, start: int, stop: int) -> tuple[slice, ...]:
+    return (*(slice(None),) * axis, slice(start, stop))
 
 
 def evaluate(expression: Expression, load: Callable[[str], Array], dtype: np.dtype[Any]) -> Array:

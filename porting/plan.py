@@ -12,7 +12,7 @@ import numpy as np
 
 from porting.architectures.base import TensorSpec
 from porting.checkpoint.dtypes import is_float
-from porting.checkpoint.tensor import Array, LazyTensor, Pieces, Shape
+from porting.checkpoint.tensor import Array, LazyTensor, Shape
 from porting.errors import PlanError
 from porting.expressions import (
     Applied,
@@ -23,13 +23,13 @@ from porting.expressions import (
     Source,
     applied,
     changes_in,
+    constants_in,
     evaluate,
-    in_pieces,
     operations_in,
+    pieces_of,
     sources_in,
     spelled,
     substituted,
-    turned_pieces,
     uses,
 )
 from porting.names import fold, nearest
@@ -177,6 +177,7 @@ class Plan:
             raise PlanError(f"{name}: its parts have different dtypes: {listed}; convert the source to one dtype first")
         if isinstance(expression, Constant):
             return LazyTensor.of(expression.values)
+        dtypes |= {constant.values.dtype for constant in constants_in(expression)} if not dtypes else set()
         dtype = dtypes.pop() if dtypes else np.dtype(np.int64) if spec.kind == "int" else _usual_float(tensors)
 
         def value(what: Expression) -> Array:
@@ -185,11 +186,10 @@ class Plan:
             except (UntrustedOperationError, ValueMismatchError) as error:
                 raise PlanError(f"{name} {error}: {', '.join(sources_in(expression))}") from None
 
-        joined = in_pieces(expression)
-        if joined is None:
-            return LazyTensor(spec.shape, dtype, lambda: value(expression), turned_pieces(expression, tensors))
-        parts, axis = joined
-        return LazyTensor(spec.shape, dtype, lambda: value(expression), lambda: Pieces(tuple(map(value, parts)), axis))
+        pieces = pieces_of(expression, tensors, value)
+        if pieces is None or isinstance(expression, Source):
+            return LazyTensor(spec.shape, dtype, lambda: value(expression), pieces)
+        return LazyTensor(spec.shape, dtype, lambda: np.concatenate(*pieces()), pieces)
 
 
 def plan(

@@ -4,14 +4,16 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
+from hypothesis import given
 
 from porting.architectures.base import TensorSpec
-from porting.checkpoint.tensor import LazyTensor, Pieces
+from porting.checkpoint.tensor import Array, LazyTensor, Pieces, Shape
 from porting.errors import PlanError
 from porting.operations import Chain, Concat, Each, Interleave, Op, Permute, Split, Tie, Transpose, Unsqueeze
 from porting.patterns import PatternError
 from porting.plan import Constant, Filled, Plan, Source, mismatches, plan
 from porting.rules import Rule, affine, built, drop, fill, invert, keep, linear, rule, same
+from tests.porting.operations.strategies import chains
 
 QKV = rule("b.{i}.qkv.{part:weight|bias}", ("b.{i}.q.{part}", "b.{i}.k.{part}", "b.{i}.v.{part}"), Split(3))
 
@@ -206,6 +208,42 @@ def test_chain_of_operations_goes_there_and_back_and_cancels_out() -> None:
     assert there.then(back).outputs == {name: Source(name) for name in sources}
     for name, tensor in back.apply({"qkv": LazyTensor.of(joined)}).items():
         np.testing.assert_array_equal(tensor.load(), tensors[name].load())
+
+
+@given(chains())
+def test_random_chain_gives_the_same_tensors_in_pieces_and_in_one(drawn: tuple[Op, Shape]) -> None:
+    op, shape = drawn
+    names = tuple(f"t.{place}" for place in range(op.outputs))
+    array: Array = np.asarray(np.random.default_rng(0).standard_normal(shape))
+    targets = plan([rule("a", names, op)], {"a": TensorSpec(shape)}).apply({"a": LazyTensor.of(array)})
+    for name, expected in zip(names, op.apply(array), strict=True):
+        tensor = targets[name]
+        assert tensor.load().tobytes() == expected.tobytes()
+        assert tensor.shape == expected.shape
+        if tensor.pieces is not None:
+            pieces = tensor.pieces()
+            assert pieces.shape == expected.shape
+            assert np.concatenate(pieces.arrays, pieces.axis).tobytes() == expected.tobytes()
+
+
+def test_fused_projections_are_written_and_taken_apart_without_a_copy() -> None:
+    heads = 3
+    fused = rule(("q", "k", "v"), "qkv", [Each((Transpose(),) * 3), Concat(3, 1), Interleave(3, heads, axis=1)])
+    sources = {name: TensorSpec((6, 5)) for name in "qkv"}
+    tensors = lazy(sources)
+    there = plan([fused], sources)
+    joined = there.apply(tensors)["qkv"]
+    assert joined.pieces is not None
+    arrays, axis = joined.pieces()
+    assert (len(arrays), axis) == (9, 1)
+    assert all(any(np.shares_memory(array, tensors[name].load()) for name in "qkv") for array in arrays)
+    whole = joined.load()
+    back = plan(invert([fused]), there.specs).apply({"qkv": LazyTensor.of(whole)})
+    for name in "qkv":
+        pieces = back[name].pieces
+        assert pieces is not None
+        assert all(np.shares_memory(array, whole) for array in pieces().arrays)
+        np.testing.assert_array_equal(back[name].load(), tensors[name].load())
 
 
 def test_constants_are_kept_by_each_side() -> None:

@@ -22,6 +22,10 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from porting.architectures import build
+from porting.converters import specs_in, table_of
+from porting.saved_rules import SavedSide, SavedTable, TensorInfo, write_table
+
 _NAIVE = """
 import sys, torch, paddle
 weights = torch.load(sys.argv[1], map_location="cpu")
@@ -88,6 +92,8 @@ def main(runs: int, model: str, all_pairs: bool, as_json: bool) -> None:
         click.echo(f"x cp: {ratios[0]:.2f} at best, {middle:.2f} in the middle, {ratios[-1]:.2f} at worst")
     else:
         ours, naive = results["torch -> paddle"].seconds, results["both frameworks"].seconds
+        by_rules = results["by rules"].seconds / ours
+        click.echo(f"by a file of rules, the same conversion takes {by_rules:.2f}x as long")
         click.echo(f"pit-port convert is {naive / ours:.1f}x as fast as the script that imports both frameworks")
 
 
@@ -96,7 +102,7 @@ def measure(folder: Path, model: str, runs: int, all_pairs: bool) -> dict[str, R
     tool = str(Path(sys.executable).with_name("pit-port"))
     source = folder / "source.pth"
     _quietly([tool, "random", model, str(source)])
-    ways = _pairs(tool, source) if all_pairs else _single(tool, source)
+    ways = _pairs(tool, source) if all_pairs else _single(tool, source, model)
     samples: dict[str, list[Result]] = {name: [] for name in ways}
     for _ in track(range(runs), "Timing", console=Console(stderr=True), transient=True):
         for name, way in ways.items():
@@ -104,13 +110,29 @@ def measure(folder: Path, model: str, runs: int, all_pairs: bool) -> dict[str, R
     return {name: Result(*map(statistics.median, zip(*taken, strict=True))) for name, taken in samples.items()}
 
 
-def _single(tool: str, source: Path) -> dict[str, _Way]:
-    """Return the usual conversion, and the script without this tool."""
+def _rules(source: Path, model: str) -> Path:
+    """Write the rules of PaddleViT's layout as a file of rules between two models of a user's."""
+    architecture = build(model)
+    reference = {name: TensorInfo(spec.shape) for name, spec in architecture.tensors.items()}
+    candidate = {name: TensorInfo(spec.shape) for name, spec in specs_in(architecture, "paddlevit").items()}
+    rules = table_of(architecture.family, "paddlevit").rules
+    path = source.with_name("rules.json")
+    write_table(SavedTable(SavedSide("torch", reference), SavedSide("paddle", candidate), rules), path)
+    return path
+
+
+def _single(tool: str, source: Path, model: str) -> dict[str, _Way]:
+    """Return the usual conversion, the same by a file of rules, and the script without this tool."""
     script = source.with_name("naive.py")
     script.write_text(_NAIVE)
     naive = [sys.executable, "-W", "ignore", str(script), str(source)]
     return {
         "torch -> paddle": _Way([tool, "convert", str(source)], source, source.with_name("ours.pdparams")),
+        "by rules": _Way(
+            [tool, "convert", "--rules", str(_rules(source, model)), str(source)],
+            source,
+            source.with_name("rules.pdparams"),
+        ),
         "both frameworks": _Way(naive, source, source.with_name("naive.pdparams")),
     }
 

@@ -87,11 +87,16 @@ class SavedTable:
         Raises:
             PlanError: The rules do not map the sides onto each other; the details hold every mismatch.
         """
-        if source == "reference":
-            return plan(self.rules, self.reference.specs, self.candidate.specs, self.candidate.constants)
+        return self._there if source == "reference" else self._back
+
+    @cached_property
+    def _there(self) -> Plan:
+        return plan(self.rules, self.reference.specs, self.candidate.specs, self.candidate.constants)
+
+    @cached_property
+    def _back(self) -> Plan:
         back = plan(invert(self.rules), self.candidate.specs, self.reference.specs, self.reference.constants)
-        kept = set(self.reference.tensors) - set(self.plan("reference").dropped)
-        return with_further_names(back, self.reference.ties, kept)
+        return with_further_names(back, self.reference.ties, set(self.reference.tensors) - set(self._there.dropped))
 
 
 def ties_of(tensors: Mapping[str, TensorInfo]) -> dict[str, list[str]]:

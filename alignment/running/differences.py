@@ -137,7 +137,8 @@ def diff(
         CheckpointError: A file cannot be read as a checkpoint, or neither holds the weights asked for.
         NothingComparedError: Neither file holds a tensor.
     """
-    with opened(first, second, Selection(weights, key, prefix, tuple(ignore))) as (one, other):
+    selection = Selection(weights, key, prefix, tuple(ignore))
+    with opened(first, second, selection, as_stored=rules is not None) as (one, other):
         sides = _alike(one, other) if rules is None else _alike_by_rules(rules, one, other)
         names = list(dict.fromkeys((*sides[0].tensors, *sides[1].tensors)))
         left_out = tuple(name for name in names if name in sides[0].filled | sides[1].filled)
@@ -177,9 +178,12 @@ def _alike_by_rules(table: SavedTable, one: Checkpoint, other: Checkpoint) -> tu
 
 @contextmanager
 def opened(
-    first: str | PathLike[str], second: str | PathLike[str], selection: Selection
+    first: str | PathLike[str], second: str | PathLike[str], selection: Selection, *, as_stored: bool = False
 ) -> Iterator[tuple[Checkpoint, Checkpoint]]:
-    """Both checkpoints, opened; at least one holds what is asked for. Raises the errors of `diff`."""
+    """Both checkpoints, opened; at least one holds what is asked for. Raises the errors of `diff`.
+
+    A prefix that all names share is taken off where that makes a known model or equal names, unless `as_stored`.
+    """
     with (
         open_checkpoint(first, **vars(selection), required=False) as one,
         open_checkpoint(second, **vars(selection), required=False) as other,
@@ -193,7 +197,7 @@ def opened(
         if missing:
             problem = next(problem for problem in one.absent if problem.partition(";")[0] in missing)
             raise CheckpointError(one.path, f"{problem}; nor has {other.path}")
-        yield _with_equal_names(fitting(one), fitting(other))
+        yield (one, other) if as_stored else _with_equal_names(fitting(one), fitting(other))
 
 
 def _with_equal_names(one: Checkpoint, other: Checkpoint) -> tuple[Checkpoint, Checkpoint]:

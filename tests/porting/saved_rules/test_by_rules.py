@@ -19,6 +19,7 @@ from porting.checkpoint import open_checkpoint, write_checkpoint
 from porting.checkpoint.tensor import Array, LazyTensor
 from porting.conversion import convert
 from porting.errors import CheckpointError, UnknownNameError
+from porting.operations import Transpose
 from porting.rules import rule
 from porting.saved_rules import SavedSide, SavedTable, TensorInfo, read_table, write_table
 from tests.porting.saved_rules import bert
@@ -200,6 +201,17 @@ def test_diff_finds_the_tensor_that_differs_between_the_sides(folder: Path) -> N
     assert (result.exit_code, "layer.1.key.bias" in result.output) == (1, True)
     result = _invoke("diff", folder / "changed.safetensors", folder / "bert.safetensors", *rules)
     assert (result.exit_code, "layer.1.key.bias" in result.output) == (1, True)
+
+
+def test_diff_tells_sides_apart_whose_names_differ_in_a_prefix_only(tmp_path: Path) -> None:
+    infos = {"weight": TensorInfo((2, 3)), "bias": TensorInfo((2,))}
+    turned = {"fc.weight": TensorInfo((3, 2)), "fc.bias": TensorInfo((2,))}
+    rules = rule("weight", "fc.weight", Transpose()), rule("bias", "fc.bias")
+    write_table(SavedTable(SavedSide("torch", infos), SavedSide("paddle", turned), rules), tmp_path / "rules.json")
+    _write(tmp_path / "a.npz", {"weight": np.ones((2, 3)), "bias": np.zeros(2)})
+    words = "--rules", tmp_path / "rules.json"
+    assert _invoke("convert", tmp_path / "a.npz", tmp_path / "a.pdparams", *words).exit_code == 0
+    assert _invoke("diff", tmp_path / "a.npz", tmp_path / "a.pdparams", *words).exit_code == 0
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from porting.checkpoint.averages import says_average, second_set, shape_of
 from porting.checkpoint.containers.pickle_machine import Symbol
 from porting.checkpoint.containers.stand_ins import Inert
 from porting.checkpoint.file.source import brief, few_notes, shown
-from porting.checkpoint.left_behind import STATE, absent, folded, left_out, nothing, other_files, what
+from porting.checkpoint.left_behind import STATE, absent, counted, folded, left_out, nothing, other_files, what
 from porting.checkpoint.prefixes import COUNTERS, without_prefixes
 from porting.checkpoint.searching import WRAPPERS, Leaf, Search, StateDict
 from porting.checkpoint.selection import Kind, Selection, at_key, is_ignored, near, starts_of, with_prefix
@@ -195,7 +195,7 @@ class _Reading:
             self._lacks(f"no name begins with {prefix} (--prefix); {near(prefix, starts_of([*tensors, *shorter]))}")
             return shorter, removed
         if len(chosen) < len(tensors):
-            self.notes.append(f"{len(tensors) - len(chosen)} tensors whose names do not begin with {start}: left out")
+            self.notes.append(f"{counted(len(tensors) - len(chosen))} outside of {start}: left out")
         chosen, more = without_prefixes(chosen, lightning=False)
         return chosen, [*removed, start, *more]
 

@@ -54,7 +54,7 @@ def _beside(key: object, value: object, search: Search) -> str:
     sets = list(search.dictionaries(value, (brief(key),))) if isinstance(value, dict) else []
     if sets:
         path, count = max(sets, key=lambda one: one[1])
-        return f"{brief(key)}: left out, with {count} tensors; --key {'.'.join(path)} reads them"
+        return f"{brief(key)}: left out, with {counted(count)}; --key {'.'.join(path)} reads it"
     return f"{brief(key)}: left out, not weights ({kind_of(value)})"
 
 
@@ -100,7 +100,7 @@ def nothing(saved: object) -> str:
         return "holds the state of an optimizer, not weights; the weights are in another file, often beside it"
     sets = _sets(saved)
     if len(sets) > 1:
-        places = ", ".join(f"{'.'.join(path)} ({count} tensors)" for path, count in sets[:10])
+        places = ", ".join(f"{'.'.join(path)} ({counted(count)})" for path, count in sets[:10])
         return f"holds several sets of tensors: {places}; choose one, such as --key {'.'.join(sets[0][0])}"
     content = f"its keys are {folded(map(brief, saved))}" if saved else "it is empty"
     known = ", ".join(map(str, WRAPPERS))
@@ -130,6 +130,11 @@ def what(value: object) -> str:
     if isinstance(value, Inert | Symbol):
         return f"an object of the class {value.name}" if isinstance(value, Inert) else f"the name {value.name}"
     return f"a {type(value).__name__}"
+
+
+def counted(count: int) -> str:
+    """Return a number of tensors in words."""
+    return f"{count} tensor{'' if count == 1 else 's'}"
 
 
 def folded(names: Iterable[str]) -> str:

@@ -212,7 +212,7 @@ def test_single_tensor_is_called_tensor() -> None:
         (3, "holds a int, expected a state dict"),
         (
             {"encoder": {"w": W}, "decoder": {"w": W}},
-            r"holds several sets of tensors: encoder \(1 tensors\), decoder \(1 tensors\); choose one, such",
+            r"holds several sets of tensors: encoder \(1 tensor\), decoder \(1 tensor\); choose one, such",
         ),
         (
             {"weights": 1},

@@ -450,11 +450,12 @@ BESIDE: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.parametrize("protocol", [2, 4])
-@pytest.mark.parametrize("kind", BESIDE)
+@pytest.mark.parametrize(
+    ("kind", "protocol"),
+    # In protocol 2 an object that is made with keywords is a functools.partial, which is refused.
+    [(kind, protocol) for kind in BESIDE for protocol in (2, 4) if (kind, protocol) != ("keywords", 2)],
+)
 def test_object_beside_the_weights_is_left_out(kind: str, protocol: int, torch: Any, tmp_path: Path) -> None:
-    if kind == "keywords" and protocol == 2:
-        pytest.skip("protocol 2 pickles it as functools.partial, which is refused")
     saved = {"model": state_dict(torch.from_numpy, ONE), "extra": BESIDE[kind](), "after": 1}
     for zipped in (True, False):
         torch.save(saved, tmp_path / "a.pth", pickle_protocol=protocol, _use_new_zipfile_serialization=zipped)

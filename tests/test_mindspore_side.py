@@ -53,6 +53,15 @@ def test_a_ckpt_is_verified_in_mindspore(model: str, tmp_path: Path) -> None:
 
 
 @needs_mindspore
+def test_a_model_of_text_and_images_computes_the_same_forward_and_backward(tmp_path: Path) -> None:
+    declared = f"{Path(__file__).parent / 'alignment' / 'named_pairs.py'}:MINDSPORE"
+    done = run("pit-align", "all", "--pair", declared, "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    keys = {row["key"] for row in json.loads((tmp_path / "report.json").read_text())["rows"]}
+    assert {"forward/logits", "forward/hidden.1", "bp/gradient/input/pixel_values"} <= keys
+
+
+@needs_mindspore
 @pytest.mark.parametrize(("name", "operation"), [("MINDSPORE", []), ("PADDLE_MINDSPORE", ["transpose"])])
 def test_a_users_pair_is_matched_and_computes_the_same(name: str, operation: list[str], tmp_path: Path) -> None:
     declared = f"{Path(__file__).parent / 'alignment' / 'own_pairs.py'}:{name}"

@@ -77,6 +77,35 @@ def paddle_mixed(*, eps: float = 0.0, padding: bool = False) -> Any:
     return Net()
 
 
+def mindspore_mixed() -> Any:
+    """The same port in MindSpore, which returns a tuple."""
+    from mindspore import nn, ops
+
+    class Layer(nn.Cell):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = nn.Dense(8, 8)
+
+        def construct(self, x: Any, mask: Any) -> Any:
+            bias = (mask.expand_dims(1) == 0).astype(x.dtype) * -1e4
+            return x + self.dense(ops.softmax(x.matmul(x.swapaxes(1, 2)) + bias, -1).matmul(x))
+
+    class Net(nn.Cell):
+        def __init__(self) -> None:
+            super().__init__()
+            self.image = nn.Conv2d(3, 8, 4, 4, pad_mode="valid", has_bias=True)
+            self.word_table, self.place_table = nn.Embedding(11, 8), nn.Embedding(6, 8)
+            self.layer, self.classifier = Layer(), nn.Dense(8, 4)
+
+        def construct(self, ids: Any, mask: Any, image: Any) -> Any:
+            x = self.word_table(ids) + self.place_table(ops.arange(ids.shape[1])).expand_dims(0)
+            x = x + self.image(image).mean((2, 3)).expand_dims(1)
+            y = self.layer(x, mask)
+            return self.classifier(y.mean(1)), x, y
+
+    return Net()
+
+
 def torch_tuple() -> Any:
     """A sequence to a sequence: ids of two kinds, two outputs without names."""
     from torch import nn
@@ -141,6 +170,15 @@ MIXED = Pair(
     ),
     inputs={**_TEXT, "pixel_values": Floats((3, 8, 8))},
     rules="auto",
+)
+MINDSPORE = replace(
+    MIXED,
+    candidate=replace(
+        MIXED.candidate,
+        framework="mindspore",
+        build=f"{_FILE}:mindspore_mixed",
+        gives=("logits", "hidden.0", "hidden.1"),
+    ),
 )
 WRONG = replace(MIXED, candidate=replace(MIXED.candidate, options={"eps": 1e-3}))
 PADDED = replace(MIXED, candidate=replace(MIXED.candidate, options={"padding": True}))

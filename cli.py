@@ -13,18 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alignment.cli.options import python_options, pythons_of
+from alignment.cli.own_rules import OwnRules, own_options, own_rules
 from porting.checkpoint.file.bus_errors import ending_in_order
 from porting.exporting import exporting
 from porting.terminal.commands import check_rules, list_models, random
 from porting.terminal.options import (
+    NEEDS_PAIR,
     SOURCE,
     complete_layouts,
+    is_own,
     model_options,
-    refuse_with_rules,
     require_verifiable,
-    rules_of,
-    rules_options,
     selection_of,
     selection_options,
     surgery_of,
@@ -46,7 +45,6 @@ from recipe.options import TrainTool, config_of, config_option, overrides_argume
 
 if TYPE_CHECKING:
     from alignment.cli.steps import pit_align
-    from porting.saved_rules import SavedTable
 
 __all__ = ["pit_align", "pit_port", "pit_train"]
 
@@ -81,10 +79,10 @@ def pit_port(debug: bool) -> None:
 @click.option(
     "--max-shard-size", metavar="SIZE", help="Write several files of up to 5GB, 500MB, 1GiB, ..., and an index of them."
 )
-@rules_options
+@own_options
+@click.option("--unproven", is_flag=True, help="Write although the models give different outputs with the rules.")
 @click.option("--dry-run", is_flag=True, help="Check and report, write nothing.")
 @click.option("--verify", "verifying", is_flag=True, help="Verify the port afterwards, as `pit-port verify` does.")
-@python_options
 @force_option
 @output_options(verbose="Print every tensor that was changed, dropped or filled.")
 def convert(
@@ -95,6 +93,7 @@ def convert(
     target_layout: str | None,
     dtype: str | None,
     max_shard_size: str | None,
+    unproven: bool,
     dry_run: bool,
     verifying: bool,
     force: bool,
@@ -109,6 +108,7 @@ def convert(
     pit-port convert deit_base.pth deit_base_384.pdparams --image-size 384 --num-classes 10
     pit-port convert hf://timm/pit_b_224.in1k pit_b.pdparams
     pit-port convert bert.safetensors bert.pdparams --rules bert.json
+    pit-port convert bert.safetensors bert.pdparams --pair my_pair.py
 
     With --max-shard-size, TARGET is the file that the shards are parts of: out/model.safetensors becomes
     out/model-00001-of-00003.safetensors, ..., and out/model.safetensors.index.json.
@@ -116,15 +116,17 @@ def convert(
     \b
     pit-port convert pit_b.pth out/model_state.pdparams --max-shard-size 100MB
     """
+    from porting.conversion import check_files
     from porting.conversion import convert as port
     from porting.terminal import render
 
-    pythons = {f"{name}_python": options.pop(f"{name}_python") for name in ("torch", "paddle", "mindspore")}
-    where, rules, surgery = selection_of(options), rules_of(options), options
-    if rules is not None:
-        _refuse_with_rules(verifying, model=model != "auto", to=target_layout, **surgery)
+    is_own(options, model=model != "auto", to=target_layout)
     if verifying:
-        require_verifiable(source_layout, changes=dry_run or dtype is not None or any(surgery.values()))
+        require_verifiable(source_layout, options, changes=dry_run or dtype is not None)
+    where = selection_of(options)
+    if options["pair"] is not None:
+        check_files(source, target, overwrite=force or dry_run, **where)
+    own = own_rules(options, output)
     with output.tensors() as progress:
         report = port(
             source,
@@ -134,8 +136,9 @@ def convert(
             **where,
             target_layout=target_layout,
             dtype=dtype,
-            surgery=surgery_of(surgery),
-            rules=rules,
+            surgery=surgery_of(options),
+            rules=own.table,
+            unproven=unproven,
             dry_run=dry_run,
             overwrite=force,
             max_shard_size=max_shard_size,
@@ -144,7 +147,7 @@ def convert(
     if not (verifying and output.as_json):
         output.show(lambda: render.convert_text(report, verbose=output.verbose), lambda: render.convert_json(report))
     if verifying:
-        _verify(source, report.target, where, None, output, pythons, converted=render.convert_json(report))
+        _verify(source, report.target, where, None, output, own, converted=render.convert_json(report))
 
 
 @pit_port.command()
@@ -158,7 +161,7 @@ def convert(
     help="The layout to plan for; needed without --rules.",
 )
 @surgery_options
-@rules_options
+@own_options
 @output_options(verbose="Print one line for every tensor, with nothing folded.")
 def plan(
     source: Path | str,
@@ -179,13 +182,12 @@ def plan(
     from porting.conversion import fitting, plan_port
     from porting.terminal import render
 
-    where, rules = selection_of(options), rules_of(options)
-    if rules is not None:
-        refuse_with_rules(model=model != "auto", to=target_layout, **options)
-        _plan_by_rules(source, rules, source_layout, where, output)
-        return
-    if target_layout is None:
+    if not is_own(options, model=model != "auto", to=target_layout) and target_layout is None:
         raise click.UsageError("Missing option '--to'.")
+    where, own = selection_of(options), own_rules(options, output)
+    if own.table is not None or target_layout is None:
+        _plan_by_rules(source, own, source_layout, where, output)
+        return
     named = None if model == "auto" else model
     with open_checkpoint(source, **where) as opened:
         checkpoint = fitting(opened, model=named, layout=source_layout)
@@ -195,48 +197,39 @@ def plan(
     output.show(lambda: render.plan_text(port, folded=not output.verbose), lambda: render.table_json(port.plan))
 
 
-def _plan_by_rules(
-    source: Path | str, rules: SavedTable, side: str | None, where: dict[str, Any], output: Output
-) -> None:
+def _plan_by_rules(source: Path | str, own: OwnRules, side: str | None, where: dict[str, Any], output: Output) -> None:
     from porting.by_rules import plan_by_rules
     from porting.checkpoint import open_checkpoint
     from porting.terminal import render
 
+    assert own.table is not None  # noqa: S101 - what the options say
     with open_checkpoint(source, **where) as checkpoint:
-        port = plan_by_rules(rules, checkpoint, side=side)
+        port = plan_by_rules(own.table, checkpoint, side=side)
     output.show(lambda: render.rules_text(port, folded=not output.verbose), lambda: render.table_json(port.plan))
-
-
-def _refuse_with_rules(verifying: bool, **values: Any) -> None:
-    if verifying:
-        raise click.UsageError(_NEEDS_PAIR)
-    refuse_with_rules(**values)
-
-
-_NEEDS_PAIR = "rules alone do not say how the models are built, which verifying runs: give --pair FILE"
 
 
 @pit_port.command()
 @click.argument("source", type=SOURCE)
 @click.argument("target", type=SOURCE)
 @selection_options
-@rules_options
+@own_options
 @click.option("--out", type=FILE, help="Folder of the evidence; logs/<model>/ by default.")
-@python_options
 @output_options(verbose="Show every quantity of the forward passes.")
 def verify(source: Path | str, target: Path | str, out: Path | None, output: Output, **options: Any) -> None:
     """Verify that TARGET is a port of SOURCE: equal tensors, and equal outputs of the real models.
 
-    SOURCE runs in torch, TARGET in the framework of its format, in float64 and float32. Exits 1 when they differ.
+    SOURCE runs in torch, TARGET in the framework of its format, in float64 and float32; with --pair, each in the
+    framework of its side. Exits 1 when they differ.
 
     \b
     pit-port verify pit_b.pth pit_b.pdparams
     pit-port verify pit_b.pth pit_b.ckpt --mindspore-python .venv-mindspore/bin/python
+    pit-port verify bert.safetensors bert.pdparams --pair my_pair.py
     """
+    if options["rules"] is not None:
+        raise click.UsageError(NEEDS_PAIR)
     where = selection_of(options)
-    if rules_of(options) is not None:
-        raise click.UsageError(_NEEDS_PAIR)
-    _verify(source, target, where, out, output, options)
+    _verify(source, target, where, out, output, own_rules(options, output, out and out / "rules"))
 
 
 def _verify(
@@ -245,16 +238,18 @@ def _verify(
     where: dict[str, Any],
     out: Path | None,
     output: Output,
-    pythons: dict[str, Any],
+    own: OwnRules,
     converted: dict[str, Any] | None = None,
 ) -> None:
     """Verify a port and print the result; in JSON, as a part of `converted` if there is one."""
     from alignment.processes.settings import Settings
     from alignment.running.verification import verify as verify_port
 
-    settings = Settings(pythons=pythons_of(pythons))
+    settings = Settings(pythons=own.pythons)
     with output.sides() as progress:
-        result = verify_port(source, target, out, settings, **where, progress=progress, command=command_line())
+        result = verify_port(
+            source, target, out, settings, **where, pair=own.pair, progress=progress, command=command_line()
+        )
     output.show(
         result.to_text,
         lambda: result.to_json() if converted is None else converted | {"verification": result.to_json()},
@@ -270,7 +265,7 @@ def _verify(
 @pit_port.command()
 @click.argument("file", type=SOURCE)
 @selection_options
-@rules_options
+@own_options
 @output_options(verbose="Print every tensor with its dtype and shape.")
 def inspect(file: Path | str, output: Output, **where: Any) -> None:
     """Describe the checkpoint FILE: format, model, layout, tensors, and a digest of its content.
@@ -286,7 +281,7 @@ def inspect(file: Path | str, output: Output, **where: Any) -> None:
     from porting.describe import describe
     from porting.terminal import render
 
-    rules = rules_of(where)
+    rules = own_rules(where, output).table
     with output.tensors() as progress:
         description = describe(file, **where, rules=rules, progress=progress)
     output.show(
@@ -299,7 +294,7 @@ def inspect(file: Path | str, output: Output, **where: Any) -> None:
 @click.argument("first", type=SOURCE)
 @click.argument("second", type=SOURCE)
 @selection_options
-@rules_options
+@own_options
 @output_options(verbose="Print every tensor that differs, not only the worst.")
 def diff(first: Path | str, second: Path | str, output: Output, **where: Any) -> None:
     """Compare the weights of two checkpoints, tensor by tensor, in canonical form.
@@ -313,7 +308,7 @@ def diff(first: Path | str, second: Path | str, output: Output, **where: Any) ->
     """
     from alignment.running.differences import diff as diff_checkpoints
 
-    rules = rules_of(where)
+    rules = own_rules(where, output).table
     with output.tensors() as progress:
         result = diff_checkpoints(first, second, **where, rules=rules, progress=progress)
     output.show(lambda: result.to_text(verbose=output.verbose), result.to_json)

@@ -28,3 +28,10 @@ RESNET18 = replace(
     reference=Side("torch", "timm.models.resnet:resnet18"),
     candidate=Side("paddle", "paddle.vision.models:resnet18"),
 )
+
+if __name__ == "__main__":  # writes a checkpoint of the reference, such as training gives
+    import sys
+
+    import torch
+
+    torch.save(reference().state_dict(), sys.argv[1])

@@ -9,7 +9,7 @@ from porting.architectures.base import TensorSpec
 from porting.checkpoint import Checkpoint
 from porting.checkpoint.dtypes import holds_floats
 from porting.checkpoint.tensor import LazyTensor, Shape
-from porting.errors import CheckpointError, PlanError, RulesError, UnknownNameError
+from porting.errors import CheckpointError, PlanError, RulesError, UnknownNameError, UnprovenError
 from porting.names import fold
 from porting.plan import Plan, mismatches
 from porting.saved_rules import ROLES, Role, SavedSide, SavedTable
@@ -80,6 +80,20 @@ def plan_by_rules(table: SavedTable, checkpoint: Checkpoint, *, side: str | None
         problems = problems or found
     checkpoint.check()  # damage is the better explanation of missing tensors
     raise _refusal(table, checkpoint, problems)
+
+
+def require_proven(table: SavedTable) -> None:
+    """Refuse rules with which the two models give different outputs.
+
+    Raises:
+        UnprovenError: They do. Rules that were not tried pass.
+    """
+    if table.proven is False:
+        raise UnprovenError(
+            table.name,
+            "nothing was written: every tensor has its counterpart, but with these rules the models give different "
+            "outputs in float64. `pit-align bisect --pair FILE` says where they differ; --unproven writes all the same",
+        )
 
 
 def other_side(role: Role) -> Role:

@@ -6,10 +6,10 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from porting.architectures.base import Architecture, TensorSpec
-from porting.by_rules import RulesPort, plan_by_rules
+from porting.by_rules import RulesPort, plan_by_rules, require_proven
 from porting.checkpoint import Checkpoint, Written, format_of, open_checkpoint, write_checkpoint, write_sharded
 from porting.checkpoint.addresses import as_source
 from porting.checkpoint.dtypes import holds_floats
@@ -36,6 +36,7 @@ __all__ = [
     "USUAL_LAYOUT",
     "ConvertReport",
     "Port",
+    "check_files",
     "convert",
     "count_dtypes",
     "fitting",
@@ -67,6 +68,7 @@ def convert(
     dtype: str | None = None,
     surgery: Surgery = Surgery(),  # noqa: B008 - immutable
     rules: SavedTable | None = None,
+    unproven: bool = False,
     dry_run: bool = False,
     overwrite: bool = False,
     max_shard_size: int | str | None = None,
@@ -92,6 +94,7 @@ def convert(
         rules: A table between two models of the user's, from `porting.saved_rules.read_table`: the source is one side
             (`source_layout` is `"reference"` or `"candidate"`, found by default), the target becomes the other. Model,
             target layout and surgery are not for such a model.
+        unproven: Write also by rules with which a run gave different outputs on both sides.
         dry_run: Plan only, write nothing.
         overwrite: Replace a target that is there already.
         max_shard_size: Write several files, each with at most so many bytes of tensors, and an index; a text such as
@@ -103,6 +106,7 @@ def convert(
         TargetExistsError: The target exists, and `overwrite` is False.
         PlanError: The surgery does not fit the model.
         RulesError: The rules do not map the two models onto each other.
+        UnprovenError: With the rules the models give different outputs, and `unproven` and `dry_run` are False.
         ImpossibleModelError: The image size or class count is not possible for the model.
         UnknownNameError: A model, layout, dtype or suffix is not known.
         SizeError: `max_shard_size` is no size.
@@ -113,6 +117,8 @@ def convert(
     layout = target_layout or USUAL_LAYOUT.get(target_format, "canonical")
     if not dry_run:
         check_target(target, overwrite=overwrite)
+    if rules is not None and not (dry_run or unproven):
+        require_proven(rules)
     with open_checkpoint(source, weights=weights, key=key, prefix=prefix, ignore=ignore, check=False) as opened:
         opened.require_other(target)
         if rules is None:
@@ -134,6 +140,27 @@ def convert(
         return report(source, target, job, (planned, tensors), written, shards)
 
 
+def check_files(source: str | PathLike[str], target: str | PathLike[str], *, overwrite: bool, **where: Any) -> None:
+    """Check what can be checked of the two files of a conversion before its rules are known.
+
+    Args:
+        source: The checkpoint to read.
+        target: The file to write.
+        overwrite: As for `convert`; True as well where nothing is written.
+        where: Where the weights are in the source, as for `convert`.
+
+    Raises:
+        CheckpointError: The source cannot be read.
+        TargetExistsError: The target exists, and `overwrite` is False.
+        UnknownNameError: The target's suffix is not known.
+        HubError: The source cannot be fetched.
+    """
+    format_of(target)
+    check_target(Path(target), overwrite=overwrite)
+    with open_checkpoint(as_source(source), **where, check=False) as opened:
+        opened.require_other(Path(target))
+
+
 def _job(checkpoint: Checkpoint, port: Port) -> Job:
     """The job of a known model."""
     framework = table_of(port.architecture.family, port.layout).framework
@@ -147,7 +174,7 @@ def _job_by_rules(port: RulesPort) -> Job:
     sides = (port.source, port.target)
     frameworks = [port.table.side(side).framework for side in sides]
     layouts = (f"{sides[0]} ({frameworks[0]})", f"{sides[1]} ({frameworks[1]})")
-    return Job(port.checkpoint, port.plan, port.tensors, layouts, port.framework, None, port.table.name, port.added)
+    return Job(port.checkpoint, port.plan, port.tensors, layouts, port.framework, None, port.table, port.added)
 
 
 def _target(target: str | PathLike[str], max_shard_size: int | str | None) -> Path:

@@ -17,6 +17,7 @@ from porting.checkpoint.tensor import LazyTensor
 from porting.converters import layouts_of, table_of
 from porting.names import fold
 from porting.plan import Plan
+from porting.saved_rules import SavedTable
 
 _FRAMEWORKS: Mapping[str, str] = {"torch-zip": "torch", "pdparams": "paddle", "mindspore": "mindspore"}
 """Format to the framework whose own it is; the others belong to none."""
@@ -53,6 +54,7 @@ class ConvertReport:
         shards: Names of the shards that were written; none for a single file.
         kept: Number of shards that an interrupted run of the same conversion had completed, and that were kept.
         rules: The file of rules that was followed; None without one.
+        proven: Whether the outputs of both models agreed in float64 with these rules; None where that is not known.
     """
 
     source: Path | str
@@ -80,6 +82,7 @@ class ConvertReport:
     shards: tuple[str, ...] = ()
     kept: int = 0
     rules: str | None = None
+    proven: bool | None = None
 
 
 class Job(NamedTuple):
@@ -92,7 +95,7 @@ class Job(NamedTuple):
         layouts: Layouts of source and target.
         framework: Framework of the target's layout.
         models: The models of source and target; None for one that rules of the user's map.
-        rules: The file of these rules.
+        rules: These rules.
         added: Names of tensors that the rules knew and the source has not.
     """
 
@@ -102,7 +105,7 @@ class Job(NamedTuple):
     layouts: tuple[str, str]
     framework: str
     models: tuple[Architecture, Architecture] | None
-    rules: str | None = None
+    rules: SavedTable | None = None
     added: tuple[str, ...] = ()
 
 
@@ -143,7 +146,8 @@ def report(
         advice=tuple(_advice(format_of(target), job)),
         shards=shards if len(shards) > 1 else (),
         kept=written.kept if written else 0,
-        rules=job.rules,
+        rules=job.rules.name if job.rules else None,
+        proven=job.rules.proven if job.rules else None,
     )
 
 
@@ -153,6 +157,8 @@ def _advice(target_format: str, job: Job) -> Iterator[str]:
     if framework is not None and job.framework != framework:
         whose = f"layout {job.layouts[1]} is {_TITLES[job.framework]}'s, and the format {_TITLES[framework]}'s"
         yield whose + _hint(framework, job)
+    if job.rules and job.rules.proven is False:
+        yield job.rules.proof
     if job.added:
         yield f"{len(job.added)} tensors that the source lacks come from the rules: {', '.join(fold(job.added))}"
 

@@ -59,6 +59,12 @@ class RulesError(PortingError):
         self.problem = problem
 
 
+class UnprovenError(RulesError):
+    """Rules with which the two models give different outputs; nothing was written. Exits with 1."""
+
+    exit_code = 1
+
+
 class PlanError(PortingError):
     """Two sets of tensors do not map onto each other; the details hold every mismatch."""
 

@@ -16,7 +16,7 @@ from tests.prose import ROOT
 
 PAGE = (ROOT / "docs" / "your-own-pair.md").read_text()
 REFERENCE = (ROOT / "docs" / "reference" / "pairs.md").read_text()
-COMMANDS = re.findall(r"^\$ (pit-align .*?)(?:  # exits (\d))?$", PAGE, re.MULTILINE)
+COMMANDS = re.findall(r"^\$ ((?:pit-align|pit-port|python) .*?)(?:  # exits (\d))?$", PAGE, re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +36,11 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def test_page_has_commands_for_every_section() -> None:
-    words = [command.split()[1] for command, _ in COMMANDS]
-    assert words == ["rules", "all", "all", "gate", "gate", "bisect", "diagnose"]
+    words = [command.split()[1] for command, _ in COMMANDS if not command.startswith("python")]
+    assert words == [
+        *("rules", "all", "all", "gate", "gate", "bisect", "diagnose"),
+        *("convert", "verify", "rules", "convert", "diff"),
+    ]
 
 
 def test_commands_run_as_written_and_print_what_the_page_shows(outputs: dict[str, str]) -> None:
@@ -51,6 +54,9 @@ def test_commands_run_as_written_and_print_what_the_page_shows(outputs: dict[str
         "1. module layer3.0.downsample.1, blocks.2.shortcut.1 in the candidate, forward",
         "cause: its epsilon is 0.001, not 1e-05",
         "look at blocks.2.shortcut.1: epsilon of its BatchNorm2D",
+        "Wrote mine.pdparams (pdparams, layout candidate (paddle))",
+        "verified: mine.pdparams (in paddle), a port of mine.pth (in torch)",
+        "  forward  same function: float64 agrees in all 1 quantities",
     ):
         assert line in PAGE, line
         assert line in printed, line

@@ -43,4 +43,7 @@ def rules(declaration: str, save: Path | None, out: Path | None, output: Output,
     if save is not None:
         contract.write(save)
     head = f"{pair.name}: {pair.reference.framework} -> {pair.candidate.framework}, {contract.summary}"
-    output.show(lambda: f"{head}\n{table_text(contract.table, folded=not output.verbose)}", contract.to_json)
+    output.show(
+        lambda: f"{head}\n{contract.saved.proof}\n{table_text(contract.table, folded=not output.verbose)}",
+        contract.to_json,
+    )

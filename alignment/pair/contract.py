@@ -51,12 +51,14 @@ class Contract:
         candidate: The candidate.
         rules: From the reference's state dict to the candidate's.
         evidence: Name in the candidate's state dict to what its rule was derived from; empty for one that was given.
+        proven: Whether the outputs of both models agreed in float64 with these rules; None where that was not tried.
     """
 
     reference: ModelDescription
     candidate: ModelDescription
     rules: tuple[Rule, ...]
     evidence: Mapping[str, str] = field(default_factory=dict)
+    proven: bool | None = None
 
     @property
     def classes(self) -> int:
@@ -203,7 +205,8 @@ class Contract:
     @cached_property
     def saved(self) -> SavedTable:
         """The contract as the table that `pit-port --rules` uses."""
-        return SavedTable(_saved(self.reference), _saved(self.candidate), self.rules, self.evidence)
+        sides = _saved(self.reference), _saved(self.candidate)
+        return SavedTable(*sides, self.rules, self.evidence, proven=self.proven)
 
     @classmethod
     def read(cls, path: str | PathLike[str], *, allowed: Iterable[str] | None = ()) -> Contract:
@@ -225,7 +228,7 @@ class Contract:
             raise FileError(path, str(error)) from None
         except RecursionError:
             raise FileError(path, "cannot be read as rules: nested too deeply") from None
-        return cls(reference, candidate, saved.rules, saved.evidence)
+        return cls(reference, candidate, saved.rules, saved.evidence, saved.proven)
 
     @cached_property
     def _reference_rules(self) -> tuple[Rule, ...]:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from alignment.errors import AlignmentError
-from alignment.pair import Pair
+from alignment.pair import Pair, Role
 from alignment.pair.published import build
 from alignment.processes.processes import Progress
 from alignment.processes.settings import Settings
@@ -18,9 +18,11 @@ from alignment.results.summary import headline
 from alignment.running.differences import CheckpointDiff, diff, opened
 from alignment.running.run import align
 from alignment.running.weights import require_loadable
+from porting.by_rules import plan_by_rules
 from porting.checkpoint.selection import Kind, Selection
 from porting.conversion import identify_checkpoint
 from porting.converters import table_of
+from porting.saved_rules import SavedTable
 
 _FRAMEWORK_OF = {"pdparams": "paddle", "mindspore": "mindspore", "torch-zip": "torch", "torch-legacy": "torch"}
 """Format of the port to the framework that runs it; where a format belongs to none, the layout decides."""
@@ -34,11 +36,13 @@ class Verification:
         tensors: Differences between the two files, tensor by tensor.
         forward: Report on the two models, each run with its own file's weights.
         framework: The framework that ran the port.
+        source_framework: The framework that ran the source.
     """
 
     tensors: CheckpointDiff
     forward: Report
     framework: str
+    source_framework: str = "torch"
 
     @property
     def passed(self) -> bool:
@@ -55,6 +59,7 @@ class Verification:
         return {
             "passed": self.passed,
             "framework": self.framework,
+            "source_framework": self.source_framework,
             "tensors": self.tensors.to_json(),
             "verdict": self.forward.verdict,
             "forward": forward,
@@ -65,7 +70,8 @@ class Verification:
         verdict = "verified" if self.passed else "NOT verified"
         return "\n".join(
             (
-                f"{verdict}: {self.tensors.second} (in {self.framework}), a port of {self.tensors.first} (in torch)",
+                f"{verdict}: {self.tensors.second} (in {self.framework}), a port of {self.tensors.first} "
+                f"(in {self.source_framework})",
                 f"  tensors  {self.tensors.to_text()}",
                 f"  forward  {self.forward.verdict}: {headline(self.forward)}",
             )
@@ -82,6 +88,7 @@ def verify(
     key: str | None = None,
     prefix: str | None = None,
     ignore: Sequence[str] = (),
+    pair: Pair | None = None,
     progress: Progress | None = None,
     command: str = "",
 ) -> Verification:
@@ -91,7 +98,7 @@ def verify(
     to none, both in float64 and float32.
 
     Args:
-        source: A checkpoint of a known model, in any format and layout.
+        source: A checkpoint of a known model, or of a side of `pair`, in any format and layout.
         target: Its port.
         out: Folder for what the run writes; `logs/<model>/` by default.
         settings: Batch, seed, interpreters and so on; its steps and weights are replaced.
@@ -99,6 +106,8 @@ def verify(
         key: Keys that lead to the state dict, where a file has it under these, as in `open_checkpoint`.
         prefix: Only tensors whose names begin so, and without it, where a file has such.
         ignore: Patterns of tensors to leave out.
+        pair: Two models of the user's, their rules settled, of which either file is the weights of one; each then runs
+            in the framework of its side.
         progress: Called as the sides report.
         command: The command line, for the report.
 
@@ -107,23 +116,41 @@ def verify(
         AlignmentError: A side could not run, or the files hold different models.
     """
     selection = Selection(weights, key, prefix, tuple(ignore))
-    pair, framework = _pair(source, target, selection)
-    tensors = diff(source, target, **vars(selection))
+    task = _published(source, target, selection) if pair is None else _own(source, target, selection, pair)
+    tensors = diff(source, target, **vars(selection), rules=task.rules)
+    files = dict(zip(task.roles, (source, target), strict=True))
     settings = replace(
         settings or Settings(),
         steps=("forward",),
-        weights=source,
-        candidate_weights=target,
+        weights=files["reference"],
+        candidate_weights=files["candidate"],
         which=weights,
         key=key,
         prefix=prefix,
         ignore=selection.ignore,
     )
-    folder = out or Path("logs") / pair.name
-    return Verification(tensors, align(pair, folder, settings, progress=progress, command=command), framework)
+    folder = out or Path("logs") / task.pair.name
+    forward = align(task.pair, folder, settings, progress=progress, command=command)
+    return Verification(tensors, forward, task.frameworks[1], task.frameworks[0])
 
 
-def _pair(source: str | PathLike[str], target: str | PathLike[str], selection: Selection) -> tuple[Pair, str]:
+class _Task(NamedTuple):
+    """What to run.
+
+    Attributes:
+        pair: The two models.
+        roles: The sides that source and target are weights of.
+        frameworks: What these run in.
+        rules: The rules between the files; None for a published model.
+    """
+
+    pair: Pair
+    roles: tuple[Role, Role]
+    frameworks: tuple[str, str]
+    rules: SavedTable | None = None
+
+
+def _published(source: str | PathLike[str], target: str | PathLike[str], selection: Selection) -> _Task:
     with opened(source, target, selection) as (one, other):
         port = identify_checkpoint(other)
         models = identify_checkpoint(one).architecture, port.architecture
@@ -133,4 +160,17 @@ def _pair(source: str | PathLike[str], target: str | PathLike[str], selection: S
         forms = [f"{model.name} at {model.image_size}, {model.num_classes} classes" for model in models]
         raise AlignmentError(f"{target}: holds {forms[1]}, and {source} {forms[0]}: not a port of it")
     name, size, classes = models[0].name, models[0].image_size, models[0].num_classes
-    return build(name, image_size=size, num_classes=classes, candidate=framework), framework
+    pair = build(name, image_size=size, num_classes=classes, candidate=framework)
+    return _Task(pair, ("reference", "candidate"), ("torch", framework))
+
+
+def _own(source: str | PathLike[str], target: str | PathLike[str], selection: Selection, pair: Pair) -> _Task:
+    if pair.contract is None:
+        raise AlignmentError(f"{pair.name}: its rules are not settled; take it from alignment.rules.settle.settle")
+    rules = pair.contract.saved
+    with opened(source, target, selection) as (one, other):
+        roles = plan_by_rules(rules, one).source, plan_by_rules(rules, other).source
+    if roles[0] == roles[1]:
+        side = rules.title(roles[0])
+        raise AlignmentError(f"{target}: is on {side} of {pair.name}, and so is {source}: not a port of it")
+    return _Task(pair, roles, (rules.side(roles[0]).framework, rules.side(roles[1]).framework), rules)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ FRAMEWORKS = ("torch", "paddle", "mindspore")
 _TITLE = "pit-align rules"
 _LARGEST = 64 << 20
 """Bytes of a file that are read: a table of 10,000 tensors takes three megabytes."""
-_FIELDS = ("format", "rules", *ROLES)
+_FIELDS = ("format", "proven", "rules", *ROLES)
 _HOW = "`pit-align rules --pair FILE --save RULES.json` writes them"
 
 
@@ -47,6 +49,7 @@ def read_table(path: str | PathLike[str], *, allowed: Iterable[str] | None = ())
         _require_known(value, _FIELDS)
         reference, candidate = (_side(value.get(role), role) for role in ROLES)
         rows = decode_value(tuple[Row, ...], _rows(value.get("rules")), "rules")
+        proven = _proven(value.get("proven"), rows)
     except FieldError as error:
         raise RulesError(path, str(error)) from None
     except RecursionError:
@@ -56,7 +59,8 @@ def read_table(path: str | PathLike[str], *, allowed: Iterable[str] | None = ())
     if problems:
         raise _refusal(path, problems)
     evidence = {row.target or row.sources[0]: row.evidence for row in rows}
-    return SavedTable(reference, candidate, tuple(one.rule for one in applications), evidence, str(path))
+    rules = tuple(one.rule for one in applications)
+    return SavedTable(reference, candidate, rules, evidence, str(path), proven)
 
 
 def write_table(table: SavedTable, path: str | PathLike[str]) -> None:
@@ -82,9 +86,38 @@ def table_to_json(table: SavedTable) -> dict[str, Any]:
     Raises:
         PlanError: The rules do not map the sides onto each other.
     """
-    rows = [_plain(row) for row in rows_of(table.plan("reference"), table.evidence)]
+    rows = rows_of(table.plan("reference"), table.evidence)
+    proven = None if table.proven is None else encode(Proven(table.proven, _digest(rows)))
     sides = {"reference": _side_json(table.reference), "candidate": _side_json(table.candidate)}
-    return {"format": f"{_TITLE} {FORMAT}", "rules": rows, **sides}
+    return {"format": f"{_TITLE} {FORMAT}", "proven": proven, "rules": [_plain(row) for row in rows], **sides}
+
+
+@dataclass(frozen=True)
+class Proven:
+    """What a run in float64 said of rules, and of which.
+
+    Attributes:
+        same: Whether the outputs of both models agreed.
+        rules: Digest of the rows that were run: of other rows, edited by hand, nothing is known.
+    """
+
+    same: bool
+    rules: str
+
+
+def _proven(value: object, rows: Sequence[Row]) -> bool | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise FieldError("proven", f"expected a table or null, found {type(value).__name__}")
+    proven = decode(Proven, value, "proven")
+    return proven.same if proven.rules == _digest(rows) else None
+
+
+def _digest(rows: Iterable[Row]) -> str:
+    """The digest of what rows do, in any order of theirs."""
+    lines = sorted(json.dumps((row.target, row.sources, row.operations, row.output)) for row in rows)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
 
 
 def _side_json(side: SavedSide) -> dict[str, Any]:

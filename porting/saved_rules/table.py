@@ -19,6 +19,14 @@ Role: TypeAlias = Literal["reference", "candidate"]
 ROLES: tuple[Role, Role] = ("reference", "candidate")
 
 
+_PROOFS: Mapping[bool | None, str] = {
+    True: "proven: with these rules both models give the same outputs in float64",
+    False: "not proven: every tensor has its counterpart, but with these rules the models give different outputs in "
+    "float64; `pit-align bisect --pair FILE` says where they differ",
+    None: "not tried: the models were not run with these rules; `pit-align forward --pair FILE` runs them",
+}
+
+
 @dataclass(frozen=True)
 class SavedSide:
     """One of the two models.
@@ -62,6 +70,7 @@ class SavedTable:
         evidence: Name in the candidate's state dict, or of a tensor of the reference that is left out, to what its
             rule was derived from; empty for one that was given.
         name: What messages call the table: its file.
+        proven: Whether a run in float64 gave the same outputs on both sides with these rules; None where none was made.
     """
 
     reference: SavedSide
@@ -69,6 +78,12 @@ class SavedTable:
     rules: tuple[Rule, ...]
     evidence: Mapping[str, str] = field(default_factory=dict)
     name: str = "the rules"
+    proven: bool | None = None
+
+    @property
+    def proof(self) -> str:
+        """What a run in float64 said of the rules, in a sentence."""
+        return _PROOFS[self.proven]
 
     def side(self, role: Role) -> SavedSide:
         """Return one of the models."""

@@ -154,6 +154,9 @@ def rules_of(values: dict[str, Any]) -> SavedTable | None:
     return read_table(path, allowed=allowed)
 
 
+NEEDS_PAIR = "rules alone do not say how the models are built, which verifying runs: give --pair FILE instead"
+
+
 def refuse_with_rules(**values: Any) -> None:
     """Refuse options of published models beside rules of the user's own.
 
@@ -170,6 +173,25 @@ def selection_of(values: dict[str, Any]) -> dict[str, Any]:
     return {name: values.pop(name) for name in ("weights", "key", "prefix", "ignore")}
 
 
+def is_own(values: dict[str, Any], **published: Any) -> bool:
+    """Whether the options name rules or a pair of the user's own; other options of published models are then refused.
+
+    Args:
+        values: The values of all options of a command.
+        published: Values of further options that are for published models only.
+
+    Raises:
+        UsageError: One of them has a value beside rules or a pair.
+    """
+    if not (values["rules"] or values["pair"]):
+        return False
+    refuse_with_rules(**published, **{name: values[name] for name in _SURGERY if name in values})
+    return True
+
+
+_SURGERY = ("image_size", "num_classes", "drop_head_dist", "head_seed")
+
+
 def surgery_of(values: dict[str, Any]) -> Surgery:
     """Return the changes that the options ask for."""
     from porting.surgery import Surgery
@@ -180,15 +202,23 @@ def surgery_of(values: dict[str, Any]) -> Surgery:
     )
 
 
-def require_verifiable(source_layout: str | None, *, changes: bool) -> None:
+def require_verifiable(source_layout: str | None, values: dict[str, Any], *, changes: bool) -> None:
     """Refuse, before anything is written, a port that could not be verified.
 
+    Args:
+        source_layout: The layout that the user names.
+        values: The values of all other options.
+        changes: Whether numbers change, or nothing is written.
+
     Raises:
-        UsageError: The options change the model or its numbers, nothing is written, or no model loads the source.
+        UsageError: The options change the model or its numbers, nothing is written, no model loads the source, or rules
+            alone do not say what to run.
     """
     from porting.converters import MISTAKES
 
-    if changes:
+    if values["rules"] and not values["pair"]:
+        raise click.UsageError(NEEDS_PAIR)
+    if changes or any(values.get(name) for name in _SURGERY):
         raise click.UsageError("--verify proves equal weights: leave out --dry-run, --dtype and changes to the model")
     if any(source_layout in tables for tables in MISTAKES.values()):
         raise click.UsageError(f"--verify runs the source too, and no model loads layout {source_layout}: leave it out")

@@ -21,13 +21,20 @@ if TYPE_CHECKING:
     from porting.describe import Description
 
 
+_PROVEN: Mapping[bool | None, str] = {
+    True: "proven in float64",
+    False: "not proven: the outputs differ",
+    None: "not tried by a run",
+}
+
+
 def convert_text(report: ConvertReport, *, verbose: bool = False) -> str:
     """Return a conversion in a few lines, the outcome first; with `verbose`, every tensor that was changed as well."""
     done = "Would write" if report.digest is None else "Wrote"
     parameters = f"{report.architecture.parameters:,} parameters, " if report.architecture else ""
     rows = {
         "model": _models(report),
-        "rules": report.rules or "",
+        "rules": f"{report.rules} ({_PROVEN[report.proven]})" if report.rules else "",
         "source": f"{report.source} ({report.source_format}, layout {report.source_layout})",
         "unwrapped": " > ".join(report.envelope),
         "left behind": "; ".join(report.notes),
@@ -134,7 +141,7 @@ def rules_text(port: RulesPort, *, folded: bool = True) -> str:
     """Return a port by rules of the user's as a table; `folded` as for `plan_text`."""
     table = port.table
     head = f"{table.title(port.source)} of {table.name} -> {table.title(port.target)}"
-    return f"{head}\n{table_text(port.plan, folded=folded)}"
+    return f"{head}\n{table.proof}\n{table_text(port.plan, folded=folded)}"
 
 
 def table_json(plan: Plan) -> list[dict[str, Any]]:

@@ -67,7 +67,9 @@ _model_options = options(
     click.option("--out", type=FILE, help="Where to write; logs/<model>/ by default."),
 )
 _inputs_option = click.option(
-    "--inputs", type=FILE, help="Images (and labels): .npz, .npy or .safetensors; random by default."
+    "--inputs",
+    type=FILE,
+    help="Images (and labels), or the pair's named inputs: .npz, .npy or .safetensors; drawn by default.",
 )
 pair_options = options(_model_options, _inputs_option, dtype_option("both"))
 """The two models, their weights and inputs, and how to run them."""

@@ -35,7 +35,8 @@ class Settings:
         prefix: Only tensors whose names begin so, and without it, in a checkpoint that has such.
         ignore: Patterns of tensors to leave out, as in `open_checkpoint`.
         candidate_weights: Checkpoint of the candidate, to test a finished port; None converts the reference's.
-        inputs: File with the images, see `alignment.pair.inputs.read_images`; None draws them.
+        inputs: File with the images or the named inputs, see `read_images` and `read_batch` of `alignment.pair.inputs`;
+            None draws them.
         pythons: Framework to the interpreter that has it; this one by default.
         threads: CPU threads of each side; by default the processors are shared out between the sides.
         deterministic: Use deterministic algorithms only.

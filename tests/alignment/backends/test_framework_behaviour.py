@@ -49,3 +49,16 @@ def test_with_its_weight_frozen_the_gradient_is_that_of_a_weight_of_ones() -> No
     np.testing.assert_allclose(found, _torch_gradient(np.ones(8)), rtol=1e-9, atol=1e-12)
     right = _torch_gradient(WEIGHT)
     assert np.linalg.norm(found - right) / np.linalg.norm(right) > 0.1
+
+
+def test_paddle_gives_zeros_for_the_id_of_padding_where_torch_gives_its_row() -> None:
+    table = np.random.default_rng(3).standard_normal((3, 4))
+    ids = np.array([0, 2, 0])
+    weight = torch.tensor(table, requires_grad=True)
+    rows = torch.nn.functional.embedding(torch.tensor(ids), weight, padding_idx=0)
+    rows.sum().backward()
+    assert weight.grad is not None
+    assert np.array_equal(rows.detach().numpy(), table[ids])
+    assert not weight.grad[0].any()
+    given = paddle.nn.functional.embedding(paddle.to_tensor(ids), paddle.to_tensor(table), padding_idx=0).numpy()
+    assert np.array_equal(given, np.where(ids[:, None] == 0, 0.0, table[ids]))

@@ -143,7 +143,7 @@ def _check_names(wanted: Mapping[str, Any], function: Callable[..., Any], others
     free = [name for name in known if name not in wanted and name not in others]
     for name in wanted:
         close = nearest(name, free) if anything else []
-        if name in known or (anything and not (close and _alike(name, close[0]))):
+        if name in known or (anything and not (close and alike(name, close[0]))):
             continue
         raise AlignmentError(
             f"forward takes no argument {name!r}{did_you_mean(name, free)}",
@@ -151,7 +151,8 @@ def _check_names(wanted: Mapping[str, Any], function: Callable[..., Any], others
         )
 
 
-def _alike(name: str, other: str) -> bool:
+def alike(name: str, other: str) -> bool:
+    """Whether two names are so similar that one looks like a misspelling of the other."""
     from difflib import SequenceMatcher  # needed for errors only
 
     return SequenceMatcher(None, name, other).ratio() > _ALIKE

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from alignment.backends.calling import names_of
+from alignment.backends.calling import alike, names_of
 from alignment.errors import AlignmentError
-from porting.names import did_you_mean
 
 
 def construct(builder: Callable[..., Any], options: Mapping[str, Any]) -> Any:
@@ -39,8 +38,14 @@ def construct(builder: Callable[..., Any], options: Mapping[str, Any]) -> Any:
 
 def _check_fields(kind: type, fields: Mapping[str, Any]) -> None:
     """Refuse fields that look like misspelt ones: most classes of configurations take any name, and ignore it."""
-    known = {name for name in dir(kind()) if not name.startswith("_")} if fields else set()
+    known = set(dir(kind())) if fields else set()
     for name in fields:
-        hint = did_you_mean(name, known)
-        if name not in known and f"_{name}" not in dir(kind()) and hint:
-            raise AlignmentError(f"{kind.__name__} has no field {name!r}{hint}")
+        if known.isdisjoint((name, f"_{name}")):
+            for other in sorted(other for other in known if not other.startswith("_")):
+                if _misspells(name, other):
+                    raise AlignmentError(f"{kind.__name__} has no field {name!r}; did you mean {other}?")
+
+
+def _misspells(name: str, other: str) -> bool:
+    """Whether letters were left out, added or exchanged; `bos_token_id` and `eos_token_id` are two names."""
+    return alike(name, other) and (len(name) != len(other) or sorted(name) == sorted(other))

@@ -15,7 +15,7 @@ class Config:
 
     def __init__(self, hidden_size: int = 8, **others: Any) -> None:
         self.hidden_size, self.vocab_size = hidden_size, 10
-        self._attn_implementation = "eager"
+        self._attn_implementation, self.eos_token_id = "eager", 2
         self.__dict__.update(others)
 
 
@@ -45,6 +45,11 @@ def test_a_field_that_looks_misspelt_is_refused() -> None:
     with pytest.raises(AlignmentError, match=r"Config has no field 'hiden_size'; did you mean hidden_size\?"):
         construct(Model, {"hiden_size": 16})
     assert construct(Model, {"attn_implementation": "sdpa"}).config.attn_implementation == "sdpa"
+
+
+@pytest.mark.parametrize("name", ["decoder_start_token_id", "bos_token_id", "id2label", "vocab_type"])
+def test_a_field_that_the_class_does_not_declare_is_passed_on(name: str) -> None:
+    assert getattr(construct(Model, {name: 1}).config, name) == 1
 
 
 def test_any_other_builder_is_called_with_its_options() -> None:

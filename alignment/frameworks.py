@@ -17,6 +17,7 @@ class Framework:
         module: The module with `create(runtime) -> Backend` for it.
         suffix: Suffix of the weight files that it loads by itself.
         dtypes: Precisions that it can run whole models in, on CPU.
+        tells_order: Whether a pass tells what was made of what, so that rules are derived from the data flow.
     """
 
     title: str
@@ -25,12 +26,15 @@ class Framework:
     module: str
     suffix: str
     dtypes: tuple[str, ...] = ("float32", "float64")
+    tells_order: bool = True
 
 
 FRAMEWORKS: Mapping[str, Framework] = {
     "torch": Framework("PyTorch", "torch", "torch", "alignment.backends.torch", ".pth"),
     "paddle": Framework("PaddlePaddle", "paddle", "paddle", "alignment.backends.paddle", ".pdparams"),
     "mindspore": Framework(
-        "MindSpore", "mindspore", "mindspore", "alignment.backends.mindspore", ".ckpt", dtypes=("float32",)
+        *("MindSpore", "mindspore", "mindspore", "alignment.backends.mindspore", ".ckpt"),
+        dtypes=("float32",),
+        tells_order=False,
     ),
 }

@@ -26,6 +26,7 @@ import numpy as np
 
 from alignment.arrays import Array, Batch
 from alignment.backends.calling import Interface
+from alignment.backends.graph import OperationGraph
 from alignment.errors import AlignmentError
 from alignment.pair.outputs import LOGITS
 
@@ -152,6 +153,9 @@ class Isolated:
 
 Visit: TypeAlias = Callable[[Tap, Array], None]
 Replaced: TypeAlias = Mapping[tuple[str, int], Sequence[Array]]
+Substitute: TypeAlias = Callable[[str, int, str, Sequence[Array]], "Sequence[Array] | None"]
+"""Called with path, call, `input` or `output`, and the floating-point tensors that go into a module or come out of it;
+returns what takes their place, or None to leave them."""
 
 
 class Taps(Protocol):
@@ -165,7 +169,9 @@ class Taps(Protocol):
     def modules(self) -> Mapping[str, Module]:
         """Every module by its path; that of the model itself is empty."""
 
-    def watch(self, visit: Visit, replaced: Replaced | None = None) -> AbstractContextManager[None]:
+    def watch(
+        self, visit: Visit, replaced: Replaced | None = None, substitute: Substitute | None = None
+    ) -> AbstractContextManager[None]:
         """Show everything that goes through the modules while the context is open.
 
         A gradient is that of this use of a tensor alone, not of all that is made of it elsewhere.
@@ -174,6 +180,7 @@ class Taps(Protocol):
             visit: Called with every floating-point tensor, and with every input of integers or booleans, in the order
                 in which they appear.
             replaced: What calls of modules, `(path, call)`, are made to return.
+            substitute: Decides that, and what goes in, from what there was; with it, `replaced` does nothing.
         """
 
     def isolate(
@@ -308,6 +315,9 @@ class Backend(Protocol):
 
         An input that was given as one array has the empty name.
         """
+
+    def graph(self, images: Batch) -> OperationGraph | None:
+        """The operations of a pass on this batch, of the dtype in use; None where the framework does not tell."""
 
     def taps(self) -> Taps:
         """The modules of the model that was built."""

@@ -14,6 +14,7 @@ from alignment.arrays import Array, Batch
 from alignment.backends.base import Outputs, check_state, one_output
 from alignment.backends.calling import ONLY, Interface, failed
 from alignment.backends.configured import construct
+from alignment.backends.graph import OperationGraph
 from alignment.backends.trees import named_leaves
 from alignment.errors import AlignmentError
 from alignment.pair.outputs import LOGITS
@@ -171,6 +172,11 @@ class ModelBackend:
         if LOGITS in tensors:
             return LOGITS
         return next((name for name, tensor in tensors.items() if self._is_float(tensor)), next(iter(tensors)))
+
+    def graph(self, images: Batch) -> OperationGraph | None:
+        """The operations of a pass; None, as this framework does not tell."""
+        del images
+        return None
 
     def loss(self, name: str, logits: Array, target: Array) -> Array:
         """A loss of given logits, averaged over the batch, shape `()`."""

@@ -12,7 +12,7 @@ from functools import cache, partial
 from typing import Any, TypeAlias
 
 from alignment.arrays import Array
-from alignment.backends.base import Isolated, Module, Replaced, Tap, Visit
+from alignment.backends.base import Isolated, Module, Replaced, Substitute, Tap, Visit
 from alignment.backends.calling import names_of
 from alignment.backends.trees import inside_of
 from alignment.errors import AlignmentError
@@ -102,9 +102,12 @@ class HookedTaps:
         }
 
     @contextmanager
-    def watch(self, visit: Visit, replaced: Replaced | None = None) -> Iterator[None]:
+    def watch(
+        self, visit: Visit, replaced: Replaced | None = None, substitute: Substitute | None = None
+    ) -> Iterator[None]:
         """Show everything that goes through the modules while the context is open."""
-        with _hooked(self._modules, _Watcher(self._framework, visit, replaced or {}, self._arguments)):
+        watcher = _Watcher(self._framework, visit, replaced or {}, self._arguments, substitute)
+        with _hooked(self._modules, watcher):
             yield
 
     def isolate(
@@ -164,8 +167,16 @@ class HookedTaps:
 class _Watcher:
     """The two hooks of every module, with what they count."""
 
-    def __init__(self, framework: Primitives, visit: Visit, replaced: Replaced, arguments: _Arguments) -> None:
+    def __init__(
+        self,
+        framework: Primitives,
+        visit: Visit,
+        replaced: Replaced,
+        arguments: _Arguments,
+        substitute: Substitute | None = None,
+    ) -> None:
         self.framework, self._visit, self._replaced, self._arguments = framework, visit, replaced, arguments
+        self._substitute = substitute
         self._calls: Counter[str] = Counter()
         self._open: dict[str, list[int]] = {}
 
@@ -173,7 +184,8 @@ class _Watcher:
         call = self._calls[path]
         self._calls[path] += 1
         self._open.setdefault(path, []).append(call)
-        inputs = (tuple(positional), _in_order(module, by_name) if path else dict(by_name))
+from alignment.backends.base import Isolated, Module, Replaced, Substitute, Tap, Visit
+from alignment.backends.calling import names_of
         arrays = [self.framework.array(tensor) for tensor in _leaves(inputs, self.framework.integral)]
         left = iter(arrays)
         holes = _map(inputs, self.framework.floating, lambda _: _HOLE)
@@ -184,10 +196,21 @@ class _Watcher:
 
     def leave(self, path: str, _: Any, __: Any, output: Any) -> Any:
         call = self._open[path].pop()
-        if (path, call) in self._replaced:
-            left = list(self._replaced[path, call])
-            output = _map(output, self.framework.floating, lambda _: self.framework.tensor(left.pop(0), True))
-        return self._shown(output, path, call, "output")
+        output = self._placed(output, self._replaced.get((path, call)))
+        return self._shown(self._substituted(output, path, call, "output"), path, call, "output")
+
+    def _substituted(self, value: Any, path: str, call: int, what: str) -> Any:
+        if self._substitute is None:
+            return value
+        arrays = [self.framework.array(tensor) for tensor in _leaves(value, self.framework.floating)]
+        return self._placed(value, self._substitute(path, call, what, arrays))
+
+    def _placed(self, value: Any, arrays: Sequence[Array] | None) -> Any:
+        """A value with other floating-point tensors in it."""
+        if arrays is None:
+            return value
+        left = list(arrays)
+        return _map(value, self.framework.floating, lambda _: self.framework.tensor(left.pop(0), True))
 
     def _shown(self, value: Any, path: str, call: int, what: str) -> Any:
         counted = iter(range(len(list(_leaves(value, self.framework.floating)))))

@@ -19,6 +19,7 @@ from paddle.nn.layer.rnn import RNNBase
 from alignment.arrays import Array, Batch
 from alignment.backends.base import AdamW, Description, Outputs, Runtime, draws_at_random, widen
 from alignment.backends.common import FunctionModel, ModelBackend, named
+from alignment.backends.graph import OperationGraph, walk
 from alignment.backends.hooks import HookedTaps, Primitives
 from alignment.errors import AlignmentError
 
@@ -160,6 +161,31 @@ class PaddleBackend(ModelBackend):
         # By its name, so that the self-test can replace the criterion of training alone.
         return _soft_target if loss == "soft_target" else _LOSSES[loss]
 
+    def graph(self, images: Batch) -> OperationGraph:
+        """The operations of a pass, as Paddle recorded them for the backward pass; every parameter takes part."""
+        frozen = [parameter for parameter in self._model.parameters() if parameter.stop_gradient]
+        arrays = named(images)
+        inputs = {
+            name: paddle.to_tensor(array, stop_gradient=not np.issubdtype(array.dtype, np.floating))
+            for name, array in arrays.items()
+        }
+        try:
+            for parameter in frozen:
+                parameter.stop_gradient = False
+            outputs, _ = self._outputs(self._called(self._model, arrays, inputs))
+            tensors, given = _accumulations(self._tensors()), _accumulations(inputs)
+            return walk(
+                [output.grad_fn for output in outputs.values() if output.grad_fn is not None],
+                key=lambda node: node.node_ptr(),
+                operands=lambda node: node.next_functions,
+                tensor=lambda node: tensors.get(node.node_ptr()),
+                model_input=lambda node: given.get(node.node_ptr()),
+                is_lookup=lambda node: node.name().startswith("Embedding"),
+            )
+        finally:
+            for parameter in frozen:
+                parameter.stop_gradient = True
+
     def taps(self) -> HookedTaps:
         """The modules of the model that was built."""
         names = tuple(self._model.state_dict())
@@ -210,6 +236,12 @@ class PaddleBackend(ModelBackend):
 
 
 create = PaddleBackend
+
+
+def _accumulations(tensors: Mapping[str, Tensor]) -> dict[int, str]:
+    """The nodes at which gradients of tensors that nothing has made arrive, to the first name of each tensor."""
+    nodes = [(name, tensor.grad_fn) for name, tensor in reversed([*tensors.items()]) if not tensor.stop_gradient]
+    return {node.node_ptr(): name for name, node in nodes if node is not None}
 
 
 def _evaluate(model: nn.Layer) -> None:

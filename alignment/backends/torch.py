@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from alignment.arrays import Array, Batch
 from alignment.backends.base import AdamW, Description, Outputs, Runtime, draws_at_random
 from alignment.backends.common import FunctionModel, ModelBackend, named
+from alignment.backends.graph import OperationGraph, walk
 from alignment.backends.hooks import HookedTaps, Primitives
 from alignment.errors import AlignmentError
 from reference_torch.compat import prepare_timm
@@ -139,6 +140,33 @@ class TorchBackend(ModelBackend):
         if value.requires_grad:
             value.backward()
         return self._array(value)
+
+    def graph(self, images: Batch) -> OperationGraph:
+        """The operations of a pass, as autograd recorded them; every floating-point parameter takes part."""
+        tensors = {id(tensor): name for name, tensor in reversed([*self._tensors().items()])}
+        frozen = [p for p in self._model.parameters() if p.is_floating_point() and not p.requires_grad]
+        arrays = named(images)
+        inputs = {
+            name: self._tensor(array).requires_grad_(np.issubdtype(array.dtype, np.floating))
+            for name, array in arrays.items()
+        }
+        given = {id(tensor): name for name, tensor in inputs.items()}
+        try:
+            for parameter in frozen:
+                parameter.requires_grad_(True)
+            with torch.enable_grad():
+                outputs, _ = self._outputs(self._called(self._model, arrays, inputs))
+        finally:
+            for parameter in frozen:
+                parameter.requires_grad_(False)
+        return walk(
+            [output.grad_fn for output in outputs.values() if output.grad_fn is not None],
+            key=lambda node: node,
+            operands=lambda node: [child for child, _ in node.next_functions],
+            tensor=lambda node: tensors.get(id(getattr(node, "variable", None))),
+            model_input=lambda node: given.get(id(getattr(node, "variable", None))),
+            is_lookup=lambda node: node.name().startswith("Embedding"),
+        )
 
     def taps(self) -> HookedTaps:
         """The modules of the model that was built."""

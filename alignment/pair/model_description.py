@@ -69,6 +69,9 @@ class ModelDescription:
         outputs: Name to each of the tensors that it gives; empty for one tensor without a name. `output`, `fewer` and
             `gives` are those of `alignment.backends.base.Outputs.logits`.
         others: Name to class of what it gives beside tensors, which is not compared.
+        before: Tensor name to the tensors directly before it along the data flow, the empty name for an input of the
+            model; tensors that nothing flows through are left out. Empty where the framework does not tell.
+        last: The tensors directly before the outputs.
     """
 
     framework: str
@@ -81,3 +84,5 @@ class ModelDescription:
     function: bool = False
     outputs: Mapping[str, OutputInfo] = field(default_factory=dict)
     others: Mapping[str, str] = field(default_factory=dict)
+    before: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    last: tuple[str, ...] = ()

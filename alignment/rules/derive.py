@@ -15,8 +15,8 @@ from porting.names import fold, nearest
 from porting.operations import Op, Tie, between
 from porting.rules import Rule, drop, fill, rule
 
-_COUNTED = "counts batches, which takes no part in the function"
-_REMEDY = (
+COUNTED = "counts batches, which takes no part in the function"
+REMEDY = (
     "say what they are: rules=['auto', rule('a.weight', 'b.weight'), drop('a.bias', 'why'), fill('b.bias', 'why')], "
     "with rule, linear, drop and fill from porting.rules; rules that are given go first"
 )
@@ -39,9 +39,9 @@ def derive(reference: ModelDescription, candidate: ModelDescription, rules: Sequ
         contract = Contract(reference, candidate, tuple(rules))
         _ = contract.table
         return contract
-    problems = _idle(rules, reference, candidate)
-    theirs = _without(units_of(reference), _taken(rules, reference.tensors, sources=True))
-    ours = _without(units_of(candidate), _taken(rules, candidate.tensors, sources=False))
+    problems = idle(rules, reference, candidate)
+    theirs = _without(units_of(reference), taken(rules, reference.tensors, sources=True))
+    ours = _without(units_of(candidate), taken(rules, candidate.tensors, sources=False))
     matching = match_units(theirs, ours)
     derived = _Derived(reference, candidate, matching, rules)
     problems += derived.problems(theirs, ours)
@@ -49,13 +49,13 @@ def derive(reference: ModelDescription, candidate: ModelDescription, rules: Sequ
         raise AlignmentError(
             f"not every tensor of the reference ({reference.framework}) could be matched with one of the candidate "
             f"({candidate.framework})",
-            [*problems, _REMEDY],
+            [*problems, REMEDY],
         )
     contract = Contract(reference, candidate, (*rules, *derived.rules(theirs, ours)), derived.evidence)
     try:
         _ = contract.table
     except AlignmentError as error:
-        raise AlignmentError(error.summary, [*error.details, _REMEDY]) from None
+        raise AlignmentError(error.summary, [*error.details, REMEDY]) from None
     return contract
 
 
@@ -66,8 +66,8 @@ class _Derived:
         self, reference: ModelDescription, candidate: ModelDescription, matching: Matching, given: Iterable[Rule]
     ) -> None:
         self._reference, self._candidate, self._matching = reference, candidate, matching
-        self._given = _taken(given, reference.tensors, sources=True)
-        self._taken = _taken(given, candidate.tensors, sources=False)
+        self._given = taken(given, reference.tensors, sources=True)
+        self._taken = taken(given, candidate.tensors, sources=False)
         self._ties, self._their_ties = ties_of(candidate), ties_of(reference)
         self.evidence: dict[str, str] = {}
         self._pairs = {source: target for match in matching.matches for source, target, _ in _tensors(match)}
@@ -85,11 +85,11 @@ class _Derived:
         left = [unit.parts[part].name for unit, part in _parts(self._matching.reference_only)]
         for name in (*left, *self._aliases):
             yield drop(name, f"the same tensor as {self._kept(name)}")
-        yield from (drop(name, _COUNTED, 0) for name in _counters(theirs) if name not in done)
+        yield from (drop(name, COUNTED, 0) for name in _counters(theirs) if name not in done)
         for name in _counters(ours):
             if name not in done:
                 self.evidence[name] = "counter"
-                yield fill(name, _COUNTED)
+                yield fill(name, COUNTED)
 
     def problems(self, theirs: Sequence[Unit], ours: Sequence[Unit]) -> list[str]:
         """A line for each tensor without a counterpart and each ambiguity, indices folded."""
@@ -161,12 +161,13 @@ def _without(units: Iterable[Unit], taken: set[str]) -> list[Unit]:
     return [unit for unit in rest if unit.parts]
 
 
-def _taken(rules: Iterable[Rule], names: Iterable[str], *, sources: bool) -> set[str]:
+def taken(rules: Iterable[Rule], names: Iterable[str], *, sources: bool) -> set[str]:
+    """Names that rules take, or give."""
     patterns = [pattern for rule in rules for pattern in (rule.sources if sources else rule.targets)]
     return {name for name in names for pattern in patterns if pattern.match(name) is not None}
 
 
-def _idle(rules: Iterable[Rule], reference: ModelDescription, candidate: ModelDescription) -> list[str]:
+def idle(rules: Iterable[Rule], reference: ModelDescription, candidate: ModelDescription) -> list[str]:
     """Given rules with a pattern that no tensor has."""
     problems = []
     for given in rules:

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from alignment.arrays import Array, Batch, first_rows
-from alignment.backends.base import Backend, Outputs, Runtime, Tap, Taps
+from alignment.backends.base import Backend, Outputs, Runtime, Tap, Taps, Visit
 from alignment.backends.building import build_model
+from alignment.frameworks import FRAMEWORKS
 from alignment.pair import Origin, Pair, Role, locate
 from alignment.pair.contract import bare
 from alignment.pair.inputs import random_batch
@@ -34,6 +35,8 @@ from alignment.pair.model_description import (
 from alignment.pair.units import units_of
 from alignment.processes.serving import Advance, JsonRequest, serve
 from alignment.rules.dataflow import successors
+from alignment.rules.evidence import gather, randomised
+from alignment.rules.tensor_graph import contract
 from porting.fields import decode, encode
 
 
@@ -47,6 +50,7 @@ class Question(JsonRequest):
         role: `reference` or `candidate`.
         threads: CPU threads.
         answer: File for the description.
+        evidence: File for what the model gave with which weights, see `alignment.rules.evidence`; empty for none.
     """
 
     target: str
@@ -54,6 +58,7 @@ class Question(JsonRequest):
     role: Role
     threads: int
     answer: str
+    evidence: str = ""
 
 
 def describe(pair: Pair, role: Role, backend: Backend) -> ModelDescription:
@@ -72,8 +77,11 @@ def describe(pair: Pair, role: Role, backend: Backend) -> ModelDescription:
     }
     _randomise(backend, state, buffers)
     batch = random_batch(pair, TRACED_BATCH, seed=0)
-    modules, given = _traced(backend, taps, batch)
-    logits, fewer = given.logits, backend.forward(first_rows(batch, FEWER), None)
+    picked: tuple[dict[str, Array], dict[str, Array]] = ({}, {})
+    modules, given = _traced(backend, taps, batch, picked[0])
+    with taps.watch(_picking(picked[1])):
+        fewer = backend.forward(random_batch(pair, FEWER, seed=1), None)
+    logits = given.logits
     model = ModelDescription(
         framework=pair.side(role).framework,
         modules=modules,
@@ -92,16 +100,51 @@ def describe(pair: Pair, role: Role, backend: Backend) -> ModelDescription:
     constants = [part.name for part in bare(units_of(model)) if part.buffer]
     values = {name: replace(tensors[name], values=pack(state[name])) for name in constants}
     model = replace(model, tensors={**tensors, **values})
+    tells = all(FRAMEWORKS[side.framework].tells_order for side in (pair.reference, pair.candidate))
+    graph = backend.graph(first_rows(batch, FEWER)) if tells else None
+    if graph is not None:
+        shapes = {name: info.shape for name, info in tensors.items()}
+        fixed = [name for module in modules if _same_rows(module.path, picked) for name in module.tensors]
+        order = contract(graph, shapes, integers=_has_integers(batch), fixed=fixed)
+        return replace(model, before=order.before, last=order.last)
     after = successors(taps, lambda: backend.forward(first_rows(batch, FEWER), None), _forms(model))
     return replace(model, modules=tuple(replace(module, after=after.get(module.path, ())) for module in modules))
 
 
-def _traced(backend: Backend, taps: Taps, batch: Batch) -> tuple[tuple[ModuleInfo, ...], Outputs]:
+def _has_integers(batch: Batch) -> bool:
+    arrays = batch.values() if isinstance(batch, Mapping) else [batch]
+    return any(array.dtype.kind in "iu" for array in arrays)
+
+
+def _picking(rows: dict[str, Array]) -> Visit:
+    """Keeps the first integers that each module is given."""
+
+    def visit(tap: Tap, array: Array) -> None:
+        if tap.what == "integers" and not tap.call and not tap.index:
+            rows[tap.path] = array
+
+    return visit
+
+
+def _same_rows(path: str, picked: tuple[Mapping[str, Array], Mapping[str, Array]]) -> bool:
+    """Whether a module was given the same integers for two batches, so that they are no input: positions."""
+    one, other = (rows.get(path) for rows in picked)
+    if one is None or other is None:
+        return False
+    return one.shape[1:] == other.shape[1:] and np.array_equal(one[: len(other)], other[: len(one)])
+
+
+def _traced(
+    backend: Backend, taps: Taps, batch: Batch, picked: dict[str, Array]
+) -> tuple[tuple[ModuleInfo, ...], Outputs]:
     """The modules with the order, input digest and output digest of their first calls; and what the model gives."""
     calls: dict[str, int] = {}
     seen: dict[tuple[str, str], str] = {}
 
+    pick = _picking(picked)
+
     def visit(tap: Tap, array: Array) -> None:
+        pick(tap, array)
         if not tap.call and not tap.index:
             calls.setdefault(tap.path, len(calls))
             digest = hashlib.blake2b(array.tobytes(), digest_size=12).hexdigest()
@@ -132,20 +175,21 @@ def _forms(model: ModelDescription) -> list[list[str]]:
 
 
 def _randomise(backend: Backend, state: Mapping[str, Array], buffers: frozenset[str]) -> None:
-    generator = np.random.default_rng(0)
-    parameters = {name: array for name, array in state.items() if name not in buffers and array.dtype.kind not in "biu"}
-    drawn = {name: array + 0.1 * generator.standard_normal(array.shape) for name, array in parameters.items()}
-    backend.set_state({name: array.astype(np.float32) for name, array in drawn.items()})
+    backend.set_state(randomised({name: array for name, array in state.items() if name not in buffers}))
 
 
 def main(arguments: list[str]) -> int:
     """Answer the question in the file that is named; returns the exit code."""
 
-    def work(_: Advance) -> None:
+    def work(advance: Advance) -> None:
         question = decode(Question, json.loads(Path(arguments[0]).read_text(encoding="utf-8")))
         pair = locate(Origin(question.target, question.arguments))
         backend = build_model(pair.side(question.role), Runtime(threads=question.threads))
-        answer = json.dumps(encode(describe(pair, question.role, backend)))
-        Path(question.answer).write_text(answer, encoding="utf-8")
+        description = describe(pair, question.role, backend)
+        Path(question.answer).write_text(json.dumps(encode(description)), encoding="utf-8")
+        advance("described", 1, 2)
+        if question.evidence and description.before:
+            gather(pair, backend, description).write(Path(question.evidence))
+        advance("described", 2, 2)
 
     return serve(work)

@@ -16,11 +16,12 @@ from alignment.pair.targets import split
 from alignment.processes.processes import Launch, Progress, run_all
 from alignment.processes.settings import Settings
 from alignment.rules.derive import derive
-from alignment.rules.describe_worker import Question
+from alignment.rules.describe_worker import Question as DescribeQuestion
+from alignment.rules.prove_worker import Question
 from porting.fields import decode
 from porting.rules import Rule
 
-CONTRACT_FILE = "rules.json"
+CONTRACT_FILE, EVIDENCE_FILE = "rules.json", "rules-evidence.safetensors"
 
 
 def settle(pair: Pair, folder: Path, settings: Settings, progress: Progress | None = None) -> Pair:
@@ -43,9 +44,7 @@ def settle(pair: Pair, folder: Path, settings: Settings, progress: Progress | No
         contract = Contract.read(pair.rules, allowed=[Path(split(pair.origin.target)[0]).stem])
         _check_pinned(pair, contract)
     else:
-        described = _described(pair, folder, settings, progress)
-        rules = [rule for rule in pair.rules if isinstance(rule, Rule)]
-        contract = derive(described["reference"], described["candidate"], rules, auto=AUTO in pair.rules)
+        contract = _derived(pair, folder, settings, progress)
     path = folder / "workers" / CONTRACT_FILE
     contract.write(path)
     return _settled(pair, contract, {"target": pair.origin.target, "given": dict(pair.origin.arguments)}, path)
@@ -73,6 +72,29 @@ def _settled(pair: Pair, contract: Contract, declared: Mapping[str, Any], path: 
     )
 
 
+def _derived(pair: Pair, folder: Path, settings: Settings, progress: Progress | None) -> Contract:
+    described = _described(pair, folder, settings, progress)
+    if AUTO in pair.rules and all(model.before for model in described.values()):
+        return _proved(pair, folder, settings, progress)
+    rules = [rule for rule in pair.rules if isinstance(rule, Rule)]
+    return derive(described["reference"], described["candidate"], rules, auto=AUTO in pair.rules)
+
+
+def _proved(pair: Pair, folder: Path, settings: Settings, progress: Progress | None) -> Contract:
+    """The rules of described models, settled in the process of the candidate's framework."""
+    assert pair.origin is not None  # noqa: S101 - what loading a pair fills
+    workers = folder / "workers"
+    question, answer = workers / "rules-question.json", workers / "rules-answer.json"
+    files = {name: str(workers / f"{name}-described.json") for name in ROLES}
+    Question(
+        *(pair.origin.target, pair.origin.arguments, settings.threads_of(1)),
+        *(files["reference"], files["candidate"], str(workers / EVIDENCE_FILE), str(answer)),
+    ).write(question)
+    run_all([_started(pair, "candidate", "prove_worker", question, settings, sides=1)], progress)
+    (workers / EVIDENCE_FILE).unlink(missing_ok=True)
+    return Contract.read(answer)
+
+
 def _check_pinned(pair: Pair, contract: Contract) -> None:
     frameworks = contract.reference.framework, contract.candidate.framework
     expected = pair.reference.framework, pair.candidate.framework
@@ -95,12 +117,18 @@ def _launch(pair: Pair, role: Role, answer: Path, settings: Settings) -> Launch:
     assert pair.origin is not None  # noqa: S101 - what loading a pair fills
     question = answer.with_name(f"{role}-question.json")
     threads = settings.threads_of(len(ROLES))
-    Question(pair.origin.target, pair.origin.arguments, role, threads, str(answer)).write(question)
+    evidence = str(answer.with_name(EVIDENCE_FILE)) if role == "reference" and AUTO in pair.rules else ""
+    DescribeQuestion(pair.origin.target, pair.origin.arguments, role, threads, str(answer), evidence).write(question)
+    return _started(pair, role, "describe_worker", question, settings, sides=len(ROLES))
+
+
+def _started(pair: Pair, role: Role, worker: str, question: Path, settings: Settings, *, sides: int) -> Launch:
+    """A worker of a side that answers a question."""
     return Launch(
         name=pair.label(role),
         python=settings.python(pair.side(role).framework),
-        module="alignment.rules.describe_worker",
+        module=f"alignment.rules.{worker}",
         arguments=(str(question),),
-        log=answer.with_suffix(".log"),
-        environment=settings.environment(len(ROLES)),
+        log=question.with_suffix(".log"),
+        environment=settings.environment(sides),
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 
 def words_of(path: str) -> str:
@@ -78,3 +78,45 @@ def _alike(one: str, other: str) -> float:
 
 def _words(path: str) -> list[str]:
     return [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", path)]
+
+
+def pair_by_names(names: Sequence[str], others: Sequence[str]) -> tuple[dict[str, str], bool]:
+    """As many names as others, paired by what they have in common; in their order where that says nothing.
+
+    Returns:
+        The pairs; and whether names alone settle all of them.
+    """
+    if set(names) == set(others):
+        return {name: name for name in names}, True
+    pairs: dict[str, str] = {}
+    groups = [_by_words(side) for side in (names, others)]
+    if len(groups[0]) == len(groups[1]) == 1:
+        words, others_words = next(iter(groups[0])), next(iter(groups[1]))
+        sure = words == others_words and _same_numbers(names, others)
+        return dict(zip(sorted(names, key=_natural), sorted(others, key=_natural), strict=True)), sure
+    sure = True
+    for words, other_words in best_of_both(list(groups[0]), list(groups[1])):
+        one, other = groups[0][words], groups[1][other_words]
+        if len(one) == len(other):
+            pairs |= dict(zip(sorted(one, key=_natural), sorted(other, key=_natural), strict=True))
+            sure = sure and (len(one) == 1 or _same_numbers(one, other))
+    rest = [name for name in names if name not in pairs]
+    taken = set(pairs.values())
+    return pairs | dict(zip(rest, [name for name in others if name not in taken], strict=True)), sure and not rest
+
+
+def _by_words(names: Iterable[str]) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        groups[words_of(name)].append(name)
+    return groups
+
+
+def _same_numbers(names: Iterable[str], others: Iterable[str]) -> bool:
+    numbers = [sorted(tuple(re.findall(r"\d+", name)) for name in side) for side in (names, others)]
+    return numbers[0] == numbers[1] and len(set(numbers[0])) == len(numbers[0])
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """A key that sorts by words and by numbers as numbers."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name) if part]

@@ -10,8 +10,7 @@ from alignment.arrays import Array
 from alignment.backends.base import Backend, Runtime
 from alignment.backends.building import build_model
 from alignment.pair import ROLES, Pair, Role
-from alignment.rules.derive import derive
-from alignment.rules.describe_worker import describe
+from alignment.rules.in_process import derive_here
 from porting.checkpoint import LazyTensor
 from porting.errors import ExpectedError
 
@@ -39,8 +38,8 @@ def backends(pair: Pair) -> dict[Role, Backend]:
 def find(pair: Pair) -> Found:
     """Derive the rules of a pair in this process."""
     try:
-        described = {role: describe(pair, role, backend) for role, backend in backends(pair).items()}
-        contract = derive(described["reference"], described["candidate"], [], auto=True)
+        built = backends(pair)
+        contract = derive_here(pair, built["reference"], built["candidate"])
     except ExpectedError as error:
         lines = [error.summary] if not error.details else list(error.details)
         return Found(None, tuple(line for line in lines if not line.startswith("say what they are")))

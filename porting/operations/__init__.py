@@ -7,7 +7,7 @@ from porting.operations.chains import Chain, Each, chained
 from porting.operations.grammar import GrammarError, parse, text
 from porting.operations.one_sided import Build, Drop, Fill, Keep
 from porting.operations.own import UntrustedOperationError
-from porting.operations.parts import Concat, Split, Stack, Unstack
+from porting.operations.parts import Concat, Reorder, Split, Stack, Unstack
 from porting.operations.ties import Tie, Untie
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Keep",
     "Op",
     "Permute",
+    "Reorder",
     "Reshape",
     "ShapeMismatchError",
     "Split",

@@ -24,7 +24,7 @@ from porting.operations.biases import FoldBias, ZeroBias
 from porting.operations.chains import Chain, Each, chained
 from porting.operations.one_sided import Build, Drop, Fill, Keep
 from porting.operations.own import arguments_of, is_own, name_of, tuples
-from porting.operations.parts import Concat, Split, Stack, Unstack
+from porting.operations.parts import Concat, Reorder, Split, Stack, Unstack
 from porting.operations.ties import Tie, Untie
 
 Loader = Callable[[str, Mapping[str, Any]], Op]
@@ -99,6 +99,7 @@ FORMS: tuple[Form, ...] = (
     Form(Split, "split in {outputs:count}[ along {axis:count}]", "cut into equal parts"),
     Form(Concat, "join {sizes:sizes}[ along {axis:count}]", "parts of these sizes joined"),
     Form(Concat, "join {inputs:count}[ along {axis:count}]", "equal parts joined"),
+    Form(Reorder, "reorder {order:axes}", "several tensors in another order, numbered from 0"),
     Form(Stack, "stack {inputs:count}[ along {axis:count}]", "joined along a new axis, as experts"),
     Form(Unstack, "unstack {outputs:count}[ along {axis:count}]", "taken apart along an axis, which goes away"),
     Form(

@@ -93,6 +93,39 @@ class Concat(Op):
 
 
 @dataclass(frozen=True)
+class Reorder(Op):
+    """Several tensors in another order: the parts of a fused qkv that the other side keeps as k, q, v.
+
+    Args:
+        order: For each tensor that comes out, which one it is of those that go in, numbered from 0.
+
+    Raises:
+        ValueError: A tensor is missing, or there twice.
+    """
+
+    order: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        fits = sorted(self.order) == list(range(len(self.order))) and bool(self.order)
+        require(fits, "reorder needs each tensor once, numbered from 0 on")
+        for name in ("inputs", "outputs"):
+            object.__setattr__(self, name, len(self.order))
+
+    @property
+    def inverse(self) -> Reorder:
+        """The order that takes this one back."""
+        return Reorder(tuple(self.order.index(place) for place in range(len(self.order))))
+
+    def shapes(self, *shapes: Shape) -> tuple[Shape, ...]:
+        """The shapes in the other order."""
+        return tuple(shapes[place] for place in self.order)
+
+    def apply(self, *arrays: Array) -> tuple[Array, ...]:
+        """Return the arrays in the other order."""
+        return tuple(arrays[place] for place in self.order)
+
+
+@dataclass(frozen=True)
 class Stack(Op):
     """Tensors of one shape put on each other along a new axis, as the weights of experts.
 

@@ -13,6 +13,7 @@ from porting.operations import (
     Interleave,
     Op,
     Permute,
+    Reorder,
     Reshape,
     Split,
     Squeeze,
@@ -84,6 +85,8 @@ def _step(draw: st.DrawFn, shapes: tuple[Shape, ...]) -> Op:
         axis = draw(st.integers(0, len(shapes[0]) - 1))
         if len({(*shape[:axis], *shape[axis + 1 :]) for shape in shapes}) == 1:
             return Concat([shape[axis] for shape in shapes], axis)
+    if chosen:
+        return Reorder(tuple(draw(st.permutations(range(len(shapes))))))
     return Each(tuple(draw(st.one_of(st.none(), unary(shape))) for shape in shapes))
 
 
@@ -102,6 +105,7 @@ def one_of_each() -> list[Op]:
         Split((0, 4), 1),
         Concat(3),
         Concat((16, 4, 4), 1),
+        Reorder((1, 0, 2)),
         Stack(8),
         Unstack(8, 1),
         Interleave(3, 12),

@@ -1,0 +1,150 @@
+"""Tensors that no data flows through on its way to a gradient: statistics, counters, constants, modules never run."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from alignment.pair.units import COUNTER
+from alignment.rules.model import Model
+from alignment.rules.proposals import Link
+from alignment.rules.refine import form
+from alignment.rules.similar_names import pair_by_names
+from alignment.rules.ways import ways
+from porting.checkpoint.tensor import Shape
+
+
+@dataclass
+class Rest:
+    """What becomes of the tensors that the data flow does not show.
+
+    Attributes:
+        links: Those with a counterpart.
+        kept: Constants that each side builds itself, of the reference and of the candidate.
+        unused: Tensors of modules that are never called, of the reference and of the candidate.
+        left: Tensors without a counterpart that are in use.
+    """
+
+    links: list[Link] = field(default_factory=list)
+    kept: tuple[list[str], list[str]] = field(default_factory=lambda: ([], []))
+    unused: tuple[list[str], list[str]] = field(default_factory=lambda: ([], []))
+    left: tuple[list[str], list[str]] = field(default_factory=lambda: ([], []))
+
+
+def match_rest(
+    reference: Model,
+    candidate: Model,
+    links: Sequence[Link],
+    done: tuple[set[str], set[str]],
+    left: tuple[Sequence[str], Sequence[str]],
+) -> Rest:
+    """Account for the tensors that are not in the data flow.
+
+    Args:
+        reference: The reference.
+        candidate: The candidate.
+        links: What became of those that are.
+        done: Names that are accounted for, of the reference and of the candidate.
+        left: Tensors of both in the data flow that are not: one side's may be a buffer on the other.
+    """
+    rest = Rest()
+    theirs, ours = (_open(side, names) for side, names in zip((reference, candidate), done, strict=True))
+    both = [*theirs, *left[0]], [*ours, *left[1]]
+    for pairs in (_in_modules(reference, candidate, links), _alike(reference, candidate, *both)):
+        for source, target, what in pairs:
+            if source in both[0] and target in both[1] and not (source in left[0] and target in left[1]):
+                ops = ways(reference.stored[source], candidate.stored[target])
+                if ops:
+                    rest.links.append(Link((source,), (target,), ops[0], what))
+                    both[0].remove(source)
+                    both[1].remove(target)
+    theirs, ours = ([name for name in names if name in own] for names, own in zip(both, (theirs, ours), strict=True))
+    for place, (side, names) in enumerate(((reference, theirs), (candidate, ours))):
+        for name in names:
+            if side.stored[name].buffer and side.stored[name].part not in ("running_mean", "running_var"):
+                rest.kept[place].append(name)
+            elif not _called(side, name):
+                rest.unused[place].append(name)
+            else:
+                rest.left[place].append(name)
+    return rest
+
+
+def _open(side: Model, done: set[str]) -> list[str]:
+    """The tensors, each under its first name, that are not accounted for; counters are never compared."""
+    flow = side.flow.shapes
+    return [
+        name
+        for name, how in side.stored.items()
+        if name not in done
+        and name not in flow
+        and how.part != COUNTER
+        and side.description.tensors[name].same_as in ("", name)
+    ]
+
+
+def _called(side: Model, name: str) -> bool:
+    path = side.stored[name].path
+    return any(module.path == path and module.call is not None for module in side.description.modules)
+
+
+def _in_modules(reference: Model, candidate: Model, links: Iterable[Link]) -> Iterator[tuple[str, str, str]]:
+    """Tensors of the same meaning in modules of which other tensors are a pair."""
+    own: dict[tuple[str, str], str] = {(how.path, how.part): name for name, how in reference.stored.items()}
+    done: set[tuple[str, str]] = set()
+    for link in links:
+        if len(link.sources) == len(link.targets) == 1:
+            there, here = reference.stored[link.sources[0]].path, candidate.stored[link.targets[0]].path
+            if (there, here) in done:
+                continue
+            done.add((there, here))
+            for name, how in candidate.stored.items():
+                if how.path == here and (there, how.part) in own:
+                    yield own[there, how.part], name, link.evidence
+
+
+def _alike(
+    reference: Model, candidate: Model, theirs: Sequence[str], ours: Sequence[str]
+) -> Iterator[tuple[str, str, str]]:
+    """Tensors of one form: those that hold the same constant, then those with the same name, then the only ones."""
+    yield from _same_constants(reference, candidate, list(theirs), list(ours))
+    groups: dict[tuple[Shape, str], tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+    for place, (side, names) in enumerate(((reference, theirs), (candidate, ours))):
+        for name in names:
+            info = side.description.tensors[name]
+            kind = "int" if info.dtype.startswith(("int", "uint", "bool")) else "float"
+            groups[form(side.stored[name].shape), kind][place].append(name)
+    for (_, kind), (names, others) in groups.items():
+        names = [name for name in names if name in theirs]
+        others = [name for name in others if name in ours]
+        if len(names) != len(others) or not names:
+            both = {name.rpartition(".")[2]: name for name in others}
+            yield from (
+                (name, both[last], "name")
+                for name in names
+                if (last := name.rpartition(".")[2]) in both and len(names) == 1
+            )
+            continue
+        pairs, sure = pair_by_names(names, others)
+        if sure or (kind == "float" and len(names) == 1):
+            yield from (
+                (name, other, "name" if sure else "the only one of its kind and shape") for name, other in pairs.items()
+            )
+
+
+def _same_constants(
+    reference: Model, candidate: Model, theirs: list[str], ours: list[str]
+) -> Iterator[tuple[str, str, str]]:
+    for name in theirs:
+        constant = reference.description.tensors[name].constant
+        if constant is None:
+            continue
+        for other in ours:
+            values = candidate.description.tensors[other].constant
+            if values is not None and values.shape == constant.shape and np.array_equal(values, constant):
+                yield name, other, "its values"
+                ours.remove(other)
+                break

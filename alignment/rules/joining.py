@@ -1,0 +1,147 @@
+"""The ways in which several tensors can be one: one after the other, head by head, on each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from itertools import combinations, product
+from math import gcd, prod
+
+from alignment.pair.units import BARE
+from alignment.rules.ways import Stored, bridges
+from porting.checkpoint.tensor import Shape
+from porting.operations import Concat, Each, Interleave, Op, Reshape, Stack, chained
+
+MOST_HEADS = 8
+_MOST_APART = 3
+"""Of no more parts in classes that are not known, each may be stored its own way."""
+_HEAD = 64
+"""The usual size of a head."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to make one tensor of several.
+
+    Attributes:
+        heads: Number of groups that the parts alternate in; 1 where they lie one after the other.
+        turn: Places of two parts whose rotary halves become pairs, or the other way round, with the size of a head
+            and the number of parts of it; None where rows stay in order.
+        op: The operation.
+    """
+
+    heads: int
+    turn: tuple[tuple[int, int], int, int] | None
+    op: Op | None
+
+    @property
+    def form(self) -> tuple[object, ...]:
+        """What a weight and its vector share."""
+        return self.heads, self.turn
+
+    @property
+    def unusual(self) -> int:
+        """How unusual it is: the plain way first, then one difference, then two."""
+        return (self.heads > 1) + 2 * (self.turn is not None)
+
+
+def ways_to_join(parts: Sequence[Stored], whole: Stored) -> Iterator[Way]:
+    """The ways to make one tensor of several, in this order.
+
+    Args:
+        parts: The tensors.
+        whole: The one tensor.
+    """
+    sure = [bool(whole.family) and part.family == whole.family for part in parts]
+    for axis in range(1 if all(sure) else len(whole.shape)):
+        sizes = _sizes(parts, whole.shape, axis)
+        if sizes is None:
+            continue
+        shapes = [(*whole.shape[:axis], size, *whole.shape[axis + 1 :]) for size in sizes]
+        for stored in _stored_as(parts, shapes, sure):
+            for turn in (None, *_turns(sizes)):
+                rows = _rows(turn, sizes, axis)
+                each = Each(tuple(chained([op, rows.get(place)]) for place, op in enumerate(stored)))
+                join = Concat(len(parts) if len(set(sizes)) == 1 else sizes, axis)
+                yield Way(1, turn, chained([each, join, whole.op]))
+                for heads in _heads(sizes):
+                    yield Way(heads, turn, chained([each, _alternating(shapes, axis, heads), whole.op]))
+    if len(whole.shape) == len(parts[0].shape) + 1 and whole.shape[0] == len(parts):
+        for stored in _stored_as(parts, [whole.shape[1:]] * len(parts), [False] * len(parts)):
+            yield Way(1, None, chained([Each(tuple(stored)), Stack(len(parts), 0), whole.op]))
+
+
+def _stored_as(parts: Sequence[Stored], shapes: Sequence[Shape], sure: Sequence[bool]) -> Iterator[list[Op | None]]:
+    """For each part the operation to its shape in the whole; parts of one known kind are stored alike."""
+    bridged = [bridges(part.shape, shape, sure=known) for part, shape, known in zip(parts, shapes, sure, strict=True)]
+    if not all(bridged):
+        return
+    kinds = [f"{place}" if part.kind == BARE else part.kind for place, part in enumerate(parts)]
+    if len(parts) > _MOST_APART:
+        kinds = [part.kind for part in parts]
+    choices = dict.fromkeys(kinds, 1)
+    for kind, some in zip(kinds, bridged, strict=True):
+        choices[kind] = max(choices[kind], min(2, len(some)))
+    for chosen in sorted(product(*map(range, choices.values())), key=lambda turns: len(set(turns))):
+        turn = dict(zip(choices, chosen, strict=True))
+        yield [
+            chained([part.op.inverse if part.op else None, some[min(turn[kind], len(some) - 1)]])
+            for part, kind, some in zip(parts, kinds, bridged, strict=True)
+        ]
+
+
+def _turns(sizes: Sequence[int]) -> Iterator[tuple[tuple[int, int], int, int]]:
+    """Two parts, queries and keys, whose rows could be rotary halves on one side and pairs on the other."""
+    if not 2 <= len(sizes) <= 3:
+        return
+    for pair in combinations(range(len(sizes)), 2):
+        for dim in head_sizes(*(sizes[place] for place in pair)):
+            for parts in dict.fromkeys((2, dim // 2)):
+                yield pair, dim, parts
+
+
+def _rows(turn: tuple[tuple[int, int], int, int] | None, sizes: Sequence[int], axis: int) -> Mapping[int, Op]:
+    if turn is None:
+        return {}
+    pair, dim, parts = turn
+    return {place: Interleave(parts, dim // parts, sizes[place] // dim, axis) for place in pair}
+
+
+def _sizes(parts: Sequence[Stored], shape: Shape, axis: int) -> tuple[int, ...] | None:
+    """The length of each part along an axis of the whole; None where they do not make it up."""
+    rest = prod(shape) // shape[axis] if shape[axis] else 0
+    if not rest or any(prod(part.shape) % rest for part in parts):
+        return None
+    sizes = tuple(prod(part.shape) // rest for part in parts)
+    return sizes if sum(sizes) == shape[axis] and min(sizes) > 0 else None
+
+
+def _heads(sizes: Sequence[int]) -> list[int]:
+    """Numbers of groups that parts of these lengths could alternate in."""
+    common = reduce(gcd, sizes)
+    return [count for count in range(2, common + 1) if common % count == 0][:MOST_HEADS]
+
+
+def head_sizes(*lengths: int) -> list[int]:
+    """Even sizes of a head that fit all lengths, the usual ones first."""
+    shortest = min(lengths)
+    sizes = [size for size in range(4, min(shortest, 256) + 1, 2) if all(length % size == 0 for length in lengths)]
+    return sorted(sizes, key=lambda size: abs(size - _HEAD))[:MOST_HEADS]
+
+
+def _alternating(shapes: Sequence[Shape], axis: int, heads: int) -> Op | None:
+    """The operation that joins parts group by group: all of the first head, all of the second."""
+    sizes = [shape[axis] for shape in shapes]
+    if len(set(sizes)) == 1:
+        return chained([Concat(len(shapes), axis), Interleave(len(shapes), heads, axis=axis)])
+    cut = [(*shape[:axis], heads, shape[axis] // heads, *shape[axis + 1 :]) for shape in shapes]
+    joined = (*cut[0][: axis + 1], sum(sizes) // heads, *cut[0][axis + 2 :])
+    whole = (*shapes[0][:axis], sum(sizes), *shapes[0][axis + 1 :])
+    return chained(
+        [
+            Each(tuple(Reshape(shape, parts) for shape, parts in zip(shapes, cut, strict=True))),
+            Concat(tuple(size // heads for size in sizes), axis + 1),
+            Reshape(joined, whole),
+        ]
+    )

@@ -1,0 +1,34 @@
+"""A described model with what matching needs of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from alignment.pair.model_description import ModelDescription
+from alignment.rules.refine import Flow
+from alignment.rules.tensor_graph import TensorGraph
+from alignment.rules.ways import Stored, stored
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model with what matching needs of it.
+
+    Attributes:
+        description: The model.
+    """
+
+    description: ModelDescription
+
+    @cached_property
+    def stored(self) -> Mapping[str, Stored]:
+        """How each tensor is stored."""
+        return stored(self.description)
+
+    @cached_property
+    def flow(self) -> Flow:
+        """The tensors that the data meets, buffers left out, with their order."""
+        graph = TensorGraph(self.description.before, self.description.last)
+        return Flow({name: self.description.tensors[name].shape for name in graph.before}, graph)

@@ -1,0 +1,294 @@
+"""Proposed rules, tried: the candidate is run with the reference's weights, until every decision is made.
+
+All decisions are tried in the same passes, since a mistake at one place says nothing about any other there; see
+`alignment.rules.trial`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice, product
+
+from alignment.rules.model import Model
+from alignment.rules.proposals import USUAL, Decision, Key, Link, Proposal, propose
+from alignment.rules.trial import Check, Trial, checks_of
+from alignment.rules.turns import turned
+
+PASSES = 8
+"""Passes of the candidate that are made to decide; more, up to `MORE_PASSES`, while they take less than `SECONDS`."""
+MORE_PASSES, SECONDS = 48, 30.0
+_MOST_TOGETHER = 2000
+_ROWS = "the order of rows and proof"
+_FEW = 6
+"""Of no more options all are tried, so that a symmetry is told."""
+
+
+@dataclass
+class Settled:
+    """Proposals after they were tried.
+
+    Attributes:
+        proposal: The links to take, with what settled each as its evidence.
+        doubtful: Decisions of which no option, or none that is likelier than others, agrees.
+        same: Whether the outputs of both models agree with these links; None where they could not be compared.
+        passes: Passes of the candidate that were made.
+    """
+
+    proposal: Proposal
+    doubtful: list[Decision] = field(default_factory=list)
+    same: bool | None = None
+    passes: int = 0
+
+
+def decide(
+    reference: Model,
+    candidate: Model,
+    trial: Trial,
+    given: Sequence[Link],
+    progress: Callable[[int], None] = lambda _: None,
+) -> Settled:
+    """Try the proposals until every decision is made, or no pass is left.
+
+    Args:
+        reference: The reference.
+        candidate: The candidate.
+        trial: The candidate, to be run.
+        given: What is settled already.
+        progress: Called with the number of passes that were made.
+    """
+    return _Deciding(reference, candidate, trial, given, progress).run()
+
+
+class _Deciding:
+    """What is known of the decisions between two models while they are made."""
+
+    def __init__(
+        self,
+        reference: Model,
+        candidate: Model,
+        trial: Trial,
+        given: Sequence[Link],
+        progress: Callable[[int], None],
+    ) -> None:
+        self._models, self._trial, self._given, self._progress = (reference, candidate), trial, given, progress
+        self._scores: dict[Key, dict[int, float]] = defaultdict(dict)
+        self._chosen: dict[Key, int] = {}
+
+    def run(self) -> Settled:
+        proposal = propose(*self._models, self._given, self._chosen)
+        if any(len(decision.options) > _FEW for decision in proposal.decisions):
+            few = [decision for decision in proposal.decisions if len(decision.options) <= _FEW]
+            self._try_all(replace(proposal, decisions=few), again=False)
+            proposal = propose(*self._models, self._given, self._chosen)
+            self._run(proposal.links)
+            self._try_alone(proposal)
+            proposal = propose(*self._models, self._given, self._chosen)
+        proposal = self._try_all(proposal, again=True)
+        settled = _settled(proposal, self._scores)
+        settled.same = self._same(settled.proposal.links)
+        if settled.same is False:
+            settled = self._turn(proposal, settled)
+        settled.passes = self._trial.passes
+        return settled
+
+    def _score_all(self, proposal: Proposal, tried: Mapping[Key, int]) -> None:
+        """Run the candidate with these options, and note how they agree."""
+        checks = self._run(_with(proposal, tried))
+        for decision in proposal.decisions:
+            if decision.key in tried:
+                self._scores[decision.key][tried[decision.key]] = _score(decision, self._models[1], checks)
+
+    def _try_alone(self, proposal: Proposal) -> None:
+        """Try the options of decisions that have many on the smallest module around each, run alone."""
+        groups: dict[str, list[Decision]] = defaultdict(list)
+        for decision in proposal.decisions:
+            path = self._trial.within(decision.targets)
+            if path is not None and _open(decision, self._scores[decision.key]):
+                groups[path].append(decision)
+        begun = time.monotonic()
+        known: dict[object, tuple[int, ...]] = {}
+        for path, decisions in groups.items():
+            if all(len(decision.options) <= _FEW for decision in decisions):
+                continue
+            kind = tuple(_kind(decision) for decision in decisions)
+            for places in _together(decisions, known.get(kind)):
+                tried = {d.key: place for d, place in zip(decisions, places, strict=True)}
+                links = [link for d in decisions for link in d.options[tried[d.key]]]
+                if self._trial.alone(path, links):
+                    known[kind] = places
+                    self._chosen |= tried
+                    for key, place in tried.items():
+                        self._scores[key][place] = 1.0
+                    break
+                if len(decisions) == 1:
+                    self._scores[decisions[0].key][places[0]] = 0.0
+                if time.monotonic() > begun + SECONDS:
+                    return
+
+    def _try_all(self, proposal: Proposal, *, again: bool) -> Proposal:
+        """Try the options of all decisions; where a better one shows, proposals that follow from it are made again."""
+        first, begun = self._trial.passes, time.monotonic()
+        while (made := self._trial.passes - first) < PASSES or (
+            made < MORE_PASSES and time.monotonic() < begun + SECONDS
+        ):
+            pending = [d for d in proposal.decisions if _open(d, self._scores[d.key])]
+            if not pending:
+                break
+            tried = _next_options(pending, self._scores, proposal.decisions)
+            self._score_all(proposal, tried)
+            better = {
+                key: best
+                for key, options in self._scores.items()
+                if options and (best := _best(options)) != self._chosen.get(key, 0)
+            }
+            if better:
+                self._chosen |= better
+                proposal = (
+                    propose(*self._models, self._given, self._chosen)
+                    if again
+                    else replace(proposal, links=_with(proposal, self._chosen))
+                )
+        return proposal
+
+    def _turn(self, proposal: Proposal, settled: Settled) -> Settled:
+        """Try other orders of rows where the outputs differ although everything has its counterpart.
+
+        With each option of the decisions that nothing has settled, the same for all, since what is what and in which
+        order its rows are may only agree together.
+        """
+        failing = [d for d in proposal.decisions if max(self._scores[d.key].values(), default=0.0) < 1]
+        for place in range(max((min(len(d.options), _FEW) for d in failing), default=1)):
+            tried = {d.key: place if place < len(d.options) else 0 for d in failing}
+            plain = _with(proposal, {d.key: self._chosen.get(d.key, 0) for d in proposal.decisions} | tried)
+            links = self._turn_rows(proposal, plain)
+            if links is not None:
+                for key, option in tried.items():
+                    self._scores[key] = {option: 1.0}
+                again = _settled(replace(proposal, links=plain), self._scores)
+                evidence = {link.targets: link.evidence for link in again.proposal.links}
+                links = [replace(link, evidence=evidence[link.targets] if link in plain else _ROWS) for link in links]
+                return Settled(replace(proposal, links=links), again.doubtful, self._same(links))
+        return settled
+
+    def _turn_rows(self, proposal: Proposal, links: list[Link]) -> list[Link] | None:
+        """The links with the rows of some weights in another order, where that makes all of them agree."""
+        checks = self._run(links)
+        decisions = turned(*self._models, links, checks)
+        if not decisions:
+            return None
+        for decision in decisions:
+            self._scores[decision.key] = {0: _score(decision, self._models[1], checks)}
+        plain = replace(proposal, links=links, decisions=decisions)
+        self._try_alone(plain)
+        self._try_all(plain, again=False)
+        if not any(max(self._scores[d.key].values()) == 1 for d in decisions):
+            return None
+        best = {d.key: self._best_or_plain(d) for d in decisions}
+        return _with(plain, best)
+
+    def _best_or_plain(self, decision: Decision) -> int:
+        scores = self._scores[decision.key]
+        return _best(scores) if max(scores.values()) == 1 else 0
+
+    def _run(self, links: Iterable[Link]) -> dict[Check, bool]:
+        checks = self._trial.run([*self._given, *links])
+        self._progress(self._trial.passes)
+        return checks
+
+    def _same(self, links: Iterable[Link]) -> bool | None:
+        """Whether the outputs agree when nothing is replaced."""
+        checks = self._trial.run([*self._given, *links], force=False)
+        self._progress(self._trial.passes)
+        return checks.get(("", "output"))
+
+
+def _together(decisions: Sequence[Decision], first: tuple[int, ...] | None) -> Iterator[tuple[int, ...]]:
+    """Options of several decisions at once, the likeliest first; those that agreed in another block before all."""
+    if first is not None:
+        yield first
+    places = product(*(range(len(decision.options)) for decision in decisions))
+    yield from islice(places, _MOST_TOGETHER)
+
+
+def _open(decision: Decision, scores: Mapping[int, float]) -> bool:
+    """Whether further options of a decision are worth a pass: until one agrees, and of few options all."""
+    if len(scores) >= len(decision.options):
+        return False
+    return max(scores.values(), default=0.0) < 1 or (not decision.sure and len(decision.options) <= _FEW)
+
+
+def _next_options(
+    pending: Sequence[Decision], scores: Mapping[Key, Mapping[int, float]], decisions: Sequence[Decision]
+) -> dict[Key, int]:
+    """The option to try next of each decision; what agreed for a decision of the same kind goes first."""
+    agreed: dict[object, list[int]] = defaultdict(list)
+    for decision in decisions:
+        agreed[_kind(decision)] += [place for place, score in scores[decision.key].items() if score == 1]
+    tried: dict[Key, int] = {}
+    count: dict[object, int] = defaultdict(int)
+    for decision in pending:
+        kind, done = _kind(decision), scores[decision.key]
+        left = [place for place in range(len(decision.options)) if place not in done]
+        known = next((place for place in agreed[kind] if place in left), None)
+        turn = count[kind] % len(left) if len(decision.options) > _FEW and done else 0
+        tried[decision.key] = left[turn] if known is None else known
+        count[kind] += 1
+    return tried
+
+
+def _kind(decision: Decision) -> object:
+    """What decisions share whose options mean the same: the blocks of one model."""
+    return decision.by, tuple(tuple(str(link.op) for link in option) for option in decision.options)
+
+
+def _with(proposal: Proposal, tried: Mapping[Key, int]) -> list[Link]:
+    """The links of a proposal with other options of some decisions."""
+    chosen = {
+        decision.key: decision.options[tried[decision.key]] for decision in proposal.decisions if decision.key in tried
+    }
+    others = {name for option in chosen.values() for link in option for name in link.targets}
+    return [
+        *(link for link in proposal.links if not others & set(link.targets)),
+        *(link for option in chosen.values() for link in option),
+    ]
+
+
+def _score(decision: Decision, candidate: Model, checks: Mapping[Check, bool]) -> float:
+    """Share of the checks that a decision has a part in that agree; nothing where there are none."""
+    own = [checks[check] for check in checks_of(decision.targets, candidate, checks)]
+    return sum(own) / len(own) if own else 0.0
+
+
+def _best(scores: Mapping[int, float]) -> int:
+    """The option that agrees best, the likeliest of those that agree equally."""
+    return min(scores, key=lambda place: (-scores[place], place), default=0)
+
+
+def _settled(proposal: Proposal, scores: Mapping[Key, Mapping[int, float]]) -> Settled:
+    """The links, each with what settled it, and the decisions that nothing settled."""
+    evidence: dict[str, str] = {}
+    doubtful = []
+    for decision in proposal.decisions:
+        what = _evidence(decision, scores.get(decision.key, {}))
+        if not what:
+            doubtful.append(decision)
+        evidence |= dict.fromkeys(decision.targets, what or decision.by)
+    links = [replace(link, evidence=evidence.get(link.targets[0], link.evidence)) for link in proposal.links]
+    return Settled(replace(proposal, links=links), doubtful)
+
+
+def _evidence(decision: Decision, scores: Mapping[int, float]) -> str:
+    """What settled a decision; empty for nothing."""
+    best = max(scores.values(), default=0.0)
+    agreeing = [place for place, score in scores.items() if score == best]
+    if best == 1:
+        if len(agreeing) > 1:
+            return f"symmetry, by {decision.by}"
+        return "proof" if decision.by == USUAL else f"{decision.by} and proof"
+    if decision.sure:
+        return decision.by
+    alone = len(agreeing) == 1 and len(scores) == len(decision.options)
+    return "proof" if best > 0 and alone else ""

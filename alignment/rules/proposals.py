@@ -1,0 +1,212 @@
+"""Proposals of which tensor becomes which: what structure settles, and decisions where it leaves several choices.
+
+A decision has options, the likeliest first: by the names of the tensors, by their order, by the usual way to store
+them. `alignment.rules.proof` runs the candidate with each and keeps the one that agrees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import permutations
+from typing import TypeAlias
+
+from alignment.rules.model import Model
+from alignment.rules.refine import Refined, refine
+from alignment.rules.regroup import regrouped
+from alignment.rules.similar_names import pair_by_names
+from alignment.rules.tensor_graph import INPUT
+from alignment.rules.ways import ways
+from porting.operations import Op
+
+Key: TypeAlias = "tuple[frozenset[str], frozenset[str]]"
+"""What tells a decision from others: the tensors of the reference and of the candidate that it is about."""
+USUAL = "usual form"
+"""Of a decision on how a tensor is stored: the way that is most usual goes first."""
+_MANY = 4
+"""Largest number of tensors of which every order is tried."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """Tensors of the reference that become tensors of the candidate.
+
+    Attributes:
+        sources: Names in the reference.
+        targets: Names in the candidate.
+        op: What happens on the way.
+        evidence: What says so.
+    """
+
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    op: Op | None = None
+    evidence: str = "structure"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A choice that structure leaves.
+
+    Attributes:
+        sources: Tensors of the reference.
+        targets: Tensors of the candidate that depend on it.
+        options: The choices, the likeliest first.
+        by: What makes the first one the likeliest: `name`, `order` or `USUAL`.
+        sure: Whether that settles it where running the models does not.
+    """
+
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    options: tuple[tuple[Link, ...], ...]
+    by: str
+    sure: bool = False
+
+    @property
+    def key(self) -> Key:
+        """What tells it from others."""
+        return frozenset(self.sources), frozenset(self.targets)
+
+
+@dataclass
+class Proposal:
+    """What structure settles, the decisions, and what has no counterpart.
+
+    Attributes:
+        links: Settled, and the chosen option of each decision.
+        decisions: The choices.
+        left: Tensors of the reference, and of the candidate, without a counterpart.
+    """
+
+    links: list[Link] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+    left: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+
+
+def propose(
+    reference: Model, candidate: Model, given: Sequence[Link] = (), chosen: Mapping[Key, int] | None = None
+) -> Proposal:
+    """Match the tensors of two models.
+
+    Args:
+        reference: The reference.
+        candidate: The candidate.
+        given: What is settled already, by the user.
+        chosen: Place of the option of decisions that were made; the first is taken of all others.
+    """
+    return _Proposer(reference, candidate, given, chosen or {}).run()
+
+
+class _Proposer:
+    def __init__(self, reference: Model, candidate: Model, given: Sequence[Link], chosen: Mapping[Key, int]) -> None:
+        self._reference, self._candidate, self._chosen = reference, candidate, chosen
+        self._proposal = Proposal()
+        self._pairs: dict[str, str] = {}
+        self._marks: tuple[dict[str, object], dict[str, object]] = ({}, {})
+        for place, link in enumerate(given):
+            self._settle(link, ("given", place))
+
+    def run(self) -> Proposal:
+        while True:
+            refined = self._refined(self._pairs)
+            for source, target in refined.pairs.items():
+                if source not in self._pairs:
+                    self._pair(source, target)
+            if refined.classes:
+                self._choose(min(refined.classes, key=lambda sides: len(sides[0])), refined)
+            elif not self._regroup(refined):
+                self._proposal.left = refined.left
+                return self._proposal
+
+    def _refined(self, pairs: Mapping[str, str]) -> Refined:
+        return refine(self._reference.flow, self._candidate.flow, pairs, self._marks)
+
+    def _settle(self, link: Link, mark: object) -> None:
+        if len(link.sources) == len(link.targets) == 1:
+            self._pairs[link.sources[0]] = link.targets[0]
+        else:
+            self._marks[0].update(dict.fromkeys(link.sources, mark))
+            self._marks[1].update(dict.fromkeys(link.targets, mark))
+
+    def _pair(self, source: str, target: str) -> None:
+        """Take a pair that structure has settled; how it is stored may be a decision."""
+        self._pairs[source] = target
+        links = self._links({source: target}, "structure")
+        if len(links) > 1:
+            self._decide(Decision((source,), (target,), tuple((link,) for link in links), "usual form"))
+        else:
+            self._proposal.links += links
+
+    def _links(self, pairs: Mapping[str, str], evidence: str) -> list[Link]:
+        """A link for each way to take one tensor to another."""
+        return [
+            Link((source,), (target,), op, evidence)
+            for source, target in pairs.items()
+            for op in ways(self._reference.stored[source], self._candidate.stored[target])
+        ]
+
+    def _choose(self, sides: tuple[tuple[str, ...], tuple[str, ...]], refined: Refined) -> None:
+        """Decide which of some tensors that structure cannot tell apart is which."""
+        theirs, ours = sides
+        first, sure = pair_by_names(theirs, ours)
+        effects = [effect for order in _orders(first, theirs, ours) if (effect := self._effect(order, refined))]
+        same = [effect for effect in effects if set(effect.values()) == set(effects[0].values())]
+        sources, targets = tuple(effects[0]), tuple(effects[0].values())
+        turns = max(len(self._links({source: target}, "")) for source, target in effects[0].items())
+        options = tuple(tuple(self._turned_links(effect, turn)) for turn in range(min(turns, 2)) for effect in same)
+        self._decide(Decision(sources, targets, options, "name" if sure else "order", sure), same)
+
+    def _effect(self, order: Mapping[str, str], refined: Refined) -> dict[str, str]:
+        """All pairs that follow from some; empty where they cannot be."""
+        after = self._refined({**refined.pairs, **order}).pairs
+        return {source: target for source, target in after.items() if source not in refined.pairs}
+
+    def _turned_links(self, pairs: Mapping[str, str], turn: int) -> Iterator[Link]:
+        """A link for each pair: by the way of this place, or by the first where there are fewer."""
+        for source, target in pairs.items():
+            links = self._links({source: target}, "structure")
+            yield links[turn if turn < len(links) else 0]
+
+    def _decide(self, decision: Decision, effects: Sequence[Mapping[str, str]] = ()) -> None:
+        place = self._chosen.get(decision.key, 0)
+        self._proposal.decisions.append(decision)
+        self._proposal.links += decision.options[place]
+        if effects:
+            self._pairs |= effects[place % len(effects)]
+
+    def _regroup(self, refined: Refined) -> bool:
+        """Decide about tensors that are several on one side and one on the other; returns whether there were any."""
+        labels: tuple[dict[str, object], dict[str, object]] = ({INPUT: INPUT}, {INPUT: INPUT})
+        for source, target in self._pairs.items():
+            labels[0][source] = labels[1][target] = ("pair", source, target)
+        for own, marks in zip(labels, self._marks, strict=True):
+            own.update(marks)
+        choices = regrouped(self._reference, self._candidate, refined.left, labels)
+        for sources, targets, options in choices:
+            decision = Decision(
+                sources, targets, tuple(tuple(Link(*ends) for ends in option) for option in options), USUAL
+            )
+            self._decide(decision)
+            for link in decision.options[self._chosen.get(decision.key, 0)]:
+                self._settle(link, ("regrouped", link.sources, link.targets))
+        return bool(choices)
+
+
+def _orders(first: Mapping[str, str], theirs: Sequence[str], ours: Sequence[str]) -> Iterator[dict[str, str]]:
+    """Ways to pair as many tensors on either side, the likeliest first."""
+    yield dict(first)
+    if len(theirs) > _MANY:
+        by_order = dict(zip(theirs, ours, strict=True))
+        if by_order != first:
+            yield by_order
+        return
+    for order in permutations(first.values()):
+        pairs = dict(zip(first, order, strict=True))
+        if pairs != first:
+            yield pairs
+
+
+def names_in(links: Iterable[Link]) -> tuple[set[str], set[str]]:
+    """All sources and all targets of links."""
+    links = list(links)
+    return {name for link in links for name in link.sources}, {name for link in links for name in link.targets}

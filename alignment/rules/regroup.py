@@ -1,0 +1,189 @@
+"""Tensors that are several in one model and one in the other: q, k and v against one qkv, experts against a stack.
+
+Tensors belong together if the same tensors come directly before them, and if their sizes add up. In which order they
+lie in the one tensor, part by part or head by head, is for a run to decide: each is an option.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, permutations
+from math import prod
+from typing import TypeAlias
+
+from alignment.rules.joining import ways_to_join
+from alignment.rules.model import Model
+from alignment.rules.ways import Stored, ways
+from porting.checkpoint.tensor import Shape
+from porting.operations import Each, Op, Tie, chained
+
+Ends: TypeAlias = "tuple[tuple[str, ...], tuple[str, ...], Op | None]"
+"""Sources, targets, and the operation between them."""
+Choice: TypeAlias = "tuple[tuple[str, ...], tuple[str, ...], list[list[Ends]]]"
+"""All sources, all targets, and the options."""
+_MOST_SIBLINGS = 8
+
+
+@dataclass(frozen=True)
+class _View:
+    """One side while tensors are regrouped.
+
+    Attributes:
+        model: The model.
+        left: Its tensors without a counterpart.
+        labels: Name to what both sides call a tensor that is settled.
+    """
+
+    model: Model
+    left: tuple[str, ...]
+    labels: Mapping[str, object]
+
+    def before(self, name: str) -> frozenset[object]:
+        """The tensors directly before one, in words of both sides."""
+        return frozenset(self.labels.get(other, ("own", other)) for other in self.model.flow.graph.before[name])
+
+    def companion(self, name: str) -> str | None:
+        """The vector that is added to what a weight gives: the one tensor after it that nothing else comes before."""
+        graph = self.model.flow.graph
+        after = [other for other in graph.before if name in graph.before[other]]
+        alone = [other for other in after if graph.before[other] == (name,) and other in self.left]
+        return alone[0] if len(after) == len(alone) == 1 and len(self.shape(alone[0])) == 1 else None
+
+    def stored(self, name: str) -> Stored:
+        return self.model.stored[name]
+
+    def shape(self, name: str) -> Shape:
+        return self.model.stored[name].shape
+
+
+def regrouped(
+    reference: Model,
+    candidate: Model,
+    left: tuple[tuple[str, ...], tuple[str, ...]],
+    labels: tuple[Mapping[str, object], Mapping[str, object]],
+) -> list[Choice]:
+    """The choices among tensors without a counterpart, none of them twice.
+
+    Args:
+        reference: The reference.
+        candidate: The candidate.
+        left: Tensors of both without a counterpart.
+        labels: Of both, name to what both sides call a tensor that is settled.
+    """
+    sides = _View(reference, left[0], labels[0]), _View(candidate, left[1], labels[1])
+    choices: list[Choice] = []
+    done: set[str] = set()
+    for choice in (*_reshaped(*sides), *_tied(*sides), *_joined(*sides), *map(_turned, _joined(*reversed(sides)))):
+        names = {f"r{name}" for name in choice[0]} | {f"c{name}" for name in choice[1]}
+        if not names & done:
+            choices.append(choice)
+            done |= names
+    return choices
+
+
+def _reshaped(reference: _View, candidate: _View) -> Iterator[Choice]:
+    """Tensors of the same number of elements at the same place: a patch embedding as a convolution or a Linear."""
+    for target in candidate.left:
+        here = prod(candidate.shape(target))
+        others = [name for name in candidate.left if prod(candidate.shape(name)) == here]
+        sources = [name for name in reference.left if prod(reference.shape(name)) == here]
+        if len(others) > 1 or len(sources) > 1:
+            sources = [name for name in sources if reference.before(name) == candidate.before(target)]
+            others = [name for name in others if candidate.before(name) == candidate.before(target)]
+        if len(sources) == len(others) == 1:
+            ops = ways(reference.stored(sources[0]), candidate.stored(target))
+            if ops:
+                yield (sources[0],), (target,), [[((sources[0],), (target,), op)] for op in ops]
+
+
+def _tied(reference: _View, candidate: _View) -> Iterator[Choice]:
+    """One tensor of the reference that is used where the candidate has several."""
+    for source in reference.left:
+        before = reference.before(source)
+        targets = [
+            name
+            for name in candidate.left
+            if candidate.before(name) <= before and ways(reference.stored(source), candidate.stored(name))
+        ]
+        places = [candidate.before(name) for name in targets]
+        if len(targets) < 2 or frozenset().union(*places) != before:
+            continue
+        ops = [ways(reference.stored(source), candidate.stored(name)) for name in targets]
+        turns = [Each(tuple(some[turn % len(some)] for some in ops)) for turn in range(max(map(len, ops)))]
+        options: list[list[Ends]] = [[((source,), tuple(targets), chained([Tie(len(targets)), op]))] for op in turns]
+        yield (source,), tuple(targets), options
+
+
+def _joined(many: _View, one: _View) -> Iterator[Choice]:
+    """Several tensors of one side that are one of the other side."""
+    for whole in one.left:
+        siblings = [name for name in many.left if many.before(name) == one.before(whole)]
+        if not 2 <= len(siblings) <= 64 or len(one.shape(whole)) < 1:
+            continue
+        options: list[list[Ends]] = []
+        for parts in _subsets(many, one, siblings, whole):
+            rest = _rest(many, one, [name for name in siblings if name not in parts], whole)
+            options += [[*option, *rest] for option in _options(many, one, parts, whole)]
+        if options:
+            sources = dict.fromkeys(name for option in options for ends in option for name in ends[0])
+            targets = dict.fromkeys(name for option in options for ends in option for name in ends[1])
+            yield tuple(sources), tuple(targets), options
+
+
+def _rest(many: _View, one: _View, siblings: Sequence[str], whole: str) -> list[Ends]:
+    """The one tensor that is not among the parts, with its counterpart beside the whole: q, where k and v are one."""
+    others = [name for name in one.left if name != whole and one.before(name) == one.before(whole)]
+    if len(siblings) != 1 or len(others) != 1:
+        return []
+    ends = []
+    pairs = [(siblings[0], others[0]), (many.companion(siblings[0]), one.companion(others[0]))]
+    for name, other in pairs:
+        ops = ways(many.stored(name), one.stored(other)) if name and other else []
+        if name and other and ops:
+            ends.append(((name,), (other,), ops[0]))
+    return ends
+
+
+def _subsets(many: _View, one: _View, siblings: Sequence[str], whole: str) -> Iterator[tuple[str, ...]]:
+    """The siblings whose sizes add up to the whole: all of them, else some."""
+    size = prod(one.shape(whole))
+    if sum(prod(many.shape(name)) for name in siblings) == size:
+        yield tuple(siblings)
+    elif len(siblings) <= _MOST_SIBLINGS:
+        for count in range(len(siblings) - 1, 1, -1):
+            for names in combinations(siblings, count):
+                if sum(prod(many.shape(name)) for name in names) == size:
+                    yield names
+
+
+def _options(many: _View, one: _View, parts: tuple[str, ...], whole: str) -> list[list[Ends]]:
+    """Ways to make one tensor, and the vector that goes with it, of several; the usual ones first."""
+    vectors, vector = [many.companion(name) for name in parts], one.companion(whole)
+    if (vector is None) != all(name is None for name in vectors) or (vector and None in vectors):
+        vectors, vector = [None] * len(parts), None
+    options: list[tuple[int, list[Ends]]] = []
+    orders = list(permutations(range(len(parts)))) if len(parts) <= 3 else [tuple(range(len(parts)))]
+    for order in orders:
+        names = tuple(parts[place] for place in order)
+        added = tuple(str(vectors[place]) for place in order)
+        ops = (
+            {}
+            if vector is None
+            else {way.form: way.op for way in ways_to_join(list(map(many.stored, added)), one.stored(vector))}
+        )
+        for way in ways_to_join(list(map(many.stored, names)), one.stored(whole)):
+            option: list[Ends] = [(names, (whole,), way.op)]
+            if vector is not None:
+                if way.form not in ops:
+                    continue
+                option.append((added, (vector,), ops[way.form]))
+            options.append((way.unusual, option))
+    return [option for _, option in sorted(options, key=lambda entry: entry[0])]
+
+
+def _turned(choice: Choice) -> Choice:
+    """A choice with the sides exchanged."""
+    sources, targets, options = choice
+    back = [[(ends[1], ends[0], ends[2].inverse if ends[2] else None) for ends in option] for option in options]
+    return targets, sources, back

@@ -1,0 +1,193 @@
+"""The rules between two models from the structure of their data flow, and from trials where that leaves choices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from alignment.errors import AlignmentError
+from alignment.pair.contract import Contract, ties_of
+from alignment.pair.model_description import ModelDescription
+from alignment.pair.units import COUNTER
+from alignment.rules.buffers import match_rest
+from alignment.rules.derive import COUNTED, REMEDY, idle, taken
+from alignment.rules.differences import differences
+from alignment.rules.model import Model
+from alignment.rules.proof import Settled
+from alignment.rules.proposals import Decision, Link, names_in
+from porting.operations import Each, Keep, Op, Tie, chained
+from porting.operations.one_sided import Build
+from porting.patterns import Pattern
+from porting.rules import Rule, drop, fill, rule
+
+Decide = Callable[[Model, Model, Sequence[Link]], Settled]
+"""Tries the proposals between two models; see `alignment.rules.proof.decide`."""
+
+
+def derive_by_structure(
+    reference: ModelDescription, candidate: ModelDescription, rules: Sequence[Rule], decide: Decide
+) -> Contract:
+    """The contract between two models whose frameworks tell the order of their tensors.
+
+    Args:
+        reference: The reference.
+        candidate: The candidate.
+        rules: Rules of the user's, which go first.
+        decide: Makes the decisions that structure leaves.
+
+    Raises:
+        AlignmentError: With a line for all that has no counterpart, and for all that could be several things.
+    """
+    problems = idle(rules, reference, candidate)
+    theirs, ours = Model(reference), Model(candidate)
+    given = list(_given(rules, reference, candidate))
+    settled = decide(theirs, ours, given)
+    derived = _Derived(theirs, ours, rules, given, settled)
+    problems += derived.problems()
+    if problems:
+        summary = (
+            f"not every tensor of the reference ({reference.framework}) could be matched with one of the candidate "
+            f"({candidate.framework})"
+        )
+        raise AlignmentError(summary, [*problems, REMEDY])
+    contract = Contract(reference, candidate, (*rules, *derived.rules()), derived.evidence)
+    try:
+        _ = contract.table
+    except AlignmentError as error:
+        raise AlignmentError(error.summary, [*error.details, REMEDY]) from None
+    return contract
+
+
+class _Derived:
+    """Links as rules of tensors."""
+
+    def __init__(
+        self, reference: Model, candidate: Model, rules: Sequence[Rule], given: Sequence[Link], settled: Settled
+    ) -> None:
+        self._reference, self._candidate, self._settled = reference, candidate, settled
+        self._ties = [ties_of(side.description) for side in (reference, candidate)]
+        self._given = (
+            taken(rules, reference.description.tensors, sources=True),
+            taken(rules, candidate.description.tensors, sources=False),
+        )
+        links = settled.proposal.links
+        done = [one | two for one, two in zip(names_in(links), self._given, strict=True)]
+        self._rest = match_rest(reference, candidate, [*given, *links], (done[0], done[1]), settled.proposal.left)
+        self._links = [*links, *self._rest.links]
+        self.evidence: dict[str, str] = {}
+
+    def rules(self) -> Iterator[Rule]:
+        """A rule for every link, then for what may be left out."""
+        for link in self._links:
+            targets, op = self._with_ties(link)
+            self.evidence |= dict.fromkeys(targets, link.evidence)
+            yield rule(link.sources, targets, op)
+        done = names_in(self._links)
+        yield from self._reference_only(done[0] | self._given[0])
+        yield from self._candidate_only({*self.evidence} | self._given[1])
+
+    def problems(self) -> list[str]:
+        """A line for each tensor without a counterpart and each decision that nothing settled, indices folded."""
+        left = self._settled.proposal.left
+        both = [
+            [name for name in (*own, *rest) if name not in given | done and not self._alias(place, name)]
+            for place, (own, rest, given, done) in enumerate(
+                zip(left, self._rest.left, self._given, names_in(self._links), strict=True)
+            )
+        ]
+        settled = {source: target for link in self._links for source in link.sources for target in link.targets}
+        lines = differences(self._reference, self._candidate, (both[0], both[1]), settled)
+        return [*lines, *map(_doubt, self._settled.doubtful), *self._torn()]
+
+    def _with_ties(self, link: Link) -> tuple[tuple[str, ...], Op | None]:
+        """Targets with all other names of each, and the operation that fills them."""
+        names = [self._all_names(1, target) for target in link.targets]
+        names = [[name for name in own if name == own[0] or name not in self._given[1]] for own in names]
+        if all(len(own) == 1 for own in names):
+            return link.targets, link.op
+        if len(names) == 1:
+            return tuple(names[0]), chained([link.op, Tie(len(names[0]))])
+        ties = Each(tuple(Tie(len(own)) if len(own) > 1 else None for own in names))
+        return tuple(name for own in names for name in own), chained([link.op, ties])
+
+    def _all_names(self, place: int, name: str) -> list[str]:
+        """A tensor's name and its further names, on one side."""
+        names = next((names for names in self._ties[place].values() if name in names), [name])
+        return [name, *(other for other in names if other != name)]
+
+    def _alias(self, place: int, name: str) -> bool:
+        """Whether a tensor has another name that is accounted for."""
+        done = names_in(self._links)[place] | self._given[place]
+        return any(other in done for other in self._all_names(place, name)[1:])
+
+    def _reference_only(self, done: set[str]) -> Iterator[Rule]:
+        for name in self._rest.kept[0]:
+            yield rule(name, (), Keep("a constant that each side builds itself"))
+        for name in self._rest.unused[0]:
+            yield drop(name, "its module is never called")
+        known = {*done, *self._rest.kept[0], *self._rest.unused[0]}
+        for name in self._reference.description.tensors:
+            if name in known:
+                continue
+            if name.rpartition(".")[2] == COUNTER:
+                yield drop(name, COUNTED, 0)
+            else:
+                other = next((n for n in self._all_names(0, name)[1:] if n in known), "")
+                yield drop(name, f"the same tensor as {other}")
+
+    def _candidate_only(self, done: set[str]) -> Iterator[Rule]:
+        for name in self._rest.kept[1]:
+            self.evidence[name] = "constant"
+            yield rule((), name, Build("a constant that each side builds itself"))
+        for name in self._rest.unused[1]:
+            self.evidence[name] = "not used"
+            yield fill(name, "its module is never called")
+        for name in self._candidate.description.tensors:
+            if name.rpartition(".")[2] == COUNTER and name not in done:
+                self.evidence[name] = "counter"
+                yield fill(name, COUNTED)
+
+    def _torn(self) -> list[str]:
+        """A line for each tensor of the candidate with several names whose counterparts are several tensors."""
+        back = {target: source for link in self._links for source in link.sources for target in link.targets}
+        problems = []
+        for names in self._ties[1].values():
+            there = [back[name] for name in names if name in back]
+            if len({self._reference.description.tensors[name].same_as or name for name in there}) > 1:
+                problems.append(f"{', '.join(names)} are one tensor in the candidate, {', '.join(there)} are several")
+        return problems
+
+
+def _given(rules: Iterable[Rule], reference: ModelDescription, candidate: ModelDescription) -> Iterator[Link]:
+    """What the user's rules say, tensor by tensor; rules that only drop or fill are left out."""
+    for given in rules:
+        if not given.sources or not given.targets:
+            continue
+        for name in reference.tensors:
+            bindings = given.sources[0].match(name)
+            if bindings is None:
+                continue
+            sources, targets = (_names(patterns, bindings) for patterns in (given.sources, given.targets))
+            if set(sources) <= reference.tensors.keys() and set(targets) <= candidate.tensors.keys():
+                yield Link(sources, targets, given.op, "")
+
+
+def _names(patterns: Iterable[Pattern], bindings: dict[str, int | str]) -> tuple[str, ...]:
+    return tuple(pattern.format(bindings) for pattern in patterns)
+
+
+def _doubt(decision: Decision) -> str:
+    """A line for a decision that nothing settled, with the rule to give."""
+    option = decision.options[0]
+    written = ", ".join(
+        f"rule({_written(link.sources)}, {_written(link.targets)}{f', op({str(link.op)!r})' if link.op else ''})"
+        for link in option[:2]
+    )
+    return (
+        f"several ways that are equally good: {', '.join(decision.sources)} of the reference with "
+        f"{', '.join(decision.targets)} of the candidate; running the candidate in float64 with each of "
+        f"{len(decision.options)} told none apart; give the right one, such as {written}"
+    )
+
+
+def _written(names: tuple[str, ...]) -> str:
+    return repr(names[0] if len(names) == 1 else names)

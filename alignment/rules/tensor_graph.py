@@ -1,0 +1,96 @@
+"""Which tensors of a model come directly after which, read off the operations of one pass.
+
+Between two tensors lies whatever has no tensor of its own: activations, additions, reshapes. A tensor that is changed
+before it meets the data (transposed, normed, joined with others) counts from where it meets the data. So a weight and
+its bias are a chain of two, whether the framework adds the bias inside one operation or in a second one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from alignment.backends.graph import OperationGraph
+
+INPUT = ""
+"""Stands among the predecessors of a tensor that an input of the model meets first."""
+
+
+@dataclass(frozen=True)
+class TensorGraph:
+    """Order of the tensors of a model along its data flow.
+
+    Attributes:
+        before: Tensor name to the tensors directly before it, and `INPUT`.
+        last: The tensors directly before the outputs of the model.
+    """
+
+    before: Mapping[str, tuple[str, ...]]
+    last: tuple[str, ...]
+
+    @property
+    def after(self) -> dict[str, tuple[str, ...]]:
+        """Tensor name to the tensors directly after it."""
+        after: dict[str, list[str]] = {name: [] for name in self.before}
+        for name, earlier in self.before.items():
+            for other in earlier:
+                if other != INPUT:
+                    after[other].append(name)
+        return {name: tuple(names) for name, names in after.items()}
+
+
+def contract(
+    graph: OperationGraph, shapes: Mapping[str, tuple[int, ...]], *, integers: bool, fixed: Collection[str] = ()
+) -> TensorGraph:
+    """The order of the tensors in a graph of operations.
+
+    Args:
+        graph: Of one pass of the model.
+        shapes: Tensor name to shape: of tensors that meet the data in one operation, the one with most axes goes first.
+        integers: Whether an input is integers, so that picking rows of a table depends on the data.
+        fixed: Tables of which the same rows are picked whatever the input is, such as positions.
+    """
+    depends = _depends(graph, integers=integers, fixed=fixed)
+    if not any(depends[place] for place in graph.outputs):
+        depends = [len(set(names)) > 1 for names in _all_tensors(graph)]
+    before: dict[str, dict[str, None]] = {}
+    latest: list[dict[str, None]] = []
+    held: list[dict[str, None]] = []
+    for place, operands in enumerate(graph.operands):
+        flows = [operand for operand in operands if depends[operand]]
+        tensors = dict.fromkeys(name for operand in operands if not depends[operand] for name in held[operand])
+        if place in graph.tensors:
+            tensors = {graph.tensors[place]: None}
+        came = dict.fromkeys(name for operand in flows for name in latest[operand])
+        if place in graph.inputs or (depends[place] and not flows):
+            came = {INPUT: None}
+        if not depends[place]:
+            held.append(tensors)
+            latest.append({})
+            continue
+        for name in sorted(tensors, key=lambda name: -len(shapes.get(name, ()))):
+            before.setdefault(name, {}).update(came)
+            came = {name: None}
+        held.append({})
+        latest.append(came)
+    last = dict.fromkeys(name for place in graph.outputs for name in latest[place] if name != INPUT)
+    return TensorGraph({name: tuple(names) for name, names in before.items()}, tuple(last))
+
+
+def _depends(graph: OperationGraph, *, integers: bool, fixed: Collection[str]) -> list[bool]:
+    """Whether the result of each operation depends on what the model is given."""
+    depends: list[bool] = []
+    for place, operands in enumerate(graph.operands):
+        tables = [graph.tensors[operand] for operand in operands if operand in graph.tensors]
+        picks = integers and place in graph.lookups and not any(name in fixed for name in tables)
+        depends.append(place in graph.inputs or picks or any(depends[operand] for operand in operands))
+    return depends
+
+
+def _all_tensors(graph: OperationGraph) -> Iterable[set[str]]:
+    """All tensors, up to two, that the result of each operation is made of: with two, something flows already."""
+    made: list[set[str]] = []
+    for place, operands in enumerate(graph.operands):
+        names = {name for operand in operands for name in list(made[operand])[:2]}
+        made.append(names | {graph.tensors[place]} if place in graph.tensors else names)
+    return made

@@ -1,0 +1,253 @@
+"""A candidate run in float64 with proposed weights, and compared with the reference module by module.
+
+What goes into each module and comes out of it is replaced by the reference's, so that every module is given what the
+reference's is given, and a mistake at one place says nothing about any other.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import permutations
+from typing import TypeAlias
+
+import numpy as np
+
+from alignment.arrays import Array
+from alignment.backends.base import Backend, Tap, Taps
+from alignment.errors import AlignmentError
+from alignment.rules.evidence import Evidence
+from alignment.rules.model import Model
+from alignment.rules.proposals import Link
+from porting.operations import Each, Interleave, Op, Reorder
+from porting.operations.chains import steps_of
+
+Check: TypeAlias = "tuple[str, str]"
+"""Path of a module of the candidate, and `input` or `output`."""
+_ARGUMENTS = 4
+"""Inputs of a module that are looked through where one of another place has its values."""
+CLOSE = 3e-5
+"""Largest relative L2 difference of arrays that are the same: Paddle keeps some constants in float32."""
+
+
+class Trial:
+    """A candidate that is run with proposed weights.
+
+    Args:
+        backend: The candidate, in float64.
+        reference: The reference.
+        candidate: The candidate's description.
+        evidence: What the reference gave.
+    """
+
+    def __init__(self, backend: Backend, reference: Model, candidate: Model, evidence: Evidence) -> None:
+        self._backend, self._evidence = backend, evidence
+        self._reference, self._candidate = reference, candidate
+        self._taps = backend.taps()
+        self._modules: Mapping[str, str] = {}
+        self._placed: dict[str, list[Array]] = {}
+        self.passes = 0
+
+    def run(self, links: Iterable[Link], *, force: bool = True) -> dict[Check, bool]:
+        """Run the candidate with these weights; returns which inputs and outputs of its modules are the reference's.
+
+        Args:
+            links: What becomes what.
+            force: Put what the reference's modules took and gave in the place of what goes into modules and comes out.
+        """
+        links = list(links)
+        self._load(links)
+        self.passes += 1
+        self._modules = _modules(links, self._reference, self._candidate)
+        made = _Pass(self._evidence, self._modules, force)
+        checks = made.of(self._backend, self._taps)
+        self._placed |= made.inputs
+        return checks
+
+    def within(self, targets: Iterable[str]) -> str | None:
+        """The smallest module that can be run alone with tensors of the candidate and what comes after them in it.
+
+        Only modules that took part in the last pass, and were given what the reference's is given, are counted.
+        """
+        wanted, graph = set(targets), self._candidate.flow.graph
+        later = {name for name, before in graph.before.items() if wanted & set(before)} - wanted
+        paths = [self._candidate.stored[name].path.split(".") for name in wanted]
+        parts = paths[0]
+        for count in range(len(parts), 0, -1):
+            path = ".".join(parts[:count])
+            holds = all(own[:count] == parts[:count] for own in paths)
+            ends = any(f"{self._candidate.stored[name].path}.".startswith(f"{path}.") for name in later)
+            if holds and ends and path in self._modules and path in self._placed:
+                return path
+        return None
+
+    def alone(self, path: str, links: Iterable[Link]) -> bool:
+        """Whether one module gives what the reference's does, with these weights and given what the reference's was."""
+        self._load(links)
+        try:
+            gave = self._taps.isolate(path, 0, self._placed[path]).outputs
+        except AlignmentError:
+            return False
+        expected = [
+            self._evidence.taps.get(str(Tap(self._modules[path], 0, "output", index))) for index in range(len(gave))
+        ]
+        pairs = [(theirs, ours) for theirs, ours in zip(expected, gave, strict=True) if theirs is not None]
+        return bool(pairs) and all(in_form(theirs, ours) is not None for theirs, ours in pairs)
+
+    def _load(self, links: Iterable[Link]) -> None:
+        arrays: dict[str, Array] = {}
+        for link in links:
+            sources = tuple(self._evidence.state[name] for name in link.sources)
+            results = link.op.apply(*sources) if link.op else sources
+            arrays |= {name: np.ascontiguousarray(a) for name, a in zip(link.targets, results, strict=True)}
+        self._backend.set_state(arrays)
+
+
+class _Pass:
+    """One pass of the candidate, watched."""
+
+    def __init__(self, evidence: Evidence, modules: Mapping[str, str], force: bool) -> None:
+        self._evidence, self._modules, self._force = evidence, modules, force
+        self.checks: dict[Check, bool] = {}
+        self.inputs: dict[str, list[Array]] = {}
+
+    def of(self, backend: Backend, taps: Taps) -> dict[Check, bool]:
+        with taps.watch(lambda *_: None, substitute=self._meet):
+            backend.forward(self._evidence.wide_inputs, None)
+        return self.checks
+
+    def _meet(self, path: str, call: int, what: str, arrays: Sequence[Array]) -> Sequence[Array] | None:
+        """Compare what goes into a module or comes out of it; returns what takes its place."""
+        if path not in self._modules:
+            return None
+        placed = [self._compare(Tap(path, call, what, index), array) for index, array in enumerate(arrays)]
+        if what == "input" and not call:
+            self.inputs[path] = placed
+        return placed if self._force and path else None
+
+    def _compare(self, tap: Tap, array: Array) -> Array:
+        """Note whether an array is the reference's; returns the reference's in its form, or itself where none is known.
+
+        An array of another size is another thing, such as a mask in another form, and says nothing.
+        """
+        there = self._modules[tap.path]
+        theirs = self._evidence.taps.get(str(replace(tap, path=there)))
+        check = tap.path, tap.what
+        others = (self._evidence.taps.get(str(Tap(there, tap.call, tap.what, index))) for index in range(_ARGUMENTS))
+        for other in (theirs, *others):
+            if other is not None and (placed := in_form(other, array)) is not None:
+                self.checks.setdefault(check, True)
+                return placed
+        if theirs is None or theirs.size != array.size:
+            return array
+        self.checks[check] = False
+        return theirs.astype(array.dtype) if theirs.shape == array.shape else array
+
+
+def in_form(reference: Array, array: Array) -> Array | None:
+    """The reference's values in the form of an array, which may have its axes in another order, merged or cut.
+
+    Returns:
+        The values, where they are those of the array; None where they are not.
+    """
+    if reference.size != array.size:
+        return None
+    wide = reference.astype(np.float64)
+    if not array.size or _close(wide.reshape(array.shape), array):
+        return np.asarray(wide.reshape(array.shape), array.dtype)
+    norms = np.linalg.norm(wide), np.linalg.norm(array)
+    sums = abs(wide.sum() - array.sum())
+    if abs(norms[0] - norms[1]) > CLOSE * norms[0] or sums > CLOSE * np.abs(wide).sum() or wide.ndim > 5:
+        return None
+    for axes in permutations(range(wide.ndim)):
+        moved = wide.transpose(axes).reshape(array.shape)
+        if _close(moved, array):
+            return np.asarray(moved, array.dtype)
+    return None
+
+
+def _close(reference: Array, array: Array) -> bool:
+    with np.errstate(invalid="ignore", over="ignore"):
+        finite = np.isfinite(reference)
+        if not np.array_equal(finite, np.isfinite(array)):
+            return False
+        difference = np.linalg.norm(np.where(finite, reference - array, 0))
+        return bool(difference <= CLOSE * np.linalg.norm(np.where(finite, reference, 0)))
+
+
+def _modules(links: Iterable[Link], reference: Model, candidate: Model) -> dict[str, str]:
+    """Path in the candidate to path in the reference of the modules that hold the same tensors; and of the models."""
+    links = list(links)
+    turned = {name for link in links if regroups(link.op) for name in link.targets}
+    sources: dict[str, frozenset[str]] = {}
+    for link in links:
+        sources |= dict.fromkeys(link.targets, frozenset(link.sources))
+    there, here = _by_contents(reference), _by_contents(candidate)
+    back: dict[frozenset[str], list[str]] = defaultdict(list)
+    for names, paths in here.items():
+        if not names & turned and names <= sources.keys():
+            back[frozenset().union(*(sources[name] for name in names))] += paths
+    pairs = {"": ""}
+    for names, paths in back.items():
+        others = there.get(names, [])
+        if len(paths) > 1 or len(others) > 1:  # a module within one that holds nothing else
+            paths, others = _holders(candidate, paths), _holders(reference, others)
+        if len(paths) == len(others) == 1 and paths[0] and others[0]:
+            pairs[paths[0]] = others[0]
+    return pairs
+
+
+def _by_contents(model: Model) -> dict[frozenset[str], list[str]]:
+    """The tensors of the data flow in a module and all that it holds, to the paths of the modules that hold these."""
+    contents: dict[str, set[str]] = defaultdict(set)
+    for name in model.flow.shapes:
+        path = model.stored[name].path
+        contents[path].add(name)
+        while path:
+            path = path.rpartition(".")[0]
+            contents[path].add(name)
+    groups: dict[frozenset[str], list[str]] = defaultdict(list)
+    for path, names in contents.items():
+        groups[frozenset(names)].append(path)
+    return groups
+
+
+def _holders(model: Model, paths: Iterable[str]) -> list[str]:
+    """The modules that hold tensors themselves."""
+    own = {model.stored[name].path for name in model.flow.shapes}
+    return [path for path in paths if path in own]
+
+
+def regroups(op: Op | None) -> bool:
+    """Whether an operation puts elements of an axis in another order, so that what a module gives is in another."""
+    steps = [inner for step in steps_of(op) for inner in (step.ops if isinstance(step, Each) else (step,))]
+    return any(isinstance(step, Interleave | Reorder) for step in steps)
+
+
+def checks_of(targets: Iterable[str], candidate: Model, checks: Mapping[Check, bool]) -> set[Check]:
+    """The checks that tensors of the candidate have a part in: of their modules, and the next ones along the data flow.
+
+    Args:
+        targets: The tensors.
+        candidate: The candidate.
+        checks: All that were made.
+    """
+    wanted, graph = set(targets), candidate.flow.graph
+    own = {(candidate.stored[name].path, "output") for name in wanted} & checks.keys()
+    after, seen, left = graph.after, set(wanted), [*wanted]
+    while left:
+        name = left.pop()
+        if name in graph.last:
+            own |= {("", "output")} & checks.keys()
+        for later in after.get(name, ()):
+            check = candidate.stored[later].path, "input"
+            if check[0] == candidate.stored[name].path:  # a bias after its weight
+                pass
+            elif check in checks:
+                own.add(check)
+                continue
+            if later not in seen:
+                seen.add(later)
+                left.append(later)
+    return own

@@ -184,8 +184,8 @@ class _Watcher:
         call = self._calls[path]
         self._calls[path] += 1
         self._open.setdefault(path, []).append(call)
-from alignment.backends.base import Isolated, Module, Replaced, Substitute, Tap, Visit
-from alignment.backends.calling import names_of
+        given = (tuple(positional), _in_order(module, by_name) if path else dict(by_name))
+        inputs = self._substituted(given, path, call, "input")
         arrays = [self.framework.array(tensor) for tensor in _leaves(inputs, self.framework.integral)]
         left = iter(arrays)
         holes = _map(inputs, self.framework.floating, lambda _: _HOLE)

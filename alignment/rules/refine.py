@@ -75,7 +75,7 @@ def refine(
         done = {*pairs, *marks[0]}
         fresh = next((new for labels in _sights(sides, pairs) if (new := _unique(labels, done))), None)
         if fresh is None:
-            return _grouped(_rounds(sides, pairs), pairs, sides)
+            return _grouped([_forms(sides, pairs), *_rounds(sides, pairs)], pairs, sides)
         pairs.update(fresh)
 
 
@@ -87,6 +87,7 @@ def _sights(sides: tuple[_Side, _Side], pairs: Mapping[str, str]) -> Iterator[La
     for rounds in ways:
         yield from reversed(rounds[1:])
     yield both[0]
+    yield _forms(sides, pairs)
 
 
 class _Side:
@@ -145,6 +146,20 @@ def _rounds(
             break
         rounds.append(_named(sides, labels))
     return rounds
+
+
+def _forms(sides: tuple[_Side, _Side], pairs: Mapping[str, str]) -> Labels:
+    """Labels that only say what a tensor is, not where."""
+    done = {*pairs, *sides[0].marks}, {*pairs.values(), *sides[1].marks}
+    numbers: dict[object, int] = {}
+    one, other = (
+        {
+            name: numbers.setdefault(("done", place, name) if name in known else first[0], len(numbers))
+            for name, first in zip(own.names, own.first, strict=True)
+        }
+        for place, (own, known) in enumerate(zip(sides, done, strict=True))
+    )
+    return one, other
 
 
 def _seen(places: Sequence[int], labels: Sequence[int], seen: bool) -> tuple[int, ...]:

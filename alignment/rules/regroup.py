@@ -136,7 +136,7 @@ def _rest(many: _View, one: _View, siblings: Sequence[str], whole: str) -> list[
     others = [name for name in one.left if name != whole and one.before(name) == one.before(whole)]
     if len(siblings) != 1 or len(others) != 1:
         return []
-    ends = []
+    ends: list[Ends] = []
     pairs = [(siblings[0], others[0]), (many.companion(siblings[0]), one.companion(others[0]))]
     for name, other in pairs:
         ops = ways(many.stored(name), one.stored(other)) if name and other else []

@@ -1,0 +1,156 @@
+"""Rules between models that nobody has declared: by the structure of their data flow, and by runs of the candidate."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from alignment.errors import AlignmentError
+from porting.rules import rule
+from tests.alignment.rules.small_models import (
+    Attention,
+    Bottleneck,
+    Gated,
+    Indexed,
+    InOut,
+    Rotary,
+    Tokens,
+    derive,
+    pairs_of,
+)
+
+BY_NUMBER = ("conv1", "bn1", "conv3", "bn3", "down0", "down1")
+BY_ROLE = ("first", "first_norm", "second", "second_norm", "short", "short_norm")
+
+
+def test_branches_of_a_bottleneck_are_told_apart_by_what_comes_after() -> None:
+    pairs = pairs_of(derive(lambda: Bottleneck(BY_NUMBER), lambda: Bottleneck(BY_ROLE), (8, 6, 6)))
+    assert pairs["second.weight"] == ("conv3.weight", "")
+    assert pairs["short.weight"] == ("down0.weight", "")
+    assert pairs["short_norm.running_var"] == ("down1.running_var", "")
+
+
+@pytest.mark.parametrize("names", [("w1", "w3"), ("w3", "w1"), ("up", "gate")])
+def test_gate_and_its_other_half_are_told_apart_by_a_run_whatever_they_are_called(names: tuple[str, str]) -> None:
+    contract = derive(lambda: Gated("gate_proj", "up_proj"), lambda: Gated(*names), (8,))
+    pairs = pairs_of(contract)
+    assert pairs[f"{names[0]}.weight"] == ("gate_proj.weight", "")
+    assert pairs[f"{names[1]}.weight"] == ("up_proj.weight", "")
+    assert contract.evidence[f"{names[0]}.weight"].endswith("and proof")
+
+
+def test_constant_that_only_the_candidate_keeps_is_built_there() -> None:
+    contract = derive(lambda: Indexed(False), lambda: Indexed(True), (8,))
+    assert pairs_of(contract)["index"] == ("", "build: a constant that each side builds itself")
+    back = derive(lambda: Indexed(True), lambda: Indexed(False), (8,))
+    assert list(back.table.dropped) == ["index"]
+
+
+def test_linear_layer_stored_in_out_in_a_class_of_its_own_is_transposed() -> None:
+    square = derive(lambda: Attention("apart"), lambda: Attention("apart", InOut), (5, 16))
+    assert pairs_of(square)["a.kernel"] == ("a.weight", "transpose")
+    back = derive(lambda: Attention("apart", InOut), lambda: Attention("apart"), (5, 16))
+    assert pairs_of(back)["c.weight"] == ("c.kernel", "transpose")
+
+
+@pytest.mark.parametrize("linear", [nn.Linear, InOut])
+def test_q_k_and_v_are_joined_in_the_order_that_agrees(linear: type[nn.Module]) -> None:
+    contract = derive(lambda: Attention("apart"), lambda: Attention("by part", linear), (5, 16))
+    weight = "fused.weight" if linear is nn.Linear else "fused.kernel"
+    sources, operations = pairs_of(contract)[weight]
+    assert sources == "a.weight + b.weight + c.weight"
+    assert operations.startswith("join 3" if linear is nn.Linear else "transpose each of 3, join 3 along 1") or (
+        linear is InOut and operations == "join 3, transpose"
+    )
+
+
+def test_fused_qkv_is_split_head_by_head_where_it_lies_so() -> None:
+    pairs = pairs_of(derive(lambda: Attention("by head"), lambda: Attention("apart"), (5, 16)))
+    assert pairs["b.weight"] == ("fused.weight", "interleave 4 parts of 3 groups, split in 3")
+    assert pairs["b.bias"] == ("fused.bias", "interleave 4 parts of 3 groups, split in 3")
+
+
+def test_rows_of_two_fused_qkv_in_other_orders_are_interleaved() -> None:
+    contract = derive(lambda: Attention("by part"), lambda: Attention("by head"), (5, 16))
+    assert pairs_of(contract)["fused.weight"] == ("fused.weight", "interleave 3 parts of 4 groups")
+    assert contract.evidence["fused.bias"] == "the order of rows and proof"
+
+
+def test_rotary_halves_become_pairs_in_queries_and_keys() -> None:
+    pairs = pairs_of(derive(lambda: Rotary(False), lambda: Rotary(True), (5, 16)))
+    assert pairs["wq.weight"] == ("wq.weight", "interleave 2 parts of 4 groups in each of 2")
+    assert pairs["wk.weight"] == ("wk.weight", "interleave 2 parts of 4 groups")
+    assert pairs["wv.weight"] == ("wv.weight", "")
+
+
+def test_one_tied_tensor_fills_both_copies_of_the_candidate() -> None:
+    contract = derive(lambda: Tokens(True), lambda: Tokens(False), (6,), tokens=20)
+    assert pairs_of(contract)["head.weight"][0] == pairs_of(contract)["words.weight"][0]
+
+
+def test_positions_that_are_looked_up_are_those_of_a_parameter() -> None:
+    pairs = pairs_of(derive(lambda: Tokens(False), lambda: Tokens(False, "parameter"), (6,), tokens=20))
+    assert pairs["places"] == ("places.weight", "unsqueeze 0")
+
+
+def test_one_by_one_convolution_becomes_a_linear_layer_of_paddle() -> None:
+    paddle = pytest.importorskip("paddle")
+
+    def theirs() -> nn.Module:
+        return nn.Sequential(nn.Conv2d(6, 6, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 3))
+
+    def ours() -> object:
+        class Net(paddle.nn.Layer):  # type: ignore[name-defined] # paddle is imported late
+            def __init__(self) -> None:
+                super().__init__()
+                self.mix, self.head = paddle.nn.Linear(6, 6), paddle.nn.Linear(6, 3)
+
+            def forward(self, x: object) -> object:
+                return self.head(self.mix(x.transpose([0, 2, 3, 1])).mean([1, 2]))  # type: ignore[attr-defined] # a tensor
+
+        return Net()
+
+    pairs = pairs_of(derive(theirs, ours, (6, 4, 4), frameworks=("torch", "paddle")))
+    assert pairs["mix.weight"] == ("0.weight", "squeeze 2 3, transpose")
+
+
+def test_one_more_layer_is_the_only_difference_that_is_listed() -> None:
+    def chain(more: bool) -> nn.Module:
+        extra = [nn.Linear(8, 8)] if more else []
+        return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), *extra, nn.LayerNorm(8), nn.Linear(8, 3))
+
+    with pytest.raises(AlignmentError, match="not every tensor of the reference") as caught:
+        derive(lambda: chain(True), lambda: chain(False), (4,))
+    lines = caught.value.details[:-1]
+    assert [line.partition(",")[0] for line in lines] == [
+        "only in the reference: 2.weight (8",
+        "only in the reference: 2.bias (8",
+    ]
+    assert "after 0.bias (0.bias in the candidate)" in lines[0]
+
+
+def test_given_rule_goes_first_and_the_rest_is_derived() -> None:
+    given = rule("gate_proj.weight", "w3.weight")
+    pairs = pairs_of(derive(lambda: Gated("gate_proj", "up_proj"), lambda: Gated("w1", "w3"), (8,), rules=[given]))
+    assert pairs["w3.weight"] == ("gate_proj.weight", "")
+    assert pairs["w1.weight"] == ("up_proj.weight", "")
+
+
+def test_model_that_computes_something_else_still_has_its_rules() -> None:
+    class Wrong(Gated):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(2 * x)
+
+    contract = derive(lambda: Gated("gate", "up"), lambda: Wrong("gate", "up"), (8,))
+    assert pairs_of(contract)["gate.weight"] == ("gate.weight", "")
+
+
+def test_module_that_is_never_called_is_set_aside() -> None:
+    class Idle(Gated):
+        def __init__(self) -> None:
+            super().__init__("gate", "up")
+            self.spare = nn.Linear(3, 3)
+
+    contract = derive(Idle, lambda: Gated("gate", "up"), (8,))
+    assert set(contract.table.dropped) == {"spare.weight", "spare.bias"}

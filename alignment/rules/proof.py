@@ -13,13 +13,15 @@ from dataclasses import dataclass, field, replace
 from itertools import islice, product
 
 from alignment.rules.model import Model
-from alignment.rules.proposals import USUAL, Decision, Key, Link, Proposal, propose
+from alignment.rules.proposals import USUAL, Decision, Key, Link, Proposal, propose, replaced
 from alignment.rules.trial import Check, Trial, checks_of
 from alignment.rules.turns import turned
 
 PASSES = 8
 """Passes of the candidate that are made to decide; more, up to `MORE_PASSES`, while they take less than `SECONDS`."""
 MORE_PASSES, SECONDS = 48, 30.0
+ALL_SECONDS = 90.0
+"""Time after which no further option is tried."""
 _MOST_TOGETHER = 2000
 _ROWS = "the order of rows and proof"
 _FEW = 6
@@ -76,10 +78,11 @@ class _Deciding:
         self._models, self._trial, self._given, self._progress = (reference, candidate), trial, given, progress
         self._scores: dict[Key, dict[int, float]] = defaultdict(dict)
         self._chosen: dict[Key, int] = {}
+        self._begun = time.monotonic()
 
     def run(self) -> Settled:
         proposal = propose(*self._models, self._given, self._chosen)
-        if any(len(decision.options) > _FEW for decision in proposal.decisions):
+        if proposal.decisions:
             few = [decision for decision in proposal.decisions if len(decision.options) <= _FEW]
             self._try_all(replace(proposal, decisions=few), again=False)
             proposal = propose(*self._models, self._given, self._chosen)
@@ -111,13 +114,13 @@ class _Deciding:
         begun = time.monotonic()
         known: dict[object, tuple[int, ...]] = {}
         for path, decisions in groups.items():
-            if all(len(decision.options) <= _FEW for decision in decisions):
+            failing = [d for d in decisions if max(self._scores[d.key].values(), default=0.0) < 1]
+            if len(failing) < 2 and all(len(decision.options) <= _FEW for decision in decisions):
                 continue
             kind = tuple(_kind(decision) for decision in decisions)
             for places in _together(decisions, known.get(kind)):
                 tried = {d.key: place for d, place in zip(decisions, places, strict=True)}
-                links = [link for d in decisions for link in d.options[tried[d.key]]]
-                if self._trial.alone(path, links):
+                if self._trial.alone(path, _with(proposal, tried)):
                     known[kind] = places
                     self._chosen |= tried
                     for key, place in tried.items():
@@ -125,7 +128,7 @@ class _Deciding:
                     break
                 if len(decisions) == 1:
                     self._scores[decisions[0].key][places[0]] = 0.0
-                if time.monotonic() > begun + SECONDS:
+                if time.monotonic() > min(begun + SECONDS, self._begun + ALL_SECONDS):
                     return
 
     def _try_all(self, proposal: Proposal, *, again: bool) -> Proposal:
@@ -134,10 +137,12 @@ class _Deciding:
         while (made := self._trial.passes - first) < PASSES or (
             made < MORE_PASSES and time.monotonic() < begun + SECONDS
         ):
+            if time.monotonic() > self._begun + ALL_SECONDS:
+                break
             pending = [d for d in proposal.decisions if _open(d, self._scores[d.key])]
             if not pending:
                 break
-            tried = _next_options(pending, self._scores, proposal.decisions)
+            tried = self._apart(pending, _next_options(pending, self._scores, proposal.decisions))
             self._score_all(proposal, tried)
             better = {
                 key: best
@@ -153,6 +158,16 @@ class _Deciding:
                 )
         return proposal
 
+    def _apart(self, pending: Sequence[Decision], tried: Mapping[Key, int]) -> dict[Key, int]:
+        """The options to try, without how tensors are stored that another decision moves in the same pass."""
+        moved = {
+            name
+            for decision in pending
+            if decision.by != USUAL and tried[decision.key] != self._chosen.get(decision.key, 0)
+            for name in decision.targets
+        }
+        return {d.key: tried[d.key] for d in pending if d.by != USUAL or not moved & set(d.targets)}
+
     def _turn(self, proposal: Proposal, settled: Settled) -> Settled:
         """Try other orders of rows where the outputs differ although everything has its counterpart.
 
@@ -162,6 +177,8 @@ class _Deciding:
         failing = [d for d in proposal.decisions if max(self._scores[d.key].values(), default=0.0) < 1]
         for place in range(max((min(len(d.options), _FEW) for d in failing), default=1)):
             tried = {d.key: place if place < len(d.options) else 0 for d in failing}
+            if time.monotonic() > self._begun + ALL_SECONDS:
+                break
             plain = _with(proposal, {d.key: self._chosen.get(d.key, 0) for d in proposal.decisions} | tried)
             links = self._turn_rows(proposal, plain)
             if links is not None:
@@ -246,19 +263,31 @@ def _kind(decision: Decision) -> object:
 
 def _with(proposal: Proposal, tried: Mapping[Key, int]) -> list[Link]:
     """The links of a proposal with other options of some decisions."""
-    chosen = {
-        decision.key: decision.options[tried[decision.key]] for decision in proposal.decisions if decision.key in tried
-    }
-    others = {name for option in chosen.values() for link in option for name in link.targets}
-    return [
-        *(link for link in proposal.links if not others & set(link.targets)),
-        *(link for option in chosen.values() for link in option),
-    ]
+    links: list[Link] = list(proposal.links)
+    moved: set[str] = set()
+    for decision in proposal.decisions:
+        if decision.key not in tried:
+            continue
+        option = decision.options[tried[decision.key]]
+        if decision.by == USUAL and moved & set(decision.targets):
+            continue  # another source fills it now, whose way to be stored is not decided here
+        if decision.wiring:
+            sources = {target: link.sources for link in links for target in link.targets}
+            moved |= {t for link in option for t in link.targets if sources.get(t) != link.sources}
+            option = tuple(link for link in option if any(t in moved for t in link.targets))
+        links = replaced(links, option)
+    return links
 
 
 def _score(decision: Decision, candidate: Model, checks: Mapping[Check, bool]) -> float:
     """Share of the checks that a decision has a part in that agree; nothing where there are none."""
-    own = [checks[check] for check in checks_of(decision.targets, candidate, checks)]
+    found = checks_of(decision.targets, candidate, checks)
+    outputs = {check for check in found if check[0] and check[1] == "output"}
+    if decision.wiring:
+        found -= outputs
+    elif decision.by == USUAL and len(decision.targets) == 1 and outputs:
+        found = outputs  # what a module gives tells how its weight is stored; what comes after has other reasons too
+    own = [checks[check] for check in found]
     return sum(own) / len(own) if own else 0.0
 
 

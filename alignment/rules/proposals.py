@@ -54,6 +54,7 @@ class Decision:
         options: The choices, the likeliest first.
         by: What makes the first one the likeliest: `name`, `order` or `USUAL`.
         sure: Whether that settles it where running the models does not.
+        wiring: Whether only what modules are given tells, since how some of the tensors are stored is decided apart.
     """
 
     sources: tuple[str, ...]
@@ -61,6 +62,7 @@ class Decision:
     options: tuple[tuple[Link, ...], ...]
     by: str
     sure: bool = False
+    wiring: bool = False
 
     @property
     def key(self) -> Key:
@@ -131,16 +133,16 @@ class _Proposer:
     def _pair(self, source: str, target: str) -> None:
         """Take a pair that structure has settled; how it is stored may be a decision."""
         self._pairs[source] = target
-        links = self._links({source: target}, "structure")
+        links = self._links({source: target})
         if len(links) > 1:
             self._decide(Decision((source,), (target,), tuple((link,) for link in links), "usual form"))
         else:
             self._proposal.links += links
 
-    def _links(self, pairs: Mapping[str, str], evidence: str) -> list[Link]:
+    def _links(self, pairs: Mapping[str, str]) -> list[Link]:
         """A link for each way to take one tensor to another."""
         return [
-            Link((source,), (target,), op, evidence)
+            Link((source,), (target,), op)
             for source, target in pairs.items()
             for op in ways(self._reference.stored[source], self._candidate.stored[target])
         ]
@@ -152,25 +154,30 @@ class _Proposer:
         effects = [effect for order in _orders(first, theirs, ours) if (effect := self._effect(order, refined))]
         same = [effect for effect in effects if set(effect.values()) == set(effects[0].values())]
         sources, targets = tuple(effects[0]), tuple(effects[0].values())
-        turns = max(len(self._links({source: target}, "")) for source, target in effects[0].items())
-        options = tuple(tuple(self._turned_links(effect, turn)) for turn in range(min(turns, 2)) for effect in same)
-        self._decide(Decision(sources, targets, options, "name" if sure else "order", sure), same)
+        options = tuple(tuple(self._usual_links(effect)) for effect in same)
+        several = {source: target for source, target in effects[0].items() if len(self._links({source: target})) > 1}
+        decision = Decision(sources, targets, options, "name" if sure else "order", sure, bool(several))
+        self._decide(decision, same)
+        place = self._chosen.get(decision.key, 0) % len(same)
+        for source, target in same[place].items():
+            links = self._links({source: target})
+            if len(links) > 1:
+                self._decide(Decision((source,), (target,), tuple((link,) for link in links), USUAL))
 
     def _effect(self, order: Mapping[str, str], refined: Refined) -> dict[str, str]:
         """All pairs that follow from some; empty where they cannot be."""
         after = self._refined({**refined.pairs, **order}).pairs
         return {source: target for source, target in after.items() if source not in refined.pairs}
 
-    def _turned_links(self, pairs: Mapping[str, str], turn: int) -> Iterator[Link]:
-        """A link for each pair: by the way of this place, or by the first where there are fewer."""
+    def _usual_links(self, pairs: Mapping[str, str]) -> Iterator[Link]:
+        """A link for each pair, by the usual way."""
         for source, target in pairs.items():
-            links = self._links({source: target}, "structure")
-            yield links[turn if turn < len(links) else 0]
+            yield self._links({source: target})[0]
 
     def _decide(self, decision: Decision, effects: Sequence[Mapping[str, str]] = ()) -> None:
         place = self._chosen.get(decision.key, 0)
         self._proposal.decisions.append(decision)
-        self._proposal.links += decision.options[place]
+        self._proposal.links = replaced(self._proposal.links, decision.options[place])
         if effects:
             self._pairs |= effects[place % len(effects)]
 
@@ -204,6 +211,16 @@ def _orders(first: Mapping[str, str], theirs: Sequence[str], ours: Sequence[str]
         pairs = dict(zip(first, order, strict=True))
         if pairs != first:
             yield pairs
+
+
+def replaced(links: Sequence[Link], others: Sequence[Link]) -> list[Link]:
+    """Links with others in the place of those that fill the same tensors.
+
+    Of a tensor that another source fills, the first link stays: how it is stored was decided for its own source.
+    """
+    new = {target: link for link in others for target in link.targets}
+    kept = [link for link in links if not any(target in new for target in link.targets)]
+    return [*kept, *dict.fromkeys(new.values())]
 
 
 def names_in(links: Iterable[Link]) -> tuple[set[str], set[str]]:

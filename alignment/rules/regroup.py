@@ -107,8 +107,8 @@ def _tied(reference: _View, candidate: _View) -> Iterator[Choice]:
             if candidate.before(name) <= before and ways(reference.stored(source), candidate.stored(name))
         ]
         places = [candidate.before(name) for name in targets]
-        if len(targets) < 2 or frozenset().union(*places) != before:
-            continue
+        if len(set(places)) < max(2, len(targets)) or frozenset().union(*places) != before:
+            continue  # tensors at one place are branches, not one tensor that is used again
         ops = [ways(reference.stored(source), candidate.stored(name)) for name in targets]
         turns = [Each(tuple(some[turn % len(some)] for some in ops)) for turn in range(max(map(len, ops)))]
         options: list[list[Ends]] = [[((source,), tuple(targets), chained([Tie(len(targets)), op]))] for op in turns]

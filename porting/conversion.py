@@ -8,7 +8,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from porting.architectures.base import Architecture, TensorSpec
+from porting import tables
+from porting.architectures.base import FAMILIES, Architecture, TensorSpec
 from porting.by_rules import RulesPort, plan_by_rules, require_proven
 from porting.checkpoint import Checkpoint, Written, format_of, open_checkpoint, write_checkpoint, write_sharded
 from porting.checkpoint.addresses import as_source
@@ -43,6 +44,7 @@ __all__ = [
     "identify_checkpoint",
     "plan_port",
     "translate",
+    "usual_layout",
     "write_random",
 ]
 
@@ -114,7 +116,6 @@ def convert(
     """
     source, target = as_source(source), _target(target, max_shard_size)
     target_format = format_of(target)
-    layout = target_layout or USUAL_LAYOUT.get(target_format, "canonical")
     if not dry_run:
         check_target(target, overwrite=overwrite)
     if rules is not None and not (dry_run or unproven):
@@ -123,9 +124,9 @@ def convert(
         opened.require_other(target)
         if rules is None:
             checkpoint = fitting(opened, model=model, layout=source_layout)
-            job = _job(
-                checkpoint, plan_port(checkpoint, layout, model=model, source_layout=source_layout, surgery=surgery)
-            )
+            identity = identify_checkpoint(checkpoint, model=model, layout=source_layout)
+            layout = target_layout or usual_layout(identity.family, target_format)
+            job = _job(checkpoint, _planned(identity, layout, surgery))
         else:
             job = _job_by_rules(plan_by_rules(rules, opened, side=source_layout))
         planned = job.plan.apply(job.tensors)
@@ -275,7 +276,24 @@ def plan_port(
     surgery: Surgery = Surgery(),  # noqa: B008 - immutable
 ) -> Port:
     """Plan the port of an open checkpoint into a layout; arguments and errors as those of `convert`."""
-    identity = identify_checkpoint(checkpoint, model=model, layout=source_layout)
+    return _planned(identify_checkpoint(checkpoint, model=model, layout=source_layout), layout, surgery)
+
+
+def usual_layout(family: str, target_format: str) -> str:
+    """Return the layout of a family that files of a format usually have.
+
+    Args:
+        family: A family that has a module, or one of `porting.tables`.
+        target_format: One of `porting.checkpoint.FORMATS`.
+    """
+    if family in FAMILIES:
+        return USUAL_LAYOUT.get(target_format, "canonical")
+    return tables.usual_layout(family, {"pdparams": "paddle", "mindspore": "mindspore"}.get(target_format, ""))
+
+
+def _planned(identity: Identity, layout: str, surgery: Surgery) -> Port:
+    if identity.family not in FAMILIES and surgery != Surgery():
+        raise PlanError(f"{identity.architecture.name}: only models of {', '.join(FAMILIES)} can be changed on the way")
     architecture, change = operate(identity.architecture, surgery)
     there = inward(identity.architecture, identity.layout)
     return Port(identity, architecture, layout, there.then(change).then(outward(architecture, layout)))

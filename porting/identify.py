@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from porting import architectures
+from porting import architectures, tables
 from porting.architectures.base import Architecture
 from porting.checkpoint.tensor import Shape
-from porting.converters import LAYOUTS, MISTAKES, specs_in, table_of
+from porting.converters import LAYOUTS, MISTAKES, plan_between, specs_in, table_of
 from porting.errors import PlanError
 from porting.names import fold, unknown
 from porting.operations import ShapeMismatchError
 from porting.patterns import Patterns
-from porting.plan import mismatches
+from porting.plan import Source, mismatches
 from porting.rules import Rule, Table
 
 
@@ -43,16 +43,45 @@ def identify(shapes: Mapping[str, Shape], *, model: str | None = None, layout: s
             are in a layout that files have by mistake, and `layout` does not name it.
         UnknownNameError: The model or layout is not known.
     """
-    if model is not None and model not in architectures.NAMES:
-        raise unknown("model", model, architectures.NAMES)
-    if layout is not None and layout not in (known := dict.fromkeys(table.layout for _, table in _tables())):
-        raise unknown("layout", layout, known)
+    _check_names(model, layout)
     for candidate in _exact(shapes, model, layout):
         if not _problems(candidate, shapes):
             return _intended(candidate, layout)
+    found = tables.recognise(shapes, model=model, layout=layout)
+    if found:
+        return _only(found)
     candidates = (identity for identity, _ in _candidates(shapes, model, layout))
     compared = ((candidate, _problems(candidate, shapes)) for candidate in candidates)
-    raise _refusal(shapes, min(compared, key=lambda pair: len(pair[1]), default=None), model, layout)
+    best = min(compared, key=lambda pair: len(pair[1]), default=None)
+    if best is None or not _resembles(best[0], shapes):
+        near = tables.nearest(shapes, model=model, layout=layout)
+        best = (Identity(*near), _problems(Identity(*near), shapes)) if near else best
+    raise _refusal(shapes, best, model, layout)
+
+
+def _check_names(model: str | None, layout: str | None) -> None:
+    """Raises UnknownNameError."""
+    if model is not None and model not in architectures.NAMES and model not in tables.models():
+        raise unknown("model", model, (*architectures.NAMES, *tables.models()))
+    known = dict.fromkeys(table.layout for _, table in _tables()) if layout else ()
+    if layout is not None and layout not in known and layout not in tables.layouts():
+        raise unknown("layout", layout, dict.fromkeys((*known, *tables.layouts())))
+
+
+def _only(found: Sequence[tables.Found]) -> Identity:
+    """The model and layout of the library that was found; several are refused unless they are the same names.
+
+    Raises:
+        PlanError: The tensors are those of several models or layouts that store them in different ways.
+    """
+    first = Identity(*found[0])
+    for other in found[1:]:
+        alike = other.architecture == first.architecture
+        there = plan_between(first.architecture, first.layout, other.layout) if alike else None
+        if there is None or any(piece != Source(name) for name, piece in there.outputs.items()):
+            what = " and ".join(f"{one.architecture.name} in layout {one.layout}" for one in found)
+            raise PlanError(f"the tensors fit {what}; say which with --model and --from")
+    return first
 
 
 def _exact(shapes: Mapping[str, Shape], model: str | None, layout: str | None) -> Iterator[Identity]:
@@ -89,8 +118,8 @@ def _candidates(
 def _tables() -> Iterator[tuple[str, Table]]:
     """Yield every table with its family, those of mistakes last."""
     for layouts in (LAYOUTS, MISTAKES):
-        for family, tables in layouts.items():
-            for table in tables.values():
+        for family, known in layouts.items():
+            for table in known.values():
                 yield family, table
 
 
@@ -121,7 +150,8 @@ def _refusal(
 ) -> PlanError:
     wanted = " in ".join(filter(None, (model, f"layout {layout}" if layout else "")))
     if wanted:
-        actual = next((exact for exact in _exact(shapes, None, None) if not _problems(exact, shapes)), None)
+        exact = [*_exact(shapes, None, None), *(Identity(*one) for one in tables.recognise(shapes))]
+        actual = next((one for one in exact if not _problems(one, shapes)), None)
         if actual is not None:
             return PlanError(f"the tensors are {actual.architecture.name} in layout {actual.layout}, not {wanted}")
     if nearest is None or not _resembles(nearest[0], shapes):

@@ -18,6 +18,7 @@ from alignment.results.summary import headline
 from alignment.running.differences import CheckpointDiff, diff, opened
 from alignment.running.run import align
 from alignment.running.weights import require_loadable
+from porting.architectures import FAMILIES
 from porting.by_rules import plan_by_rules
 from porting.checkpoint.selection import Kind, Selection
 from porting.conversion import identify_checkpoint
@@ -159,6 +160,10 @@ def _published(source: str | PathLike[str], target: str | PathLike[str], selecti
     if models[0] != models[1]:
         forms = [f"{model.name} at {model.image_size}, {model.num_classes} classes" for model in models]
         raise AlignmentError(f"{target}: holds {forms[1]}, and {source} {forms[0]}: not a port of it")
+    if models[0].family not in FAMILIES:
+        raise AlignmentError(
+            f"{models[0].name}: only its weights are known here, not how it is built: give --pair FILE"
+        )
     name, size, classes = models[0].name, models[0].image_size, models[0].num_classes
     pair = build(name, image_size=size, num_classes=classes, candidate=framework)
     return _Task(pair, ("reference", "candidate"), ("torch", framework))

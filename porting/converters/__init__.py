@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
+from porting import tables
 from porting.architectures.base import Architecture, PerFamily, TensorSpec
 from porting.errors import PlanError, UnknownNameError
 from porting.names import unknown
@@ -32,21 +33,37 @@ def _tables(kind: str) -> Mapping[str, Mapping[str, Table]]:
     return PerFamily(__name__, lambda module: {table.layout: table for table in getattr(module, kind)})
 
 
-LAYOUTS: Mapping[str, Mapping[str, Table]] = _tables("TABLES")
-"""Family to layout name to table; a family's module is imported when it is first asked for."""
+class _Layouts(Mapping[str, Mapping[str, Table]]):
+    """The tables of the families that have a module, and, where one is asked for by name, of those of the library."""
+
+    def __init__(self) -> None:
+        self._own = _tables("TABLES")
+
+    def __getitem__(self, family: str) -> Mapping[str, Table]:
+        return self._own[family] if family in self._own else tables.family(family).tables
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._own)
+
+    def __len__(self) -> int:
+        return len(self._own)
+
+
+LAYOUTS: Mapping[str, Mapping[str, Table]] = _Layouts()
+"""Family to layout name to table; a family's module or file is read when it is first asked for."""
 MISTAKES: Mapping[str, Mapping[str, Table]] = _tables("MISTAKES")
 """Likewise, those that files have by mistake: they are read when they are asked for by name, and never written."""
 
 
 def layout_names() -> tuple[str, ...]:
     """Every layout of every family, each once."""
-    return tuple(dict.fromkeys(layout for tables in LAYOUTS.values() for layout in tables))
+    return tuple(dict.fromkeys(layout for known in LAYOUTS.values() for layout in known))
 
 
 def layouts_of(architecture: Architecture) -> tuple[str, ...]:
     """The layouts that a model can be written in."""
-    tables = LAYOUTS[architecture.family].values()
-    return tuple(table.layout for table in tables if table.refusal(architecture.name) is None)
+    known = LAYOUTS[architecture.family].values()
+    return tuple(table.layout for table in known if table.refusal(architecture.name) is None)
 
 
 def table_of(family: str, layout: str) -> Table:
@@ -58,12 +75,12 @@ def table_of(family: str, layout: str) -> Table:
     mistakes = MISTAKES.get(family, {})
     if layout in mistakes:
         return mistakes[layout]
-    tables = LAYOUTS[family]
-    if layout in tables:
-        return tables[layout]
-    if layout in layout_names():
-        raise UnknownNameError(f"layout {layout} has no models of the family {family}; known: {', '.join(tables)}")
-    raise unknown(f"layout of {family}", layout, tables)
+    known = LAYOUTS[family]
+    if layout in known:
+        return known[layout]
+    if layout in (*layout_names(), *tables.layouts()):
+        raise UnknownNameError(f"layout {layout} has no models of the family {family}; known: {', '.join(known)}")
+    raise unknown(f"layout of {family}", layout, known)
 
 
 def specs_in(architecture: Architecture, layout: str) -> Mapping[str, TensorSpec]:

@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from porting import architectures
+from porting import architectures, tables
 from porting.architectures.base import Architecture
 from porting.conversion import ConvertReport, Port
 from porting.converters import LAYOUTS
@@ -196,32 +196,48 @@ def _unfolded(plan: Plan) -> Iterator[tuple[str, str, str, int]]:
 def list_text() -> str:
     """Return the known models and layouts as text."""
     lines = ["model                parameters  image  classes  layouts"]
-    for model in list_json():
+    for model in map(_listed, map(architectures.build, architectures.NAMES)):
         size = "x".join(map(str, model["image_size"]))
         lines.append(
             f"{model['model']:<19} {model['parameters']:>11,}  {size}  {model['num_classes']:>5}  "
             f"{', '.join(layout['layout'] for layout in model['layouts'])}"
         )
     lines += ["", "layout       published by"]
-    tables = {table.layout: table.published_by for family in LAYOUTS.values() for table in family.values()}
-    lines += [f"{layout:<12} {published_by}" for layout, published_by in tables.items()]
-    return "\n".join(lines)
+    published = {table.layout: table.published_by for family in LAYOUTS.values() for table in family.values()}
+    lines += [f"{layout:<12} {published_by}" for layout, published_by in published.items()]
+    return "\n".join((*lines, "", *_library_lines()))
+
+
+def _library_lines() -> Iterator[str]:
+    """Yield the models of the library, a line for each family, any image size and class count."""
+    yield "further models, images of any size            layouts"
+    for name in tables.names():
+        family = tables.family(name)
+        layouts = ", ".join(layout for layout in family.tables if layout != tables.CANONICAL)
+        models = list(family.models)
+        shown = models if len(models) < 4 else [*models[:2], "...", models[-1]]
+        count = f" ({len(models)})" if len(models) > 3 else ""
+        yield f"{', '.join(shown) + count:<46}{layouts}"
 
 
 def list_json() -> list[dict[str, Any]]:
     """Return the known models with their layouts for programs."""
     return [
-        {
-            **_architecture_json(architecture),
-            "parameters": architecture.parameters,
-            "layouts": [
-                {"layout": table.layout, "published_by": table.published_by}
-                for table in LAYOUTS[architecture.family].values()
-                if table.refusal(architecture.name) is None
-            ],
-        }
-        for architecture in map(architectures.build, architectures.NAMES)
+        *map(_listed, map(architectures.build, architectures.NAMES)),
+        *map(_listed, map(tables.build, tables.models())),
     ]
+
+
+def _listed(architecture: Architecture) -> dict[str, Any]:
+    return {
+        **_architecture_json(architecture),
+        "parameters": architecture.parameters,
+        "layouts": [
+            {"layout": table.layout, "published_by": table.published_by}
+            for table in LAYOUTS[architecture.family].values()
+            if table.refusal(architecture.name) is None
+        ],
+    }
 
 
 def _rows(rows: Mapping[str, str]) -> Iterator[str]:
@@ -230,8 +246,9 @@ def _rows(rows: Mapping[str, str]) -> Iterator[str]:
 
 def _model(architecture: Architecture) -> str:
     height, width = architecture.image_size
+    size = "" if architecture.image_size == tables.ANY_SIZE else f" at {height}x{width}"
     heads = f"{architecture.num_classes} classes" if architecture.num_classes else "no head"
-    return f"{architecture.name} at {height}x{width}, {heads}"
+    return f"{architecture.name}{size}, {heads}"
 
 
 def _architecture_json(architecture: Architecture | None) -> dict[str, Any]:
@@ -240,7 +257,7 @@ def _architecture_json(architecture: Architecture | None) -> dict[str, Any]:
     return {
         "family": architecture.family,
         "model": architecture.name,
-        "image_size": list(architecture.image_size),
+        "image_size": None if architecture.image_size == tables.ANY_SIZE else list(architecture.image_size),
         "num_classes": architecture.num_classes,
     }
 

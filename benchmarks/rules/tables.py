@@ -1,0 +1,295 @@
+"""The library of tables in `porting/tables`: made of derived rules, and proven by both models in float64.
+
+python -m benchmarks.rules.tables make resnet          # derives the rules, and writes porting/tables/resnet.json
+python -m benchmarks.rules.tables prove resnet         # runs every model of the family on both sides
+python -m benchmarks.rules.tables add NAME my_rules.json --model my_net --head fc
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import numpy as np
+
+from alignment.backends.base import Runtime
+from alignment.backends.building import build_model
+from alignment.pair import Origin
+from alignment.pair.inputs import random_inputs
+from alignment.processes.settings import Settings
+from alignment.rules.settle import settle
+from benchmarks.rules.patterns import Row, folded, generalised
+from benchmarks.rules.vision_pairs import PAIRS, declared
+from porting import tables
+from porting.checkpoint.tensor import LazyTensor, Shape
+from porting.errors import PlanError
+from porting.plan import plan
+from porting.saved_rules import SavedTable, read_table
+from porting.saved_rules.rows import rows_of
+from porting.synthetic import random_weights
+
+_COUNTER = "num_batches_tracked"
+_LIMIT = 1e-8
+"""Relative L2 up to which outputs in float64 are those of one function: Paddle keeps the slope of its hard sigmoid in
+float32, which moves outputs by 1e-9; without it they agree to 1e-12. A wrong mapping moves them by 1e-3 or more.
+"""
+
+
+class Recipe(NamedTuple):
+    """What a family is made of.
+
+    Attributes:
+        derived: Pairs of which the rules are derived; those of the others are their patterns.
+        models: All pairs.
+        reference: Name of the first layout.
+        head: Module whose rows are the classes.
+        legacy: Pattern of names in old files of the reference's, to names; None where it has no norms.
+    """
+
+    derived: tuple[str, ...]
+    models: tuple[str, ...]
+    reference: str = "torchvision"
+    head: str = "fc"
+    legacy: Mapping[str, str] | None = {}
+
+
+RECIPES: Mapping[str, Recipe] = {
+    "resnet": Recipe(
+        ("resnet18", "resnet50"),
+        (
+            *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "wide_resnet50_2", "wide_resnet101_2"),
+            *("resnext50_32x4d", "resnext50_64x4d", "resnext101_32x4d", "resnext101_64x4d"),
+            *("resnext152_32x4d", "resnext152_64x4d"),
+        ),
+    ),
+    "densenet": Recipe(
+        ("densenet121",),
+        ("densenet121", "densenet161", "densenet169", "densenet201", "densenet264"),
+        head="classifier",
+        legacy={"norm": "norm.", "conv": "conv."},
+    ),
+    "mobilenet_v1": Recipe(("mobilenet_v1",), ("mobilenet_v1",), "timm", "classifier", None),
+    "mobilenet_v2": Recipe(("mobilenet_v2",), ("mobilenet_v2",), head="classifier.1"),
+    "mobilenet_v3_small": Recipe(("mobilenet_v3_small",), ("mobilenet_v3_small",), head="classifier.3"),
+    "mobilenet_v3_large": Recipe(("mobilenet_v3_large",), ("mobilenet_v3_large",), head="classifier.3"),
+    "shufflenet_v2": Recipe(
+        ("shufflenet_v2_x0_5",),
+        tuple(f"shufflenet_v2_{size}" for size in ("x0_25", "x0_33", "x0_5", "x1_0", "x1_5", "x2_0")),
+    ),
+    "vgg": Recipe(("vgg11",), ("vgg11", "vgg13", "vgg16", "vgg19"), head="classifier.6", legacy=None),
+    "vgg_bn": Recipe(("vgg11_bn",), ("vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn"), head="classifier.6"),
+}
+"""Family to how it is made."""
+
+Sides = tuple[Mapping[str, Shape], Mapping[str, Shape]]
+"""Names and shapes of the reference, and of the candidate."""
+
+
+def rows_of_table(table: SavedTable) -> list[Row]:
+    """The rows of saved rules, each with one source and one operation.
+
+    Raises:
+        ClickException: A rule joins or splits tensors, which the files of this library do not hold.
+    """
+    rows = []
+    for row in rows_of(table.plan("reference"), {}):
+        if len(row.sources) != 1 or len(row.operations) > 1 or row.output is not None:
+            raise click.ClickException(f"{row.target or row.sources[0]}: only rules of one tensor and one operation")
+        rows.append(Row(row.sources[0], row.target, "".join(row.operations)))
+    return rows
+
+
+def content(
+    family: str, models: Mapping[str, Sides], rows: Iterable[Row], recipe: Recipe, classes: int = 10
+) -> dict[str, Any]:
+    """The file of a family.
+
+    Args:
+        family: Its name.
+        models: Name to names and shapes of both sides, built with `classes` classes.
+        rows: Rules of some of the models, which those of all are derived from.
+        recipe: How the family is made.
+        classes: Rows of the heads.
+
+    Raises:
+        PlanError: The patterns do not map the sides of a model onto each other.
+    """
+    names = [name for reference, _ in models.values() for name in reference]
+    frameworks = {recipe.reference: "torch", "paddle": "paddle"}
+    rules = {recipe.reference: generalised(Row(name, name) for name in names), "paddle": generalised(rows)}
+    if recipe.legacy is not None:
+        rules[f"{recipe.reference}-legacy"] = generalised(_legacy(names, recipe.legacy))
+        frameworks[f"{recipe.reference}-legacy"] = "torch"
+    published = {recipe.reference: recipe.reference, "paddle": "paddle.vision.models"}
+    layouts = {
+        layout: {
+            "framework": frameworks[layout],
+            "published_by": published.get(layout, f"{recipe.reference}, files saved before counters of batches"),
+            "rules": [list(row) for row in found],
+        }
+        for layout, found in rules.items()
+    }
+    described = {name: _model(sides, recipe, classes) for name, sides in models.items()}
+    value = {"family": family, "layouts": layouts, "models": described}
+    read = tables.family_of(value)
+    for name, sides in models.items():
+        _fill_layouts(described[name], tables.architecture(read, name, classes), read, sides)
+    return value
+
+
+def _legacy(names: Iterable[str], renamed: Mapping[str, str]) -> Iterable[Row]:
+    """The rows to names as files had them before batches were counted; denselayers had `norm.1` for `norm1`."""
+    for name in names:
+        if name.endswith(_COUNTER):
+            yield Row(name, None, "drop: counts batches, which takes no part in the function")
+            continue
+        parts = name.split(".")
+        old = [
+            f"{renamed[part[:-1]]}{part[-1]}" if place == 3 and part[:-1] in renamed else part
+            for place, part in enumerate(parts)
+        ]
+        yield Row(name, ".".join(old))
+
+
+def _model(sides: Sides, recipe: Recipe, classes: int) -> dict[str, Any]:
+    shapes = dict(sides[0])
+    for part in ("weight", "bias"):
+        name = f"{recipe.head}.{part}"
+        if shapes[name][0] != classes:
+            raise click.ClickException(f"{name}: {shapes[name]} has not {classes} rows; name the --head")
+        shapes[name] = (0, *shapes[name][1:])
+    tensors = {name: list(shape) for name, shape in folded(shapes).items()}
+    return {"head": recipe.head, "classes": 1000, "tensors": tensors, "layouts": {}}
+
+
+def _fill_layouts(model: dict[str, Any], architecture: Any, read: tables.Family, sides: Sides) -> None:
+    for layout, table in read.tables.items():
+        if layout == tables.CANONICAL:
+            continue
+        specs = plan(table.rules, architecture.tensors).specs
+        found = {name: spec.shape for name, spec in specs.items()}
+        expected = {"paddle": sides[1]}.get(layout)
+        if expected is not None and found != {name: tuple(shape) for name, shape in expected.items()}:
+            raise PlanError(f"{architecture.name}: the patterns do not give the names and shapes in {layout}")
+        model["layouts"][layout] = tables.digest(found)
+
+
+def write(value: Mapping[str, Any], folder: Path = tables.FOLDER) -> Path:
+    """Write the file of a family, a line for each rule and each folded tensor."""
+    path = folder / f"{value['family']}.json"
+    path.write_text(_text(value, 0) + "\n", encoding="utf-8")
+    return path
+
+
+def _text(value: Any, depth: int) -> str:
+    """JSON with a line for each entry, where an entry holds no table."""
+    if isinstance(value, dict) or _is_rows(value):
+        pad = "\n" + " " * (depth + 1)
+        if isinstance(value, dict):
+            inside = [f"{json.dumps(key)}: {_text(item, depth + 1)}" for key, item in value.items()]
+            return "{" + pad + f",{pad}".join(inside) + "\n" + " " * depth + "}"
+        return "[" + pad + f",{pad}".join(json.dumps(item) for item in value) + "\n" + " " * depth + "]"
+    return json.dumps(value)
+
+
+def _is_rows(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], list) and isinstance(value[0][0], str)
+
+
+def prove(model: str) -> float:
+    """The relative L2 between the outputs of both models in float64, with weights that the library converted."""
+    pair = declared(model)
+    architecture = tables.build(model, 10)
+    known = tables.family(architecture.family)
+    weights = random_weights(architecture, 0)
+    outputs = []
+    for side, layout in ((pair.reference, tables.CANONICAL), (pair.candidate, "paddle")):
+        backend = build_model(side, Runtime(threads=1))
+        planned = plan(known.tables[layout].rules, architecture.tensors)
+        tensors = planned.apply({name: LazyTensor.of(array) for name, array in weights.items()})
+        backend.set_state({name: tensor.load() for name, tensor in tensors.items()})
+        backend.use("float64")
+        inputs = random_inputs(pair.input_shape, 2, pair.tokens, seed=0).astype(np.float64)
+        outputs.append(np.asarray(backend.forward(inputs, None).logits, np.float64))
+    return float(np.linalg.norm(outputs[0] - outputs[1]) / np.linalg.norm(outputs[0]))
+
+
+def derived(model: str) -> SavedTable:
+    """The rules of a pair of `benchmarks.rules.vision_pairs`, derived now."""
+    pair = replace(declared(model), origin=Origin("benchmarks.rules.vision_pairs:declared", {"name": model}))
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "workers").mkdir()
+        contract = settle(pair, Path(folder), Settings(threads=1)).contract
+    assert contract is not None
+    return contract.saved
+
+
+def sides_of(model: str) -> Sides:
+    """Names and shapes of both models of a pair."""
+    pair = declared(model)
+    reference, candidate = (
+        {name: array.shape for name, array in build_model(side, Runtime(threads=1)).state().items()}
+        for side in (pair.reference, pair.candidate)
+    )
+    return reference, candidate
+
+
+@click.group()
+def main() -> None:
+    """Make and prove the library of tables."""
+
+
+@main.command("make")
+@click.argument("families", nargs=-1, type=click.Choice([*RECIPES]))
+def make_command(families: Sequence[str]) -> None:
+    """Derive the rules of FAMILIES, of all by default, and write their files."""
+    for family in families or RECIPES:
+        recipe = RECIPES[family]
+        rows = [row for model in recipe.derived for row in rows_of_table(derived(model))]
+        value = content(family, {model: sides_of(model) for model in recipe.models}, rows, recipe)
+        click.echo(f"{write(value)}: {len(recipe.models)} models")
+
+
+@main.command("prove")
+@click.argument("names", nargs=-1)
+def prove_command(names: Sequence[str]) -> None:
+    """Run both models of every model of the families, or of the models, that NAMES are; of all by default."""
+    chosen = [m for m, family in tables.models().items() if (not names or m in names or family in names) and m in PAIRS]
+    if not chosen:
+        raise click.UsageError(f"no model and no family is called {', '.join(names)}")
+    wrong = []
+    for model in chosen:
+        difference = prove(model)
+        same = difference <= _LIMIT
+        click.echo(f"{model:<22} {difference:.1e}  {'same function' if same else 'DIFFERENT'}")
+        wrong += [] if same else [model]
+    if wrong:
+        raise click.ClickException(f"not proven: {', '.join(wrong)}")
+
+
+@main.command("add")
+@click.argument("family")
+@click.argument("rules", type=click.Path(path_type=Path, exists=True))
+@click.option("--model", required=True, help="Name of the model.")
+@click.option("--head", required=True, help="Module of the reference whose rows are the classes.")
+@click.option("--reference", default="torchvision", show_default=True, help="Name of the first layout.")
+def add_command(family: str, rules: Path, model: str, head: str, reference: str) -> None:
+    """Write the file of FAMILY from saved RULES, which a run must have proven."""
+    table = read_table(rules)
+    if table.proven is not True:
+        raise click.ClickException(f"{rules}: {table.proof}")
+    sides = tuple(
+        {name: info.shape for name, info in side.tensors.items()} for side in (table.reference, table.candidate)
+    )
+    recipe = Recipe((), (model,), reference, head, None)
+    value = content(family, {model: (sides[0], sides[1])}, rows_of_table(table), recipe, sides[0][f"{head}.bias"][0])
+    click.echo(f"{write(value)}: 1 model")
+
+
+if __name__ == "__main__":
+    main()

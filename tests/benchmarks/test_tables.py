@@ -1,0 +1,71 @@
+"""`python -m benchmarks.rules.tables`: patterns of rules, and both models of a few tables run in float64."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("paddle")
+
+from benchmarks.rules.patterns import Row, folded, generalised
+from benchmarks.rules.tables import RECIPES, Recipe, content, prove, write
+from porting import tables
+from porting.errors import PlanError
+
+
+def test_rows_of_blocks_become_one_pattern() -> None:
+    rows = [Row(f"layer{a}.{b}.bn1.running_var", f"{a}_{b + 1}.norm._variance") for a in (1, 2) for b in range(3)]
+    assert generalised(rows) == [Row("layer{a}.{b}.bn1.running_var", "{a}_{b+1}.norm._variance")]
+
+
+def test_pattern_that_would_take_another_tensor_is_split() -> None:
+    rows = [Row(f"branch.{n}.weight", f"conv.{n}.weight") for n in (0, 1)]
+    rows += [Row(f"branch.{n}.weight", f"linear.{n - 2}.weight") for n in (2, 3)]
+    assert sorted(generalised(rows)) == sorted(rows)
+
+
+def test_left_out_and_transposed_tensors_have_patterns_of_their_own() -> None:
+    rows = [Row(f"a.{n}.count", None, "drop: counts") for n in range(3)]
+    rows += [Row(f"a.{n}.w", f"b.{n}.w", "transpose" if n == 2 else "") for n in range(3)]
+    found = generalised(rows)
+    assert Row("a.{a}.count", None, "drop: counts") in found
+    assert Row("a.2.w", "b.2.w", "transpose") in found
+
+
+def test_shapes_that_grow_by_steps_fold_into_one_line() -> None:
+    shapes = {f"layer{n}.w": (64 + 32 * n, 3) for n in range(5)} | {"head.w": (10, 3), "head.b": (10,)}
+    lines = folded(shapes)
+    assert lines["layer{0..4}.w"] == [[64, 32], 3]
+    assert len(lines) == 3
+
+
+def test_file_that_is_written_gives_the_names_and_shapes_of_both_sides(tmp_path: Path) -> None:
+    sides = (
+        {"body.0.weight": (6, 5), "body.0.bias": (6,), "fc.weight": (10, 6), "fc.bias": (10,)},
+        {"net.1.weight": (5, 6), "net.1.bias": (6,), "out.weight": (6, 10), "out.bias": (10,)},
+    )
+    rows = [
+        *(Row("body.0.weight", "net.1.weight", "transpose"), Row("body.0.bias", "net.1.bias")),
+        *(Row("fc.weight", "out.weight", "transpose"), Row("fc.bias", "out.bias")),
+    ]
+    recipe = Recipe((), ("tiny",), legacy=None)
+    path = write(content("tiny", {"tiny": sides}, rows, recipe), tmp_path)
+    read = tables.family_of(json.loads(path.read_text()))
+    architecture = tables.architecture(read, "tiny", 3)
+    assert architecture.tensors["fc.weight"].shape == (3, 6)
+    assert set(read.models["tiny"].layouts) == {"torchvision", "paddle"}
+    wrong = (sides[0], {**sides[1], "net.1.weight": (6, 5)})
+    with pytest.raises(PlanError, match="do not give the names and shapes in paddle"):
+        content("tiny", {"tiny": wrong}, rows, recipe)
+
+
+def test_library_has_every_model_of_the_recipes() -> None:
+    assert tables.models() == {model: family for family in sorted(RECIPES) for model in RECIPES[family].models}
+
+
+@pytest.mark.parametrize("model", ["resnet18", "mobilenet_v3_small", "shufflenet_v2_x0_5", "mobilenet_v1"])
+def test_both_models_give_the_same_outputs_with_converted_weights(model: str) -> None:
+    assert prove(model) < 1e-8

@@ -23,7 +23,8 @@ _PROOFS: Mapping[bool | None, str] = {
     True: "proven: with these rules both models give the same outputs in float64",
     False: "not proven: every tensor has its counterpart, but with these rules the models give different outputs in "
     "float64; `pit-align bisect --pair FILE` says where they differ",
-    None: "not tried: the models were not run with these rules; `pit-align forward --pair FILE` runs them",
+    None: "not proven yet: no run has shown the same outputs with these rules; `pit-align forward "
+    "--pair FILE` runs both models",
 }
 
 

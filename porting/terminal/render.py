@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _PROVEN: Mapping[bool | None, str] = {
     True: "proven in float64",
     False: "not proven: the outputs differ",
-    None: "not tried by a run",
+    None: "not proven yet",
 }
 
 

@@ -49,7 +49,7 @@ def derive_by_structure(
             f"({candidate.framework})"
         )
         raise AlignmentError(summary, [*problems, REMEDY])
-    contract = Contract(reference, candidate, (*rules, *derived.rules()), derived.evidence, settled.same or None)
+    contract = Contract(reference, candidate, (*rules, *derived.rules()), derived.evidence, settled.same)
     try:
         _ = contract.table
     except AlignmentError as error:

@@ -17,9 +17,10 @@ import numpy as np
 from alignment.arrays import Array
 from alignment.backends.base import Backend, Tap, Taps
 from alignment.errors import AlignmentError
+from alignment.rules.buffers import match_rest
 from alignment.rules.evidence import Evidence
 from alignment.rules.model import Model
-from alignment.rules.proposals import Link
+from alignment.rules.proposals import Link, names_in
 from porting.operations import Each, Interleave, Op, Reorder
 from porting.operations.chains import steps_of
 
@@ -57,7 +58,8 @@ class Trial:
             force: Put what the reference's modules took and gave in the place of what goes into modules and comes out.
         """
         links = list(links)
-        self._load(links)
+        rest = match_rest(self._reference, self._candidate, links, names_in(links), ((), ()))
+        self._load([*links, *rest.links])
         self.passes += 1
         self._modules = _modules(links, self._reference, self._candidate)
         made = _Pass(self._evidence, self._modules, force)

@@ -34,4 +34,7 @@ if __name__ == "__main__":  # writes a checkpoint of the reference, such as trai
 
     import torch
 
+    from reference_torch.compat import prepare_timm
+
+    prepare_timm()  # timm imports where torchvision does not fit torch
     torch.save(reference().state_dict(), sys.argv[1])

@@ -198,7 +198,7 @@ def test_list_names_models_and_layouts() -> None:
     assert "pit_b_distilled" in shown
     assert "73,764,840" in shown
     assert "timm-legacy  timm 0.4.7 to 0.8" in shown
-    assert {model["model"] for model in json.loads(pit_port("list", "--json").stdout)} == set(NAMES)
+    assert {model["model"] for model in json.loads(pit_port("list", "--json").stdout)} >= set(NAMES)
 
 
 @pytest.mark.parametrize(

@@ -77,4 +77,4 @@ def test_code_of_the_page_equals_the_example() -> None:
 @pytest.mark.parametrize("block", prose.blocks(REFERENCE, "python"))
 def test_pairs_of_the_reference_page_can_be_declared(block: str) -> None:
     names: dict[str, object] = {}
-    exec("from alignment.pair import Pair, Side\n" + block, names)
+    exec("from alignment.pair import Floats, Mask, Pair, Side, Tokens\n" + block, names)

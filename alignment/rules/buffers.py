@@ -130,9 +130,7 @@ def _alike(
             continue
         pairs, sure = pair_by_names(names, others)
         if sure or (kind == "float" and len(names) == 1):
-            yield from (
-                (name, other, "name" if sure else "the only one of its kind and shape") for name, other in pairs.items()
-            )
+            yield from ((name, other, "name" if sure else "only one") for name, other in pairs.items())
 
 
 def _same_constants(

@@ -45,13 +45,22 @@ def derive(reference: ModelDescription, candidate: ModelDescription, rules: Sequ
     matching = match_units(theirs, ours)
     derived = _Derived(reference, candidate, matching, rules)
     problems += derived.problems(theirs, ours)
+    refuse(problems, reference, candidate)
+    return checked(Contract(reference, candidate, (*rules, *derived.rules(theirs, ours)), derived.evidence))
+
+
+def refuse(problems: Sequence[str], reference: ModelDescription, candidate: ModelDescription) -> None:
+    """Raise an AlignmentError with all problems and the remedy; do nothing where there are none."""
     if problems:
-        raise AlignmentError(
+        summary = (
             f"not every tensor of the reference ({reference.framework}) could be matched with one of the candidate "
-            f"({candidate.framework})",
-            [*problems, REMEDY],
+            f"({candidate.framework})"
         )
-    contract = Contract(reference, candidate, (*rules, *derived.rules(theirs, ours)), derived.evidence)
+        raise AlignmentError(summary, [*problems, REMEDY])
+
+
+def checked(contract: Contract) -> Contract:
+    """Return a contract whose rules fit both models, or raise an AlignmentError with the remedy."""
     try:
         _ = contract.table
     except AlignmentError as error:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from alignment.errors import AlignmentError
 from alignment.pair.contract import Contract, ties_of
 from alignment.pair.model_description import ModelDescription
 from alignment.pair.units import COUNTER
 from alignment.rules.buffers import match_rest
-from alignment.rules.derive import COUNTED, REMEDY, idle, taken
+from alignment.rules.derive import COUNTED, checked, idle, refuse, taken
 from alignment.rules.differences import differences
 from alignment.rules.model import Model
 from alignment.rules.proof import Settled
@@ -43,18 +42,8 @@ def derive_by_structure(
     settled = decide(theirs, ours, given)
     derived = _Derived(theirs, ours, rules, given, settled)
     problems += derived.problems()
-    if problems:
-        summary = (
-            f"not every tensor of the reference ({reference.framework}) could be matched with one of the candidate "
-            f"({candidate.framework})"
-        )
-        raise AlignmentError(summary, [*problems, REMEDY])
-    contract = Contract(reference, candidate, (*rules, *derived.rules()), derived.evidence, settled.same)
-    try:
-        _ = contract.table
-    except AlignmentError as error:
-        raise AlignmentError(error.summary, [*error.details, REMEDY]) from None
-    return contract
+    refuse(problems, reference, candidate)
+    return checked(Contract(reference, candidate, (*rules, *derived.rules()), derived.evidence, settled.same))
 
 
 class _Derived:

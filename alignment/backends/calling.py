@@ -107,10 +107,10 @@ def failed(error: Exception, what: str, given: Mapping[str, Array], function: Ca
     Args:
         error: What was raised.
         what: What failed, with the side's framework: `the torch model fails in forward`.
-        given: The arrays of the call, by input.
+        given: The arrays of the call, by input; none for a builder.
         function: What was called, for the names of its arguments.
     """
-    details = [f"given {form(given)}"]
+    details = [f"given {form(given)}"] if given else []
     arguments = names_of(function)[0]
     if arguments:
         details.append(f"it takes: {', '.join(arguments)}")

@@ -14,7 +14,7 @@ from porting.rules import Rule
 
 
 def derive_here(pair: Pair, reference: Backend, candidate: Backend, rules: Sequence[Rule] = ()) -> Contract:
-    """The contract of a pair whose models are built in this process; both are left in float64.
+    """The contract of a pair whose models are built in this process; both, and their frameworks, are left in float32.
 
     Args:
         pair: What is aligned; of its sides only the frameworks count, and its inputs.
@@ -25,7 +25,11 @@ def derive_here(pair: Pair, reference: Backend, candidate: Backend, rules: Seque
     Raises:
         AlignmentError: With a line for all that has no counterpart, and for all that could be several things.
     """
-    theirs, ours = describe(pair, "reference", reference), describe(pair, "candidate", candidate)
-    evidence = gather(pair, reference, theirs)
-    reference.use("float32")
-    return settle_rules(theirs, ours, rules, candidate, evidence)
+    try:
+        theirs, ours = describe(pair, "reference", reference), describe(pair, "candidate", candidate)
+        evidence = gather(pair, reference, theirs)
+        reference.use("float32")
+        return settle_rules(theirs, ours, rules, candidate, evidence)
+    finally:
+        for backend in (reference, candidate):
+            backend.use("float32")

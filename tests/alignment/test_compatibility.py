@@ -114,6 +114,10 @@ def test_saved_rules_are_read_and_written_in_the_format_of_today(name: str) -> N
     written = Contract.read(FILES / name).to_json()
     outputs = {row.pop("output", None) for row in written["rules"]}
     assert outputs == ({None, 0, 1} if name == "given-rules.json" else {None})
+    assert written.pop("proven") is None
+    for side in ("reference", "candidate"):
+        added = {name: written[side].pop(name) for name in written[side].keys() - earlier[side].keys()}
+        assert added == {"outputs": {}, "others": {}, "before": {}, "last": []}
     assert written == {**earlier, "format": "pit-align rules 2"}
 
 

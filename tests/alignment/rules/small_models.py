@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from alignment import backends
@@ -38,10 +37,7 @@ def derive(
     """The contract between two models."""
     one, other = (Side(name, "nowhere:model") for name in frameworks)
     pair = Pair("small", one, other, input_shape=shape, rules="auto", tokens=tokens)
-    try:
-        return derive_here(pair, built(frameworks[0], reference), built(frameworks[1], candidate), rules)
-    finally:
-        torch.set_default_dtype(torch.float32)
+    return derive_here(pair, built(frameworks[0], reference), built(frameworks[1], candidate), rules)
 
 
 def pairs_of(contract: Contract) -> dict[str, tuple[str, str]]:

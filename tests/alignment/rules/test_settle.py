@@ -190,7 +190,7 @@ def test_rules_are_shown_saved_and_pinned(tmp_path: Path) -> None:
         "sources": ["head.weight"],
         "operations": ["transpose"],
         "shape": [8, 4],
-        "evidence": "only one",
+        "evidence": "structure",
     }
     report = _align(load_pair(f"{tmp_path / 'own_pairs.py'}:PINNED"), tmp_path / "run", ("forward",))
     assert report.verdict != DIVERGENCE

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from alignment.errors import AlignmentError
+from alignment.processes.forks import BOOTSTRAP, Forked, ForkServer, server
 from porting.terminal.progress import Callback
 
 Progress: TypeAlias = Callback
 """Called with the name of a side, what it has done, and how many parts of how many that makes."""
 
-_BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 _TAIL = 20
 
 
@@ -38,6 +38,8 @@ class Launch:
         environment: Variables to set beside those of this process; None removes one.
         serves: Whether the process reports that it is done, as `alignment.processes.serving.serve` does; one that ends
             without has failed, whatever its exit code.
+        imports: A module that takes long to import and that the process needs, such as a backend, for it to be forked
+            from one that has imported it; empty to start it by itself.
     """
 
     name: str
@@ -47,6 +49,18 @@ class Launch:
     log: Path
     environment: Mapping[str, str | None]
     serves: bool = True
+    imports: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where its interpreter searches this package, as bootstrap.py takes it."""
+        return "first" if Path(self.python).absolute() == Path(sys.executable).absolute() else "last"
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """All variables of its environment."""
+        changed = {**os.environ, **self.environment}
+        return {name: value for name, value in changed.items() if value is not None}
 
 
 @contextmanager
@@ -68,6 +82,8 @@ def started(launches: Sequence[Launch], progress: Progress | None = None) -> Ite
             process, or with its exit status and the tail of its log.
     """
     events: _Events = queue.Queue()
+    for launch in launches:
+        _server(launch)  # all import at the same time
     with ExitStack() as stack:
         running = {stack.enter_context(_Process(launch, events)) for launch in launches}
         yield lambda: _wait(running, events, progress)
@@ -132,19 +148,21 @@ class _Process:
         what = self.last["summary"] if event == "error" else _ending(code)
         raise AlignmentError(f"the {name} side failed: {what}; its full log is {self.launch.log}", self._tail())
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> subprocess.Popen[bytes] | Forked:
         launch = self.launch
-        place = "first" if Path(launch.python).absolute() == Path(sys.executable).absolute() else "last"
-        changed = {**os.environ, **launch.environment}
-        environment = {name: value for name, value in changed.items() if value is not None}
+        arguments = [launch.place, launch.module, *launch.arguments]
         with launch.log.open("wb") as log:
+            forking = _server(launch)
+            forked = forking and forking.start(arguments, launch.variables, log)
+            if forked:
+                return forked
             try:
                 return subprocess.Popen(
-                    [launch.python, str(_BOOTSTRAP), place, launch.module, *launch.arguments],
+                    [launch.python, str(BOOTSTRAP), *arguments],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,
-                    env=environment,
+                    env=launch.variables,
                     start_new_session=True,
                 )
             except OSError as error:
@@ -166,6 +184,10 @@ class _Process:
 
 
 _Events: TypeAlias = "queue.Queue[tuple[_Process, Mapping[str, Any] | None]]"
+
+
+def _server(launch: Launch) -> ForkServer | None:
+    return server(launch.python, launch.place, launch.imports, launch.variables) if launch.imports else None
 
 
 def _parse(line: bytes) -> Mapping[str, Any] | None:

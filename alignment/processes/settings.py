@@ -85,6 +85,13 @@ class Settings:
         """The interpreter of a framework's side."""
         return self.pythons.get(framework) or sys.executable
 
+    def imports(self, framework: str) -> str:
+        """The backend, which a framework's worker may find imported before it is forked.
+
+        It is empty on a GPU: what its driver has set up does not work in a fork.
+        """
+        return FRAMEWORKS[framework].module if self.device == "cpu" else ""
+
     def threads_of(self, sides: int) -> int:
         """CPU threads of each of this many sides that run at the same time."""
         return self.threads or max(1, processors.available() // sides)

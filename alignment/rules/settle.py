@@ -87,10 +87,10 @@ def _proved(pair: Pair, folder: Path, settings: Settings, progress: Progress | N
     question, answer = workers / "rules-question.json", workers / "rules-answer.json"
     files = {name: str(workers / f"{name}-described.json") for name in ROLES}
     Question(
-        *(pair.origin.target, pair.origin.arguments, settings.threads_of(1)),
+        *(pair.origin.target, pair.origin.arguments, settings.threads_of(len(ROLES))),
         *(files["reference"], files["candidate"], str(workers / EVIDENCE_FILE), str(answer)),
     ).write(question)
-    run_all([_started(pair, "candidate", "prove_worker", question, settings, sides=1)], progress)
+    run_all([_started(pair, "candidate", "prove_worker", question, settings)], progress)
     (workers / EVIDENCE_FILE).unlink(missing_ok=True)
     return Contract.read(answer)
 
@@ -119,10 +119,10 @@ def _launch(pair: Pair, role: Role, answer: Path, settings: Settings) -> Launch:
     threads = settings.threads_of(len(ROLES))
     evidence = str(answer.with_name(EVIDENCE_FILE)) if role == "reference" and AUTO in pair.rules else ""
     DescribeQuestion(pair.origin.target, pair.origin.arguments, role, threads, str(answer), evidence).write(question)
-    return _started(pair, role, "describe_worker", question, settings, sides=len(ROLES))
+    return _started(pair, role, "describe_worker", question, settings)
 
 
-def _started(pair: Pair, role: Role, worker: str, question: Path, settings: Settings, *, sides: int) -> Launch:
+def _started(pair: Pair, role: Role, worker: str, question: Path, settings: Settings) -> Launch:
     """A worker of a side that answers a question."""
     return Launch(
         name=pair.label(role),
@@ -130,5 +130,6 @@ def _started(pair: Pair, role: Role, worker: str, question: Path, settings: Sett
         module=f"alignment.rules.{worker}",
         arguments=(str(question),),
         log=question.with_suffix(".log"),
-        environment=settings.environment(sides),
+        environment=settings.environment(len(ROLES)),
+        imports=settings.imports(pair.side(role).framework),
     )

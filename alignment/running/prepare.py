@@ -118,6 +118,7 @@ class Prepared:
             arguments=(str(path), *arguments),
             log=path.with_suffix(".log"),
             environment=self.settings.environment(self.sides),
+            imports=self.settings.imports(self.pair.side(role).framework),
         )
 
     def run_sides(

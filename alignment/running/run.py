@@ -133,8 +133,9 @@ def _reprod_files(prepared: Prepared, dtype: str | None) -> Iterator[list[str]]:
         module="alignment.recordings.reprod_write",
         arguments=("--pair", sides[0], "--pair", sides[1], "--out", str(prepared.folder)),
         log=prepared.folder / "workers" / "reprod_log.log",
-        environment={},
+        environment=prepared.settings.environment(prepared.sides),
         serves=False,
+        imports=prepared.settings.imports("paddle"),
     )
     with started([launch]) as wait:
         yield problems

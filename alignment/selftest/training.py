@@ -71,7 +71,8 @@ def halves(faults: Sequence[Fault]) -> list[Sequence[Fault]]:
 def launch(name: str, framework: str, module: str, arguments: tuple[str, ...], settings: Settings) -> Launch:
     """Return the process of a task, which is the file that the last argument names."""
     log = Path(arguments[-1]).with_suffix(".log")
-    return Launch(name, settings.python(framework), module, arguments, log, settings.environment(2))
+    imports = settings.imports(framework)
+    return Launch(name, settings.python(framework), module, arguments, log, settings.environment(2), imports=imports)
 
 
 def _run_recipe(

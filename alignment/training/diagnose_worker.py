@@ -39,8 +39,9 @@ def explain_run(
     result, workers = folder / DIAGNOSIS_FILE, folder / "workers"
     request = workers / f"{pair.label('reference')}.json"
     arguments, log = (str(request), str(workers / "training.json"), str(result)), workers / "diagnosis.log"
-    python, environment = settings.python(pair.reference.framework), settings.environment(1)
-    run_all([Launch("diagnosis", python, __name__, arguments, log, environment)], progress)
+    framework = pair.reference.framework
+    python, environment, imports = settings.python(framework), settings.environment(1), settings.imports(framework)
+    run_all([Launch("diagnosis", python, __name__, arguments, log, environment, imports=imports)], progress)
     return read_findings(result)
 
 

@@ -1,5 +1,22 @@
 """What every test process needs before it imports a framework."""
 
 import os
+import sys
+from collections.abc import Iterator
+
+import pytest
 
 os.environ.setdefault("GLOG_minloglevel", "2")  # Paddle's notes on start and end, which no capture of pytest reaches
+
+
+@pytest.fixture(autouse=True)
+def _default_precision_is_left_as_it_was() -> Iterator[None]:
+    """A test that leaves a framework in float64 makes others fail that run after it in the same process."""
+    yield
+    for name in ("torch", "paddle"):
+        framework = sys.modules.get(name)
+        if framework is None or not hasattr(framework, "get_default_dtype"):
+            continue
+        left = str(framework.get_default_dtype()).rpartition(".")[2]
+        framework.set_default_dtype(framework.float32)
+        assert left == "float32", f"{name}'s default precision is left at {left}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from alignment import backends
 from alignment.backends.base import Backend, Runtime
@@ -33,3 +34,15 @@ def build_model(
     backend.connect(Interface(side.takes, side.call, side.gives, names or {}, single))
     backend.use("float32")  # a model may be built in another precision
     return backend
+
+
+@contextmanager
+def in_float64(*backends: Backend) -> Iterator[None]:
+    """Run models in float64; afterwards they, and what their frameworks create by default, are float32 again."""
+    try:
+        for backend in backends:
+            backend.use("float64")
+        yield
+    finally:
+        for backend in backends:
+            backend.use("float32")

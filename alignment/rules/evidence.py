@@ -12,6 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from alignment.arrays import Array, Batch
 from alignment.backends.base import Backend, Tap
+from alignment.backends.building import in_float64
 from alignment.pair import Pair
 from alignment.pair.inputs import random_batch
 from alignment.pair.model_description import FEWER, ModelDescription
@@ -99,7 +100,6 @@ def gather(pair: Pair, backend: Backend, model: ModelDescription) -> Evidence:
     statistics = _statistics(backend, model)
     backend.set_state(statistics)
     state = backend.state()
-    backend.use("float64")
     inputs = random_batch(pair, FEWER, seed=1)
     holders = {""}
     for module in model.modules:
@@ -112,7 +112,7 @@ def gather(pair: Pair, backend: Backend, model: ModelDescription) -> Evidence:
         if tap.path in holders and tap.what in ("input", "output"):
             taps[str(tap)] = array.astype(np.float32)
 
-    with backend.taps().watch(visit):
+    with in_float64(backend), backend.taps().watch(visit):
         backend.forward(widened(inputs), None)
     if sum(array.nbytes for array in taps.values()) > _MOST_BYTES:
         taps = {name: array for name, array in taps.items() if name.startswith(":")}

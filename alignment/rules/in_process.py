@@ -25,11 +25,6 @@ def derive_here(pair: Pair, reference: Backend, candidate: Backend, rules: Seque
     Raises:
         AlignmentError: With a line for all that has no counterpart, and for all that could be several things.
     """
-    try:
-        theirs, ours = describe(pair, "reference", reference), describe(pair, "candidate", candidate)
-        evidence = gather(pair, reference, theirs)
-        reference.use("float32")
-        return settle_rules(theirs, ours, rules, candidate, evidence)
-    finally:
-        for backend in (reference, candidate):
-            backend.use("float32")
+    theirs, ours = describe(pair, "reference", reference), describe(pair, "candidate", candidate)
+    evidence = gather(pair, reference, theirs)
+    return settle_rules(theirs, ours, rules, candidate, evidence)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from itertools import combinations, product
-from math import gcd, prod
+from math import prod
 
 from alignment.pair.units import BARE
+from alignment.rules.layouts import alternating, head_counts, head_sizes, rearranged
 from alignment.rules.ways import Stored, bridges
 from porting.checkpoint.tensor import Shape
-from porting.operations import Concat, Each, Interleave, Op, Reshape, Stack, chained
+from porting.operations import Concat, Each, Interleave, Op, Stack, Transpose, chained
 
-MOST_HEADS = 8
 _MOST_APART = 3
 """Of no more parts in classes that are not known, each may be stored its own way."""
 _HEAD = 64
@@ -29,21 +28,23 @@ class Way:
         turn: Places of two parts whose rotary halves become pairs, or the other way round, with the size of a head
             and the number of parts of it; None where rows stay in order.
         op: The operation.
+        again: Where one of two parts is two itself, which one, and how the three lie.
     """
 
     heads: int
     turn: tuple[tuple[int, int], int, int] | None
     op: Op | None
+    again: object = None
 
     @property
     def form(self) -> tuple[object, ...]:
         """What a weight and its vector share."""
-        return self.heads, self.turn
+        return self.heads, self.turn, self.again
 
     @property
     def unusual(self) -> int:
         """How unusual it is: the plain way first, then one difference, then two."""
-        return (self.heads > 1) + 2 * (self.turn is not None)
+        return (self.heads > 1) + 2 * (self.turn is not None or self.again is not None)
 
 
 def ways_to_join(parts: Sequence[Stored], whole: Stored) -> Iterator[Way]:
@@ -65,11 +66,27 @@ def ways_to_join(parts: Sequence[Stored], whole: Stored) -> Iterator[Way]:
                 each = Each(tuple(chained([op, rows.get(place)]) for place, op in enumerate(stored)))
                 join = Concat(len(parts) if len(set(sizes)) == 1 else sizes, axis)
                 yield Way(1, turn, chained([each, join, whole.op]))
-                for heads in _heads(sizes):
-                    yield Way(heads, turn, chained([each, _alternating(shapes, axis, heads), whole.op]))
+                for heads in head_counts(sizes):
+                    yield Way(heads, turn, chained([each, alternating(shapes, axis, heads), whole.op]))
+            yield from _cut_again(stored, sizes, whole, axis)
     if len(whole.shape) == len(parts[0].shape) + 1 and whole.shape[0] == len(parts):
         for stored in _stored_as(parts, [whole.shape[1:]] * len(parts), [False] * len(parts)):
             yield Way(1, None, chained([Each(tuple(stored)), Stack(len(parts), 0), whole.op]))
+
+
+def _cut_again(stored: Sequence[Op | None], sizes: Sequence[int], whole: Stored, axis: int) -> Iterator[Way]:
+    """Two parts of which one is two itself, keys and values, that the whole has in another order or head by head."""
+    if len(sizes) != 2 or axis > 1 or (axis == 1 and len(whole.shape) != 2):
+        return
+    turn = Transpose() if axis else None
+    shape = whole.shape[::-1] if axis else whole.shape
+    joined = chained([Each(tuple(stored)), Concat(tuple(sizes), axis), turn])
+    for place in (1, 0):
+        if sizes[place] % 2:
+            continue
+        three = [half for at, size in enumerate(sizes) for half in ((size // 2,) * 2 if at == place else (size,))]
+        for layout, op in rearranged(shape, three):
+            yield Way(1, None, chained([joined, op, turn, whole.op]), (place, layout))
 
 
 def _stored_as(parts: Sequence[Stored], shapes: Sequence[Shape], sure: Sequence[bool]) -> Iterator[list[Op | None]]:
@@ -115,33 +132,3 @@ def _sizes(parts: Sequence[Stored], shape: Shape, axis: int) -> tuple[int, ...] 
         return None
     sizes = tuple(prod(part.shape) // rest for part in parts)
     return sizes if sum(sizes) == shape[axis] and min(sizes) > 0 else None
-
-
-def _heads(sizes: Sequence[int]) -> list[int]:
-    """Numbers of groups that parts of these lengths could alternate in."""
-    common = reduce(gcd, sizes)
-    return [count for count in range(2, common + 1) if common % count == 0][:MOST_HEADS]
-
-
-def head_sizes(*lengths: int) -> list[int]:
-    """Even sizes of a head that fit all lengths, the usual ones first."""
-    shortest = min(lengths)
-    sizes = [size for size in range(4, min(shortest, 256) + 1, 2) if all(length % size == 0 for length in lengths)]
-    return sorted(sizes, key=lambda size: abs(size - _HEAD))[:MOST_HEADS]
-
-
-def _alternating(shapes: Sequence[Shape], axis: int, heads: int) -> Op | None:
-    """The operation that joins parts group by group: all of the first head, all of the second."""
-    sizes = [shape[axis] for shape in shapes]
-    if len(set(sizes)) == 1:
-        return chained([Concat(len(shapes), axis), Interleave(len(shapes), heads, axis=axis)])
-    cut = [(*shape[:axis], heads, shape[axis] // heads, *shape[axis + 1 :]) for shape in shapes]
-    joined = (*cut[0][: axis + 1], sum(sizes) // heads, *cut[0][axis + 2 :])
-    whole = (*shapes[0][:axis], sum(sizes), *shapes[0][axis + 1 :])
-    return chained(
-        [
-            Each(tuple(Reshape(shape, parts) for shape, parts in zip(shapes, cut, strict=True))),
-            Concat(tuple(size // heads for size in sizes), axis + 1),
-            Reshape(joined, whole),
-        ]
-    )

@@ -89,7 +89,7 @@ class _Deciding:
             self._run(proposal.links)
             self._try_alone(proposal)
             proposal = propose(*self._models, self._given, self._chosen)
-        proposal = self._try_all(proposal, again=True)
+        proposal = self._try_again(self._try_all(proposal, again=True))
         settled = _settled(proposal, self._scores)
         settled.same = self._same(settled.proposal.links)
         if settled.same is False:
@@ -117,7 +117,7 @@ class _Deciding:
             failing = [d for d in decisions if max(self._scores[d.key].values(), default=0.0) < 1]
             if len(failing) < 2 and all(len(decision.options) <= _FEW for decision in decisions):
                 continue
-            kind = tuple(_kind(decision) for decision in decisions)
+            kind = tuple(decision.kind for decision in decisions)
             for places in _together(decisions, known.get(kind)):
                 tried = {d.key: place for d, place in zip(decisions, places, strict=True)}
                 if self._trial.alone(path, _with(proposal, tried)):
@@ -156,6 +156,20 @@ class _Deciding:
                     if again
                     else replace(proposal, links=_with(proposal, self._chosen))
                 )
+        return proposal
+
+    def _try_again(self, proposal: Proposal) -> Proposal:
+        """Try once more what failed while other decisions were not made yet, as long as that settles any."""
+        failing = {d.key for d in proposal.decisions if max(self._scores[d.key].values(), default=0.0) < 1}
+        while failing and len(failing) < len(proposal.decisions):
+            for decision in proposal.decisions:
+                if decision.key in failing and len(decision.options) <= _FEW:
+                    del self._scores[decision.key]
+            proposal = self._try_all(proposal, again=True)
+            left = {d.key for d in proposal.decisions if max(self._scores[d.key].values(), default=0.0) < 1}
+            if not left < failing:
+                break
+            failing = left
         return proposal
 
     def _apart(self, pending: Sequence[Decision], tried: Mapping[Key, int]) -> dict[Key, int]:
@@ -243,22 +257,17 @@ def _next_options(
     """The option to try next of each decision; what agreed for a decision of the same kind goes first."""
     agreed: dict[object, list[int]] = defaultdict(list)
     for decision in decisions:
-        agreed[_kind(decision)] += [place for place, score in scores[decision.key].items() if score == 1]
+        agreed[decision.kind] += [place for place, score in scores[decision.key].items() if score == 1]
     tried: dict[Key, int] = {}
     count: dict[object, int] = defaultdict(int)
     for decision in pending:
-        kind, done = _kind(decision), scores[decision.key]
+        kind, done = decision.kind, scores[decision.key]
         left = [place for place in range(len(decision.options)) if place not in done]
         known = next((place for place in agreed[kind] if place in left), None)
         turn = count[kind] % len(left) if len(decision.options) > _FEW and done else 0
         tried[decision.key] = left[turn] if known is None else known
         count[kind] += 1
     return tried
-
-
-def _kind(decision: Decision) -> object:
-    """What decisions share whose options mean the same: the blocks of one model."""
-    return decision.by, tuple(tuple(str(link.op) for link in option) for option in decision.options)
 
 
 def _with(proposal: Proposal, tried: Mapping[Key, int]) -> list[Link]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import permutations
 from typing import TypeAlias
 
@@ -69,6 +70,11 @@ class Decision:
         """What tells it from others."""
         return frozenset(self.sources), frozenset(self.targets)
 
+    @cached_property
+    def kind(self) -> object:
+        """What decisions share whose options mean the same: those of the blocks of one model."""
+        return self.by, tuple(tuple(str(link.op) for link in option) for option in self.options)
+
 
 @dataclass
 class Proposal:
@@ -109,19 +115,24 @@ class _Proposer:
             self._settle(link, ("given", place))
 
     def run(self) -> Proposal:
+        weak = False
         while True:
-            refined = self._refined(self._pairs)
-            for source, target in refined.pairs.items():
-                if source not in self._pairs:
-                    self._pair(source, target)
+            refined = self._refined(self._pairs, weak=weak)
+            fresh = {source: target for source, target in refined.pairs.items() if source not in self._pairs}
+            for source, target in fresh.items():
+                self._pair(source, target)
             if refined.classes:
-                self._choose(min(refined.classes, key=lambda sides: len(sides[0])), refined)
+                self._choose(min(refined.classes, key=lambda sides: len(sides[0])), refined, weak)
             elif not self._regroup(refined):
-                self._proposal.left = refined.left
-                return self._proposal
+                if weak:
+                    self._proposal.left = refined.left
+                    return self._proposal
+                weak = True
+                continue
+            weak = False
 
-    def _refined(self, pairs: Mapping[str, str]) -> Refined:
-        return refine(self._reference.flow, self._candidate.flow, pairs, self._marks)
+    def _refined(self, pairs: Mapping[str, str], *, weak: bool) -> Refined:
+        return refine(self._reference.flow, self._candidate.flow, pairs, self._marks, weak=weak)
 
     def _settle(self, link: Link, mark: object) -> None:
         if len(link.sources) == len(link.targets) == 1:
@@ -147,11 +158,11 @@ class _Proposer:
             for op in ways(self._reference.stored[source], self._candidate.stored[target])
         ]
 
-    def _choose(self, sides: tuple[tuple[str, ...], tuple[str, ...]], refined: Refined) -> None:
+    def _choose(self, sides: tuple[tuple[str, ...], tuple[str, ...]], refined: Refined, weak: bool) -> None:
         """Decide which of some tensors that structure cannot tell apart is which."""
         theirs, ours = sides
         first, sure = pair_by_names(theirs, ours)
-        effects = [effect for order in _orders(first, theirs, ours) if (effect := self._effect(order, refined))]
+        effects = [effect for order in _orders(first, theirs, ours) if (effect := self._effect(order, refined, weak))]
         same = [effect for effect in effects if set(effect.values()) == set(effects[0].values())]
         sources, targets = tuple(effects[0]), tuple(effects[0].values())
         options = tuple(tuple(self._usual_links(effect)) for effect in same)
@@ -164,9 +175,9 @@ class _Proposer:
             if len(links) > 1:
                 self._decide(Decision((source,), (target,), tuple((link,) for link in links), USUAL))
 
-    def _effect(self, order: Mapping[str, str], refined: Refined) -> dict[str, str]:
+    def _effect(self, order: Mapping[str, str], refined: Refined, weak: bool) -> dict[str, str]:
         """All pairs that follow from some; empty where they cannot be."""
-        after = self._refined({**refined.pairs, **order}).pairs
+        after = self._refined({**refined.pairs, **order}, weak=weak).pairs
         return {source: target for source, target in after.items() if source not in refined.pairs}
 
     def _usual_links(self, pairs: Mapping[str, str]) -> Iterator[Link]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from alignment.backends.base import Backend, Runtime
-from alignment.backends.building import build_model
+from alignment.backends.building import build_model, in_float64
 from alignment.pair import Origin, locate
 from alignment.pair.contract import Contract
 from alignment.pair.model_description import ModelDescription
@@ -61,20 +61,20 @@ def settle_rules(
         reference: The reference.
         candidate: The candidate.
         rules: Rules of the user's, which go first.
-        backend: The candidate; left in float64.
+        backend: The candidate.
         evidence: What the reference gave.
         advance: Called after each pass of the candidate.
 
     Raises:
         AlignmentError: As for `derive_by_structure`.
     """
-    backend.use("float64")
 
     def tried(theirs: Model, ours: Model, given: Sequence[Link]) -> Settled:
         trial = Trial(backend, theirs, ours, evidence)
         return decide(theirs, ours, trial, given, lambda passes: advance("tried rules", passes, PASSES + 1))
 
-    return derive_by_structure(reference, candidate, rules, tried)
+    with in_float64(backend):
+        return derive_by_structure(reference, candidate, rules, tried)
 
 
 def main(arguments: list[str]) -> int:

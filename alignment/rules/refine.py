@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import TypeAlias
 
 from alignment.rules.tensor_graph import INPUT, TensorGraph
@@ -60,6 +61,8 @@ def refine(
     candidate: Flow,
     known: Mapping[str, str] | None = None,
     marks: tuple[Mapping[str, object], Mapping[str, object]] = ({}, {}),
+    *,
+    weak: bool = True,
 ) -> Refined:
     """Match the tensors of two models by structure.
 
@@ -68,26 +71,30 @@ def refine(
         candidate: The candidate's.
         known: Pairs that are settled already.
         marks: Of both sides, tensors that are settled otherwise, to a label of their own.
+        weak: Whether tensors may be matched by what they are alone, wherever they are.
     """
     sides = _Side(reference, marks[0]), _Side(candidate, marks[1])
     pairs = {name: other for name, other in (known or {}).items() if name in sides[0].own and other in sides[1].own}
     while True:
         done = {*pairs, *marks[0]}
-        fresh = next((new for labels in _sights(sides, pairs) if (new := _unique(labels, done))), None)
+        fresh = next((new for labels in _sights(sides, pairs, weak) if (new := _unique(labels, done))), None)
         if fresh is None:
-            return _grouped([_forms(sides, pairs), *_rounds(sides, pairs)], pairs, sides)
+            rounds = _rounds(sides, pairs)
+            return _grouped([_forms(sides, pairs), *rounds] if weak else rounds[1:], pairs, sides)
         pairs.update(fresh)
 
 
-def _sights(sides: tuple[_Side, _Side], pairs: Mapping[str, str]) -> Iterator[Labels]:
+def _sights(sides: tuple[_Side, _Side], pairs: Mapping[str, str], weak: bool) -> Iterator[Labels]:
     """Labels from those that say most to those that say least: both ways, one way only, the form alone."""
     both = _rounds(sides, pairs)
     yield from reversed(both[1:])
+    yield from reversed(_group_rounds(sides, pairs))
     ways = _rounds(sides, pairs, ahead=False), _rounds(sides, pairs, back=False)
     for rounds in ways:
         yield from reversed(rounds[1:])
-    yield both[0]
-    yield _forms(sides, pairs)
+    if weak:
+        yield both[0]
+        yield _forms(sides, pairs)
 
 
 class _Side:
@@ -102,6 +109,17 @@ class _Side:
         self.first = [(form(flow.shapes[name]), INPUT in flow.graph.before[name], name in last) for name in self.names]
         self.before = [self._places(flow.graph.before[name]) for name in self.names]
         self.after = [self._places(after[name]) for name in self.names]
+        self.sizes = [prod(flow.shapes[name]) for name in self.names]
+        self.groups = self._grouped()
+
+    def _grouped(self) -> list[int]:
+        """For each tensor the number of its group: those directly after the same groups, such as q, k and v."""
+        keys: dict[object, int] = {}
+        groups: list[int] = []
+        for place, before in enumerate(self.before):
+            earlier = frozenset(groups[other] for other in before if other < place)
+            groups.append(keys.setdefault((earlier, self.first[place][1]), len(keys)))
+        return groups
 
     def _places(self, names: Iterable[str]) -> list[int]:
         return [self.own[name] for name in names if name in self.own]
@@ -146,6 +164,56 @@ def _rounds(
             break
         rounds.append(_named(sides, labels))
     return rounds
+
+
+def _group_rounds(sides: tuple[_Side, _Side], pairs: Mapping[str, str]) -> list[Labels]:
+    """Labels as those of `_rounds`, of groups, so that what is one tensor on one side may be several on the other.
+
+    A group says how many numbers its tensors hold together. A tensor has the label of its group and its own form.
+    """
+    fixed = {**sides[0].marks}, {**sides[1].marks}
+    for pair in pairs.items():
+        fixed[0][pair[0]] = fixed[1][pair[1]] = ("pair", *pair)
+    graphs = [_GroupGraph(own, known) for own, known in zip(sides, fixed, strict=True)]
+    numbers: dict[object, int] = {}
+
+    def number(label: object) -> int:
+        return numbers.setdefault(label, len(numbers))
+
+    labels = [[number(first) for first in graph.first] for graph in graphs]
+    rounds = []
+    for _ in range(RADIUS):
+        labels = [
+            [
+                number((mine, _seen([*before], last, True), _seen([*after], last, True)))
+                for mine, before, after in zip(last, graph.before, graph.after, strict=True)
+            ]
+            for graph, last in zip(graphs, labels, strict=True)
+        ]
+        named = [
+            [number((last[group], first[0])) for group, first in zip(own.groups, own.first, strict=True)]
+            for own, last in zip(sides, labels, strict=True)
+        ]
+        rounds.append(_named(sides, named))
+    return rounds
+
+
+class _GroupGraph:
+    """The groups of one side, with a first label of each and the groups before and after it."""
+
+    def __init__(self, side: _Side, known: Mapping[str, object]) -> None:
+        count = max(side.groups, default=-1) + 1
+        self.before: list[set[int]] = [set() for _ in range(count)]
+        self.after: list[set[int]] = [set() for _ in range(count)]
+        sizes, marks = [0] * count, [set[object]() for _ in range(count)]
+        for place, group in enumerate(side.groups):
+            if side.names[place] in known:
+                marks[group].add(known[side.names[place]])
+            else:
+                sizes[group] += side.sizes[place]
+            self.before[group] |= {side.groups[other] for other in side.before[place]} - {group}
+            self.after[group] |= {side.groups[other] for other in side.after[place]} - {group}
+        self.first = [(size, frozenset(own)) for size, own in zip(sizes, marks, strict=True)]
 
 
 def _forms(sides: tuple[_Side, _Side], pairs: Mapping[str, str]) -> Labels:
@@ -198,7 +266,7 @@ def _grouped(rounds: Sequence[Labels], pairs: Mapping[str, str], sides: tuple[_S
                 taken.update(theirs)
                 here.update(ours)
     left = (
-        tuple(name for name in rounds[0][0] if name not in taken),
-        tuple(name for name in rounds[0][1] if name not in here),
+        tuple(name for name in sides[0].names if name not in taken),
+        tuple(name for name in sides[1].names if name not in here),
     )
     return Refined(dict(pairs), classes, left)

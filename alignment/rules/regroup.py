@@ -13,16 +13,19 @@ from math import prod
 from typing import TypeAlias
 
 from alignment.rules.joining import ways_to_join
+from alignment.rules.layouts import head_sizes
 from alignment.rules.model import Model
-from alignment.rules.ways import Stored, ways
+from alignment.rules.ways import Stored, at, rows_first, ways
 from porting.checkpoint.tensor import Shape
-from porting.operations import Each, Op, Tie, chained
+from porting.operations import Each, Interleave, Op, Tie, chained
 
 Ends: TypeAlias = "tuple[tuple[str, ...], tuple[str, ...], Op | None]"
 """Sources, targets, and the operation between them."""
 Choice: TypeAlias = "tuple[tuple[str, ...], tuple[str, ...], list[list[Ends]]]"
 """All sources, all targets, and the options."""
 _MOST_SIBLINGS = 8
+_FEW = 4
+"""Of the ways to join keys and values, those that rotary embeddings are tried with."""
 
 
 @dataclass(frozen=True)
@@ -117,32 +120,69 @@ def _tied(reference: _View, candidate: _View) -> Iterator[Choice]:
 
 def _joined(many: _View, one: _View) -> Iterator[Choice]:
     """Several tensors of one side that are one of the other side."""
+    done: set[str] = set()
     for whole in one.left:
         siblings = [name for name in many.left if many.before(name) == one.before(whole)]
-        if not 2 <= len(siblings) <= 64 or len(one.shape(whole)) < 1:
+        if whole in done or not 2 <= len(siblings) <= 64 or len(one.shape(whole)) < 1:
             continue
-        options: list[list[Ends]] = []
-        for parts in _subsets(many, one, siblings, whole):
-            rest = _rest(many, one, [name for name in siblings if name not in parts], whole)
-            options += [[*option, *rest] for option in _options(many, one, parts, whole)]
+        alike = [name for name in one.left if one.before(name) == one.before(whole)]
+        alike = [name for name in alike if prod(one.shape(name)) == prod(one.shape(whole))]
+        options = [option for name in alike for option in _all_options(many, one, siblings, name)]
         if options:
+            done |= set(alike)
             sources = dict.fromkeys(name for option in options for ends in option for name in ends[0])
             targets = dict.fromkeys(name for option in options for ends in option for name in ends[1])
             yield tuple(sources), tuple(targets), options
 
 
-def _rest(many: _View, one: _View, siblings: Sequence[str], whole: str) -> list[Ends]:
+def _all_options(many: _View, one: _View, siblings: Sequence[str], whole: str) -> Iterator[list[Ends]]:
+    """Ways to make one tensor of some siblings, with the counterpart of the sibling that is left."""
+    for parts in _subsets(many, one, siblings, whole):
+        plain = _options(many, one, parts, whole)
+        rests = list(_rests(many, one, [name for name in siblings if name not in parts], whole)) or [[]]
+        yield from ([*option, *rest] for option in plain for rest in rests)
+        for rest in rests:
+            yield from _rotary(many, plain[:_FEW], rest) if rest else ()
+
+
+def _rests(many: _View, one: _View, siblings: Sequence[str], whole: str) -> Iterator[list[Ends]]:
     """The one tensor that is not among the parts, with its counterpart beside the whole: q, where k and v are one."""
     others = [name for name in one.left if name != whole and one.before(name) == one.before(whole)]
     if len(siblings) != 1 or len(others) != 1:
-        return []
-    ends: list[Ends] = []
-    pairs = [(siblings[0], others[0]), (many.companion(siblings[0]), one.companion(others[0]))]
-    for name, other in pairs:
-        ops = ways(many.stored(name), one.stored(other)) if name and other else []
-        if name and other and ops:
-            ends.append(((name,), (other,), ops[0]))
-    return ends
+        return
+    added = many.companion(siblings[0]), one.companion(others[0])
+    vectors: list[Ends] = []
+    if added[0] and added[1]:
+        vectors = [((added[0],), (added[1],), op) for op in ways(many.stored(added[0]), one.stored(added[1]))[:1]]
+    for op in ways(many.stored(siblings[0]), one.stored(others[0]))[:_FEW]:
+        yield [((siblings[0],), (others[0],), op), *vectors]
+
+
+def _rotary(many: _View, plain: Sequence[Sequence[Ends]], rest: Sequence[Ends]) -> Iterator[list[Ends]]:
+    """The same with rotary halves as pairs, or the other way round, in the one tensor and in one of the parts.
+
+    They are the queries, and the keys, which are one tensor with the values.
+    """
+    for option in plain:
+        count = len(option[0][0])
+        for place in range(count):
+            lengths = [many.shape(names[0][part])[0] for names, part in ((option[0], place), (rest[0], 0))]
+            for dim in head_sizes(*lengths):
+                for parts in dict.fromkeys((2, dim // 2)):
+                    turn = parts, dim // parts, dim
+                    keys = [_with_rows(many, ends, turn, (place, count)) for ends in option]
+                    yield [*keys, *(_with_rows(many, ends, turn, (0, 1)) for ends in rest)]
+
+
+def _with_rows(many: _View, ends: Ends, turn: tuple[int, int, int], part: tuple[int, int]) -> Ends:
+    """Sources, targets and operation, with the rows of one source in another order first."""
+    before, after, shape = rows_first(many.stored(ends[0][part[0]]))[0]
+    parts, groups, dim = turn
+    return (
+        ends[0],
+        ends[1],
+        chained([at(chained([before, Interleave(parts, groups, shape[0] // dim), after]), part), ends[2]]),
+    )
 
 
 def _subsets(many: _View, one: _View, siblings: Sequence[str], whole: str) -> Iterator[tuple[str, ...]]:

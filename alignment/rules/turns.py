@@ -6,15 +6,19 @@ Shapes and data flow are the same, so only running the candidate tells.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import combinations, permutations
+from dataclasses import dataclass, replace
+from itertools import combinations, islice, product
 
-from alignment.rules.joining import head_sizes
+from alignment.rules.layouts import head_sizes, turnings
 from alignment.rules.model import Model
 from alignment.rules.proposals import Decision, Link
 from alignment.rules.trial import Check
-from porting.operations import Concat, Each, Interleave, Op, Reorder, Split, chained
+from alignment.rules.ways import at, rows_first
+from porting.checkpoint.tensor import Shape
+from porting.operations import Interleave, Op, chained
 
-_MOST, _MOST_HEADS = 400, 16
+_MOST = 3000
+"""Orders of rows that are tried at one place, at most."""
 
 
 def turned(reference: Model, candidate: Model, links: Sequence[Link], checks: Mapping[Check, bool]) -> list[Decision]:
@@ -26,7 +30,7 @@ def turned(reference: Model, candidate: Model, links: Sequence[Link], checks: Ma
         links: What becomes what so far.
         checks: What agreed with these links, each module being given the reference's.
     """
-    single = {link.targets[0]: link for link in links if len(link.sources) == len(link.targets) == 1}
+    single = {link.targets[0]: link for link in links if len(link.targets) == 1}
     decisions: list[Decision] = []
     done: set[str] = set()
     for path, what in (check for check, agrees in checks.items() if not agrees):
@@ -35,12 +39,14 @@ def turned(reference: Model, candidate: Model, links: Sequence[Link], checks: Ma
             for unit in _units_before(candidate, path, what)
             if not done & set(unit) and all(name in single for name in unit)
         ]
-        options = list(_options(reference, candidate, [[single[name] for name in unit] for unit in units]))[:_MOST]
+        options = list(
+            islice(_options(reference, candidate, [[single[name] for name in unit] for unit in units]), _MOST)
+        )
         if options:
             names = [name for unit in units for name in unit]
             done |= set(names)
             plain = tuple(single[name] for name in names)
-            sources = tuple(link.sources[0] for link in plain)
+            sources = tuple(source for link in plain for source in link.sources)
             decisions.append(Decision(sources, tuple(names), (plain, *options), "the order of rows", sure=True))
     return decisions
 
@@ -65,52 +71,75 @@ def _units_before(model: Model, path: str, what: str) -> list[tuple[str, ...]]:
 
 def _options(reference: Model, candidate: Model, units: Sequence[Sequence[Link]]) -> Iterator[tuple[Link, ...]]:
     """The links of all units with the rows of some in another order."""
-    lengths = [min(candidate.stored[link.targets[0]].shape[0] for link in unit) for unit in units]
-    if len(units) == 1:
-        for op in _alone(lengths[0]):
-            yield _with_turns(reference, candidate, units, {0: op})
+    framed = [list(_framed(reference, candidate, unit)) for unit in units]
     for one, other in combinations(range(len(units)), 2):
-        for dim in head_sizes(lengths[one], lengths[other]):
-            for parts, groups in ((2, dim // 2), (dim // 2, 2)):
-                ops = {place: Interleave(parts, groups, lengths[place] // dim) for place in (one, other)}
-                yield _with_turns(reference, candidate, units, ops)
+        for first, second in product(framed[one], framed[other]):
+            for dim in head_sizes(first.length, second.length):
+                for parts, groups in ((2, dim // 2), (dim // 2, 2)):
+                    both = {
+                        place: rows.turned([Interleave(parts, groups, rows.length // dim)] * len(rows.links))
+                        for place, rows in ((one, first), (other, second))
+                    }
+                    yield tuple(link for place, unit in enumerate(units) for link in both.get(place, unit))
+    for place, views in enumerate(framed):
+        rest = tuple(link for other, unit in enumerate(units) if other != place for link in unit)
+        for rows in views:
+            if rows.whole:
+                for ops in zip(*map(turnings, rows.shapes), strict=True):
+                    yield (*rows.turned(ops), *rest)
 
 
-def _alone(length: int) -> Iterator[Op]:
-    """Orders of the rows of one weight: the parts of a qkv in another order, head by head, or with rotary pairs."""
-    for parts in (3, 2):
-        if length % parts:
-            continue
-        orders = [order for order in permutations(range(parts)) if list(order) != sorted(order)]
-        moved = [chained([Split(parts), Reorder(order), Concat(parts)]) for order in orders]
-        yield from (op for op in moved if op)
-        for heads in _divisors(length // parts)[:_MOST_HEADS]:
-            for op in (None, *moved):
-                yield chained([op, Interleave(parts, heads)]) or Interleave(parts, heads)
-                yield chained([Interleave(heads, parts), op]) or Interleave(heads, parts)
-    if length % 3 == 0:
-        for dim in head_sizes(length // 3):
-            for pair in ((2, dim // 2), (dim // 2, 2)):
-                turn = Interleave(*pair, length // 3 // dim)
-                op = chained([Split(3), Each((turn, turn, None)), Concat(3)])
-                if op is not None:
-                    yield op
+@dataclass(frozen=True)
+class _Rows:
+    """A weight and its vector, with what makes their rows the first axis.
+
+    Attributes:
+        links: Their links.
+        around: Of each, the operations before its rows are the first axis, and those after.
+        shapes: Of each, its shape with the rows first.
+        part: Which of the tensors that become one it is about, and how many there are.
+    """
+
+    links: Sequence[Link]
+    around: Sequence[tuple[Op | None, Op | None]]
+    shapes: Sequence[Shape]
+    part: tuple[int, int]
+
+    @property
+    def length(self) -> int:
+        """Number of rows."""
+        return self.shapes[0][0]
+
+    @property
+    def whole(self) -> bool:
+        """Whether these are all rows of the weight."""
+        return self.part[1] == 1
+
+    def turned(self, ops: Iterable[Op]) -> tuple[Link, ...]:
+        """The links with the rows in another order, by an operation for each."""
+        return tuple(
+            replace(link, op=chained([before, at(op, self.part), after]))
+            for link, op, (before, after) in zip(self.links, ops, self.around, strict=True)
+        )
 
 
-def _with_turns(
-    reference: Model, candidate: Model, units: Iterable[Sequence[Link]], turns: Mapping[int, Op]
-) -> tuple[Link, ...]:
-    links = []
-    for place, unit in enumerate(units):
-        for link in unit:
-            if place not in turns:
-                links.append(link)
-                continue
-            back, ahead = reference.stored[link.sources[0]].op, candidate.stored[link.targets[0]].op
-            op = chained([back.inverse if back else None, turns[place], ahead])
-            links.append(Link(link.sources, link.targets, op, link.evidence))
-    return tuple(links)
+def _framed(reference: Model, candidate: Model, unit: Sequence[Link]) -> Iterator[_Rows]:
+    """The ways to see the rows of a unit: one for each tensor that it is made of, if its classes are known."""
+    count = len(unit[0].sources)
+    if any(len(link.sources) != count for link in unit):
+        return
+    for part in ((place, count) for place in range(count)):
+        for views in product(*(_views(reference, candidate, link, part) for link in unit)):
+            if len({shape[0] for _, _, shape in views}) == 1:
+                around = [(before, after) for before, after, _ in views]
+                yield _Rows(unit, around, [shape for _, _, shape in views], part)
 
 
-def _divisors(length: int) -> list[int]:
-    return [count for count in range(2, length + 1) if length % count == 0]
+def _views(
+    reference: Model, candidate: Model, link: Link, part: tuple[int, int]
+) -> list[tuple[Op | None, Op | None, Shape]]:
+    """Operations before and after the rows of a tensor are the first axis, and its shape then."""
+    source, target = reference.stored[link.sources[part[0]]], candidate.stored[link.targets[0]]
+    if source.family or not target.family or part[1] > 1:
+        return [(at(one, part), chained([at(other, part), link.op]), shape) for one, other, shape in rows_first(source)]
+    return [(chained([link.op, target.op.inverse if target.op else None]), target.op, target.shape)]

@@ -14,7 +14,7 @@ from math import prod
 from alignment.pair.model_description import ModelDescription
 from alignment.pair.units import BARE, units_of
 from porting.checkpoint.tensor import Shape
-from porting.operations import Op, Permute, Reshape, Transpose, between, chained
+from porting.operations import Each, Op, Permute, Reshape, Transpose, between, chained
 
 MOST = 12
 """Ways that are tried between two tensors, at most."""
@@ -69,6 +69,23 @@ def ways(source: Stored, target: Stored) -> list[Op | None]:
     sure = bool(source.family) and source.family == target.family
     inward = source.op.inverse if source.op else None
     return [chained([inward, bridge, target.op]) for bridge in bridges(source.shape, target.shape, sure=sure)]
+
+
+def rows_first(stored: Stored) -> list[tuple[Op | None, Op | None, Shape]]:
+    """The operations that make the rows of a tensor its first axis, those that undo it, and its shape between.
+
+    A matrix in a class that is not known may have its rows along either axis.
+    """
+    views = [(stored.op.inverse if stored.op else None, stored.op, stored.shape)] if stored.shape else []
+    if not stored.family and len(stored.shape) == 2:
+        views.append((Transpose(), Transpose(), stored.shape[::-1]))
+    return views
+
+
+def at(op: Op | None, part: tuple[int, int]) -> Op | None:
+    """An operation on one of several tensors, named by its place and their number."""
+    place, count = part
+    return op if count == 1 else Each(tuple(op if other == place else None for other in range(count)))
 
 
 def bridges(before: Shape, after: Shape, *, sure: bool = False) -> list[Op | None]:

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from alignment.backends.base import Backend
+from alignment.backends.building import in_float64
 from alignment.pair import ROLES, Pair, Role
 from alignment.pair.inputs import random_inputs
 from benchmarks.rules.adapter import Arrays, Found, backends, find
@@ -97,13 +98,12 @@ def truth(made: Mapping[str, Made], weights: Arrays) -> dict[str, Array]:
 
 def outputs(backend: Backend, state: Arrays, drawn: Drawn, seed: int) -> Array:
     """What a model gives in float64 with these tensors."""
-    backend.use("float64")
-    backend.set_state(
-        {name: array.astype(np.float64) if array.dtype.kind == "f" else array for name, array in state.items()}
-    )
     pair = drawn.pair
     batch = random_inputs(pair.input_shape, _BATCH, pair.tokens, seed=seed)
-    return backend.forward(batch.astype(np.float64) if batch.dtype.kind == "f" else batch, None).logits
+    wide = {name: array.astype(np.float64) if array.dtype.kind == "f" else array for name, array in state.items()}
+    with in_float64(backend):
+        backend.set_state(wide)
+        return backend.forward(batch.astype(np.float64) if batch.dtype.kind == "f" else batch, None).logits
 
 
 def apart(first: Array, second: Array) -> float:

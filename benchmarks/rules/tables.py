@@ -18,7 +18,7 @@ import click
 import numpy as np
 
 from alignment.backends.base import Runtime
-from alignment.backends.building import build_model
+from alignment.backends.building import build_model, in_float64
 from alignment.pair import Origin
 from alignment.pair.inputs import random_inputs
 from alignment.processes.settings import Settings
@@ -213,9 +213,9 @@ def prove(model: str) -> float:
         planned = plan(known.tables[layout].rules, architecture.tensors)
         tensors = planned.apply({name: LazyTensor.of(array) for name, array in weights.items()})
         backend.set_state({name: tensor.load() for name, tensor in tensors.items()})
-        backend.use("float64")
         inputs = random_inputs(pair.input_shape, 2, pair.tokens, seed=0).astype(np.float64)
-        outputs.append(np.asarray(backend.forward(inputs, None).logits, np.float64))
+        with in_float64(backend):
+            outputs.append(np.asarray(backend.forward(inputs, None).logits, np.float64))
     return float(np.linalg.norm(outputs[0] - outputs[1]) / np.linalg.norm(outputs[0]))
 
 

@@ -28,8 +28,10 @@ WAIT = """
 """
 
 
-@pytest.fixture
-def launch(tmp_path: Path) -> MakeLaunch:
+@pytest.fixture(params=["", "alignment.processes.serving"], ids=["started", "forked"])
+def launch(tmp_path: Path, request: pytest.FixtureRequest) -> MakeLaunch:
+    imports: str = request.param
+
     def make(name: str, source: str, *arguments: str) -> Launch:
         (tmp_path / f"fake_{name}.py").write_text(textwrap.dedent(source))
         return Launch(
@@ -39,6 +41,7 @@ def launch(tmp_path: Path) -> MakeLaunch:
             arguments=arguments,
             log=tmp_path / f"{name}.log",
             environment={"PYTHONPATH": os.pathsep.join((str(tmp_path), str(Path(__file__).parents[3])))},
+            imports=imports,
         )
 
     return make
@@ -169,7 +172,7 @@ def test_a_worker_does_not_outlive_a_parent_that_is_killed(launch: MakeLaunch, t
         import os
         from pathlib import Path
         from alignment.processes.processes import Launch, run_all
-        fields = {json.dumps({"name": "waiting", "python": sys.executable, "module": waiting.module})}
+        fields = {json.dumps({name: getattr(waiting, name) for name in ("name", "python", "module", "imports")})}
         run_all(
             [Launch(**fields, arguments=({str(pipe)!r},), log=Path({str(waiting.log)!r}), environment={{}})],
             lambda *event: os.kill(os.getpid(), 9),

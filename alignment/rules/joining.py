@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations, product
 from math import prod
 
@@ -47,13 +48,22 @@ class Way:
         return (self.heads > 1) + 2 * (self.turn is not None or self.again is not None)
 
 
-def ways_to_join(parts: Sequence[Stored], whole: Stored) -> Iterator[Way]:
+def ways_to_join(parts: Sequence[Stored], whole: Stored) -> Sequence[Way]:
     """The ways to make one tensor of several, in this order.
 
     Args:
         parts: The tensors.
         whole: The one tensor.
     """
+    return _ways_to_join(tuple(parts), whole)
+
+
+@lru_cache(maxsize=512)  # the same tensors are asked for each time that proposals are made
+def _ways_to_join(parts: Sequence[Stored], whole: Stored) -> tuple[Way, ...]:
+    return tuple(_all_ways(parts, whole))
+
+
+def _all_ways(parts: Sequence[Stored], whole: Stored) -> Iterator[Way]:
     sure = [bool(whole.family) and part.family == whole.family for part in parts]
     for axis in range(1 if all(sure) else len(whole.shape)):
         sizes = _sizes(parts, whole.shape, axis)

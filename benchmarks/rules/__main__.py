@@ -113,6 +113,8 @@ def _scored(pairs: Sequence[Drawn], as_json: str) -> None:
         result = score(pair)
         _told(pair.seed, result)
         scores.append(result)
+        if len(scores) % 25 == 0 and len(scores) < len(pairs):
+            click.echo(f"{len(scores)} of {len(pairs)}", err=True)
     _summary(scores)
     if as_json:
         with click.open_file(as_json, "w") as file:

@@ -82,8 +82,9 @@ class Chain(Op):
         require(len(steps) >= 2, "a chain needs at least two operations")
         _require_two_sided(steps)
         for before, after in pairwise(steps):
-            counts = f"{before} gives {before.outputs} and {after} takes {after.inputs}"
-            require(before.outputs == after.inputs, f"a chain in which {counts} tensors")
+            if before.outputs != after.inputs:
+                counts = f"{before} gives {before.outputs} and {after} takes {after.inputs}"
+                require(False, f"a chain in which {counts} tensors")
         for name, value in (("steps", steps), ("inputs", steps[0].inputs), ("outputs", steps[-1].outputs)):
             object.__setattr__(self, name, value)
 

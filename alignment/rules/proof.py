@@ -93,7 +93,7 @@ class _Deciding:
         settled = _settled(proposal, self._scores)
         settled.same = self._same(settled.proposal.links)
         if settled.same is False:
-            settled = self._turn(proposal, settled)
+            settled = self._exchange(proposal) or self._turn(proposal, settled)
         settled.passes = self._trial.passes
         return settled
 
@@ -181,6 +181,37 @@ class _Deciding:
             for name in decision.targets
         }
         return {d.key: tried[d.key] for d in pending if d.by != USUAL or not moved & set(d.targets)}
+
+    def _exchange(self, proposal: Proposal) -> Settled | None:
+        """Exchange tensors that nothing but what they are given told apart, such as q and k; None if that is no cure.
+
+        They are exchanged in all blocks of a kind at once, and how each is stored is decided again.
+        """
+        chosen, scores = dict(self._chosen), {key: dict(own) for key, own in self._scores.items()}
+        kinds: dict[object, list[Decision]] = defaultdict(list)
+        for decision in proposal.decisions:
+            if decision.wiring and len(decision.options) <= _FEW:
+                kinds[decision.kind].append(decision)
+        for decisions in kinds.values():
+            for place in range(len(decisions[0].options)):
+                if time.monotonic() > self._begun + ALL_SECONDS:
+                    return None
+                if all(chosen.get(decision.key, 0) == place for decision in decisions):
+                    continue
+                moved = {name for decision in decisions for name in decision.targets}
+                for decision in proposal.decisions:
+                    if moved & set(decision.targets):
+                        self._scores.pop(decision.key, None)
+                self._chosen |= {decision.key: place for decision in decisions}
+                self._scores |= {decision.key: {place: 1.0} for decision in decisions}
+                tried = self._try_all(propose(*self._models, self._given, self._chosen), again=True)
+                settled = _settled(tried, self._scores)
+                settled.same = self._same(settled.proposal.links)
+                if settled.same:
+                    return settled
+                self._chosen = dict(chosen)
+                self._scores = defaultdict(dict, {key: dict(own) for key, own in scores.items()})
+        return None
 
     def _turn(self, proposal: Proposal, settled: Settled) -> Settled:
         """Try other orders of rows where the outputs differ although everything has its counterpart.

@@ -29,6 +29,7 @@ from alignment.backends.calling import Interface
 from alignment.backends.graph import OperationGraph
 from alignment.errors import AlignmentError
 from alignment.pair.outputs import LOGITS
+from alignment.recordings.kernels import Kernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +322,16 @@ class Backend(Protocol):
 
     def taps(self) -> Taps:
         """The modules of the model that was built."""
+
+    def exact(self, peer: str) -> AbstractContextManager[Mapping[str, Kernel]]:
+        """A context in which exact versions stand in for kernels of the framework that lose precision in float64.
+
+        Args:
+            peer: The framework of the other side; what it does differently is done here as it does.
+
+        Returns:
+            The context, which gives what was used, by name; filled while passes run.
+        """
 
     def start_optimizer(self, recipe: AdamW) -> None:
         """A fresh optimiser over all parameters."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from alignment.backends.graph import OperationGraph
 from alignment.backends.trees import named_leaves
 from alignment.errors import AlignmentError
 from alignment.pair.outputs import LOGITS
+from alignment.recordings.kernels import Kernel
 from porting.errors import ExpectedError
 
 
@@ -91,6 +93,10 @@ class ModelBackend:
             name = f"{expected.__module__.partition('.')[0]}.nn.{expected.__name__}"
             raise AlignmentError(f"the builder returned a {type(model).__name__}, expected a {name}")
         return model
+
+    def exact(self, peer: str) -> AbstractContextManager[Mapping[str, Kernel]]:
+        """No kernel of the framework is known to lose precision."""
+        return nullcontext({})
 
     def connect(self, interface: Interface) -> None:
         """Say how the model is called and what its outputs are called."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from alignment.backends.common import FunctionModel, ModelBackend, named
 from alignment.backends.graph import OperationGraph, walk
 from alignment.backends.hooks import HookedTaps, Primitives
 from alignment.errors import AlignmentError
+from alignment.recordings.kernels import Kernel
 
 _SMOOTHING = 0.1
 
@@ -73,6 +74,12 @@ class PaddleBackend(ModelBackend):
         paddle.seed(runtime.seed)
         if runtime.threads is not None:
             paddle.set_flags({"FLAGS_paddle_num_threads": runtime.threads})
+
+    def exact(self, peer: str) -> AbstractContextManager[Mapping[str, Kernel]]:
+        """Exact versions of pooling, norms, activations and resizing; see `alignment.backends.stand_ins.paddle`."""
+        from alignment.backends.stand_ins.paddle import exact
+
+        return exact()
 
     def describe(self) -> Description:
         """Versions, settings and threads in use."""

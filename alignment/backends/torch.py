@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from alignment.backends.common import FunctionModel, ModelBackend, named
 from alignment.backends.graph import OperationGraph, walk
 from alignment.backends.hooks import HookedTaps, Primitives
 from alignment.errors import AlignmentError
+from alignment.recordings.kernels import Kernel
 from reference_torch.compat import prepare_timm
 
 prepare_timm()
@@ -58,6 +60,12 @@ class TorchBackend(ModelBackend):
         self._dtype = torch.float32
         self._model: nn.Module = nn.Identity()
         _configure(runtime)
+
+    def exact(self, peer: str) -> AbstractContextManager[Mapping[str, Kernel]]:
+        """An exact hard sigmoid, and Paddle's running variance; see `alignment.backends.stand_ins.torch`."""
+        from alignment.backends.stand_ins.torch import exact
+
+        return exact(peer)
 
     def describe(self) -> Description:
         """Versions, settings and threads in use."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from alignment.errors import FileError
+from alignment.recordings.kernels import Kernel
 from alignment.recordings.reprod_check import MeanCheck
 from alignment.text_files import decode_from, read_json, to_json, write_text
 from porting.visible import printable
@@ -98,6 +99,9 @@ class Report:
         command: The command line.
         created: ISO 8601 time with its zone.
         notes: Notes for the reader: what was skipped, what was judged by tolerance only.
+        kernels: The frameworks' own kernels in whose place exact versions were run, since the models differ by them;
+            none where the models were run as they are.
+        apart: Largest relative L2 between what the candidate gives in float64 with these kernels and without.
         schema_version: Version of this file's layout.
     """
 
@@ -110,6 +114,8 @@ class Report:
     command: str = ""
     created: str = ""
     notes: tuple[str, ...] = ()
+    kernels: tuple[Kernel, ...] = ()
+    apart: float | None = None
     schema_version: int = SCHEMA_VERSION
 
     @property

@@ -26,7 +26,15 @@ def headline(report: Report) -> str:
         return f"{len(failures)} of {len(report.rows)} rows diverge, the first is {first.key} ({first.dtype})"
     if not report.rows:
         return "nothing was compared"
-    return "; ".join(_evidence(report.rows))
+    return "; ".join((*_evidence(report.rows), *_framework(report)))
+
+
+def _framework(report: Report) -> Iterator[str]:
+    """What is the frameworks' doing: the kernels in whose place exact versions were run."""
+    used = [f"{kernel.name} ({plural(kernel.calls, 'call')})" for kernel in report.kernels if kernel.calls]
+    if used:
+        distance = f", {number(report.apart)} in all" if report.apart is not None else ""
+        yield f"the frameworks' own differences{distance}: {', '.join(used)}"
 
 
 def _evidence(rows: tuple[Row, ...]) -> Iterator[str]:

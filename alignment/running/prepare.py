@@ -26,9 +26,9 @@ from alignment.running.request import Request
 from alignment.running.weights import WeightFile, write_weights
 from alignment.steps import STEPS, Step, hindrances
 
-REPORT_FILE, RECORDINGS = "report.json", "recordings"
+REPORT_FILE, RECORDINGS, EXACT = "report.json", "recordings", "exact"
 _INPUTS = "inputs.safetensors"
-_FOLDERS = (RECORDINGS, "weights", "workers")
+_FOLDERS = (RECORDINGS, EXACT, "weights", "workers")
 _FILES = (REPORT_FILE, DIAGNOSIS_FILE, _INPUTS, "*_torch.npy", "*_paddle.npy", "*_diff.log")
 
 
@@ -81,6 +81,7 @@ class Prepared:
         sides: Number of processes that run at the same time and share the processors.
         notes: What the reader of a report must know, for the manifests.
         command: The command line, for the manifests.
+        exact: Whether exact versions of kernels that lose precision are run; the recordings are in `folder/exact` then.
     """
 
     pair: Pair
@@ -91,6 +92,7 @@ class Prepared:
     sides: int
     notes: Sequence[str]
     command: str
+    exact: bool = False
 
     def write_request(self, role: Role) -> Path:
         """Write what the worker of one side reads, and return its path.
@@ -135,10 +137,15 @@ class Prepared:
 
     def recordings(self, role: Role) -> list[Path]:
         """Where the recordings of a side are, one a precision."""
-        return [self.folder / RECORDINGS / f"{self.pair.label(role)}-{dtype}" for dtype in self.settings.dtypes]
+        return [self.recorded / f"{self.pair.label(role)}-{dtype}" for dtype in self.settings.dtypes]
+
+    @property
+    def recorded(self) -> Path:
+        """Folder of the recordings."""
+        return self.folder / (EXACT if self.exact else RECORDINGS)
 
     def _request_file(self, role: Role) -> Path:
-        return self.folder / "workers" / f"{self.pair.label(role)}.json"
+        return self.folder / "workers" / f"{self.pair.label(role)}{'-exact' if self.exact else ''}.json"
 
     def _request(self, role: Role) -> Request:
         pair, settings, weights = self.pair, self.settings, self.weights[role]
@@ -171,7 +178,8 @@ class Prepared:
             weights_digest=weights.digest,
             inputs=str(self.folder / _INPUTS),
             inputs_digest=self.inputs_digest,
-            folder=str(self.folder / RECORDINGS),
+            folder=str(self.recorded),
+            exact=self.pair.side("candidate" if role == "reference" else "reference").framework if self.exact else "",
             command=self.command,
             notes=[*self.notes, *notes],
         )

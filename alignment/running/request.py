@@ -13,7 +13,7 @@ from alignment.errors import AlignmentError
 from alignment.pair import Role
 from alignment.processes.serving import JsonRequest
 
-PROTOCOL = 4
+PROTOCOL = 5
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class Request(JsonRequest):
         inputs: The file of the batch, written by `Inputs.write`.
         inputs_digest: The digest that the batch must have.
         folder: Folder for the recordings, which are named `<label>-<dtype>`.
+        exact: The framework of the other side, for a run with exact versions of kernels that lose precision; empty for
+            an ordinary run.
         command: The command line, for the manifests.
         notes: What the reader of a report must know, for the manifests.
         protocol: Version of this exchange.
@@ -62,6 +64,7 @@ class Request(JsonRequest):
     inputs: str
     inputs_digest: str
     folder: str
+    exact: str = ""
     command: str = ""
     notes: list[str] = field(default_factory=list)
     protocol: int = field(default=PROTOCOL)

@@ -14,6 +14,7 @@ from alignment.pair import ROLES, Pair, Role
 from alignment.processes.processes import Launch, Progress, started
 from alignment.processes.settings import Settings
 from alignment.results.report import Report, write_report
+from alignment.running.exact import without_kernels
 from alignment.running.prepare import RECORDINGS, REPORT_FILE, Prepared, applicable, prepare, workspace
 from alignment.steps import STEPS
 
@@ -43,7 +44,8 @@ def align(
         PortingError: The weights cannot be read or do not fit the model.
     """
     with _recorded(pair, ROLES, out, settings, progress, command) as prepared:
-        return report_on(prepared, official=prepared.settings.dtypes[0])
+        report = report_on(prepared, official=prepared.settings.dtypes[0])
+        return without_kernels(prepared, report, progress)
 
 
 def record(

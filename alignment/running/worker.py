@@ -9,6 +9,7 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from itertools import count
@@ -23,6 +24,7 @@ from alignment.errors import RefusedError
 from alignment.pair import Origin, Pair, locate
 from alignment.pair.inputs import Inputs, perturb
 from alignment.processes.serving import Advance, serve
+from alignment.recordings.kernels import KERNELS_FILE, write_kernels
 from alignment.recordings.recording import Manifest, Recorder
 from alignment.running.request import Request
 from alignment.steps import STEPS, Quantity, Trial
@@ -87,17 +89,27 @@ def run(request: Request, advance: Advance, job: Job | None = None) -> None:
 
     job = load_job(request) if job is None else job
     done("model built, weights loaded")
-    for dtype in request.dtypes:
-        job.backend.use(dtype)
-        recorder = Recorder(spool=request.folder)
-        trial = job.trial(dtype)
-        for step in request.steps:
-            for quantity in STEPS[step].run(trial):
-                recorder.add(quantity.key, quantity.array, quantity.entry)
-            done(f"{step} {dtype}")
-        if _repeats(request, dtype):
-            note_spreads(recorder, _perturbed_quantities(job, done), _NOISY_KINDS, _change)
-        recorder.write(Path(request.folder) / f"{request.label}-{dtype}", manifest_of(job, dtype)).close()
+    exact = job.backend.exact(request.exact) if request.exact else nullcontext({})
+    with exact as kernels:
+        for dtype in request.dtypes:
+            _record(job, dtype, done)
+    if request.exact:
+        write_kernels(kernels.values(), Path(request.folder) / f"{request.label}-{KERNELS_FILE}")
+
+
+def _record(job: Job, dtype: str, done: Callable[[str], None]) -> None:
+    """Run all steps in one precision, and write the recording."""
+    request = job.request
+    job.backend.use(dtype)
+    recorder = Recorder(spool=request.folder)
+    trial = job.trial(dtype)
+    for step in request.steps:
+        for quantity in STEPS[step].run(trial):
+            recorder.add(quantity.key, quantity.array, quantity.entry)
+        done(f"{step} {dtype}")
+    if _repeats(request, dtype):
+        note_spreads(recorder, _perturbed_quantities(job, done), _NOISY_KINDS, _change)
+    recorder.write(Path(request.folder) / f"{request.label}-{dtype}", manifest_of(job, dtype)).close()
 
 
 def load_job(request: Request) -> Job:

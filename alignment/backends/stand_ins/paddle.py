@@ -1,0 +1,340 @@
+"""Exact float64 versions of what loses precision inside Paddle 3.3: pooling, norms, activations, resizing.
+
+The numbers are in docs/framework-differences.md. Each version takes the arguments of Paddle's own function.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import paddle
+import paddle.nn.functional as F
+from paddle import Tensor
+
+from alignment.arrays import Array
+from alignment.backends.stand_ins.using import Finished, using
+from alignment.recordings.kernels import Kernel
+
+_LAST = ("NHWC", "NLC", "NDHWC")
+_CUBIC = -0.75
+"""The parameter of Keys's cubic convolution that Paddle and torch use."""
+
+
+@contextmanager
+def exact() -> Iterator[dict[str, Kernel]]:
+    """Use exact versions, for as long as the context lasts; yields what was used, see `using`."""
+    versions = {name: _wide(version) for name, version in _VERSIONS.items() if hasattr(F, name)}
+    functions = {f"paddle.nn.functional.{name}": (getattr(F, name), version) for name, version in versions.items()}
+    with using(functions, _apart) as used:
+        yield used
+
+
+def _wide(version: Callable[..., Any]) -> Callable[..., Any]:
+    """An exact version that answers calls in float64 only."""
+
+    def call(x: Tensor, *args: Any, **kwargs: Any) -> Any:
+        return version(x, *args, **kwargs) if x.dtype == paddle.float64 else NotImplemented
+
+    return call
+
+
+def _apart(own: Tensor, version: Tensor) -> float:
+    if own.shape != version.shape:
+        return math.inf
+    with paddle.no_grad():
+        norm = float(paddle.linalg.norm(own))
+        return float(paddle.linalg.norm(own - version)) / (norm or 1.0)
+
+
+def _along(x: Tensor, matrix: Array, axis: int) -> Tensor:
+    """A matrix `(lengths out, lengths in)` applied along an axis."""
+    order = [place for place in range(x.ndim) if place != axis] + [axis]
+    back = [order.index(place) for place in range(x.ndim)]
+    weights = paddle.to_tensor(np.ascontiguousarray(matrix.T), dtype=x.dtype)
+    return paddle.transpose(paddle.matmul(paddle.transpose(x, order), weights), back)
+
+
+def _axes(x: Tensor, data_format: str) -> list[int]:
+    """The axes of length, height and so on."""
+    return list(range(1, x.ndim - 1)) if data_format in _LAST else list(range(2, x.ndim))
+
+
+def _each(value: Any, count: int) -> list[int] | None:
+    """A number for each axis; None for a form that is not known here."""
+    if isinstance(value, int):
+        return [value] * count
+    if isinstance(value, Sequence) and len(value) == count and all(isinstance(one, int) for one in value):
+        return [*value]
+    return None
+
+
+def _adaptive(x: Tensor, output_size: Any, data_format: str = "", name: Any = None) -> Any:
+    axes = _axes(x, data_format)
+    sizes = [output_size] * len(axes) if output_size is None or isinstance(output_size, int) else [*output_size]
+    for axis, size in zip(axes, sizes, strict=True):
+        length = x.shape[axis]
+        if size is None or size == length:
+            continue
+        matrix = np.zeros((size, length))
+        for place in range(size):
+            start, end = place * length // size, -(-(place + 1) * length // size)
+            matrix[place, start:end] = 1 / (end - start)
+        x = _along(x, matrix, axis)
+    return x
+
+
+def _average(
+    x: Tensor,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    ceil_mode: bool,
+    exclusive: bool,
+    divisor: float | None,
+    data_format: str,
+) -> Any:
+    axes = _axes(x, data_format)
+    kernels, strides, pads = (
+        _each(value, len(axes)) for value in (kernel_size, kernel_size if stride is None else stride, padding)
+    )
+    if kernels is None or strides is None or pads is None:
+        return NotImplemented
+    for axis, kernel, step, pad in zip(axes, kernels, strides, pads, strict=True):
+        x = _along(x, _windows(x.shape[axis], kernel, step, pad, ceil_mode, exclusive, divisor is not None), axis)
+    return x if divisor is None else x / divisor
+
+
+def _windows(length: int, kernel: int, step: int, pad: int, ceil_mode: bool, exclusive: bool, plain_sum: bool) -> Array:
+    """The averages over the windows along one axis, as a matrix."""
+    room = length + 2 * pad - kernel
+    count = (-(-room // step) if ceil_mode else room // step) + 1
+    if ceil_mode and (count - 1) * step >= length + pad:
+        count -= 1
+    matrix = np.zeros((count, length))
+    for place in range(count):
+        start = place * step - pad
+        end = min(start + kernel, length + pad)
+        first, last = max(start, 0), min(end, length)
+        size = last - first if exclusive else end - start
+        matrix[place, first:last] = 1.0 if plain_sum else 1 / max(size, 1)
+    return matrix
+
+
+def _avg_pool1d(
+    x: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    exclusive: bool = True,
+    ceil_mode: bool = False,
+    name: Any = None,
+) -> Any:
+    return _average(x, kernel_size, stride, padding, ceil_mode, exclusive, None, "NCL")
+
+
+def _avg_pool(
+    x: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    exclusive: bool = True,
+    divisor_override: float | None = None,
+    data_format: str = "",
+    name: Any = None,
+) -> Any:
+    return _average(x, kernel_size, stride, padding, ceil_mode, exclusive, divisor_override, data_format)
+
+
+def _scaled(y: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Sequence[int]) -> Tensor:
+    if weight is not None:
+        y = y * weight.reshape(shape)
+    return y if bias is None else y + bias.reshape(shape)
+
+
+def _normed(x: Tensor, axes: Sequence[int], epsilon: float) -> Tensor:
+    mean = x.mean(axes, keepdim=True)
+    centred = x - mean
+    return centred / paddle.sqrt((centred * centred).mean(axes, keepdim=True) + float(epsilon))
+
+
+def _batch_norm(
+    x: Tensor,
+    running_mean: Tensor,
+    running_var: Tensor,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.9,
+    epsilon: float = 1e-05,
+    data_format: str = "NCHW",
+    use_global_stats: bool | None = None,
+    name: Any = None,
+) -> Any:
+    axis = x.ndim - 1 if data_format in _LAST else 1
+    shape = [x.shape[axis] if place == axis else 1 for place in range(x.ndim)]
+    if not training if use_global_stats is None else use_global_stats:
+        centred = x - running_mean.reshape(shape)
+        return _scaled(centred / paddle.sqrt(running_var.reshape(shape) + float(epsilon)), weight, bias, shape)
+    others = [place for place in range(x.ndim) if place != axis]
+    y = _scaled(_normed(x, others, epsilon), weight, bias, shape)
+    return Finished(y, _updated(x.detach(), others, running_mean, running_var, momentum)) if training else y
+
+
+def _updated(
+    x: Tensor, axes: Sequence[int], running_mean: Tensor, running_var: Tensor, momentum: float
+) -> Callable[[], None]:
+    """What sets the running statistics as Paddle does, which takes up the biased variance, with an exact momentum."""
+    with paddle.no_grad():
+        mean = x.mean(axes)
+        variance = ((x - x.mean(axes, keepdim=True)) ** 2).mean(axes)
+        new = [
+            (before * momentum + batch * (1 - momentum)).numpy()
+            for before, batch in ((running_mean, mean), (running_var, variance))
+        ]
+
+    def after() -> None:
+        for statistics, values in zip((running_mean, running_var), new, strict=True):
+            statistics.set_value(values)
+
+    return after
+
+
+def _layer_norm(
+    x: Tensor,
+    normalized_shape: Any,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    epsilon: float = 1e-05,
+    name: Any = None,
+) -> Any:
+    shape = [normalized_shape] if isinstance(normalized_shape, int) else [*normalized_shape]
+    return _scaled(_normed(x, list(range(x.ndim - len(shape), x.ndim)), epsilon), weight, bias, shape)
+
+
+def _instance_norm(
+    x: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.9,
+    eps: float = 1e-05,
+    data_format: str = "NCHW",
+    name: Any = None,
+) -> Any:
+    if not use_input_stats or data_format in _LAST:
+        return NotImplemented
+    return _scaled(_normed(x, list(range(2, x.ndim)), eps), weight, bias, [-1, *([1] * (x.ndim - 2))])
+
+
+def _group_norm(
+    x: Tensor,
+    num_groups: int,
+    epsilon: float = 1e-05,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    data_format: str = "NCHW",
+    name: Any = None,
+) -> Any:
+    if data_format in _LAST:
+        return NotImplemented
+    grouped = x.reshape([x.shape[0], num_groups, -1])
+    return _scaled(_normed(grouped, [2], epsilon).reshape(x.shape), weight, bias, [-1, *([1] * (x.ndim - 2))])
+
+
+def _hardsigmoid(x: Tensor, slope: float = 1 / 6, offset: float = 0.5, name: Any = None) -> Any:
+    sixth = 1 / 6 if abs(slope - 1 / 6) < 1e-6 else slope
+    return paddle.clip(x * sixth + offset, 0.0, 1.0)
+
+
+def _hardswish(x: Tensor, name: Any = None) -> Any:
+    return x * paddle.clip(x + 3.0, 0.0, 6.0) / 6.0
+
+
+def _selu(x: Tensor, scale: float = 1.0507009873554805, alpha: float = 1.6732632423543772, name: Any = None) -> Any:
+    return scale * (paddle.clip(x, min=0.0) + alpha * paddle.expm1(paddle.clip(x, max=0.0)))
+
+
+def _interpolate(
+    x: Tensor,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: bool = False,
+    align_mode: int = 0,
+    data_format: str | None = None,
+    recompute_scale_factor: bool | None = None,
+    name: Any = None,
+    **others: Any,
+) -> Any:
+    if mode not in ("linear", "bilinear", "trilinear", "bicubic"):
+        return NotImplemented
+    axes = _axes(x, data_format or "")
+    factors = None if scale_factor is None else [scale_factor] * len(axes)
+    if isinstance(scale_factor, Sequence):
+        factors = [*scale_factor]
+    sizes = _each(size, len(axes)) if size is not None else None
+    if sizes is None and (factors is None or not all(isinstance(one, int | float) for one in factors)):
+        return NotImplemented
+    for place, axis in enumerate(axes):
+        length = x.shape[axis]
+        out = sizes[place] if sizes is not None else int(length * (factors or [])[place])
+        ratio = length / out if sizes is not None else 1 / (factors or [])[place]
+        x = _along(x, _resized(length, out, ratio, mode == "bicubic", align_corners, align_mode), axis)
+    return x
+
+
+def _resized(length: int, out: int, ratio: float, cubic: bool, align_corners: bool, align_mode: int) -> Array:
+    """The interpolation along one axis, as a matrix."""
+    places = np.arange(out, dtype=np.float64)
+    if align_corners:
+        at = places * ((length - 1) / (out - 1) if out > 1 else 0.0)
+    elif align_mode == 1 and not cubic:
+        at = places * ratio
+    else:
+        at = (places + 0.5) * ratio - 0.5
+    at = at if cubic else np.maximum(at, 0.0)
+    first = np.floor(at).astype(int)
+    share = at - first
+    matrix = np.zeros((out, length))
+    for offset, weights in _kernels(share, cubic):
+        np.add.at(matrix, (np.arange(out), np.clip(first + offset, 0, length - 1)), weights)
+    return matrix
+
+
+def _kernels(share: Array, cubic: bool) -> list[tuple[int, Array]]:
+    """Offset and weight of each neighbour, for points this far behind the first."""
+    if not cubic:
+        return [(0, 1 - share), (1, share)]
+
+    def near(d: Array) -> Array:
+        return ((_CUBIC + 2) * d - (_CUBIC + 3)) * d * d + 1
+
+    def far(d: Array) -> Array:
+        return ((_CUBIC * d - 5 * _CUBIC) * d + 8 * _CUBIC) * d - 4 * _CUBIC
+
+    return [(-1, far(share + 1)), (0, near(share)), (1, near(1 - share)), (2, far(2 - share))]
+
+
+_VERSIONS: dict[str, Callable[..., Any]] = {
+    **dict.fromkeys(("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"), _adaptive),
+    "avg_pool1d": _avg_pool1d,
+    "avg_pool2d": _avg_pool,
+    "avg_pool3d": _avg_pool,
+    "batch_norm": _batch_norm,
+    "layer_norm": _layer_norm,
+    "instance_norm": _instance_norm,
+    "group_norm": _group_norm,
+    "hardsigmoid": _hardsigmoid,
+    "hardswish": _hardswish,
+    "selu": _selu,
+    "interpolate": _interpolate,
+    "upsample": _interpolate,
+}
+"""Name in `paddle.nn.functional` to its exact version."""

@@ -1,0 +1,98 @@
+"""Puts exact versions of functions in the place of a framework's own, for as long as a context lasts.
+
+A framework may keep a constant of a kernel in float32 although the model is in float64: then a correct port is off by
+1e-8, which no rounding in float64 explains. Run once more with exact versions of these kernels, a correct port agrees.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from alignment.recordings.kernels import Kernel
+
+NEAR = 1e-5
+"""Largest relative L2 between an exact version and the framework's own function: a float32 constant moves it less."""
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What an exact version gives, with what is left to do once the framework's own function has run.
+
+    Attributes:
+        value: What it gives.
+        after: Called last: sets what the framework's own has set, such as running statistics.
+    """
+
+    value: Any
+    after: Callable[[], None]
+
+
+@contextmanager
+def using(
+    functions: Mapping[str, tuple[Function, Function]], apart: Callable[[Any, Any], float]
+) -> Iterator[dict[str, Kernel]]:
+    """Replace functions wherever a loaded module names them.
+
+    Args:
+        functions: Name to the framework's own function and the exact one, which takes the same arguments and returns
+            `NotImplemented` where it has no answer, or `Finished`.
+        apart: Relative L2 between what both return.
+
+    Yields:
+        Name to how often each was used, and how far it was from the framework's own; filled while they run.
+    """
+    used: dict[str, Kernel] = {}
+    places: list[tuple[ModuleType, str, Function]] = []
+    try:
+        for name, (own, exact) in functions.items():
+            counted = _counted(name, own, exact, apart, used)
+            for module, attribute in list(_named(own)):
+                places.append((module, attribute, own))
+                setattr(module, attribute, counted)
+        yield used
+    finally:
+        for module, attribute, own in places:
+            setattr(module, attribute, own)
+
+
+def _named(function: Function) -> Iterator[tuple[ModuleType, str]]:
+    """Every module and name under which a function is known, but for the exact versions' own."""
+    room = __name__.rpartition(".")[0]
+    for module in list(sys.modules.values()):
+        if isinstance(module, ModuleType) and not module.__name__.startswith(room):
+            for attribute, value in list(vars(module).items()):
+                if value is function:
+                    yield module, attribute
+
+
+def _counted(
+    name: str,
+    own: Function,
+    exact: Function,
+    apart: Callable[[Any, Any], float],
+    used: dict[str, Kernel],
+) -> Function:
+    @functools.wraps(own)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        mine = exact(*args, **kwargs)
+        theirs = own(*args, **kwargs)  # after it, for a kernel may update running statistics that both read
+        if mine is NotImplemented:
+            return theirs
+        value = mine.value if isinstance(mine, Finished) else mine
+        distance, before = apart(theirs, value), used.get(name, Kernel(name))
+        if distance > NEAR:
+            used[name] = before.refused(distance)
+            return theirs
+        if isinstance(mine, Finished):
+            mine.after()
+        used[name] = before.called(distance)
+        return value
+
+    return call

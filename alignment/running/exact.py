@@ -1,0 +1,83 @@
+"""A run that differs, once more with exact versions of the frameworks' own kernels that lose precision in float64.
+
+What a framework does is not the port's fault: where the models agree once these kernels are out of the way, they are
+the same function, and the report names the kernels.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from alignment.errors import AlignmentError
+from alignment.judging.compare_paths import compare_paths, open_side
+from alignment.judging.measuring import compare_key
+from alignment.pair import ROLES
+from alignment.processes.processes import Progress
+from alignment.recordings.kernels import KERNELS_FILE, Kernel, read_kernels
+from alignment.results.report import DIVERGENCE, Report, write_report
+from alignment.running.prepare import REPORT_FILE, Prepared
+
+_EXPLAINED = 1e-3
+"""Relative L2 of a forward pass that no kernel's float32 constant explains."""
+_CONTINUOUS = ("output", "gradient", "loss")
+
+
+def without_kernels(prepared: Prepared, report: Report, progress: Progress | None = None) -> Report:
+    """The report of a second run with exact kernels, where that leaves fewer differences; else the report itself.
+
+    Args:
+        prepared: A run of both sides, with its report written.
+        report: That report.
+        progress: Called as the sides report.
+
+    Raises:
+        AlignmentError: A side could not run again.
+    """
+    if report.verdict != DIVERGENCE or not _could_be(report):
+        return report
+    again = replace(prepared, exact=True)
+    again.recorded.mkdir(exist_ok=True)
+    try:
+        again.run_sides(progress)
+    except AlignmentError as error:
+        return replace(report, notes=(*report.notes, f"no run with exact kernels: {error.summary}"))
+    kernels = [kernel for role in ROLES for kernel in _used(again, prepared.pair.label(role))]
+    if not any(kernel.calls for kernel in kernels):
+        return report
+    second = compare_paths(again.recorded, again.recorded, command=report.command)
+    if len(second.failures) >= len(report.failures):
+        return report
+    refused = [
+        f"the exact version of {kernel.name} was not used in {kernel.unused} calls: it is {kernel.apart:.1e} away"
+        for kernel in kernels
+        if kernel.unused
+    ]
+    apart = _apart(prepared.folder, again.recorded)
+    second = replace(second, kernels=tuple(kernels), apart=apart, notes=(*report.notes, *refused))
+    write_report(second, prepared.folder / REPORT_FILE)
+    return second
+
+
+def _could_be(report: Report) -> bool:
+    """Whether nothing diverges that no kernel explains: weights, inputs, counts, shapes, or much in forward."""
+    return all(
+        row.kind in _CONTINUOUS and row.rel_l2 is not None and (row.step != "forward" or row.rel_l2 < _EXPLAINED)
+        for row in report.failures
+    )
+
+
+def _used(again: Prepared, label: str) -> tuple[Kernel, ...]:
+    return read_kernels(again.recorded / f"{label}-{KERNELS_FILE}")
+
+
+def _apart(plain: Path, exact: Path) -> float | None:
+    """Largest relative L2 between the candidate's float64 results with its own kernels and with exact ones."""
+    with ExitStack() as stack:
+        both = [open_side(folder, "candidate", stack).get("float64") for folder in (plain, exact)]
+        if both[0] is None or both[1] is None:
+            return None
+        kinds = both[0].manifest.entries
+        keys = [key for key in both[0] if kinds[key].kind in _CONTINUOUS and key in both[1]]
+        return max((compare_key(key, both[0], both[1], squeeze=False).rel_l2 for key in keys), default=None)

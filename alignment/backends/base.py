@@ -16,7 +16,7 @@ sides of a pair cannot drift apart. What a backend must hold to:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -171,17 +171,28 @@ class Taps(Protocol):
         """Every module by its path; that of the model itself is empty."""
 
     def watch(
-        self, visit: Visit, replaced: Replaced | None = None, substitute: Substitute | None = None
+        self,
+        visit: Visit,
+        replaced: Replaced | None = None,
+        substitute: Substitute | None = None,
+        *,
+        apart: bool = False,
+        paths: Container[str] | None = None,
     ) -> AbstractContextManager[None]:
         """Show everything that goes through the modules while the context is open.
 
-        A gradient is that of this use of a tensor alone, not of all that is made of it elsewhere.
+        Modules are handed the very tensors that they would be handed otherwise, and what is shown of one is a copy of
+        its values at that moment. No gradient of an input is shown then: it would be that of every use of the tensor,
+        not of this one; nor that of an output which is an input that the module passes on as it is.
 
         Args:
             visit: Called with every floating-point tensor, and with every input of integers or booleans, in the order
                 in which they appear.
             replaced: What calls of modules, `(path, call)`, are made to return.
             substitute: Decides that, and what goes in, from what there was; with it, `replaced` does nothing.
+            apart: Show the gradient of each use of a tensor, for which every module is handed and returns copies. What
+                one does to its input in place is not seen elsewhere then, so compare with a run that is not watched.
+            paths: Modules to watch; all by default.
         """
 
     def isolate(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any, TypeAlias
 
@@ -38,7 +38,9 @@ class Primitives:
         is_float: Whether a tensor is one of floating-point numbers.
         array: The values of a tensor, copied.
         tensor: A tensor of these values, which gradients are wanted for or not.
-        alias: The same tensor, for autograd to tell apart.
+        alias: A copy of a tensor, through which gradients flow back to it.
+        version: Number that grows whenever a tensor is changed in place; always 0 where the framework does not tell.
+        write: Puts values into a tensor in place, behind the back of autograd.
         on_gradient: Has a function called with the gradient of a tensor; does nothing where none will come.
         backward: Sends gradients back from tensors; None where they cannot be watched.
         gradient: The gradient that arrived at a tensor, or None.
@@ -56,6 +58,8 @@ class Primitives:
     array: Callable[[Any], Array]
     tensor: Callable[[Array, bool], Any]
     alias: Callable[[Any], Any]
+    version: Callable[[Any], int]
+    write: Callable[[Any, Array], None]
     on_gradient: Callable[[Any, Callable[[Any], None]], None]
     backward: Callable[[Sequence[Any], Sequence[Any]], None] | None
     gradient: Callable[[Any], Array | None]
@@ -103,11 +107,18 @@ class HookedTaps:
 
     @contextmanager
     def watch(
-        self, visit: Visit, replaced: Replaced | None = None, substitute: Substitute | None = None
+        self,
+        visit: Visit,
+        replaced: Replaced | None = None,
+        substitute: Substitute | None = None,
+        *,
+        apart: bool = False,
+        paths: Container[str] | None = None,
     ) -> Iterator[None]:
         """Show everything that goes through the modules while the context is open."""
-        watcher = _Watcher(self._framework, visit, replaced or {}, self._arguments, substitute)
-        with _hooked(self._modules, watcher):
+        watcher = _Watcher(self._framework, visit, replaced or {}, self._arguments, substitute, apart)
+        chosen = {path: module for path, module in self._modules.items() if paths is None or path in paths}
+        with _hooked(chosen, watcher):
             yield
 
     def isolate(
@@ -123,7 +134,8 @@ class HookedTaps:
         """Run one module alone; `Backend.gradients` has those of its parameters afterwards."""
         framework = self._framework
         tensors = [framework.tensor(array, bool(output_gradients)) for array in inputs]
-        positional, by_name = self._filled(path, call, tensors, integers)
+        given = [framework.alias(tensor) for tensor in tensors]  # a module may change what it is given in place
+        positional, by_name = self._filled(path, call, given, integers)
         framework.clear()
         within = {name: module for name, module in self._modules.items() if name != path and _inside(name, path)}
         watcher = _Watcher(framework, visit or (lambda *_: None), replaced or {}, {})
@@ -164,6 +176,23 @@ class HookedTaps:
         return self._framework.tensor(array.astype(hole.array.dtype), False)
 
 
+@dataclass(frozen=True)
+class _Entered:
+    """A call of a module that has begun.
+
+    Attributes:
+        call: Its number.
+        given: The floating-point tensors that it was given, each with its version then.
+    """
+
+    call: int
+    given: tuple[tuple[Any, int], ...]
+
+    def version_of(self, tensor: Any) -> int | None:
+        """Version that a tensor had when it was given to the call; None for any other tensor."""
+        return next((version for given, version in self.given if given is tensor), None)
+
+
 class _Watcher:
     """The two hooks of every module, with what they count."""
 
@@ -174,16 +203,16 @@ class _Watcher:
         replaced: Replaced,
         arguments: _Arguments,
         substitute: Substitute | None = None,
+        apart: bool = False,
     ) -> None:
         self.framework, self._visit, self._replaced, self._arguments = framework, visit, replaced, arguments
-        self._substitute = substitute
+        self._substitute, self._apart = substitute, apart
         self._calls: Counter[str] = Counter()
-        self._open: dict[str, list[int]] = {}
+        self._open: dict[str, list[_Entered]] = {}
 
     def enter(self, path: str, module: Any, positional: Any, by_name: Mapping[str, Any]) -> Any:
         call = self._calls[path]
         self._calls[path] += 1
-        self._open.setdefault(path, []).append(call)
         given = (tuple(positional), _in_order(module, by_name) if path else dict(by_name))
         inputs = self._substituted(given, path, call, "input")
         arrays = [self.framework.array(tensor) for tensor in _leaves(inputs, self.framework.integral)]
@@ -192,42 +221,76 @@ class _Watcher:
         self._arguments[path, call] = _map(holes, self.framework.integral, lambda _: _IntegerHole(next(left)))
         for index, array in enumerate(arrays):
             self._visit(Tap(path, call, "integers", index), array)
-        return self._shown(inputs, path, call, "input")
+        shown = self._shown(inputs, Tap(path, call, "input", 0), None)
+        leaves = _leaves(shown, self.framework.floating)
+        entered = _Entered(call, tuple((tensor, self.framework.version(tensor)) for tensor in leaves))
+        self._open.setdefault(path, []).append(entered)
+        return shown
 
     def leave(self, path: str, _: Any, __: Any, output: Any) -> Any:
-        call = self._open[path].pop()
-        output = self._placed(output, self._replaced.get((path, call)))
-        return self._shown(self._substituted(output, path, call, "output"), path, call, "output")
+        entered = self._open[path].pop()
+        output = self._placed(output, self._replaced.get((path, entered.call)), entered)
+        output = self._substituted(output, path, entered.call, "output", entered)
+        return self._shown(output, Tap(path, entered.call, "output", 0), entered)
 
-    def _substituted(self, value: Any, path: str, call: int, what: str) -> Any:
+    def _substituted(self, value: Any, path: str, call: int, what: str, entered: _Entered | None = None) -> Any:
         if self._substitute is None:
             return value
         arrays = [self.framework.array(tensor) for tensor in _leaves(value, self.framework.floating)]
-        return self._placed(value, self._substitute(path, call, what, arrays))
+        return self._placed(value, self._substitute(path, call, what, arrays), entered)
 
-    def _placed(self, value: Any, arrays: Sequence[Array] | None) -> Any:
-        """A value with other floating-point tensors in it."""
+    def _placed(self, value: Any, arrays: Sequence[Array] | None, entered: _Entered | None) -> Any:
+        """A value with other floating-point tensors in it; one that the module changed in place keeps its place."""
         if arrays is None:
             return value
         left = list(arrays)
-        return _map(value, self.framework.floating, lambda _: self.framework.tensor(left.pop(0), True))
 
-    def _shown(self, value: Any, path: str, call: int, what: str) -> Any:
+        def put(tensor: Any) -> Any:
+            array = left.pop(0)
+            if entered is not None and self._is_changed(tensor, entered) and tuple(tensor.shape) == array.shape:
+                self.framework.write(tensor, array)  # whoever else holds the tensor sees what was made of it
+                return tensor
+            return self.framework.tensor(array, True)
+
+        return _map(value, self.framework.floating, put)
+
+    def _is_changed(self, tensor: Any, entered: _Entered) -> bool:
+        """Whether an output is a tensor that the module was given, and changed in place."""
+        version = entered.version_of(tensor)
+        return version is not None and version != self.framework.version(tensor)
+
+    def _shown(self, value: Any, tap: Tap, entered: _Entered | None) -> Any:
+        """Show the floating-point tensors of a value, and their gradients once these arrive.
+
+        Args:
+            value: What a module is given or returns.
+            tap: The first of them.
+            entered: The call that returns the value; None for what a call is given.
+
+        Returns:
+            The value itself; with gradients apart, one with copies of its tensors.
+        """
         counted = iter(range(len(list(_leaves(value, self.framework.floating)))))
 
         def show(tensor: Any) -> Any:
-            index = next(counted)
-            alias = self.framework.alias(tensor)
-            self._visit(Tap(path, call, what, index), self.framework.array(tensor))
-            of_gradient = Tap(path, call, f"{what}_gradient", index)
-
-            def arrived(gradient: Any) -> None:
-                self._visit(of_gradient, self.framework.array(gradient))
-
-            self.framework.on_gradient(alias, arrived)
-            return alias
+            shown = replace(tap, index=next(counted))
+            self._visit(shown, self.framework.array(tensor))
+            copied = self.framework.alias(tensor) if self._apart else tensor
+            if self._apart or (entered is not None and self._is_new(tensor, entered)):
+                self._await_gradient(copied, replace(shown, what=f"{tap.what}_gradient"))
+            return copied
 
         return _map(value, self.framework.floating, show)
+
+    def _is_new(self, tensor: Any, entered: _Entered) -> bool:
+        """Whether a module made an output, so that no gradient but that of the output arrives at it."""
+        return entered.version_of(tensor) is None or self._is_changed(tensor, entered)
+
+    def _await_gradient(self, tensor: Any, tap: Tap) -> None:
+        def arrived(gradient: Any) -> None:
+            self._visit(tap, self.framework.array(gradient))
+
+        self.framework.on_gradient(tensor, arrived)
 
 
 @contextmanager

@@ -186,6 +186,8 @@ class MindSporeBackend(ModelBackend):
                 array=self._array,
                 tensor=lambda array, _: Tensor(array),
                 alias=lambda tensor: tensor,
+                version=lambda tensor: 0,
+                write=lambda tensor, array: None,
                 on_gradient=lambda tensor, visit: None,
                 backward=None,
                 gradient=lambda tensor: None,

@@ -159,7 +159,7 @@ class PaddleBackend(ModelBackend):
             name: paddle.to_tensor(array, stop_gradient=not np.issubdtype(array.dtype, np.floating))
             for name, array in arrays.items()
         }
-        value = self._loss_of(self._called(self._model, arrays, self._inputs), target, loss)
+        value = self._loss_of(self._called(self._model, arrays, _copied(self._inputs)), target, loss)
         if not value.stop_gradient:
             value.backward()
         return self._array(value)
@@ -179,7 +179,7 @@ class PaddleBackend(ModelBackend):
         try:
             for parameter in frozen:
                 parameter.stop_gradient = False
-            outputs, _ = self._outputs(self._called(self._model, arrays, inputs))
+            outputs, _ = self._outputs(self._called(self._model, arrays, _copied(inputs)))
             tensors, given = _accumulations(self._tensors()), _accumulations(inputs)
             return walk(
                 [output.grad_fn for output in outputs.values() if output.grad_fn is not None],
@@ -209,6 +209,8 @@ class PaddleBackend(ModelBackend):
                 array=self._array,
                 tensor=lambda array, wanted: paddle.to_tensor(array, stop_gradient=not wanted),
                 alias=lambda tensor: tensor.clone(),
+                version=lambda tensor: tensor.inplace_version,
+                write=lambda tensor, array: tensor.detach().set_value(array),
                 on_gradient=lambda tensor, visit: None if tensor.stop_gradient else tensor.register_hook(visit),
                 backward=lambda tensors, gradients: paddle.autograd.backward(list(tensors), list(gradients)),
                 gradient=lambda tensor: None if tensor.grad is None else self._array(tensor.grad),
@@ -243,6 +245,11 @@ class PaddleBackend(ModelBackend):
 
 
 create = PaddleBackend
+
+
+def _copied(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Inputs through which gradients flow back to the given ones, and which a model may change in place."""
+    return {name: tensor.clone() for name, tensor in inputs.items()}
 
 
 def _accumulations(tensors: Mapping[str, Tensor]) -> dict[int, str]:

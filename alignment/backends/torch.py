@@ -144,7 +144,7 @@ class TorchBackend(ModelBackend):
             name: self._tensor(array).requires_grad_(np.issubdtype(array.dtype, np.floating))
             for name, array in arrays.items()
         }
-        value = self._loss_of(self._called(self._model, arrays, self._inputs), target, loss)
+        value = self._loss_of(self._called(self._model, arrays, _copied(self._inputs)), target, loss)
         if value.requires_grad:
             value.backward()
         return self._array(value)
@@ -163,7 +163,7 @@ class TorchBackend(ModelBackend):
             for parameter in frozen:
                 parameter.requires_grad_(True)
             with torch.enable_grad():
-                outputs, _ = self._outputs(self._called(self._model, arrays, inputs))
+                outputs, _ = self._outputs(self._called(self._model, arrays, _copied(inputs)))
         finally:
             for parameter in frozen:
                 parameter.requires_grad_(False)
@@ -192,6 +192,8 @@ class TorchBackend(ModelBackend):
                 array=self._array,
                 tensor=lambda array, wanted: self._tensor(array).requires_grad_(wanted),
                 alias=lambda tensor: tensor.clone(),
+                version=lambda tensor: 0 if tensor.is_inference() else tensor._version,
+                write=lambda tensor, array: tensor.data.copy_(self._tensor(array)),
                 on_gradient=lambda tensor, visit: tensor.register_hook(visit) if tensor.requires_grad else None,
                 backward=torch.autograd.backward,
                 gradient=lambda tensor: None if tensor.grad is None else self._array(tensor.grad),
@@ -226,6 +228,11 @@ class TorchBackend(ModelBackend):
 
 
 create = TorchBackend
+
+
+def _copied(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Inputs through which gradients flow back to the given ones, and which a model may change in place."""
+    return {name: tensor.clone() for name, tensor in inputs.items()}
 
 
 def _device(name: str) -> torch.device:

@@ -16,9 +16,10 @@ from typing import TypeAlias
 import numpy as np
 
 from alignment.arrays import Array
-from alignment.backends.base import Tap, Taps
+from alignment.backends.base import Tap, Taps, Visit
 from alignment.bisection.counterparts import Counterparts
 from alignment.bisection.evidence import CallJudgements, Reference, failures
+from alignment.bisection.watching import Watched, watch
 from alignment.judging.tolerance import Judgement
 from alignment.results.findings import Evidence, Finding, ModuleRow, Status
 from alignment.results.report import DIVERGENCE
@@ -84,25 +85,29 @@ class Localiser:
             self.end_to_end[call].failures for call in calls
         )
 
-    def run_end_to_end(self) -> None:
-        """Run the candidate on the images, with its own weights, and judge everything that the taps see."""
-        trial, backend = self.trial, self.trial.backend
-        trial.reset()
-        backend.train(self.mode == "train")
-        try:
-            with self.taps.watch(self._judge_end_to_end):
-                if self.taps.gradients:
-                    loss = trial.backward()
-                    self.loss = self.reference.judge(f"{self.mode}/loss", "loss", loss, self.dtype)
-                else:
-                    trial.forward()
-            if self.taps.gradients:
-                self.gradients = self._judged("gradient", trial.canonical(backend.gradients()))
-            if self.mode == "train":
-                state = trial.canonical(backend.state())
-                self.statistics = self._judged("output", {name: state[name] for name in self.statistics_names})
-        finally:
-            backend.train(False)
+    def run_end_to_end(self) -> Watched:
+        """Run the candidate on the images, with its own weights, and judge everything that the taps see.
+
+        Of a candidate that gives something else when it is watched, only the whole model is judged.
+        """
+
+        def start() -> Visit:
+            self.end_to_end.clear()
+            return self._judge_end_to_end
+
+        watched = watch(self.trial, self.taps, self.mode, start)
+        results = watched.results
+        if not watched.usable:
+            self.end_to_end.clear()
+            for index, array in enumerate(results.outputs):
+                self._judge_end_to_end(Tap("", 0, "output", index), array)
+        if results.loss is not None:
+            self.loss = self.reference.judge(f"{self.mode}/loss", "loss", results.loss, self.dtype)
+            self.gradients = self._judged("gradient", self.trial.canonical(results.gradients))
+        if self.mode == "train":
+            state = self.trial.canonical(results.state)
+            self.statistics = self._judged("output", {name: state[name] for name in self.statistics_names})
+        return watched
 
     def run_isolated(self, weights: Mapping[str, Array]) -> None:
         """Run every module alone, and classify those that differ.

@@ -6,7 +6,6 @@ process, since what is run next depends on what differs; the result is a JSON fi
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -15,17 +14,20 @@ from pathlib import Path
 import numpy as np
 
 from alignment.arrays import Array
-from alignment.backends.base import Backend, Module, Outputs, Tap, Taps
+from alignment.backends.base import Backend, Module, Outputs, Tap, Taps, Visit
 from alignment.bisection.counterparts import Counterparts, match
 from alignment.bisection.evidence import Reference, reference_weights
 from alignment.bisection.localise import Localiser
+from alignment.bisection.recorded import Deduplicator, add_input_gradients
 from alignment.bisection.reruns import beside, rerun
+from alignment.bisection.watching import Watched, watch
+from alignment.errors import AlignmentError
 from alignment.hypotheses.base import Case
 from alignment.hypotheses.explain import agree, explain
 from alignment.pair import Pair
 from alignment.pair.inputs import Inputs
 from alignment.processes.serving import Advance, serve
-from alignment.recordings.recording import Entry, Kind, Recorder, open_recording
+from alignment.recordings.recording import Kind, open_recording
 from alignment.results.findings import Bisection, Evidence, Finding, ModuleRow
 from alignment.results.report import DIVERGENCE
 from alignment.running.request import Request
@@ -35,7 +37,7 @@ from alignment.steps.base import Quantity, Trial
 from porting.fields import encode
 
 REFERENCE_DTYPES = ("float64", "float32")
-_MODULES, _ALIASES = "modules.json", "aliases.json"
+_MODULES, _ALIASES, _NOTES = "modules.json", "aliases.json", "notes.json"
 _LOGITS = "logits"
 """Key, behind the mode, of the logits among several outputs; those of a model with one are that of its tap."""
 _KINDS: Mapping[str, Kind] = {"input_gradient": "gradient", "output_gradient": "gradient", "integers": "input"}
@@ -53,14 +55,16 @@ def record(job: Job, folder: Path, advance: Advance) -> None:
     modules = {path: encode(module) for path, module in taps.modules.items()}
     (folder / _MODULES).write_text(json.dumps(modules), encoding="utf-8")
     aliases: dict[str, str] = {}
+    notes: list[str] = []
     for number, dtype in enumerate(REFERENCE_DTYPES):
         job.backend.use(dtype)
-        recorder = _Deduplicator(folder, dtype, aliases)
+        recorder = Deduplicator(folder, dtype, aliases)
         for mode in modes_of(job.pair):
-            _record_mode(job.trial(dtype), taps, mode, recorder)
+            notes += _record_mode(job.trial(dtype), taps, mode, recorder)
         recorder.recorder.write(folder / dtype, manifest_of(job, dtype)).close()
         advance(f"modules {dtype}", number + 1, len(REFERENCE_DTYPES))
     (folder / _ALIASES).write_text(json.dumps(aliases), encoding="utf-8")
+    (folder / _NOTES).write_text(json.dumps(list(dict.fromkeys(notes))), encoding="utf-8")
 
 
 def modes_of(pair: Pair) -> tuple[str, ...]:
@@ -68,52 +72,65 @@ def modes_of(pair: Pair) -> tuple[str, ...]:
     return ("eval", "train") if pair.architecture.statistics else ("eval",)
 
 
-def _record_mode(trial: Trial, taps: Taps, mode: str, recorder: _Deduplicator) -> None:
-    backend = trial.backend
+def _record_mode(trial: Trial, taps: Taps, mode: str, recorder: Deduplicator) -> tuple[str, ...]:
+    """Record one mode in one precision; returns notes for the reader."""
+    watched = _record_taps(trial, taps, mode, recorder)
+    if not watched.repeats:
+        return *watched.notes, f"nothing is compared in {mode} mode"
+    results = watched.results
+    if results.loss is not None:
+        recorder.add(f"{mode}/loss", results.loss, "loss", mode)
+    for name, array in trial.canonical(results.gradients).items():
+        recorder.add(f"{mode}/gradient/{name}", array, "gradient", mode)
+    if mode == "train":
+        state = trial.canonical(results.state)
+        for name in trial.pair.architecture.statistics:
+            recorder.add(f"{mode}/statistic/{name}", state[name], "output", mode)
+        trial.reset()
+    else:
+        _record_whole(trial, mode, recorder)
+    return watched.notes
+
+
+def _record_taps(trial: Trial, taps: Taps, mode: str, recorder: Deduplicator) -> Watched:
+    """Record what the taps see, or of a model that does not bear them its outputs alone.
+
+    Raises:
+        AlignmentError: The model gives something else every time in evaluation mode.
+    """
+    mark = recorder.mark()
 
     def visit(tap: Tap, array: Array) -> None:
         recorder.add(f"{mode}/tap/{tap}", array, _KINDS.get(tap.what, "output"), mode)
 
-    trial.reset()
-    backend.train(mode == "train")
-    try:
-        with taps.watch(visit):
-            loss = trial.backward()
-            recorder.add(f"{mode}/loss", loss, "loss", mode)
-    finally:
-        backend.train(False)
-    for name, array in trial.canonical(backend.gradients()).items():
-        recorder.add(f"{mode}/gradient/{name}", array, "gradient", mode)
-    state = trial.canonical(backend.state())
-    if mode == "train":
-        for name in trial.pair.architecture.statistics:
-            recorder.add(f"{mode}/statistic/{name}", state[name], "output", mode)
-        trial.reset()
-        return
-    for name, array in state.items():
+    def start() -> Visit:
+        recorder.rewind(mark)
+        return visit
+
+    watched = watch(trial, taps, mode, start, backward=True)
+    if not watched.repeats and mode == "eval":
+        raise AlignmentError(
+            "the reference gives something else every time, so nothing can be compared with it; make it repeat itself",
+            watched.notes,
+        )
+    if not (watched.usable and watched.repeats):
+        recorder.rewind(mark)
+        for index, array in enumerate(watched.results.outputs if watched.repeats else ()):
+            visit(Tap("", 0, "output", index), array)
+    elif not watched.apart and taps.gradients:
+        add_input_gradients(trial, taps, mode, recorder)
+    return watched
+
+
+def _record_whole(trial: Trial, mode: str, recorder: Deduplicator) -> None:
+    """Record the weights, and what losses and metrics make of the logits."""
+    for name, array in trial.canonical(trial.backend.state()).items():
         recorder.add(f"{mode}/parameter/{name}", array, "parameter", mode)
     if trial.outputs.named:
         recorder.add(f"{mode}/{_LOGITS}", trial.outputs.logits, "output", mode)
     for quantity in _function_quantities(trial, trial.outputs.logits):
         entry = replace(quantity.entry, step=mode, scores=None)
         recorder.recorder.add(f"{mode}/{quantity.key}", quantity.array, entry)
-
-
-class _Deduplicator:
-    """A recorder that stores equal arrays once: the output of one module is mostly the input of the next."""
-
-    def __init__(self, folder: Path, dtype: str, aliases: dict[str, str]) -> None:
-        self.recorder = Recorder(spool=folder)
-        self._dtype, self._aliases = dtype, aliases
-        self._stored: dict[tuple[bytes, tuple[int, ...], str], str] = {}
-
-    def add(self, key: str, array: Array, kind: Kind, step: str) -> None:
-        digest = hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).digest()
-        first = self._stored.setdefault((digest, array.shape, array.dtype.str), key)
-        if first == key:
-            self.recorder.add(key, array, Entry(kind, step))
-        else:
-            self._aliases[f"{self._dtype} {key}"] = first
 
 
 @dataclass(frozen=True)
@@ -123,22 +140,25 @@ class ReferenceModules:
     Attributes:
         reference: The recordings.
         modules: The modules of the reference, by path.
+        notes: What a reader has to know of the recording.
     """
 
     reference: Reference
     modules: Mapping[str, Module]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, folder: Path) -> ReferenceModules:
         """Open what `record` wrote."""
         modules = json.loads((folder / _MODULES).read_text(encoding="utf-8"))
         aliases = json.loads((folder / _ALIASES).read_text(encoding="utf-8"))
+        notes = json.loads((folder / _NOTES).read_text(encoding="utf-8"))
         float64, float32 = (open_recording(folder / dtype) for dtype in REFERENCE_DTYPES)
         decoded = {
             path: Module(value["kind"], tuple(value["parameters"]), value["settings"])
             for path, value in modules.items()
         }
-        return cls(Reference(float64, float32, aliases), decoded)
+        return cls(Reference(float64, float32, aliases), decoded, tuple(notes))
 
 
 def localise(job: Job, recorded: ReferenceModules, *, hypotheses: bool) -> Bisection:
@@ -168,13 +188,16 @@ class _Search:
         trial.reset()
         findings = [self._explained(case) for case in self._parameters()]
         rows: list[ModuleRow] = []
-        diverges = bool(findings)
+        diverges, all_usable, seen = bool(findings), True, list[str]()
         expected_weights = reference_weights(trial, self._reference)
         for mode in modes_of(trial.pair):
             localiser = Localiser(trial, self._taps, self._counterparts, self._reference, mode)
-            localiser.run_end_to_end()
+            watched = localiser.run_end_to_end()
+            seen += watched.notes
+            all_usable &= watched.usable
             if localiser.diverges:
                 diverges |= localiser.model_diverges
+            if localiser.diverges and watched.usable:
                 localiser.run_isolated(expected_weights)
                 known = {(finding.path, finding.direction) for finding in findings}
                 findings += [
@@ -184,8 +207,8 @@ class _Search:
                 ]
             rows += localiser.rows()
         findings += [self._explained(case) for case in self._functions()]
-        notes = list(job.request.notes)
-        if diverges and not findings:
+        notes = [*job.request.notes, *self._recorded.notes, *seen]
+        if diverges and not findings and all_usable:
             notes.append("it differs end to end, and every module that could be run alone is right by itself")
         return Bisection(
             model=trial.pair.name,

@@ -8,6 +8,7 @@ two different sums name the mistake.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -210,6 +211,8 @@ def _derived(shape: tuple[int, ...], terms: Mapping[str, Array]) -> dict[str, Ar
 def _forms(name: str, array: Array, shape: tuple[int, ...]) -> Iterator[tuple[str, Array]]:
     """Yield an array, and what can be made of it to get a shape; the number of axes of both decides."""
     yield name, array
+    if array.ndim > len(shape) > 1 and array.size == math.prod(shape) and array.shape[0] == shape[0]:
+        yield f"{name}, flattened", array.reshape(shape)
     if array.shape == shape:
         yield from _same_shape(name, array)
     elif (array.ndim, len(shape)) == (3, 2):

@@ -243,6 +243,14 @@ class Recorder:
         self._spool.seek(begin)
         return np.frombuffer(bytearray(self._spool.read(end - begin)), dtype).reshape(shape)
 
+    def forget(self, count: int) -> None:
+        """Forget every array but the first `count` that were recorded."""
+        dropped = list(self._stored)[count:]
+        if dropped:
+            self._spool.truncate(self._stored[dropped[0]][2])
+        for key in dropped:
+            del self._stored[key], self._entries[key]
+
     def annotate(self, key: str, *, spread: float, spread_max: float) -> None:
         """Add the spread of an array that was recorded before, see `Entry`."""
         self._entries[key] = dataclasses.replace(self._entries[key], spread=spread, spread_max=spread_max)

@@ -38,7 +38,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def test_page_has_commands_for_every_section() -> None:
     words = [command.split()[1] for command, _ in COMMANDS if not command.startswith("python")]
     assert words == [
-        *("rules", "all", "all", "gate", "gate", "bisect", "diagnose"),
+        *("rules", "all", "all", "all", "gate", "gate", "bisect", "diagnose"),
         *("convert", "verify", "rules", "convert", "diff"),
     ]
 

@@ -85,6 +85,11 @@ _EXAMPLES = {
 }
 
 
+_strict_option = click.option(
+    "--strict", is_flag=True, help="Count what the frameworks' own kernels do differently as a divergence."
+)
+
+
 def _align_command(name: str, text: str, example: str, *, trains: bool) -> None:
     """Add a command that aligns the check point of this name, of training or of the model; or all of them."""
     steps = () if name in ("all", "training") else (name,)
@@ -93,7 +98,7 @@ def _align_command(name: str, text: str, example: str, *, trains: bool) -> None:
     @(training_options if trains else pair_options)
     @candidate_weights_option
     @html_option
-    @options(*([_diagnose_option] if trains else []))
+    @options(*([_diagnose_option] if trains else [_strict_option]))
     @output_options(verbose=EVERY_QUANTITY)
     def run(out: Path | None, html: Path | None, output: Output, why: bool = False, **values: Any) -> None:
         from alignment.results.report import DIVERGENCE

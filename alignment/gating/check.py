@@ -50,7 +50,7 @@ class Failure:
         key: The quantity, or the pattern that matches none.
         step: Its step.
         dtype: Its precision.
-        what: What is wrong: the field of a limit, `verdict`, `missing`, `regression` or `waiver`.
+        what: What is wrong: the field of a limit, `verdict`, `missing`, `regression`, `kernels` or `waiver`.
         found: The value in the report.
         allowed: The value that the configuration admits.
     """
@@ -134,6 +134,9 @@ def gate(
             *(() if baseline is None else _regressions(report, baseline, config.regression)),
         )
     )
+    used = ", ".join(kernel.name for kernel in report.kernels if kernel.calls)
+    if config.strict and used:
+        failures[Failure("*", "*", "*", "kernels", used, "no differences of the frameworks (strict)")] = None
     if report.verdict == DIVERGENCE and not failures:
         failures[Failure("*", "*", "*", "verdict", DIVERGENCE, "no divergence")] = None
     checked = len({(row.key, row.dtype) for _, rows in applied for row in rows})
@@ -146,8 +149,8 @@ def gate(
         *(failure for failure in failures if failure not in accepted),
         *(_expired(waiver) for waiver in waivers if today > waiver.expires),
     )
-    used = {acceptance.waiver for acceptance in waived}
-    unused = tuple(waiver for waiver in valid if waiver not in used)
+    needed = {acceptance.waiver for acceptance in waived}
+    unused = tuple(waiver for waiver in valid if waiver not in needed)
     return GateResult(not left, left, checked, waived, tuple(_remarks(report, config)), unused)
 
 

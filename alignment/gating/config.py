@@ -129,12 +129,14 @@ class GateConfig:
         threshold: Limits of rows.
         waiver: Failures that are accepted until a day.
         regression: Limits relative to the baseline of `--against`.
+        strict: Whether a report fails in which exact versions had to stand in for the frameworks' own kernels.
     """
 
     require: tuple[Requirement, ...]
     threshold: tuple[Threshold, ...] = ()
     waiver: tuple[Waiver, ...] = ()
     regression: Regression = Regression()
+    strict: bool = False
 
 
 def meant(report: Report, rule: Patterns) -> bool:

@@ -41,6 +41,7 @@ class Settings:
         threads: CPU threads of each side; by default the processors are shared out between the sides.
         deterministic: Use deterministic algorithms only.
         tf32: Allow TensorFloat-32 on a GPU.
+        strict: Count what the frameworks' own kernels do differently as a divergence, and run nothing without them.
         perturbations: Number of times that the reference repeats its float32 steps to measure the rounding noise.
     """
 
@@ -60,6 +61,7 @@ class Settings:
     threads: int | None = None
     deterministic: bool = True
     tf32: bool = False
+    strict: bool = False
     perturbations: int = 2
 
     def __post_init__(self) -> None:

@@ -35,7 +35,7 @@ def without_kernels(prepared: Prepared, report: Report, progress: Progress | Non
     Raises:
         AlignmentError: A side could not run again.
     """
-    if report.verdict != DIVERGENCE or not _could_be(report):
+    if report.verdict != DIVERGENCE or prepared.settings.strict or not _could_be(report):
         return report
     again = replace(prepared, exact=True)
     again.recorded.mkdir(exist_ok=True)

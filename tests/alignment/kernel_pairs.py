@@ -1,0 +1,50 @@
+"""A small net in torch and in Paddle, each with its framework's own pooling and BatchNorm; and wrong ones."""
+
+from dataclasses import replace
+from typing import Any
+
+from alignment.pair import Pair, Side
+
+_FILE = "kernel_pairs.py"
+
+
+def reference() -> Any:
+    from torch import nn
+
+    layers = {
+        "conv": nn.Conv2d(3, 8, 3),
+        "norm": nn.BatchNorm2d(8),
+        "act": nn.Hardsigmoid(),
+        "pool": nn.AdaptiveAvgPool2d(1),
+        "flat": nn.Flatten(),
+        "head": nn.Linear(8, 5),
+    }
+    model = nn.Sequential()
+    for name, layer in layers.items():
+        model.add_module(name, layer)
+    return model
+
+
+def candidate(momentum: float = 0.9, epsilon: float = 1e-5) -> Any:
+    from paddle import nn
+
+    layers = {
+        "conv": nn.Conv2D(3, 8, 3),
+        "norm": nn.BatchNorm2D(8, momentum=momentum, epsilon=epsilon),
+        "act": nn.Hardsigmoid(),
+        "pool": nn.AdaptiveAvgPool2D(1),
+        "flat": nn.Flatten(),
+        "head": nn.Linear(8, 5),
+    }
+    return nn.Sequential(*layers.items())
+
+
+RIGHT = Pair(
+    name="kernels",
+    reference=Side("torch", f"{_FILE}:reference"),
+    candidate=Side("paddle", f"{_FILE}:candidate"),
+    input_shape=(3, 9, 9),
+    rules="auto",
+)
+MOMENTUM = replace(RIGHT, candidate=replace(RIGHT.candidate, options={"momentum": 0.1}))
+EPSILON = replace(RIGHT, candidate=replace(RIGHT.candidate, options={"epsilon": 1e-3}))

@@ -1,0 +1,55 @@
+"""A correct port that differs by the framework's own kernels is the same function, and the report names them."""
+
+from pathlib import Path
+
+import pytest
+
+from alignment.gating.check import gate
+from alignment.gating.config import GateConfig, Requirement
+from alignment.pair import Pair, load_pair
+from alignment.processes.settings import Settings
+from alignment.results.report import DIVERGENCE, SAME_FUNCTION, read_report
+from alignment.results.summary import headline
+from alignment.running.run import align
+
+PAIRS = Path(__file__).parents[1] / "kernel_pairs.py"
+
+
+def _pair(name: str) -> Pair:
+    return load_pair(f"{PAIRS}:{name}")
+
+
+def _settings(*, strict: bool = False) -> Settings:
+    return Settings(dtypes=("float64", "float32"), batch_size=2, threads=1, perturbations=1, strict=strict)
+
+
+def test_correct_port_with_pooling_and_batch_norm_of_paddle_is_the_same_function(tmp_path: Path) -> None:
+    report = align(_pair("RIGHT"), tmp_path, _settings())
+    assert report.verdict == SAME_FUNCTION, report.failures[:3]
+    names = [kernel.name for kernel in report.kernels if kernel.calls]
+    assert "paddle.nn.functional.adaptive_avg_pool2d" in names
+    assert "Paddle's running variance, which is biased where torch's is not" in names
+    assert report.apart is not None
+    assert 1e-9 < report.apart < 1e-5
+    assert "the frameworks' own differences" in headline(report)
+    assert read_report(tmp_path / "report.json") == report
+
+
+def test_strict_run_diverges_and_a_strict_gate_fails_what_is_not(tmp_path: Path) -> None:
+    report = align(_pair("RIGHT"), tmp_path / "strict", _settings(strict=True))
+    assert report.verdict == DIVERGENCE
+    assert report.kernels == ()
+    passed = align(_pair("RIGHT"), tmp_path / "usual", _settings())
+    require = (Requirement("bp", "float64"),)
+    assert gate(passed, GateConfig(require)).passed
+    failed = gate(passed, GateConfig(require, strict=True))
+    assert [failure.what for failure in failed.failures] == ["kernels"]
+
+
+@pytest.mark.parametrize("name", ["MOMENTUM", "EPSILON"])
+def test_mistake_beside_such_kernels_still_diverges(name: str, tmp_path: Path) -> None:
+    report = align(_pair(name), tmp_path, _settings())
+    assert report.verdict == DIVERGENCE
+    keys = {row.key for row in report.failures}
+    expected = "batchnorm/running/norm.running_mean" if name == "MOMENTUM" else "forward/logits"
+    assert expected in keys

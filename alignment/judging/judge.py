@@ -25,6 +25,7 @@ from alignment.judging.tolerance import (
     default_tolerance,
     drifting,
     exact,
+    hides_an_error,
     noise_floor,
     rounding,
     tolerate,
@@ -198,7 +199,10 @@ class _DtypeJudge:
     def _judge_float(self, key: str, entry: Entry, measured: Measurement) -> Judgement:
         if self._dtype == "float64":
             certified = certify(entry.kind, measured, limit=entry.limit)
-            error = None if certified.verdict == SAME_FUNCTION else self._reference_error(key)
+            unsettled = certified.verdict != SAME_FUNCTION or (
+                entry.limit is None and hides_an_error(entry.kind, measured)
+            )
+            error = self._reference_error(key) if unsettled else None
             if error is None or error.problem is not None:
                 return certified
             return certify(entry.kind, measured, self._noise(key, entry, error), limit=entry.limit)

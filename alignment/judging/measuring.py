@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -50,6 +50,7 @@ class Measurement:
         reference_l2: L2 norm of the reference.
         reference_max: Largest absolute value of the reference.
         worst: The element that differs most, or the first that is not finite; None where all are equal.
+        arrays: Both arrays, one axis each, for what the largest elements hide; None for integers.
     """
 
     problem: str | None = None
@@ -62,6 +63,7 @@ class Measurement:
     reference_l2: float = math.nan
     reference_max: float = math.nan
     worst: Element | None = None
+    arrays: tuple[Array, Array] | None = field(default=None, compare=False, repr=False)
 
 
 def compare(
@@ -124,6 +126,7 @@ def measure(reference: Array, candidate: Array, *, squeeze: bool = False, mixed:
         reference_l2=meter.norm.root(),
         reference_max=meter.reference_max,
         worst=None if meter.worst is None else _element(meter.worst, reference, candidate, shape),
+        arrays=(reference, candidate) if reference.dtype.name in FLOATS else None,
     )
 
 

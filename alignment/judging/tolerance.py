@@ -32,12 +32,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
+from alignment.arrays import Array
 from alignment.errors import AlignmentError
 from alignment.judging.measuring import Measurement
+from alignment.judging.wide_range import EPS32, Hidden, hidden
 from alignment.results.report import DIVERGENCE, ROUNDING, SAME_FUNCTION, WITHIN_TOLERANCE, Verdict
 from porting.names import nearest
 
@@ -46,7 +48,11 @@ GRADIENT_LIMIT = 1e-9
 ROUNDING_LIMIT = 4.0
 _FEW_ELEMENTS = 15.0
 _MAX_OVER_L2 = 2.0
-_EPS32 = 2.0**-23
+_SMALL_FLOORS = 64.0
+"""Largest error in float32 of the small elements beside large ones, in units in the last place of their norm."""
+EPS64_OVEREPS32 = 2.0**-29
+_FEWEST_SMALL = 8
+"""Fewest small elements that float32 judges: one sample of the noise of so many is not small by luck."""
 EPS64_OVER_EPS32 = 2.0**-29
 """Rounding noise of float64 over that of float32."""
 
@@ -71,11 +77,14 @@ class Noise:
         l2: L2 norm of the noise.
         max_abs: Its largest element.
         scale: L2 norm of the quantity, from the float64 reference.
+        arrays: The reference's float64 and float32 results, for the noise of small elements beside large ones; None
+            where that is not known.
     """
 
     l2: float
     max_abs: float
     scale: float
+    arrays: tuple[Array, Array] | None = field(default=None, compare=False, repr=False)
 
     @property
     def relative(self) -> float:
@@ -90,8 +99,7 @@ class Noise:
     @property
     def limit(self) -> float:
         """Largest admissible L2 error, in multiples of the noise."""
-        carriers = max(_ratio(self.l2, self.max_abs) ** 2, 1.0)
-        return ROUNDING_LIMIT * (1 + _FEW_ELEMENTS / math.pow(carriers, 1.5))
+        return _limit_of_carriers(max(_ratio(self.l2, self.max_abs) ** 2, 1.0))
 
     @property
     def allowed_max(self) -> float:
@@ -113,7 +121,7 @@ class Noise:
         if not self.relative < relative:
             return self
         grown = relative * self.scale
-        return Noise(grown, max(self.max_abs, self.max_abs * _ratio(grown, self.l2)), self.scale)
+        return Noise(grown, max(self.max_abs, self.max_abs * _ratio(grown, self.l2)), self.scale, self.arrays)
 
 
 def noise_floor(reference_error: Measurement, spread: float | None, spread_max: float | None) -> Noise:
@@ -126,9 +134,10 @@ def noise_floor(reference_error: Measurement, spread: float | None, spread_max: 
     """
     scale, largest = reference_error.reference_l2, reference_error.reference_max
     return Noise(
-        l2=max(reference_error.l2, spread or 0.0, _EPS32 * scale),
-        max_abs=max(reference_error.max_abs, spread_max or 0.0, _EPS32 * largest),
+        l2=max(reference_error.l2, spread or 0.0, EPS32 * scale),
+        max_abs=max(reference_error.max_abs, spread_max or 0.0, EPS32 * largest),
         scale=scale,
+        arrays=reference_error.arrays,
     )
 
 
@@ -141,21 +150,27 @@ def certify(kind: str, measured: Measurement, noise: Noise | None = None, *, lim
         noise: The float32 noise of the quantity, if measured. A gradient that is zero in exact arithmetic (of a key's
             bias under softmax) is noise in float64 too, and a loss that vanishes loses its digits. So an error also
             passes if it is as small as this noise scaled to float64.
-        limit: The admissible relative L2 error; by default that of the kind.
+        limit: The admissible relative L2 error; by default that of the kind. Only by default the error is also held
+            without the elements that dominate the norm, see `alignment.judging.wide_range`.
     """
+    small = None
     if limit is None:
-        limit = GRADIENT_LIMIT if kind == "gradient" else OUTPUT_LIMIT
+        limit = _limit_of(kind)
+        small = _small_elements(measured, noise, limit, EPS64_OVER_EPS32 * EPS32)
     if measured.problem is not None:
         return Judgement(DIVERGENCE, measured.problem, limit=limit)
     error, margin = measured.rel_l2, measured.rel_l2 / limit
-    if error <= limit:
+    floor = 0.0 if noise is None else noise.relative * EPS64_OVER_EPS32
+    explained = noise is not None and max(_multiples(measured, noise)) <= noise.limit * EPS64_OVER_EPS32
+    if error > limit and not explained:
+        reason = f"differs in float64 by {error:.1e} relative L2, {limit:.0e} is admissible; {worst(measured)}"
+        return Judgement(DIVERGENCE, reason, error, None, margin, limit)
+    if small is not None:
+        return _of_small_elements(small, "float64")
+    if error <= limit or noise is None:
         return Judgement(SAME_FUNCTION, f"equal in float64 to {error:.1e}", error, None, margin, limit)
-    if noise is not None and max(_multiples(measured, noise)) <= noise.limit * EPS64_OVER_EPS32:
-        floor = noise.relative * EPS64_OVER_EPS32
-        reason = f"equal up to the rounding noise of float64, {floor:.1e} of a norm of {measured.reference_l2:.1e}"
-        return Judgement(SAME_FUNCTION, reason, error, floor, _ratio(error, floor), noise.limit)
-    reason = f"differs in float64 by {error:.1e} relative L2, {limit:.0e} is admissible; {worst(measured)}"
-    return Judgement(DIVERGENCE, reason, error, None, margin, limit)
+    reason = f"equal up to the rounding noise of float64, {floor:.1e} of a norm of {measured.reference_l2:.1e}"
+    return Judgement(SAME_FUNCTION, reason, error, floor, _ratio(error, floor), noise.limit)
 
 
 def rounding(measured: Measurement, candidate_error: Measurement, noise: Noise) -> Judgement:
@@ -173,11 +188,56 @@ def rounding(measured: Measurement, candidate_error: Measurement, noise: Noise) 
     decisive = max(in_l2, of_an_element)
     fields = (candidate_error.rel_l2, noise.relative, decisive, noise.limit)
     if decisive <= noise.limit:
+        small = None if noise.arrays is None else _small_elements(candidate_error, noise, _SMALL_FLOORS * EPS32, EPS32)
+        if small is not None:
+            return _of_small_elements(small, "float32")
         return Judgement(ROUNDING, f"{in_l2:.2g} times the rounding noise", *fields)
     what, factor = ("L2 error", 1.0) if decisive == in_l2 else ("largest error of an element", _MAX_OVER_L2)
     times, allowed = decisive * factor, noise.limit * factor
     reason = f"the {what} is {times:.3g} times the rounding noise, {allowed:.2g} is admissible; {worst(measured)}"
     return Judgement(DIVERGENCE, reason, *fields)
+
+
+def _limit_of(kind: str) -> float:
+    return GRADIENT_LIMIT if kind == "gradient" else OUTPUT_LIMIT
+
+
+def _limit_of_carriers(carriers: float) -> float:
+    """Return the largest admissible error, in multiples of the noise, where so many elements carry the noise."""
+    return ROUNDING_LIMIT * (1 + _FEW_ELEMENTS / math.pow(carriers, 1.5))
+
+
+def hides_an_error(kind: str, measured: Measurement) -> bool:
+    """Return True if elements that larger ones hide are off by more than the limit of the kind, noise or not."""
+    return _small_elements(measured, None, _limit_of(kind), 0.0) is not None
+
+
+def _small_elements(measured: Measurement, noise: Noise | None, limit: float, epsilon: float) -> Hidden | None:
+    """Return the worst error of small elements that is more than `limit` and the noise explain."""
+    if measured.arrays is None:
+        return None
+    return hidden(
+        measured.arrays,
+        None if noise is None else noise.arrays,
+        limit=limit,
+        error=measured.max_abs,
+        largest=measured.reference_max,
+        epsilon=epsilon,
+        noise_limit=_limit_of_carriers,
+        fewest=_FEWEST_SMALL if epsilon == EPS32 else 0,
+    )
+
+
+def _of_small_elements(small: Hidden, dtype: str) -> Judgement:
+    """Return the divergence of elements that larger ones hide."""
+    rest, norm = small.rest, small.rest.reference_l2
+    reason = (
+        f"differs in {dtype} by {rest.relative:.1e} relative L2 in {rest.words}; {_ratio(small.allowed, norm):.0e} is "
+        "admissible"
+    )
+    return Judgement(
+        DIVERGENCE, reason, rest.relative, None, _ratio(rest.l2, small.allowed), _ratio(small.allowed, norm)
+    )
 
 
 def exact(measured: Measurement, verdict: Verdict, what: str) -> Judgement:

@@ -43,16 +43,16 @@ class Reference:
         expected = self.get(key, dtype)
         if expected is None:
             return None
-        measured = measure(expected, array)
+        measured = measure(expected, array, infinities=kind == "output")
         if measured.problem is not None:
             return Judgement(DIVERGENCE, measured.problem)
         exact, rounded = self.get(key, "float64"), self.get(key, "float32")
         if exact is None or rounded is None:
             return certify(kind, measured)
-        noise = noise_floor(measure(exact, rounded, mixed=True), None, None)
+        noise = noise_floor(measure(exact, rounded, mixed=True, infinities=True), None, None)
         if dtype == "float64":
             return certify(kind, measured, noise)
-        return rounding(measured, measure(exact, array, mixed=True), noise)
+        return rounding(measured, measure(exact, array, mixed=True, infinities=True), noise)
 
 
 @dataclass

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime, timezone
+from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -82,7 +84,9 @@ def judge(
     _refuse_other_inputs(reference, candidate)
     tolerances = tolerances or Tolerances()
     tolerances.check({key for side in (reference, candidate) for dtype in dtypes for key in side[dtype]})
-    rows = [row for dtype in dtypes for row in _DtypeJudge(dtype, reference, candidate, tolerances, squeeze).rows()]
+    judges = [_DtypeJudge(dtype, reference, candidate, tolerances, squeeze) for dtype in dtypes]
+    rows = [row for judge_of_dtype in judges for row in judge_of_dtype.rows()]
+    left_out = [note for judge_of_dtype in judges for note in judge_of_dtype.left_out]
     if not rows:
         raise NothingComparedError("nothing was compared: neither side recorded a single quantity")
     steps = list(dict.fromkeys(row.step for row in rows))
@@ -94,7 +98,7 @@ def judge(
         device=manifest.device,
         environments={"reference": _environment(reference), "candidate": _environment(candidate)},
         command=command,
-        notes=(*notes, *_notes(reference, candidate, rows)),
+        notes=(*notes, *_notes(reference, candidate, rows), *left_out),
     )
 
 
@@ -167,13 +171,33 @@ class _DtypeJudge:
 
     def rows(self) -> Iterator[Row]:
         entries = {**self._candidate.manifest.entries, **self._reference.manifest.entries}
-        keys = list(dict.fromkeys((*self._reference, *self._candidate)))
+        keys = [key for key in dict.fromkeys((*self._reference, *self._candidate)) if key not in self._untaken]
         metrics_last = sorted(keys, key=lambda key: entries[key].kind == "metric")
         judged = {key: self._row(key, entries[key]) for key in metrics_last}
         yield from (judged[key] for key in keys)
 
+    @property
+    def left_out(self) -> Iterator[str]:
+        """Notes on what neither side could compute."""
+        for step, losses in groupby(self._untaken, key=lambda key: key.partition("/")[0]):
+            names = ", ".join(losses)
+            yield f"left out in {self._dtype}, since no side gets a finite number in the step {step}: {names}"
+
+    @cached_property
+    def _untaken(self) -> tuple[str, ...]:
+        """Losses that are finite on neither side, of logits of -inf or 1e30, and gradients of these that are not."""
+        entries = self._reference.manifest.entries
+        both = [key for key in entries if key in self._candidate and entries[key].kind in ("loss", "gradient")]
+        finite = {key: [np.isfinite(side[key]).all() for side in (self._reference, self._candidate)] for key in both}
+        losses = {key for key in both if entries[key].kind == "loss" and not any(finite[key])}
+        steps = {entries[key].step for key in losses}
+        gradients = {key for key in both if entries[key].kind == "gradient" and entries[key].step in steps}
+        return tuple(key for key in both if key in losses or (key in gradients and not all(finite[key])))
+
     def _row(self, key: str, entry: Entry) -> Row:
-        measured = compare_key(key, self._reference, self._candidate, squeeze=self._squeeze)
+        measured = compare_key(
+            key, self._reference, self._candidate, squeeze=self._squeeze, infinities=entry.kind == "output"
+        )
         return _row(key, entry.step, entry.kind, self._dtype, measured, self._judge(key, entry, measured))
 
     def _judge(self, key: str, entry: Entry, measured: Measurement) -> Judgement:
@@ -211,7 +235,8 @@ class _DtypeJudge:
             return self._tolerate(key, entry, measured)
         if error.problem is not None:
             return Judgement(DIVERGENCE, f"the reference's own float64 and float32 results do not fit: {error.problem}")
-        candidate_error = measure(self._reference64[key], self._fitted(key), mixed=True)
+        infinities = entry.kind == "output"
+        candidate_error = measure(self._reference64[key], self._fitted(key), mixed=True, infinities=infinities)
         return rounding(measured, candidate_error, self._noise(key, entry, error))
 
     def _tolerate(self, key: str, entry: Entry, measured: Measurement) -> Judgement:
@@ -235,7 +260,9 @@ class _DtypeJudge:
         if key not in self._reference64 or key not in self._reference32:
             return None
         if key not in self._errors:
-            self._errors[key] = measure(self._reference64[key], self._reference32[key], mixed=True)
+            infinities = self._reference64.manifest.entries[key].kind == "output"
+            exact, rounded = self._reference64[key], self._reference32[key]
+            self._errors[key] = measure(exact, rounded, mixed=True, infinities=infinities)
         return self._errors[key]
 
     def _noise(self, key: str, entry: Entry, error: Measurement) -> Noise:
@@ -286,7 +313,7 @@ class _DtypeJudge:
         if error is not None and error.problem is None:
             return scores, 2 * self._noise(key, Entry("output", entry.step), error).allowed_max
         relative = OUTPUT_LIMIT if self._dtype == "float64" else self._tolerances.of(key, "output", self._dtype).rtol
-        return scores, 2 * relative * float(np.max(np.abs(scores), initial=0.0))
+        return scores, 2 * relative * float(np.max(np.abs(scores), initial=0.0, where=np.isfinite(scores)))
 
     def _discrete(self, key: str) -> Verdict:
         """Return the verdict on a counted quantity that is equal."""

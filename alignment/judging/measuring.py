@@ -86,17 +86,24 @@ def compare(
 
 
 def compare_key(
-    key: str, reference: Mapping[str, Array], candidate: Mapping[str, Array], *, squeeze: bool = False
+    key: str,
+    reference: Mapping[str, Array],
+    candidate: Mapping[str, Array],
+    *,
+    squeeze: bool = False,
+    infinities: bool = False,
 ) -> Measurement:
-    """Measure one key, which at least one side has."""
+    """Measure one key, which at least one side has; the arguments are those of `measure`."""
     if key not in candidate:
         return Measurement(_absent("candidate", key, candidate))
     if key not in reference:
         return Measurement(_absent("reference", key, reference))
-    return measure(reference[key], candidate[key], squeeze=squeeze)
+    return measure(reference[key], candidate[key], squeeze=squeeze, infinities=infinities)
 
 
-def measure(reference: Array, candidate: Array, *, squeeze: bool = False, mixed: bool = False) -> Measurement:
+def measure(
+    reference: Array, candidate: Array, *, squeeze: bool = False, mixed: bool = False, infinities: bool = False
+) -> Measurement:
     """Measure one array against another in float64, or exactly for integers, in bounded memory.
 
     Args:
@@ -105,6 +112,8 @@ def measure(reference: Array, candidate: Array, *, squeeze: bool = False, mixed:
             either side, equal or not.
         squeeze: Let shapes differ by axes of length one.
         mixed: Let floating-point dtypes differ, to compare a float32 result with a float64 one.
+        infinities: Let both sides have the same infinities at the same places, as a mask fills them in; all other
+            elements are measured. There must be some.
     """
     problem = _shape_problem(reference.shape, candidate.shape, squeeze) or _dtype_problem(reference, candidate, mixed)
     if problem is None and reference.size == 0:
@@ -115,7 +124,11 @@ def measure(reference: Array, candidate: Array, *, squeeze: bool = False, mixed:
     try:
         meter = metered(reference, candidate)
     except NotFiniteError:
-        return _not_finite(reference, candidate, shape)
+        same = np.isinf(reference) & (reference == candidate) if infinities else np.zeros(1, np.bool_)
+        if not same.any() or same.all():
+            return _not_finite(reference, candidate, shape)
+        finite = (np.where(same, array.dtype.type(0), array).reshape(shape) for array in (reference, candidate))
+        return measure(*finite, mixed=mixed)
     return Measurement(
         count=reference.size,
         differing=meter.differing,

@@ -71,7 +71,8 @@ def _unexplained(reference: Array, candidate: Array, scores: Array | None, gap: 
     if (ordered[:, 1:] == ordered[:, :-1]).any():
         return f"{different}, and the candidate names a class twice"
     scores = scores.astype(np.float64)
-    apart = np.abs(np.take_along_axis(scores, reference, 1) - np.take_along_axis(scores, candidate, 1))
+    one, other = (np.take_along_axis(scores, ranking, 1) for ranking in (reference, candidate))
+    apart = np.abs(np.subtract(one, other, out=np.zeros_like(one), where=one != other))
     if not (apart <= gap).all():
         return f"{different} where the scores are {np.max(apart):.1e} apart, which {gap:.1e} of noise does not explain"
     return None

@@ -360,3 +360,33 @@ def test_switching_unit_is_rounding_where_gradients_jump(write: Write) -> None:
 def test_a_wrong_gradient_is_a_divergence_even_where_it_jumps(write: Write, mistake: Callable[[Array], Array]) -> None:
     report = relu_gradients(write, True, mistake)
     assert [(failure.key, failure.dtype) for failure in report.failures] == [("bp/gradient/19", "float32")]
+
+
+def losses(write: Write, value: float, gradient: float, logits: float = -np.inf) -> dict[str, Recording]:
+    arrays = {
+        "forward/logits": (OUTPUT, np.array([logits, 1.0, 2.0])),
+        "bp/loss_0": (Entry("loss", "bp"), np.array(value)),
+        "bp/gradient/x": (Entry("gradient", "bp"), np.array([1.0, gradient])),
+        "bp/gradient/y": (Entry("gradient", "bp"), np.array([1.0, 2.0])),
+    }
+    return {"float64": write(arrays, dtype="float64")}
+
+
+def test_loss_that_neither_side_can_take_is_left_out_with_a_note(write: Write) -> None:
+    report = judge(losses(write, np.inf, np.nan), losses(write, np.nan, np.nan))
+    assert report.verdict == SAME_FUNCTION
+    assert {found.key for found in report.rows} == {"forward/logits", "bp/gradient/y"}
+    assert (
+        "left out in float64, since no side gets a finite number in the step bp: bp/loss_0, bp/gradient/x"
+        in "".join(report.notes)
+    )
+
+
+def test_loss_that_one_side_can_take_is_a_divergence(write: Write) -> None:
+    report = judge(losses(write, 1.0, 2.0), losses(write, np.nan, 2.0))
+    assert [failure.key for failure in report.failures] == ["bp/loss_0"]
+
+
+def test_gradient_that_is_nan_beside_a_finite_loss_is_a_divergence(write: Write) -> None:
+    report = judge(losses(write, 1.0, np.nan), losses(write, 1.0, np.nan))
+    assert [failure.key for failure in report.failures] == ["bp/gradient/x"]

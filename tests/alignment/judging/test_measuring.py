@@ -208,3 +208,24 @@ def test_the_worst_element_is_found_in_any_block() -> None:
     worst = measure(reference, candidate).worst
     assert worst is not None
     assert (worst.index, worst.reference, worst.candidate) == ((2, 7), 0.0, -2.0)
+
+
+def test_infinities_at_the_same_places_are_left_out_where_allowed() -> None:
+    reference = np.array([[-np.inf, 1.0], [np.inf, 2.0]])
+    candidate = reference + np.array([[0.0, 0.0], [0.0, 0.5]])
+    assert "2 infinite in the reference" in str(measure(reference, candidate).problem)
+    measured = measure(reference, candidate, infinities=True)
+    assert (measured.problem, measured.max_abs, measured.count) == (None, 0.5, 4)
+    assert measured.worst is not None
+    assert measured.worst.index == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "candidate", [[np.inf, 1.0, 2.0], [-np.inf, -np.inf, 2.0], [-np.inf, np.nan, 2.0], [0.0, 1.0, 2.0]]
+)
+def test_other_infinities_and_nan_are_a_problem_even_where_equal_infinities_are_allowed(candidate: list[float]) -> None:
+    assert measure(np.array([-np.inf, 1.0, 2.0]), np.array(candidate), infinities=True).problem is not None
+
+
+def test_infinities_only_are_nothing_to_compare() -> None:
+    assert measure(np.full(3, -np.inf), np.full(3, -np.inf), infinities=True).problem is not None

@@ -70,3 +70,10 @@ def test_a_swap_without_scores_or_with_nan_scores_is_a_divergence() -> None:
 def test_a_metric_is_off_by_tied_samples_at_most(reference: float, candidate: float, tied: int, verdict: str) -> None:
     measured = measure(np.array(reference), np.array(candidate))
     assert judge_metric(measured, tied, 4, ROUNDING).verdict == verdict
+
+
+def test_classes_that_a_mask_has_filled_with_infinities_are_tied() -> None:
+    scores = np.array([[5.0, -np.inf, -np.inf, 1.0], [1.0, 2.0, 3.0, 4.0]])
+    reference, candidate = np.array([[0, 3, 1], [3, 2, 1]]), np.array([[0, 3, 2], [3, 2, 1]])
+    judgement, tied = judge_ranking(measure(reference, candidate), reference, candidate, scores, 1e-6, ROUNDING)
+    assert (judgement.verdict, tied) == (ROUNDING, 1)

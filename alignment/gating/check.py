@@ -39,6 +39,7 @@ from alignment.gating.config import (
     meant,
 )
 from alignment.results.report import DIVERGENCE, STRENGTH, Report, Row
+from alignment.results.summary import identical_rows
 from porting.visible import printable
 
 
@@ -151,10 +152,14 @@ def gate(
     )
     needed = {acceptance.waiver for acceptance in waived}
     unused = tuple(waiver for waiver in valid if waiver not in needed)
-    return GateResult(not left, left, checked, waived, tuple(_remarks(report, config)), unused)
+    return GateResult(not left, left, checked, waived, tuple(_remarks(report, config, baseline)), unused)
 
 
-def _remarks(report: Report, config: GateConfig) -> Iterator[str]:
+def _remarks(report: Report, config: GateConfig, baseline: Report | None) -> Iterator[str]:
+    if identical := identical_rows(report.rows):
+        yield identical
+    if baseline is not None and baseline.created and (baseline.created, baseline.rows) == (report.created, report.rows):
+        yield f"the baseline is the report itself, the run of {report.created}: no margin can have grown"
     only = "only verdicts and what is required were looked at"
     if not config.threshold:
         yield f"the configuration sets no thresholds: {only}"

@@ -44,7 +44,7 @@ def compare_paths(
 
     Raises:
         FileError: A path is nothing of the kind or cannot be read, the two are not of the same kind, or both name the
-            same recording.
+            same recording, a copy of it, or the same file.
         RefusedError: The recordings share no precision, or their inputs differ.
         NothingComparedError: The paths hold no array.
     """
@@ -57,6 +57,7 @@ def compare_paths(
         if any(sides):
             other = candidate if sides[0] else reference
             raise FileError(other, "holds no recording, and a recording can be compared with another one only")
+    _refuse_same_files(reference, candidate)
     if reference.is_dir() != candidate.is_dir():
         raise FileError(reference, f"is to be compared with {candidate}: name two files, or two folders")
     return judge_arrays(
@@ -77,6 +78,18 @@ def _refuse_same(reference: Mapping[str, Recording], candidate: Mapping[str, Rec
         if recording.path.resolve() in files:
             role = recording.manifest.role or "same side"
             raise FileError(recording.path, f"is the {role} on both sides, and equal to itself; name the other side")
+        for other in reference.values():
+            if other.manifest.created and other.manifest == recording.manifest:
+                run = f"of {other.manifest.created}"
+                raise FileError(recording.path, f"is of the same run as {other.path}, {run}: name the other side")
+
+
+def _refuse_same_files(reference: Path, candidate: Path) -> None:
+    """Raise if one file of reprod_log, or one folder with the files of one side, stands for both sides."""
+    if not (reference.exists() and candidate.exists() and reference.samefile(candidate)):
+        return
+    if not reference.is_dir() or not any(len(sides) > 1 for sides in find_logs(reference).values()):
+        raise FileError(reference, "stands for both sides, and is equal to itself; name the other side")
 
 
 def _left_out(folder: Path) -> Iterator[str]:

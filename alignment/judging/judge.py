@@ -44,6 +44,7 @@ from alignment.results.report import (
     Verdict,
     overall,
 )
+from alignment.results.summary import identical_rows
 
 DTYPES = ("float64", "float32")
 _MOST = 0.9
@@ -144,7 +145,11 @@ def judge_arrays(
         rows,
         model="",
         command=command,
-        notes=("judged by tolerance only: these files hold no float64 evidence of what rounding explains", *notes),
+        notes=(
+            "judged by tolerance only: these files hold no float64 evidence of what rounding explains",
+            *([identical] if (identical := identical_rows(rows)) else []),
+            *notes,
+        ),
     )
 
 

@@ -23,6 +23,15 @@ DIVERGENCE: Verdict = "divergence"
 SCHEMA_VERSION = 1
 _NUMBERS = ("mean", "max", "rel_l2", "error", "floor", "margin", "limit")
 _PROBLEMS = 10
+_ROOM = 1 + 1e-9
+"""Largest share of a limit that passes; numbers may be rounded when they are written."""
+_BY_DISTRIBUTION = ("sample", "picture", "setting")
+"""Kinds whose limit is not one of `error`."""
+CHECK_POINTS = frozenset(
+    {"forward", "metric", "loss", "bp", "batchnorm"}
+    | {"data", "train_data", "init", "schedule", "regularisation", "optimizer", "train", "distributed", "inference"}
+)
+"""Steps with which keys begin."""
 STRENGTH: Mapping[Verdict, int] = {DIVERGENCE: 0, WITHIN_TOLERANCE: 1, ROUNDING: 2, SAME_FUNCTION: 3}
 """How much each verdict proves."""
 
@@ -174,19 +183,51 @@ def _contradictions(report: Report) -> Iterator[str]:
     expected = overall(report.rows)
     if report.rows and report.verdict != expected:
         yield f"verdict: {report.verdict!r}, but its rows give {expected!r}; run the alignment again"
-    steps = set(report.steps)
+    first: dict[tuple[str, str], int] = {}
     for number, row in enumerate(report.rows):
         where = f"rows[{number}]"
-        if row.step not in steps:
-            yield f"{where}.step: {printable(row.step)!r} is not among the report's steps"
-        for name in _NUMBERS:
-            value = getattr(row, name)
-            if value is None:
-                continue
-            if value < 0:
-                yield f"{where}.{name}: {value:g} is negative, expected 0 or more"
-            elif math.isnan(value) and row.verdict != DIVERGENCE:
-                yield f"{where}.{name}: NaN in a row that says {row.verdict!r}; what is not known diverges"
+        if (same := first.setdefault((row.key, row.dtype), number)) != number:
+            yield f"{where}.key: {printable(row.key)!r} in {printable(row.dtype)} is rows[{same}] already"
+        problems = (*_step_problems(row, {*report.steps}), *_number_problems(row))
+        yield from (f"{where}.{problem}" for problem in problems)
+
+
+def _step_problems(row: Row, steps: set[str]) -> Iterator[str]:
+    """Yield that the step of a row is none of the report's, or not that of its key."""
+    own = row.key.partition("/")[0]
+    if row.step not in steps:
+        yield f"step: {printable(row.step)!r} is not among the report's steps"
+    elif own != row.step and {own, row.step} <= steps | CHECK_POINTS:
+        yield f"step: {printable(row.step)!r}, but its key {printable(row.key)!r} is one of {own}"
+
+
+def _number_problems(row: Row) -> Iterator[str]:
+    """Yield the numbers that no row has, or none that passes."""
+    for name in _NUMBERS:
+        value = getattr(row, name)
+        if value is None:
+            continue
+        if value < 0:
+            yield f"{name}: {value:g} is negative, expected 0 or more"
+        elif math.isnan(value) and row.verdict != DIVERGENCE:
+            yield f"{name}: NaN in a row that says {row.verdict!r}; what is not known diverges"
+    if row.verdict != DIVERGENCE:
+        yield from _overdrawn(row)
+
+
+def _overdrawn(row: Row) -> Iterator[str]:
+    """Yield what a row that passes cannot hold: an infinite difference, or more than its limit."""
+    says = f"in a row that says {row.verdict!r}"
+    for name in ("mean", "max", "rel_l2", "error", "margin"):
+        if getattr(row, name) == math.inf:
+            yield f"{name}: infinite {says}; what is infinitely far apart diverges"
+    share = row.share_of_limit
+    if share is not None and share > _ROOM and row.margin != math.inf:
+        yield f"margin: {row.margin:.3g} {says}, at most {row.limit if row.floor is not None else 1:.3g} is admissible"
+    if row.kind in _BY_DISTRIBUTION or row.error is None or row.floor is not None:
+        return
+    if row.limit is not None and _ROOM * row.limit < row.error < math.inf:
+        yield f"limit: {row.limit:.3g}, below the error of {row.error:.3g}, {says}"
 
 
 def dumps(report: Report) -> str:

@@ -6,7 +6,7 @@ The words are the same at a terminal and in a page, and an unknown number (NaN) 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from alignment.results.report import ROUNDING, SAME_FUNCTION, WITHIN_TOLERANCE, Report, Row
 
@@ -55,6 +55,17 @@ def _evidence(rows: tuple[Row, ...]) -> Iterator[str]:
         yield f"{len(sampled)} tensors are drawn from the same distributions as far as their values tell"
     if not (certified or rounded or tolerated or sampled):
         yield f"all {len(rows)} rows are exactly equal"
+
+
+def identical_rows(rows: Sequence[Row]) -> str:
+    """Return what is odd about rows of which no floating-point number differs; empty if one does or there is none."""
+    computed = [row for row in rows if row.kind in ("output", "gradient", "loss")]
+    if not computed or any(row.max != 0 for row in computed):
+        return ""
+    return (
+        f"both sides are equal bit by bit in all {len(computed)} results, as two copies of one run are: check that "
+        "these are two models"
+    )
 
 
 def badness(row: Row) -> tuple[bool, float, float]:

@@ -367,3 +367,14 @@ def test_the_configuration_may_stand_in_pyproject(tmp_path: Path) -> None:
     assert load_config(project) == GateConfig(REQUIRE)
     (tmp_path / "pit-align.toml").write_text("")
     assert find_config(tmp_path) == tmp_path / "pit-align.toml"
+
+
+def test_report_that_is_its_own_baseline_and_equal_sides_are_said_to_be_so() -> None:
+    config = GateConfig(REQUIRE)
+    run = replace(GOOD, created="2026-01-01T00:00:00+00:00")
+    assert "the baseline is the report itself, the run of 2026-01-01" in " ".join(gate(run, config, baseline=run).notes)
+    later = replace(run, created="2026-01-02T00:00:00+00:00")
+    assert "baseline is" not in " ".join(gate(later, config, baseline=run).notes)
+    equal = report(row("forward/logits", max=0.0, mean=0.0, rel_l2=0.0, error=0.0, margin=0.0))
+    assert "both sides are equal bit by bit in all 1 results" in " ".join(gate(equal, config).notes)
+    assert "bit by bit" not in " ".join(gate(GOOD, config).notes)

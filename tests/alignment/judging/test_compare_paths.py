@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from alignment.errors import FileError
 from alignment.judging.compare_paths import compare_paths
-from alignment.recordings.recording import Recording
+from alignment.recordings.recording import Entry, Recording
 from alignment.results.report import DIVERGENCE, SAME_FUNCTION, WITHIN_TOLERANCE
 
 Run = Callable[..., dict[str, Recording]]
@@ -81,3 +82,23 @@ def test_plain_arrays_are_compared_whatever_their_files_are_called(tmp_path: Pat
     report = compare_paths(tmp_path / "a", tmp_path / "b")
     assert [row.key for row in report.rows] == ["forward/array"]
     assert "left out, since their names tell no step and side: backward.npy" in report.notes
+
+
+def test_copy_of_a_recording_is_refused_as_the_same_run(tmp_path: Path, write: Callable[..., Recording]) -> None:
+    arrays = {"forward/logits": (Entry("output", "forward"), np.ones(3, np.float32))}
+    recording = write(arrays, created="2026-01-01T00:00:00+00:00")
+    shutil.copytree(recording.path, tmp_path / "copy")
+    with pytest.raises(FileError, match=r"is of the same run as .* of 2026-01-01T00:00:00"):
+        compare_paths(recording.path, tmp_path / "copy")
+    again = write(arrays, created="2026-01-02T00:00:00+00:00")
+    assert compare_paths(recording.path, again.path).verdict == WITHIN_TOLERANCE
+
+
+def test_file_compared_with_itself_is_refused(tmp_path: Path) -> None:
+    one, copy = tmp_path / "forward_torch.npy", tmp_path / "copy.npy"
+    np.save(one, np.arange(3.0))
+    copy.write_bytes(one.read_bytes())
+    for path in (one, tmp_path):
+        with pytest.raises(FileError, match="stands for both sides, and is equal to itself"):
+            compare_paths(path, path)
+    assert "equal bit by bit in all 1 results" in " ".join(compare_paths(one, copy).notes)

@@ -18,7 +18,7 @@ from alignment.results.findings import Bisection
 from alignment.results.report import DIVERGENCE, ROUNDING, SAME_FUNCTION, Report, Row, dumps
 
 ROWS = tuple(
-    Row(f"forward/stage_{index}", "forward", "output", dtype, 1e-8, 1e-7, 1e-7, verdict, "because", 1e-7, *numbers)
+    Row(f"forward/stage_{index}", "forward", "output", dtype, 1e-15, 1e-14, 1e-14, verdict, "because", 1e-14, *numbers)
     for dtype, verdict, numbers in (
         ("float64", SAME_FUNCTION, (None, 1e-4, 1e-10)),
         ("float32", ROUNDING, (2e-7, 0.5, 4.0)),
@@ -67,7 +67,14 @@ REFUSED = {
     edited(4, margin="-inf"): "rows[4].margin: -inf is negative",
     edited(4, margin="nan"): "rows[4].margin: NaN in a row that says 'rounding'",
     edited(1, limit="nan"): "rows[1].limit: NaN in a row that says 'same function'",
-    edited().replace("1e-08", "1" * 400, 1): "rows[0].mean: expected a number, found an integer that is larger",
+    edited(4, limit=0): "rows[4].margin: 0.5 in a row that says 'rounding', at most 0 is admissible",
+    edited(4, margin=4.5): "rows[4].margin: 4.5 in a row that says 'rounding', at most 4 is admissible",
+    edited(1, margin=1.5): "rows[1].margin: 1.5 in a row that says 'same function', at most 1 is admissible",
+    edited(1, error=2e-10): "rows[1].limit: 1e-10, below the error of 2e-10, in a row that says 'same function'",
+    edited(1, max="inf"): "rows[1].max: infinite in a row that says 'same function'",
+    edited(1, key="forward/stage_0"): "rows[1].key: 'forward/stage_0' in 'float64' is rows[0] already",
+    edited(1, key="bp/loss_0"): "rows[1].step: 'forward', but its key 'bp/loss_0' is one of bp",
+    edited().replace("1e-15", "1" * 400, 1): "rows[0].mean: expected a number, found an integer that is larger",
     edited(0, **{"a\n::error::": 1}): r"rows[0].a\n\x3a:error\x3a:: unknown field",
     edited(verdict="##[error]"): r"verdict: '#\x23[error]' is not known here",
     '{"schema_version": 1, "schema_version": 1}': "field 'schema_version' stands twice in one table",
@@ -93,7 +100,6 @@ SHOWN: dict[str, Callable[[], str]] = {
     "threads": lambda: edited(environments={"reference": {"backend": "torch", "threads": "many"}}),
     "an endless limit": lambda: edited(4, limit="inf"),
     "endless noise": lambda: edited(4, floor="inf", margin=0.0),
-    "no limit": lambda: edited(4, limit=0),
     "a long index": lambda: edited(4, kind="gradient", key=f"forward/gradient/a.{'9' * 5000}.w"),
     "numbers at the ends": lambda: edited(4, error=5e-324, floor=5e-324, limit=1e308, margin=1e308, rel_l2=1e308),
     "reprod_log": lambda: edited(4, reprod_log={"passed": False, "mean": None, "remark": ""}),

@@ -11,6 +11,7 @@ import pytest
 
 from alignment.errors import FileError
 from alignment.results.report import (
+    CHECK_POINTS,
     DIVERGENCE,
     ROUNDING,
     SAME_FUNCTION,
@@ -23,6 +24,9 @@ from alignment.results.report import (
     read_report,
     write_report,
 )
+from alignment.results.summary import identical_rows
+from alignment.steps import STEPS
+from alignment.steps.training import TRAINING_STEPS
 
 
 def row(key: str, dtype: str, verdict: Verdict, **numbers: float | None) -> Row:
@@ -106,3 +110,14 @@ def test_a_report_without_rows_has_not_passed() -> None:
     assert not Report(SAME_FUNCTION, "", (), ()).passed
     assert not REPORT.passed
     assert [failure.key for failure in REPORT.failures] == ["forward/stage_0"]
+
+
+def test_check_points_are_those_that_there_are() -> None:
+    assert {*STEPS, *TRAINING_STEPS} == CHECK_POINTS
+
+
+def test_identical_results_are_named() -> None:
+    same = row("forward/logits", "float64", SAME_FUNCTION, max=0.0)
+    assert "equal bit by bit in all 1 results" in identical_rows([same])
+    assert not identical_rows([same, row("forward/stage_0", "float64", SAME_FUNCTION)])
+    assert not identical_rows([])

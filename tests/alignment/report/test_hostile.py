@@ -72,8 +72,10 @@ REFUSED = {
     edited(1, margin=1.5): "rows[1].margin: 1.5 in a row that says 'same function', at most 1 is admissible",
     edited(1, error=2e-10): "rows[1].limit: 1e-10, below the error of 2e-10, in a row that says 'same function'",
     edited(1, max="inf"): "rows[1].max: infinite in a row that says 'same function'",
-    edited(1, key="forward/stage_0"): "rows[1].key: 'forward/stage_0' in 'float64' is rows[0] already",
-    edited(1, key="bp/loss_0"): "rows[1].step: 'forward', but its key 'bp/loss_0' is one of bp",
+    edited(rows=[*GOOD["rows"], GOOD["rows"][0]]): "rows[6].key: 'forward/stage_0' in float64 is rows[0] already",
+    edited(rows=[*GOOD["rows"], GOOD["rows"][3] | {"key": "bp/loss_0", "verdict": SAME_FUNCTION, "margin": 0.0}]): (
+        "rows[6].step: 'forward', but its key 'bp/loss_0' is one of bp"
+    ),
     edited().replace("1e-15", "1" * 400, 1): "rows[0].mean: expected a number, found an integer that is larger",
     edited(0, **{"a\n::error::": 1}): r"rows[0].a\n\x3a:error\x3a:: unknown field",
     edited(verdict="##[error]"): r"verdict: '#\x23[error]' is not known here",

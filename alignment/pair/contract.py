@@ -145,6 +145,12 @@ class Contract:
         return pairs
 
     @cached_property
+    def padding(self) -> Mapping[str, int]:
+        """Canonical name of each embedding's weight in the reference to its `padding_idx`, where it has one."""
+        rows = self.reference.padding
+        return {name: rows[part.name] for name, part in self._canonical.items() if part.name in rows}
+
+    @cached_property
     def empty(self) -> tuple[str, ...]:
         """Canonical names of the tensors that have no elements."""
         return tuple(name for name, part in self._canonical.items() if 0 in part.shape)

@@ -26,6 +26,7 @@ class ModuleInfo:
         given: Digest of the first input that it was called with; empty where it is not called.
         gave: Digest of the first output of that call.
         after: Paths of modules of the same form, of whose output its input is made; those before them are left out.
+        padding: The `padding_idx` of an embedding, -1 where there is none.
     """
 
     path: str
@@ -36,6 +37,7 @@ class ModuleInfo:
     given: str = ""
     gave: str = ""
     after: tuple[str, ...] = ()
+    padding: int = -1
 
 
 @dataclass(frozen=True)
@@ -86,3 +88,8 @@ class ModelDescription:
     others: Mapping[str, str] = field(default_factory=dict)
     before: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     last: tuple[str, ...] = ()
+
+    @property
+    def padding(self) -> dict[str, int]:
+        """Name of the weight of each embedding that has a `padding_idx`, to that id."""
+        return {name: module.padding for module in self.modules if module.padding >= 0 for name in module.tensors}

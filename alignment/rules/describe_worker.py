@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from alignment.arrays import Array, Batch, first_rows
-from alignment.backends.base import Backend, Outputs, Runtime, Tap, Taps, Visit
+from alignment.backends.base import Backend, Module, Outputs, Runtime, Tap, Taps, Visit
 from alignment.backends.building import build_model
 from alignment.frameworks import FRAMEWORKS
 from alignment.pair import Origin, Pair, Role, locate
@@ -157,10 +157,17 @@ def _traced(
             *(path, module.kind, module.bases, module.parameters, calls.get(path)),
             given=seen.get((path, "input"), ""),
             gave=seen.get((path, "output"), ""),
+            padding=_padding(module),
         )
         for path, module in taps.modules.items()
     )
     return modules, given
+
+
+def _padding(module: Module) -> int:
+    """The `padding_idx` of an embedding; -1 for none, and for other modules."""
+    number = module.settings.get("padding_idx")
+    return number if len(module.parameters) == 1 and isinstance(number, int) and number >= 0 else -1
 
 
 def _forms(model: ModelDescription) -> list[list[str]]:

@@ -18,6 +18,7 @@ from alignment.pair import inputs as batches
 from alignment.pair.constants import remarks
 from alignment.pair.contract import Contract
 from alignment.pair.inputs import Inputs
+from alignment.pair.telling import telling_batch
 from alignment.processes.processes import Launch, Progress, run_all
 from alignment.processes.settings import Settings
 from alignment.results.findings import DIAGNOSIS_FILE
@@ -46,7 +47,7 @@ def batch_of(pair: Pair, settings: Settings) -> Inputs:
         return batches.finished(pair, read.images, read.labels, seed=seed) if pair.own else read
     if not pair.own:
         return batches.draw(pair.input_shape, classes, batch_size=settings.batch_size, seed=seed)
-    return batches.finished(pair, batches.random_batch(pair, settings.batch_size, seed=seed), seed=seed)
+    return batches.finished(pair, telling_batch(pair, settings.batch_size, seed=seed), seed=seed)
 
 
 def weights_of(pair: Pair, roles: Sequence[Role], folder: Path, settings: Settings) -> dict[Role, WeightFile]:

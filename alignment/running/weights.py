@@ -68,6 +68,8 @@ def write_weights(
     if source is None:
         constants = pair.contract.constants if pair.contract else {}
         arrays = {**random_weights(pair.architecture, seed), **constants}
+        for name, row in (pair.contract.padding if pair.contract else {}).items():
+            arrays[name][row] = 0  # as every framework builds it: Paddle gives zeros for this id, torch gives the row
         return _write(pair, role, {name: LazyTensor.of(array) for name, array in arrays.items()}, target)
     with open_checkpoint(source, **vars(selection), required=False) as opened:
         checkpoint = _reading(pair, opened) if pair.own else fitting(opened)

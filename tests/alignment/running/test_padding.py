@@ -1,0 +1,28 @@
+"""A `padding_idx` that one side lacks shows in the gradient of its row, however many ids there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("paddle")
+
+from alignment.pair import load_pair
+from alignment.processes.settings import Settings
+from alignment.results.report import SAME_FUNCTION
+from alignment.running.run import align
+
+PAIRS = Path(__file__).parents[1] / "padding_pairs.py"
+SETTINGS = Settings(threads=1, dtypes=("float64",), steps=("forward", "bp"))
+
+
+def test_pair_with_the_same_padding_is_the_same_function(tmp_path: Path) -> None:
+    assert align(load_pair(f"{PAIRS}:RIGHT"), tmp_path, SETTINGS).verdict == SAME_FUNCTION
+
+
+def test_missing_padding_diverges_in_the_gradient_of_the_embedding(tmp_path: Path) -> None:
+    report = align(load_pair(f"{PAIRS}:MISSING"), tmp_path, SETTINGS)
+    assert report.failures[0].key == "bp/gradient/0.weight"
+    assert not [row for row in report.failures if row.step == "forward"]

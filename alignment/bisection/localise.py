@@ -10,23 +10,20 @@ their outputs replaced by the reference's: if it agrees then, they explain the d
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TypeAlias
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from alignment.arrays import Array
-from alignment.backends.base import Tap, Taps, Visit
+from alignment.backends.base import Isolated, Module, Tap, Taps, Visit
 from alignment.bisection.counterparts import Counterparts
 from alignment.bisection.evidence import CallJudgements, Reference, failures
+from alignment.bisection.twins import Call, Cut, Twins, depth, inside, outermost
 from alignment.bisection.watching import Watched, watch
 from alignment.judging.tolerance import Judgement
-from alignment.results.findings import Evidence, Finding, ModuleRow, Status
 from alignment.results.report import DIVERGENCE
 from alignment.steps.base import Trial
-
-Call: TypeAlias = tuple[str, int]
-"""Path of a module of the candidate, and number of its calls before this one."""
 
 
 class Localiser:
@@ -37,9 +34,11 @@ class Localiser:
         taps: Its modules.
         counterparts: The matching modules of the reference.
         reference: Recordings of the reference's modules.
+        modules: The reference's modules.
         mode: `eval` or `train`.
 
     Attributes:
+        twins: What the reference recorded for each call.
         held: Path in the candidate to the canonical names of the tensors in the module.
         statistics_names: Canonical names of the running statistics.
         weights: State dict of modules that run alone.
@@ -53,9 +52,21 @@ class Localiser:
         statistics: Judgements of the running statistics, by name.
     """
 
-    def __init__(self, trial: Trial, taps: Taps, counterparts: Counterparts, reference: Reference, mode: str) -> None:
+    def __init__(
+        self,
+        trial: Trial,
+        taps: Taps,
+        counterparts: Counterparts,
+        reference: Reference,
+        modules: Mapping[str, Module],
+        mode: str,
+    ) -> None:
         self.trial, self.taps, self.paths, self.reference = trial, taps, counterparts.paths, reference
         self.mode, self.dtype = mode, trial.inputs.dtype
+        self.twins = Twins(reference, modules, counterparts.paths, mode, self.dtype)
+        self._entered: dict[tuple[str, Call], list[Array]] = {}
+        self._left: tuple[Call, list[Array]] | None = None
+        self._own: dict[tuple[str, Call], dict[int, Array]] = {}
         self.statistics_names = trial.pair.architecture.statistics
         self.weights: Mapping[str, Array] = {}
         self.held = counterparts.held
@@ -101,6 +112,7 @@ class Localiser:
             self.end_to_end.clear()
             for index, array in enumerate(results.outputs):
                 self._judge_end_to_end(Tap("", 0, "output", index), array)
+        self._judge_outputs()
         if results.loss is not None:
             self.loss = self.reference.judge(f"{self.mode}/loss", "loss", results.loss, self.dtype)
             self.gradients = self._judged("gradient", self.trial.canonical(results.gradients))
@@ -123,65 +135,112 @@ class Localiser:
                 if self.mode == "train":
                     backend.set_state(weights)
                 self.isolated[call] = self._isolate(call)
-            for call in sorted(self.isolated, key=lambda call: -_depth(call[0])):
+            self._use_cuts_of_others()
+            for call in sorted(self.isolated, key=lambda call: -depth(call[0])):
                 self._classify(call)
         finally:
             backend.train(False)
             backend.set_state(weights)
 
     def inputs_of(self, call: Call) -> list[Array]:
-        """Floating-point inputs of the reference's module."""
-        return self._recorded(call, "input")
+        """Floating-point inputs of the reference's module, in the candidate's order.
+
+        One that the reference's module does not take is the candidate's own.
+        """
+        return self._given(call, "input")
 
     def integers_of(self, call: Call) -> list[Array]:
-        """Inputs of integers and booleans of the reference's module."""
-        return self._recorded(call, "integers")
+        """Inputs of integers and booleans of the reference's module, likewise."""
+        return self._given(call, "integers")
+
+    def _given(self, call: Call, what: str) -> list[Array]:
+        places = self.twins.orders[what].get(call)
+        if places is None:
+            return self.twins.all(call, what)
+        own = self._own.get((what, call), {})
+        arrays = [own.get(index, self.twins.get(call, what, index)) for index in range(len(places))]
+        return [array for array in arrays if array is not None]
 
     def outputs_of(self, call: Call) -> list[Array]:
-        """Outputs of the reference's module."""
-        return self._recorded(call, "output")
-
-    def findings(self) -> Iterator[Finding]:
-        """The guilty modules, in the order of execution."""
-        for call, reason in self.differing.items():
-            judged = self.isolated[call]
-            failed = failures(judged.forward)
-            direction = "forward" if failed else "backward"
-            evidence = [
-                Evidence(f"{what}, given the reference's input and weights", judgement.error, judgement.reason)
-                for what, judgement in (failed or judged.failures).items()
-            ]
-            evidence.append(Evidence("blame", None, reason))
-            path, candidate = self.paths[call[0]], call[0]
-            yield Finding("module", path, candidate, self.mode, direction, tuple(evidence))
-
-    def rows(self) -> Iterator[ModuleRow]:
-        """A row for every call of every module that both sides have, in the order of execution."""
-        modules = self.taps.modules
-        for call, judged in self.end_to_end.items():
-            status, reason = self._status(call, judged)
-            alone = self.isolated.get(call)
-            yield ModuleRow(
-                path=self.paths[call[0]],
-                candidate=call[0],
-                call=call[1],
-                kind=modules[call[0]].kind,
-                mode=self.mode,
-                status=status,
-                end_to_end=judged.error,
-                isolated=alone.error if alone else None,
-                reason=reason,
-            )
+        """Outputs of the reference's module, in the candidate's order."""
+        return self.twins.all(call, "output")
 
     def _judge_end_to_end(self, tap: Tap, array: Array) -> None:
-        if tap.path not in self.paths or tap.what in ("input", "integers"):
+        if tap.path not in self.paths:
             return
-        self._judge(self.end_to_end.setdefault((tap.path, tap.call), CallJudgements()), tap, array)
+        call = (tap.path, tap.call)
+        if self._left is not None and (tap.what != "output" or call != self._left[0]):
+            self._judge_outputs()
+        if tap.what in ("input", "integers"):
+            self._entered.setdefault((tap.what, call), []).append(array)
+        elif tap.what == "output":
+            self._left = (call, [*(self._left[1] if self._left else ()), array])
+        elif tap.what == "output_gradient" or not any(tap.index in places for places in self.twins.tied.get(call, ())):
+            self._judge(self.end_to_end.setdefault(call, CallJudgements()), tap, array)
+
+    def _judge_outputs(self) -> None:
+        """Judge what a call returned, once all of it is known, and note the order of its inputs and outputs."""
+        if self._left is None:
+            return
+        call, outputs = self._left
+        self._left = None
+        for what in ("input", "integers"):
+            given = self._entered.pop((what, call), [])
+            self.twins.order(call, what, given)
+            places = self.twins.orders[what].get(call, ())
+            own = {index: given[index] for index, place in enumerate(places) if place is None}
+            if own:
+                self._own[what, call] = own
+        self.twins.order(call, "output", outputs)
+        judged = self.end_to_end.setdefault(call, CallJudgements())
+        self._judge_forward(judged, call, outputs)
+        if judged.failures:
+            cut = self._other_cut(call, outputs)
+            if cut is not None:
+                self.twins.cuts[call] = cut
+                judged.forward.clear()
+                self._judge_forward(judged, call, outputs)
+
+    def _other_cut(self, call: Call, outputs: Sequence[Array]) -> Cut | None:
+        """The tensor of the reference that a module gives which gives something else than its counterpart."""
+        if len(outputs) != 1 or call in self.twins.cuts:
+            return None
+        cuts = (cut for cut in self.twins.other_cuts(call) if self.twins.has(cut))
+        return next((cut for cut in cuts if self._gives(call, cut, outputs)), None)
+
+    def _gives(self, call: Call, cut: Cut, outputs: Sequence[Array]) -> bool:
+        self.twins.cuts[call] = cut
+        try:
+            judged = CallJudgements()
+            self._judge_forward(judged, call, outputs)
+            return bool(judged.forward) and not judged.failures
+        finally:
+            del self.twins.cuts[call]
+
+    def _use_cuts_of_others(self) -> None:
+        """Compare modules that differ with what others of the same kinds that are cut otherwise are compared with."""
+        kinds, own = self.twins.kinds, self.taps.modules
+        known: dict[tuple[str, str], Counter[str]] = {}
+        for call, cut in self.twins.cuts.items():
+            if cut.within:
+                pair = own[call[0]].kind, kinds[self.paths[call[0]]]
+                known.setdefault(pair, Counter())[cut.within] += 1
+        for call in [call for call in self.isolated if failures(self.isolated[call].forward)]:
+            ways = known.get((own[call[0]].kind, kinds[self.paths[call[0]]]))
+            like = self.twins.like(call, ways.most_common(1)[0][0]) if ways else None
+            if like is not None and call not in self.twins.cuts and self.twins.has(like):
+                self.twins.cuts[call] = like
+                self.trial.backend.set_state(self.weights)
+                self.isolated[call] = self._isolate(call)
+
+    def _judge_forward(self, judged: CallJudgements, call: Call, outputs: Sequence[Array]) -> None:
+        for index, array in enumerate(outputs):
+            self._judge(judged, Tap(*call, "output", index), array)
 
     def _judge(self, judged: CallJudgements, tap: Tap, array: Array) -> None:
-        key = self._key((tap.path, tap.call), tap.what, tap.index)
+        key = self.twins.key((tap.path, tap.call), tap.what, tap.index)
         kind = "gradient" if tap.what.endswith("gradient") else "output"
-        judgement = self.reference.judge(key, kind, array, self.dtype)
+        judgement = None if key is None else self.reference.judge(key, kind, array, self.dtype)
         if judgement is not None:
             by_kind = judged.forward if kind == "output" else judged.backward
             by_kind[f"{tap.what.replace('_', ' ')} {tap.index}"] = judgement
@@ -195,6 +254,20 @@ class Localiser:
         return {name: judgement for name, judgement in judged.items() if judgement is not None}
 
     def _isolate(self, call: Call) -> CallJudgements:
+        """Judge a call alone; one that differs is right if it is so with its inputs in an order that is possible."""
+        judged = self._isolate_once(call)
+        orders, known = self.twins.orders["input"], self.twins.orders["input"].get(call)
+        for places in self.twins.other_orders(call) if judged.failures else ():
+            orders[call] = places
+            again = self._isolate_once(call)
+            if not again.failures and not again.problem:
+                return again
+            orders.pop(call)
+            if known is not None:
+                orders[call] = known
+        return judged
+
+    def _isolate_once(self, call: Call) -> CallJudgements:
         path, number = call
         judged, inputs, expected = CallJudgements(), self.inputs_of(call), self.outputs_of(call)
         integers = self.integers_of(call)
@@ -206,20 +279,33 @@ class Localiser:
         except Exception as error:  # whatever a framework raises of a tensor that does not fit
             judged.problem = f"cannot be run on the reference's input: {str(error).strip().splitlines()[0]}"
             return judged
-        if len(result.outputs) != len(expected):
+        if len(result.outputs) != len(expected) and call not in self.twins.orders["output"]:
             judged.problem = f"returns {len(result.outputs)} tensors, the reference's {len(expected)}"
             return judged
-        for index, array in enumerate(result.outputs):
-            self._judge(judged, Tap(path, number, "output", index), array)
+        self._judge_forward(judged, call, result.outputs)
+        if judged.failures:
+            cut = self._other_cut(call, result.outputs)
+            if cut is not None:
+                self.twins.cuts[call] = cut
+                return self._isolate_once(call)
+        self._judge_backward(judged, call, inputs, result)
+        if judged.failures and any((what, call) in self._own for what in ("input", "integers")):
+            return CallJudgements(problem="is given something that the reference's module is not")
+        return judged
+
+    def _judge_backward(self, judged: CallJudgements, call: Call, inputs: Sequence[Array], result: Isolated) -> None:
+        """Judge what a module that ran alone gives its inputs, its parameters and its running statistics."""
         if self.taps.gradients:
-            for index, gradient in enumerate(result.input_gradients):
+            order = self.twins.counterparts(call, result.input_gradients)
+            for index, gradient in zip(order, result.input_gradients, strict=True):
+                if self.twins.bypassed(call):
+                    continue
                 if gradient is not None or self.recorded_one(call, "input_gradient", index) is not None:
                     gradient = np.zeros_like(inputs[index]) if gradient is None else gradient
-                    self._judge(judged, Tap(path, number, "input_gradient", index), gradient)
+                    self._judge(judged, Tap(*call, "input_gradient", index), gradient)
             self._judge_own_gradients(judged, call)
         if self.mode == "train":
             self._judge_own_statistics(judged, call)
-        return judged
 
     def _judge_own_gradients(self, judged: CallJudgements, call: Call) -> None:
         """Judge the gradients of the module's parameters, if no other call contributes to them."""
@@ -265,7 +351,7 @@ class Localiser:
 
     def _nearest_around(self, call: Call) -> Call | None:
         around = [other for other in self.isolated if inside(call[0], other[0])]
-        return max(around, key=lambda other: _depth(other[0]), default=None)
+        return max(around, key=lambda other: depth(other[0]), default=None)
 
     def _agrees(self, call: Call) -> bool:
         judged = self.isolated[call]
@@ -289,53 +375,13 @@ class Localiser:
         first = {path: min(number for other, number in calls if other == path) for path, _ in calls}
         return {(path, number - first[path]): self.outputs_of((path, number)) for path, number in calls}
 
-    def _status(self, call: Call, judged: CallJudgements) -> tuple[Status, str]:
-        alone = self.isolated.get(call)
-        if call in self.differing:
-            return "guilty", self.differing[call]
-        if call in self.incomparable:
-            return "not compared", self.incomparable[call]
-        if call in self.children_differ:
-            return "children", self.children_differ[call]
-        if alone is not None and alone.problem:
-            return "not compared", alone.problem
-        if judged.failures:
-            return "inherits", "right by itself" if alone is not None else "not run alone"
-        if not judged.forward:
-            return "not compared", "the reference's module was not called"
-        return "agrees", ""
-
-    def _key(self, call: Call, what: str, index: int) -> str:
-        return f"{self.mode}/tap/{Tap(self.paths[call[0]], call[1], what, index)}"
-
     def recorded_one(self, call: Call, what: str, index: int) -> Array | None:
         """One array that the reference recorded of its module; None where it has none."""
-        return self.reference.get(self._key(call, what, index), self.dtype)
-
-    def _recorded(self, call: Call, what: str) -> list[Array]:
-        arrays: list[Array] = []
-        while (array := self.recorded_one(call, what, len(arrays))) is not None:
-            arrays.append(array)
-        return arrays
+        return self.twins.get(call, what, index)
 
     def gradients_of(self, call: Call) -> list[Array | None]:
         """Gradients of the outputs of the reference's module; None where none arrived."""
         if not self.taps.gradients:
             return []
-        count = len(self.outputs_of(call))
+        count = len(self.twins.orders["output"].get(call, ())) or len(self.outputs_of(call))
         return [self.recorded_one(call, "output_gradient", index) for index in range(count)]
-
-
-def outermost(calls: Sequence[Call]) -> list[Call]:
-    """Those of the calls whose modules are in no other module of them."""
-    paths = {path for path, _ in calls}
-    return [call for call in calls if not any(path != call[0] and inside(call[0], path) for path in paths)]
-
-
-def inside(path: str, parent: str) -> bool:
-    """True if a module is in another one."""
-    return path != parent and (not parent or path.startswith(f"{parent}."))
-
-
-def _depth(path: str) -> int:
-    return path.count(".") + 1 if path else 0

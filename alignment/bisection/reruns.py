@@ -8,7 +8,8 @@ import numpy as np
 
 from alignment.arrays import Array
 from alignment.backends.base import Isolated, Tap
-from alignment.bisection.localise import Call, Localiser, inside, outermost
+from alignment.bisection.localise import Localiser
+from alignment.bisection.twins import Call, inside, outermost
 
 
 def rerun(search: Localiser, call: Call) -> tuple[Isolated, dict[str, Array], dict[str, Array]]:

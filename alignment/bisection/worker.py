@@ -20,6 +20,7 @@ from alignment.bisection.evidence import Reference, reference_weights
 from alignment.bisection.localise import Localiser
 from alignment.bisection.recorded import Deduplicator, add_input_gradients
 from alignment.bisection.reruns import beside, rerun
+from alignment.bisection.telling import findings_of, rows_of
 from alignment.bisection.watching import Watched, watch
 from alignment.errors import AlignmentError
 from alignment.hypotheses.base import Case
@@ -191,7 +192,7 @@ class _Search:
         diverges, all_usable, seen = bool(findings), True, list[str]()
         expected_weights = reference_weights(trial, self._reference)
         for mode in modes_of(trial.pair):
-            localiser = Localiser(trial, self._taps, self._counterparts, self._reference, mode)
+            localiser = Localiser(trial, self._taps, self._counterparts, self._reference, self._recorded.modules, mode)
             watched = localiser.run_end_to_end()
             seen += watched.notes
             all_usable &= watched.usable
@@ -205,7 +206,7 @@ class _Search:
                     for case in self._modules(localiser)
                     if (case.finding.path, case.finding.direction) not in known
                 ]
-            rows += localiser.rows()
+            rows += rows_of(localiser)
         findings += [self._explained(case) for case in self._functions()]
         notes = [*job.request.notes, *self._recorded.notes, *seen]
         if diverges and not findings and all_usable:
@@ -244,7 +245,7 @@ class _Search:
 
     def _modules(self, localiser: Localiser) -> Iterator[Case]:
         candidate = self._taps.modules
-        findings = {finding.candidate: finding for finding in localiser.findings()}
+        findings = {finding.candidate: finding for finding in findings_of(localiser)}
         for call in localiser.differing:
             finding = findings[call[0]]
             result, children, recorded = rerun(localiser, call) if self._hypotheses else (None, {}, {})
@@ -350,7 +351,7 @@ def _gradient_of_loss(backend: Backend, taps: Taps, inputs: Inputs, logits: Arra
             gradients.append(array)
 
     with taps.watch(visit, {("", 0): [logits]}):
-        loss = backend.backward(inputs.images, inputs.soft_targets)
+        loss = backend.backward(inputs.batch, inputs.soft_targets)
     return loss, gradients[0] if gradients else None
 
 

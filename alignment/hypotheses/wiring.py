@@ -55,6 +55,8 @@ def wiring(case: Case) -> Iterator[Prediction]:
     ours = express(wrong, _terms(case, case.children, name))
     if ours is None or (theirs is None and not _are_known(ours, _derived(correct.shape, recorded))):
         return
+    if str(ours) == str(theirs):  # the same parts, of which one differs by itself
+        return
     says = f"{_words(name)} is {ours}" + (f", not {theirs}" if theirs is not None else "")
     place = f"{case.finding.candidate or 'the model'}: forward of its {case.candidate_kind}"
     yield Prediction(_name(theirs, ours, case), says, place, [ours.array], [correct], [wrong])

@@ -1,0 +1,282 @@
+"""What the reference recorded for each call of the candidate's modules: the same tensors in the same order.
+
+Two ports may hand a module its tensors in another order, or cut a function into modules elsewhere: a batch norm with
+its ReLU within on one side, two modules on the other. So tensors are matched by their values, and a module may be
+compared with another tensor of the reference than the output of its counterpart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import permutations
+from typing import TypeAlias
+
+import numpy as np
+
+from alignment.arrays import Array
+from alignment.backends.base import Module, Tap
+from alignment.bisection.evidence import Reference
+
+Call: TypeAlias = tuple[str, int]
+"""Path of a module of the candidate, and number of its calls before this one."""
+_ALIKE = 0.5
+"""Relative L2 of two tensors below which one is taken for the other, whatever its place."""
+_SURE = 1e-2
+"""Relative L2 of all inputs of a call below which their order is certain."""
+_MOST_INPUTS = 4
+_MOST = 12
+"""Tensors of the reference that are tried in the place of an output."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A tensor of the reference that stands for the output of a module which is cut otherwise there.
+
+    Attributes:
+        tap: The tensor.
+        within: Its name within the counterpart of the module; empty for a tensor outside of it.
+    """
+
+    tap: Tap
+    within: str = ""
+
+
+class Twins:
+    """The recorded tensors of one mode.
+
+    Args:
+        reference: The recordings.
+        modules: The reference's modules by path.
+        paths: Path in the candidate to path in the reference.
+        mode: `eval` or `train`.
+        dtype: The precision of the candidate.
+
+    Attributes:
+        orders: For `input`, `integers` and `output`, the calls that take or return tensors of this kind in another
+            order, with the place of each in the reference's call; None for one that the reference's does not have.
+        tied: For calls that take the same values several times, the places of each such set of inputs.
+        unsure: Calls whose order could not be told from values, since these differ too much.
+        cuts: For modules that are cut otherwise, what their output is compared with.
+    """
+
+    def __init__(
+        self, reference: Reference, modules: Mapping[str, Module], paths: Mapping[str, str], mode: str, dtype: str
+    ) -> None:
+        self._reference, self._paths, self._mode, self._dtype = reference, paths, mode, dtype
+        self._held = _held(modules)
+        self._own = {path for path, module in modules.items() if module.parameters}
+        self.kinds = {path: module.kind for path, module in modules.items()}
+        self.orders: dict[str, dict[Call, list[int | None]]] = {"input": {}, "integers": {}, "output": {}}
+        self.tied: dict[Call, list[list[int]]] = {}
+        self.unsure: set[Call] = set()
+        self.cuts: dict[Call, Cut] = {}
+
+    def key(self, call: Call, what: str, index: int) -> str | None:
+        """Key of the recorded tensor for one of a call of the candidate; None where the reference has none for it."""
+        cut = self.cuts.get(call)
+        if cut is not None and what in ("output", "output_gradient"):
+            tap = cut.tap
+            return self._key(tap.path, tap.call, f"{tap.what}_gradient" if "gradient" in what else tap.what, tap.index)
+        places = self.orders[what.removesuffix("_gradient")].get(call)
+        if places is None:
+            return self._key(self._paths[call[0]], call[1], what, index)
+        place = places[index] if index < len(places) else None
+        return None if place is None else self._key(self._paths[call[0]], call[1], what, place)
+
+    def get(self, call: Call, what: str, index: int) -> Array | None:
+        """One recorded tensor for a call of the candidate; None where the reference has none for it."""
+        key = self.key(call, what, index)
+        return None if key is None else self._reference.get(key, self._dtype)
+
+    def all(self, call: Call, what: str) -> list[Array]:
+        """The recorded tensors of a kind for a call, in the candidate's order; empty if one is missing."""
+        if call in self.cuts and what == "output":
+            one = self.get(call, what, 0)
+            return [] if one is None else [one]
+        places = self.orders[what].get(call)
+        if places is not None:
+            arrays = [self.get(call, what, index) for index in range(len(places))]
+            return [array for array in arrays if array is not None]
+        return list(self._recorded(call, what))
+
+    def _recorded(self, call: Call, what: str) -> Iterator[Array]:
+        index = 0
+        while (array := self._at(call, what, index)) is not None:
+            yield array
+            index += 1
+
+    def _at(self, call: Call, what: str, index: int) -> Array | None:
+        return self._reference.get(self._key(self._paths[call[0]], call[1], what, index), self._dtype)
+
+    def order(self, call: Call, what: str, arrays: Sequence[Array]) -> None:
+        """Note the order of the tensors of a kind that a call of the candidate takes or returns."""
+        if what == "input" and len(arrays) > 1:
+            self.tied[call] = _tied(arrays)
+        expected = list(self._recorded(call, what))
+        if not expected or (len(arrays) == len(expected) == 1):
+            return
+        places = match(arrays, expected)
+        far = any(
+            place is not None and _distance(array, expected[place]) > _SURE
+            for array, place in zip(arrays, places, strict=True)
+        )
+        if far and what == "input":
+            self.unsure.add(call)
+        if places != list(range(len(expected))):
+            self.orders[what][call] = places
+
+    def other_orders(self, call: Call) -> Iterator[list[int | None]]:
+        """Further orders of the inputs of a call whose order could not be told, that of the reference first."""
+        expected = list(self._recorded(call, "input"))
+        if call not in self.unsure or not 1 < len(expected) <= _MOST_INPUTS:
+            return
+        now = self.orders["input"].get(call, list(range(len(expected))))
+        shapes = [None if place is None else expected[place].shape for place in now]
+        for places in permutations(range(len(expected)), len(now)):
+            if list(places) != now and [expected[place].shape for place in places] == shapes:
+                yield list(places)
+
+    def counterparts(self, call: Call, gradients: Sequence[Array | None]) -> list[int]:
+        """For each input gradient of a call the place of that which it is compared with: its own, but for tied inputs.
+
+        Which of several inputs with the same values has which part of their gradient is a matter of order alone.
+        """
+        order = list(range(len(gradients)))
+        for places in self.tied.get(call, ()):
+            own = [gradients[place] for place in places]
+            recorded = [self.get(call, "input_gradient", place) for place in places]
+            if all(a is not None for a in (*own, *recorded)):
+                found = match([a for a in own if a is not None], [a for a in recorded if a is not None])
+                for place, at in zip(places, found, strict=True):
+                    order[place] = place if at is None else places[at]
+        return order
+
+    def other_cuts(self, call: Call) -> list[Cut]:
+        """Tensors of the reference that may stand for the output of a module that is cut otherwise.
+
+        These are what goes into and comes out of modules within its counterpart that hold no parameters or all of the
+        counterpart's, and what modules without parameters make of the counterpart's output.
+        """
+        twin = self._paths[call[0]]
+        if not twin:
+            return []
+        cuts = []
+        for path, held in self._held.items():
+            inner = path.startswith(f"{twin}.")
+            if (inner and (not held or held == self._held[twin])) or (
+                twin.startswith(f"{path}.") and held == self._held[twin]
+            ):
+                for what in ("input", "output") if inner else ("output",):
+                    within = f"{path[len(twin) :]}/{what}" if inner else ""
+                    cuts.append(Cut(Tap(path, call[1], what, 0), within))
+        return (cuts[:_MOST] + [Cut(tap) for tap in self._followers(twin, call[1])])[: 2 * _MOST]
+
+    def _followers(self, twin: str, number: int) -> Iterator[Tap]:
+        """Outputs of the modules without parameters that take the output of a module."""
+        output = self._key(twin, number, "output", 0)
+        first = self._reference.aliases.get(f"{self._dtype} {output}", output)
+        for key in self._same.get(first, ()):
+            path, _, rest = key.removeprefix(f"{self._mode}/tap/").partition(":")
+            call, _, what = rest.partition("/")
+            if what == "input/0" and not self._held.get(path, frozenset({""})):
+                yield Tap(path, int(call), "output", 0)
+
+    @cached_property
+    def _same(self) -> Mapping[str, list[str]]:
+        """Key under which an array is stored to every further key of it."""
+        same: dict[str, list[str]] = defaultdict(list)
+        for key, first in self._reference.aliases.items():
+            dtype, _, own = key.partition(" ")
+            if dtype == self._dtype:
+                same[first].append(own)
+        return same
+
+    def bypassed(self, call: Call) -> bool:
+        """True if a call is compared with a tensor within its counterpart, which may pass its input by: a skip does."""
+        return call in self.cuts and self._paths[call[0]] not in self._own
+
+    def has(self, cut: Cut) -> bool:
+        """True if the reference recorded the tensor of a cut."""
+        tap = cut.tap
+        return self._reference.get(self._key(tap.path, tap.call, tap.what, tap.index), self._dtype) is not None
+
+    def like(self, call: Call, within: str) -> Cut:
+        """The cut of another module of the same kinds, for a call."""
+        path, _, what = within.rpartition("/")
+        return Cut(Tap(self._paths[call[0]] + path, call[1], what, 0), within)
+
+    def _key(self, path: str, number: int, what: str, index: int) -> str:
+        return f"{self._mode}/tap/{Tap(path, number, what, index)}"
+
+
+def match(arrays: Sequence[Array], expected: Sequence[Array]) -> list[int | None]:
+    """For each array the place of the expected one that it stands for; None for one that stands for none.
+
+    Those of the same shape and nearly the same values belong together, then those of the same shape in order.
+    """
+    close = [
+        (distance, abs(own - place), own, place)
+        for own, array in enumerate(arrays)
+        for place, other in enumerate(expected)
+        if array.shape == other.shape and (distance := _distance(array, other)) < _ALIKE
+    ]
+    places: list[int | None] = [None] * len(arrays)
+    taken: set[int] = set()
+    for _, _, own, place in sorted(close):
+        if places[own] is None and place not in taken:
+            places[own] = place
+            taken.add(place)
+    for own, array in enumerate(arrays):
+        free = (at for at, other in enumerate(expected) if at not in taken and other.shape == array.shape)
+        if places[own] is None and (place := next(free, -1)) >= 0:
+            places[own] = place
+            taken.add(place)
+    if len(arrays) == len(expected) and places.count(None) == 1:
+        (left,) = set(range(len(expected))) - taken
+        places[places.index(None)] = left  # another shape: a mistake, and not another order
+    return places
+
+
+def outermost(calls: Sequence[Call]) -> list[Call]:
+    """Those of the calls whose modules are in no other module of them."""
+    paths = {path for path, _ in calls}
+    return [call for call in calls if not any(path != call[0] and inside(call[0], path) for path in paths)]
+
+
+def inside(path: str, parent: str) -> bool:
+    """True if a module is in another one."""
+    return path != parent and (not parent or path.startswith(f"{parent}."))
+
+
+def depth(path: str) -> int:
+    """Number of modules around a module; 0 for the model itself."""
+    return path.count(".") + 1 if path else 0
+
+
+def _tied(arrays: Sequence[Array]) -> list[list[int]]:
+    sets: dict[tuple[tuple[int, ...], bytes], list[int]] = defaultdict(list)
+    for place, array in enumerate(arrays):
+        sets[array.shape, hashlib.blake2b(np.ascontiguousarray(array).tobytes()).digest()].append(place)
+    return [places for places in sets.values() if len(places) > 1]
+
+
+def _distance(one: Array, other: Array) -> float:
+    with np.errstate(all="ignore"):
+        error = float(np.linalg.norm(one.astype(np.float64) - other) / max(float(np.linalg.norm(other)), 1e-300))
+    return 0.0 if np.array_equal(one, other) else error if np.isfinite(error) else np.inf
+
+
+def _held(modules: Mapping[str, Module]) -> dict[str, frozenset[str]]:
+    """Path of a module to the tensors in it and in the modules in it."""
+    held: dict[str, set[str]] = {path: set() for path in modules}
+    for path, module in modules.items():
+        parts = path.split(".")
+        for count in range(len(parts) + 1):
+            above = ".".join(parts[:count])
+            if above in held:
+                held[above] |= set(module.parameters)
+    return {path: frozenset(names) for path, names in held.items()}

@@ -35,7 +35,7 @@ FLOORS = (
     ("hypotheses", "processes"),
     ("judging", "steps", "gating"),
     ("backends", "results"),
-    ("pair", "recordings"),
+    ("pair", "recordings", "framework_facts"),
     ("",),  # the loose modules of the package
 )
 """The rooms of `alignment/`, from the top floor down; a room imports from lower floors only."""

@@ -77,11 +77,38 @@ def refine(
     pairs = {name: other for name, other in (known or {}).items() if name in sides[0].own and other in sides[1].own}
     while True:
         done = {*pairs, *marks[0]}
-        fresh = next((new for labels in _sights(sides, pairs, weak) if (new := _unique(labels, done))), None)
+        apart = _CutOtherwise(sides, pairs)
+        sights = (_unique(labels, done) for labels in _sights(sides, pairs, weak))
+        kept = ({a: b for a, b in new.items() if (a, b) not in apart} for new in sights)
+        fresh = next((new for new in kept if new), None)
         if fresh is None:
             rounds = _rounds(sides, pairs)
-            return _grouped([_forms(sides, pairs), *rounds] if weak else rounds[1:], pairs, sides)
+            return _grouped([_forms(sides, pairs), *rounds] if weak else rounds[1:], pairs, sides, apart)
         pairs.update(fresh)
+
+
+class _CutOtherwise:
+    """Groups that hold as many numbers on both sides, in another number of tensors: only a run tells their parts."""
+
+    def __init__(self, sides: tuple[_Side, _Side], pairs: Mapping[str, str]) -> None:
+        done = {*pairs, *sides[0].marks}, {*pairs.values(), *sides[1].marks}
+        self._sides = sides
+        self._counts = [_contents(own, known) for own, known in zip(sides, done, strict=True)]
+
+    def __contains__(self, pair: tuple[str, str]) -> bool:
+        (size, count), (other_size, other_count) = (
+            counts[own.groups[own.own[name]]] for counts, own, name in zip(self._counts, self._sides, pair, strict=True)
+        )
+        return size == other_size and count != other_count
+
+
+def _contents(side: _Side, known: Collection[str]) -> dict[int, tuple[int, int]]:
+    """Of each group, how many numbers its tensors without a counterpart hold, and how many tensors these are."""
+    contents: dict[int, tuple[int, int]] = {}
+    for name, group, size in zip(side.names, side.groups, side.sizes, strict=True):
+        before = contents.get(group, (0, 0))
+        contents[group] = before if name in known else (before[0] + size, before[1] + 1)
+    return contents
 
 
 def _sights(sides: tuple[_Side, _Side], pairs: Mapping[str, str], weak: bool) -> Iterator[Labels]:
@@ -250,7 +277,9 @@ def _unique(labels: Labels, done: Collection[str]) -> dict[str, str]:
     }
 
 
-def _grouped(rounds: Sequence[Labels], pairs: Mapping[str, str], sides: tuple[_Side, _Side]) -> Refined:
+def _grouped(
+    rounds: Sequence[Labels], pairs: Mapping[str, str], sides: tuple[_Side, _Side], apart: _CutOtherwise
+) -> Refined:
     """What is left, by labels that as many tensors on each side have, those that see farthest first."""
     taken, here = {*pairs, *sides[0].marks}, {*pairs.values(), *sides[1].marks}
     classes = []
@@ -261,7 +290,7 @@ def _grouped(rounds: Sequence[Labels], pairs: Mapping[str, str], sides: tuple[_S
                 if name not in done:
                     groups[label][side].append(name)
         for theirs, ours in groups.values():
-            if len(theirs) == len(ours):
+            if len(theirs) == len(ours) and (theirs[0], ours[0]) not in apart:
                 classes.append((tuple(theirs), tuple(ours)))
                 taken.update(theirs)
                 here.update(ours)

@@ -24,6 +24,8 @@ Ends: TypeAlias = "tuple[tuple[str, ...], tuple[str, ...], Op | None]"
 Choice: TypeAlias = "tuple[tuple[str, ...], tuple[str, ...], list[list[Ends]]]"
 """All sources, all targets, and the options."""
 _MOST_SIBLINGS = 8
+_TURNED = 2
+"""How unusual rotary positions of another form are, among the ways to join."""
 _FEW = 4
 """Of the ways to join keys and values, those that rotary embeddings are tried with."""
 
@@ -127,7 +129,8 @@ def _joined(many: _View, one: _View) -> Iterator[Choice]:
             continue
         alike = [name for name in one.left if one.before(name) == one.before(whole)]
         alike = [name for name in alike if prod(one.shape(name)) == prod(one.shape(whole))]
-        options = [option for name in alike for option in _all_options(many, one, siblings, name)]
+        ranked = [option for name in alike for option in _all_options(many, one, siblings, name)]
+        options = [option for _, option in sorted(ranked, key=lambda entry: entry[0])]
         if options:
             done |= set(alike)
             sources = dict.fromkeys(name for option in options for ends in option for name in ends[0])
@@ -135,14 +138,16 @@ def _joined(many: _View, one: _View) -> Iterator[Choice]:
             yield tuple(sources), tuple(targets), options
 
 
-def _all_options(many: _View, one: _View, siblings: Sequence[str], whole: str) -> Iterator[list[Ends]]:
-    """Ways to make one tensor of some siblings, with the counterpart of the sibling that is left."""
+def _all_options(many: _View, one: _View, siblings: Sequence[str], whole: str) -> Iterator[tuple[int, list[Ends]]]:
+    """Ways to make one tensor of some siblings, with the counterpart of the sibling that is left, and how unusual."""
     for parts in _subsets(many, one, siblings, whole):
         plain = _options(many, one, parts, whole)
         rests = list(_rests(many, one, [name for name in siblings if name not in parts], whole)) or [[]]
-        yield from ([*option, *rest] for option in plain for rest in rests)
+        yield from ((unusual, [*option, *rest]) for unusual, option in plain for rest in rests)
         for rest in rests:
-            yield from _rotary(many, plain[:_FEW], rest) if rest else ()
+            if rest:
+                turned = _rotary(many, [option for _, option in plain[:_FEW]], rest)
+                yield from ((_TURNED, option) for option in turned)
 
 
 def _rests(many: _View, one: _View, siblings: Sequence[str], whole: str) -> Iterator[list[Ends]]:
@@ -197,8 +202,8 @@ def _subsets(many: _View, one: _View, siblings: Sequence[str], whole: str) -> It
                     yield names
 
 
-def _options(many: _View, one: _View, parts: tuple[str, ...], whole: str) -> list[list[Ends]]:
-    """Ways to make one tensor, and the vector that goes with it, of several; the usual ones first."""
+def _options(many: _View, one: _View, parts: tuple[str, ...], whole: str) -> list[tuple[int, list[Ends]]]:
+    """Ways to make one tensor, and the vector that goes with it, of several, with how unusual; the usual ones first."""
     vectors, vector = [many.companion(name) for name in parts], one.companion(whole)
     if (vector is None) != all(name is None for name in vectors) or (vector and None in vectors):
         vectors, vector = [None] * len(parts), None
@@ -219,7 +224,7 @@ def _options(many: _View, one: _View, parts: tuple[str, ...], whole: str) -> lis
                     continue
                 option.append((added, (vector,), ops[way.form]))
             options.append((way.unusual, option))
-    return [option for _, option in sorted(options, key=lambda entry: entry[0])]
+    return sorted(options, key=lambda entry: entry[0])
 
 
 def _turned(choice: Choice) -> Choice:

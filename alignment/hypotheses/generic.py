@@ -32,8 +32,10 @@ def _changed_outputs(case: Case, correct: Array, actual: Array) -> Iterator[tupl
         yield "residual added", "what it gets is added once too often", correct + x
     if correct.size >= FITTED:
         scale, shift = ratio([correct], [actual]), float(np.mean(actual - correct))
-        yield "scaled", f"it is multiplied by {scale:.8g}", correct * scale
-        yield "shifted", f"{shift:.4g} is added to it", correct + shift
+        if f"{scale:.8g}" != "1":
+            yield "scaled", f"it is multiplied by {scale:.8g}", correct * scale
+        if shift:
+            yield "shifted", f"{shift:.4g} is added to it", correct + shift
     for axis in range(1, correct.ndim):
         yield "axis reversed", f"axis {axis} runs backwards", np.flip(correct, axis)
     if correct.ndim == 4 and correct.shape[2] == correct.shape[3]:
@@ -67,7 +69,8 @@ def _factors(case: Case) -> Iterator[Prediction]:
     if sum(array.size for array in correct) >= FITTED:
         scale = ratio(correct, actual)
         says = f"the {which} is multiplied by {scale:.8g}"
-        yield Prediction("gradient scaled", says, place, [array * scale for array in correct], correct, actual)
+        if f"{scale:.8g}" != "1":
+            yield Prediction("gradient scaled", says, place, [array * scale for array in correct], correct, actual)
     gradient = case.extra.get(_OF_OUTPUT)
     if gradient is not None and differing[0].startswith("input") and gradient.shape == correct[0].shape:
         says = "no gradient flows through the shortcut"

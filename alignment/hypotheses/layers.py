@@ -9,10 +9,10 @@ import numpy as np
 
 from alignment.arrays import Array
 from alignment.hypotheses import arithmetic
+from alignment.hypotheses.activations import activation
 from alignment.hypotheses.base import Case, Prediction, distance, predictions, ratio
+from alignment.hypotheses.norms import epsilons, grouped_norm
 
-_EPSILONS = (1e-5, 1e-6, 1e-3, 1e-12, 1e-8, 1e-7, 1e-4, 0.0)
-_ACTIVATIONS = ("GELU", "ReLU", "SiLU", "Swish", "Sigmoid", "Tanh", "Hardswish", "Hardsigmoid", "LeakyReLU", "ReLU6")
 _NO_BIAS, _TWO_BIASES = ("bias lost", "its bias is not added"), ("bias doubled", "its bias is added twice")
 
 
@@ -25,9 +25,8 @@ def _affine(case: Case, y: Array, *, scaled: bool = True, shifted: bool = True, 
 
 
 def _epsilons(case: Case, name: str, correct: float, norm: Callable[[float], Array]) -> Iterator[Prediction]:
-    for eps in _EPSILONS:
-        if eps != correct:
-            yield Prediction(name, f"its epsilon is {eps:g}, not {correct:g}", case.place("epsilon"), [norm(eps)])
+    for eps in epsilons(case, correct):
+        yield Prediction(name, f"its epsilon is {eps:g}, not {correct:g}", case.place("epsilon"), [norm(eps)])
 
 
 def layer_norm(case: Case) -> Iterator[Prediction]:
@@ -121,18 +120,6 @@ def _counts(case: Case) -> Iterator[int]:
         if array.ndim == 4:
             for shrunk in (1, 2):
                 yield array.shape[0] * math.ceil(array.shape[2] / shrunk) * math.ceil(array.shape[3] / shrunk)
-
-
-def activation(case: Case) -> Iterator[Prediction]:
-    """Predict another activation, or another form of the same."""
-    if not any(word in case.kind for word in _ACTIVATIONS) or len(case.inputs) != 1:
-        return
-    for name, function in arithmetic.ACTIVATIONS.items():
-        says = f"it is {name}, where the reference has {case.kind}"
-        if name == "gelu tanh" and case.kind == "GELU":
-            says = "GELU is approximated by tanh, where the reference has the exact one (erf)"
-        with np.errstate(over="ignore"):
-            yield Prediction(name, says, case.place("approximate, or the class"), [function(case.inputs[0])])
 
 
 def linear(case: Case) -> Iterator[Prediction]:
@@ -245,6 +232,29 @@ def pooling(case: Case) -> Iterator[Prediction]:
         yield Prediction("pooling", says, case.place("forward, or the kind of pooling"), [values.reshape(y.shape)])
 
 
+def average_pooling(case: Case) -> Iterator[Prediction]:
+    """Predict a mean over windows that counts the padding where the reference leaves it out, or the other way."""
+    if "AvgPool2d" not in case.kind or "kernel_size" not in case.settings or case.inputs[0].ndim != 4:
+        return
+    x, counted = case.inputs[0], bool(case.settings.get("count_include_pad", True))
+    kernel = _pair(case.settings["kernel_size"]) or (1, 1)
+    stride = _pair(case.settings.get("stride")) or kernel
+    padding = _pair(case.settings.get("padding")) or (0, 0)
+    if padding == (0, 0) or case.settings.get("ceil_mode"):
+        return
+
+    def mean(values: Array) -> Array:
+        padded = np.pad(values, ((0, 0), (0, 0), *((pad, pad) for pad in padding)))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, kernel, axis=(2, 3))
+        means: Array = windows[:, :, :: stride[0], :: stride[1]].mean((-2, -1))
+        return means
+
+    predicted = mean(x) / mean(np.ones_like(x)) if counted else mean(x)
+    says = "the padding is left out of its means" if counted else "the padding counts in its means as zeros"
+    says += f": pass exclusive={not counted} to Paddle's, count_include_pad={counted} to torch's"
+    yield Prediction("padding in the mean", says, case.place("exclusive or count_include_pad"), [predicted])
+
+
 def dropout(case: Case) -> Iterator[Prediction]:
     """Predict elements or samples that are zeroed, and the others scaled."""
     if not case.inputs or not case.found or case.inputs[0].shape != case.found[0].shape:
@@ -263,4 +273,7 @@ def dropout(case: Case) -> Iterator[Prediction]:
     yield Prediction(name, says, case.place("training, and its rate"), [np.where(alive, base * scale, 0)])
 
 
-LAYER_HYPOTHESES = (layer_norm, batch_norm, running_statistics, activation, linear, convolution, pooling, dropout)
+LAYER_HYPOTHESES = (
+    *(layer_norm, batch_norm, grouped_norm, running_statistics, activation, linear, convolution, pooling),
+    *(average_pooling, dropout),
+)

@@ -261,6 +261,37 @@ def _selu(x: Tensor, scale: float = 1.0507009873554805, alpha: float = 1.6732632
     return scale * (paddle.clip(x, min=0.0) + alpha * paddle.expm1(paddle.clip(x, max=0.0)))
 
 
+def _elu(x: Tensor, alpha: float = 1.0, name: Any = None) -> Any:
+    return paddle.clip(x, min=0.0) + alpha * paddle.expm1(paddle.clip(x, max=0.0))
+
+
+def _celu(x: Tensor, alpha: float = 1.0, name: Any = None) -> Any:
+    return paddle.clip(x, min=0.0) + alpha * paddle.expm1(paddle.clip(x, max=0.0) / alpha)
+
+
+def _hardtanh(
+    x: Tensor,
+    min: float = -1.0,  # noqa: A002 - the name in Paddle
+    max: float = 1.0,  # noqa: A002 - the name in Paddle
+    name: Any = None,
+) -> Any:
+    return paddle.minimum(paddle.maximum(x, _number(min, x)), _number(max, x))
+
+
+def _softshrink(x: Tensor, threshold: float = 0.5, name: Any = None) -> Any:
+    nothing = paddle.zeros_like(x)
+    return paddle.where(x > threshold, x - threshold, paddle.where(x < -threshold, x + threshold, nothing))
+
+
+def _thresholded_relu(x: Tensor, threshold: float = 1.0, value: float = 0.0, name: Any = None) -> Any:
+    return paddle.where(x > threshold, x, _number(value, x))
+
+
+def _number(value: float, like: Tensor) -> Tensor:
+    """A number in the dtype of a tensor: some kernels keep their own as float32."""
+    return paddle.to_tensor(np.asarray(value, np.float64), dtype=like.dtype)
+
+
 def _interpolate(
     x: Tensor,
     size: Any = None,
@@ -334,6 +365,11 @@ _VERSIONS: dict[str, Callable[..., Any]] = {
     "hardsigmoid": _hardsigmoid,
     "hardswish": _hardswish,
     "selu": _selu,
+    "elu": _elu,
+    "celu": _celu,
+    "hardtanh": _hardtanh,
+    "softshrink": _softshrink,
+    "thresholded_relu": _thresholded_relu,
     "interpolate": _interpolate,
     "upsample": _interpolate,
 }

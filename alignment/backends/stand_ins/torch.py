@@ -1,6 +1,6 @@
 """Exact float64 versions of what loses precision inside torch 2.13, and what other frameworks do, done in torch.
 
-The slope of a hard sigmoid's gradient is a float32 number. Paddle's batch normalisation takes up the biased variance of
+The slope of a hard sigmoid's gradient and the alpha of a CELU's are float32 numbers. Paddle's batch normalisation takes up the biased variance of
 a batch into its running statistics, where torch takes up the unbiased one: a reference in torch does as Paddle does.
 """
 
@@ -29,7 +29,10 @@ def exact(peer: str) -> Iterator[dict[str, Kernel]]:
     Args:
         peer: The framework of the other side.
     """
-    functions: dict[str, tuple[Any, Any]] = {"torch.nn.functional.hardsigmoid": (F.hardsigmoid, _hardsigmoid)}
+    functions: dict[str, tuple[Any, Any]] = {
+        "torch.nn.functional.hardsigmoid": (F.hardsigmoid, _hardsigmoid),
+        "torch.nn.functional.celu": (F.celu, _celu),
+    }
     if peer == "paddle":
         functions[_VARIANCE] = (F.batch_norm, _with_biased_variance)
     with using(functions, _apart) as used:
@@ -38,6 +41,12 @@ def exact(peer: str) -> Iterator[dict[str, Kernel]]:
 
 def _hardsigmoid(x: Tensor, inplace: bool = False) -> Any:
     return NotImplemented if inplace or x.dtype != torch.float64 else torch.clamp(x / 6 + 0.5, 0.0, 1.0)
+
+
+def _celu(x: Tensor, alpha: float = 1.0, inplace: bool = False) -> Any:
+    if inplace or x.dtype != torch.float64:
+        return NotImplemented
+    return torch.clamp(x, min=0.0) + alpha * torch.expm1(torch.clamp(x, max=0.0) / alpha)
 
 
 def _with_biased_variance(

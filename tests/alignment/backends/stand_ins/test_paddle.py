@@ -33,6 +33,8 @@ CASES: list[tuple[str, Kwargs, Kwargs]] = [
     ("group_norm", {"num_groups": 3} | _EPS[0], {"num_groups": 3} | _EPS[1]),
     ("instance_norm", _EPS[1], _EPS[1]),
     *((name, {}, {}) for name in ("hardswish", "selu", "hardsigmoid")),
+    *((name, {"alpha": 0.3}, {"alpha": 0.3}) for name in ("elu", "celu")),
+    ("hardtanh", {"min": -0.3, "max": 0.7}, {"min_val": -0.3, "max_val": 0.7}),
     *(
         (
             "interpolate",
@@ -91,6 +93,23 @@ def test_exact_versions_agree_with_torch_in_forward_and_gradient(name: str, ours
     assert _apart(gradient, expected_gradient) < CLOSE
     (kernel,) = used.values()
     assert (kernel.name, kernel.calls, kernel.unused) == (f"paddle.nn.functional.{name}", 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "expected"),
+    [
+        ("softshrink", {"threshold": 0.3}, lambda x: T.softshrink(x, 0.3)),
+        ("thresholded_relu", {"threshold": 0.3, "value": 0.7}, lambda x: T.threshold(x, 0.3, 0.7)),
+    ],
+)
+def test_functions_of_other_names_in_torch_agree_too(
+    name: str, arguments: Kwargs, expected: Callable[[Any], Any]
+) -> None:
+    y, gradient, used = _in_paddle(lambda x: getattr(F, name)(x, **arguments))
+    theirs, their_gradient, _ = _in_torch(expected)
+    assert _apart(y, theirs) < CLOSE
+    assert _apart(gradient, their_gradient) < CLOSE
+    assert [kernel.calls for kernel in used.values()] == [1]
 
 
 def test_batch_norm_of_a_batch_gives_what_torch_gives_and_both_keep_the_biased_variance() -> None:

@@ -1,7 +1,8 @@
 """Exact float64 versions of what loses precision inside torch 2.13, and what other frameworks do, done in torch.
 
-The slope of a hard sigmoid's gradient and the alpha of a CELU's are float32 numbers. Paddle's batch normalisation takes up the biased variance of
-a batch into its running statistics, where torch takes up the unbiased one: a reference in torch does as Paddle does.
+The slope of a hard sigmoid's gradient and the alpha of a CELU's are float32 numbers. Paddle's batch normalisation takes
+up the biased variance of a batch into its running statistics, where torch takes up the unbiased one: a reference in
+torch does as Paddle does.
 """
 
 from __future__ import annotations

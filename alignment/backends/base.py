@@ -356,7 +356,12 @@ _RANDOM = re.compile(r"Drop|StochasticDepth")
 
 def draws_at_random(module: object) -> bool:
     """Whether a module without children draws in training mode: a dropout or drop path, by its class's name."""
-    return _RANDOM.search(type(module).__name__) is not None
+    return is_random(type(module).__name__)
+
+
+def is_random(kind: str) -> bool:
+    """Whether a class of this name is a dropout or drop path."""
+    return _RANDOM.search(kind) is not None
 
 
 def check_state(file: Path, shapes: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> None:

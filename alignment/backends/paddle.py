@@ -21,6 +21,7 @@ from alignment.backends.base import AdamW, Description, Outputs, Runtime, draws_
 from alignment.backends.common import FunctionModel, ModelBackend, named
 from alignment.backends.graph import OperationGraph, walk
 from alignment.backends.hooks import HookedTaps, Primitives
+from alignment.backends.randomness import Silence
 from alignment.errors import AlignmentError
 from alignment.recordings.kernels import Kernel
 
@@ -70,6 +71,7 @@ class PaddleBackend(ModelBackend):
         self._runtime = runtime
         self._dtype = "float32"
         self._model: nn.Layer = nn.Identity()
+        self._silence = Silence()
         paddle.set_device(_device(runtime.device))
         paddle.seed(runtime.seed)
         if runtime.threads is not None:
@@ -134,6 +136,9 @@ class PaddleBackend(ModelBackend):
     def train(self, training: bool) -> None:
         """Put the model in training mode, or back in evaluation mode."""
         self._model.train() if training else _evaluate(self._model)
+        self._silence.end()
+        if training:
+            self._silence.begin(self._model.sublayers(include_self=True), "paddle")
         for layer in self._model.sublayers():
             if not layer.sublayers() and draws_at_random(layer):
                 layer.eval()

@@ -19,6 +19,7 @@ from alignment.backends.base import AdamW, Description, Outputs, Runtime, draws_
 from alignment.backends.common import FunctionModel, ModelBackend, named
 from alignment.backends.graph import OperationGraph, walk
 from alignment.backends.hooks import HookedTaps, Primitives
+from alignment.backends.randomness import Silence
 from alignment.errors import AlignmentError
 from alignment.recordings.kernels import Kernel
 from reference_torch.compat import prepare_timm
@@ -59,6 +60,7 @@ class TorchBackend(ModelBackend):
         self._device = _device(runtime.device)
         self._dtype = torch.float32
         self._model: nn.Module = nn.Identity()
+        self._silence = Silence()
         _configure(runtime)
 
     def exact(self, peer: str) -> AbstractContextManager[Mapping[str, Kernel]]:
@@ -118,6 +120,9 @@ class TorchBackend(ModelBackend):
     def train(self, training: bool) -> None:
         """Put the model in training mode, or back in evaluation mode."""
         self._model.train(training)
+        self._silence.end()
+        if training:
+            self._silence.begin(self._model.modules(), "torch")
         for module in self._model.modules():
             if not [*module.children()] and draws_at_random(module):
                 module.eval()

@@ -111,14 +111,15 @@ def pair_of(values: dict[str, Any]) -> Pair:
     )
 
 
-def settings_of(steps: tuple[str, ...], values: dict[str, Any]) -> Settings:
-    """The settings that the remaining options stand for; no steps stand for all."""
-    from alignment.processes.settings import DTYPES, Settings
+def settings_of(steps: tuple[str, ...], values: dict[str, Any], without: tuple[str, ...] = ()) -> Settings:
+    """The settings that the remaining options stand for; no steps stand for all but those `without`."""
+    from alignment.processes.settings import DTYPES, Settings, chosen
     from alignment.steps import STEPS
 
     dtype = values.pop("dtype")
+    left_out = chosen("step", without, STEPS) if without else ()
     return Settings(
-        steps=steps or tuple(STEPS),
+        steps=steps or tuple(step for step in STEPS if step not in left_out),
         dtypes=DTYPES if dtype == "both" else (dtype,),
         pythons=pythons_of(values),
         deterministic=not values.pop("nondeterministic"),

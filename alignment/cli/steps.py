@@ -46,6 +46,7 @@ def pit_align(debug: bool) -> None:
 _diagnose_option = click.option(
     "--diagnose", "why", is_flag=True, help="Where it diverges, try known mistakes until one explains it."
 )
+_without_option = click.option("--without", multiple=True, metavar="STEP", help="Leave this step out.")
 _TRAINING_TEXTS = {
     "data": "Align the validation pipeline: listing, decoding, resize, crop, normalisation.",
     "train_data": "Align the training samples: order, crop, flip, RandAugment, erasing, mixup and cutmix, on one tape.",
@@ -73,6 +74,7 @@ _TEXTS = {
     "loss": "Align cross entropy, label smoothing and soft-target cross entropy.",
     "bp": "Align the gradients of every parameter and the input, and the losses of the next steps.",
     "batchnorm": "Align one step in training mode, and the running statistics after it.",
+    "train_mode": "Align outputs and gradients in training mode, and the rates of dropouts and drop paths.",
     "all": "Align all steps; the two frameworks run in processes of their own, at the same time.",
 }
 _EXAMPLES = {
@@ -81,6 +83,7 @@ _EXAMPLES = {
     "loss": "--model pit_ti --dtype float64",
     "bp": "--model pit_ti --candidate-weights pit_ti.pdparams --html pit_ti.html",
     "batchnorm": "--model regnety_160 --image-size 64 --batch-size 2",
+    "train_mode": "--model pit_ti --dtype float64",
     "all": "--model pit_b --weights pit_b.pth --candidate-weights pit_b.pdparams --dtype both",
 }
 
@@ -100,14 +103,21 @@ def _align_command(name: str, text: str, example: str, *, trains: bool) -> None:
     @html_option
     @options(*([_diagnose_option] if trains else [_strict_option]))
     @output_options(verbose=EVERY_QUANTITY)
-    def run(out: Path | None, html: Path | None, output: Output, why: bool = False, **values: Any) -> None:
+    def run(
+        out: Path | None,
+        html: Path | None,
+        output: Output,
+        why: bool = False,
+        without: tuple[str, ...] = (),
+        **values: Any,
+    ) -> None:
         from alignment.results.report import DIVERGENCE
         from alignment.running.run import align
 
         pair = pair_of(values)
         folder = out or Path("logs") / (f"{pair.name}-{name}" if trains else pair.name)
         training = training_of(steps, values) if trains else None
-        settings = settings_of(() if trains else steps, values)
+        settings = settings_of(() if trains else steps, values, without)
         with output.sides() as progress:
             if training is None:
                 report = align(pair, folder, settings, progress=progress, command=command_line())

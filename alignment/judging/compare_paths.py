@@ -57,12 +57,13 @@ def compare_paths(
         if any(sides):
             other = candidate if sides[0] else reference
             raise FileError(other, "holds no recording, and a recording can be compared with another one only")
-    _refuse_same_files(reference, candidate)
     if reference.is_dir() != candidate.is_dir():
         raise FileError(reference, f"is to be compared with {candidate}: name two files, or two folders")
+    arrays = _read_logs(reference, "reference"), _read_logs(candidate, "candidate")
+    if any(arrays):
+        _refuse_same_files(reference, candidate)
     return judge_arrays(
-        _read_logs(reference, "reference"),
-        _read_logs(candidate, "candidate"),
+        *arrays,
         step="" if reference.is_dir() else "compare",
         tolerances=tolerances,
         squeeze=squeeze,

@@ -14,7 +14,7 @@ import numpy as np
 
 from alignment.arrays import Array
 from alignment.errors import NothingComparedError, RefusedError
-from alignment.judging import reduced_precision
+from alignment.judging import reduced_precision, training_mode
 from alignment.judging.measuring import Measurement, compare, compare_key, measure
 from alignment.judging.ranking import judge_metric, judge_ranking
 from alignment.judging.special_kinds import BY_KIND
@@ -166,6 +166,7 @@ class _DtypeJudge:
     ) -> None:
         self._dtype = dtype
         self._reference, self._candidate = reference[dtype], candidate[dtype]
+        self._sides = self._reference, self._candidate
         self._reference64, self._reference32 = reference.get("float64"), reference.get("float32")
         self._entries32: Mapping[str, Entry] = {} if self._reference32 is None else self._reference32.manifest.entries
         self._tolerances, self._squeeze = tolerances, squeeze
@@ -176,7 +177,8 @@ class _DtypeJudge:
 
     def rows(self) -> Iterator[Row]:
         entries = {**self._candidate.manifest.entries, **self._reference.manifest.entries}
-        keys = [key for key in dict.fromkeys((*self._reference, *self._candidate)) if key not in self._untaken]
+        recorded = dict.fromkeys((*self._reference, *self._candidate))
+        keys = [key for key in recorded if key not in self._untaken and not training_mode.left_out(key, *self._sides)]
         metrics_last = sorted(keys, key=lambda key: entries[key].kind == "metric")
         judged = {key: self._row(key, entries[key]) for key in metrics_last}
         yield from (judged[key] for key in keys)
@@ -184,6 +186,7 @@ class _DtypeJudge:
     @property
     def left_out(self) -> Iterator[str]:
         """Notes on what neither side could compute."""
+        yield from training_mode.notes(*self._sides)
         for step, losses in groupby(self._untaken, key=lambda key: key.partition("/")[0]):
             names = ", ".join(losses)
             yield f"left out in {self._dtype}, since no side gets a finite number in the step {step}: {names}"
@@ -207,7 +210,7 @@ class _DtypeJudge:
 
     def _judge(self, key: str, entry: Entry, measured: Measurement) -> Judgement:
         if measured.problem is not None:
-            return Judgement(DIVERGENCE, measured.problem)
+            return Judgement(DIVERGENCE, training_mode.reason(key, *self._sides) or measured.problem)
         if entry.kind in _EXACT:
             return exact(measured, SAME_FUNCTION, _EXACT[entry.kind])
         array = self._reference[key]

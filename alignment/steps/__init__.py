@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from alignment.pair import Pair
-from alignment.steps import backward, batchnorm, forward, loss, metric
+from alignment.steps import backward, batchnorm, forward, loss, metric, train_mode
 from alignment.steps.base import Quantity, Step, Trial, hindrances
 
 __all__ = ["STEPS", "Quantity", "Step", "Trial", "hindrances"]
@@ -28,11 +28,18 @@ def _no_batchnorm(pair: Pair) -> str | None:
     return _no_gradient(pair) if pair.architecture.statistics else f"{pair.name} has no running statistics"
 
 
+def _other_in_training(pair: Pair) -> str | None:
+    if not pair.own and pair.architecture.distilled:
+        return f"{pair.name} gives two outputs in training mode; pit-align train compares them"
+    return _no_gradient(pair)
+
+
 STEPS: Mapping[str, Step[Trial]] = {
     "forward": Step(forward.run),
     "metric": Step(metric.run, _no_classifier),
     "loss": Step(loss.run, _no_classifier),
     "bp": Step(backward.run, _no_gradient),
     "batchnorm": Step(batchnorm.run, _no_batchnorm),
+    "train_mode": Step(train_mode.run, _other_in_training),
 }
 """Steps by the name they have on the command line, in the order in which `all` runs them."""

@@ -1,0 +1,50 @@
+"""What can be said of training mode where a side draws random numbers that cannot be switched off."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+DRAWS = "train_mode/draws"
+"""Key that a side has which draws although its dropouts and drop paths are off."""
+_STEP, _RATE = "train_mode/", "train_mode/rate_"
+
+
+def left_out(key: str, reference: Collection[str], candidate: Collection[str]) -> bool:
+    """Return True for the keys of training mode where one side draws: a dropout called as a function has no rate.
+
+    One thing remains: that a side draws, where the other neither draws nor has a module that would.
+    """
+    if not key.startswith(_STEP) or not (DRAWS in reference or DRAWS in candidate):
+        return False
+    return key != DRAWS or not _alone(reference, candidate)
+
+
+def notes(reference: Collection[str], candidate: Collection[str]) -> Iterator[str]:
+    """Yield that training mode is not compared, and for which side."""
+    sides = [name for name, keys in (("reference", reference), ("candidate", candidate)) if DRAWS in keys]
+    if sides and not _alone(reference, candidate):
+        yield (
+            f"training mode is not compared: random numbers are drawn in it outside of modules for it, by the "
+            f"{' and the '.join(sides)}"
+        )
+
+
+def reason(key: str, reference: Collection[str], candidate: Collection[str]) -> str:
+    """Return why a key of training mode that one side lacks diverges; empty for other keys."""
+    lacks = [name for name, keys in (("reference", reference), ("candidate", candidate)) if key not in keys]
+    if not lacks:
+        return ""
+    other = "candidate" if lacks == ["reference"] else "reference"
+    if key == DRAWS:
+        return f"the {other} draws random numbers in training mode, the {lacks[0]} none"
+    if key.startswith(_RATE):
+        return f"the {other} has dropouts or drop paths of rate {key.removeprefix(_RATE)}, the {lacks[0]} none"
+    return ""
+
+
+def _alone(reference: Collection[str], candidate: Collection[str]) -> bool:
+    """True if one side draws, and the other neither draws nor has a rate."""
+    if DRAWS in reference and DRAWS in candidate:
+        return False
+    quiet = candidate if DRAWS in reference else reference
+    return not any(key.startswith(_RATE) for key in quiet)

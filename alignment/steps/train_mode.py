@@ -1,0 +1,76 @@
+"""Training mode: what the model gives and how its gradients flow there, and the rates of what draws at random.
+
+Evaluation never shows a factor, a hook or a branch that is on in training only. Dropouts and drop paths are switched
+off, since each framework draws its own numbers, and their rates are compared instead, as the modules hold them: every
+rate that one side has anywhere, the other has too. A model that draws nevertheless is not compared.
+
+The step is recorded in float64 only. All gradients are one quantity: those that vanish in exact arithmetic are rounding
+by themselves, and no noise of training mode is measured that would tell. Where the models have running statistics, the
+step `batchnorm` runs them in training mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from alignment.arrays import Array
+from alignment.backends.randomness import rates
+from alignment.recordings.recording import Entry
+from alignment.steps.base import Quantity, Trial
+
+_RATE, _DRAWS = Entry("setting", "train_mode"), Entry("count", "train_mode")
+_OUTPUT = Entry("output", "train_mode", limit=1e-10)
+_GRADIENT = Entry("gradient", "train_mode", limit=1e-9)
+_FIXED = 1e-3
+"""The relative L2 between two passes that no rounding of sums in another order reaches."""
+
+
+def run(trial: Trial) -> Iterator[Quantity]:
+    """Record `train_mode/rate_<rate>`, `train_mode/<output>`, and `train_mode/gradient` of everything, in float64.
+
+    A model that still draws has `train_mode/draws` instead of outputs and gradients.
+    """
+    if trial.inputs.dtype != "float64":
+        return
+    modules = trial.backend.taps().modules.values()
+    known = {rate for module in modules for rate in rates(module.kind, module.bases, module.settings).values()}
+    for rate in sorted(known):
+        yield Quantity(f"train_mode/rate_{rate:.6g}", np.asarray(rate), _RATE)
+    if not trial.pair.architecture.statistics:
+        yield from _passes(trial)
+
+
+def _passes(trial: Trial) -> Iterator[Quantity]:
+    evaluated = trial.outputs.by_name
+    trial.reset()
+    trial.backend.train(True)
+    try:
+        first, second = trial.forward().by_name, trial.forward().by_name
+        if any(_differs(first[name], array) for name, array in second.items()):
+            yield Quantity("train_mode/draws", np.asarray(1), _DRAWS)
+            return
+        for name, array in first.items():
+            if name in evaluated:  # further outputs of training alone have no names that both sides share
+                yield Quantity(f"train_mode/{name}", array, _OUTPUT)
+        trial.backward()
+        gradients = trial.canonical(trial.backend.gradients(), _parameters(trial))
+    finally:
+        trial.backend.train(False)
+    floating = [array.ravel() for array in gradients.values() if np.issubdtype(array.dtype, np.floating)]
+    if floating:
+        yield Quantity("train_mode/gradient", np.concatenate(floating), _GRADIENT)
+
+
+def _parameters(trial: Trial) -> list[str]:
+    architecture, contract = trial.pair.architecture, trial.pair.contract
+    apart = {*contract.constants, *contract.empty, *contract.dropped} if contract else set()
+    return [name for name in architecture.tensors if name not in architecture.buffers | apart]
+
+
+def _differs(first: Array, second: Array) -> bool:
+    if not np.issubdtype(first.dtype, np.floating) or first.shape != second.shape:
+        return not np.array_equal(first, second)
+    known = np.isfinite(first) & np.isfinite(second)
+    return bool(np.linalg.norm((first - second)[known]) > _FIXED * np.linalg.norm(first[known]))

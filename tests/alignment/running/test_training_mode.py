@@ -1,0 +1,31 @@
+"""Mistakes that evaluation never shows are found in training mode."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+from alignment.pair import load_pair
+from alignment.processes.settings import Settings
+from alignment.running.run import align
+
+PAIRS = Path(__file__).parents[1] / "training_mode_pairs.py"
+SETTINGS = Settings(threads=1, dtypes=("float64",), steps=("forward", "train_mode"))
+
+
+@pytest.mark.parametrize(
+    ("name", "diverging"),
+    [
+        ("RIGHT", set()),
+        ("FACTOR", {"train_mode/logits", "train_mode/gradient"}),
+        ("HOOK", {"train_mode/gradient"}),
+        ("RATE", {"train_mode/rate_0.5"}),
+    ],
+)
+def test_difference_in_training_mode_alone_diverges_there(name: str, diverging: set[str], tmp_path: Path) -> None:
+    report = align(load_pair(f"{PAIRS}:{name}"), tmp_path, SETTINGS)
+    assert {row.key for row in report.failures} == diverging
+    assert any(row.step == "train_mode" for row in report.rows)

@@ -338,7 +338,8 @@ class Backend(Protocol):
         """A context in which exact versions stand in for kernels of the framework that lose precision in float64.
 
         Args:
-            peer: The framework of the other side; what it does differently is done here as it does.
+            peer: The framework of the other side, whose running statistics are done here as it does; another word for
+                this framework's own.
 
         Returns:
             The context, which gives what was used, by name; filled while passes run.

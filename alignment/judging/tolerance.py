@@ -165,7 +165,7 @@ def certify(kind: str, measured: Measurement, noise: Noise | None = None, *, lim
     if error > limit and not explained:
         reason = f"differs in float64 by {error:.1e} relative L2, {limit:.0e} is admissible; {worst(measured)}"
         return Judgement(DIVERGENCE, reason, error, None, margin, limit)
-    if small is not None:
+    if small is not None and error <= limit:  # what is above it is rounding altogether, as the noise has explained
         return _of_small_elements(small, "float64")
     if error <= limit or noise is None:
         return Judgement(SAME_FUNCTION, f"equal in float64 to {error:.1e}", error, None, margin, limit)

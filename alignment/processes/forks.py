@@ -26,7 +26,7 @@ _OF_ONE_TEST = "PYTEST_CURRENT_TEST"
 
 _Key: TypeAlias = "tuple[int, str, str, str, tuple[tuple[str, str], ...]]"
 _servers: OrderedDict[_Key, ForkServer] = OrderedDict()
-_closed: list[ForkServer] = []
+_closed: list[tuple[int, ForkServer]] = []
 """Kept until this process ends, for Python warns of a process that is forgotten while it runs."""
 
 
@@ -121,7 +121,7 @@ class ForkServer:
         self.close()
         if self._popen is not None:
             self._popen.kill()
-            self._popen.wait()
+            self._popen.wait()  # also of one that has ended by itself
 
 
 def _close(descriptor: int) -> None:
@@ -147,14 +147,16 @@ def server(python: str, place: str, module: str, environment: Mapping[str, str])
         known = _servers[key] = ForkServer(python, place, module, variables)
     _servers.move_to_end(key)
     while len(_servers) > _MOST:
-        _closed.append(_servers.popitem(last=False)[1])
-        _closed[-1].close()
+        (process, *_), oldest = _servers.popitem(last=False)
+        oldest.close()
+        _closed.append((process, oldest))
     return known
 
 
 @atexit.register
 def _end() -> None:
     """End the servers of this process, and not those of a process that it was forked from."""
-    for key, known in _servers.items():
-        if key[0] == os.getpid():
+    kept = [(process, known) for (process, *_), known in _servers.items()]
+    for process, known in (*kept, *_closed):
+        if process == os.getpid():
             known.end()

@@ -37,7 +37,8 @@ def without_kernels(prepared: Prepared, report: Report, progress: Progress | Non
     """
     if report.verdict != DIVERGENCE or prepared.settings.strict or not _could_be(report):
         return report
-    again = replace(prepared, exact=True)
+    statistics = any(row.key.startswith("batchnorm/running/") for row in report.failures)
+    again = replace(prepared, exact="statistics" if statistics else "kernels")
     again.recorded.mkdir(exist_ok=True)
     try:
         again.run_sides(progress)
@@ -47,7 +48,7 @@ def without_kernels(prepared: Prepared, report: Report, progress: Progress | Non
     if not any(kernel.calls for kernel in kernels):
         return report
     second = compare_paths(again.recorded, again.recorded, command=report.command)
-    if len(second.failures) >= len(report.failures):
+    if not _places(second) < _places(report):  # what explains a difference takes some away, and makes none
         return report
     refused = [
         f"the exact version of {kernel.name} was not used in {kernel.unused} calls: it is {kernel.apart:.1e} away"
@@ -58,6 +59,10 @@ def without_kernels(prepared: Prepared, report: Report, progress: Progress | Non
     second = replace(second, kernels=tuple(kernels), apart=apart, notes=(*report.notes, *refused))
     write_report(second, prepared.folder / REPORT_FILE)
     return second
+
+
+def _places(report: Report) -> set[tuple[str, str]]:
+    return {(row.key, row.dtype) for row in report.failures}
 
 
 def _could_be(report: Report) -> bool:

@@ -82,7 +82,8 @@ class Prepared:
         sides: Number of processes that run at the same time and share the processors.
         notes: What the reader of a report must know, for the manifests.
         command: The command line, for the manifests.
-        exact: Whether exact versions of kernels that lose precision are run; the recordings are in `folder/exact` then.
+        exact: `kernels` to run exact versions of kernels that lose precision, `statistics` to have running statistics
+            as the other framework has them too; the recordings are in `folder/exact` then. Empty for an ordinary run.
     """
 
     pair: Pair
@@ -93,7 +94,7 @@ class Prepared:
     sides: int
     notes: Sequence[str]
     command: str
-    exact: bool = False
+    exact: str = ""
 
     def write_request(self, role: Role) -> Path:
         """Write what the worker of one side reads, and return its path.
@@ -145,6 +146,10 @@ class Prepared:
         """Folder of the recordings."""
         return self.folder / (EXACT if self.exact else RECORDINGS)
 
+    def _peer(self, role: Role) -> str:
+        """The framework of the other side."""
+        return self.pair.side("candidate" if role == "reference" else "reference").framework
+
     def _request_file(self, role: Role) -> Path:
         return self.folder / "workers" / f"{self.pair.label(role)}{'-exact' if self.exact else ''}.json"
 
@@ -180,7 +185,7 @@ class Prepared:
             inputs=str(self.folder / _INPUTS),
             inputs_digest=self.inputs_digest,
             folder=str(self.recorded),
-            exact=self.pair.side("candidate" if role == "reference" else "reference").framework if self.exact else "",
+            exact=self._peer(role) if self.exact == "statistics" else self.exact,
             command=self.command,
             notes=[*self.notes, *notes],
         )

@@ -39,8 +39,8 @@ class Request(JsonRequest):
         inputs: The file of the batch, written by `Inputs.write`.
         inputs_digest: The digest that the batch must have.
         folder: Folder for the recordings, which are named `<label>-<dtype>`.
-        exact: The framework of the other side, for a run with exact versions of kernels that lose precision; empty for
-            an ordinary run.
+        exact: For a run with exact versions of kernels that lose precision: the framework of the other side, to have
+            running statistics as it has, or `kernels`; empty for an ordinary run.
         command: The command line, for the manifests.
         notes: What the reader of a report must know, for the manifests.
         protocol: Version of this exchange.

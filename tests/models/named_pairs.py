@@ -45,6 +45,8 @@ BERT = Pair(
             "max_position_embeddings": 12,
             "attn_implementation": "eager",
             "pad_token_id": None,
+            "hidden_dropout_prob": 0.0,
+            "attention_probs_dropout_prob": 0.0,
         },
         call={"use_cache": False},
     ),

@@ -251,6 +251,7 @@ def test_a_failed_run_leaves_no_report_and_nothing_of_the_one_before(tmp_path: P
         align(pair("RAISES"), tmp_path, FORWARD)
     assert {path.name for path in tmp_path.iterdir()} == {
         ".lock",
+        "exact",
         "inputs.safetensors",
         "mine.txt",
         "recordings",

@@ -16,8 +16,6 @@ from porting.operations import Concat, Each, Interleave, Op, Stack, Transpose, c
 
 _MOST_APART = 3
 """Of no more parts in classes that are not known, each may be stored its own way."""
-_HEAD = 64
-"""The usual size of a head."""
 
 
 @dataclass(frozen=True)

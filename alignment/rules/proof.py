@@ -36,13 +36,11 @@ class Settled:
         proposal: The links to take, with what settled each as its evidence.
         doubtful: Decisions of which no option, or none that is likelier than others, agrees.
         same: Whether the outputs of both models agree with these links; None where they could not be compared.
-        passes: Passes of the candidate that were made.
     """
 
     proposal: Proposal
     doubtful: list[Decision] = field(default_factory=list)
     same: bool | None = None
-    passes: int = 0
 
 
 def decide(
@@ -94,7 +92,6 @@ class _Deciding:
         settled.same = self._same(settled.proposal.links)
         if settled.same is False:
             settled = self._exchange(proposal) or self._turn(proposal, settled)
-        settled.passes = self._trial.passes
         return settled
 
     def _score_all(self, proposal: Proposal, tried: Mapping[Key, int]) -> None:

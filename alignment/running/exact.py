@@ -43,7 +43,9 @@ def without_kernels(prepared: Prepared, report: Report, progress: Progress | Non
     try:
         again.run_sides(progress)
     except AlignmentError as error:
-        return replace(report, notes=(*report.notes, f"no run with exact kernels: {error.summary}"))
+        noted = replace(report, notes=(*report.notes, f"no run with exact kernels: {error.summary}"))
+        write_report(noted, prepared.folder / REPORT_FILE)
+        return noted
     kernels = [kernel for role in ROLES for kernel in _used(again, prepared.pair.label(role))]
     if not any(kernel.calls for kernel in kernels):
         return report

@@ -29,6 +29,7 @@ from alignment.judging.tolerance import (
     exact,
     hides_an_error,
     noise_floor,
+    noise_in_float64,
     rounding,
     tolerate,
 )
@@ -234,7 +235,12 @@ class _DtypeJudge:
             unsettled = certified.verdict != SAME_FUNCTION or (
                 entry.limit is None and hides_an_error(entry.kind, measured)
             )
-            error = self._reference_error(key) if unsettled else None
+            if not unsettled:
+                return certified
+            if entry.spread is not None:
+                noise = noise_in_float64(measured, entry.spread, entry.spread_max or 0.0)
+                return certify(entry.kind, measured, noise, limit=entry.limit)
+            error = self._reference_error(key)
             if error is None or error.problem is not None:
                 return certified
             return certify(entry.kind, measured, self._noise(key, entry, error), limit=entry.limit)

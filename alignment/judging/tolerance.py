@@ -50,7 +50,6 @@ _FEW_ELEMENTS = 15.0
 _MAX_OVER_L2 = 2.0
 _SMALL_FLOORS = 64.0
 """Largest error in float32 of the small elements beside large ones, in units in the last place of their norm."""
-EPS64_OVEREPS32 = 2.0**-29
 _FEWEST_SMALL = 8
 """Fewest small elements that float32 judges: one sample of the noise of so many is not small by luck."""
 EPS64_OVER_EPS32 = 2.0**-29
@@ -139,6 +138,17 @@ def noise_floor(reference_error: Measurement, spread: float | None, spread_max: 
         scale=scale,
         arrays=reference_error.arrays,
     )
+
+
+def noise_in_float64(measured: Measurement, spread: float, spread_max: float) -> Noise:
+    """Return the noise of a quantity that was perturbed in float64, as if it had been measured in float32.
+
+    Args:
+        measured: The candidate's float64 result against the reference's.
+        spread: L2 norm of the reference's change under perturbations of one unit in the last place of float64.
+        spread_max: The largest element of that change.
+    """
+    return Noise(spread / EPS64_OVER_EPS32, spread_max / EPS64_OVER_EPS32, measured.reference_l2)
 
 
 def certify(kind: str, measured: Measurement, noise: Noise | None = None, *, limit: float | None = None) -> Judgement:

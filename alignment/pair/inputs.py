@@ -20,6 +20,7 @@ from alignment.pair.outputs import LOGITS
 from alignment.pair.pair import Pair
 from porting.names import did_you_mean
 
+_MOVED = (np.float32, np.float64)
 _TARGET_UNITS = 2**20
 _PLANTED_CLASSES = 10
 _PLANTED_RANKS = (0, 0, 0, 5, 1, 4, 9, 0)
@@ -108,17 +109,17 @@ class Inputs:
         return self._of(cast, self.named)
 
     def moved(self, names: Container[str], generator: np.random.Generator) -> Inputs:
-        """The same batch with its float32 inputs of these names moved by one unit in the last place.
+        """The same batch with its floating-point inputs of these names moved by one unit in the last place.
 
         Args:
             names: Names of inputs; the empty name for the only one.
             generator: Decides the directions.
         """
         if not self.named:
-            moves = "" in names and self.images.dtype == np.float32
+            moves = "" in names and self.images.dtype in _MOVED
             return replace(self, images=perturb(self.images, generator) if moves else self.images)
         named = {
-            name: perturb(array, generator) if name in names and array.dtype == np.float32 else array
+            name: perturb(array, generator) if name in names and array.dtype in _MOVED else array
             for name, array in self.named.items()
         }
         return replace(self, images=next(iter(named.values())), named=named)
@@ -338,11 +339,17 @@ def _problem(feed: Feed, array: Array) -> str:
 
 
 def perturb(array: Array, generator: np.random.Generator) -> Array:
-    """A copy with every number moved to one of its two neighbours in float32, at random; zeros and infinities stay."""
-    flat = np.array(array, np.float32).reshape(-1)
-    steps = generator.integers(0, 2, flat.size, dtype=np.int8).astype(np.int32) * 2 - 1
+    """A copy with every number moved to one of its two neighbours, at random; zeros and infinities stay.
+
+    Args:
+        array: In float64; every other dtype is taken as float32.
+        generator: Decides the directions.
+    """
+    flat = np.array(array, np.float64 if array.dtype == np.float64 else np.float32).reshape(-1)
+    bits = np.int64 if flat.dtype == np.float64 else np.int32
+    steps = generator.integers(0, 2, flat.size, dtype=np.int8).astype(bits) * 2 - 1
     steps *= (flat != 0) & np.isfinite(flat)
-    flat.view(np.int32)[...] += steps
+    flat.view(bits)[...] += steps
     return flat.reshape(array.shape)
 
 

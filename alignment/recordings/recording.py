@@ -59,7 +59,7 @@ class Entry:
         step: The step that recorded it, with which its key starts: `forward` for `forward/logits`.
         scores: For a `ranking`, the key of the scores that were ranked, of shape (batch, classes).
         spread: L2 norm of the change of this array if inputs and weights change by one unit in the last place.
-            Recorded by the reference in float32 only.
+            Recorded by the reference: in float32, and in float64 for gradients that are rounding altogether.
         spread_max: The largest absolute change under the same perturbations.
         jumps: True if the quantity jumps where a ReLU switches, so that float32 may be off by single large steps.
         limit: Largest admissible relative L2 error in float64; by default that of the kind.

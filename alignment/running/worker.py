@@ -10,7 +10,7 @@ import platform
 import sys
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from itertools import count
 from pathlib import Path
@@ -22,7 +22,7 @@ from alignment.backends.base import Backend, Runtime
 from alignment.backends.building import build_model
 from alignment.errors import RefusedError
 from alignment.pair import Origin, Pair, locate
-from alignment.pair.inputs import Inputs, perturb
+from alignment.pair.inputs import Inputs
 from alignment.processes.serving import Advance, serve
 from alignment.recordings.kernels import KERNELS_FILE, write_kernels
 from alignment.recordings.recording import Manifest, Recorder
@@ -60,13 +60,7 @@ class Job:
 
     def perturbed(self, number: int) -> Trial:
         """The float32 trial with inputs and weights moved by one unit in the last place."""
-        generator = np.random.default_rng((self.request.seed, number, 2))
-        inputs = self.inputs.moved(self.pair.continuous, generator)
-        weights = {
-            name: perturb(array, generator) if array.dtype == np.float32 else array
-            for name, array in self.weights.items()
-        }
-        return replace(self.trial("float32"), inputs=inputs, weights=weights, record_parameters=False)
+        return self.trial("float32").moved(np.random.default_rng((self.request.seed, number, 2)))
 
 
 def run(request: Request, advance: Advance, job: Job | None = None) -> None:

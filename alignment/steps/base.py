@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -15,7 +15,7 @@ from alignment.backends.base import Backend, Outputs
 from alignment.backends.trainers.base import Trainer
 from alignment.pair import Pair, Role, Side
 from alignment.pair.constants import recordable
-from alignment.pair.inputs import Inputs
+from alignment.pair.inputs import Inputs, perturb
 from alignment.pair.layouts import inward, to_side
 from alignment.recordings.recording import Entry
 from porting.checkpoint.tensor import LazyTensor
@@ -110,6 +110,20 @@ class Trial(SideTrial):
             return self.computed
         self.reset()
         return self.backend.forward(self.inputs.batch, self.pair.intermediates)
+
+    def moved(self, generator: np.random.Generator) -> Trial:
+        """The same with inputs and weights moved by one unit in the last place of the precision of the trial.
+
+        Args:
+            generator: Decides the directions.
+        """
+        dtype = np.dtype(self.inputs.dtype)
+        inputs = self.inputs.moved(self.pair.continuous, generator)
+        weights = {
+            name: perturb(array.astype(dtype), generator) if array.dtype == np.float32 else array
+            for name, array in self.weights.items()
+        }
+        return replace(self, inputs=inputs, weights=weights, record_parameters=False)
 
     def reset(self) -> None:
         """Give the model the weights that every step starts from."""

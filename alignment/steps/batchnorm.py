@@ -7,6 +7,9 @@ one. Gradients in training mode flow through the batch's own statistics, which t
 The gradients are recorded in float64 only. A ReLU whose input is within rounding of zero switches a whole path on or
 off, so that float32 gradients of two correct models can differ by far more than any noise measured beforehand.
 
+Some of these vanish in exact arithmetic: a shift that the next normalisation takes off again has no gradient. What is
+left of it is rounding, and for such the reference measures how far one unit in the last place moves it.
+
 Dropouts and drop paths stay in evaluation mode, since each framework draws its own numbers. A model that draws some
 elsewhere is refused.
 """
@@ -14,6 +17,7 @@ elsewhere is refused.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,6 +28,9 @@ from alignment.steps.base import Quantity, Trial
 
 _OUTPUT = Entry("output", "batchnorm")
 _GRADIENT = Entry("gradient", "batchnorm")
+_NOTHING = 1e-10
+"""Largest norm of a gradient, over the largest one, that may be rounding altogether."""
+_PERTURBATIONS = 2
 _FIXED = 1e-3
 """The relative L2 between two passes that no rounding of sums in another order reaches."""
 
@@ -49,9 +56,29 @@ def run(trial: Trial) -> Iterator[Quantity]:
             yield Quantity(f"batchnorm/running/{name}", state[name], _OUTPUT)
         if trial.inputs.dtype == "float64":
             trial.backward()
-            yield from _gradients(trial)
+            yield from _noted(trial, list(_gradients(trial)))
     finally:
         backend.train(False)
+
+
+def _noted(trial: Trial, gradients: list[Quantity]) -> Iterator[Quantity]:
+    """Yield the gradients; the reference notes with those next to nothing how far rounding moves them."""
+    norms = {quantity.key: float(np.linalg.norm(quantity.array)) for quantity in gradients}
+    nothing = {key for key, norm in norms.items() if norm < _NOTHING * max(norms.values())}
+    spreads: dict[str, tuple[float, float]] = {}
+    for number in range(_PERTURBATIONS if nothing and trial.role == "reference" else 0):
+        moved = trial.moved(np.random.default_rng((number, 3)))
+        moved.reset()
+        moved.backward()
+        again = {quantity.key: quantity.array for quantity in _gradients(moved)}
+        for quantity in gradients:
+            if quantity.key in nothing:
+                change = np.abs(again[quantity.key] - quantity.array)
+                before = spreads.get(quantity.key, (0.0, 0.0))
+                spreads[quantity.key] = max(before[0], float(np.linalg.norm(change))), max(before[1], change.max())
+    for quantity in gradients:
+        norm, largest = spreads.get(quantity.key, (None, None))
+        yield replace(quantity, entry=replace(quantity.entry, spread=norm, spread_max=largest))
 
 
 def _require_fixed(trial: Trial, first: Array, second: Array) -> None:

@@ -51,10 +51,17 @@ class Bert(nn.Layer):
     """The encoder; gives hidden states and the pooled first token."""
 
     def __init__(
-        self, words: int = 29, width: int = 16, heads: int = 2, depth: int = 2, *, pooled: bool = True
+        self,
+        words: int = 29,
+        width: int = 16,
+        heads: int = 2,
+        depth: int = 2,
+        *,
+        positions: int = 12,
+        pooled: bool = True,
     ) -> None:
         super().__init__()
-        self.embedding = Embedding(words, width, 12)
+        self.embedding = Embedding(words, width, positions)
         self.layers = nn.LayerList([Layer(width, heads, 2 * width) for _ in range(depth)])
         self.pool = nn.Linear(width, width) if pooled else None
 
@@ -70,9 +77,9 @@ class Bert(nn.Layer):
 class MaskedBert(nn.Layer):
     """BERT with a head that predicts words, whose matrix is that of the embedding."""
 
-    def __init__(self, words: int = 29, width: int = 16) -> None:
+    def __init__(self, words: int = 29, width: int = 16, positions: int = 12) -> None:
         super().__init__()
-        self.bert = Bert(words, width, pooled=False)
+        self.bert = Bert(words, width, positions=positions, pooled=False)
         self.transform = nn.Linear(width, width)
         self.norm = nn.LayerNorm(width, epsilon=1e-12)
         self.word_bias = self.create_parameter([words], is_bias=True)
@@ -83,11 +90,11 @@ class MaskedBert(nn.Layer):
         return paddle.matmul(x, self.bert.embedding.word.weight, transpose_y=True) + self.word_bias
 
 
-def bert() -> Any:
+def bert(**options: Any) -> Any:
     """The encoder."""
-    return Bert()
+    return Bert(**options)
 
 
-def masked_bert() -> Any:
+def masked_bert(**options: Any) -> Any:
     """The encoder and its head."""
-    return MaskedBert()
+    return MaskedBert(**options)

@@ -44,10 +44,10 @@ class Block(nn.Layer):
 class GPT2(nn.Layer):
     """The language model."""
 
-    def __init__(self, words: int = 29, width: int = 16, heads: int = 2, depth: int = 2) -> None:
+    def __init__(self, words: int = 29, width: int = 16, heads: int = 2, depth: int = 2, positions: int = 12) -> None:
         super().__init__()
         self.token_embedding = nn.Embedding(words, width)
-        self.position_embedding = self.create_parameter([12, width])
+        self.position_embedding = self.create_parameter([positions, width])
         self.blocks = nn.Sequential(*(Block(width, heads) for _ in range(depth)))
         self.norm = nn.LayerNorm(width)
 
@@ -58,6 +58,6 @@ class GPT2(nn.Layer):
         return F.linear(x, paddle.transpose(self.token_embedding.weight, [1, 0]))
 
 
-def gpt2() -> Any:
+def gpt2(**options: Any) -> Any:
     """The language model."""
-    return GPT2()
+    return GPT2(**options)

@@ -61,9 +61,9 @@ class FeedForward(nn.Layer):
 class Block(nn.Layer):
     """Attention and MLP, each after a norm."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, positions: int) -> None:
         super().__init__()
-        self.attention = Attention(width, 4, 2, 16)
+        self.attention = Attention(width, 4, 2, positions)
         self.feed_forward = FeedForward(width, 24)
         self.attention_norm, self.ffn_norm = RMSNorm(width), RMSNorm(width)
 
@@ -76,10 +76,10 @@ class Block(nn.Layer):
 class Llama(nn.Layer):
     """The language model."""
 
-    def __init__(self, words: int = 29, width: int = 16, depth: int = 2) -> None:
+    def __init__(self, words: int = 29, width: int = 16, depth: int = 2, positions: int = 16) -> None:
         super().__init__()
         self.tok_embeddings = nn.Embedding(words, width)
-        self.layers = nn.LayerList([Block(width) for _ in range(depth)])
+        self.layers = nn.LayerList([Block(width, positions) for _ in range(depth)])
         self.norm, self.output = RMSNorm(width), _no_bias(width, words)
 
     def forward(self, tokens: Any) -> Any:
@@ -90,6 +90,6 @@ class Llama(nn.Layer):
         return self.output(self.norm(x))
 
 
-def llama() -> Any:
+def llama(**options: Any) -> Any:
     """The language model."""
-    return Llama()
+    return Llama(**options)

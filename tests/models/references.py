@@ -18,41 +18,42 @@ def _transformers() -> Any:
     return transformers
 
 
-def bert(*, masked: bool = False) -> Any:
+def bert(*, masked: bool = False, positions: int = 12, **options: Any) -> Any:
     """BERT, alone or with the head that predicts masked words."""
     transformers = _transformers()
     config = transformers.BertConfig(
-        **_TEXT,
+        **{**_TEXT, **options},
         **_SPECIAL,
         hidden_size=16,
         num_hidden_layers=2,
         num_attention_heads=2,
         intermediate_size=32,
-        max_position_embeddings=12,
+        max_position_embeddings=positions,
     )
     return transformers.BertForMaskedLM(config) if masked else transformers.BertModel(config)
 
 
-def gpt2(**options: Any) -> Any:
+def gpt2(*, positions: int = 12, **options: Any) -> Any:
     """GPT-2, whose matrices are `Conv1D`s, (in, out)."""
     transformers = _transformers()
-    config = transformers.GPT2Config(**_TEXT, **_SPECIAL, n_embd=16, n_layer=2, n_head=2, n_positions=12, **options)
+    config = transformers.GPT2Config(
+        **_TEXT, **_SPECIAL, n_embd=16, n_layer=2, n_head=2, n_positions=positions, **options
+    )
     return transformers.GPT2LMHeadModel(config)
 
 
-def llama(**options: Any) -> Any:
+def llama(*, positions: int = 16, **options: Any) -> Any:
     """Llama, four heads of queries on two of keys and values."""
     transformers = _transformers()
     config = transformers.LlamaConfig(
-        **_TEXT,
+        **{**_TEXT, **options},
         **_SPECIAL,
         hidden_size=16,
         intermediate_size=24,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=16,
-        **options,
+        max_position_embeddings=positions,
     )
     return transformers.LlamaForCausalLM(config)
 
@@ -75,7 +76,7 @@ def t5(**options: Any) -> Any:
     return transformers.T5ForConditionalGeneration(config)
 
 
-def vit() -> Any:
+def vit(*, size: int = 16, patch: int = 4) -> Any:
     """A ViT with a classifier."""
     transformers = _transformers()
     config = transformers.ViTConfig(
@@ -84,15 +85,15 @@ def vit() -> Any:
         num_hidden_layers=2,
         num_attention_heads=2,
         intermediate_size=32,
-        image_size=16,
-        patch_size=4,
+        image_size=size,
+        patch_size=patch,
         num_labels=5,
     )
     return transformers.ViTForImageClassification(config)
 
 
-def whisper() -> Any:
-    """Whisper's encoder; it takes (batch, 8, 20)."""
+def whisper(*, positions: int = 10) -> Any:
+    """Whisper's encoder; it takes (batch, 8, 2 * positions)."""
     transformers = _transformers()
     config = transformers.WhisperConfig(
         **_SPECIAL,
@@ -101,7 +102,7 @@ def whisper() -> Any:
         encoder_attention_heads=2,
         encoder_ffn_dim=32,
         num_mel_bins=8,
-        max_source_positions=10,
+        max_source_positions=positions,
     )
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 

@@ -53,22 +53,24 @@ class Block(nn.Layer):
 class VisionTransformer(nn.Layer):
     """The classifier."""
 
-    def __init__(self, width: int = 16, heads: int = 2, depth: int = 2, classes: int = 5) -> None:
+    def __init__(
+        self, width: int = 16, heads: int = 2, depth: int = 2, classes: int = 5, *, size: int = 16, patch: int = 4
+    ) -> None:
         super().__init__()
-        self.patch_embedding = nn.Conv2D(3, width, 4, 4)
-        self.position_embedding = self.create_parameter([1, 17, width])
+        self.patch_embedding = nn.Conv2D(3, width, patch, patch)
+        self.position_embedding = self.create_parameter([1, 1 + (size // patch) ** 2, width])
         self.class_token = self.create_parameter([1, 1, width])
         self.layers = nn.Sequential(*(Block(width, heads) for _ in range(depth)))
         self.encoder_norm = nn.LayerNorm(width, epsilon=1e-12)
         self.head = nn.Linear(width, classes)
 
     def forward(self, image: Any) -> Any:
-        """Logits `(batch, classes)` of images `(batch, 3, 16, 16)`."""
+        """Logits `(batch, classes)` of images `(batch, 3, size, size)`."""
         x = self.patch_embedding(image).flatten(2).transpose([0, 2, 1])
         x = paddle.concat([self.class_token.expand([x.shape[0], -1, -1]), x], 1) + self.position_embedding
         return self.head(self.encoder_norm(self.layers(x))[:, 0])
 
 
-def vit() -> Any:
+def vit(**options: Any) -> Any:
     """The classifier."""
-    return VisionTransformer()
+    return VisionTransformer(**options)

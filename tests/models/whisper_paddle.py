@@ -43,16 +43,16 @@ class Block(nn.Layer):
 class AudioEncoder(nn.Layer):
     """The encoder."""
 
-    def __init__(self, mels: int = 8, width: int = 16, heads: int = 2, depth: int = 2, length: int = 10) -> None:
+    def __init__(self, mels: int = 8, width: int = 16, heads: int = 2, depth: int = 2, positions: int = 10) -> None:
         super().__init__()
         self.conv1 = nn.Conv1D(mels, width, 3, padding=1)
         self.conv2 = nn.Conv1D(width, width, 3, stride=2, padding=1)
-        self.register_buffer("positional_embedding", paddle.zeros([length, width]))
+        self.register_buffer("positional_embedding", paddle.zeros([positions, width]))
         self.blocks = nn.LayerList([Block(width, heads) for _ in range(depth)])
         self.ln_post = nn.LayerNorm(width)
 
     def forward(self, mel: Any) -> Any:
-        """`(batch, length, width)` of `(batch, mels, 2 * length)`."""
+        """`(batch, positions, width)` of `(batch, mels, 2 * positions)`."""
         x = F.gelu(self.conv2(F.gelu(self.conv1(mel)))).transpose([0, 2, 1])
         x = x + self.positional_embedding
         for block in self.blocks:
@@ -60,6 +60,6 @@ class AudioEncoder(nn.Layer):
         return self.ln_post(x)
 
 
-def whisper() -> Any:
+def whisper(**options: Any) -> Any:
     """The encoder."""
-    return AudioEncoder()
+    return AudioEncoder(**options)

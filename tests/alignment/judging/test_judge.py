@@ -139,6 +139,19 @@ def test_a_gradient_that_is_zero_but_for_rounding_is_certified(write: Write) -> 
     assert judge(reference, lost).verdict == DIVERGENCE
 
 
+def test_gradient_that_vanishes_in_training_mode_is_judged_by_its_rounding_in_float64(write: Write) -> None:
+    noise = np.random.default_rng(0).standard_normal((2, 50))
+    norm, largest = np.linalg.norm(noise[0]) * 1e-18, np.abs(noise[0]).max() * 1e-18
+    entry = Entry("gradient", "batchnorm", spread=norm, spread_max=largest)
+    key = "batchnorm/gradient/norm.bias"
+    reference = {"float64": write({key: (entry, noise[0] * 1e-18)}, dtype="float64")}
+    candidate = {"float64": write({key: (entry, noise[1] * 1e-18)}, dtype="float64")}
+    assert judge(reference, candidate).verdict == SAME_FUNCTION
+    for wrong in (noise[1] * 1e-16, np.full(50, 1e-9)):
+        lost = {"float64": write({key: (entry, wrong)}, dtype="float64")}
+        assert judge(reference, lost).verdict == DIVERGENCE
+
+
 def test_a_loss_has_at_least_the_noise_of_the_losses_before_it(write: Write) -> None:
     losses = {"forward/loss_0": 2.0, "forward/loss_1": 1.0}
     spreads = {"forward/loss_0": 2e-4, "forward/loss_1": 0.0}

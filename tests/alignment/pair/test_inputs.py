@@ -1,6 +1,7 @@
 """The batch that both sides are fed with."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,13 +62,14 @@ def test_writing_and_reading_keep_the_digest(tmp_path: Path) -> None:
     assert Inputs.read(tmp_path / "inputs.safetensors").digest == batch().digest
 
 
-def test_perturbing_moves_every_number_to_a_neighbour_but_zero() -> None:
-    array = np.array([[1.0, -1.0, 0.0, 1e-30], [3e38, 0.1, -0.0, 2.0]], np.float32)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_perturbing_moves_every_number_to_a_neighbour_but_zero(dtype: type[np.floating[Any]]) -> None:
+    array = np.array([[1.0, -1.0, 0.0, 1e-30], [3e38, 0.1, -0.0, 2.0]], dtype)
     moved = perturb(array, np.random.default_rng(0))
-    assert moved.dtype == np.float32
-    neighbours = np.nextafter(array, np.float32(np.inf)), np.nextafter(array, np.float32(-np.inf))
+    assert moved.dtype == dtype
+    neighbours = np.nextafter(array, dtype(np.inf)), np.nextafter(array, dtype(-np.inf))
     assert np.where(array == 0, moved == 0, (moved == neighbours[0]) | (moved == neighbours[1])).all()
-    np.testing.assert_array_equal(array[0], np.array([1.0, -1.0, 0.0, 1e-30], np.float32))
+    np.testing.assert_array_equal(array[0], np.array([1.0, -1.0, 0.0, 1e-30], dtype))
 
 
 def test_perturbing_goes_both_ways() -> None:

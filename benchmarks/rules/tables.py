@@ -81,6 +81,7 @@ RECIPES: Mapping[str, Recipe] = {
         ("shufflenet_v2_x0_5",),
         tuple(f"shufflenet_v2_{size}" for size in ("x0_25", "x0_33", "x0_5", "x1_0", "x1_5", "x2_0")),
     ),
+    "alexnet": Recipe(("alexnet",), ("alexnet",), head="classifier.6", legacy=None),
     "vgg": Recipe(("vgg11",), ("vgg11", "vgg13", "vgg16", "vgg19"), head="classifier.6", legacy=None),
     "vgg_bn": Recipe(("vgg11_bn",), ("vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn"), head="classifier.6"),
 }
@@ -91,16 +92,16 @@ Sides = tuple[Mapping[str, Shape], Mapping[str, Shape]]
 
 
 def rows_of_table(table: SavedTable) -> list[Row]:
-    """The rows of saved rules, each with one source and one operation.
+    """The rows of saved rules, each with one source and the text of its operations.
 
     Raises:
         ClickException: A rule joins or splits tensors, which the files of this library do not hold.
     """
     rows = []
     for row in rows_of(table.plan("reference"), {}):
-        if len(row.sources) != 1 or len(row.operations) > 1 or row.output is not None:
-            raise click.ClickException(f"{row.target or row.sources[0]}: only rules of one tensor and one operation")
-        rows.append(Row(row.sources[0], row.target, "".join(row.operations)))
+        if len(row.sources) != 1 or row.output is not None:
+            raise click.ClickException(f"{row.target or row.sources[0]}: only rules of one tensor, which become one")
+        rows.append(Row(row.sources[0], row.target, " then ".join(row.operations)))
     return rows
 
 

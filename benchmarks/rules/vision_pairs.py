@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from alignment.pair import Pair, Side
+from porting.operations import Scale, Transpose
+from porting.rules import Rule, rule
 
 _CLASSES = 10
 
@@ -29,6 +31,7 @@ class VisionPair:
         arguments: Positional arguments of the reference's class.
         options: Keyword arguments of the reference's function or class.
         candidate_options: Keyword arguments of the candidate's function.
+        given: Rules that are given; the others are derived.
         framework: `paddle` or `mindspore`.
         title: Name of the pair if it is not the model's.
     """
@@ -40,6 +43,7 @@ class VisionPair:
     arguments: Sequence[Any] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     candidate_options: Mapping[str, Any] = field(default_factory=dict)
+    given: Sequence[Rule] = ()
     framework: str = "paddle"
     title: str = ""
 
@@ -90,7 +94,15 @@ _PADDLE = (
         VisionPair(f"vgg{n}", f"torchvision:vgg{n}_bn", candidate_options={"batch_norm": True}, title=f"vgg{n}_bn")
         for n in (11, 13, 16, 19)
     ),
-    *_same("alexnet", size=224),
+    VisionPair(
+        "alexnet",
+        "torchvision:alexnet",
+        224,
+        given=(
+            rule("classifier.1.weight", "_fc6.weight", [Transpose(), Scale(2)]),
+            rule("classifier.4.weight", "_fc7.weight", [Transpose(), Scale(2)]),
+        ),
+    ),
     VisionPair("inception_v3", "torchvision:inception_v3", 96, options={"aux_logits": False, "init_weights": False}),
     VisionPair(
         "googlenet",
@@ -124,7 +136,7 @@ def declared(name: str) -> Pair:
         Side("torch", f"{__name__}:reference", options={"name": name}),
         Side(pair.framework, f"{__name__}:candidate", options={"name": name}),
     )
-    return Pair(name, *sides, input_shape=(3, pair.size, pair.size), rules="auto")
+    return Pair(name, *sides, input_shape=(3, pair.size, pair.size), rules=["auto", *pair.given])
 
 
 def reference(name: str) -> Any:

@@ -8,6 +8,7 @@ from porting.operations.grammar import GrammarError, parse, text
 from porting.operations.one_sided import Build, Drop, Fill, Keep
 from porting.operations.own import UntrustedOperationError
 from porting.operations.parts import Concat, Reorder, Split, Stack, Unstack
+from porting.operations.scaling import Scale
 from porting.operations.ties import Tie, Untie
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Permute",
     "Reorder",
     "Reshape",
+    "Scale",
     "ShapeMismatchError",
     "Split",
     "Squeeze",

@@ -25,6 +25,7 @@ from porting.operations.chains import Chain, Each, chained
 from porting.operations.one_sided import Build, Drop, Fill, Keep
 from porting.operations.own import arguments_of, is_own, name_of, tuples
 from porting.operations.parts import Concat, Reorder, Split, Stack, Unstack
+from porting.operations.scaling import Scale
 from porting.operations.ties import Tie, Untie
 
 Loader = Callable[[str, Mapping[str, Any]], Op]
@@ -95,6 +96,7 @@ FORMS: tuple[Form, ...] = (
     Form(Reshape, "reshape {before:shape} to {after:shape}", "another shape, values in the same order"),
     Form(Squeeze, "squeeze {axes:axes}", "axes of length one taken out, numbered as before"),
     Form(Unsqueeze, "unsqueeze {axes:axes}", "axes of length one put in, numbered as after"),
+    Form(Scale, "multiply by {factor:number}", "times a power of two, which loses no bit"),
     Form(Split, "split into {sizes:sizes}[ along {axis:count}]", "cut into parts of these sizes"),
     Form(Split, "split in {outputs:count}[ along {axis:count}]", "cut into equal parts"),
     Form(Concat, "join {sizes:sizes}[ along {axis:count}]", "parts of these sizes joined"),

@@ -15,6 +15,7 @@ from porting.operations import (
     Permute,
     Reorder,
     Reshape,
+    Scale,
     Split,
     Squeeze,
     Stack,
@@ -37,6 +38,7 @@ def unary(draw: st.DrawFn, shape: Shape) -> Op:
     choices: list[Callable[[], Op]] = [lambda: Reshape(shape, _other(draw, shape))]
     axes = tuple(range(len(shape)))
     choices.append(lambda: Unsqueeze((draw(st.integers(0, len(shape))),)))
+    choices.append(lambda: Scale(draw(st.sampled_from([2, 0.5]))))
     if shape:
         choices.append(lambda: Permute(tuple(draw(st.permutations(axes)))))
         choices.append(lambda: _interleave(draw, shape))
@@ -99,6 +101,8 @@ def one_of_each() -> list[Op]:
         Reshape((12, 1), (3, 4)),
         Squeeze((2, 3)),
         Unsqueeze((0,)),
+        Scale(2),
+        Scale(0.25),
         Split(3),
         Split(2, 1),
         Split((16, 4, 4)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from porting.checkpoint import dtypes
 from porting.checkpoint.tensor import Array, Shape
 from porting.operations import (
     Concat,
@@ -12,6 +13,7 @@ from porting.operations import (
     Fill,
     FoldBias,
     Op,
+    Scale,
     ShapeMismatchError,
     Split,
     Squeeze,
@@ -19,6 +21,7 @@ from porting.operations import (
     Transpose,
     Unsqueeze,
     Untie,
+    ValueMismatchError,
     ZeroBias,
     between,
 )
@@ -29,6 +32,7 @@ REVERSIBLE: tuple[tuple[Op, Shape], ...] = (
     (Split(2, axis=1), (3, 4)),
     (Squeeze((0, 2)), (1, 8, 1)),
     (Unsqueeze((0,)), (8,)),
+    (Scale(2), (2, 3)),
     (Tie(2), (2, 3)),
     (Tie(2, Transpose()), (2, 3)),
     (Tie(3, Squeeze((0,))), (1, 4)),
@@ -70,6 +74,7 @@ def test_inverse_gives_back_the_tensor(op: Op, shape: Shape) -> None:
         (Tie(2, Squeeze((0,))), Untie(2, Unsqueeze((0,)))),
         (Drop("a counter", 7), Fill("a counter", 7)),
         (FoldBias(), ZeroBias()),
+        (Scale(4), Scale(0.25)),
     ],
     ids=str,
 )
@@ -120,3 +125,30 @@ def test_shapes_that_differ_by_more_than_axes_of_length_one_have_nothing_between
 def test_operations_refuse_shapes_that_do_not_fit(op: Op, shapes: tuple[Shape, ...]) -> None:
     with pytest.raises(ShapeMismatchError):
         op.shapes(*shapes)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "bfloat16"])
+def test_multiplied_tensor_keeps_its_dtype_and_comes_back_bit_by_bit(dtype: str) -> None:
+    array = np.array([0.0, -0.0, 1.5, -3e-3, np.inf, np.nan]).astype(dtypes.dtype(dtype))
+    (twice,) = Scale(2).apply(array)
+    assert twice.dtype == array.dtype
+    assert _inverse(Scale(2)).apply(twice)[0].tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("array", "factor", "message"),
+    [
+        (np.array([3e38], np.float32), 2, r"3e\+38 times 2 does not fit into float32"),
+        (np.array([1e-45], np.float32), 0.5, "times 0.5 does not fit into float32"),
+        (np.array([3]), 2, "a tensor of int64 is not multiplied"),
+    ],
+)
+def test_product_that_would_lose_bits_is_refused(array: Array, factor: float, message: str) -> None:
+    with pytest.raises(ValueMismatchError, match=message):
+        Scale(factor).apply(array)
+
+
+@pytest.mark.parametrize("factor", [0, -2, 3, float("inf"), float("nan"), 0.1])
+def test_factor_that_is_no_power_of_two_is_refused(factor: float) -> None:
+    with pytest.raises(ValueError, match="needs a power of two"):
+        Scale(factor)

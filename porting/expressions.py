@@ -12,7 +12,7 @@ import numpy as np
 from porting.architectures.base import TensorSpec
 from porting.checkpoint.tensor import Array, LazyTensor, Pieces
 from porting.errors import PlanError
-from porting.operations import Chain, Concat, Each, Interleave, Op, Permute, Split, Stack, Transpose, Unsqueeze
+from porting.operations import Chain, Concat, Each, Interleave, Op, Permute, Scale, Split, Stack, Transpose, Unsqueeze
 from porting.operations.grammar import text
 from porting.operations.own import is_own, require_undone
 
@@ -161,12 +161,12 @@ def spelled(expression: Expression) -> str:
 
 
 def changes_in(expression: Expression) -> list[str]:
-    """Return the operations of an expression that have no inverse, innermost first."""
+    """Return the operations of an expression that have no inverse or multiply, innermost first."""
     if isinstance(expression, Initialised):
         return [str(expression)]
     if not isinstance(expression, Applied):
         return []
-    own = [text(expression.op)] if expression.op.inverse is None else []
+    own = [text(expression.op)] if expression.op.inverse is None or isinstance(expression.op, Scale) else []
     return [*(what for argument in expression.args for what in changes_in(argument)), *own]
 
 

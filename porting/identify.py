@@ -159,7 +159,7 @@ def _refusal(
         seen = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
         return PlanError(
             f"the tensors are not {wanted or 'a known model'} (found {len(shapes)}: {seen or 'none'}); "
-            "`pit-port list` shows the models and layouts that are known"
+            "`pit-port list` shows the models and layouts that are known; --pair or --rules port one of your own"
         )
     identity, problems = nearest
     count = f"{len(problems)} mismatch{'es' if len(problems) > 1 else ''}"

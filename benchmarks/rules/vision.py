@@ -22,6 +22,7 @@ from alignment.rules.settle import settle
 from alignment.running.run import align
 from benchmarks.rules.vision_pairs import PAIRS, WITHOUT, declared
 from porting.errors import ExpectedError
+from porting.saved_rules import write_table
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,18 @@ class Outcome:
     lines: tuple[str, ...] = ()
 
 
-def measure(name: str, settings: Settings) -> Outcome:
-    """Derive the rules of a pair, and run both models with the same weights."""
+def measure(name: str, settings: Settings, saved: Path | None = None) -> Outcome:
+    """Derive the rules of a pair, and run both models with the same weights.
+
+    Args:
+        name: Name of the pair.
+        settings: Settings of the run.
+        saved: Folder where the rules are written, as `NAME.json`.
+    """
     pair = replace(declared(name), origin=Origin("benchmarks.rules.vision_pairs:declared", {"name": name}))
     known, start = PAIRS[name], time.perf_counter()
+    if known.framework == "mindspore":  # which has no float64 convolution on CPU: torch's float64 is its reference
+        settings = replace(settings, dtypes=("float32", "float64"))
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "workers").mkdir()
         try:
@@ -61,6 +70,9 @@ def measure(name: str, settings: Settings) -> Outcome:
             return Outcome(name, known.reference, refused, "", known.differs, time.perf_counter() - start, lines)
         seconds = time.perf_counter() - start
         rules = settled.contract.summary if settled.contract else ""
+        if saved and settled.contract:
+            saved.mkdir(parents=True, exist_ok=True)
+            write_table(settled.contract.saved, saved / f"{name}.json")
         try:
             report = align(settled, Path(folder) / "run", settings)
         except ExpectedError as error:
@@ -75,14 +87,15 @@ def measure(name: str, settings: Settings) -> Outcome:
     "--mindspore-python", help="Interpreter that has MindSpore and MindCV; without it their pairs are left out."
 )
 @click.option("--json", "as_json", type=click.Path(dir_okay=False), help="Write a line for each pair here as well.")
-def main(names: tuple[str, ...], mindspore_python: str | None, as_json: str | None) -> None:
+@click.option("--save", type=click.Path(file_okay=False, path_type=Path), help="Write the rules of each pair here.")
+def main(names: tuple[str, ...], mindspore_python: str | None, as_json: str | None, save: Path | None) -> None:
     """Print a table of published pairs: rules, verdict in float64, and where they differ."""
     pythons = {"mindspore": mindspore_python} if mindspore_python else {}
     settings = Settings(steps=("forward",), dtypes=("float64",), batch_size=2, threads=1, pythons=pythons)
     chosen = names or [name for name, pair in PAIRS.items() if pair.framework == "paddle" or mindspore_python]
     table = Table("model", "reference", "rules", "forward, float64", "differs in", "seconds", box=box.SIMPLE)
     for name in chosen:
-        outcome = measure(name, settings)
+        outcome = measure(name, settings, save)
         click.echo(f"{name}: {outcome.rules}; {outcome.verdict}; {outcome.seconds:.0f} s", err=True)
         for line in outcome.lines[:5]:
             click.echo(f"    {line[:240]}", err=True)

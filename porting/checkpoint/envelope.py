@@ -30,6 +30,9 @@ MakeError: TypeAlias = Callable[[str], CheckpointError]
 
 _USUAL = ("weight", "bias", "running_mean", "running_var", "gamma", "beta")
 _EXTRA_STATE = "_extra_state"
+_PACKED = "_packed_params"
+_MAX_ITEMS = 1000
+"""Entries of a list in the place of a dictionary that are looked at."""
 
 
 class Unwrapped(NamedTuple):
@@ -78,6 +81,9 @@ def unwrap(
     elif isinstance(saved, Inert) and saved.items:
         reading.notes.append(f"the file is a dictionary of the class {saved.name}")
         saved = saved.items
+    elif isinstance(saved, list | tuple) and any(isinstance(item, dict) for item in saved[:_MAX_ITEMS]):
+        reading.notes.append(f"the file is a {type(saved).__name__}; its entries are called 0, 1, ...")
+        saved = {str(place): item for place, item in enumerate(saved[:_MAX_ITEMS])}
     candidates = [_as_beside(one, beside) for one in reading.candidates(saved)]
     if not candidates:
         raise error(nothing(saved))
@@ -240,6 +246,12 @@ def _split(saved: Mapping[object, object], error: MakeError, *, wrapped: bool) -
         CheckpointError: A tensor has no name, or something else is where a tensor should be.
     """
     tensors, others = {}, []
+    packed = next((key for key in saved if isinstance(key, str) and _PACKED in key.split(".")), None)
+    if packed is not None:
+        raise error(
+            f"holds {brief(packed)}, the packed weights of a quantised module, which other frameworks do not have; "
+            "save the model before it was quantised"
+        )
     for key, value in saved.items():
         if not isinstance(value, Leaf):
             if isinstance(key, str) and _stands_for_tensor(key, value, wrapped=wrapped):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
+from porting.checkpoint.averages import lists_in
 from porting.checkpoint.containers.pickle_machine import Symbol
 from porting.checkpoint.containers.stand_ins import Inert
 from porting.checkpoint.file.source import brief
@@ -25,6 +26,7 @@ STATE: Mapping[str, str] = {
     "amp_grad_scaler": "the loss scaler",
 }
 """What training keeps beside the weights, in words."""
+_MOST_AVERAGES = 100_000
 
 
 def left_out(saved: object, chosen: StateDict, others: list[StateDict]) -> Iterator[str]:
@@ -95,13 +97,20 @@ def nothing(saved: object) -> str:
         if whole is not None:
             return whole
     if not isinstance(saved, dict):
-        return f"holds {what(saved)}, expected a state dict; save model.state_dict()"
-    if isinstance(saved.get("param_groups"), list):
-        return "holds the state of an optimizer, not weights; the weights are in another file, often beside it"
+        nameless = isinstance(saved, list | tuple) and any(isinstance(item, Leaf) for item in saved[:1000])
+        without = " of tensors without names" if nameless else ""
+        return f"holds {what(saved)}{without}, expected a state dict; save model.state_dict()"
     sets = _sets(saved)
     if len(sets) > 1:
         places = ", ".join(f"{'.'.join(path)} ({counted(count)})" for path, count in sets[:10])
         return f"holds several sets of tensors: {places}; choose one, such as --key {'.'.join(sets[0][0])}"
+    if isinstance(saved.get("param_groups"), list) or any(key in STATE and saved[key] is not None for key in saved):
+        return "holds the state of an optimizer, not weights; the weights are in another file, often beside it"
+    if next(lists_in(saved, _MOST_AVERAGES), None) is not None:
+        return (
+            "holds an average without names, a list in the order of the model's parameters; copy it into the model "
+            "(ema.copy_to(model.parameters())) and save model.state_dict()"
+        )
     content = f"its keys are {folded(map(brief, saved))}" if saved else "it is empty"
     known = ", ".join(map(str, WRAPPERS))
     return f"holds no state dict: {content:.300}; expected tensors by name, or one of {known}, or give --key"

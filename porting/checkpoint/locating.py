@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from os import PathLike, fspath
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from porting.errors import CheckpointError
 _OPTIMIZER = ".pdopt"
 _AVERAGES = ("-EMA.pdparams", "_ema.pdparams", ".ema.pdparams")
 _EXCHANGED = ".pdema"
+_MAX_FOLDERS = 1000
 
 
 class Place(NamedTuple):
@@ -74,9 +76,21 @@ def _in_folder(folder: Path) -> Place:
     if len(names) != 1:
         several = f"there are {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}: name one"
         raise CheckpointError(
-            folder, f"is a folder, expected a checkpoint file; {several if names else 'there is none in it'}"
+            folder, f"is a folder, expected a checkpoint file; {several if names else _below(folder, entries)}"
         )
     return Place(folder / names[0], folder / names[0], names[0])
+
+
+def _below(folder: Path, entries: list[str]) -> str:
+    """In which folders within one without a checkpoint there are some."""
+    within = []
+    for name in entries[:_MAX_FOLDERS]:
+        with suppress(OSError):
+            if (folder / name).is_dir() and usual(entry.name for entry in (folder / name).iterdir()):
+                within.append(name)
+    if not within:
+        return "there is none in it"
+    return f"there are some in {', '.join(within[:5])}{', ...' if len(within) > 5 else ''}: give one of these folders"
 
 
 def sets_beside(path: Path) -> dict[Kind, str]:

@@ -83,6 +83,11 @@ def other_file(path: PurePath, head: bytes) -> str | None:
         head: Its first 512 bytes.
     """
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start.startswith(b"\x93NUMPY") and b"'|O'" in start:
+        return (
+            "a NumPy file (.npy) of Python objects, which only pickle reads; if you trust its origin, load it with "
+            "numpy.load(..., allow_pickle=True).item() and save the arrays with numpy.savez"
+        )
     for signature, kind in _STARTS:
         if start.startswith(signature):
             return kind
@@ -164,6 +169,8 @@ def other_folder(names: Collection[str]) -> str | None:
         )
     if "saved_model.pb" in names or "checkpoint" in names:
         return "a model of TensorFlow, which is not read here; load it there and save the arrays with numpy.savez"
+    if any(name.endswith(".pdiparams") for name in names):
+        return f"a program of paddle.jit.save, whose parameters have no names; {_TORCH_ONLY} with paddle.save"
     states = sorted(name for name in names if name.endswith("_model_states.pt"))
     if states:
         return (

@@ -210,14 +210,15 @@ def list_text() -> str:
 
 def _library_lines() -> Iterator[str]:
     """Yield the models of the library, a line for each family, any image size and class count."""
-    yield "further models, images of any size            layouts"
+    rows = [("further models, images of any size", "layouts")]
     for name in tables.names():
         family = tables.family(name)
         layouts = ", ".join(layout for layout in family.tables if layout != tables.CANONICAL)
         models = list(family.models)
         shown = models if len(models) < 4 else [*models[:2], "...", models[-1]]
-        count = f" ({len(models)})" if len(models) > 3 else ""
-        yield f"{', '.join(shown) + count:<46}{layouts}"
+        rows.append((", ".join(shown) + (f" ({len(models)})" if len(models) > 3 else ""), layouts))
+    width = max(len(models) for models, _ in rows) + 2
+    yield from (f"{models:<{width}}{layouts}" for models, layouts in rows)
 
 
 def list_json() -> list[dict[str, Any]]:

@@ -68,6 +68,8 @@ class Header(NamedTuple):
 
     def dtype(self) -> np.dtype[Any]:
         """Return the dtype, in its byte order; raise `Malformed` if no tensor has it."""
+        if self.code == "O":
+            raise Malformed("is an array of Python objects, which only pickle reads; save it as numbers")
         if self.code not in _CODES:
             raise Malformed(f"is an array of dtype {self.code!r:.40}, expected one of {', '.join(_CODES)}")
         dtype = dtypes.dtype(_CODES[self.code])

@@ -142,6 +142,10 @@ CASES: dict[str, Case] = {
         lambda sd: {"a.b": {"c.d": sd(ONE)}, "e": sd(7)},
         weights=None, envelope=("a.b", "c.d"), where={"key": "a.b.c.d"},
     ),
+    "list of weights and a count": Case(lambda sd: [sd(ONE), 3], envelope=("0",)),
+    "tuple with the optimizer": Case(
+        lambda sd: ({"state": {0: sd(TWO)}, "param_groups": [{"lr": 0.1}]}, sd(ONE)), envelope=("1",)
+    ),
     "list of models": Case(
         lambda sd: {"models": [sd(7), sd(ONE)]}, weights=None, envelope=("models", "1"), where={"key": "models.1"}
     ),
@@ -322,7 +326,22 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], Mapping[str, Any], str]] = {
     ),
     "packed parameters": (
         lambda sd: {**sd(ONE), "fc._packed_params._packed_params": (sd(ONE)["conv.weight"], None)}, {},
-        r"holds a tuple under fc\._packed_params\._packed_params, expected a tensor",
+        r"fc\._packed_params\._packed_params, the packed weights of a quantised module.*before it was quantised",
+    ),
+    "packed parameters, their dtype first": (
+        lambda sd: {"fc._packed_params.dtype": argparse.Namespace(), **sd(ONE)}, {}, "packed weights of a quantised",
+    ),
+    "two models in a tuple": (
+        lambda sd: (sd(ONE), sd(TWO)), {},
+        r"holds several sets of tensors: 0 \(4 tensors\), 1 \(4 tensors\); choose one, such as --key 0",
+    ),
+    "tensors without names": (lambda sd: [*sd(ONE).values()], {}, "holds a list of tensors without names, expected"),
+    "average without names": (
+        lambda sd: {"decay": 0.9, "shadow_params": [*sd(ONE).values()]}, {}, r"an average without names.*copy_to\(",
+    ),
+    "optimizer of DeepSpeed": (
+        lambda sd: {"optimizer_state_dict": {"zero_stage": 2, "state": {0: sd(ONE)}}, "ds_version": "0.14"}, {},
+        "holds the state of an optimizer, not weights",
     ),
 }  # fmt: skip
 

@@ -78,6 +78,8 @@ def test_archive_of_another_kind_is_named(names: list[str], message: str, tmp_pa
 FOLDERS = [
     ([".metadata", "__0_0.distcp"], "a checkpoint of torch.distributed; join it into one file"),
     (["saved_model.pb", "fingerprint.pb"], "a model of TensorFlow"),
+    (["net.json", "net.pdiparams"], r"a program of paddle\.jit\.save"),
+    (["unet/model.safetensors", "vae/model.safetensors", "logs/a.txt"], "some in unet, vae: give one of these folders"),
     (["x_model_states.pt.d", "mp_rank_00_model_states.py"], "there is none in it"),
 ]
 
@@ -85,6 +87,7 @@ FOLDERS = [
 @pytest.mark.parametrize(("names", "message"), FOLDERS)
 def test_folder_of_another_kind_is_named(names: list[str], message: str, tmp_path: Path) -> None:
     for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     with pytest.raises(CheckpointError, match=message):
         open_checkpoint(tmp_path)
@@ -156,3 +159,12 @@ def test_single_array_is_named(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.ones(3))
     with pytest.raises(CheckpointError, match=r"is a single NumPy array \(\.npy\)"):
         open_checkpoint(tmp_path / "a.npy")
+
+
+def test_arrays_of_objects_are_named(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.array({"w": np.ones(3)}, dtype=object), allow_pickle=True)
+    with pytest.raises(CheckpointError, match=r"a NumPy file \(\.npy\) of Python objects.*numpy\.savez"):
+        open_checkpoint(tmp_path / "a.npy")
+    np.savez(tmp_path / "a.npz", w=np.array({"w": 1}, dtype=object))
+    with pytest.raises(CheckpointError, match=r"w\.npy is an array of Python objects, which only pickle reads"):
+        open_checkpoint(tmp_path / "a.npz")

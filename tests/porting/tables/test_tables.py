@@ -150,3 +150,17 @@ def test_folded_names_stand_for_all_that_they_say() -> None:
 def test_family_that_is_not_there_is_a_key_error() -> None:
     with pytest.raises(KeyError):
         tables.family("lenet")
+
+
+def test_dropout_that_scales_in_evaluation_is_undone_in_the_weights_and_told(tmp_path: Path) -> None:
+    architecture = tables.build("alexnet", 7)
+    table = tables.family("alexnet").tables["paddle"]
+    there = plan(table.rules, architecture.tensors)
+    assert there.changes == {"_fc6.weight": "multiply by 2", "_fc7.weight": "multiply by 2"}
+    shape = {name: spec.shape for name, spec in there.specs.items()}["_fc7.weight"]
+    weight = np.ones((2, 2), np.float32)
+    source = {
+        name: LazyTensor(spec.shape, np.dtype("f4"), lambda: weight) for name, spec in architecture.tensors.items()
+    }
+    assert shape == (4096, 4096)
+    np.testing.assert_array_equal(there.apply(source)["_fc7.weight"].load(), 2 * weight)

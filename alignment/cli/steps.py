@@ -101,7 +101,7 @@ def _align_command(name: str, text: str, example: str, *, trains: bool) -> None:
     @(training_options if trains else pair_options)
     @candidate_weights_option
     @html_option
-    @options(*([_diagnose_option] if trains else [_strict_option]))
+    @options(*([_diagnose_option, _strict_option] if trains else [_strict_option]))
     @output_options(verbose=EVERY_QUANTITY)
     def run(
         out: Path | None,

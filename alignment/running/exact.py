@@ -6,6 +6,7 @@ the same function, and the report names the kernels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +18,14 @@ from alignment.pair import ROLES
 from alignment.processes.processes import Progress
 from alignment.recordings.kernels import KERNELS_FILE, Kernel, read_kernels
 from alignment.results.report import DIVERGENCE, Report, write_report
-from alignment.running.prepare import REPORT_FILE, Prepared
+from alignment.running.prepare import REPORT_FILE, WORKER, Prepared
 
 _EXPLAINED = 1e-3
 """Relative L2 of a forward pass that no kernel's float32 constant explains."""
 _CONTINUOUS = ("output", "gradient", "loss")
+_OF_TRAINING = (*_CONTINUOUS, "weights", "setting")
+_UPDATING = ("regularisation", "optimizer", "train", "distributed")
+"""Check points of training in which an optimizer runs."""
 
 
 def without_kernels(prepared: Prepared, report: Report, progress: Progress | None = None) -> Report:
@@ -39,28 +43,73 @@ def without_kernels(prepared: Prepared, report: Report, progress: Progress | Non
         return report
     statistics = any(row.key.startswith("batchnorm/running/") for row in report.failures)
     again = replace(prepared, exact="statistics" if statistics else "kernels")
+    second = _run_again(again, report, _CONTINUOUS, progress)
+    if not _places(second) < _places(report):  # what explains a difference takes some away, and makes none
+        return _kept(report, second, prepared)
+    write_report(second, prepared.folder / REPORT_FILE)
+    return second
+
+
+def training_without_kernels(
+    prepared: Prepared, report: Report, module: str, arguments: Sequence[str], progress: Progress | None = None
+) -> Report:
+    """The same for a run of check points of training, whose optimizers have exact versions too.
+
+    A mistake may differ in the very quantities in which a kernel does: the second report is taken where it has no
+    difference that the first has not, so that the mistake stands there alone.
+
+    Args:
+        prepared: A run of both sides, with its report written.
+        report: That report.
+        module: The program of a side.
+        arguments: What it is given beside its request.
+        progress: Called as the sides report.
+    """
+    wanted = any(row.kind in _OF_TRAINING and row.step in _UPDATING for row in report.failures)
+    if not wanted or prepared.settings.strict:
+        return report
+    again = replace(prepared, exact="statistics")
+    second = _run_again(again, report, _OF_TRAINING, progress, module, arguments)
+    if not (second.kernels and _places(second) <= _places(report)):
+        return _kept(report, second, prepared)
+    write_report(second, prepared.folder / REPORT_FILE)
+    return second
+
+
+def _run_again(
+    again: Prepared,
+    report: Report,
+    kinds: Sequence[str],
+    progress: Progress | None,
+    module: str = WORKER,
+    arguments: Sequence[str] = (),
+) -> Report:
+    """The report of a run with exact versions; without any kernels where none was used, or a side could not run."""
     again.recorded.mkdir(exist_ok=True)
     try:
-        again.run_sides(progress)
+        again.run_sides(progress, module, arguments)
     except AlignmentError as error:
-        noted = replace(report, notes=(*report.notes, f"no run with exact kernels: {error.summary}"))
-        write_report(noted, prepared.folder / REPORT_FILE)
-        return noted
-    kernels = [kernel for role in ROLES for kernel in _used(again, prepared.pair.label(role))]
+        return replace(report, notes=(*report.notes, f"no run with exact kernels: {error.summary}"))
+    kernels = [kernel for role in ROLES for kernel in _used(again, again.pair.label(role))]
     if not any(kernel.calls for kernel in kernels):
         return report
     second = compare_paths(again.recorded, again.recorded, command=report.command)
-    if not _places(second) < _places(report):  # what explains a difference takes some away, and makes none
-        return report
     refused = [
         f"the exact version of {kernel.name} was not used in {kernel.unused} calls: it is {kernel.apart:.1e} away"
         for kernel in kernels
         if kernel.unused
     ]
-    apart = _apart(prepared.folder, again.recorded)
-    second = replace(second, kernels=tuple(kernels), apart=apart, notes=(*report.notes, *refused))
-    write_report(second, prepared.folder / REPORT_FILE)
-    return second
+    apart = _apart(again.folder, again.recorded, kinds)
+    return replace(second, kernels=tuple(kernels), apart=apart, notes=(*report.notes, *refused))
+
+
+def _kept(report: Report, second: Report, prepared: Prepared) -> Report:
+    """The first report, with the note of a second run that failed."""
+    if second.kernels or second.notes == report.notes:
+        return report
+    noted = replace(report, notes=second.notes)
+    write_report(noted, prepared.folder / REPORT_FILE)
+    return noted
 
 
 def _places(report: Report) -> set[tuple[str, str]]:
@@ -79,12 +128,12 @@ def _used(again: Prepared, label: str) -> tuple[Kernel, ...]:
     return read_kernels(again.recorded / f"{label}-{KERNELS_FILE}")
 
 
-def _apart(plain: Path, exact: Path) -> float | None:
+def _apart(plain: Path, exact: Path, of_kinds: Sequence[str]) -> float | None:
     """Largest relative L2 between the candidate's float64 results with its own kernels and with exact ones."""
     with ExitStack() as stack:
         both = [open_side(folder, "candidate", stack).get("float64") for folder in (plain, exact)]
         if both[0] is None or both[1] is None:
             return None
         kinds = both[0].manifest.entries
-        keys = [key for key in both[0] if kinds[key].kind in _CONTINUOUS and key in both[1]]
+        keys = [key for key in both[0] if kinds[key].kind in of_kinds and key in both[1]]
         return max((compare_key(key, both[0], both[1], squeeze=False).rel_l2 for key in keys), default=None)

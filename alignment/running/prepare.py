@@ -27,6 +27,8 @@ from alignment.running.request import Request
 from alignment.running.weights import WeightFile, write_weights
 from alignment.steps import STEPS, Step, hindrances
 
+WORKER = "alignment.running.worker"
+"""The program of one side of an alignment."""
 REPORT_FILE, RECORDINGS, EXACT = "report.json", "recordings", "exact"
 _INPUTS = "inputs.safetensors"
 _FOLDERS = (RECORDINGS, EXACT, "weights", "workers")
@@ -106,7 +108,7 @@ class Prepared:
         self._request(role).write(path)
         return path
 
-    def launch(self, role: Role, module: str = "alignment.running.worker", arguments: Sequence[str] = ()) -> Launch:
+    def launch(self, role: Role, module: str = WORKER, arguments: Sequence[str] = ()) -> Launch:
         """The process of one side, to be started once its request is written.
 
         Args:
@@ -125,9 +127,7 @@ class Prepared:
             imports=self.settings.imports(self.pair.side(role).framework),
         )
 
-    def run_sides(
-        self, progress: Progress | None, module: str = "alignment.running.worker", arguments: Sequence[str] = ()
-    ) -> None:
+    def run_sides(self, progress: Progress | None, module: str = WORKER, arguments: Sequence[str] = ()) -> None:
         """Write the requests of all sides and run them at the same time; arguments as those of `launch`.
 
         Raises:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from alignment.backends.stand_ins.training import exact_training
 from alignment.judging.judge import judge
 from alignment.pair import Pair
 from alignment.processes.processes import Launch, Progress, run_all
@@ -12,6 +13,8 @@ from alignment.processes.serving import serve
 from alignment.processes.settings import Settings
 from alignment.recordings.recording import open_recording
 from alignment.results.findings import DIAGNOSIS_FILE, Finding, read_findings, write_findings
+from alignment.results.report import read_report
+from alignment.running.prepare import REPORT_FILE
 from alignment.running.request import Request
 from alignment.running.worker import load_job
 from alignment.steps.training import dtype_of_once
@@ -37,7 +40,8 @@ def explain_run(
     """
     folder = Path(out).absolute()
     result, workers = folder / DIAGNOSIS_FILE, folder / "workers"
-    request = workers / f"{pair.label('reference')}.json"
+    exact = "-exact" if read_report(folder / REPORT_FILE).kernels else ""  # the run that the report is of
+    request = workers / f"{pair.label('reference')}{exact}.json"
     arguments, log = (str(request), str(workers / "training.json"), str(result)), workers / "diagnosis.log"
     framework = pair.reference.framework
     python, environment, imports = settings.python(framework), settings.environment(1), settings.imports(framework)
@@ -52,7 +56,8 @@ def work(request: Request, training: TrainingRequest, result: Path) -> None:
     side = TrainingSide.of(job, config, training.updates, dtype)
     labels = (job.pair.label("reference"), job.pair.label("candidate"))
     reference, candidate = (open_recording(recordings / f"{label}-{dtype}") for label in labels)
-    with reference, candidate:
+    exact = exact_training(job.backend, job.pair.reference.framework, request.exact)
+    with reference, candidate, exact:
         findings = explain(judge({dtype: reference}, {dtype: candidate}), reference, candidate, side)
     write_findings(findings, result)
 

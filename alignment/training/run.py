@@ -13,6 +13,7 @@ from alignment.pair import ROLES, Pair, Role
 from alignment.processes.processes import Progress
 from alignment.processes.settings import Settings, chosen
 from alignment.results.report import Report
+from alignment.running.exact import training_without_kernels
 from alignment.running.prepare import Prepared, applicable, prepare, workspace
 from alignment.running.run import report_on
 from alignment.steps.training import TRAINING_STEPS, dtype_of_once
@@ -24,6 +25,7 @@ from porting.conversion import write_random
 from recipe.config import Config
 from recipe.loading import dump
 
+_WORKER = "alignment.training.worker"
 _UNOFFICIAL = {"optimizer"}
 """Steps that record weights only, which the files of reprod_log do not hold."""
 _READ_IMAGES = {"data", "train_data", "train", "distributed", "inference"}
@@ -88,8 +90,9 @@ def align(
         ConfigError: The configuration cannot be understood or carried out.
         PortingError: Weights cannot be read or do not fit the model.
     """
-    with _recorded(pair, ROLES, out, training, settings, progress, command) as (prepared, official, notes):
-        return report_on(prepared, official=official, notes=notes)
+    with _recorded(pair, ROLES, out, training, settings, progress, command) as (prepared, official, notes, program):
+        report = report_on(prepared, official=official, notes=notes)
+        return training_without_kernels(prepared, report, *program, progress)
 
 
 def record(
@@ -120,11 +123,12 @@ def _recorded(
     settings: Settings | None,
     progress: Progress | None,
     command: str,
-) -> Iterator[tuple[Prepared, str | None, list[str]]]:
+) -> Iterator[tuple[Prepared, str | None, list[str], tuple[str, tuple[str, ...]]]]:
     """A run whose sides have left their recordings; its folder is held until the context is left.
 
     Yields:
-        The run, the precision of its official files (None where no step has some), and the notes for the report.
+        The run, the precision of its official files (None where no step has some), the notes for the report, and the
+        program of a side with what it is given beside its request.
     """
     training, settings = training or Training(), settings or Settings(dtypes=("float64",))
     with workspace(Path(out).absolute()) as folder:
@@ -141,9 +145,9 @@ def _recorded(
         TrainingRequest(steps, str(config_file), training.updates, digest).write(request)
         of_model = replace(settings, steps=("forward",), batch_size=1)  # the worker runs neither these steps nor batch
         prepared = prepare(pair, folder, of_model, roles=roles, progress=progress, command=command)
-        prepared.run_sides(progress, "alignment.training.worker", (str(request),))
+        prepared.run_sides(progress, _WORKER, (str(request),))
         official = dtype_of_once(settings.dtypes) if set(training.steps) - _UNOFFICIAL else None
-        yield prepared, official, [*notes, *remarks]
+        yield prepared, official, [*notes, *remarks], (_WORKER, (str(request),))
 
 
 def _with_files(config: Config, folder: Path, training: Training, settings: Settings) -> tuple[Config, list[str]]:

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from alignment.arrays import Array
+from alignment.backends.stand_ins.training import exact_training
 from alignment.backends.trainers import base as trainers
 from alignment.judging.measuring import measure
 from alignment.pair.inputs import perturb
 from alignment.processes.serving import Advance, JsonRequest, serve
+from alignment.recordings.kernels import KERNELS_FILE, write_kernels
 from alignment.recordings.recording import Recorder
 from alignment.running.request import Request
 from alignment.running.worker import Job, load_job, manifest_of, note_spreads
@@ -62,15 +64,18 @@ def run(request: Request, training: TrainingRequest, advance: Advance) -> None:
         if TRAINING_STEPS[step].once is None or dtype == once
     ]
     recorders = {dtype: Recorder(spool=request.folder) for dtype in dict(work)}
-    for done, (dtype, step) in enumerate(work, 1):
-        check_point = TRAINING_STEPS[step]
-        side = TrainingSide.of(job, config, training.updates, dtype)
-        trial = side.trial(step)
-        for quantity in check_point.run(trial):
-            recorders[dtype].add(quantity.key, quantity.array, quantity.entry)
-        if dtype == "float32" and check_point.once is None and request.role == "reference":
-            note_spreads(recorders[dtype], _perturbed_quantities(job, trial, check_point), _NOISY_KINDS, _change)
-        advance(f"{step} {dtype}", done, len(work))
+    with exact_training(job.backend, job.pair.side(request.role).framework, request.exact) as kernels:
+        for done, (dtype, step) in enumerate(work, 1):
+            check_point = TRAINING_STEPS[step]
+            side = TrainingSide.of(job, config, training.updates, dtype)
+            trial = side.trial(step)
+            for quantity in check_point.run(trial):
+                recorders[dtype].add(quantity.key, quantity.array, quantity.entry)
+            if dtype == "float32" and check_point.once is None and request.role == "reference":
+                note_spreads(recorders[dtype], _perturbed_quantities(job, trial, check_point), _NOISY_KINDS, _change)
+            advance(f"{step} {dtype}", done, len(work))
+    if request.exact:
+        write_kernels(kernels, Path(request.folder) / f"{request.label}-{KERNELS_FILE}")
     for dtype, recorder in recorders.items():
         manifest = manifest_of(job, dtype)
         digests = {**manifest.digests, "inputs": f"{request.inputs_digest} {training.data_digest}"}

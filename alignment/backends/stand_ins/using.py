@@ -34,16 +34,30 @@ class Finished:
     after: Callable[[], None]
 
 
+@dataclass(frozen=True)
+class InPlace:
+    """An exact version of a function that changes its arguments, such as an optimizer's update of one parameter.
+
+    Attributes:
+        distance: Called once the framework's own function has run: how far the exact version is from it.
+        after: Called last, where that is near: sets the arguments to what the exact version has.
+    """
+
+    distance: Callable[[], float]
+    after: Callable[[], None]
+
+
 @contextmanager
 def using(
-    functions: Mapping[str, tuple[Function, Function]], apart: Callable[[Any, Any], float]
+    functions: Mapping[str, tuple[Function, Function]], apart: Callable[[Any, Any], float], *, near: float = NEAR
 ) -> Iterator[dict[str, Kernel]]:
     """Replace functions wherever a loaded module names them.
 
     Args:
         functions: Name to the framework's own function and the exact one, which takes the same arguments and returns
-            `NotImplemented` where it has no answer, or `Finished`.
-        apart: Relative L2 between what both return.
+            `NotImplemented` where it has no answer, `Finished`, or `InPlace`.
+        apart: Relative L2 between what both return; not called for what is done in place.
+        near: Largest such distance at which the exact version is used.
 
     Yields:
         Name to how often each was used, and how far it was from the framework's own; filled while they run.
@@ -52,7 +66,7 @@ def using(
     places: list[tuple[ModuleType, str, Function]] = []
     try:
         for name, (own, exact) in functions.items():
-            counted = _counted(name, own, exact, apart, used)
+            counted = _counted(name, own, exact, apart, used, near)
             for module, attribute in list(_named(own)):
                 places.append((module, attribute, own))
                 setattr(module, attribute, counted)
@@ -78,6 +92,7 @@ def _counted(
     exact: Function,
     apart: Callable[[Any, Any], float],
     used: dict[str, Kernel],
+    near: float,
 ) -> Function:
     @functools.wraps(own)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -85,12 +100,13 @@ def _counted(
         theirs = own(*args, **kwargs)  # after it, for a kernel may update running statistics that both read
         if mine is NotImplemented:
             return theirs
-        value = mine.value if isinstance(mine, Finished) else mine
-        distance, before = apart(theirs, value), used.get(name, Kernel(name))
-        if distance > NEAR:
+        value = mine.value if isinstance(mine, Finished) else theirs if isinstance(mine, InPlace) else mine
+        distance = mine.distance() if isinstance(mine, InPlace) else apart(theirs, value)
+        before = used.get(name, Kernel(name))
+        if not distance <= near:
             used[name] = before.refused(distance)
             return theirs
-        if isinstance(mine, Finished):
+        if isinstance(mine, Finished | InPlace):
             mine.after()
         used[name] = before.called(distance)
         return value

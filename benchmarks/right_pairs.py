@@ -18,6 +18,7 @@ import click
 
 from alignment.pair import Origin
 from alignment.processes.settings import Settings
+from alignment.recordings.kernels import Kernel
 from alignment.results.report import DIVERGENCE, SAME_FUNCTION, Report
 from alignment.results.summary import headline, number
 from alignment.running.run import align
@@ -71,7 +72,7 @@ def measure(name: str, size: int, settings: Settings, folder: Path) -> Outcome:
 def _outcome(name: str, size: int, report: Report, seconds: float) -> Outcome:
     wide = [row.error for row in report.rows if row.dtype == "float64" and row.error is not None]
     shares = [row.share_of_limit for row in report.rows if row.dtype == "float32" and row.share_of_limit is not None]
-    kernels = [f"{kernel.name.rpartition('.')[2]} ({kernel.calls})" for kernel in report.kernels if kernel.calls]
+    kernels = [f"{_short(kernel)} ({kernel.calls})" for kernel in report.kernels if kernel.calls]
     unused = [f"{kernel.name}: not used in {kernel.unused} calls" for kernel in report.kernels if kernel.unused]
     failures = [f"{row.key} ({row.dtype}): {row.reason}" for row in report.failures]
     return Outcome(
@@ -85,6 +86,10 @@ def _outcome(name: str, size: int, report: Report, seconds: float) -> Outcome:
         seconds,
         (headline(report), *failures[:10]),
     )
+
+
+def _short(kernel: Kernel) -> str:
+    return kernel.name if kernel.cast or " " in kernel.name else kernel.name.rpartition(".")[2]
 
 
 def table(outcomes: Sequence[Outcome]) -> str:

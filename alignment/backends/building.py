@@ -9,6 +9,7 @@ from alignment import backends
 from alignment.backends.base import Backend, Runtime
 from alignment.backends.calling import Interface
 from alignment.pair import Side, targets
+from alignment.recordings.kernels import Kernel
 
 
 def build_model(
@@ -26,14 +27,39 @@ def build_model(
         AlignmentError: The framework is missing, there is nothing of the model's name, or it makes something else.
     """
     backend = backends.create(side.framework, runtime)
-    backend.use("float32")
+    _build(backend, side, Interface(side.takes, side.call, side.gives, names or {}, single), "float32")
+    return backend
+
+
+def build_exact(
+    side: Side, runtime: Runtime, peer: str, *, names: Mapping[str, str] | None = None, single: bool = False
+) -> tuple[Backend, Mapping[str, Kernel]]:
+    """The same with exact versions of the framework's kernels and in float64, and which of them building has used.
+
+    Tables that the model makes in float32 when it is built are float64 then.
+
+    Args:
+        side: As for `build_model`, and so are the others.
+        runtime: How the framework is to run.
+        peer: The framework of the other side, see `Backend.exact`.
+        names: Own name of an output to the name that both sides use, where they differ.
+        single: Whether the model has to give one tensor and nothing else.
+    """
+    backend = backends.create(side.framework, runtime)
+    interface = Interface(side.takes, side.call, side.gives, names or {}, single)
+    with backend.exact(peer) as used:
+        _build(backend, side, interface, "float64")
+    return backend, used
+
+
+def _build(backend: Backend, side: Side, interface: Interface, dtype: str) -> None:
+    backend.use(dtype)
     if side.function:
         backend.wrap(targets.resolve(side.function), side.options)
     else:
         backend.build(targets.resolve(side.build), side.options)
-    backend.connect(Interface(side.takes, side.call, side.gives, names or {}, single))
-    backend.use("float32")  # a model may be built in another precision
-    return backend
+    backend.connect(interface)
+    backend.use(dtype)  # a model may be built in another precision
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from alignment.text_files import decode_from, read_json, to_json, write_text
 
+CAST = "cast to float32 at "
+"""Begin of the name of what is no kernel: a cast in a model's own code, which was lifted, with its place."""
 KERNELS_FILE = "kernels.json"
 """End of the name of the file in which a side says what it used."""
 
@@ -27,6 +29,11 @@ class Kernel:
     calls: int = 0
     apart: float = 0.0
     unused: int = 0
+
+    @property
+    def cast(self) -> bool:
+        """True if it is a cast in a model's own code, not a kernel of a framework."""
+        return self.name.startswith(CAST)
 
     def called(self, apart: float) -> Kernel:
         """The same with one more call."""

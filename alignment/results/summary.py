@@ -30,11 +30,14 @@ def headline(report: Report) -> str:
 
 
 def _framework(report: Report) -> Iterator[str]:
-    """What is the frameworks' doing: the kernels in whose place exact versions were run."""
-    used = [f"{kernel.name} ({plural(kernel.calls, 'call')})" for kernel in report.kernels if kernel.calls]
-    if used:
-        distance = f", {number(report.apart)} in all" if report.apart is not None else ""
-        yield f"the frameworks' own differences{distance}: {', '.join(used)}"
+    """What is the frameworks' doing: the kernels in whose place exact versions were run; and casts that were lifted."""
+    used = [kernel for kernel in report.kernels if kernel.calls]
+    distance = f", {number(report.apart)} in all" if report.apart is not None else ""
+    for cast, what in ((False, "the frameworks' own differences"), (True, "what the models themselves do in float32")):
+        names = [f"{kernel.name} ({plural(kernel.calls, 'call')})" for kernel in used if kernel.cast is cast]
+        if names:
+            yield f"{what}{distance}: {', '.join(names)}"
+            distance = ""
 
 
 def _evidence(rows: tuple[Row, ...]) -> Iterator[str]:

@@ -19,12 +19,12 @@ import numpy as np
 
 from alignment.arrays import Array
 from alignment.backends.base import Backend, Runtime
-from alignment.backends.building import build_model
+from alignment.backends.building import build_exact, build_model
 from alignment.errors import RefusedError
 from alignment.pair import Origin, Pair, locate
 from alignment.pair.inputs import Inputs
 from alignment.processes.serving import Advance, serve
-from alignment.recordings.kernels import KERNELS_FILE, write_kernels
+from alignment.recordings.kernels import KERNELS_FILE, Kernel, write_kernels
 from alignment.recordings.recording import Manifest, Recorder
 from alignment.running.request import Request
 from alignment.steps import STEPS, Quantity, Trial
@@ -43,6 +43,7 @@ class Job:
         inputs: The batch, float32.
         weights: The state dict.
         built: The state dict that the model was built with, where random weights leave its constants; else empty.
+        kernels: Exact versions that building the model has used.
     """
 
     request: Request
@@ -51,6 +52,7 @@ class Job:
     inputs: Inputs
     weights: Mapping[str, Array]
     built: Mapping[str, Array] = field(default_factory=dict)
+    kernels: Mapping[str, Kernel] = field(default_factory=dict)
 
     def trial(self, dtype: str) -> Trial:
         """The model and its inputs in the precision that the backend uses now."""
@@ -85,10 +87,11 @@ def run(request: Request, advance: Advance, job: Job | None = None) -> None:
     done("model built, weights loaded")
     exact = job.backend.exact(request.exact) if request.exact else nullcontext({})
     with exact as kernels:
-        for dtype in request.dtypes:
+        for dtype in sorted(request.dtypes, reverse=bool(request.exact)):  # float64 first, as the model is built then
             _record(job, dtype, done)
     if request.exact:
-        write_kernels(kernels.values(), Path(request.folder) / f"{request.label}-{KERNELS_FILE}")
+        used = {**job.kernels, **kernels}
+        write_kernels(used.values(), Path(request.folder) / f"{request.label}-{KERNELS_FILE}")
 
 
 def _record(job: Job, dtype: str, done: Callable[[str], None]) -> None:
@@ -120,12 +123,21 @@ def load_job(request: Request) -> Job:
         raise RefusedError(f"{request.inputs}: the inputs are not those of this run (digest {inputs.digest})")
     runtime = Runtime(request.device, request.threads, request.deterministic, request.tf32, request.seed)
     names = pair.contract.names(request.role) if pair.contract is not None else {}
-    backend = build_model(side, runtime, names=names, single=not pair.own)
+    kernels: Mapping[str, Kernel] = {}
+    if request.exact and "float64" in request.dtypes:
+        backend, kernels = build_exact(side, runtime, request.exact, names=names, single=not pair.own)
+    else:
+        backend = build_model(side, runtime, names=names, single=not pair.own)
     drawn = request.drawn and pair.contract is not None and bool(pair.contract.constants)
-    built = backend.state() if drawn else {}
+    built = _narrow(backend.state()) if drawn else {}
     if request.weights:
         backend.load(Path(request.weights))
-    return Job(request, pair, backend, inputs, backend.state(), built)
+    return Job(request, pair, backend, inputs, _narrow(backend.state()), built, kernels)
+
+
+def _narrow(arrays: Mapping[str, Array]) -> Mapping[str, Array]:
+    """Arrays of a model that may have been built in float64, as the weights of a step are given: in float32."""
+    return {name: array.astype(np.float32) if array.dtype == np.float64 else array for name, array in arrays.items()}
 
 
 def _repeats(request: Request, dtype: str) -> int:

@@ -16,6 +16,7 @@ import paddle.nn.functional as F
 from paddle import Tensor
 
 from alignment.arrays import Array
+from alignment.backends.stand_ins.paddle_casts import lifted
 from alignment.backends.stand_ins.using import Finished, using
 from alignment.recordings.kernels import Kernel
 
@@ -29,7 +30,7 @@ def exact() -> Iterator[dict[str, Kernel]]:
     """Use exact versions, for as long as the context lasts; yields what was used, see `using`."""
     versions = {name: _wide(version) for name, version in _VERSIONS.items() if hasattr(F, name)}
     functions = {f"paddle.nn.functional.{name}": (getattr(F, name), version) for name, version in versions.items()}
-    with using(functions, _apart) as used:
+    with using(functions, _apart) as used, lifted(used):
         yield used
 
 

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from alignment.backends.stand_ins.torch_casts import lifted
 from alignment.backends.stand_ins.using import Finished, using
 from alignment.recordings.kernels import Kernel
 
@@ -36,7 +37,7 @@ def exact(peer: str) -> Iterator[dict[str, Kernel]]:
     }
     if peer == "paddle":
         functions[_VARIANCE] = (F.batch_norm, _with_biased_variance)
-    with using(functions, _apart) as used:
+    with using(functions, _apart) as used, lifted(used):
         yield used
 
 

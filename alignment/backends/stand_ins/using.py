@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
@@ -63,27 +63,34 @@ def using(
         Name to how often each was used, and how far it was from the framework's own; filled while they run.
     """
     used: dict[str, Kernel] = {}
+    counted = [(own, _counted(name, own, exact, apart, used, near)) for name, (own, exact) in functions.items()]
+    with replaced(counted):
+        yield used
+
+
+@contextmanager
+def replaced(functions: Iterable[tuple[Function, Function]]) -> Iterator[None]:
+    """Put functions in the place of others wherever a loaded module names these, for as long as the context lasts."""
     places: list[tuple[ModuleType, str, Function]] = []
     try:
-        for name, (own, exact) in functions.items():
-            counted = _counted(name, own, exact, apart, used, near)
-            for module, attribute in list(_named(own)):
-                places.append((module, attribute, own))
-                setattr(module, attribute, counted)
-        yield used
+        known = {id(own): other for own, other in functions}
+        for module, attribute, own in list(_named(known)):
+            places.append((module, attribute, own))
+            setattr(module, attribute, known[id(own)])
+        yield
     finally:
         for module, attribute, own in places:
             setattr(module, attribute, own)
 
 
-def _named(function: Function) -> Iterator[tuple[ModuleType, str]]:
-    """Every module and name under which a function is known, but for the exact versions' own."""
+def _named(functions: Container[int]) -> Iterator[tuple[ModuleType, str, Function]]:
+    """Every module and name under which a function of these ids is known, but for the exact versions' own."""
     room = __name__.rpartition(".")[0]
     for module in list(sys.modules.values()):
         if isinstance(module, ModuleType) and not module.__name__.startswith(room):
             for attribute, value in list(vars(module).items()):
-                if value is function:
-                    yield module, attribute
+                if id(value) in functions:
+                    yield module, attribute, value
 
 
 def _counted(
@@ -94,8 +101,20 @@ def _counted(
     used: dict[str, Kernel],
     near: float,
 ) -> Function:
+    running = False
+
     @functools.wraps(own)
     def call(*args: Any, **kwargs: Any) -> Any:
+        nonlocal running
+        if running:  # the framework's own function has called itself
+            return own(*args, **kwargs)
+        running = True
+        try:
+            return once(*args, **kwargs)
+        finally:
+            running = False
+
+    def once(*args: Any, **kwargs: Any) -> Any:
         mine = exact(*args, **kwargs)
         theirs = own(*args, **kwargs)  # after it, for a kernel may update running statistics that both read
         if mine is NotImplemented:

@@ -20,7 +20,7 @@ from alignment.arrays import Array, Batch, first_rows
 from alignment.backends.base import Backend, Module, Outputs, Runtime, Tap, Taps, Visit
 from alignment.backends.building import build_model
 from alignment.frameworks import FRAMEWORKS
-from alignment.pair import Origin, Pair, Role, locate
+from alignment.pair import Origin, Pair, Role, Side, locate
 from alignment.pair.contract import bare
 from alignment.pair.inputs import random_batch
 from alignment.pair.model_description import (
@@ -38,6 +38,8 @@ from alignment.rules.dataflow import successors
 from alignment.rules.evidence import gather, randomised
 from alignment.rules.tensor_graph import contract
 from porting.fields import decode, encode
+
+_OTHER_SEED = 1
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,8 @@ def describe(pair: Pair, role: Role, backend: Backend) -> ModelDescription:
         others=given.others,
     )
     constants = [part.name for part in bare(units_of(model)) if part.buffer]
+    drawn = _drawn(pair.side(role), {name: state[name] for name in constants})
+    constants = [name for name in constants if name not in drawn]
     values = {name: replace(tensors[name], values=pack(state[name])) for name in constants}
     model = replace(model, tensors={**tensors, **values})
     tells = all(FRAMEWORKS[side.framework].tells_order for side in (pair.reference, pair.candidate))
@@ -109,6 +113,20 @@ def describe(pair: Pair, role: Role, backend: Backend) -> ModelDescription:
         return replace(model, before=order.before, last=order.last)
     after = successors(taps, lambda: backend.forward(first_rows(batch, FEWER), None), _forms(model))
     return replace(model, modules=tuple(replace(module, after=after.get(module.path, ())) for module in modules))
+
+
+def _drawn(side: Side, buffers: Mapping[str, Array]) -> set[str]:
+    """Names of the buffers that are drawn at random when the model is built: these are state, not constants.
+
+    Args:
+        side: Of which the model is built once more, with another seed.
+        buffers: What was built first.
+    """
+    floating = {name: array for name, array in buffers.items() if array.dtype.kind == "f" and array.size}
+    if not floating or side.function:
+        return set()
+    again = build_model(side, Runtime(seed=_OTHER_SEED)).state()
+    return {name for name, array in floating.items() if not np.array_equal(array, again.get(name, ()), equal_nan=True)}
 
 
 def _has_integers(batch: Batch) -> bool:

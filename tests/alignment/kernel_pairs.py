@@ -48,3 +48,47 @@ RIGHT = Pair(
 )
 MOMENTUM = replace(RIGHT, candidate=replace(RIGHT.candidate, options={"momentum": 0.1}))
 EPSILON = replace(RIGHT, candidate=replace(RIGHT.candidate, options={"epsilon": 1e-3}))
+
+
+def cast_reference() -> Any:
+    """A spectral norm, whose u and v are drawn; a mean over 7 x 7 pixels; and a softmax in float32."""
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.utils.spectral_norm(nn.Conv2d(3, 8, 3, padding=1))
+            self.head = nn.Linear(8, 5)
+
+        def forward(self, x: Any) -> Any:
+            x = torch.nn.functional.gelu(self.conv(x)).mean((2, 3))
+            return torch.softmax(self.head(x), -1, dtype=torch.float32).to(x.dtype)
+
+    return Net()
+
+
+def cast_candidate() -> Any:
+    """The same with Paddle's pooling, and without the cast."""
+    from paddle import nn
+
+    class Net(nn.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.utils.spectral_norm(nn.Conv2D(3, 8, 3, padding=1))
+            self.pool = nn.AdaptiveAvgPool2D(1)
+            self.head = nn.Linear(8, 5)
+
+        def forward(self, x: Any) -> Any:
+            return nn.functional.softmax(self.head(self.pool(nn.functional.gelu(self.conv(x))).flatten(1)), -1)
+
+    return Net()
+
+
+CASTING = Pair(
+    name="casting",
+    reference=Side("torch", f"{_FILE}:cast_reference"),
+    candidate=Side("paddle", f"{_FILE}:cast_candidate"),
+    input_shape=(3, 7, 7),
+    rules="auto",
+)

@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+import cli
 from alignment.gating.check import gate
 from alignment.gating.config import GateConfig, Requirement
 from alignment.pair import Pair, load_pair
 from alignment.processes.settings import Settings
+from alignment.recordings.kernels import CAST
 from alignment.results.report import DIVERGENCE, SAME_FUNCTION, read_report
 from alignment.results.summary import headline
 from alignment.running.run import align
@@ -33,6 +36,21 @@ def test_correct_port_with_pooling_and_batch_norm_of_paddle_is_the_same_function
     assert 1e-9 < report.apart < 1e-5
     assert "the frameworks' own differences" in headline(report)
     assert read_report(tmp_path / "report.json") == report
+
+
+def test_command_passes_a_port_of_a_model_that_casts_and_has_drawn_state_and_names_cast_and_kernel(
+    tmp_path: Path,
+) -> None:
+    words = ["all", "--pair", f"{PAIRS}:CASTING", "--dtype", "both", "--batch-size", "2", "--threads", "1"]
+    done = CliRunner().invoke(cli.pit_align, [*words, "--out", str(tmp_path)], prog_name="pit-align")
+    assert done.exit_code == 0, done.output
+    report = read_report(tmp_path / "report.json")
+    assert report.verdict == SAME_FUNCTION
+    assert {row.key for row in report.rows} >= {"batchnorm/running/conv.weight_u", "batchnorm/running/conv.weight_v"}
+    names = [kernel.name for kernel in report.kernels if kernel.calls]
+    assert "paddle.nn.functional.adaptive_avg_pool2d" in names
+    assert [name.rpartition(":")[0] for name in names if name.startswith(CAST)] == [f"{CAST}kernel_pairs.py"]
+    assert f"what the models themselves do in float32: {CAST}kernel_pairs.py:" in headline(report)
 
 
 def test_strict_run_diverges_and_a_strict_gate_fails_what_is_not(tmp_path: Path) -> None:

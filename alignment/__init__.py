@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from alignment.gating.reports import hold as gate
     from alignment.judging.compare_paths import compare_paths as compare
     from alignment.judging.tolerance import Tolerances
-    from alignment.pair import Floats, Mask, Pair, Side, Tokens, load_pair
+    from alignment.pair import Floats, Mask, Pair, Side, Tokens, Training, load_pair
     from alignment.pair.published import build as build_pair
     from alignment.processes.settings import Settings
     from alignment.report.html import write_html
@@ -40,6 +40,7 @@ __all__ = [
     "Side",
     "Tokens",
     "Tolerances",
+    "Training",
     "Verification",
     "build_pair",
     "compare",
@@ -69,6 +70,7 @@ if not TYPE_CHECKING:  # a type-checker would take any name for one that such a 
             "Side": "alignment.pair",
             "Tokens": "alignment.pair",
             "Tolerances": "alignment.judging.tolerance",
+            "Training": "alignment.pair",
             "Verification": "alignment.running.verification",
             "build_pair": "alignment.pair.published:build",
             "compare": "alignment.judging.compare_paths:compare_paths",

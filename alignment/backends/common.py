@@ -184,6 +184,10 @@ class ModelBackend:
         del images
         return None
 
+    def differentiate(self, images: Batch, criterion: Callable[[Any], Any]) -> Array:
+        """Run the model and the gradient of a function of what it returns; gives the function's value."""
+        raise NotImplementedError
+
     def loss(self, name: str, logits: Array, target: Array) -> Array:
         """A loss of given logits, averaged over the batch, shape `()`."""
         return self._array(self.losses[name](self._tensor(logits), self._tensor(target)))
@@ -231,6 +235,22 @@ class ModelBackend:
         """Gradient of every floating-point input from the last `backward`, by name."""
         floating = {name: tensor for name, tensor in self._inputs.items() if self._is_float(tensor)}
         return {name: self._gradient(tensor) for name, tensor in floating.items()}
+
+    def train(self, training: bool) -> None:
+        """Put the model in training mode, or back in evaluation mode."""
+        raise NotImplementedError
+
+    def use(self, dtype: str) -> None:
+        """Convert the model, and what it creates while it runs."""
+        raise NotImplementedError
+
+    def build(self, builder: Callable[..., Any], options: Mapping[str, Any]) -> None:
+        """Make the model, put it on the device and in evaluation mode."""
+        raise NotImplementedError
+
+    def set_state(self, arrays: Mapping[str, Array]) -> None:
+        """Overwrite tensors of the state dict."""
+        raise NotImplementedError
 
     def optimizer_step(self) -> None:
         """Apply the last gradients."""

@@ -158,13 +158,17 @@ class PaddleBackend(ModelBackend):
 
     def backward(self, images: Batch, target: Batch, loss: str = "soft_target") -> Array:
         """Run the model and the gradient of a loss; returns the loss, shape `()`."""
+        return self.differentiate(images, lambda given: self._loss_of(given, target, loss))
+
+    def differentiate(self, images: Batch, criterion: Callable[[Any], Tensor]) -> Array:
+        """Run the model and the gradient of a function of what it returns; gives the function's value."""
         self._clear()
         arrays = named(images)
         self._inputs = {
             name: paddle.to_tensor(array, stop_gradient=not np.issubdtype(array.dtype, np.floating))
             for name, array in arrays.items()
         }
-        value = self._loss_of(self._called(self._model, arrays, _copied(self._inputs)), target, loss)
+        value = criterion(self._called(self._model, arrays, _copied(self._inputs)))
         if not value.stop_gradient:
             value.backward()
         return self._array(value)

@@ -143,13 +143,17 @@ class TorchBackend(ModelBackend):
 
     def backward(self, images: Batch, target: Batch, loss: str = "soft_target") -> Array:
         """Run the model and the gradient of a loss; returns the loss, shape `()`."""
+        return self.differentiate(images, lambda given: self._loss_of(given, target, loss))
+
+    def differentiate(self, images: Batch, criterion: Callable[[Any], Tensor]) -> Array:
+        """Run the model and the gradient of a function of what it returns; gives the function's value."""
         self._model.zero_grad(set_to_none=True)
         arrays = named(images)
         self._inputs = {
             name: self._tensor(array).requires_grad_(np.issubdtype(array.dtype, np.floating))
             for name, array in arrays.items()
         }
-        value = self._loss_of(self._called(self._model, arrays, _copied(self._inputs)), target, loss)
+        value = criterion(self._called(self._model, arrays, _copied(self._inputs)))
         if value.requires_grad:
             value.backward()
         return self._array(value)

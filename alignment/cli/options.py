@@ -81,7 +81,7 @@ recipe_options = options(
     click.option("--teacher", type=FILE, help="The teacher's checkpoint, for distillation; random by default."),
 )
 """The recipe of the check points of training, their images and number of updates."""
-training_options = options(_model_options, dtype_option("float64"), recipe_options)
+training_options = options(_model_options, _inputs_option, dtype_option("float64"), recipe_options)
 """The two models, their weights, recipe and images, and how to run them."""
 
 candidate_weights_option = click.option(

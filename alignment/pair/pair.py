@@ -38,8 +38,10 @@ class Side:
             pair with rules.
         options: Keyword arguments of the builder, or of the function.
         remark: Note on the model that every report of it shows; empty for none.
-        training: What makes the side's `alignment.backends.trainers.base.Trainer`, as `module:function` or
-            `path/to/file.py:function`, given this side and a configuration; empty where the side cannot be trained.
+        training: What trains the side, as `module:function` or `path/to/file.py:function`; empty where it cannot be
+            trained. In a pair with rules, a function without arguments (or with `options`) that returns a
+            `alignment.pair.Training`; in a published pair, one that makes a `alignment.backends.trainers.base.Trainer`,
+            given this side and a configuration.
         function: Instead of `build`, a plain function of the framework's tensors, which is what is aligned.
         takes: Argument of the model to input of the pair, where the model calls it otherwise: `{"x": "input_ids"}`;
             None for an argument that this side is not given. Of use with `Pair.inputs` only.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 from alignment.arrays import Array
 from alignment.backends.base import Backend, Outputs
 from alignment.backends.trainers.base import Trainer
+from alignment.backends.trainers.plain import PlainTrainer
 from alignment.pair import Pair, Role, Side
 from alignment.pair.constants import recordable
 from alignment.pair.inputs import Inputs, perturb
@@ -144,8 +145,23 @@ class Trial(SideTrial):
                 yield f"{step}/gradient/input" + (f"/{name}" if name else ""), gradient
 
 
+class WeightsTrial(SideTrial):
+    """One side's training: what it gives are state dicts, or arrays of the parameters alone."""
+
+    def canonical(self, arrays: Mapping[str, Array], only: Container[str] | None = None) -> dict[str, Array]:
+        """Arrays of the state dict, or of its parameters, under canonical names; buffers are left out of the latter."""
+        buffers = self.pair.architecture.buffers if self.weights.keys() - arrays.keys() else ()
+        named = super().canonical({**self.weights, **arrays}, only)
+        return {name: array for name, array in named.items() if name not in buffers}
+
+    def in_layout(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """Arrays of the canonical names and shapes, all of them, as this side's state dict has them."""
+        lazy = {name: LazyTensor.of(array) for name, array in arrays.items()}
+        return {name: np.asarray(tensor.load()) for name, tensor in to_side(self.pair, self.role, lazy).items()}
+
+
 @dataclass(frozen=True)
-class TrainingTrial(SideTrial):
+class TrainingTrial(WeightsTrial):
     """One side's training code with one configuration, in one precision.
 
     Attributes:
@@ -171,16 +187,60 @@ class TrainingTrial(SideTrial):
         """Seed of every random generator of the run."""
         return self.config.run.seed
 
-    def canonical(self, arrays: Mapping[str, Array], only: Container[str] | None = None) -> dict[str, Array]:
-        """Arrays of the state dict, or of its parameters, under canonical names; buffers are left out of the latter."""
-        buffers = self.pair.architecture.buffers if self.weights.keys() - arrays.keys() else ()
-        named = super().canonical({**self.weights, **arrays}, only)
-        return {name: array for name, array in named.items() if name not in buffers}
+    @property
+    def precision(self) -> str:
+        """The precision of the run."""
+        return self.config.run.precision
 
-    def in_layout(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
-        """Arrays of the canonical names and shapes, all of them, as this side's state dict has them."""
-        lazy = {name: LazyTensor.of(array) for name, array in arrays.items()}
-        return {name: np.asarray(tensor.load()) for name, tensor in to_side(self.pair, self.role, lazy).items()}
+
+@dataclass(frozen=True)
+class PlainTrial(WeightsTrial):
+    """One side's `alignment.pair.Training`, in one precision.
+
+    Attributes:
+        trainer: The training.
+        pair: What is aligned.
+        role: The side of the pair that this is.
+        weights: The state dict that every step starts from.
+        batches: What each update is given, in turn.
+        seed: Seed of every random generator of the run.
+        precision: `float32` or `float64`.
+        updates: Updates to compare; None for as many as a step has by default.
+    """
+
+    trainer: PlainTrainer
+    pair: Pair
+    role: Role
+    weights: Mapping[str, Array]
+    batches: Sequence[Inputs]
+    seed: int
+    precision: str
+    updates: int | None = None
+
+    @cached_property
+    def parameters(self) -> tuple[str, ...]:
+        """Canonical names of what both sides may train."""
+        architecture, contract = self.pair.architecture, self.pair.contract
+        apart = {*contract.constants, *contract.empty, *contract.dropped} if contract else set[str]()
+        return tuple(name for name in architecture.tensors if name not in architecture.buffers | apart)
+
+    @cached_property
+    def canonical_all(self) -> Mapping[str, Array]:
+        """All weights under canonical names, counters too; zeros for what this side does not have."""
+        dtypes = {"int": np.int64, "float": np.float32}
+        none = {name: np.zeros(spec.shape, dtypes[spec.kind]) for name, spec in self.pair.architecture.tensors.items()}
+        lazy = {name: LazyTensor.of(array) for name, array in self.weights.items()}
+        return none | {name: np.asarray(tensor.load()) for name, tensor in self._plan.apply(lazy).items()}
+
+    def numbers(self, values: Mapping[str, float]) -> dict[str, float]:
+        """One number for each parameter of the side, under canonical names; NaN for one that has none."""
+        arrays = {
+            name: np.full(array.shape, values.get(name, np.nan))
+            for name, array in self.weights.items()
+            if np.issubdtype(array.dtype, np.floating)
+        }
+        named = self.canonical({**self.weights, **arrays}, self.parameters)
+        return {name: float(named[name].flat[0]) for name in self.parameters if name in named}
 
 
 def _applies(_: Pair) -> str | None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from alignment.arrays import Array
 from alignment.recordings.recording import Entry
-from alignment.steps.base import Quantity, TrainingTrial
+from alignment.steps.base import PlainTrial, Quantity, TrainingTrial
 
 SEEDS = 4
 _VALUES = 2**15
@@ -20,7 +20,7 @@ _VALUES = 2**15
 _SAMPLE = Entry("sample", "init")
 
 
-def run(trial: TrainingTrial) -> Iterator[Quantity]:
+def run(trial: TrainingTrial | PlainTrial) -> Iterator[Quantity]:
     """Record `init/sample/<canonical name>`, ascending, `init/repeated` and `init/alike`.
 
     The latter are how many tensors are the same under two seeds, and how many repeat another one of the model.

@@ -13,7 +13,7 @@ import numpy as np
 from alignment.arrays import Array
 from alignment.backends.trainers.base import Updated
 from alignment.recordings.recording import Entry
-from alignment.steps.base import Quantity, TrainingTrial
+from alignment.steps.base import PlainTrial, Quantity, TrainingTrial
 
 UPDATES = 10
 LIMIT, AVERAGE_LIMIT = 1e-8, 1e-9
@@ -27,7 +27,7 @@ def run(trial: TrainingTrial) -> Iterator[Quantity]:
     yield from course("train", trial, updates)
 
 
-def course(step: str, trial: TrainingTrial, updates: Sequence[Updated]) -> Iterator[Quantity]:
+def course(step: str, trial: TrainingTrial | PlainTrial, updates: Sequence[Updated]) -> Iterator[Quantity]:
     """The quantities of a training run that is over."""
     kinds = {
         "loss": Entry("loss", step),
@@ -40,7 +40,7 @@ def course(step: str, trial: TrainingTrial, updates: Sequence[Updated]) -> Itera
         "gradient_norm": [update.gradient_norm for update in updates],
     }
     for name, entry in kinds.items():
-        dtype = np.dtype("float64" if entry.kind == "setting" else trial.config.run.precision)
+        dtype = np.dtype("float64" if entry.kind == "setting" else trial.precision)
         for number, value in enumerate(values[name]):
             yield Quantity(f"{step}/{name}_{number}", np.asarray(value, dtype), entry)
     yield from _weights(f"{step}/weights", trial, trial.trainer.weights(), Entry("weights", step, limit=LIMIT))
@@ -49,6 +49,8 @@ def course(step: str, trial: TrainingTrial, updates: Sequence[Updated]) -> Itera
         yield from _weights(f"{step}/ema", trial, average, Entry("weights", step, limit=AVERAGE_LIMIT))
 
 
-def _weights(place: str, trial: TrainingTrial, arrays: Mapping[str, Array], entry: Entry) -> Iterator[Quantity]:
+def _weights(
+    place: str, trial: TrainingTrial | PlainTrial, arrays: Mapping[str, Array], entry: Entry
+) -> Iterator[Quantity]:
     for name, array in trial.canonical(arrays).items():
         yield Quantity(f"{place}/{name}", array, entry)

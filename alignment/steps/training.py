@@ -6,8 +6,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from alignment.pair import ROLES, Pair
-from alignment.steps import data, distributed, inference, init, optimizer, regularisation, schedule, train, train_data
-from alignment.steps.base import Quantity, Step, TrainingTrial
+from alignment.steps import (
+    data,
+    distributed,
+    inference,
+    init,
+    optimizer,
+    plain,
+    regularisation,
+    schedule,
+    train,
+    train_data,
+)
+from alignment.steps.base import PlainTrial, Quantity, Step, TrainingTrial
 
 _SEVERAL = {"torch", "paddle"}
 """Frameworks whose trainers can train in several processes."""
@@ -17,15 +28,21 @@ def _no_trainer(pair: Pair) -> str | None:
     without = [role for role in ROLES if not pair.side(role).training]
     if without:
         return f"the {' and the '.join(without)} of {pair.name} names no trainer (Side.training)"
-    if pair.own:
-        return f"{pair.name} has rules, and no published architecture that a recipe could be made for"
+    if pair.own and any(pair.side(role).function for role in ROLES):
+        return f"a side of {pair.name} is a function, which has no parameters to train"
     return None
+
+
+def _no_images(pair: Pair) -> str | None:
+    reason = "a Training has a model, an optimizer, a loss and a scheduler, and reads no image files"
+    return _no_trainer(pair) or (reason if pair.own else None)
 
 
 def _one_process(pair: Pair) -> str | None:
     alone = {pair.side(role).framework for role in ROLES} - _SEVERAL
     names = f"a side of {pair.name} runs in {', '.join(sorted(alone))}, which trains in one process here"
-    return _no_trainer(pair) or (names if alone else None)
+    workers = "a Training is run in one process" if pair.own else None
+    return _no_trainer(pair) or workers or (names if alone else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +53,26 @@ class TrainingStep(Step[TrainingTrial]):
         once: The precision to build the trainer in where the step is run once, whatever the precisions of the run.
         accumulation: Micro-batches of an update for each of the configuration's.
         again: Records what hypotheses are compared with, where that is less than `run` records; None for `run`.
+        plain: Records the step of a pair of one's own, whose sides return an `alignment.pair.Training`.
     """
 
     hindrance: Callable[[Pair], str | None] = _no_trainer
     once: str | None = None
     accumulation: int = 1
     again: Callable[[TrainingTrial], Iterator[Quantity]] | None = None
+    plain: Callable[[PlainTrial], Iterator[Quantity]] | None = None
 
 
 TRAINING_STEPS: Mapping[str, TrainingStep] = {
-    "data": TrainingStep(data.run, once="float32"),
-    "train_data": TrainingStep(train_data.run, once="float32"),
-    "init": TrainingStep(init.run, once="float32"),
-    "schedule": TrainingStep(schedule.run, once="float64"),
-    "regularisation": TrainingStep(regularisation.run, once="float64"),
-    "optimizer": TrainingStep(optimizer.run),
-    "train": TrainingStep(train.run),
+    "data": TrainingStep(data.run, _no_images, once="float32"),
+    "train_data": TrainingStep(train_data.run, _no_images, once="float32"),
+    "init": TrainingStep(init.run, once="float32", plain=init.run),
+    "schedule": TrainingStep(schedule.run, once="float64", plain=plain.schedule),
+    "regularisation": TrainingStep(regularisation.run, once="float64", plain=plain.regularisation),
+    "optimizer": TrainingStep(optimizer.run, plain=plain.optimizer),
+    "train": TrainingStep(train.run, plain=plain.train),
     "distributed": TrainingStep(distributed.run, _one_process, accumulation=distributed.WORLD, again=distributed.alone),
-    "inference": TrainingStep(inference.run),
+    "inference": TrainingStep(inference.run, _no_images),
 }
 """By the name they have on the command line, in the order in which `pit-align training` runs them."""
 

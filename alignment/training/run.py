@@ -16,6 +16,7 @@ from alignment.results.report import Report
 from alignment.running.exact import training_without_kernels
 from alignment.running.prepare import Prepared, applicable, prepare, workspace
 from alignment.running.run import report_on
+from alignment.steps.plain import UPDATES
 from alignment.steps.training import TRAINING_STEPS, dtype_of_once
 from alignment.training import sample_images
 from alignment.training.configuring import configuration, needs_teacher, with_teacher
@@ -25,7 +26,7 @@ from porting.conversion import write_random
 from recipe.config import Config
 from recipe.loading import dump
 
-_WORKER = "alignment.training.worker"
+_WORKER, _OWN_WORKER = "alignment.training.worker", "alignment.training.own_worker"
 _UNOFFICIAL = {"optimizer"}
 """Steps that record weights only, which the files of reprod_log do not hold."""
 _READ_IMAGES = {"data", "train_data", "train", "distributed", "inference"}
@@ -131,6 +132,10 @@ def _recorded(
         program of a side with what it is given beside its request.
     """
     training, settings = training or Training(), settings or Settings(dtypes=("float64",))
+    if pair.own:
+        with _recorded_own(pair, roles, out, training, settings, progress, command) as recorded:
+            yield recorded
+        return
     with workspace(Path(out).absolute()) as folder:
         if settings.inputs is not None:
             raise AlignmentError("training reads image files: name their folder with --data, not a batch with --inputs")
@@ -148,6 +153,37 @@ def _recorded(
         prepared.run_sides(progress, _WORKER, (str(request),))
         official = dtype_of_once(settings.dtypes) if set(training.steps) - _UNOFFICIAL else None
         yield prepared, official, [*notes, *remarks], (_WORKER, (str(request),))
+
+
+@contextmanager
+def _recorded_own(
+    pair: Pair,
+    roles: Sequence[Role],
+    out: str | os.PathLike[str],
+    training: Training,
+    settings: Settings,
+    progress: Progress | None,
+    command: str,
+) -> Iterator[tuple[Prepared, str | None, list[str], tuple[str, tuple[str, ...]]]]:
+    """The same for a pair of one's own, whose sides each return an `alignment.pair.Training`."""
+    for option, value in (("--config", training.config), ("--set", training.overrides), ("--data", training.data)):
+        if value:
+            raise AlignmentError(
+                f"{option} is for the recipes of published models: {pair.name} has rules, and is trained by what "
+                "its Side.training returns; leave it out"
+            )
+    if training.teacher is not None:
+        raise AlignmentError("--teacher is for the recipes of published models: leave it out")
+    steps, notes = applicable(TRAINING_STEPS, training.steps, pair)
+    with workspace(Path(out).absolute()) as folder:
+        request = folder / "workers" / "training.json"
+        TrainingRequest(steps, "", training.updates, "", settings.batch_size).write(request)
+        drawn = settings.batch_size * ((training.updates or UPDATES) if "train" in steps else 1)
+        of_model = replace(settings, steps=("forward",), batch_size=drawn)
+        prepared = prepare(pair, folder, of_model, roles=roles, progress=progress, command=command)
+        prepared.run_sides(progress, _OWN_WORKER, (str(request),))
+        official = dtype_of_once(settings.dtypes) if set(steps) - _UNOFFICIAL else None
+        yield prepared, official, notes, (_OWN_WORKER, (str(request),))
 
 
 def _with_files(config: Config, folder: Path, training: Training, settings: Settings) -> tuple[Config, list[str]]:

@@ -35,12 +35,14 @@ class TrainingRequest(JsonRequest):
         config: File of the configuration.
         updates: Updates to compare; None for each step's own number.
         data_digest: Digest of the images.
+        batch_size: Inputs of an update, in a pair of one's own.
     """
 
     steps: list[str]
     config: str
     updates: int | None
     data_digest: str
+    batch_size: int = 0
 
 
 def run(request: Request, training: TrainingRequest, advance: Advance) -> None:

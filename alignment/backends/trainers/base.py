@@ -11,6 +11,7 @@ A trainer is one framework's training code with one model and one configuration.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,7 +130,17 @@ def create(side: Side, config: Config) -> Trainer:
     Raises:
         AlignmentError: It cannot be imported, or the model cannot be built with the configuration's rates.
     """
-    return cast(Trainer, targets.resolve(side.training)(side, config))
+    function = targets.resolve(side.training)
+    try:
+        inspect.signature(function).bind(side, config)
+    except TypeError:
+        raise AlignmentError(
+            f"{side.training} does not take a side and a configuration, from which the trainer of a published pair is "
+            "made; a Training(model, optimizer, loss) is for a pair with rules: declare one with rules='auto'"
+        ) from None
+    except ValueError:  # a builtin that does not say what it takes
+        pass
+    return cast(Trainer, function(side, config))
 
 
 def build(side: Side, config: Config) -> Any:

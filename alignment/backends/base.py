@@ -31,6 +31,9 @@ from alignment.errors import AlignmentError
 from alignment.pair.outputs import LOGITS
 from alignment.recordings.kernels import Kernel
 
+BUFFER, FROZEN, UNREACHED = "buffer", "frozen", "unreached"
+"""Why no optimizer updates a tensor: it is no parameter, it takes no gradient, or none has arrived."""
+
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
@@ -62,12 +65,14 @@ class Outputs:
         named: Everything that the model gives by name, in its order, `logits` included; empty for a model that gives
             one tensor without a name. Names of nested values are joined by dots: `hidden_states.0`.
         others: Name to class of what the model gives beside tensors, which is not compared: a cache of keys and values.
+        changed: Names of the inputs that the model has changed in place.
     """
 
     logits: Array
     stages: tuple[Array, ...]
     named: Mapping[str, Array] = field(default_factory=dict)
     others: Mapping[str, str] = field(default_factory=dict)
+    changed: tuple[str, ...] = ()
 
     @property
     def by_name(self) -> Mapping[str, Array]:
@@ -318,6 +323,13 @@ class Backend(Protocol):
 
     def gradients(self) -> dict[str, Array]:
         """Gradient of every tensor of the state dict from the last `backward`; zeros where none arrived."""
+
+    def untrained(self) -> dict[str, str]:
+        """Names in the state dict of what no optimizer would update after the last `backward`, to the reason.
+
+        That is `BUFFER`, `FROZEN` or `UNREACHED`; an optimizer passes over a parameter without a gradient, and decays
+        one whose gradient is zero.
+        """
 
     def input_gradient(self) -> Array:
         """Gradient of the images from the last `backward`; of several inputs, that of the first floating-point one."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from alignment.arrays import Array, Batch
-from alignment.backends.base import Outputs, check_state, one_output
+from alignment.backends.base import BUFFER, FROZEN, UNREACHED, Outputs, check_state, one_output
 from alignment.backends.calling import ONLY, Interface, failed
 from alignment.backends.configured import construct
 from alignment.backends.graph import OperationGraph
@@ -122,7 +122,8 @@ class ModelBackend:
     def forward(self, images: Batch, intermediates: str | None) -> Outputs:
         """Run the model without gradients."""
         arrays = named(images)
-        given = self._called(self._model_or(intermediates), arrays, {n: self._tensor(a) for n, a in arrays.items()})
+        inputs = {name: self._tensor(array) for name, array in arrays.items()}
+        given = self._called(self._model_or(intermediates), arrays, inputs)
         stages: Any = ()
         if intermediates is not None:
             given, stages = given
@@ -130,7 +131,8 @@ class ModelBackend:
         by_name = {name: self._array(tensor) for name, tensor in tensors.items()}
         main = self._main(tensors)
         unnamed = self._is_tensor(given) and main == LOGITS
-        return Outputs(by_name[main], tuple(map(self._array, stages)), {} if unnamed else by_name, others)
+        changed = tuple(name for name, array in arrays.items() if not _same_bits(array, self._array(inputs[name])))
+        return Outputs(by_name[main], tuple(map(self._array, stages)), {} if unnamed else by_name, others, changed)
 
     def _model_or(self, intermediates: str | None) -> Callable[..., Any]:
         if intermediates is None:
@@ -224,6 +226,26 @@ class ModelBackend:
         """Gradient of every tensor of the state dict; zeros where none arrived."""
         return {name: self._gradient(tensor) for name, tensor in self._tensors().items()}
 
+    def untrained(self) -> dict[str, str]:
+        """Names of what no optimizer would update, to the reason."""
+        buffers = self.buffers()
+        reasons = {
+            name: BUFFER if name in buffers else FROZEN if self._is_frozen(tensor) else self._unreached(tensor)
+            for name, tensor in self._tensors().items()
+        }
+        return {name: reason for name, reason in reasons.items() if reason}
+
+    def buffers(self) -> frozenset[str]:
+        """Names of the tensors of the state dict that are no parameters."""
+        raise NotImplementedError
+
+    def _is_frozen(self, tensor: Any) -> bool:
+        """Whether a parameter takes no gradient."""
+        raise NotImplementedError
+
+    def _unreached(self, tensor: Any) -> str:
+        return UNREACHED if tensor.grad is None else ""
+
     def input_gradient(self) -> Array:
         """Gradient of the images from the last `backward`; of several inputs, of the first floating-point one."""
         gradients = self.input_gradients()
@@ -257,6 +279,11 @@ class ModelBackend:
         if self._optimizer is None:
             raise RuntimeError("optimizer_step comes after start_optimizer")
         self._optimizer.step()
+
+
+def _same_bits(given: Array, left: Array) -> bool:
+    """Whether a model has left an input as it was given."""
+    return given.shape == left.shape and np.array_equal(given, left, equal_nan=left.dtype.kind == "f")
 
 
 def named(batch: Batch) -> Mapping[str, Array]:

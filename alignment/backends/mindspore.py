@@ -211,6 +211,12 @@ class MindSporeBackend(ModelBackend):
             raise RuntimeError("optimizer_step comes after start_optimizer")
         self._optimizer(tuple(self._gradients.values()))
 
+    def _is_frozen(self, tensor: Tensor) -> bool:
+        return not tensor.requires_grad
+
+    def _unreached(self, tensor: Tensor) -> str:
+        return ""  # MindSpore gives zeros
+
     def _tensors(self) -> Mapping[str, Tensor]:
         return {parameter.name: parameter for parameter in self._model.get_parameters()}
 

@@ -249,6 +249,9 @@ class PaddleBackend(ModelBackend):
         values = tensor.detach().numpy().copy()
         return values.view(ml_dtypes.bfloat16) if tensor.dtype == paddle.bfloat16 else values
 
+    def _is_frozen(self, tensor: Tensor) -> bool:
+        return bool(tensor.stop_gradient)
+
     def _gradient(self, tensor: Tensor) -> Array:
         return self._array(paddle.zeros_like(tensor) if tensor.grad is None else tensor.grad)
 

@@ -232,6 +232,9 @@ class TorchBackend(ModelBackend):
             return values.view(torch.int16).numpy().view(ml_dtypes.bfloat16).copy()
         return values.numpy().copy()
 
+    def _is_frozen(self, tensor: Tensor) -> bool:
+        return bool(not tensor.requires_grad)
+
     def _gradient(self, tensor: Tensor) -> Array:
         return self._array(torch.zeros_like(tensor) if tensor.grad is None else tensor.grad)
 

@@ -75,6 +75,7 @@ _TEXTS = {
     "bp": "Align the gradients of every parameter and the input, and the losses of the next steps.",
     "batchnorm": "Align one step in training mode, and the running statistics after it.",
     "train_mode": "Align outputs and gradients in training mode, and the rates of dropouts and drop paths.",
+    "other_inputs": "Align single inputs, the same once more, another image size, shorter sequences.",
     "all": "Align all steps; the two frameworks run in processes of their own, at the same time.",
 }
 _EXAMPLES = {
@@ -84,6 +85,7 @@ _EXAMPLES = {
     "bp": "--model pit_ti --candidate-weights pit_ti.pdparams --html pit_ti.html",
     "batchnorm": "--model regnety_160 --image-size 64 --batch-size 2",
     "train_mode": "--model pit_ti --dtype float64",
+    "other_inputs": "--model regnety_160 --image-size 64 --dtype float64",
     "all": "--model pit_b --weights pit_b.pth --candidate-weights pit_b.pdparams --dtype both",
 }
 

@@ -14,8 +14,9 @@ import numpy as np
 
 from alignment.arrays import Array
 from alignment.errors import NothingComparedError, RefusedError
-from alignment.judging import reduced_precision, training_mode
+from alignment.judging import reduced_precision, training_mode, untrained
 from alignment.judging.measuring import Measurement, compare, compare_key, measure
+from alignment.judging.other_inputs import OtherInputs, twin
 from alignment.judging.ranking import judge_metric, judge_ranking
 from alignment.judging.special_kinds import BY_KIND
 from alignment.judging.tolerance import (
@@ -88,7 +89,7 @@ def judge(
     tolerances.check({key for side in (reference, candidate) for dtype in dtypes for key in side[dtype]})
     judges = [_DtypeJudge(dtype, reference, candidate, tolerances, squeeze) for dtype in dtypes]
     rows = [row for judge_of_dtype in judges for row in judge_of_dtype.rows()]
-    left_out = [note for judge_of_dtype in judges for note in judge_of_dtype.left_out]
+    left_out = [note for judge_of_dtype in judges for note in judge_of_dtype.left_out(rows)]
     if not rows:
         raise NothingComparedError("nothing was compared: neither side recorded a single quantity")
     steps = list(dict.fromkeys(row.step for row in rows))
@@ -175,19 +176,32 @@ class _DtypeJudge:
         self._pass_noise: dict[str, float] = {}
         self._errors: dict[str, Measurement] = {}
         self._ties: dict[str, tuple[int, int]] = {}
+        self._others = OtherInputs(self._reference, self._candidate)
 
     def rows(self) -> Iterator[Row]:
         entries = {**self._candidate.manifest.entries, **self._reference.manifest.entries}
         recorded = dict.fromkeys((*self._reference, *self._candidate))
-        keys = [key for key in recorded if key not in self._untaken and not training_mode.left_out(key, *self._sides)]
+        keys = [key for key in recorded if not self._is_left_out(key)]
         metrics_last = sorted(keys, key=lambda key: entries[key].kind == "metric")
         judged = {key: self._row(key, entries[key]) for key in metrics_last}
+        self._others.check(diverges=any(row.verdict == DIVERGENCE for row in judged.values()))
         yield from (judged[key] for key in keys)
 
-    @property
-    def left_out(self) -> Iterator[str]:
-        """Notes on what neither side could compute."""
+    def _is_left_out(self, key: str) -> bool:
+        if key in self._untaken or self._others.left_out(key):
+            return True
+        return training_mode.left_out(key, *self._sides) or untrained.left_out(key, *self._sides)
+
+    def _known_reason(self, key: str) -> str:
+        """Return why a key that one side lacks diverges, where that says more than that it is missing."""
+        words = training_mode.reason(key, *self._sides), self._others.reason(key), untrained.reason(key, *self._sides)
+        return next(filter(None, words), "")
+
+    def left_out(self, rows: Iterable[Row]) -> Iterator[str]:
+        """Yield notes on what neither side could compute, what was not exercised, and what further inputs show."""
+        yield from self._others.causes([row.key for row in rows if row.verdict == DIVERGENCE])
         yield from training_mode.notes(*self._sides)
+        yield from self._others.notes()
         for step, losses in groupby(self._untaken, key=lambda key: key.partition("/")[0]):
             names = ", ".join(losses)
             yield f"left out in {self._dtype}, since no side gets a finite number in the step {step}: {names}"
@@ -211,7 +225,7 @@ class _DtypeJudge:
 
     def _judge(self, key: str, entry: Entry, measured: Measurement) -> Judgement:
         if measured.problem is not None:
-            return Judgement(DIVERGENCE, training_mode.reason(key, *self._sides) or measured.problem)
+            return Judgement(DIVERGENCE, self._known_reason(key) or measured.problem)
         if entry.kind in _EXACT:
             return exact(measured, SAME_FUNCTION, _EXACT[entry.kind])
         array = self._reference[key]
@@ -240,7 +254,7 @@ class _DtypeJudge:
             if entry.spread is not None:
                 noise = noise_in_float64(measured, entry.spread, entry.spread_max or 0.0)
                 return certify(entry.kind, measured, noise, limit=entry.limit)
-            error = self._reference_error(key)
+            error = self._reference_error(twin(key) or key)
             if error is None or error.problem is not None:
                 return certified
             return certify(entry.kind, measured, self._noise(key, entry, error), limit=entry.limit)

@@ -41,6 +41,7 @@ Kind: TypeAlias = Literal[
     "count",
     "picture",
     "sample",
+    "remark",
 ]
 
 FORMAT_VERSION = 1
@@ -55,7 +56,8 @@ class Entry:
     """The description of one recorded array.
 
     Attributes:
-        kind: The kind of quantity, which decides how it is judged.
+        kind: The kind of quantity, which decides how it is judged. A `remark` is text, of which only counts whether a
+            side has it: the bytes of a message.
         step: The step that recorded it, with which its key starts: `forward` for `forward/logits`.
         scores: For a `ranking`, the key of the scores that were ranked, of shape (batch, classes).
         spread: L2 norm of the change of this array if inputs and weights change by one unit in the last place.

@@ -28,7 +28,7 @@ from alignment.arrays import Array
 from alignment.errors import AlignmentError, NothingComparedError
 from alignment.recordings.recording import Recording, open_recording
 
-LEFT_OUT = ("parameter", "input", "weights", "sample")
+LEFT_OUT = ("parameter", "input", "weights", "sample", "remark")
 """Kinds of quantities that no official file holds."""
 _STAND_INS = {"bool": "uint8", "bfloat16": "float32"}
 

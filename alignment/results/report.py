@@ -28,7 +28,7 @@ _ROOM = 1 + 1e-9
 _BY_DISTRIBUTION = ("sample", "picture", "setting")
 """Kinds whose limit is not one of `error`."""
 CHECK_POINTS = frozenset(
-    {"forward", "metric", "loss", "bp", "batchnorm", "train_mode"}
+    {"forward", "metric", "loss", "bp", "batchnorm", "train_mode", "other_inputs"}
     | {"data", "train_data", "init", "schedule", "regularisation", "optimizer", "train", "distributed", "inference"}
 )
 """Steps with which keys begin."""

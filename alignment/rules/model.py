@@ -18,9 +18,11 @@ class Model:
 
     Attributes:
         description: The model.
+        apart: Tensors that are left out of the data flow, since the other model has them as buffers.
     """
 
     description: ModelDescription
+    apart: frozenset[str] = frozenset()
 
     @cached_property
     def stored(self) -> Mapping[str, Stored]:
@@ -30,5 +32,5 @@ class Model:
     @cached_property
     def flow(self) -> Flow:
         """The tensors that the data meets, buffers left out, with their order."""
-        graph = TensorGraph(self.description.before, self.description.last)
+        graph = TensorGraph(self.description.before, self.description.last).without(self.apart)
         return Flow({name: self.description.tensors[name].shape for name in graph.before}, graph)

@@ -13,6 +13,7 @@ from alignment.rules.differences import differences
 from alignment.rules.model import Model
 from alignment.rules.proof import Settled
 from alignment.rules.proposals import Decision, Link, names_in
+from alignment.rules.ways import ways
 from porting.operations import Each, Keep, Op, Tie, chained
 from porting.operations.one_sided import Build
 from porting.patterns import Pattern
@@ -40,10 +41,19 @@ def derive_by_structure(
     theirs, ours = Model(reference), Model(candidate)
     given = list(_given(rules, reference, candidate))
     settled = decide(theirs, ours, given)
-    derived = _Derived(theirs, ours, rules, given, settled)
+    crossed = list(_crossed(theirs, ours, given)) if settled.same is False else []
+    if crossed:
+        apart = frozenset(link.targets[0] for link in crossed)
+        models = Model(reference, apart), Model(candidate, apart)
+        again = decide(*models, [*given, *crossed])
+        settled, crossed = (again, crossed) if again.same else (settled, [])
+        theirs, ours = models if again.same else (theirs, ours)
+    known = (*rules, *(rule(link.sources, link.targets, link.op) for link in crossed))
+    derived = _Derived(theirs, ours, known, [*given, *crossed], settled)
     problems += derived.problems()
     refuse(problems, reference, candidate)
-    return checked(Contract(reference, candidate, (*rules, *derived.rules()), derived.evidence, settled.same))
+    evidence = derived.evidence | {link.targets[0]: link.evidence for link in crossed}
+    return checked(Contract(reference, candidate, (*known, *derived.rules()), evidence, settled.same))
 
 
 class _Derived:
@@ -158,6 +168,18 @@ def _given(rules: Iterable[Rule], reference: ModelDescription, candidate: ModelD
             sources, targets = (_names(patterns, bindings) for patterns in (given.sources, given.targets))
             if set(sources) <= reference.tensors.keys() and set(targets) <= candidate.tensors.keys():
                 yield Link(sources, targets, given.op, "")
+
+
+def _crossed(reference: Model, candidate: Model, given: Sequence[Link]) -> Iterator[Link]:
+    """What is a parameter on one side and a buffer on the other, by name: the data flow shows parameters only."""
+    done = names_in(given)
+    for name, how in reference.stored.items():
+        other = candidate.stored.get(name)
+        if other is None or how.buffer == other.buffer or name in done[0] | done[1]:
+            continue
+        ops = ways(how, other)
+        if ops:
+            yield Link((name,), (name,), ops[0], "name")
 
 
 def _names(patterns: Iterable[Pattern], bindings: dict[str, int | str]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ its bias are a chain of two, whether the framework adds the bias inside one oper
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from alignment.backends.graph import OperationGraph
@@ -37,6 +37,21 @@ class TensorGraph:
                 if other != INPUT:
                     after[other].append(name)
         return {name: tuple(names) for name, names in after.items()}
+
+    def without(self, names: Collection[str]) -> TensorGraph:
+        """The graph without some tensors: what came before them comes before what they came before."""
+        if not names:
+            return self
+
+        def kept(earlier: Iterable[str], seen: frozenset[str] = frozenset()) -> Iterator[str]:
+            for name in earlier:
+                if name not in names:
+                    yield name
+                elif name not in seen:
+                    yield from kept(self.before.get(name, ()), seen | {name})
+
+        before = {name: tuple(dict.fromkeys(kept(own))) for name, own in self.before.items() if name not in names}
+        return TensorGraph(before, tuple(dict.fromkeys(kept(self.last))))
 
 
 def contract(

@@ -146,6 +146,13 @@ class Prepared:
         """Folder of the recordings."""
         return self.folder / (EXACT if self.exact else RECORDINGS)
 
+    @property
+    def _once(self) -> str:
+        """The precision of what is recorded once: float64, unless a side does not have it."""
+        known = [FRAMEWORKS[self.pair.side(role).framework].dtypes for role in ROLES]
+        common = [dtype for dtype in self.settings.dtypes if all(dtype in dtypes for dtypes in known)]
+        return "float64" if "float64" in common else next(iter(common), "")
+
     def _peer(self, role: Role) -> str:
         """The framework of the other side."""
         return self.pair.side("candidate" if role == "reference" else "reference").framework
@@ -185,6 +192,7 @@ class Prepared:
             inputs=str(self.folder / _INPUTS),
             inputs_digest=self.inputs_digest,
             folder=str(self.recorded),
+            once=self._once,
             exact=self._peer(role) if self.exact == "statistics" else self.exact,
             command=self.command,
             notes=[*self.notes, *notes],
@@ -228,7 +236,7 @@ def prepare(
         inputs_digest=batch.digest,
         weights=weights_of(pair, roles, folder / "weights", settings),
         sides=sides or len(roles),
-        notes=[*notes, *_limits_of_comparison(pair)],
+        notes=[*notes, *_limits_of_comparison(pair), *_not_exercised(settings, steps)],
         command=command,
     )
 
@@ -245,6 +253,16 @@ def applicable(table: Mapping[str, Step[Any]], steps: Sequence[str], pair: Pair)
     if not remaining:
         raise NothingComparedError(f"nothing to compare: {'; '.join(notes)}")
     return remaining, notes
+
+
+def _not_exercised(settings: Settings, steps: Sequence[str]) -> Iterator[str]:
+    """What a run of several steps leaves out: steps that it was told to, and what is recorded in float64 only."""
+    if len(settings.steps) > 1:
+        left_out = [step for step in STEPS if step not in settings.steps]
+        if left_out:
+            yield f"not exercised: {', '.join(left_out)}, which this run leaves out"
+    if "train_mode" in steps and "float64" not in settings.dtypes:
+        yield "not exercised: training mode, which is compared in float64"
 
 
 def _limits_of_comparison(pair: Pair) -> Iterator[str]:

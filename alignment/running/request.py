@@ -13,7 +13,7 @@ from alignment.errors import AlignmentError
 from alignment.pair import Role
 from alignment.processes.serving import JsonRequest
 
-PROTOCOL = 5
+PROTOCOL = 6
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Request(JsonRequest):
         inputs: The file of the batch, written by `Inputs.write`.
         inputs_digest: The digest that the batch must have.
         folder: Folder for the recordings, which are named `<label>-<dtype>`.
+        once: The precision in which steps record that need one only.
         exact: For a run with exact versions of kernels that lose precision: the framework of the other side, to have
             running statistics as it has, or `kernels`; empty for an ordinary run.
         command: The command line, for the manifests.
@@ -64,6 +65,7 @@ class Request(JsonRequest):
     inputs: str
     inputs_digest: str
     folder: str
+    once: str = "float64"
     exact: str = ""
     command: str = ""
     notes: list[str] = field(default_factory=list)

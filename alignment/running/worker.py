@@ -27,7 +27,7 @@ from alignment.processes.serving import Advance, serve
 from alignment.recordings.kernels import KERNELS_FILE, Kernel, write_kernels
 from alignment.recordings.recording import Manifest, Recorder
 from alignment.running.request import Request
-from alignment.steps import STEPS, Quantity, Trial
+from alignment.steps import STEPS, Quantity, Trial, other_inputs
 
 _NOISY_KINDS = ("output", "gradient", "loss")
 
@@ -58,7 +58,8 @@ class Job:
         """The model and its inputs in the precision that the backend uses now."""
         record = dtype == self.request.dtypes[0]
         inputs = self.inputs.cast(dtype)
-        return Trial(self.backend, self.pair, self.request.role, inputs, self.weights, record, self.built)
+        once = dtype == self.request.once
+        return Trial(*(self.backend, self.pair, self.request.role, inputs, self.weights, record, self.built), once=once)
 
     def perturbed(self, number: int) -> Trial:
         """The float32 trial with inputs and weights moved by one unit in the last place."""
@@ -104,6 +105,9 @@ def _record(job: Job, dtype: str, done: Callable[[str], None]) -> None:
         for quantity in STEPS[step].run(trial):
             recorder.add(quantity.key, quantity.array, quantity.entry)
         done(f"{step} {dtype}")
+    if trial.once and other_inputs.STEP not in request.steps:
+        for quantity in other_inputs.steadiness(trial, request.steps[0]):
+            recorder.add(quantity.key, quantity.array, quantity.entry)
     if _repeats(request, dtype):
         note_spreads(recorder, _perturbed_quantities(job, done), _NOISY_KINDS, _change)
     recorder.write(Path(request.folder) / f"{request.label}-{dtype}", manifest_of(job, dtype)).close()

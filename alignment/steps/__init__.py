@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from alignment.pair import Pair
-from alignment.steps import backward, batchnorm, forward, loss, metric, train_mode
+from alignment.steps import backward, batchnorm, forward, loss, metric, other_inputs, train_mode
 from alignment.steps.base import Quantity, Step, Trial, hindrances
 
 __all__ = ["STEPS", "Quantity", "Step", "Trial", "hindrances"]
@@ -41,5 +41,6 @@ STEPS: Mapping[str, Step[Trial]] = {
     "bp": Step(backward.run, _no_gradient),
     "batchnorm": Step(batchnorm.run, _no_batchnorm),
     "train_mode": Step(train_mode.run, _other_in_training),
+    "other_inputs": Step(other_inputs.run),
 }
 """Steps by the name they have on the command line, in the order in which `all` runs them."""

@@ -11,9 +11,11 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from alignment.arrays import Array
-from alignment.backends.base import AdamW
+from alignment.backends.base import UNREACHED, AdamW
+from alignment.frameworks import FRAMEWORKS
+from alignment.pair import ROLES
 from alignment.recordings.recording import Entry
-from alignment.steps.base import Quantity, Trial
+from alignment.steps.base import Quantity, Trial, remark
 
 _LOSS = Entry("loss", "bp")
 _UPDATES = 2
@@ -23,7 +25,8 @@ def run(trial: Trial) -> Iterator[Quantity]:
     """Record `bp/loss_0`, `bp/gradient/input`, `bp/gradient/<canonical name>`, then `bp/loss_1` and so on.
 
     Where the pair names its inputs, each floating-point one has its gradient: `bp/gradient/input/<name>`. The later
-    losses are those of the same batch after one and two updates.
+    losses are those of the same batch after one and two updates. `bp/untrained/<canonical name>` says why
+    no optimizer updates a tensor.
     """
     backend = trial.backend
     architecture, contract = trial.pair.architecture, trial.pair.contract
@@ -39,6 +42,8 @@ def run(trial: Trial) -> Iterator[Quantity]:
     for name, gradient in trial.canonical(backend.gradients(), parameters).items():
         if np.issubdtype(gradient.dtype, np.floating):
             yield Quantity(f"bp/gradient/{name}", gradient, kind)
+    if trial.record_parameters:
+        yield from _untrained(trial)
     if not parameters:
         return
     for update in range(1, _UPDATES):
@@ -46,6 +51,20 @@ def run(trial: Trial) -> Iterator[Quantity]:
         yield Quantity(f"bp/loss_{update}", trial.backward(), _LOSS)
     backend.optimizer_step()
     yield Quantity(f"bp/loss_{_UPDATES}", _loss(trial), _LOSS)
+
+
+def _untrained(trial: Trial) -> Iterator[Quantity]:
+    """Yield `bp/untrained/<canonical name>` of what no optimizer updates: buffers, frozen and unreached parameters.
+
+    Tensors that are part of another one on either side are left out, and so are unreached ones where a framework gives
+    these zeros.
+    """
+    tells = all(FRAMEWORKS[trial.pair.side(role).framework].tells_order for role in ROLES)
+    untrained = trial.backend.untrained()
+    for name, own in trial.one_to_one.items():
+        why = untrained.get(own, "")
+        if why and (tells or why != UNREACHED):
+            yield remark(f"bp/untrained/{name}", why)
 
 
 def _loss(trial: Trial) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -14,7 +15,7 @@ from alignment.arrays import Array
 from alignment.backends.base import Backend, Outputs
 from alignment.backends.trainers.base import Trainer
 from alignment.backends.trainers.plain import PlainTrainer
-from alignment.pair import Pair, Role, Side
+from alignment.pair import ROLES, Pair, Role, Side
 from alignment.pair.constants import recordable
 from alignment.pair.inputs import Inputs, perturb
 from alignment.pair.layouts import inward, to_side
@@ -24,6 +25,8 @@ from porting.plan import Plan
 from recipe.config import Config
 
 T = TypeVar("T", bound="SideTrial")
+_FIXED = 1e-3
+"""The relative L2 between two passes that no rounding of sums in another order reaches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,7 @@ class Trial(SideTrial):
         record_parameters: Whether the step `forward` records the weights themselves.
         built: What the model was built with, where that says more of its constants than `weights`.
         computed: Outputs to use instead of running the model; None runs it.
+        once: Whether this is the precision in which the step `other_inputs` records.
     """
 
     backend: Backend
@@ -93,6 +97,7 @@ class Trial(SideTrial):
     record_parameters: bool = True
     built: Mapping[str, Array] = field(default_factory=dict)
     computed: Outputs | None = None
+    once: bool = False
 
     @cached_property
     def constants(self) -> Mapping[str, Array]:
@@ -124,7 +129,21 @@ class Trial(SideTrial):
             name: perturb(array.astype(dtype), generator) if array.dtype == np.float32 else array
             for name, array in self.weights.items()
         }
-        return replace(self, inputs=inputs, weights=weights, record_parameters=False)
+        return replace(self, inputs=inputs, weights=weights, record_parameters=False, once=False)
+
+    @cached_property
+    def one_to_one(self) -> Mapping[str, str]:
+        """Canonical name to the side's own of what is one whole tensor on either side, counters left out."""
+        plans = [inward(self.pair, role) for role in ROLES]
+        counters = self.pair.architecture.counters
+        shapes = {name: spec.shape for name, spec in self.pair.architecture.tensors.items() if name not in counters}
+        own = {}
+        for name, shape in shapes.items():
+            sources = [plan.sources_of(name) for plan in plans]
+            if prod(shape) and all(len({*one}) == 1 for one in sources):
+                own[name] = str(self._plan.sources_of(name)[0])
+        sizes = {name: array.size for name, array in self.weights.items()}
+        return {name: source for name, source in own.items() if sizes.get(source) == prod(shapes[name])}
 
     def reset(self) -> None:
         """Give the model the weights that every step starts from."""
@@ -143,6 +162,20 @@ class Trial(SideTrial):
         for name, gradient in self.backend.input_gradients().items():
             if name in self.pair.continuous:
                 yield f"{step}/gradient/input" + (f"/{name}" if name else ""), gradient
+
+
+def differs(first: Array, second: Array) -> bool:
+    """Whether two passes of one model on the same input give what no rounding of sums in another order explains."""
+    if not np.issubdtype(first.dtype, np.floating) or first.shape != second.shape:
+        return not np.array_equal(first, second)
+    known = np.isfinite(first) & np.isfinite(second)
+    return bool(np.linalg.norm((first - second)[known]) > _FIXED * np.linalg.norm(first[known]))
+
+
+def remark(key: str, text: str = "") -> Quantity:
+    """A quantity that says something of a side, in words."""
+    words = np.frombuffer(text.encode() or b"-", np.uint8).copy()
+    return Quantity(key, words, Entry("remark", key.partition("/")[0]))
 
 
 class WeightsTrial(SideTrial):

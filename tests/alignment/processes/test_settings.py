@@ -14,7 +14,7 @@ def test_order_of_given_steps_and_precisions_is_ignored() -> None:
     settings = Settings(steps=("bp", "forward"), dtypes=("float64", "float32"))
     assert settings.steps == ("forward", "bp")
     assert settings.dtypes == ("float32", "float64")
-    assert Settings().steps == ("forward", "metric", "loss", "bp", "batchnorm", "train_mode")
+    assert Settings().steps == ("forward", "metric", "loss", "bp", "batchnorm", "train_mode", "other_inputs")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,172 @@
+"""What is made of the step `other_inputs`: which further batches count, what a side refuses, what it leaves behind.
+
+A batch counts where the reference takes it. A candidate that fails for another *number* of inputs, or for the same once
+more, diverges: no model has a number of inputs that is part of it. A candidate that fails for another *size* of images
+or sequences is only said to: the pair declares the size that it is meant for, and is proven there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+
+import numpy as np
+
+from alignment.arrays import Array
+from alignment.errors import RefusedError
+from alignment.pair.variations import AGAIN, LENGTH, ONE, OTHER, SIZE, TWO
+
+STEP = "other_inputs"
+_REFUSED, _CHANGED, _INPUT = (f"{STEP}/{name}/" for name in ("refused", "changed", "input_changed"))
+_REMARKS = (_REFUSED, _CHANGED, _INPUT)
+UNSTEADY = "/unsteady"
+"""End of the key, of any step, that a side has which gives something else for the same input once more."""
+_UNSTEADY = "a model does that draws random numbers or keeps something between calls"
+_WORDS = {
+    ONE: "a single input",
+    TWO: "a batch of two",
+    OTHER: "another single input",
+    AGAIN: "the same input once more",
+}
+_SIZES = {
+    SIZE: ("another image size", "images of {}"),
+    LENGTH: ("another length of sequences", "sequences of {}"),
+}
+
+
+class OtherInputs:
+    """What both sides recorded of further batches.
+
+    Args:
+        reference: The reference's recording.
+        candidate: The candidate's.
+    """
+
+    def __init__(self, reference: Mapping[str, Array], candidate: Mapping[str, Array]) -> None:
+        self._sides = {"reference": reference, "candidate": candidate}
+        keys = [key for key in dict.fromkeys((*reference, *candidate)) if key.startswith(f"{STEP}/")]
+        self._inputs = [key for key in keys if key.startswith(_INPUT)]
+        self._names = list(dict.fromkeys(name for key in keys if (name := _name_of(key))))
+        self._counting = {name for name in self._names if not self._why_not(name)}
+
+    def left_out(self, key: str) -> bool:
+        """Return True for the keys of batches that do not count, and for those that are nothing but a remark."""
+        if key.endswith(UNSTEADY):
+            return key in self._sides["reference"]
+        if not key.startswith(f"{STEP}/") or key.startswith(_CHANGED):
+            return False
+        name = _name_of(key)
+        if key.startswith(_INPUT) or name not in self._counting:
+            return True
+        refused = bool(self._refused("candidate", name))
+        return refused and (_may_be_refused(name) or not key.startswith(_REFUSED))
+
+    def reason(self, key: str) -> str:
+        """Return why a key that one side lacks diverges; empty for other keys."""
+        lacks = [role for role, side in self._sides.items() if key not in side]
+        if key.endswith(UNSTEADY):
+            return f"the candidate gives something else for the same input once more, as {_UNSTEADY}"
+        if not key.startswith((_CHANGED, _REFUSED)) or not lacks:
+            return ""
+        if key.startswith(_REFUSED):
+            name = _name_of(key)
+            return f"the candidate fails for {_words(name)}, the reference does not: {self._refused('candidate', name)}"
+        other = "candidate" if lacks == ["reference"] else "reference"
+        return f"the {other} changes it while it is run in evaluation mode, the {lacks[0]} does not"
+
+    def check(self, *, diverges: bool) -> None:
+        """Refuse a reference that gives something else for the same input once more, where the candidate differs.
+
+        Raises:
+            RefusedError: It does.
+        """
+        if diverges and any(key.endswith(UNSTEADY) for key in self._sides["reference"]):
+            raise RefusedError(
+                f"the reference gives something else for the same input once more, in evaluation mode too, as "
+                f"{_UNSTEADY}; so nothing can be held against it",
+                ["switch off what draws, and what is kept between calls, such as a cache; then run this again"],
+            )
+
+    def causes(self, diverging: Collection[str]) -> Iterator[str]:
+        """Yield what further inputs show of a candidate that agrees on the first batch.
+
+        Args:
+            diverging: Keys of the rows that diverge.
+        """
+        if any(key.endswith(UNSTEADY) for key in self._sides["candidate"]):
+            yield f"the candidate gives something else for the same input once more, as {_UNSTEADY}"
+            return
+        if any(key.startswith("forward/") for key in diverging):
+            return
+        wrong = [name for name in self._names if any(_name_of(key) == name for key in diverging)]
+        if {ONE, TWO} & {*wrong}:
+            yield "the candidate depends on how many inputs a batch has, the reference does not"
+        elif {OTHER, AGAIN} & {*wrong}:
+            yield "the candidate keeps something between calls: its first call agrees, a later one does not"
+        elif wrong:
+            yield f"the candidate gives something else for {', '.join(map(_words, wrong))}"
+
+    def notes(self) -> Iterator[str]:
+        """Yield what was not exercised and for what reason, and what a reader must know of the rest."""
+        kinds = dict.fromkeys(_kind(name) for name in self._names)
+        idle: dict[str, list[str]] = {}
+        for kind in kinds:
+            names = [name for name in self._names if _kind(name) == kind]
+            if not self._counting & {*names}:
+                idle.setdefault(self._why_not(names[0]), []).append(_words(kind))
+        for why, words in idle.items():
+            yield f"not exercised: {', '.join(words)}; {why}"
+        for name in self._names:
+            refused = self._refused("candidate", name) if name in self._counting and _may_be_refused(name) else ""
+            if refused:
+                yield f"the reference takes {_words(name)}, the candidate does not: {refused}"
+        for key in self._inputs:
+            having = [role for role, side in self._sides.items() if key in side]
+            if len(having) == 1:
+                yield f"the {having[0]} changes its input {key.removeprefix(_INPUT)} in place, the other side does not"
+
+    def _why_not(self, name: str) -> str:
+        """Why a batch does not count; empty where the reference takes it, and gives numbers for it."""
+        refused = self._refused("reference", name)
+        if refused:
+            return f"the reference refuses it: {refused}"
+        arrays = [array for key, array in self._sides["reference"].items() if key.startswith(f"{STEP}/{name}/")]
+        if not arrays:
+            return "the reference did not run it"
+        nan = any(bool(np.isnan(array).any()) for array in arrays if array.dtype.kind == "f")
+        return "the reference gives NaN for it" if nan else ""
+
+    def _refused(self, role: str, name: str) -> str:
+        """The message with which a side refused a batch; empty where it did not."""
+        side, key = self._sides[role], f"{_REFUSED}{name}"
+        return bytes(side[key]).decode(errors="replace").strip() or "no message" if key in side else ""
+
+
+def twin(key: str) -> str:
+    """The key of the same output for the first batch, whose noise is known; empty for keys of other steps."""
+    parts = key.split("/", 2)
+    return f"forward/{parts[2]}" if parts[0] == STEP and len(parts) == 3 else ""
+
+
+def _name_of(key: str) -> str:
+    """The batch of a key; empty for remarks on none in particular."""
+    if key.endswith(UNSTEADY):
+        return ""
+    if key.startswith(_REFUSED):
+        return key.removeprefix(_REFUSED)
+    return "" if key.startswith(_REMARKS) else key.split("/")[1]
+
+
+def _kind(name: str) -> str:
+    return next((kind for kind in _SIZES if name.startswith(kind)), name)
+
+
+def _may_be_refused(name: str) -> bool:
+    return _kind(name) in _SIZES
+
+
+def _words(name: str) -> str:
+    kind = _kind(name)
+    if kind not in _SIZES:
+        return _WORDS.get(name, name)
+    noun, form = _SIZES[kind]
+    return noun if name == kind else form.format(name.removeprefix(kind))

@@ -1,0 +1,92 @@
+"""Both sides of a pair run in this process: a step of small models, without workers and files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from alignment import backends
+from alignment.arrays import Array
+from alignment.backends.base import Backend, Runtime
+from alignment.backends.building import in_float64
+from alignment.pair import ROLES, Pair, Side
+from alignment.pair.feeds import Feed
+from alignment.pair.inputs import finished, random_batch
+from alignment.rules.in_process import derive_here
+from alignment.steps import STEPS
+from alignment.steps.base import Trial
+from porting.checkpoint.tensor import LazyTensor
+
+MODELS: dict[str, Any] = {}
+
+
+class Recorded(NamedTuple):
+    """What both sides recorded, by key."""
+
+    reference: dict[str, Array]
+    candidate: dict[str, Array]
+
+    @property
+    def differing(self) -> set[str]:
+        """Keys of both sides whose arrays differ."""
+        return {
+            key
+            for key in self.reference.keys() & self.candidate.keys()
+            if self.reference[key].shape != self.candidate[key].shape
+            or not np.allclose(self.reference[key], self.candidate[key], rtol=1e-9, atol=1e-12, equal_nan=True)
+        }
+
+
+def recorded(
+    step: str,
+    reference: Any,
+    candidate: Any,
+    shape: tuple[int, ...] = (),
+    inputs: dict[str, Feed] | None = None,
+    frameworks: tuple[str, str] = ("torch", "torch"),
+    batch: int = 3,
+) -> Recorded:
+    """Record a step of two models in float64, the candidate with the reference's weights.
+
+    Args:
+        step: Name of the step.
+        reference: The reference's model.
+        candidate: The candidate's.
+        shape: Shape of the input; or `inputs`, by name.
+        inputs: The inputs by name.
+        frameworks: Those of both sides.
+        batch: Number of inputs in the batch.
+    """
+    MODELS.update(reference=reference, candidate=candidate)
+    sides = [Side(frameworks[place], f"{__name__}:same", options={"role": role}) for place, role in enumerate(ROLES)]
+    pair = Pair("in_process", sides[0], sides[1], input_shape=shape, inputs=inputs or {}, rules="auto")
+    built = [_built(framework, model) for framework, model in zip(frameworks, (reference, candidate), strict=True)]
+    weights = built[0].state()
+    contract = derive_here(pair, built[0], built[1])
+    pair = replace(pair, contract=contract, architecture=contract.architecture(pair.name, pair.picture))
+    table = contract.table.apply({name: LazyTensor.of(array) for name, array in weights.items()})
+    states = weights, {**built[1].state(), **{name: np.asarray(tensor.load()) for name, tensor in table.items()}}
+    given = finished(pair, random_batch(pair, batch, seed=0), seed=0).cast("float64")
+    with in_float64(*built):
+        found = [
+            {quantity.key: quantity.array for quantity in STEPS[step].run(trial)}
+            for trial in (
+                Trial(backend, pair, role, given, state, once=True)
+                for backend, role, state in zip(built, ROLES, states, strict=True)
+            )
+        ]
+    return Recorded(found[0], found[1])
+
+
+def same(role: str) -> Any:
+    """The model of a side once more, where it is to be built again."""
+    return MODELS[role]
+
+
+def _built(framework: str, model: Any) -> Backend:
+    backend = backends.create(framework, Runtime(threads=1))
+    backend.build(lambda: model, {})
+    backend.use("float32")
+    return backend

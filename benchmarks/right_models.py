@@ -20,10 +20,6 @@ from porting import tables
 
 _TINY = 100
 """Images below this number of pixels are small."""
-_ODD_SIZES = {"squeezenet1_0": (51, 227)}
-"""Small and usual size of images at which rounding the sizes after pooling up or down is the same."""
-_OTHERWISE = ("googlenet", "shufflenet_v2_swish", "squeezenet1_1")
-"""Models of Paddle that are no function of torchvision's: the last pads its first convolution."""
 _TIMM = {
     "resnet18": "resnet18",
     "resnet34": "resnet34",
@@ -67,11 +63,10 @@ class RightPair:
 
 
 def _vision(name: str, size: int) -> Pair:
-    small, usual = _ODD_SIZES.get(name, (VISION[name].size, 0))
-    size = max(size, small) if not usual else small if size < _TINY else usual
+    pair, size = vision_pair(name), max(size, VISION[name].size)
     library = tables.models().get(name) if VISION[name].framework == "paddle" else None
-    rules = tables.family(library).tables["paddle"].rules if library else AUTO
-    return replace(vision_pair(name), input_shape=(3, size, size), rules=rules)
+    rules = tables.family(library).tables["paddle"].rules if library else pair.rules
+    return replace(pair, input_shape=(3, size, size), rules=rules)
 
 
 def _of_timm(name: str, size: int) -> Pair:
@@ -153,7 +148,7 @@ _TWINS = (_bert, _masked_bert, _gpt2, _llama, _t5, _vit, _whisper)
 
 def _pairs() -> Iterator[RightPair]:
     for name, pair in VISION.items():
-        if name not in _OTHERWISE:
+        if not pair.differs:
             yield RightPair(name, partial(_vision, name), pair.framework)
     for name in _TIMM:
         yield RightPair(f"timm_{name}", partial(_of_timm, name))

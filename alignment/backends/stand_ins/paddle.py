@@ -15,30 +15,29 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor
 
-from alignment.arrays import Array
 from alignment.backends.stand_ins.paddle_casts import lifted
+from alignment.backends.stand_ins.paddle_functions import versions as versions_of_functions
+from alignment.backends.stand_ins.paddle_matrices import LAST, along, antialiased, each, resized, spatial_axes, windows
 from alignment.backends.stand_ins.using import Finished, using
 from alignment.recordings.kernels import Kernel
-
-_LAST = ("NHWC", "NLC", "NDHWC")
-_CUBIC = -0.75
-"""The parameter of Keys's cubic convolution that Paddle and torch use."""
 
 
 @contextmanager
 def exact() -> Iterator[dict[str, Kernel]]:
     """Use exact versions, for as long as the context lasts; yields what was used, see `using`."""
-    versions = {name: _wide(version) for name, version in _VERSIONS.items() if hasattr(F, name)}
-    functions = {f"paddle.nn.functional.{name}": (getattr(F, name), version) for name, version in versions.items()}
-    with using(functions, _apart) as used, lifted(used):
+    layers = {f"paddle.nn.functional.{name}": (getattr(F, name), version) for name, version in _VERSIONS.items()}
+    functions = {name: (own, _wide(version)) for name, (own, version) in {**layers, **versions_of_functions()}.items()}
+    with using(functions, _apart, holders=(Tensor,)) as used, lifted(used):
         yield used
 
 
 def _wide(version: Callable[..., Any]) -> Callable[..., Any]:
     """An exact version that answers calls in float64 only."""
 
-    def call(x: Tensor, *args: Any, **kwargs: Any) -> Any:
-        return version(x, *args, **kwargs) if x.dtype == paddle.float64 else NotImplemented
+    def call(*args: Any, **kwargs: Any) -> Any:
+        first = args[0] if args else next((value for value in kwargs.values() if isinstance(value, Tensor)), None)
+        wide = isinstance(first, Tensor) and first.dtype == paddle.float64
+        return version(*args, **kwargs) if wide else NotImplemented
 
     return call
 
@@ -51,30 +50,8 @@ def _apart(own: Tensor, version: Tensor) -> float:
         return float(paddle.linalg.norm(own - version)) / (norm or 1.0)
 
 
-def _along(x: Tensor, matrix: Array, axis: int) -> Tensor:
-    """A matrix `(lengths out, lengths in)` applied along an axis."""
-    order = [place for place in range(x.ndim) if place != axis] + [axis]
-    back = [order.index(place) for place in range(x.ndim)]
-    weights = paddle.to_tensor(np.ascontiguousarray(matrix.T), dtype=x.dtype)
-    return paddle.transpose(paddle.matmul(paddle.transpose(x, order), weights), back)
-
-
-def _axes(x: Tensor, data_format: str) -> list[int]:
-    """The axes of length, height and so on."""
-    return list(range(1, x.ndim - 1)) if data_format in _LAST else list(range(2, x.ndim))
-
-
-def _each(value: Any, count: int) -> list[int] | None:
-    """A number for each axis; None for a form that is not known here."""
-    if isinstance(value, int):
-        return [value] * count
-    if isinstance(value, Sequence) and len(value) == count and all(isinstance(one, int) for one in value):
-        return [*value]
-    return None
-
-
 def _adaptive(x: Tensor, output_size: Any, data_format: str = "", name: Any = None) -> Any:
-    axes = _axes(x, data_format)
+    axes = spatial_axes(x, data_format)
     sizes = [output_size] * len(axes) if output_size is None or isinstance(output_size, int) else [*output_size]
     for axis, size in zip(axes, sizes, strict=True):
         length = x.shape[axis]
@@ -84,7 +61,7 @@ def _adaptive(x: Tensor, output_size: Any, data_format: str = "", name: Any = No
         for place in range(size):
             start, end = place * length // size, -(-(place + 1) * length // size)
             matrix[place, start:end] = 1 / (end - start)
-        x = _along(x, matrix, axis)
+        x = along(x, matrix, axis)
     return x
 
 
@@ -98,31 +75,15 @@ def _average(
     divisor: float | None,
     data_format: str,
 ) -> Any:
-    axes = _axes(x, data_format)
+    axes = spatial_axes(x, data_format)
     kernels, strides, pads = (
-        _each(value, len(axes)) for value in (kernel_size, kernel_size if stride is None else stride, padding)
+        each(value, len(axes)) for value in (kernel_size, kernel_size if stride is None else stride, padding)
     )
     if kernels is None or strides is None or pads is None:
         return NotImplemented
     for axis, kernel, step, pad in zip(axes, kernels, strides, pads, strict=True):
-        x = _along(x, _windows(x.shape[axis], kernel, step, pad, ceil_mode, exclusive, divisor is not None), axis)
+        x = along(x, windows(x.shape[axis], kernel, step, pad, ceil_mode, exclusive, divisor is not None), axis)
     return x if divisor is None else x / divisor
-
-
-def _windows(length: int, kernel: int, step: int, pad: int, ceil_mode: bool, exclusive: bool, plain_sum: bool) -> Array:
-    """The averages over the windows along one axis, as a matrix."""
-    room = length + 2 * pad - kernel
-    count = (-(-room // step) if ceil_mode else room // step) + 1
-    if ceil_mode and (count - 1) * step >= length + pad:
-        count -= 1
-    matrix = np.zeros((count, length))
-    for place in range(count):
-        start = place * step - pad
-        end = min(start + kernel, length + pad)
-        first, last = max(start, 0), min(end, length)
-        size = last - first if exclusive else end - start
-        matrix[place, first:last] = 1.0 if plain_sum else 1 / max(size, 1)
-    return matrix
 
 
 def _avg_pool1d(
@@ -176,7 +137,7 @@ def _batch_norm(
     use_global_stats: bool | None = None,
     name: Any = None,
 ) -> Any:
-    axis = x.ndim - 1 if data_format in _LAST else 1
+    axis = x.ndim - 1 if data_format in LAST else 1
     shape = [x.shape[axis] if place == axis else 1 for place in range(x.ndim)]
     if not training if use_global_stats is None else use_global_stats:
         centred = x - running_mean.reshape(shape)
@@ -229,7 +190,7 @@ def _instance_norm(
     data_format: str = "NCHW",
     name: Any = None,
 ) -> Any:
-    if not use_input_stats or data_format in _LAST:
+    if not use_input_stats or data_format in LAST:
         return NotImplemented
     return _scaled(_normed(x, list(range(2, x.ndim)), eps), weight, bias, [-1, *([1] * (x.ndim - 2))])
 
@@ -243,7 +204,7 @@ def _group_norm(
     data_format: str = "NCHW",
     name: Any = None,
 ) -> Any:
-    if data_format in _LAST:
+    if data_format in LAST:
         return NotImplemented
     grouped = x.reshape([x.shape[0], num_groups, -1])
     return _scaled(_normed(grouped, [2], epsilon).reshape(x.shape), weight, bias, [-1, *([1] * (x.ndim - 2))])
@@ -302,56 +263,28 @@ def _interpolate(
     align_mode: int = 0,
     data_format: str | None = None,
     recompute_scale_factor: bool | None = None,
+    antialias: bool = False,
     name: Any = None,
-    **others: Any,
 ) -> Any:
-    if mode not in ("linear", "bilinear", "trilinear", "bicubic"):
+    axes = spatial_axes(x, data_format or "")
+    if mode == "area" and each(size, len(axes)) is not None:
+        return _adaptive(x, size, data_format or "")
+    if mode not in ("linear", "bilinear", "trilinear", "bicubic") or (antialias and (align_corners or size is None)):
         return NotImplemented
-    axes = _axes(x, data_format or "")
     factors = None if scale_factor is None else [scale_factor] * len(axes)
     if isinstance(scale_factor, Sequence):
         factors = [*scale_factor]
-    sizes = _each(size, len(axes)) if size is not None else None
+    sizes = each(size, len(axes)) if size is not None else None
     if sizes is None and (factors is None or not all(isinstance(one, int | float) for one in factors)):
         return NotImplemented
     for place, axis in enumerate(axes):
         length = x.shape[axis]
         out = sizes[place] if sizes is not None else int(length * (factors or [])[place])
         ratio = length / out if sizes is not None else 1 / (factors or [])[place]
-        x = _along(x, _resized(length, out, ratio, mode == "bicubic", align_corners, align_mode), axis)
+        cubic = mode == "bicubic"
+        smooth = antialiased(length, out, cubic) if antialias else None
+        x = along(x, resized(length, out, ratio, cubic, align_corners, align_mode) if smooth is None else smooth, axis)
     return x
-
-
-def _resized(length: int, out: int, ratio: float, cubic: bool, align_corners: bool, align_mode: int) -> Array:
-    """The interpolation along one axis, as a matrix."""
-    places = np.arange(out, dtype=np.float64)
-    if align_corners:
-        at = places * ((length - 1) / (out - 1) if out > 1 else 0.0)
-    elif align_mode == 1 and not cubic:
-        at = places * ratio
-    else:
-        at = (places + 0.5) * ratio - 0.5
-    at = at if cubic else np.maximum(at, 0.0)
-    first = np.floor(at).astype(int)
-    share = at - first
-    matrix = np.zeros((out, length))
-    for offset, weights in _kernels(share, cubic):
-        np.add.at(matrix, (np.arange(out), np.clip(first + offset, 0, length - 1)), weights)
-    return matrix
-
-
-def _kernels(share: Array, cubic: bool) -> list[tuple[int, Array]]:
-    """Offset and weight of each neighbour, for points this far behind the first."""
-    if not cubic:
-        return [(0, 1 - share), (1, share)]
-
-    def near(d: Array) -> Array:
-        return ((_CUBIC + 2) * d - (_CUBIC + 3)) * d * d + 1
-
-    def far(d: Array) -> Array:
-        return ((_CUBIC * d - 5 * _CUBIC) * d + 8 * _CUBIC) * d - 4 * _CUBIC
-
-    return [(-1, far(share + 1)), (0, near(share)), (1, near(1 - share)), (2, far(2 - share))]
 
 
 _VERSIONS: dict[str, Callable[..., Any]] = {

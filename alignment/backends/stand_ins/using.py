@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
@@ -49,7 +49,11 @@ class InPlace:
 
 @contextmanager
 def using(
-    functions: Mapping[str, tuple[Function, Function]], apart: Callable[[Any, Any], float], *, near: float = NEAR
+    functions: Mapping[str, tuple[Function, Function]],
+    apart: Callable[[Any, Any], float],
+    *,
+    near: float = NEAR,
+    holders: Sequence[type] = (),
 ) -> Iterator[dict[str, Kernel]]:
     """Replace functions wherever a loaded module names them.
 
@@ -58,23 +62,24 @@ def using(
             `NotImplemented` where it has no answer, `Finished`, or `InPlace`.
         apart: Relative L2 between what both return; not called for what is done in place.
         near: Largest such distance at which the exact version is used.
+        holders: Classes whose methods are replaced as well, such as that of tensors.
 
     Yields:
         Name to how often each was used, and how far it was from the framework's own; filled while they run.
     """
     used: dict[str, Kernel] = {}
     counted = [(own, _counted(name, own, exact, apart, used, near)) for name, (own, exact) in functions.items()]
-    with replaced(counted):
+    with replaced(counted, holders):
         yield used
 
 
 @contextmanager
-def replaced(functions: Iterable[tuple[Function, Function]]) -> Iterator[None]:
-    """Put functions in the place of others wherever a loaded module names these, for as long as the context lasts."""
-    places: list[tuple[ModuleType, str, Function]] = []
+def replaced(functions: Iterable[tuple[Function, Function]], holders: Sequence[type] = ()) -> Iterator[None]:
+    """Put functions in the place of others wherever a loaded module or one of these classes names them, for a while."""
+    places: list[tuple[ModuleType | type, str, Function]] = []
     try:
         known = {id(own): other for own, other in functions}
-        for module, attribute, own in list(_named(known)):
+        for module, attribute, own in list(_named(known, holders)):
             places.append((module, attribute, own))
             setattr(module, attribute, known[id(own)])
         yield
@@ -83,14 +88,18 @@ def replaced(functions: Iterable[tuple[Function, Function]]) -> Iterator[None]:
             setattr(module, attribute, own)
 
 
-def _named(functions: Container[int]) -> Iterator[tuple[ModuleType, str, Function]]:
-    """Every module and name under which a function of these ids is known, but for the exact versions' own."""
+def _named(functions: Container[int], holders: Sequence[type]) -> Iterator[tuple[ModuleType | type, str, Function]]:
+    """Every module or class, and name, under which a function of these ids is known, but the exact versions' own."""
     room = __name__.rpartition(".")[0]
     for module in list(sys.modules.values()):
         if isinstance(module, ModuleType) and not module.__name__.startswith(room):
             for attribute, value in list(vars(module).items()):
                 if id(value) in functions:
                     yield module, attribute, value
+    for holder in holders:
+        for attribute, value in list(vars(holder).items()):
+            if id(value) in functions:
+                yield holder, attribute, value
 
 
 def _counted(

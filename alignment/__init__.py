@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from alignment.judging.tolerance import Tolerances
     from alignment.pair import Floats, Mask, Pair, Side, Tokens, Training, load_pair
     from alignment.pair.published import build as build_pair
+    from alignment.power.run import Budget
+    from alignment.power.run import measure as measure_power
     from alignment.processes.settings import Settings
     from alignment.report.html import write_html
+    from alignment.results.power import Power
     from alignment.results.report import Report, Row, read_report
     from alignment.running.differences import CheckpointDiff, diff
     from alignment.running.run import align as run
@@ -29,11 +32,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AlignmentError",
+    "Budget",
     "CheckpointDiff",
     "Floats",
     "Mask",
     "Outcome",
     "Pair",
+    "Power",
     "Report",
     "Row",
     "Settings",
@@ -47,6 +52,7 @@ __all__ = [
     "diff",
     "gate",
     "load_pair",
+    "measure_power",
     "read_report",
     "record",
     "run",
@@ -59,11 +65,13 @@ if not TYPE_CHECKING:  # a type-checker would take any name for one that such a 
         __name__,
         {
             "AlignmentError": "alignment.errors",
+            "Budget": "alignment.power.run",
             "CheckpointDiff": "alignment.running.differences",
             "Floats": "alignment.pair",
             "Mask": "alignment.pair",
             "Outcome": "alignment.gating.outputs",
             "Pair": "alignment.pair",
+            "Power": "alignment.results.power",
             "Report": "alignment.results.report",
             "Row": "alignment.results.report",
             "Settings": "alignment.processes.settings",
@@ -77,6 +85,7 @@ if not TYPE_CHECKING:  # a type-checker would take any name for one that such a 
             "diff": "alignment.running.differences",
             "gate": "alignment.gating.reports:hold",
             "load_pair": "alignment.pair",
+            "measure_power": "alignment.power.run:measure",
             "read_report": "alignment.results.report",
             "record": "alignment.running.run",
             "run": "alignment.running.run:align",

@@ -28,6 +28,7 @@ MAY_IMPORT = {
 }
 FLOORS = (
     ("cli",),
+    ("power",),
     ("selftest",),
     ("bisection", "training", "report"),
     ("running",),

@@ -175,6 +175,22 @@ class Taps(Protocol):
     def modules(self) -> Mapping[str, Module]:
         """Every module by its path; that of the model itself is empty."""
 
+    @property
+    def objects(self) -> Mapping[str, Any]:
+        """Every module by its path, as the framework's own object."""
+
+    def detach(self, tensor: Any) -> Any:
+        """A tensor of the same values, through which no gradient flows back."""
+
+    def changed(self, path: str, change: Callable[[Sequence[Any], Any], Any]) -> AbstractContextManager[None]:
+        """Change what a module returns while the context is open.
+
+        Args:
+            path: The module.
+            change: Called with the floating-point tensors that the module was given by position and one that it
+                returns, all of them the framework's own; returns what takes the place of the latter.
+        """
+
     def watch(
         self,
         visit: Visit,

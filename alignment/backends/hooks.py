@@ -45,6 +45,7 @@ class Primitives:
         backward: Sends gradients back from tensors; None where they cannot be watched.
         gradient: The gradient that arrived at a tensor, or None.
         clear: Forgets the gradients of all parameters.
+        detach: A tensor of the same values, through which no gradient flows back.
     """
 
     modules: Iterable[tuple[str, Any]]
@@ -64,6 +65,7 @@ class Primitives:
     backward: Callable[[Sequence[Any], Sequence[Any]], None] | None
     gradient: Callable[[Any], Array | None]
     clear: Callable[[], None]
+    detach: Callable[[Any], Any]
 
     def floating(self, value: Any) -> bool:
         """Whether a value is a floating-point tensor."""
@@ -104,6 +106,30 @@ class HookedTaps:
             )
             for path, module in self._modules.items()
         }
+
+    @property
+    def objects(self) -> Mapping[str, Any]:
+        """Every module by its path, as the framework's own object."""
+        return self._modules
+
+    def detach(self, tensor: Any) -> Any:
+        """A tensor of the same values, through which no gradient flows back."""
+        return self._framework.detach(tensor)
+
+    @contextmanager
+    def changed(self, path: str, change: Callable[[Sequence[Any], Any], Any]) -> Iterator[None]:
+        """Change what a module returns while the context is open."""
+        framework = self._framework
+
+        def returned(_: Any, given: Any, output: Any) -> Any:
+            inputs = list(_leaves(given, framework.floating))
+            return _map(output, framework.floating, lambda tensor: change(inputs, tensor))
+
+        handle = framework.after(self._modules[path], returned)
+        try:
+            yield
+        finally:
+            handle.remove()
 
     @contextmanager
     def watch(

@@ -192,6 +192,7 @@ class MindSporeBackend(ModelBackend):
                 backward=None,
                 gradient=lambda tensor: None,
                 clear=lambda: None,
+                detach=ops.stop_gradient,
             )
         )
 

@@ -224,6 +224,7 @@ class PaddleBackend(ModelBackend):
                 backward=lambda tensors, gradients: paddle.autograd.backward(list(tensors), list(gradients)),
                 gradient=lambda tensor: None if tensor.grad is None else self._array(tensor.grad),
                 clear=self._clear,
+                detach=lambda tensor: tensor.detach(),
             )
         )
 

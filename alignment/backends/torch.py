@@ -207,6 +207,7 @@ class TorchBackend(ModelBackend):
                 backward=torch.autograd.backward,
                 gradient=lambda tensor: None if tensor.grad is None else self._array(tensor.grad),
                 clear=lambda: self._model.zero_grad(set_to_none=True),
+                detach=lambda tensor: tensor.detach(),
             )
         )
 

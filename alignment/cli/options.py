@@ -88,6 +88,8 @@ candidate_weights_option = click.option(
     "--candidate-weights", type=FILE, help="The converted checkpoint to test; by default --weights is converted now."
 )
 
+without_option = click.option("--without", multiple=True, metavar="STEP", help="Leave this step out.")
+
 
 def pair_of(values: dict[str, Any]) -> Pair:
     """The pair that the options name; they are taken out of the dict.

@@ -57,16 +57,7 @@ def show(
     from porting.visible import harmless
 
     if html is not None:
-        from alignment.report.details import collect, diagnosis_of
-        from alignment.report.html import write_html
-
-        with output.waiting("writing the page"):
-            by_model = diagnosis_of(diagnoses, reports)
-            details = [
-                collect(report, folder, quantities, by_model.get(report.model))
-                for report, folder in zip(reports, folders, strict=True)
-            ]
-            write_html(reports, html, details=details)
+        write_page(reports, html, output, folders, quantities, diagnoses)
     if output.as_json:
         several = len(reports) > 1
         text = json.dumps(encode(list(reports)), indent=2) if several else dumps(reports[0]).rstrip("\n")
@@ -78,6 +69,27 @@ def show(
             print_report(report, output.console(), verbose=output.verbose)
     if any(report.verdict == DIVERGENCE for report in reports):
         raise SystemExit(DIFFERENT)
+
+
+def write_page(
+    reports: Sequence[Report],
+    html: Path,
+    output: Output,
+    folders: Sequence[Path],
+    quantities: Sequence[str] = (),
+    diagnoses: Sequence[Path] = (),
+) -> None:
+    """Write the page about reports; arguments as those of `show`."""
+    from alignment.report.details import collect, diagnosis_of
+    from alignment.report.html import write_html
+
+    with output.waiting("writing the page"):
+        by_model = diagnosis_of(diagnoses, reports)
+        details = [
+            collect(report, folder, quantities, by_model.get(report.model))
+            for report, folder in zip(reports, folders, strict=True)
+        ]
+        write_html(reports, html, details=details)
 
 
 @click.command()

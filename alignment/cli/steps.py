@@ -18,7 +18,9 @@ from alignment.cli.options import (
     settings_of,
     training_of,
     training_options,
+    without_option,
 )
+from alignment.cli.power import power as power_command
 from alignment.cli.reports import EVERY_QUANTITY, doctor, gate, html_option, matrix, report, show
 from alignment.cli.rules import rules
 from alignment.cli.search import bisect, diagnose, selftest
@@ -26,7 +28,12 @@ from porting.terminal.output import Output, output_options
 from porting.terminal.tool import FILE, Tool, command_line, options, tool_options
 
 if TYPE_CHECKING:
+    from alignment.pair import Pair
+    from alignment.processes.settings import Settings
     from alignment.results.findings import Finding
+    from alignment.results.report import Report
+    from alignment.training.run import Training
+    from porting.terminal.progress import Callback
 
 
 @click.group(cls=Tool, context_settings={"help_option_names": ["-h", "--help"]})
@@ -46,7 +53,9 @@ def pit_align(debug: bool) -> None:
 _diagnose_option = click.option(
     "--diagnose", "why", is_flag=True, help="Where it diverges, try known mistakes until one explains it."
 )
-_without_option = click.option("--without", multiple=True, metavar="STEP", help="Leave this step out.")
+_power_option = click.option(
+    "--power", is_flag=True, help="Plant mistakes into the candidate, and say which the proof notices."
+)
 _TRAINING_TEXTS = {
     "data": "Align the validation pipeline: listing, decoding, resize, crop, normalisation.",
     "train_data": "Align the training samples: order, crop, flip, RandAugment, erasing, mixup and cutmix, on one tape.",
@@ -98,12 +107,14 @@ _strict_option = click.option(
 def _align_command(name: str, text: str, example: str, *, trains: bool) -> None:
     """Add a command that aligns the check point of this name, of training or of the model; or all of them."""
     steps = () if name in ("all", "training") else (name,)
+    extra = [_diagnose_option, _strict_option] if trains else [_strict_option]
+    extra += [without_option, _power_option] if name == "all" else []
 
     @pit_align.command(name, help=f"{text}\n\n\b\npit-align {name} {example}")
     @(training_options if trains else pair_options)
     @candidate_weights_option
     @html_option
-    @options(*([_diagnose_option, _strict_option] if trains else [_strict_option]))
+    @options(*extra)
     @output_options(verbose=EVERY_QUANTITY)
     def run(
         out: Path | None,
@@ -111,32 +122,48 @@ def _align_command(name: str, text: str, example: str, *, trains: bool) -> None:
         output: Output,
         why: bool = False,
         without: tuple[str, ...] = (),
+        power: bool = False,
         **values: Any,
     ) -> None:
         from alignment.results.report import DIVERGENCE
-        from alignment.running.run import align
 
         pair = pair_of(values)
         folder = out or Path("logs") / (f"{pair.name}-{name}" if trains else pair.name)
         training = training_of(steps, values) if trains else None
         settings = settings_of(() if trains else steps, values, without)
         with output.sides() as progress:
-            if training is None:
-                report = align(pair, folder, settings, progress=progress, command=command_line())
-            else:
-                from alignment.training.run import align as align_training
-
-                report = align_training(pair, folder, training, settings, progress=progress, command=command_line())
+            report = _aligned(pair, folder, settings, training, power, progress)
             explained = why and report.verdict == DIVERGENCE
-            if explained:
-                from alignment.training.diagnose_worker import explain_run
-
-                findings = explain_run(pair, folder, settings, progress=progress)
+            findings = _explained(pair, folder, settings, progress) if explained else ()
         try:
             show([report], output, html=html, folders=[folder])
         finally:
             if explained:
                 _show_causes(findings, folder, output)
+
+
+def _aligned(
+    pair: Pair, folder: Path, settings: Settings, training: Training | None, power: bool, progress: Callback
+) -> Report:
+    """Align the check points of training, or those of the model, with mistakes planted if `power` asks for it."""
+    if training is not None:
+        from alignment.training.run import align as align_training
+
+        return align_training(pair, folder, training, settings, progress=progress, command=command_line())
+    if power:
+        from alignment.power.run import measure
+
+        return measure(pair, folder, settings, progress=progress, command=command_line())
+    from alignment.running.run import align
+
+    return align(pair, folder, settings, progress=progress, command=command_line())
+
+
+def _explained(pair: Pair, folder: Path, settings: Settings, progress: Callback) -> tuple[Finding, ...]:
+    """Try known mistakes on what diverges in a run of training."""
+    from alignment.training.diagnose_worker import explain_run
+
+    return explain_run(pair, folder, settings, progress=progress)
 
 
 def _show_causes(findings: tuple[Finding, ...], folder: Path, output: Output) -> None:
@@ -154,7 +181,7 @@ for _name, _text in _TEXTS.items():
     _align_command(_name, _text, _EXAMPLES[_name], trains=False)
 for _name, _text in _TRAINING_TEXTS.items():
     _align_command(_name, _text, _TRAINING_EXAMPLES.get(_name, _TRAINING_EXAMPLE), trains=True)
-for _command in (bisect, diagnose, selftest):
+for _command in (bisect, diagnose, power_command, selftest):
     pit_align.add_command(_command)
 
 

@@ -34,7 +34,7 @@ from alignment.judging.tolerance import (
     rounding,
     tolerate,
 )
-from alignment.recordings.recording import Entry, Recording
+from alignment.recordings.recording import Entry, Recorded, Recording
 from alignment.recordings.reprod_check import MeanCheck, check_key
 from alignment.results.report import (
     DIVERGENCE,
@@ -87,7 +87,7 @@ def judge(
     _refuse_other_inputs(reference, candidate)
     tolerances = tolerances or Tolerances()
     tolerances.check({key for side in (reference, candidate) for dtype in dtypes for key in side[dtype]})
-    judges = [_DtypeJudge(dtype, reference, candidate, tolerances, squeeze) for dtype in dtypes]
+    judges = [DtypeJudge(dtype, reference, candidate, tolerances, squeeze) for dtype in dtypes]
     rows = [row for judge_of_dtype in judges for row in judge_of_dtype.rows()]
     left_out = [note for judge_of_dtype in judges for note in judge_of_dtype.left_out(rows)]
     if not rows:
@@ -155,14 +155,22 @@ def judge_arrays(
     )
 
 
-class _DtypeJudge:
-    """Judges the keys of one dtype in order: a metric needs the ties of its step, a loss the noise of earlier ones."""
+class DtypeJudge:
+    """Judges the keys of one dtype in order: a metric needs the ties of its step, a loss the noise of earlier ones.
+
+    Args:
+        dtype: The precision, which both sides have.
+        reference: The reference's recordings by dtype.
+        candidate: The candidate's; they may still grow.
+        tolerances: Used where there is no float64 evidence.
+        squeeze: Let shapes differ by axes of length one.
+    """
 
     def __init__(
         self,
         dtype: str,
-        reference: Mapping[str, Recording],
-        candidate: Mapping[str, Recording],
+        reference: Mapping[str, Recorded],
+        candidate: Mapping[str, Recorded],
         tolerances: Tolerances,
         squeeze: bool,
     ) -> None:
@@ -179,6 +187,7 @@ class _DtypeJudge:
         self._others = OtherInputs(self._reference, self._candidate)
 
     def rows(self) -> Iterator[Row]:
+        """Yield the rows of everything that both sides recorded."""
         entries = {**self._candidate.manifest.entries, **self._reference.manifest.entries}
         recorded = dict.fromkeys((*self._reference, *self._candidate))
         keys = [key for key in recorded if not self._is_left_out(key)]
@@ -216,6 +225,11 @@ class _DtypeJudge:
         steps = {entries[key].step for key in losses}
         gradients = {key for key in both if entries[key].kind == "gradient" and entries[key].step in steps}
         return tuple(key for key in both if key in losses or (key in gradients and not all(finite[key])))
+
+    def row(self, key: str) -> Row:
+        """Judge one key that at least one side has recorded; those before it in its step come first."""
+        side = self._reference if key in self._reference else self._candidate
+        return self._row(key, side.manifest.entries[key])
 
     def _row(self, key: str, entry: Entry) -> Row:
         measured = compare_key(

@@ -121,7 +121,43 @@ class Manifest:
     format_version: int = FORMAT_VERSION
 
 
-class Recording(Mapping[str, Array]):
+class Recorded(Mapping[str, Array]):
+    """The arrays of a run by key, on disk (`Recording`) or in memory (`Held`).
+
+    Attributes:
+        manifest: Description of the arrays and of the run.
+    """
+
+    manifest: Manifest
+
+
+class Held(Recorded):
+    """The arrays of a run in memory, one after the other as they are computed.
+
+    Args:
+        manifest: Description of the run; its `entries` are left out.
+    """
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._arrays: dict[str, Array] = {}
+        self._entries: dict[str, Entry] = {}
+        self.manifest = dataclasses.replace(manifest, entries=self._entries)
+
+    def __getitem__(self, key: str) -> Array:
+        return self._arrays[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def add(self, key: str, array: Array, entry: Entry) -> None:
+        """Keep one array, which nothing may change afterwards."""
+        self._arrays[key], self._entries[key] = array, entry
+
+
+class Recording(Recorded):
     """The arrays of a recording by key, read from disk when they are used; a context manager.
 
     The arrays are memory-mapped and read-only, so a large one need not fit in memory.

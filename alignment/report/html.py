@@ -15,7 +15,9 @@ from alignment.errors import AlignmentError
 from alignment.report import charts
 from alignment.report.details import Details
 from alignment.report.drawings import draw_course, draw_histogram
+from alignment.results import power as powers
 from alignment.results import summary
+from alignment.results.power import Power
 from alignment.results.report import DIVERGENCE, STRENGTH, Report, Row, Verdict, overall
 from alignment.results.summary import badness, headline
 from alignment.text_files import write_text
@@ -173,6 +175,22 @@ def _section(report: Report, details: Details, anchor: str) -> dict[str, Any]:
         "histograms": [(distribution, draw_histogram(distribution)) for distribution in details.distributions],
         "courses": [draw_course(course) for course in details.courses],
         "diagnosis": details.diagnosis,
+        "power": None if report.power is None else _power(report.power),
+    }
+
+
+def _power(power: Power) -> dict[str, Any]:
+    """Return what the template shows of how much a proof is worth."""
+    lists = {
+        "Not exercised: nothing that is compared changes": power.unexercised,
+        "Not noticed: results change by less than the limits": power.below_limits,
+        "Noticed by the comparison of the weights alone": power.by_weights,
+    }
+    return {
+        "headline": powers.headline(power),
+        "kinds": list(power.by_kind()),
+        "lists": [(title, len(own), list(powers.folded(own))) for title, own in lists.items() if own],
+        "unreached": fold(power.unreached),
     }
 
 

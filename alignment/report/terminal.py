@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from alignment.recordings.reprod_check import THRESHOLD, MeanCheck
+from alignment.report.power import power_lines
 from alignment.results.report import DIVERGENCE, STRENGTH, WITHIN_TOLERANCE, Report, Row, Verdict
 from alignment.results.summary import badness, headline, largest, margin, number, plural
 from porting.names import fold
@@ -96,6 +97,9 @@ def _parts(report: Report, verbose: bool, width: int) -> Iterator[Text]:
         yield from _checks(report.rows, verbose, width)
         yield Text()
     yield from _reasons(tuple(row for row in report.failures if not disagree(row)), verbose)
+    if report.power is not None:
+        yield Text()
+        yield from power_lines(report.power, verbose=verbose)
 
 
 def _describe(environment: Mapping[str, str]) -> str:

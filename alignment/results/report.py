@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 from alignment.errors import FileError
 from alignment.recordings.kernels import Kernel
 from alignment.recordings.reprod_check import MeanCheck
+from alignment.results.power import Power
 from alignment.text_files import decode_from, read_json, to_json, write_text
 from porting.visible import printable
 
@@ -111,6 +112,7 @@ class Report:
         kernels: The frameworks' own kernels in whose place exact versions were run, since the models differ by them;
             none where the models were run as they are.
         apart: Largest relative L2 between what the candidate gives in float64 with these kernels and without.
+        power: How many planted mistakes the proof noticed; None where none were planted.
         schema_version: Version of this file's layout.
     """
 
@@ -125,6 +127,7 @@ class Report:
     notes: tuple[str, ...] = ()
     kernels: tuple[Kernel, ...] = ()
     apart: float | None = None
+    power: Power | None = None
     schema_version: int = SCHEMA_VERSION
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +26,7 @@ def align(
     *,
     progress: Progress | None = None,
     command: str = "",
+    then: Callable[[Prepared, Report], Report] | None = None,
 ) -> Report:
     """Run both sides of a pair and judge whether they are the same function.
 
@@ -35,6 +36,7 @@ def align(
         settings: Steps, precisions, device, weights and so on.
         progress: Called as the sides report.
         command: The command line, for manifests and report.
+        then: Called with the run and its report while the folder is still held; returns the report to write instead.
 
     Returns:
         The report, which is in `out/report.json` as well. A run that ends early leaves none.
@@ -45,7 +47,11 @@ def align(
     """
     with _recorded(pair, ROLES, out, settings, progress, command) as prepared:
         report = report_on(prepared, official=prepared.settings.dtypes[0])
-        return without_kernels(prepared, report, progress)
+        report = without_kernels(prepared, report, progress)
+        if then is not None:
+            report = then(prepared, report)
+            write_report(report, prepared.folder / REPORT_FILE)
+        return report
 
 
 def record(

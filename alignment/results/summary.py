@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from alignment.results.report import ROUNDING, SAME_FUNCTION, WITHIN_TOLERANCE, Report, Row
 
 UNKNOWN = "not known"
+_TELLING = 1e-9
+"""Relative L2 in float64 above which a quantity that passes is rounding alone, such as a gradient that vanishes."""
 
 
 def headline(report: Report) -> str:
@@ -46,8 +48,10 @@ def _evidence(rows: tuple[Row, ...]) -> Iterator[str]:
     sampled = [row for row in rows if row.verdict == ROUNDING and row.kind == "sample"]
     tolerated = [row for row in rows if row.verdict == WITHIN_TOLERANCE]
     if certified:
-        error = at_most((row.error for row in certified), ".1e")
-        yield f"float64 agrees in all {len(certified)} quantities, to a relative L2 of {error} or better"
+        alone = [row for row in certified if row.floor is not None and (row.error or 0.0) > _TELLING]
+        error = at_most((row.error for row in certified if row not in alone), ".1e")
+        noisy = f" ({len(alone)} are nothing but rounding, and within its noise)" if alone else ""
+        yield f"float64 agrees in all {len(certified)} quantities, to a relative L2 of {error} or better{noisy}"
     if rounded:
         multiple = at_most((row.margin for row in rounded), ".2g")
         yield f"float32 differs by rounding, at most {multiple} times the measured noise"

@@ -15,7 +15,10 @@ _LETTERS = "abcdefghij"
 
 
 class Row(NamedTuple):
-    """What becomes of one tensor: its name, its name in the other layout (None: it is left out), and the operation."""
+    """What becomes of one tensor: its name, its name in the other layout (None: it is left out), and the operation.
+
+    Several tensors of one rule are joined by ` + `.
+    """
 
     source: str
     target: str | None
@@ -52,7 +55,9 @@ def _fitted(rows: Sequence[Row], names: tuple[Set[str], Set[str]]) -> Row | None
     """One row with placeholders for all of these; None where there is none, or it would stand for others too."""
     sources = [_numbers(row.source) for row in rows]
     varying = [place for place in range(len(sources[0])) if len({numbers[place] for numbers in sources}) > 1]
-    letters = dict(zip(varying, _LETTERS, strict=False))
+    columns = {place: tuple(numbers[place] for numbers in sources) for place in varying}
+    distinct = dict(zip(dict.fromkeys(columns.values()), _LETTERS, strict=False))  # one letter for equal numbers
+    letters = {place: distinct[column] for place, column in columns.items() if column in distinct}
     source = _filled(
         rows[0].source, [f"{{{letters[i]}}}" if i in letters else str(n) for i, n in enumerate(sources[0])]
     )
@@ -71,7 +76,8 @@ def _fitted(rows: Sequence[Row], names: tuple[Set[str], Set[str]]) -> Row | None
             used.add(found[0])
         words.append(_word(found, letters, values[0]))
     pattern = Row(source, _filled(rows[0].target, words), rows[0].operation)
-    return pattern if used == set(varying) and _stands_for(pattern, rows, names) else None
+    bound = {letters.get(place) for place in used} == {letters.get(place) for place in varying}
+    return pattern if bound and _stands_for(pattern, rows, names) else None
 
 
 def _bound(values: list[int], sources: list[list[int]], places: list[int]) -> tuple[int | None, int] | None:

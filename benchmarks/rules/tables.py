@@ -8,6 +8,7 @@ python -m benchmarks.rules.tables add NAME my_rules.json --model my_net --head f
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -27,13 +28,14 @@ from benchmarks.rules.patterns import Row, folded, generalised
 from benchmarks.rules.vision_pairs import PAIRS, declared
 from porting import tables
 from porting.checkpoint.tensor import LazyTensor, Shape
-from porting.errors import PlanError
+from porting.errors import ExpectedError, PlanError
+from porting.operations.grammar import texts
 from porting.plan import plan
 from porting.saved_rules import SavedTable, read_table
-from porting.saved_rules.rows import rows_of
 from porting.synthetic import random_weights
 
 _COUNTER = "num_batches_tracked"
+_NAME = re.compile(r"[a-z]\w*", re.ASCII)
 _LIMIT = 1e-8
 """Relative L2 up to which outputs in float64 are those of one function: Paddle keeps the slope of its hard sigmoid in
 float32, which moves outputs by 1e-9; without it they agree to 1e-12. A wrong mapping moves them by 1e-3 or more.
@@ -49,6 +51,9 @@ class Recipe(NamedTuple):
         reference: Name of the first layout.
         head: Module whose rows are the classes.
         legacy: Pattern of names in old files of the reference's, to names; None where it has no norms.
+        candidate: Name of the second layout.
+        frameworks: Of the reference, and of the candidate.
+        published: Layout to who publishes it, if that is not its name.
     """
 
     derived: tuple[str, ...]
@@ -56,6 +61,9 @@ class Recipe(NamedTuple):
     reference: str = "torchvision"
     head: str = "fc"
     legacy: Mapping[str, str] | None = {}
+    candidate: str = "paddle"
+    frameworks: tuple[str, str] = ("torch", "paddle")
+    published: Mapping[str, str] = {"paddle": "paddle.vision.models"}
 
 
 RECIPES: Mapping[str, Recipe] = {
@@ -92,17 +100,12 @@ Sides = tuple[Mapping[str, Shape], Mapping[str, Shape]]
 
 
 def rows_of_table(table: SavedTable) -> list[Row]:
-    """The rows of saved rules, each with one source and the text of its operations.
-
-    Raises:
-        ClickException: A rule joins or splits tensors, which the files of this library do not hold.
-    """
-    rows = []
-    for row in rows_of(table.plan("reference"), {}):
-        if len(row.sources) != 1 or row.output is not None:
-            raise click.ClickException(f"{row.target or row.sources[0]}: only rules of one tensor, which become one")
-        rows.append(Row(row.sources[0], row.target, " then ".join(row.operations)))
-    return rows
+    """The rows of saved rules; several names of one rule are joined by ` + `, as the files hold them."""
+    return [
+        Row(tables.joined(group.sources), tables.joined(group.targets) or None, " then ".join(texts(group.op)))
+        for group in table.plan("reference").groups
+        if group.sources
+    ]
 
 
 def content(
@@ -121,12 +124,12 @@ def content(
         PlanError: The patterns do not map the sides of a model onto each other.
     """
     names = [name for reference, _ in models.values() for name in reference]
-    frameworks = {recipe.reference: "torch", "paddle": "paddle"}
-    rules = {recipe.reference: generalised(Row(name, name) for name in names), "paddle": generalised(rows)}
+    frameworks = dict(zip((recipe.reference, recipe.candidate), recipe.frameworks, strict=True))
+    rules = {recipe.reference: generalised(Row(name, name) for name in names), recipe.candidate: generalised(rows)}
     if recipe.legacy is not None:
         rules[f"{recipe.reference}-legacy"] = generalised(_legacy(names, recipe.legacy))
         frameworks[f"{recipe.reference}-legacy"] = "torch"
-    published = {recipe.reference: recipe.reference, "paddle": "paddle.vision.models"}
+    published = {recipe.reference: recipe.reference, recipe.candidate: recipe.candidate, **recipe.published}
     layouts = {
         layout: {
             "framework": frameworks[layout],
@@ -139,7 +142,7 @@ def content(
     value = {"family": family, "layouts": layouts, "models": described}
     read = tables.family_of(value)
     for name, sides in models.items():
-        _fill_layouts(described[name], tables.architecture(read, name, classes), read, sides)
+        _fill_layouts(described[name], tables.architecture(read, name, classes), read, {recipe.candidate: sides[1]})
     return value
 
 
@@ -161,20 +164,23 @@ def _model(sides: Sides, recipe: Recipe, classes: int) -> dict[str, Any]:
     shapes = dict(sides[0])
     for part in ("weight", "bias"):
         name = f"{recipe.head}.{part}"
-        if shapes[name][0] != classes:
-            raise click.ClickException(f"{name}: {shapes[name]} has not {classes} rows; name the --head")
+        if shapes.get(name, ())[:1] != (classes,):
+            found = f"{shapes[name]} has not {classes} rows" if name in shapes else "there is no such tensor"
+            raise click.ClickException(f"{name}: {found}; --head names the module whose rows are the classes")
         shapes[name] = (0, *shapes[name][1:])
     tensors = {name: list(shape) for name, shape in folded(shapes).items()}
     return {"head": recipe.head, "classes": 1000, "tensors": tensors, "layouts": {}}
 
 
-def _fill_layouts(model: dict[str, Any], architecture: Any, read: tables.Family, sides: Sides) -> None:
+def _fill_layouts(
+    model: dict[str, Any], architecture: Any, read: tables.Family, known: Mapping[str, Mapping[str, Shape]]
+) -> None:
     for layout, table in read.tables.items():
         if layout == tables.CANONICAL:
             continue
         specs = plan(table.rules, architecture.tensors).specs
         found = {name: spec.shape for name, spec in specs.items()}
-        expected = {"paddle": sides[1]}.get(layout)
+        expected = known.get(layout)
         if expected is not None and found != {name: tuple(shape) for name, shape in expected.items()}:
             raise PlanError(f"{architecture.name}: the patterns do not give the names and shapes in {layout}")
         model["layouts"][layout] = tables.digest(found)
@@ -278,18 +284,47 @@ def prove_command(names: Sequence[str]) -> None:
 @click.argument("rules", type=click.Path(path_type=Path, exists=True))
 @click.option("--model", required=True, help="Name of the model.")
 @click.option("--head", required=True, help="Module of the reference whose rows are the classes.")
-@click.option("--reference", default="torchvision", show_default=True, help="Name of the first layout.")
-def add_command(family: str, rules: Path, model: str, head: str, reference: str) -> None:
+@click.option("--reference", help="Name of the first layout; by default that of its framework.")
+@click.option("--candidate", help="Name of the second layout; by default that of its framework.")
+@click.option("--force", is_flag=True, help="Replace the file of a family.")
+def add_command(
+    family: str, rules: Path, model: str, head: str, reference: str | None, candidate: str | None, force: bool
+) -> None:
     """Write the file of FAMILY from saved RULES, which a run must have proven."""
-    table = read_table(rules)
+    _require_free(family, model, force=force)
+    table = _read(rules)
     if table.proven is not True:
         raise click.ClickException(f"{rules}: {table.proof}")
-    sides = tuple(
-        {name: info.shape for name, info in side.tensors.items()} for side in (table.reference, table.candidate)
-    )
-    recipe = Recipe((), (model,), reference, head, None)
-    value = content(family, {model: (sides[0], sides[1])}, rows_of_table(table), recipe, sides[0][f"{head}.bias"][0])
+    shapes = [{name: info.shape for name, info in side.tensors.items()} for side in (table.reference, table.candidate)]
+    frameworks = table.reference.framework, table.candidate.framework
+    first, second = reference or frameworks[0], candidate or frameworks[1]
+    if first == second:
+        raise click.UsageError(f"both layouts are called {first}; name them with --reference and --candidate")
+    recipe = Recipe((), (model,), first, head, None, second, frameworks, {})
+    classes = next(iter(shapes[0].get(f"{head}.bias", ())), 0)
+    try:
+        value = content(family, {model: (shapes[0], shapes[1])}, rows_of_table(table), recipe, classes)
+    except PlanError as error:
+        raise click.ClickException("\n  ".join((error.summary, *error.details))) from None
     click.echo(f"{write(value)}: 1 model")
+
+
+def _read(rules: Path) -> SavedTable:
+    try:
+        return read_table(rules)
+    except ExpectedError as error:
+        raise click.ClickException("\n  ".join((error.summary, *error.details))) from None
+
+
+def _require_free(family: str, model: str, *, force: bool) -> None:
+    """Raise an error for a name that is no file's, and for a family or a model that is there already."""
+    if not _NAME.fullmatch(family):
+        raise click.UsageError(f"{family!r} is no name of a family: letters, digits and _")
+    if family in tables.names() and not force:
+        raise click.UsageError(f"there is a family {family} already; --force replaces it")
+    other = tables.models().get(model)
+    if other is not None and other != family:
+        raise click.UsageError(f"there is a model {model} already, in the family {other}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The models of `paddle.vision.models`, and ten of MindCV, each with the model of torchvision or timm that it is.
 
-    python -m benchmarks.rules.vision [--model resnet50] [--mindspore-python PYTHON]
+    python -m benchmarks.rules.vision [--model resnet50] [--mindspore-python PYTHON] [--page]
 
 Each pair takes the smallest images that both models run on, and has ten classes.
 """
@@ -34,6 +34,7 @@ class VisionPair:
         given: Rules that are given; the others are derived.
         framework: `paddle` or `mindspore`.
         title: Name of the pair if it is not the model's.
+        table: Name of the model in `porting.tables` if it is not the pair's.
     """
 
     model: str
@@ -46,6 +47,7 @@ class VisionPair:
     given: Sequence[Rule] = ()
     framework: str = "paddle"
     title: str = ""
+    table: str = ""
 
     @property
     def name(self) -> str:
@@ -71,7 +73,14 @@ def _same(*names: str, size: int = 32) -> list[VisionPair]:
 
 
 _SQUEEZED = {"squeezenet1_0": 51, "squeezenet1_1": 47}
-_ROUNDED = "sizes after pooling round up in torchvision, down in Paddle: the same at this size, not at 224"
+_DROPOUT = "Paddle's dropout multiplies by 0.5 in evaluation"
+_ROUNDED = f"{_DROPOUT}; sizes after pooling round up in torchvision, down in Paddle"
+_SQUEEZE_DIFFERS = {
+    "squeezenet1_0": _ROUNDED,
+    "squeezenet1_1": f"{_ROUNDED}; the first convolution pads in Paddle",
+}
+_SWISH = "Swish in Paddle, ReLU in torchvision; names and shapes are those of `shufflenet_v2_x1_0`"
+_POOLING = "max pooling pads after the last row and column in MindCV, before the first in torchvision"
 _PADDLE = (
     *_same("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "wide_resnet50_2", "wide_resnet101_2"),
     *_same("resnext50_32x4d", "resnext101_64x4d"),
@@ -87,8 +96,8 @@ _PADDLE = (
     _shuffle("shufflenet_v2_x0_25", [24, 24, 48, 96, 512]),
     _shuffle("shufflenet_v2_x0_33", [24, 32, 64, 128, 512]),
     _shuffle("shufflenet_v2_x2_0", [24, 224, 488, 976, 2048]),
-    _shuffle("shufflenet_v2_swish", [24, 116, 232, 464, 1024], "Swish in Paddle, ReLU in torchvision"),
-    *(VisionPair(name, f"torchvision:{name}", size, _ROUNDED) for name, size in _SQUEEZED.items()),
+    _shuffle("shufflenet_v2_swish", [24, 116, 232, 464, 1024], _SWISH),
+    *(VisionPair(name, f"torchvision:{name}", size, _SQUEEZE_DIFFERS[name]) for name, size in _SQUEEZED.items()),
     *_same("vgg11", "vgg13", "vgg16", "vgg19"),
     *(
         VisionPair(f"vgg{n}", f"torchvision:vgg{n}_bn", candidate_options={"batch_norm": True}, title=f"vgg{n}_bn")
@@ -103,7 +112,14 @@ _PADDLE = (
             rule("classifier.4.weight", "_fc7.weight", [Transpose(), Scale(2)]),
         ),
     ),
-    VisionPair("inception_v3", "torchvision:inception_v3", 96, options={"aux_logits": False, "init_weights": False}),
+    VisionPair(
+        "inception_v3",
+        "torchvision:inception_v3",
+        96,
+        "epsilon of the batch norms is 1e-5 in Paddle, 1e-3 in torchvision and timm; Paddle's dropout multiplies by "
+        "0.8 in evaluation",
+        options={"aux_logits": False, "init_weights": False},
+    ),
     VisionPair(
         "googlenet",
         "torchvision:googlenet",

@@ -17,7 +17,7 @@ from porting.fields import decode, decode_value, encode, parse_json, shown
 from porting.names import did_you_mean
 from porting.operations.grammar import Loader
 from porting.operations.own import load, own_operations, require_savable
-from porting.saved_rules.rows import Row, applications_of, problems_of, rows_of
+from porting.saved_rules.rows import Row, applications_of, problems_of, rows_of, wrong_shapes_of
 from porting.saved_rules.table import ROLES, SavedSide, SavedTable
 from porting.saved_rules.tensors import TensorInfo, too_large
 
@@ -55,7 +55,8 @@ def read_table(path: str | PathLike[str], *, allowed: Iterable[str] | None = ())
     except RecursionError:
         raise RulesError(path, "cannot be read as rules: nested too deeply") from None
     applications, problems = applications_of(rows, _loader(allowed))
-    problems = problems or list(problems_of(applications, _shapes(reference), _shapes(candidate)))
+    shapes = _shapes(reference), _shapes(candidate)
+    problems = problems or [*problems_of(applications, *shapes), *wrong_shapes_of(rows, shapes[1])]
     if problems:
         raise _refusal(path, problems)
     evidence = {row.target or row.sources[0]: row.evidence for row in rows}
@@ -139,7 +140,10 @@ def _json(path: str | PathLike[str]) -> Any:
         if len(data) > _LARGEST:
             raise RulesError(path, f"has {max(size, len(data)):,} bytes; a file of rules has {_LARGEST:,} at most")
         return parse_json(data.decode("utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise RulesError(path, f"cannot be read as rules: {reason}; check the path") from None
+    except ValueError as error:
         reason = "nested too deeply" if "nested too deep" in str(error) else str(error)
         raise RulesError(path, f"cannot be read as rules: {reason}") from None
 

@@ -96,10 +96,15 @@ def applications_of(rows: Sequence[Row], own: Loader | None = None) -> tuple[lis
         own: Builds operations of the user's own; None refuses them.
     """
     together: dict[tuple[tuple[str, ...], tuple[str, ...]], list[int]] = {}
-    for place, row in enumerate(rows):
-        together.setdefault((row.sources or (f"\0{row.target}",), row.operations), []).append(place)
-    applications: list[Application] = []
     problems: list[str] = []
+    first: dict[tuple[str | None, tuple[str, ...], tuple[str, ...]], int] = {}
+    for place, row in enumerate(rows):
+        seen = first.setdefault((row.target, row.sources, row.operations), place)
+        if seen != place:
+            problems.append(f"rules[{place}]: is rules[{seen}] once more")
+        else:
+            together.setdefault((row.sources or (f"\0{row.target}",), row.operations), []).append(place)
+    applications: list[Application] = []
     for places in together.values():
         application = _application(rows, places, own)
         if isinstance(application, Application):
@@ -152,6 +157,13 @@ def problems_of(
             yield from _wrong_shapes(one, [sources[name] for name in one.sources], targets)
     yield from (f"no row takes {name}" for name in sources if name not in taken)
     yield from (f"no row gives {name}" for name in targets if name not in given)
+
+
+def wrong_shapes_of(rows: Sequence[Row], targets: Mapping[str, Shape]) -> Iterator[str]:
+    """Yield a line for every row that says another shape of its target than the target has."""
+    for place, row in enumerate(rows):
+        if row.target in targets and row.shape is not None and row.shape != targets[row.target]:
+            yield f"rules[{place}].shape: {row.shape}, and {row.target} has {targets[row.target]}"
 
 
 def _wrong_names(

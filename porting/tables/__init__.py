@@ -29,6 +29,7 @@ ANY_SIZE = (0, 0)
 """Image size of a model that takes images of any size."""
 _COUNTER = "num_batches_tracked"
 _BUFFERS = ("running_mean", "running_var", _COUNTER)
+_BETWEEN = " + "
 _SET = re.compile(r"\{([\d.,]+)\}")
 
 
@@ -269,5 +270,11 @@ def _table(layout: str, content: Mapping[str, Any]) -> Table:
     return Table(layout, rules, content["published_by"], content["framework"])
 
 
+def joined(names: Iterable[str]) -> str:
+    """Return the names of one rule as files hold them: `q.weight + k.weight`."""
+    return _BETWEEN.join(names)
+
+
 def _rule(source: str, target: str | None, operations: str) -> Rule:
-    return rule(source, target or (), parse_all([operations] if operations else []))
+    targets = tuple(target.split(_BETWEEN)) if target else ()
+    return rule(tuple(source.split(_BETWEEN)), targets, parse_all([operations] if operations else []))

@@ -62,6 +62,23 @@ def test_file_that_is_written_gives_the_names_and_shapes_of_both_sides(tmp_path:
         content("tiny", {"tiny": wrong}, rows, recipe)
 
 
+def test_tensors_that_are_joined_or_split_keep_one_placeholder(tmp_path: Path) -> None:
+    parts = ("q", "k", "v")
+    rows = [
+        *(Row(tables.joined(f"b.{n}.{p}.weight" for p in parts), f"l.{n}.qkv.weight", "join 3") for n in range(3)),
+        *(Row(f"b.{n}.in.bias", tables.joined(f"l.{n}.{p}.bias" for p in parts), "split in 3") for n in range(3)),
+        *(Row("fc.weight", "fc.weight", "transpose"), Row("fc.bias", "fc.bias")),
+    ]
+    assert generalised(rows)[0] == Row("b.{a}.q.weight + b.{a}.k.weight + b.{a}.v.weight", "l.{a}.qkv.weight", "join 3")
+    reference = {f"b.{n}.{p}.weight": (2, 2) for n in range(3) for p in parts}
+    reference |= {f"b.{n}.in.bias": (6,) for n in range(3)} | {"fc.weight": (10, 2), "fc.bias": (10,)}
+    candidate = {f"l.{n}.{p}.bias": (2,) for n in range(3) for p in parts}
+    candidate |= {f"l.{n}.qkv.weight": (6, 2) for n in range(3)} | {"fc.weight": (2, 10), "fc.bias": (10,)}
+    value = content("tiny", {"tiny": (reference, candidate)}, rows, Recipe((), ("tiny",), legacy=None))
+    read = tables.family_of(json.loads(write(value, tmp_path).read_text()))
+    assert len(read.tables["paddle"].rules) == 4
+
+
 def test_library_has_every_model_of_the_recipes() -> None:
     assert tables.models() == {model: family for family in sorted(RECIPES) for model in RECIPES[family].models}
 

@@ -114,7 +114,8 @@ def _row(named: str, **fields: Any) -> Callable[[Any], object]:
         (_row("pool.weight", operations=["drop token 1"]), "is no operation"),
         (_row("pool.weight", operations=["transpose"] * 3 + ["own os:system"]), "run only if you allow it"),
         (lambda value: value["rules"].pop(0), r"the rules have 3 mistakes\n.*no row|no row takes|no row gives"),
-        (lambda value: value["rules"].append(value["rules"][0]), "the operation takes 1 and gives 1"),
+        (lambda value: value["rules"].append(value["rules"][0]), r"rules\[\d+\]: is rules\[0\] once more"),
+        (_row("pool.weight", shape=[8, 3]), r"rules\[\d+\].shape: \(8, 3\), and pool.weight has \(3, 8\)"),
         (
             lambda value: value["reference"]["tensors"]["decoder.weight"].update(same_as="pooler.weight"),
             "reference.tensors.decoder.weight.same_as: 'pooler.weight' is another tensor",

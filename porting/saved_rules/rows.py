@@ -162,8 +162,9 @@ def problems_of(
 def wrong_shapes_of(rows: Sequence[Row], targets: Mapping[str, Shape]) -> Iterator[str]:
     """Yield a line for every row that says another shape of its target than the target has."""
     for place, row in enumerate(rows):
-        if row.target in targets and row.shape is not None and row.shape != targets[row.target]:
-            yield f"rules[{place}].shape: {row.shape}, and {row.target} has {targets[row.target]}"
+        shape = targets.get(row.target or "")
+        if shape is not None and row.shape is not None and row.shape != shape:
+            yield f"rules[{place}].shape: {row.shape}, and {row.target} has {shape}"
 
 
 def _wrong_names(

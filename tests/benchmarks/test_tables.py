@@ -13,6 +13,7 @@ pytest.importorskip("paddle")
 from benchmarks.rules.patterns import Row, folded, generalised
 from benchmarks.rules.tables import RECIPES, Recipe, content, prove, write
 from porting import tables
+from porting.checkpoint.tensor import Shape
 from porting.errors import PlanError
 
 
@@ -70,9 +71,9 @@ def test_tensors_that_are_joined_or_split_keep_one_placeholder(tmp_path: Path) -
         *(Row("fc.weight", "fc.weight", "transpose"), Row("fc.bias", "fc.bias")),
     ]
     assert generalised(rows)[0] == Row("b.{a}.q.weight + b.{a}.k.weight + b.{a}.v.weight", "l.{a}.qkv.weight", "join 3")
-    reference = {f"b.{n}.{p}.weight": (2, 2) for n in range(3) for p in parts}
+    reference: dict[str, Shape] = {f"b.{n}.{p}.weight": (2, 2) for n in range(3) for p in parts}
     reference |= {f"b.{n}.in.bias": (6,) for n in range(3)} | {"fc.weight": (10, 2), "fc.bias": (10,)}
-    candidate = {f"l.{n}.{p}.bias": (2,) for n in range(3) for p in parts}
+    candidate: dict[str, Shape] = {f"l.{n}.{p}.bias": (2,) for n in range(3) for p in parts}
     candidate |= {f"l.{n}.qkv.weight": (6, 2) for n in range(3)} | {"fc.weight": (2, 10), "fc.bias": (10,)}
     value = content("tiny", {"tiny": (reference, candidate)}, rows, Recipe((), ("tiny",), legacy=None))
     read = tables.family_of(json.loads(write(value, tmp_path).read_text()))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from alignment.backends.stand_ins.training import exact_training
 from alignment.judging.judge import judge
-from alignment.pair import Pair
+from alignment.pair import ROLES, Pair
 from alignment.processes.processes import Launch, Progress, run_all
 from alignment.processes.serving import serve
 from alignment.processes.settings import Settings
@@ -19,6 +19,7 @@ from alignment.running.request import Request
 from alignment.running.worker import load_job
 from alignment.steps.training import dtype_of_once
 from alignment.training.explain import explain
+from alignment.training.own_explain import explain_own
 from alignment.training.reruns import TrainingSide
 from alignment.training.worker import TrainingRequest
 from recipe.loading import load
@@ -42,6 +43,11 @@ def explain_run(
     result, workers = folder / DIAGNOSIS_FILE, folder / "workers"
     exact = "-exact" if read_report(folder / REPORT_FILE).kernels else ""  # the run that the report is of
     request = workers / f"{pair.label('reference')}{exact}.json"
+    if pair.own:
+        requests = {role: workers / f"{pair.label(role)}{exact}.json" for role in ROLES}
+        findings = explain_own(requests, workers / "training.json")
+        write_findings(findings, result)
+        return findings
     arguments, log = (str(request), str(workers / "training.json"), str(result)), workers / "diagnosis.log"
     framework = pair.reference.framework
     python, environment, imports = settings.python(framework), settings.environment(1), settings.imports(framework)

@@ -19,9 +19,9 @@ _FAMILIES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("listing", r"folder/|list/"),
     ),
     "train_data": (("orders", r"order_"), ("samples", r"sample_"), ("mixing", r"mixed_|targets_")),
-    "schedule": (("lr", r"lr$"),),
+    "schedule": (("lr", r"lr$"), ("relative_rates", r"relative_rate/")),
     "inference": (("answers", r"probabilities|top5_classes"),),
-    "regularisation": (("decays", r"decay/"), ("drop_paths", r"drop_path/|dropout/|stochastic_layers")),
+    "regularisation": (("decays", r"decay/"), ("drop_paths", r"drop_path/|dropout/|stochastic_layers|rate_")),
 }
 """Quantities of a check point that have the same cause: their common name, and a pattern of their keys."""
 _FIRST_ORDER = "train_data/order_0"

@@ -19,7 +19,7 @@ from typing import Any, Protocol, cast
 
 from alignment.arrays import Array
 from alignment.errors import AlignmentError
-from alignment.pair import Side, targets
+from alignment.pair import Side, Training, targets
 from recipe.config import Config
 
 
@@ -140,7 +140,13 @@ def create(side: Side, config: Config) -> Trainer:
         ) from None
     except ValueError:  # a builtin that does not say what it takes
         pass
-    return cast(Trainer, function(side, config))
+    trainer = function(side, config)
+    if isinstance(trainer, Training):
+        raise AlignmentError(
+            f"{side.training} returns a Training; the trainer of a published pair is a {__name__}.Trainer; declare a "
+            "pair with rules='auto' for it"
+        )
+    return cast(Trainer, trainer)
 
 
 def build(side: Side, config: Config) -> Any:

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice, product
+from math import prod
 
 from alignment.rules.model import Model
 from alignment.rules.proposals import USUAL, Decision, Key, Link, Proposal, propose, replaced
@@ -110,23 +111,32 @@ class _Deciding:
                 groups[path].append(decision)
         begun = time.monotonic()
         known: dict[object, tuple[int, ...]] = {}
-        for path, decisions in groups.items():
+        for path, decisions in sorted(groups.items(), key=lambda group: _combinations(group[1])):
             failing = [d for d in decisions if max(self._scores[d.key].values(), default=0.0) < 1]
             if len(failing) < 2 and all(len(decision.options) <= _FEW for decision in decisions):
                 continue
             kind = tuple(decision.kind for decision in decisions)
+            sole = self._sole_within(path, decisions, proposal)
             for places in _together(decisions, known.get(kind)):
                 tried = {d.key: place for d, place in zip(decisions, places, strict=True)}
-                if self._trial.alone(path, _with(proposal, tried)):
+                if self._trial.alone(path, _with(proposal, self._chosen | tried)):
                     known[kind] = places
                     self._chosen |= tried
                     for key, place in tried.items():
                         self._scores[key][place] = 1.0
                     break
-                if len(decisions) == 1:
+                if sole:
                     self._scores[decisions[0].key][places[0]] = 0.0
                 if time.monotonic() > min(begun + SECONDS, self._begun + ALL_SECONDS):
                     return
+
+    def _sole_within(self, path: str, decisions: Sequence[Decision], proposal: Proposal) -> bool:
+        """Whether there is one decision, and nothing else within the module is open: only then does a failure count."""
+        others = [
+            d for d in proposal.decisions if any(self._models[1].stored[t].path.startswith(path) for t in d.targets)
+        ]
+        failing = {d.key for d in others if max(self._scores[d.key].values(), default=0.0) < 1}
+        return len(decisions) == 1 and failing <= {decisions[0].key}
 
     def _try_all(self, proposal: Proposal, *, again: bool) -> Proposal:
         """Try the options of all decisions; where a better one shows, proposals that follow from it are made again."""
@@ -262,6 +272,11 @@ class _Deciding:
         checks = self._trial.run([*self._given, *links], force=False)
         self._progress(self._trial.passes)
         return checks.get(("", "output"))
+
+
+def _combinations(decisions: Sequence[Decision]) -> int:
+    """Number of ways in which several decisions can be made."""
+    return prod(len(decision.options) for decision in decisions)
 
 
 def _together(decisions: Sequence[Decision], first: tuple[int, ...] | None) -> Iterator[tuple[int, ...]]:

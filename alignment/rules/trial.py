@@ -48,6 +48,7 @@ class Trial:
         self._taps = backend.taps()
         self._modules: Mapping[str, str] = {}
         self._placed: dict[str, list[list[Array]]] = {}
+        self._rests: dict[frozenset[tuple[tuple[str, ...], tuple[str, ...]]], list[Link]] = {}
         self.passes = 0
 
     def run(self, links: Iterable[Link], *, force: bool = True) -> dict[Check, bool]:
@@ -58,14 +59,25 @@ class Trial:
             force: Put what the reference's modules took and gave in the place of what goes into modules and comes out.
         """
         links = list(links)
-        rest = match_rest(self._reference, self._candidate, links, names_in(links), ((), ()))
-        self._load([*links, *rest.links])
+        self._load([*links, *self._rest(links)])
         self.passes += 1
         self._modules = _modules(links, self._reference, self._candidate)
         made = _Pass(self._evidence, self._modules, force)
         checks = made.of(self._backend, self._taps)
         self._placed |= made.inputs
         return checks
+
+    def _rest(self, links: Sequence[Link]) -> list[Link]:
+        """What else is filled: statistics, constants, and what data flows through on one side only."""
+        key = frozenset((link.sources, link.targets) for link in links)
+        if key not in self._rests:
+            done = names_in(links)
+            left = [
+                [name for name in side.flow.shapes if name not in names]
+                for side, names in zip((self._reference, self._candidate), done, strict=True)
+            ]
+            self._rests[key] = match_rest(self._reference, self._candidate, links, done, (left[0], left[1])).links
+        return self._rests[key]
 
     def within(self, targets: Iterable[str]) -> str | None:
         """The smallest module that can be run alone with tensors of the candidate and what comes after them in it.

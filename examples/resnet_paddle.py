@@ -10,7 +10,7 @@ from paddle.nn import functional
 from paddle_impl.norms import BatchNorm2D as TorchBatchNorm2D
 
 
-class Block(nn.Layer):  # type: ignore[misc]
+class Block(nn.Layer):  # type: ignore[misc] # Paddle has no types
     """Two 3 x 3 convolutions beside a shortcut.
 
     Args:
@@ -38,7 +38,7 @@ class Block(nn.Layer):  # type: ignore[misc]
         return functional.relu(x + shortcut)
 
 
-class ResNet(nn.Layer):  # type: ignore[misc]
+class ResNet(nn.Layer):  # type: ignore[misc] # Paddle has no types
     """A small ResNet: a stem, four blocks, a classifier.
 
     Args:

@@ -75,6 +75,7 @@ def decode(cls: type[T], value: object, where: str = "") -> T:
     """
     if not isinstance(value, Mapping):
         raise FieldError(where, f"expected a table, found {_describe(value)}")
+    # The caller passes dataclasses only.
     known = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for name in value:
         if name not in known:

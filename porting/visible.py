@@ -40,7 +40,7 @@ def printable(value: T) -> T:
     Args:
         value: A string, or a tuple, mapping or dataclass of these; whatever else is in it stays as it is.
     """
-    return _printable(value)  # type: ignore[no-any-return]
+    return _printable(value)  # type: ignore[no-any-return] # a plain value of any kind
 
 
 def harmless(json_text: str) -> str:

@@ -71,6 +71,7 @@ def convolve(
     mode: str = "constant",
 ) -> Array:
     """Return the convolution of `(batch, in, rows, columns)` by `(out, in / groups, rows, columns)`."""
+    # NumPy types one mode a call.
     x = np.pad(x, ((0, 0), (0, 0), *((pad, pad) for pad in padding)), mode=mode)  # type: ignore[call-overload]
     reach = [(size - 1) * apart + 1 for size, apart in zip(weight.shape[2:], dilation, strict=True)]
     windows = np.lib.stride_tricks.sliding_window_view(x, reach, axis=(2, 3))

@@ -50,6 +50,7 @@ def build(
         raise AlignmentError(f"{name} says its image size: leave out --image-size, or the @{own_size}")
     pixels = own_size if image_size is None else image_size
     size = tuple(pixels) if isinstance(pixels, list | tuple) else pixels
+    # An int is a size of both axes.
     architecture = architectures.build(model, image_size=size, num_classes=num_classes)  # type: ignore[arg-type]
     sides = _sides(architecture)
     if candidate not in sides:

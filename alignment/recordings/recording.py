@@ -244,6 +244,7 @@ class Recorder:
 
     def __init__(self, spool: str | os.PathLike[str] | None = None) -> None:
         directory = None if spool is None else os.fspath(spool)
+        # It lives as long as the writer.
         self._spool: IO[bytes] = tempfile.SpooledTemporaryFile(_SPOOL_IN_MEMORY, dir=directory)  # noqa: SIM115
         self._entries: dict[str, Entry] = {}
         self._stored: dict[str, tuple[np.dtype[Any], tuple[int, ...], int, int]] = {}

@@ -110,7 +110,8 @@ def gather(pair: Pair, backend: Backend, model: ModelDescription) -> Evidence:
 
     def visit(tap: Tap, array: Array) -> None:
         if tap.path in holders and tap.what in ("input", "output"):
-            taps[str(tap)] = array.astype(np.float32)
+            with np.errstate(over="ignore"):  # masks of the smallest float64 become -inf
+                taps[str(tap)] = array.astype(np.float32)
 
     with in_float64(backend), backend.taps().watch(visit):
         backend.forward(widened(inputs), None)

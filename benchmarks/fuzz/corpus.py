@@ -92,7 +92,8 @@ def stand_ins() -> Iterator[None]:
     for name in _STORAGES.values():
         setattr(modules["torch"], name, type(name, (), {"__module__": "torch"}))
     untyped = type("UntypedStorage", (), {"__module__": "torch.storage"})
-    modules["torch.storage"].UntypedStorage = untyped  # type: ignore[attr-defined]
+    modules["torch.storage"].UntypedStorage = untyped  # type: ignore[attr-defined] # a module that is made here
+    # A module that is made here.
     modules["torch"].uint16 = type("uint16", (), {"__module__": "torch"})  # type: ignore[attr-defined]
     for name in ("_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_parameter"):
         function = eval("lambda *arguments: None")  # noqa: S307 - a function of its own for each name

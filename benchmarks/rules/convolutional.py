@@ -233,6 +233,7 @@ def siamese(side: Side, draw: random.Random) -> Any:
             "fc": linear(side, f"{key}.fc", width, width),
         }
         kit = side.kit
+        # One of several forms, side by side.
         forward = lambda m, x: m.fc(kit.relu(m.conv2(kit.relu(m.conv1(x)))).mean(axis=(2, 3)))  # noqa: E731
         return side.module("Tower", parts, forward)
 

@@ -136,7 +136,7 @@ def _progress_of(checkpoint: Nested) -> Progress:
         best = Best(**saved["best"]) if saved["best"] is not None else None
         return Progress(**{**saved, "best": best, "history": tuple(saved["history"])})
     if isinstance(tree.get("epoch"), int):
-        return Progress(int(tree["epoch"]))  # type: ignore[arg-type]
+        return Progress(int(tree["epoch"]))  # type: ignore[arg-type] # the reader has checked that it is a number
     raise TrainingError(f"{checkpoint.path}: does not tell how far its run had come (epoch)")
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from alignment.backends.building import in_float64
+from porting.checkpoint import LazyTensor
 from tests.models import truth
 
 pytestmark = pytest.mark.skipif(
@@ -103,3 +104,20 @@ def test_pair_of_one_input_is_one_function_with_weights_mapped_by_hand(name: str
             side.set_state(arrays)
             results.append(side.forward(batch, None).logits)
     assert np.abs(results[0] - results[1]).max() / np.abs(results[0]).max() < LIMIT
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama", "t5", "whisper"])
+def test_rules_of_a_twin_are_found_without_a_hint_and_proven(name: str) -> None:
+    from alignment.rules.in_process import derive_here
+    from benchmarks.rules.adapter import backends
+    from tests.models.pairs import declared
+
+    pair = declared(name)
+    sides = backends(pair)
+    contract = derive_here(pair, sides["reference"], sides["candidate"])
+    assert contract.proven is True
+    state = {f"model.{key}": array for key, array in _reference(*CASES[name][:2], CASES[name][3])[0].items()}
+    expected = getattr(truth, name)({key.removeprefix("model."): array for key, array in state.items()})
+    given = contract.table.apply({key: LazyTensor.of(array) for key, array in state.items()})
+    for key, array in expected.items():
+        np.testing.assert_array_equal(given[f"model.{key}"].load(), array, err_msg=key)

@@ -202,6 +202,7 @@ def test_a_waiver_accepts_a_failure_until_its_last_day(today: date, passes: bool
 )
 def test_a_waiver_accepts_nothing_else(other: dict[str, str]) -> None:
     failing = report(row("forward/logits"), row("forward/logits", "float32", verdict=DIVERGENCE))
+    # A field from the parameters of the test.
     config = GateConfig(REQUIRE, waiver=(replace(WAIVER, **other),))  # type: ignore[arg-type]
     assert not gate(failing, config, today=LAST).passed
 

@@ -236,7 +236,7 @@ def test_random_output_of_a_module_with_many_children_has_no_cause() -> None:
 
 def test_failing_hypothesis_does_not_stop_the_others() -> None:
     def confused(case: Case) -> Iterator[Prediction]:
-        yield Prediction("of nothing", "says", "place", [None])  # type: ignore[list-item]
+        yield Prediction("of nothing", "says", "place", [None])  # type: ignore[list-item] # a wrong value on purpose
         raise ValueError("not enough values to unpack")
 
     def right(case: Case) -> Iterator[Prediction]:

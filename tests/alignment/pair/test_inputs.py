@@ -119,7 +119,7 @@ BAD = {
 def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, case: str) -> None:
     arrays, message = BAD[case]
     path = tmp_path / "images.npz"
-    np.savez(path, **arrays)  # type: ignore[arg-type]
+    np.savez(path, **arrays)  # type: ignore[arg-type] # arrays by name, which NumPy types as its options
     with pytest.raises(FileError, match=message):
         read_images(path, SHAPE, 7, seed=0)
 

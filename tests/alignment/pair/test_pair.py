@@ -110,7 +110,7 @@ def test_sides_are_named_by_framework_or_by_role() -> None:
 )
 def test_impossible_pair_is_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(AlignmentError, match=message):
-        replace(published.build("pit_ti"), **change)  # type: ignore[arg-type]
+        replace(published.build("pit_ti"), **change)  # type: ignore[arg-type] # a wrong value on purpose
 
 
 def test_side_with_an_unknown_framework_is_refused() -> None:

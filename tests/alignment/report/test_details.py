@@ -50,6 +50,7 @@ def folder_of(path: Path, candidate: Side, *, shape: tuple[int, ...] = X.shape) 
             for number, loss in enumerate(LOSSES):
                 recorder.add(f"train/loss_{number}", side(dtype, np.asarray(loss)), Entry("loss", "train"))
             recorder.add("train/lr", LOSSES * 1e-4, Entry("setting", "train"))
+            # A dtype from the parameters of the test.
             manifest = Manifest("torch", dtype, role=role, model="mlp", steps=("train",))  # type: ignore[arg-type]
             recorder.write(path / "recordings" / f"{role}-{dtype}", manifest).close()
     report = compare_paths(path, path)

@@ -32,7 +32,7 @@ def _conv(path: str, out: int, into: int, given: str = "") -> Layer:
 
 def _problems(*arguments: object, **options: object) -> str:
     with pytest.raises(AlignmentError) as caught:
-        derive(*arguments, **{"auto": True, **options})  # type: ignore[arg-type]
+        derive(*arguments, **{"auto": True, **options})  # type: ignore[arg-type] # options by name
     return str(caught.value)
 
 

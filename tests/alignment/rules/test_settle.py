@@ -30,6 +30,7 @@ def _pair(name: str) -> Pair:
 
 
 def _align(pair: Pair, out: Path, steps: tuple[str, ...] = STEPS, **settings: object) -> Report:
+    # Options by name.
     return align(pair, out, Settings(steps=steps, batch_size=6, threads=1, **settings))  # type: ignore[arg-type]
 
 

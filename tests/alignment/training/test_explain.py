@@ -66,7 +66,7 @@ def test_a_fault_in_training_is_well_formed(fault: Fault) -> None:
 
 def test_a_fault_that_is_not_known_is_no_attribute() -> None:
     with pytest.raises(AttributeError, match="fault_of_nobody"):
-        paddle_training_data.fault_of_nobody  # noqa: B018
+        paddle_training_data.fault_of_nobody  # noqa: B018 (reading the attribute is the test)
 
 
 @pytest.fixture(scope="module")

@@ -65,7 +65,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: FakeHub
     protocol_version = "HTTP/1.1"
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class's own name)
         self.server.requests.append(f"{self.command} {self.path}")
 
     def do_HEAD(self) -> None:

@@ -53,7 +53,7 @@ def unary(draw: st.DrawFn, shape: Shape) -> Op:
 def dividing(draw: st.DrawFn, shape: Shape) -> Op:
     """An operation that takes a tensor of this shape and gives several."""
     choices: list[Callable[[], Op]] = [lambda: Tie(draw(st.integers(2, 3)))]
-    for axis, length in enumerate(shape):
+    for axis, length in enumerate(shape):  # mypy infers no lambda that has defaults
         choices.append(lambda axis=axis, length=length: Split(_parts(draw, length), axis))  # type: ignore[misc]
         if length:
             choices.append(lambda axis=axis, length=length: Unstack(length, axis))  # type: ignore[misc]

@@ -203,7 +203,7 @@ def test_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint(
     with pytest.raises(TrainingError, match="the loss is nan in epoch 1, at update 4"):
         run_tiny(assemble=_assemble(tiny_run, poisoned))
     with Nested(tmp_path / "run" / "latest.pdparams") as checkpoint:
-        assert checkpoint.tree["progress"]["update"] == 2  # type: ignore[index,call-overload]
+        assert checkpoint.tree["progress"]["update"] == 2  # type: ignore[index,call-overload] # a tree of plain values
         assert all(np.isfinite(array).all() for array in arrays(checkpoint.tree["model"]).values())
 
 

@@ -82,6 +82,7 @@ def test_checkpoints_are_read_by_paddle_and_by_porting(run_tiny: Run, tmp_path: 
     assert saved["epoch"] == 3
     assert saved["config"]["run"]["seed"] == 0
     for kind, key in (("model", "model"), ("ema", "model_ema")):
+        # A kind from the parameters of the test.
         with open_checkpoint(path, weights=kind) as checkpoint:  # type: ignore[arg-type]
             assert checkpoint.envelope == (key,)
             assert {name: tensor.load().tobytes() for name, tensor in checkpoint.tensors.items()} == {

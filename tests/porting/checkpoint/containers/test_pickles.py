@@ -108,6 +108,7 @@ def test_the_dict_that_numpy_saves_as_an_array(tmp_path: Path) -> None:
     # What numpy.save makes of a dict, as reprod_log's files are: an array of Python objects without axes.
     nested = {"loss": np.float32(0.5), "text": "x" * 9000}
     value: dict[str, Any] = {"logits": np.arange(6.0).reshape(2, 3), "nested": nested}
+    # Values that are no arrays, on purpose.
     np.save(tmp_path / "a.npy", value, allow_pickle=True)  # type: ignore[arg-type]
     data = (tmp_path / "a.npy").read_bytes()
     loaded = load(data[data.index(b"\n") + 1 :])

@@ -53,7 +53,7 @@ def test_shared_and_separate_values_give_equal_bytes(tmp_path: Path) -> None:
         "b": {"".join(["weight"] * 2): _tensor(np.ones(3))},
     }
     for name, tree in (("shared", shared), ("apart", apart)):
-        write_nested(tmp_path / name, tree)  # type: ignore[arg-type]
+        write_nested(tmp_path / name, tree)  # type: ignore[arg-type] # a wrong value on purpose
     assert (tmp_path / "shared").read_bytes() == (tmp_path / "apart").read_bytes()
 
 
@@ -68,7 +68,7 @@ def test_value_that_paddle_cannot_hold_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"model\.a is uint64, which Paddle's files do not hold"):
         write_nested(tmp_path / "a.pdparams", {"model": {"a": _tensor(np.ones(3, np.uint64))}})
     with pytest.raises(TypeError, match="cannot hold a set"):
-        write_nested(tmp_path / "a.pdparams", {"a": {1, 2}})  # type: ignore[dict-item]
+        write_nested(tmp_path / "a.pdparams", {"a": {1, 2}})  # type: ignore[dict-item] # a wrong value on purpose
     assert not list(tmp_path.iterdir())
 
 

@@ -35,6 +35,10 @@ BUFFER, FROZEN, UNREACHED = "buffer", "frozen", "unreached"
 """Why no optimizer updates a tensor: it is no parameter, it takes no gradient, or none has arrived."""
 
 
+FILLED = 1e20
+"""Absolute value from which an output is taken for one that a mask has filled in."""
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """How a framework is to run.
@@ -308,7 +312,7 @@ class Backend(Protocol):
 
         Args:
             name: `cross_entropy`, `label_smoothing` (0.1) or `soft_target`; `projection`, the sum of outputs times
-                targets, where the outputs are no logits.
+                targets without those from `FILLED` on, where the outputs are no logits.
             logits: `(batch, classes)`, of the dtype in use; for `projection`, of any shape.
             target: int64 labels `(batch,)`; for `soft_target`, probabilities `(batch, classes)`; for `projection`, of
                 the shape of the outputs.

@@ -19,7 +19,7 @@ from mindspore import Tensor, nn, ops, train
 from mindspore.experimental import optim
 
 from alignment.arrays import Array, Batch
-from alignment.backends.base import AdamW, Description, Runtime, draws_at_random, widen
+from alignment.backends.base import FILLED, AdamW, Description, Runtime, draws_at_random, widen
 from alignment.backends.common import FunctionModel, ModelBackend, named
 from alignment.backends.hooks import HookedTaps, Primitives
 from alignment.errors import AlignmentError
@@ -35,11 +35,16 @@ def _label_smoothing(logits: Tensor, target: Tensor) -> Tensor:
     return ops.cross_entropy(logits, target, label_smoothing=_SMOOTHING)
 
 
+def _projection(outputs: Tensor, target: Tensor) -> Tensor:
+    """The weighted sum of all outputs but those that a mask has filled in, with infinities or nearly so."""
+    return (ops.where(outputs.abs() < FILLED, outputs, ops.zeros_like(outputs)) * target).sum()
+
+
 _LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "cross_entropy": _cross_entropy,
     "label_smoothing": _label_smoothing,
     "soft_target": _cross_entropy,
-    "projection": lambda outputs, target: (outputs * target).sum(),
+    "projection": _projection,
 }
 
 

@@ -17,7 +17,7 @@ from paddle import Tensor, nn
 from paddle.nn.layer.rnn import RNNBase
 
 from alignment.arrays import Array, Batch
-from alignment.backends.base import AdamW, Description, Outputs, Runtime, draws_at_random, widen
+from alignment.backends.base import FILLED, AdamW, Description, Outputs, Runtime, draws_at_random, widen
 from alignment.backends.common import FunctionModel, ModelBackend, named
 from alignment.backends.graph import OperationGraph, walk
 from alignment.backends.hooks import HookedTaps, Primitives
@@ -42,11 +42,16 @@ def _label_smoothing(logits: Tensor, labels: Tensor) -> Tensor:
     return _soft_target(logits, target * (1 - _SMOOTHING) + _SMOOTHING / classes)
 
 
+def _projection(outputs: Tensor, target: Tensor) -> Tensor:
+    """The weighted sum of all outputs but those that a mask has filled in, with infinities or nearly so."""
+    return (paddle.where(outputs.abs() < FILLED, outputs, paddle.zeros_like(outputs)) * target).sum()
+
+
 _LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "cross_entropy": F.cross_entropy,
     "label_smoothing": _label_smoothing,
     "soft_target": _soft_target,
-    "projection": lambda outputs, target: (outputs * target).sum(),
+    "projection": _projection,
 }
 
 

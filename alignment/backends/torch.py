@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from alignment.arrays import Array, Batch
-from alignment.backends.base import AdamW, Description, Outputs, Runtime, draws_at_random
+from alignment.backends.base import FILLED, AdamW, Description, Outputs, Runtime, draws_at_random
 from alignment.backends.common import FunctionModel, ModelBackend, named
 from alignment.backends.graph import OperationGraph, walk
 from alignment.backends.hooks import HookedTaps, Primitives
@@ -31,11 +31,18 @@ from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 from timm.utils import accuracy
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+def _projection(outputs: Tensor, target: Tensor) -> Tensor:
+    """The weighted sum of all outputs but those that a mask has filled in, with infinities or nearly so."""
+    return (torch.where(outputs.abs() < FILLED, outputs, torch.zeros_like(outputs)) * target).sum()
+
+
 _LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "cross_entropy": nn.CrossEntropyLoss(),
     "label_smoothing": LabelSmoothingCrossEntropy(smoothing=0.1),
     "soft_target": SoftTargetCrossEntropy(),
-    "projection": lambda outputs, target: (outputs * target).sum(),
+    "projection": _projection,
 }
 
 

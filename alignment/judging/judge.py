@@ -14,7 +14,7 @@ import numpy as np
 
 from alignment.arrays import Array
 from alignment.errors import NothingComparedError, RefusedError
-from alignment.judging import reduced_precision, training_mode, untrained
+from alignment.judging import reduced_precision, training_mode, untaken, untrained
 from alignment.judging.measuring import Measurement, compare, compare_key, measure
 from alignment.judging.other_inputs import OtherInputs, twin
 from alignment.judging.ranking import judge_metric, judge_ranking
@@ -89,7 +89,7 @@ def judge(
     tolerances.check({key for side in (reference, candidate) for dtype in dtypes for key in side[dtype]})
     judges = [DtypeJudge(dtype, reference, candidate, tolerances, squeeze) for dtype in dtypes]
     rows = [row for judge_of_dtype in judges for row in judge_of_dtype.rows()]
-    left_out = [note for judge_of_dtype in judges for note in judge_of_dtype.left_out(rows)]
+    left_out = dict.fromkeys(note for judge_of_dtype in judges for note in judge_of_dtype.left_out(rows))
     if not rows:
         raise NothingComparedError("nothing was compared: neither side recorded a single quantity")
     steps = list(dict.fromkeys(row.step for row in rows))
@@ -199,17 +199,17 @@ class DtypeJudge:
     def _is_left_out(self, key: str) -> bool:
         if key in self._untaken or self._others.left_out(key):
             return True
-        return training_mode.left_out(key, *self._sides) or untrained.left_out(key, *self._sides)
+        return any(room.left_out(key, *self._sides) for room in (training_mode, untrained, untaken))
 
     def _known_reason(self, key: str) -> str:
         """Return why a key that one side lacks diverges, where that says more than that it is missing."""
-        words = training_mode.reason(key, *self._sides), self._others.reason(key), untrained.reason(key, *self._sides)
-        return next(filter(None, words), "")
+        words = (room.reason(key, *self._sides) for room in (training_mode, untrained, untaken))
+        return next(filter(None, (*words, self._others.reason(key))), "")
 
     def left_out(self, rows: Iterable[Row]) -> Iterator[str]:
         """Yield notes on what neither side could compute, what was not exercised, and what further inputs show."""
         yield from self._others.causes([row.key for row in rows if row.verdict == DIVERGENCE])
-        yield from training_mode.notes(*self._sides)
+        yield from (*training_mode.notes(*self._sides), *untaken.notes(*self._sides))
         yield from self._others.notes()
         for step, losses in groupby(self._untaken, key=lambda key: key.partition("/")[0]):
             names = ", ".join(losses)

@@ -100,7 +100,8 @@ class Tokens(Feed):
 class Mask(Feed):
     """Ones, and zeros where something is left out: padding behind a sentence that is shorter than others.
 
-    What is drawn has at least one padded row, and no row of zeros only; of several rows one is whole.
+    What is drawn has at least one padded row, and no row of zeros only; of several rows one is whole. Where the last
+    two axes have one length, from query to key, every second row is causal too, unless padding comes first.
 
     Attributes:
         shape: Shape of one input, without the batch: `(128,)`. Zeros run along the last axis.
@@ -127,8 +128,11 @@ class Mask(Feed):
         if batch_size > 1:
             kept[0] = length
         places = np.arange(length)
-        mask = (places[::-1] if self.left else places) < kept
-        return np.broadcast_to(mask, (batch_size, *self.shape)).astype(self.dtype)
+        mask = np.broadcast_to((places[::-1] if self.left else places) < kept, (batch_size, *self.shape))
+        if len(self.shape) > 1 and self.shape[-2] == length and not self.left:
+            causal = np.broadcast_to(places <= places[:, None], self.shape)
+            mask = np.concatenate([row[None] & causal if number % 2 else row[None] for number, row in enumerate(mask)])
+        return mask.astype(self.dtype)
 
     def problem(self, array: Array) -> str:
         """What is wrong with a given mask."""

@@ -119,6 +119,7 @@ class _Process:
         self.launch = launch
         self.last: Mapping[str, Any] = {}
         self._events = events
+        self._killed_before = memory_kills()
         self._popen = self._start()
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -145,7 +146,7 @@ class _Process:
             return
         if event == "error" and self.last["expected"]:
             raise AlignmentError(f"{name} side: {self.last['summary']}", self.last["details"])
-        what = self.last["summary"] if event == "error" else _ending(code)
+        what = self.last["summary"] if event == "error" else _ending(code, memory_kills() > self._killed_before)
         raise AlignmentError(f"the {name} side failed: {what}; its full log is {self.launch.log}", self._tail())
 
     def _start(self) -> subprocess.Popen[bytes] | Forked:
@@ -199,12 +200,34 @@ def _parse(line: bytes) -> Mapping[str, Any] | None:
     return event if isinstance(event, dict) and "event" in event else None
 
 
-def _ending(code: int) -> str:
+def memory_kills(counters: Path = Path("/proc/vmstat")) -> int:
+    """Return how many processes the system has ended for lack of memory since it started; 0 where it does not tell.
+
+    Args:
+        counters: The file in which Linux counts them, as `oom_kill`.
+    """
+    try:
+        lines = counters.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+
+
+def _ending(code: int, for_memory: bool) -> str:
+    """How a process ended.
+
+    Args:
+        code: Its exit code, negative for a signal.
+        for_memory: Whether the system has ended a process for lack of memory meanwhile.
+    """
     if code >= 0:
         return f"it ended with exit code {code}, before it was done"
     try:
         name = signal.Signals(-code).name
     except ValueError:
         name = f"signal {-code}"
-    hint = ", perhaps out of memory" if name == "SIGKILL" else ""
-    return f"it was ended by {name}{hint}"
+    if name != "SIGKILL":
+        return f"it was ended by {name}"
+    if for_memory:
+        return f"the system ended it by {name} for lack of memory: a smaller batch (--batch-size) needs less"
+    return f"it was ended by {name}, perhaps out of memory"

@@ -50,6 +50,10 @@ def serve(work: Callable[[Advance], None]) -> int:
         work(advance)
     except ExpectedError as error:
         report({"event": "error", "expected": True, "summary": error.summary, "details": list(error.details)})
+    except MemoryError:
+        traceback.print_exc()
+        summary = "it ran out of memory: a smaller batch (--batch-size) needs less"
+        report({"event": "error", "expected": False, "summary": summary, "details": []})
     except Exception as error:
         traceback.print_exc()
         summary = f"{type(error).__name__}: {str(error).strip() or 'no message'}"

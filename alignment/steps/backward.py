@@ -72,4 +72,4 @@ def _loss(trial: Trial) -> Array:
     targets = trial.inputs.targets
     if isinstance(targets, Mapping):
         return trial.backward()
-    return trial.backend.loss(trial.pair.loss, trial.forward().logits, targets)
+    return trial.backend.loss(trial.loss, trial.forward().logits, targets)

@@ -25,6 +25,9 @@ from porting.plan import Plan
 from recipe.config import Config
 
 T = TypeVar("T", bound="SideTrial")
+MOST_OF_PADDLE = 64.0
+"""The largest cross entropy of Paddle: logits further below the largest one count as that far."""
+_FAR_APART = 60.0
 _FIXED = 1e-3
 """The relative L2 between two passes that no rounding of sums in another order reaches."""
 
@@ -155,7 +158,29 @@ class Trial(SideTrial):
 
     def backward(self) -> Array:
         """The loss of the inputs, shape `()`; its gradients can be had from the backend then."""
-        return self.backend.backward(self.inputs.batch, self.inputs.targets, self.pair.loss)
+        return self.backend.backward(self.inputs.batch, self.inputs.targets, self.loss)
+
+    @cached_property
+    def untaken(self) -> str:
+        """Why the losses of a classifier cannot be taken of what the model gives; empty where they can.
+
+        A cross entropy of infinite logits is infinite, or what a framework makes of it. That of logits far apart is
+        `MOST_OF_PADDLE` in Paddle, whatever it is elsewhere.
+        """
+        if not self.pair.classifies:
+            return ""
+        logits = self.outputs.logits.astype(np.float64)
+        if not np.isfinite(logits).all():
+            return "logits are not finite"
+        apart = float(np.ptp(logits, axis=-1).max(initial=0.0))
+        if apart < _FAR_APART or all(self.pair.side(role).framework != "paddle" for role in ROLES):
+            return ""
+        return f"logits are far apart, and Paddle's cross entropy is never above {MOST_OF_PADDLE:g}"
+
+    @property
+    def loss(self) -> str:
+        """The loss whose gradient is taken: the pair's, or a weighted sum of logits whose losses cannot be taken."""
+        return "projection" if self.untaken else self.pair.loss
 
     def input_gradients(self, step: str) -> Iterator[tuple[str, Array]]:
         """Key and gradient of every floating-point input from the last `backward`: `bp/gradient/input`."""

@@ -58,6 +58,16 @@ def test_a_mask_has_its_dtype(dtype: str) -> None:
     assert Mask((1,)).draw(_generator(), 3).tolist() == [[1], [1], [1]]
 
 
+def test_every_second_mask_from_query_to_key_is_causal() -> None:
+    mask = Mask((5, 5), dtype="bool").draw(_generator(), 4)
+    assert mask[0].all()
+    for row in mask[1::2]:
+        assert not np.triu(row, 1).any()
+        assert row[:, 0].all()
+    assert (mask[2] == mask[2][0]).all()
+    assert (Mask((5, 5), left=True).draw(_generator(), 2)[:, :, -1] == 1).all()
+
+
 def test_floats_are_normal_and_shifted_by_channel_or_within_bounds() -> None:
     normal = Floats((3, 64, 64)).draw(_generator(), 2)
     assert normal.dtype == np.float32

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -12,7 +13,7 @@ from typing import TypeAlias
 import pytest
 
 from alignment.errors import AlignmentError
-from alignment.processes.processes import Launch, run_all
+from alignment.processes.processes import Launch, _ending, memory_kills, run_all
 
 MakeLaunch: TypeAlias = Callable[..., Launch]
 
@@ -115,6 +116,15 @@ def test_a_segmentation_fault_is_named(launch: MakeLaunch) -> None:
 def test_a_process_that_is_killed_may_have_run_out_of_memory(launch: MakeLaunch) -> None:
     error = error_of([launch("killed", "import os\ndef main(arguments): os.kill(os.getpid(), 9)")])
     assert "it was ended by SIGKILL, perhaps out of memory" in error.summary
+
+
+def test_processes_that_the_system_ended_for_memory_are_counted(tmp_path: Path) -> None:
+    counters = tmp_path / "vmstat"
+    assert memory_kills(counters) == 0
+    counters.write_text("pgfault 12\noom_kill 3\n")
+    assert memory_kills(counters) == 3
+    assert "for lack of memory: a smaller batch" in _ending(-signal.SIGKILL, for_memory=True)
+    assert "perhaps out of memory" in _ending(-signal.SIGKILL, for_memory=False)
 
 
 def test_an_exit_before_the_work_is_done_is_no_success(launch: MakeLaunch) -> None:

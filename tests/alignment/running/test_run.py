@@ -66,7 +66,7 @@ def test_every_quantity_of_every_step_is_there(report: Report) -> None:
         | {f"bp/{name}" for name in ("loss_0", "loss_1", "loss_2", "gradient/input")}
         | {f"bp/gradient/{name}" for name in names}
     )
-    assert report.steps == ("forward", "metric", "loss", "bp")
+    assert report.steps == ("forward", "metric", "loss", "bp", "other_inputs")
 
 
 def test_a_model_with_running_statistics(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 python -m benchmarks.rules.tables make resnet          # derives the rules, and writes porting/tables/resnet.json
 python -m benchmarks.rules.tables prove resnet         # runs every model of the family on both sides
 python -m benchmarks.rules.tables add NAME my_rules.json --model my_net --head fc
+python -m benchmarks.rules.tables layout mobilenet_v2 mindcv mindcv_rules.json
 """
 
 from __future__ import annotations
@@ -259,7 +260,64 @@ def make_command(families: Sequence[str]) -> None:
         recipe = RECIPES[family]
         rows = [row for model in recipe.derived for row in rows_of_table(derived(model))]
         value = content(family, {model: sides_of(model) for model in recipe.models}, rows, recipe)
+        _keep_further(value)
         click.echo(f"{write(value)}: {len(recipe.models)} models")
+
+
+def _keep_further(value: dict[str, Any]) -> None:
+    """Take over the layouts that `layout` added to the file of a family, for the models that still have their names."""
+    path = tables.FOLDER / f"{value['family']}.json"
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"layouts": {}}
+    for layout, entry in before["layouts"].items():
+        if layout not in value["layouts"]:
+            add_layout(value, layout, entry)
+
+
+def add_layout(value: dict[str, Any], layout: str, entry: Mapping[str, Any]) -> None:
+    """Add a layout to what a file holds, for all of its models.
+
+    Raises:
+        PlanError: Its rules do not take every tensor of a model.
+    """
+    value["layouts"][layout] = entry
+    read = tables.family_of(value)
+    for name, model in value["models"].items():
+        specs = plan(read.tables[layout].rules, tables.architecture(read, name, model["classes"]).tensors).specs
+        model["layouts"][layout] = tables.digest(specs)
+
+
+@main.command("layout")
+@click.argument("family", type=click.Choice(tables.names()))
+@click.argument("name")
+@click.argument("rules", type=click.Path(path_type=Path, exists=True))
+@click.option("--published-by", help="Who publishes it; by default its name.")
+def layout_command(family: str, name: str, rules: Path, published_by: str | None) -> None:
+    """Add the layout NAME to FAMILY from saved RULES, whose reference is one of its models.
+
+    Rules that a run contradicts are refused. MindSpore has no float64 for such a run: its float32 is compared by
+    `python -m benchmarks.rules.vision` with the reference's float64.
+    """
+    table = _read(rules)
+    if table.proven is False:
+        raise click.ClickException(f"{rules}: {table.proof}")
+    framework = table.candidate.framework
+    path = tables.FOLDER / f"{family}.json"
+    value = json.loads(path.read_text(encoding="utf-8"))
+    found = generalised(rows_of_table(table))
+    entry = {"framework": framework, "published_by": published_by or name, "rules": [list(row) for row in found]}
+    try:
+        add_layout(value, name, entry)
+    except PlanError as error:
+        raise click.ClickException("\n  ".join((error.summary, *error.details))) from None
+    _require_same(tables.family_of(value), name, table)
+    click.echo(f"{write(value)}: layout {name}")
+
+
+def _require_same(read: tables.Family, layout: str, table: SavedTable) -> None:
+    """Raise an error unless a model of the family has the names of the candidate that the rules lead to."""
+    wanted = tables.digest(table.candidate.tensors)
+    if all(model.layouts[layout] != wanted for model in read.models.values()):
+        raise click.ClickException(f"no model of {read.name} has the names of the candidate in these rules")
 
 
 @main.command("prove")

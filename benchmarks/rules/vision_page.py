@@ -29,19 +29,21 @@ def rows(framework: str, measured: Mapping[str, Measured]) -> Iterator[str]:
     for name, pair in PAIRS.items():
         if pair.framework == framework and name in measured:
             yield _row(name, pair, measured[name])
+        elif pair.framework == framework == "paddle":
+            yield _row(name, pair, None)
     if framework == "paddle":
         yield from (f"| `{name}` | - | - | - | no | {reason} |" for name, reason in WITHOUT.items())
 
 
-def _row(name: str, pair: VisionPair, measured: Measured) -> str:
-    rules, verdict, error = measured
-    refused = rules.startswith("refused")
-    forward = "-" if error is None else f"{verdict}, {error:.0e}"
+def _row(name: str, pair: VisionPair, measured: Measured | None) -> str:
+    rules, verdict, error = measured or ("", "", None)
+    found = "refused" if rules.startswith("refused") else "found" if measured else "those of its family"
+    forward = f"{verdict}, {error:.0e}" if error is not None else "-" if measured else "same function, by its table"
     model = name.removeprefix("mindcv_")
     family = tables.models().get(pair.table or model)
     known = family is not None and _LAYOUTS[pair.framework] in tables.family(family).tables
     cells = (
-        *(f"`{model}`", f"`{pair.reference.replace(':', ': ')}`", "refused" if refused else "found", forward),
+        *(f"`{model}`", f"`{pair.reference.replace(':', ': ')}`", found, forward),
         *("yes" if known and not pair.differs else "no", pair.differs or "-"),
     )
     return f"| {' | '.join(cells)} |"

@@ -81,6 +81,9 @@ _SQUEEZE_DIFFERS = {
 }
 _SWISH = "Swish in Paddle, ReLU in torchvision; names and shapes are those of `shufflenet_v2_x1_0`"
 _POOLING = "max pooling pads after the last row and column in MindCV, before the first in torchvision"
+_STRIDE = "depthwise convolutions of stride 2 pad after the last row and column in MindCV, on both sides in torchvision"
+_DOWN = "sizes after pooling round up in torchvision, down in MindCV: the same at this size, not at 224"
+_PADS = f"{_DOWN}; the first convolution pads in MindCV"
 _PADDLE = (
     *_same("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "wide_resnet50_2", "wide_resnet101_2"),
     *_same("resnext50_32x4d", "resnext101_64x4d"),
@@ -129,16 +132,31 @@ _PADDLE = (
     ),
 )
 _MINDCV = (
-    VisionPair("resnet18", "torchvision:resnet18", framework="mindspore"),
-    VisionPair("resnet50", "torchvision:resnet50", framework="mindspore"),
-    VisionPair("vgg11", "torchvision:vgg11", 224, framework="mindspore"),
-    VisionPair("squeezenet1_0", "torchvision:squeezenet1_0", 51, framework="mindspore"),
+    VisionPair("resnet18", "torchvision:resnet18", differs=_POOLING, framework="mindspore"),
+    VisionPair("resnet34", "torchvision:resnet34", differs=_POOLING, framework="mindspore"),
+    VisionPair("resnet50", "torchvision:resnet50", differs=_POOLING, framework="mindspore"),
+    VisionPair("vgg11", "torchvision:vgg11", 224, "no biases of convolutions in MindCV", framework="mindspore"),
+    VisionPair("squeezenet1_0", "torchvision:squeezenet1_0", 51, _DOWN, framework="mindspore"),
+    VisionPair("squeezenet1_1", "torchvision:squeezenet1_1", 47, _PADS, framework="mindspore"),
     VisionPair("densenet121", "torchvision:densenet121", 64, framework="mindspore"),
-    VisionPair("mobilenet_v2_100", "torchvision:mobilenet_v2", framework="mindspore"),
-    VisionPair("mobilenet_v3_small_100", "torchvision:mobilenet_v3_small", framework="mindspore"),
-    VisionPair("mobilenet_v1_100", "timm:mobilenetv1_100", options={"act_layer": "relu"}, framework="mindspore"),
+    VisionPair("mobilenet_v2_100", "torchvision:mobilenet_v2", framework="mindspore", table="mobilenet_v2"),
+    VisionPair("mobilenet_v3_small_100", "torchvision:mobilenet_v3_small", differs=_STRIDE, framework="mindspore"),
+    VisionPair("mobilenet_v3_large_100", "torchvision:mobilenet_v3_large", differs=_STRIDE, framework="mindspore"),
+    VisionPair(
+        "mobilenet_v1_100",
+        "timm:mobilenetv1_100",
+        options={"act_layer": "relu"},
+        framework="mindspore",
+        table="mobilenet_v1",
+    ),
     VisionPair("efficientnet_b0", "torchvision:efficientnet_b0", framework="mindspore"),
-    VisionPair("shufflenet_v2_x1_0", "torchvision:shufflenet_v2_x1_0", 64, framework="mindspore"),
+    VisionPair(
+        "shufflenet_v2_x1_0",
+        "torchvision:shufflenet_v2_x1_0",
+        64,
+        "branches of other widths in MindCV",
+        framework="mindspore",
+    ),
     VisionPair("regnet_x_400mf", "torchvision:regnet_x_400mf", framework="mindspore"),
     VisionPair("vit_b_32_224", "timm:vit_base_patch32_224", 224, framework="mindspore"),
     VisionPair("poolformer_s12", "timm:poolformer_s12", 64, framework="mindspore"),

@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 pytest.importorskip("torch")
 pytest.importorskip("paddle")
 
 from benchmarks.rules.patterns import Row, folded, generalised
-from benchmarks.rules.tables import RECIPES, Recipe, content, prove, write
+from benchmarks.rules.tables import RECIPES, Recipe, add_layout, content, main, prove, write
 from porting import tables
 from porting.checkpoint.tensor import Shape
 from porting.errors import PlanError
@@ -78,6 +79,41 @@ def test_tensors_that_are_joined_or_split_keep_one_placeholder(tmp_path: Path) -
     value = content("tiny", {"tiny": (reference, candidate)}, rows, Recipe((), ("tiny",), legacy=None))
     read = tables.family_of(json.loads(write(value, tmp_path).read_text()))
     assert len(read.tables["paddle"].rules) == 4
+
+
+def test_further_layout_is_added_for_every_model_of_a_family() -> None:
+    sides: tuple[dict[str, Shape], dict[str, Shape]] = (
+        {"fc.weight": (10, 2), "fc.bias": (10,)},
+        {"out.weight": (2, 10), "out.bias": (10,)},
+    )
+    rows = [Row("fc.weight", "out.weight", "transpose"), Row("fc.bias", "out.bias")]
+    value = content("tiny", {"tiny": sides}, rows, Recipe((), ("tiny",), legacy=None))
+    entry = {"framework": "mindspore", "published_by": "x", "rules": [["fc.weight", "head.w", ""]]}
+    with pytest.raises(PlanError, match="1 mismatch"):
+        add_layout(value, "mindcv", entry)
+    entry["rules"] = [["fc.weight", "head.w", ""], ["fc.bias", "head.b", ""]]
+    add_layout(value, "mindcv", entry)
+    read = tables.family_of(value)
+    assert read.models["tiny"].layouts["mindcv"] == tables.digest(["head.b", "head.w"])
+    assert read.tables["mindcv"].framework == "mindspore"
+
+
+@pytest.mark.parametrize(
+    ("family", "model", "message"),
+    [
+        ("resnet", "mine", "there is a family resnet already; --force replaces it"),
+        ("../mine", "mine", "no name of a family"),
+        ("mine", "resnet18", "there is a model resnet18 already, in the family resnet"),
+        ("mine", "mine", "holds no rules"),
+    ],
+)
+def test_names_that_are_taken_and_files_without_rules_are_refused(
+    family: str, model: str, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "rules.json").write_text("[]")
+    done = CliRunner().invoke(main, ["add", family, str(tmp_path / "rules.json"), "--model", model, "--head", "fc"])
+    assert done.exit_code != 0
+    assert message in done.output
 
 
 def test_library_has_every_model_of_the_recipes() -> None:

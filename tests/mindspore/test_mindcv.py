@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from porting import tables
 from porting.architectures import build
 from porting.checkpoint import LazyTensor, open_checkpoint, write_checkpoint
 from porting.conversion import convert, translate, write_random
 from porting.converters import inward, plan_between
+from porting.plan import plan
 from porting.synthetic import random_weights
 
 NAMES = {name: name for name in ("pit_ti", "pit_xs", "pit_s", "pit_b")} | {"regnety_160": "regnet_y_16gf"}
@@ -108,3 +110,15 @@ def test_saved_file_of_mindcv_is_identified_and_read_bit_by_bit(
     assert (report.architecture, report.source_layout, report.notes) == (build(name), "mindcv", ())
     with open_checkpoint(saved) as first, open_checkpoint(target) as second:
         assert set(first.tensors) == set(second.tensors)
+
+
+@pytest.mark.parametrize(
+    ("model", "name"), [("mobilenet_v1", "mobilenet_v1_100"), ("mobilenet_v2", "mobilenet_v2_100")]
+)
+def test_mindcv_model_has_the_names_and_shapes_of_its_table_in_the_library(mindcv: Any, model: str, name: str) -> None:
+    architecture = tables.build(model, 7)
+    table = tables.family(architecture.family).tables["mindcv"]
+    specs = plan(table.rules, architecture.tensors).specs
+    expected = {key: spec.shape for key, spec in specs.items()}
+    net = mindcv.create_model(name, num_classes=7)
+    assert {parameter.name: tuple(parameter.shape) for parameter in net.get_parameters()} == expected

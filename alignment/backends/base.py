@@ -26,6 +26,7 @@ import numpy as np
 
 from alignment.arrays import Array, Batch
 from alignment.backends.calling import Interface
+from alignment.backends.functions.calls import Functions
 from alignment.backends.graph import OperationGraph
 from alignment.errors import AlignmentError
 from alignment.pair.outputs import LOGITS
@@ -365,6 +366,9 @@ class Backend(Protocol):
 
     def taps(self) -> Taps:
         """The modules of the model that was built."""
+
+    def functions(self) -> Functions | None:
+        """The framework's functions that the model's code may call; None where they cannot be watched."""
 
     def exact(self, peer: str) -> AbstractContextManager[Mapping[str, Kernel]]:
         """A context in which exact versions stand in for kernels of the framework that lose precision in float64.

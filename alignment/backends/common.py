@@ -15,6 +15,7 @@ from alignment.arrays import Array, Batch
 from alignment.backends.base import BUFFER, FROZEN, UNREACHED, Outputs, check_state, one_output
 from alignment.backends.calling import ONLY, Interface, failed
 from alignment.backends.configured import construct
+from alignment.backends.functions.calls import Functions
 from alignment.backends.graph import OperationGraph
 from alignment.backends.trees import named_leaves
 from alignment.errors import AlignmentError
@@ -93,6 +94,10 @@ class ModelBackend:
             name = f"{expected.__module__.partition('.')[0]}.nn.{expected.__name__}"
             raise AlignmentError(f"the builder returned a {type(model).__name__}, expected a {name}")
         return model
+
+    def functions(self) -> Functions | None:
+        """None: calls of the framework's functions cannot be watched."""
+        return None
 
     def exact(self, peer: str) -> AbstractContextManager[Mapping[str, Kernel]]:
         """No kernel of the framework is known to lose precision."""

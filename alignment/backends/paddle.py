@@ -19,6 +19,7 @@ from paddle.nn.layer.rnn import RNNBase
 from alignment.arrays import Array, Batch
 from alignment.backends.base import FILLED, AdamW, Description, Outputs, Runtime, draws_at_random, widen
 from alignment.backends.common import FunctionModel, ModelBackend, named
+from alignment.backends.functions.calls import Functions
 from alignment.backends.graph import OperationGraph, walk
 from alignment.backends.hooks import HookedTaps, Primitives
 from alignment.backends.randomness import Silence
@@ -81,6 +82,12 @@ class PaddleBackend(ModelBackend):
         paddle.seed(runtime.seed)
         if runtime.threads is not None:
             paddle.set_flags({"FLAGS_paddle_num_threads": runtime.threads})
+
+    def functions(self) -> Functions:
+        """The functions of Paddle, its tensors' methods and operators."""
+        from alignment.backends.functions.paddle import PaddleFunctions
+
+        return PaddleFunctions(self._model, self._array)
 
     def exact(self, peer: str) -> AbstractContextManager[Mapping[str, Kernel]]:
         """Exact versions of pooling, norms, activations and resizing; see `alignment.backends.stand_ins.paddle`."""

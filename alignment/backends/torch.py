@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from alignment.arrays import Array, Batch
 from alignment.backends.base import FILLED, AdamW, Description, Outputs, Runtime, draws_at_random
 from alignment.backends.common import FunctionModel, ModelBackend, named
+from alignment.backends.functions.calls import Functions
 from alignment.backends.graph import OperationGraph, walk
 from alignment.backends.hooks import HookedTaps, Primitives
 from alignment.backends.randomness import Silence
@@ -69,6 +70,12 @@ class TorchBackend(ModelBackend):
         self._model: nn.Module = nn.Identity()
         self._silence = Silence()
         _configure(runtime)
+
+    def functions(self) -> Functions:
+        """The functions of torch, its tensors' methods and operators."""
+        from alignment.backends.functions.torch import TorchFunctions
+
+        return TorchFunctions(self._array)
 
     def exact(self, peer: str) -> AbstractContextManager[Mapping[str, Kernel]]:
         """An exact hard sigmoid, and Paddle's running variance; see `alignment.backends.stand_ins.torch`."""

@@ -6,14 +6,14 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from alignment.bisection.bench import SECONDS
 from alignment.frameworks import FRAMEWORKS
 from alignment.pair import Pair, Role
 from alignment.processes.processes import Progress, run_all
 from alignment.processes.settings import DTYPES, Settings
-from alignment.results.findings import Bisection
+from alignment.results.findings import BISECTION_FILE, Bisection
 from alignment.running.prepare import RECORDINGS, prepare, workspace
 
-RESULT_FILE = "bisection.json"
 _STEPS = ("forward", "bp")
 
 
@@ -23,6 +23,7 @@ def bisect(
     settings: Settings | None = None,
     *,
     hypotheses: bool = False,
+    seconds: float = SECONDS,
     progress: Progress | None = None,
     command: str = "",
 ) -> Bisection:
@@ -35,6 +36,7 @@ def bisect(
         out: Folder for everything that the run writes; what an earlier run left there is replaced.
         settings: Precisions, device, weights and so on; its steps are ignored.
         hypotheses: Try known mistakes on every finding.
+        seconds: Time for those of them that run modules again and again, in all.
         progress: Called as the sides report.
         command: The command line, for the result.
 
@@ -47,13 +49,13 @@ def bisect(
     """
     settings = replace(settings or Settings(), steps=_STEPS, perturbations=0)
     with workspace(Path(out).absolute()) as folder:
-        result, what = folder / RESULT_FILE, "diagnose" if hypotheses else "localise"
+        result, what = folder / BISECTION_FILE, "diagnose" if hypotheses else "localise"
         result.unlink(missing_ok=True)
         prepared = prepare(pair, folder, settings, sides=1, progress=progress, command=command)
         recorded = str(folder / RECORDINGS)
         sides: tuple[tuple[Role, tuple[str, ...], tuple[str, ...]], ...] = (
             ("reference", DTYPES, ("record", recorded)),
-            ("candidate", (_judged_dtype(pair, settings),), (what, recorded, str(result))),
+            ("candidate", (_judged_dtype(pair, settings),), (what, recorded, str(result), str(seconds))),
         )
         launches = []
         for role, dtypes, arguments in sides:

@@ -38,6 +38,10 @@ class Reference:
         key = self.aliases.get(f"{dtype} {key}", key)
         return recording.get(key)
 
+    def has(self, key: str, dtype: str) -> bool:
+        """True if there is an array of this key in a precision."""
+        return self.get(key, dtype) is not None
+
     def judge(self, key: str, kind: str, array: Array, dtype: str) -> Judgement | None:
         """The verdict on the candidate's array for a key; None where the reference has none."""
         expected = self.get(key, dtype)

@@ -36,6 +36,8 @@ class Localiser:
         reference: Recordings of the reference's modules.
         modules: The reference's modules.
         mode: `eval` or `train`.
+        exact: Whether exact versions stand in for the framework's own kernels: running statistics may then also be as
+            the candidate's framework takes them up.
 
     Attributes:
         twins: What the reference recorded for each call.
@@ -50,6 +52,7 @@ class Localiser:
         loss: Judgement of the loss.
         gradients: Judgements of the gradients, by parameter.
         statistics: Judgements of the running statistics, by name.
+        other_statistics: Names of running statistics that agree only with what the candidate's framework takes up.
     """
 
     def __init__(
@@ -60,9 +63,12 @@ class Localiser:
         reference: Reference,
         modules: Mapping[str, Module],
         mode: str,
+        *,
+        exact: bool = False,
     ) -> None:
         self.trial, self.taps, self.paths, self.reference = trial, taps, counterparts.paths, reference
-        self.mode, self.dtype = mode, trial.inputs.dtype
+        self.mode, self.dtype, self._exact = mode, trial.inputs.dtype, exact
+        self.other_statistics: set[str] = set()
         self.twins = Twins(reference, modules, counterparts.paths, mode, self.dtype)
         self._entered: dict[tuple[str, Call], list[Array]] = {}
         self._left: tuple[Call, list[Array]] | None = None
@@ -251,7 +257,17 @@ class Localiser:
             name: self.reference.judge(f"{self.mode}/{what}/{name}", kind, array, self.dtype)
             for name, array in arrays.items()
         }
-        return {name: judgement for name, judgement in judged.items() if judgement is not None}
+        known = {name: judgement for name, judgement in judged.items() if judgement is not None}
+        return self._by_other_statistics(known, arrays) if what == "statistic" and self._exact else known
+
+    def _by_other_statistics(self, judged: dict[str, Judgement], arrays: Mapping[str, Array]) -> dict[str, Judgement]:
+        """Judge running statistics that differ by those that the candidate's framework makes of the same batch."""
+        for name in failures(judged):
+            again = self.reference.judge(f"{self.mode}/other statistic/{name}", "output", arrays[name], self.dtype)
+            if again is not None and again.verdict != DIVERGENCE:
+                judged[name] = again
+                self.other_statistics.add(name)
+        return judged
 
     def _isolate(self, call: Call) -> CallJudgements:
         """Judge a call alone; one that differs is right if it is so with its inputs in an order that is possible."""

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 
 from alignment.arrays import Array
-from alignment.backends.base import Isolated, Tap, Taps
-from alignment.recordings.recording import Entry, Kind, Recorder
+from alignment.backends.base import Isolated, Module, Tap, Taps
+from alignment.bisection.evidence import Reference
+from alignment.recordings.recording import Entry, Kind, Recorder, open_recording
 from alignment.steps.base import Trial
 
+REFERENCE_DTYPES = ("float64", "float32")
+MODULES_FILE, ALIASES_FILE, NOTES_FILE = "modules.json", "aliases.json", "notes.json"
 Mark: TypeAlias = tuple[int, int, int]
 _CLOSE = {"float64": 1e-9, "float32": 1e-4}
 """By precision, relative L2 up to which a module that runs alone gives what it gave in its model."""
@@ -121,3 +126,31 @@ def _same(alone: Isolated, outputs: list[Array], limit: float) -> bool:
         one.shape == other.shape and bool(np.linalg.norm(one - other) <= limit * np.linalg.norm(other))
         for one, other in zip(alone.outputs, outputs, strict=True)
     )
+
+
+@dataclass(frozen=True)
+class ReferenceModules:
+    """The recordings of a reference that a candidate is compared with.
+
+    Attributes:
+        reference: The recordings.
+        modules: The modules of the reference, by path.
+        notes: What a reader has to know of the recording.
+    """
+
+    reference: Reference
+    modules: Mapping[str, Module]
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, folder: Path) -> ReferenceModules:
+        """Open what `record` wrote."""
+        modules = json.loads((folder / MODULES_FILE).read_text(encoding="utf-8"))
+        aliases = json.loads((folder / ALIASES_FILE).read_text(encoding="utf-8"))
+        notes = json.loads((folder / NOTES_FILE).read_text(encoding="utf-8"))
+        float64, float32 = (open_recording(folder / dtype) for dtype in REFERENCE_DTYPES)
+        decoded = {
+            path: Module(value["kind"], tuple(value["parameters"]), value["settings"])
+            for path, value in modules.items()
+        }
+        return cls(Reference(float64, float32, aliases), decoded, tuple(notes))

@@ -32,8 +32,7 @@ def rerun(search: Localiser, call: Call) -> tuple[Isolated, dict[str, Array], di
                 if expected is not None:
                     recorded[name] = expected
 
-    if search.mode == "train":
-        search.trial.backend.set_state(search.weights)
+    search.trial.backend.set_state(search.weights)
     search.trial.backend.train(search.mode == "train")
     try:
         gradients = search.gradients_of(call)

@@ -7,40 +7,34 @@ process, since what is run next depends on what differs; the result is a JSON fi
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from alignment.arrays import Array
-from alignment.backends.base import Backend, Module, Outputs, Tap, Taps, Visit
-from alignment.bisection.counterparts import Counterparts, match
-from alignment.bisection.evidence import Reference, reference_weights
-from alignment.bisection.localise import Localiser
-from alignment.bisection.recorded import Deduplicator, add_input_gradients
-from alignment.bisection.reruns import beside, rerun
-from alignment.bisection.telling import findings_of, rows_of
+from alignment.backends.base import Tap, Taps, Visit
+from alignment.bisection.criteria import LOGITS, function_quantities
+from alignment.bisection.recorded import (
+    ALIASES_FILE,
+    MODULES_FILE,
+    NOTES_FILE,
+    REFERENCE_DTYPES,
+    Deduplicator,
+    ReferenceModules,
+    add_input_gradients,
+)
+from alignment.bisection.search import localise
 from alignment.bisection.watching import Watched, watch
 from alignment.errors import AlignmentError
-from alignment.hypotheses.base import Case
-from alignment.hypotheses.explain import agree, explain
-from alignment.pair import Pair
-from alignment.pair.inputs import Inputs
 from alignment.processes.serving import Advance, serve
-from alignment.recordings.recording import Kind, open_recording
-from alignment.results.findings import Bisection, Evidence, Finding, ModuleRow
-from alignment.results.report import DIVERGENCE
+from alignment.recordings.recording import Kind
 from alignment.running.request import Request
 from alignment.running.worker import Job, load_job, manifest_of
-from alignment.steps import STEPS
-from alignment.steps.base import Quantity, Trial
+from alignment.steps.base import Trial
 from porting.fields import encode
 
-REFERENCE_DTYPES = ("float64", "float32")
-_MODULES, _ALIASES, _NOTES = "modules.json", "aliases.json", "notes.json"
-_LOGITS = "logits"
-"""Key, behind the mode, of the logits among several outputs; those of a model with one are that of its tap."""
+MODES = ("eval", "train")
 _KINDS: Mapping[str, Kind] = {"input_gradient": "gradient", "output_gradient": "gradient", "integers": "input"}
 
 
@@ -54,23 +48,33 @@ def record(job: Job, folder: Path, advance: Advance) -> None:
     """
     taps = job.backend.taps()
     modules = {path: encode(module) for path, module in taps.modules.items()}
-    (folder / _MODULES).write_text(json.dumps(modules), encoding="utf-8")
+    (folder / MODULES_FILE).write_text(json.dumps(modules), encoding="utf-8")
     aliases: dict[str, str] = {}
     notes: list[str] = []
     for number, dtype in enumerate(REFERENCE_DTYPES):
         job.backend.use(dtype)
         recorder = Deduplicator(folder, dtype, aliases)
-        for mode in modes_of(job.pair):
-            notes += _record_mode(job.trial(dtype), taps, mode, recorder)
+        # what the framework or a cast rounds to float32 inside is no part of the function that a port is to be
+        with job.backend.exact("kernels") if dtype == "float64" else nullcontext():
+            for mode in MODES:
+                notes += _recorded_mode(job.trial(dtype), taps, mode, recorder)
         recorder.recorder.write(folder / dtype, manifest_of(job, dtype)).close()
         advance(f"modules {dtype}", number + 1, len(REFERENCE_DTYPES))
-    (folder / _ALIASES).write_text(json.dumps(aliases), encoding="utf-8")
-    (folder / _NOTES).write_text(json.dumps(list(dict.fromkeys(notes))), encoding="utf-8")
+    (folder / ALIASES_FILE).write_text(json.dumps(aliases), encoding="utf-8")
+    (folder / NOTES_FILE).write_text(json.dumps(list(dict.fromkeys(notes))), encoding="utf-8")
 
 
-def modes_of(pair: Pair) -> tuple[str, ...]:
-    """The modes in which modules are compared: also training mode where the pair has running statistics."""
-    return ("eval", "train") if pair.architecture.statistics else ("eval",)
+def _recorded_mode(trial: Trial, taps: Taps, mode: str, recorder: Deduplicator) -> tuple[str, ...]:
+    """Record one mode; training mode may be left out where a model gives something else in it, with a note."""
+    mark = recorder.mark()
+    try:
+        return _record_mode(trial, taps, mode, recorder)
+    except AlignmentError as error:
+        if mode == "eval" or trial.pair.architecture.statistics:
+            raise
+        recorder.rewind(mark)
+        trial.reset()
+        return (f"nothing is compared in {mode} mode: {error.summary}",)
 
 
 def _record_mode(trial: Trial, taps: Taps, mode: str, recorder: Deduplicator) -> tuple[str, ...]:
@@ -87,10 +91,27 @@ def _record_mode(trial: Trial, taps: Taps, mode: str, recorder: Deduplicator) ->
         state = trial.canonical(results.state)
         for name in trial.pair.architecture.statistics:
             recorder.add(f"{mode}/statistic/{name}", state[name], "output", mode)
+        _record_other_statistics(trial, mode, recorder)
         trial.reset()
     else:
         _record_whole(trial, mode, recorder)
     return watched.notes
+
+
+def _record_other_statistics(trial: Trial, mode: str, recorder: Deduplicator) -> None:
+    """Record the running statistics as the candidate's framework takes up those of the same batch."""
+    if not trial.pair.architecture.statistics:
+        return
+    trial.reset()
+    trial.backend.train(True)
+    try:
+        with trial.backend.exact(trial.pair.candidate.framework):
+            trial.forward()
+        state = trial.canonical(trial.backend.state())
+    finally:
+        trial.backend.train(False)
+    for name in trial.pair.architecture.statistics:
+        recorder.add(f"{mode}/other statistic/{name}", state[name], "output", mode)
 
 
 def _record_taps(trial: Trial, taps: Taps, mode: str, recorder: Deduplicator) -> Watched:
@@ -128,239 +149,18 @@ def _record_whole(trial: Trial, mode: str, recorder: Deduplicator) -> None:
     for name, array in trial.canonical(trial.backend.state()).items():
         recorder.add(f"{mode}/parameter/{name}", array, "parameter", mode)
     if trial.outputs.named:
-        recorder.add(f"{mode}/{_LOGITS}", trial.outputs.logits, "output", mode)
-    for quantity in _function_quantities(trial, trial.outputs.logits):
+        recorder.add(f"{mode}/{LOGITS}", trial.outputs.logits, "output", mode)
+    for quantity in function_quantities(trial, trial.outputs.logits):
         entry = replace(quantity.entry, step=mode, scores=None)
         recorder.recorder.add(f"{mode}/{quantity.key}", quantity.array, entry)
 
 
-@dataclass(frozen=True)
-class ReferenceModules:
-    """The recordings of a reference that a candidate is compared with.
-
-    Attributes:
-        reference: The recordings.
-        modules: The modules of the reference, by path.
-        notes: What a reader has to know of the recording.
-    """
-
-    reference: Reference
-    modules: Mapping[str, Module]
-    notes: tuple[str, ...] = ()
-
-    @classmethod
-    def read(cls, folder: Path) -> ReferenceModules:
-        """Open what `record` wrote."""
-        modules = json.loads((folder / _MODULES).read_text(encoding="utf-8"))
-        aliases = json.loads((folder / _ALIASES).read_text(encoding="utf-8"))
-        notes = json.loads((folder / _NOTES).read_text(encoding="utf-8"))
-        float64, float32 = (open_recording(folder / dtype) for dtype in REFERENCE_DTYPES)
-        decoded = {
-            path: Module(value["kind"], tuple(value["parameters"]), value["settings"])
-            for path, value in modules.items()
-        }
-        return cls(Reference(float64, float32, aliases), decoded, tuple(notes))
-
-
-def localise(job: Job, recorded: ReferenceModules, *, hypotheses: bool) -> Bisection:
-    """Find what is wrong with a candidate.
-
-    Args:
-        job: The candidate, its model built and loaded.
-        recorded: The recordings of the reference.
-        hypotheses: Try known mistakes on every finding.
-    """
-    dtype = job.request.dtypes[0]
-    job.backend.use(dtype)
-    return _Search(job.trial(dtype), job.backend.taps(), recorded, hypotheses).run(job)
-
-
-class _Search:
-    """Search for what is wrong with one candidate, in all modes."""
-
-    def __init__(self, trial: Trial, taps: Taps, recorded: ReferenceModules, hypotheses: bool) -> None:
-        self._trial, self._taps, self._recorded, self._hypotheses = trial, taps, recorded, hypotheses
-        self._reference = recorded.reference
-        self._counterparts: Counterparts = match(trial.pair, recorded.modules, taps.modules)
-
-    def run(self, job: Job) -> Bisection:
-        dtype = job.request.dtypes[0]
-        trial = self._trial
-        trial.reset()
-        findings = [self._explained(case) for case in self._parameters()]
-        rows: list[ModuleRow] = []
-        diverges, all_usable, seen = bool(findings), True, list[str]()
-        expected_weights = reference_weights(trial, self._reference)
-        for mode in modes_of(trial.pair):
-            localiser = Localiser(trial, self._taps, self._counterparts, self._reference, self._recorded.modules, mode)
-            watched = localiser.run_end_to_end()
-            seen += watched.notes
-            all_usable &= watched.usable
-            if localiser.diverges:
-                diverges |= localiser.model_diverges
-            if localiser.diverges and watched.usable:
-                localiser.run_isolated(expected_weights)
-                known = {(finding.path, finding.direction) for finding in findings}
-                findings += [
-                    self._explained(case)
-                    for case in self._modules(localiser)
-                    if (case.finding.path, case.finding.direction) not in known
-                ]
-            rows += rows_of(localiser)
-        findings += [self._explained(case) for case in self._functions()]
-        notes = [*job.request.notes, *self._recorded.notes, *seen]
-        if diverges and not findings and all_usable:
-            notes.append("it differs end to end, and every module that could be run alone is right by itself")
-        return Bisection(
-            model=trial.pair.name,
-            sides=(trial.pair.reference.framework, trial.side.framework),
-            dtype=dtype,
-            diverges=diverges or bool(findings),
-            findings=tuple(agree(findings)),
-            modules=tuple(rows),
-            reference_only=self._counterparts.reference_only,
-            candidate_only=self._counterparts.candidate_only,
-            hypotheses=self._hypotheses,
-            notes=tuple(dict.fromkeys(notes)),
-            command=job.request.command,
-        )
-
-    def _explained(self, case: Case) -> Finding:
-        return explain(case) if self._hypotheses else case.finding
-
-    def _parameters(self) -> Iterator[Case]:
-        trial, dtype = self._trial, self._trial.inputs.dtype
-        state = trial.canonical(trial.backend.state())
-        recorded = {name: self._reference.get(f"eval/parameter/{name}", dtype) for name in state}
-        parameters = {name: expected for name, expected in recorded.items() if expected is not None}
-        for name, expected in parameters.items():
-            array = state[name]
-            if expected.shape == array.shape and np.array_equal(expected, array):
-                continue
-            error = float(np.linalg.norm(expected - array) / max(np.linalg.norm(expected), 1e-300))
-            differing = int(np.count_nonzero(expected != array))
-            evidence = Evidence("weight", error, f"{differing} of {array.size} elements differ")
-            finding = Finding("parameter", name, name, "eval", "forward", (evidence,))
-            yield Case(finding, (expected,), (array,), parameters=parameters)
-
-    def _modules(self, localiser: Localiser) -> Iterator[Case]:
-        candidate = self._taps.modules
-        findings = {finding.candidate: finding for finding in findings_of(localiser)}
-        for call in localiser.differing:
-            finding = findings[call[0]]
-            result, children, recorded = rerun(localiser, call) if self._hypotheses else (None, {}, {})
-            reference = self._recorded.modules[finding.path]
-            yield Case(
-                finding,
-                expected=tuple(localiser.outputs_of(call)),
-                found=() if result is None else result.outputs,
-                kind=reference.kind,
-                settings=reference.settings,
-                candidate_kind=candidate[finding.candidate].kind,
-                candidate_settings=candidate[finding.candidate].settings,
-                parameters=self._parameters_under(finding.path),
-                inputs=tuple(localiser.inputs_of(call) or localiser.integers_of(call)),
-                children=children,
-                reference_children=recorded,
-                extra=beside(localiser, call, result),
-            )
-
-    def _parameters_under(self, path: str) -> dict[str, Array]:
-        dtype, prefix = self._trial.inputs.dtype, f"{path}." if path else ""
-        names = [name for name in self._trial.pair.architecture.tensors if name.startswith(prefix)]
-        recorded = {name: self._reference.get(f"eval/parameter/{name}", dtype) for name in names}
-        return {name.removeprefix(prefix): array for name, array in recorded.items() if array is not None}
-
-    def _functions(self) -> Iterator[Case]:
-        trial, reference = self._trial, self._reference
-        dtype = trial.inputs.dtype
-        among_others = reference.get(f"eval/{_LOGITS}", dtype)
-        logits = reference.get("eval/tap/:0/output/0", dtype) if among_others is None else among_others
-        if logits is None:
-            return
-        for quantity in _function_quantities(trial, logits):
-            expected = reference.get(f"eval/{quantity.key}", dtype)
-            if expected is None:
-                continue
-            if quantity.entry.kind == "loss":
-                judged = reference.judge(f"eval/{quantity.key}", "loss", np.asarray(quantity.array), dtype)
-                wrong = judged is not None and judged.verdict == DIVERGENCE
-                error, reason = (judged.error, judged.reason) if judged else (None, "")
-            else:
-                wrong = expected.shape != quantity.array.shape or not np.array_equal(expected, quantity.array)
-                error, reason = None, f"{_short(quantity.array)} instead of {_short(expected)}"
-            if wrong:
-                evidence = Evidence("given the reference's logits", error, reason)
-                finding = Finding("function", quantity.key, quantity.key, "eval", "forward", (evidence,))
-                yield self._function_case(finding, expected, np.asarray(quantity.array), logits)
-        if self._taps.gradients and trial.pair.classifies and among_others is None:
-            yield from self._loss_gradient(logits)
-
-    def _loss_gradient(self, logits: Array) -> Iterator[Case]:
-        trial, dtype = self._trial, self._trial.inputs.dtype
-        loss, gradient = _gradient_of_loss(trial.backend, self._taps, trial.inputs, logits)
-        expected = self._reference.get("eval/tap/:0/output_gradient/0", dtype)
-        value = self._reference.get("eval/loss", dtype)
-        if expected is None or value is None:
-            return
-        gradient = np.zeros_like(expected) if gradient is None else gradient
-        judged = [
-            ("loss", self._reference.judge("eval/loss", "loss", loss, dtype)),
-            ("gradient", self._reference.judge("eval/tap/:0/output_gradient/0", "gradient", gradient, dtype)),
-        ]
-        failed = [(what, judgement) for what, judgement in judged if judgement and judgement.verdict == DIVERGENCE]
-        if failed:
-            evidence = tuple(
-                Evidence(f"{what}, given the reference's logits", judgement.error, judgement.reason)
-                for what, judgement in failed
-            )
-            direction = "forward" if failed[0][0] == "loss" else "backward"
-            finding = Finding("function", "bp/soft_target", "bp/soft_target", "eval", direction, evidence)
-            case = self._function_case(finding, value, loss, logits)
-            yield replace(case, extra={**case.extra, "expected_gradient": expected, "found_gradient": gradient})
-
-    def _function_case(self, finding: Finding, expected: Array, computed: Array, logits: Array) -> Case:
-        inputs = self._trial.inputs
-        extra = {
-            "logits": logits,
-            "labels": inputs.labels,
-            "soft_targets": inputs.soft_targets,
-            "planted_scores": inputs.planted_scores,
-            "planted_labels": inputs.planted_labels,
-        }
-        return Case(finding, (expected,), (computed,), extra=extra)
-
-
-def _function_quantities(trial: Trial, logits: Array) -> Iterator[Quantity]:
-    """What the loss and metric steps record of these logits; nothing if the model does not classify."""
-    if not trial.pair.classifies:
-        return
-    with_logits = replace(trial, computed=Outputs(logits, ()))
-    for step in ("loss", "metric"):
-        for quantity in STEPS[step].run(with_logits):
-            if quantity.key != "metric/logits":
-                yield quantity
-
-
-def _gradient_of_loss(backend: Backend, taps: Taps, inputs: Inputs, logits: Array) -> tuple[Array, Array | None]:
-    """The training loss of these logits, and its gradient with respect to them; None if no gradient arrives there."""
-    gradients: list[Array] = []
-
-    def visit(tap: Tap, array: Array) -> None:
-        if tap.path == "" and tap.what == "output_gradient":
-            gradients.append(array)
-
-    with taps.watch(visit, {("", 0): [logits]}):
-        loss = backend.backward(inputs.batch, inputs.soft_targets)
-    return loss, gradients[0] if gradients else None
-
-
-def _short(array: Array) -> str:
-    return np.array2string(np.asarray(array), precision=6, threshold=6, edgeitems=2).replace("\n", "")
-
-
 def main(arguments: list[str]) -> int:
-    """Carry out one side: REQUEST record FOLDER, or REQUEST localise|diagnose FOLDER RESULT; returns the exit code."""
+    """Carry out one side: REQUEST record FOLDER, or REQUEST localise|diagnose FOLDER RESULT SECONDS.
+
+    Returns:
+        The exit code.
+    """
     request, what, folder, *rest = arguments
 
     def work(advance: Advance) -> None:
@@ -369,7 +169,8 @@ def main(arguments: list[str]) -> int:
             record(job, Path(folder), advance)
             return
         advance("model built, weights loaded", 1, 2)
-        localise(job, ReferenceModules.read(Path(folder)), hypotheses=what == "diagnose").write(rest[0])
+        seen, seconds = ReferenceModules.read(Path(folder)), float(rest[1])
+        localise(job, seen, hypotheses=what == "diagnose", seconds=seconds).write(rest[0])
         advance("modules compared", 2, 2)
 
     return serve(work)

@@ -29,11 +29,13 @@ from porting.terminal.tool import DIFFERENT, FILE, command_line
 def bisect(out: Path | None, output: Output, **values: Any) -> None:
     """Name every module that differs by itself: each is run end to end, and alone on the reference's inputs.
 
+    Known mistakes are tried on what differs, for half a minute; `diagnose` takes its time.
+
     \b
     pit-align bisect --model pit_ti --candidate mindspore
     pit-align bisect --pair my_pair.py --batch-size 2
     """
-    _search(out, output, values, hypotheses=False)
+    _search(out, output, values, seconds=30.0)
 
 
 @click.command()
@@ -46,18 +48,21 @@ def diagnose(out: Path | None, output: Output, **values: Any) -> None:
     \b
     pit-align diagnose --model pit_b --weights pit_b.pth --candidate-weights pit_b.pdparams --batch-size 1
     """
-    _search(out, output, values, hypotheses=True)
+    _search(out, output, values)
 
 
-def _search(out: Path | None, output: Output, values: dict[str, Any], *, hypotheses: bool) -> None:
+def _search(out: Path | None, output: Output, values: dict[str, Any], *, seconds: float | None = None) -> None:
+    from alignment.bisection.bench import SECONDS
     from alignment.bisection.bisect import bisect as search
     from alignment.report.bisection import print_bisection
 
     pair = pair_of(values)
-    settings = settings_of((), values)
-    folder = out or Path("logs") / f"{pair.name}-{'diagnose' if hypotheses else 'bisect'}"
+    settings, given = settings_of((), values), SECONDS if seconds is None else seconds
+    folder = out or Path("logs") / f"{pair.name}-{'diagnose' if seconds is None else 'bisect'}"
     with output.sides() as progress:
-        result = search(pair, folder, settings, hypotheses=hypotheses, progress=progress, command=command_line())
+        result = search(
+            pair, folder, settings, hypotheses=True, seconds=given, progress=progress, command=command_line()
+        )
     output.show(lambda: print_bisection(result, output.console(), verbose=output.verbose), result.to_json)
     if result.diverges:
         raise SystemExit(DIFFERENT)

@@ -56,6 +56,12 @@ _diagnose_option = click.option(
 _power_option = click.option(
     "--power", is_flag=True, help="Plant mistakes into the candidate, and say which the proof notices."
 )
+_cause_option = click.option(
+    "--diagnose/--no-diagnose",
+    "why",
+    default=None,
+    help="Where it diverges, bisect and try known mistakes; on for `all`.",
+)
 _TRAINING_TEXTS = {
     "data": "Align the validation pipeline: listing, decoding, resize, crop, normalisation.",
     "train_data": "Align the training samples: order, crop, flip, RandAugment, erasing, mixup and cutmix, on one tape.",
@@ -107,7 +113,7 @@ _strict_option = click.option(
 def _align_command(name: str, text: str, example: str, *, trains: bool) -> None:
     """Add a command that aligns the check point of this name, of training or of the model; or all of them."""
     steps = () if name in ("all", "training") else (name,)
-    extra = [_diagnose_option, _strict_option] if trains else [_strict_option]
+    extra = [_strict_option, _diagnose_option if trains else _cause_option]
     extra += [without_option, _power_option] if name == "all" else []
 
     @pit_align.command(name, help=f"{text}\n\n\b\npit-align {name} {example}")
@@ -120,7 +126,7 @@ def _align_command(name: str, text: str, example: str, *, trains: bool) -> None:
         out: Path | None,
         html: Path | None,
         output: Output,
-        why: bool = False,
+        why: bool | None = None,
         without: tuple[str, ...] = (),
         power: bool = False,
         **values: Any,
@@ -133,12 +139,13 @@ def _align_command(name: str, text: str, example: str, *, trains: bool) -> None:
         settings = settings_of(() if trains else steps, values, without)
         with output.sides() as progress:
             report = _aligned(pair, folder, settings, training, power, progress)
-            explained = why and report.verdict == DIVERGENCE
-            findings = _explained(pair, folder, settings, progress) if explained else ()
+            findings: tuple[Finding, ...] = ()
+            if report.verdict == DIVERGENCE and (name == "all" if why is None else why):
+                report, findings = _explained(report, pair, folder, settings, progress, trains=trains)
         try:
             show([report], output, html=html, folders=[folder])
         finally:
-            if explained:
+            if findings:
                 _show_causes(findings, folder, output)
 
 
@@ -159,11 +166,25 @@ def _aligned(
     return align(pair, folder, settings, progress=progress, command=command_line())
 
 
-def _explained(pair: Pair, folder: Path, settings: Settings, progress: Callback) -> tuple[Finding, ...]:
-    """Try known mistakes on what diverges in a run of training."""
+def _explained(
+    report: Report, pair: Pair, folder: Path, settings: Settings, progress: Callback, *, trains: bool
+) -> tuple[Report, tuple[Finding, ...]]:
+    """The report with its cause; and of training the findings, which are printed below it."""
+    if not trains:
+        from alignment.bisection.explaining import with_cause
+
+        return with_cause(report, pair, folder, settings, progress=progress), ()
+    from dataclasses import replace
+
+    from alignment.results.findings import cause_line
+    from alignment.results.report import write_report
+    from alignment.running.prepare import REPORT_FILE
     from alignment.training.diagnose_worker import explain_run
 
-    return explain_run(pair, folder, settings, progress=progress)
+    findings = explain_run(pair, folder, settings, progress=progress)
+    report = replace(report, cause=cause_line(findings))
+    write_report(report, folder / REPORT_FILE)
+    return report, findings
 
 
 def _show_causes(findings: tuple[Finding, ...], folder: Path, output: Output) -> None:

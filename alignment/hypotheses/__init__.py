@@ -10,17 +10,21 @@ from collections.abc import Mapping
 
 from alignment.hypotheses.attention import attention
 from alignment.hypotheses.base import Hypotheses
+from alignment.hypotheses.calls import trials
 from alignment.hypotheses.embeddings import embedding
 from alignment.hypotheses.functions import FUNCTION_HYPOTHESES
 from alignment.hypotheses.generic import GENERIC_HYPOTHESES
-from alignment.hypotheses.layers import LAYER_HYPOTHESES
+from alignment.hypotheses.layers import LAYER_HYPOTHESES, dropped
 from alignment.hypotheses.parameters import PARAMETER_HYPOTHESES
 from alignment.hypotheses.wiring import wiring
 
-__all__ = ["HYPOTHESES"]
+__all__ = ["COSTLY", "HYPOTHESES"]
+
+COSTLY = trials
+"""Run the candidate's module many times: tried only where nothing before it explains the finding, until one does."""
 
 HYPOTHESES: Mapping[str, tuple[Hypotheses, ...]] = {
-    "module": (*LAYER_HYPOTHESES, embedding, attention, wiring, *GENERIC_HYPOTHESES),
+    "module": (*LAYER_HYPOTHESES, embedding, attention, trials, dropped, wiring, *GENERIC_HYPOTHESES),
     "parameter": PARAMETER_HYPOTHESES,
     "statistic": (),
     "function": FUNCTION_HYPOTHESES,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,11 +12,14 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 
 from alignment.arrays import Array
+from alignment.hypotheses.bench import Bench
 from alignment.results.findings import Cause, Finding
 
 T = TypeVar("T")
 FITTED = 4
 """Elements that have to agree for each number that a hypothesis fits to them, else the fit says nothing."""
+_EMPTY = re.compile(r"multiplied by 1(?![\d.e])|\b(?:is|has|computes) ([^\s,;:]+), not \1(?=[\s,;:)]|$)")
+"""A sentence that says nothing, since two numbers are the same once they are printed."""
 DO_NOT_APPLY = (ArithmeticError, LookupError, TypeError, ValueError)
 """What a hypothesis may raise of what is built otherwise than it knows: then it explains nothing."""
 
@@ -38,6 +42,8 @@ class Case:
         children: Inputs and outputs of the modules within the candidate's: `norm1:0/input/0`, `norm1:0/output/0`.
         reference_children: Those of the modules within the reference's, under the same names.
         extra: Further arrays that a kind of finding has.
+        bench: Runs the candidate's module with something changed; makes nothing until it is called. None where it
+            cannot be run.
     """
 
     finding: Finding
@@ -52,6 +58,7 @@ class Case:
     children: Mapping[str, Any] = field(default_factory=dict)
     reference_children: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
+    bench: Callable[[], Bench | None] | None = None
 
     @property
     def limit(self) -> float:
@@ -129,6 +136,6 @@ def cause_of(prediction: Prediction, before: float, after: float, *, limit: floa
         limit: The largest `after` that is rounding; NaN explains nothing.
         smallest: The largest `before` that is not worth an explanation.
     """
-    if before <= smallest or not after <= limit or not after <= before / 4:
+    if before <= smallest or not after <= limit or not after <= before / 4 or _EMPTY.search(prediction.says):
         return None
     return Cause(prediction.name, prediction.says, prediction.look_at, before, after)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 
-from alignment.hypotheses import HYPOTHESES
+from alignment.hypotheses import COSTLY, HYPOTHESES
 from alignment.hypotheses.base import DO_NOT_APPLY, Case, Prediction, cause_of, distance, predictions
 from alignment.hypotheses.parameters import differing
 from alignment.results.findings import Cause, Finding
@@ -26,13 +26,19 @@ def explain(case: Case) -> Finding:
     Of a parameter it also holds which elements differ, where these are few: that is evidence, and explains nothing.
     """
     before = distance(case.expected, case.found)
-    causes, tried = [], 0
-    for prediction in predictions(HYPOTHESES[case.finding.kind], case):
-        tried += 1
-        with suppress(*DO_NOT_APPLY):
-            cause = _cause(case, prediction, before)
-            if cause is not None:
-                causes.append(cause)
+    causes: list[Cause] = []
+    tried = 0
+    for hypotheses in HYPOTHESES[case.finding.kind]:
+        if hypotheses is COSTLY and causes:
+            continue
+        for prediction in predictions((hypotheses,), case):
+            tried += 1
+            with suppress(*DO_NOT_APPLY):
+                cause = _cause(case, prediction, before)
+                if cause is not None:
+                    causes.append(cause)
+                    if hypotheses is COSTLY:
+                        break
     causes.sort(key=lambda cause: cause.after > case.limit / 100)
     evidence = (*case.finding.evidence, *(differing(case) if case.finding.kind == "parameter" else ()))
     return replace(case.finding, causes=tuple(causes), tried=tried, evidence=evidence)

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from alignment.arrays import Array
+from alignment.backends.base import is_random
 from alignment.hypotheses import arithmetic
 from alignment.hypotheses.activations import activation
 from alignment.hypotheses.base import Case, Prediction, distance, predictions, ratio
 from alignment.hypotheses.norms import epsilons, grouped_norm
+from alignment.hypotheses.running_statistics import running_statistics
 
 _NO_BIAS, _TWO_BIASES = ("bias lost", "its bias is not added"), ("bias doubled", "its bias is added twice")
 
@@ -26,7 +28,8 @@ def _affine(case: Case, y: Array, *, scaled: bool = True, shifted: bool = True, 
 
 def _epsilons(case: Case, name: str, correct: float, norm: Callable[[float], Array]) -> Iterator[Prediction]:
     for eps in epsilons(case, correct):
-        yield Prediction(name, f"its epsilon is {eps:g}, not {correct:g}", case.place("epsilon"), [norm(eps)])
+        says = f"its epsilon is {eps:g}, not {correct:g}: pass epsilon={correct:g}"
+        yield Prediction(name, says, case.place("epsilon"), [norm(eps)])
 
 
 def layer_norm(case: Case) -> Iterator[Prediction]:
@@ -85,41 +88,6 @@ def _activation_after(case: Case, y: Array) -> Callable[[Array], Array]:
     tried = [arithmetic.ACTIVATIONS[name] for name in ("no activation", "relu", "silu")]
     fitting = (form for form in tried if distance([case.expected[0]], [form(y)]) < case.limit)
     return next(fitting, tried[0])
-
-
-def running_statistics(case: Case) -> Iterator[Prediction]:
-    """Predict the running statistics after a batch: another momentum, another variance, or no update at all."""
-    names = [name.removeprefix("before/") for name in case.extra if name.startswith("before/running")]
-    if not names or case.finding.mode != "train":
-        return
-    before, expected, actual = (
-        [case.extra[f"{what}/{name}"].astype(np.float64) for name in names] for what in ("before", "expected", "found")
-    )
-    new = [(after - 0.9 * old) / 0.1 for old, after in zip(before, expected, strict=True)]
-
-    def predict(short: str, says: str, arrays: list[Array], place: str = "momentum") -> Prediction:
-        return Prediction(short, says, case.place(place), arrays, expected, actual)
-
-    yield predict("statistics frozen", "the running statistics are not updated", before)
-    for share in (0.9, 0.01, 0.99, 0.05, 0.5, 1.0, 0.001):
-        moved = [(1 - share) * old + share * batch for old, batch in zip(before, new, strict=True)]
-        says = f"a batch has a share of {share:g} in them, not 0.1: Paddle's momentum is one minus torch's"
-        yield predict("batchnorm momentum", says, moved)
-    for count in _counts(case):
-        says = f"the running variance takes up the biased one, over {count} values"
-        for kept in (0.9, float(np.float32(0.9))):  # Paddle's kernel holds its momentum in float32
-            biased = [
-                kept * old + (1 - kept) * batch * ((count - 1) / count if "var" in name else 1)
-                for name, old, batch in zip(names, before, new, strict=True)
-            ]
-            yield predict("biased variance", says, biased, "forward, which keeps Paddle's own")
-
-
-def _counts(case: Case) -> Iterator[int]:
-    for array in case.inputs:
-        if array.ndim == 4:
-            for shrunk in (1, 2):
-                yield array.shape[0] * math.ceil(array.shape[2] / shrunk) * math.ceil(array.shape[3] / shrunk)
 
 
 def linear(case: Case) -> Iterator[Prediction]:
@@ -256,7 +224,13 @@ def average_pooling(case: Case) -> Iterator[Prediction]:
 
 
 def dropout(case: Case) -> Iterator[Prediction]:
-    """Predict elements or samples that are zeroed, and the others scaled."""
+    """Predict elements or samples that a dropout or drop path zeroes, and the others scaled."""
+    if is_random(case.kind) or is_random(case.candidate_kind):
+        yield from dropped(case)
+
+
+def dropped(case: Case) -> Iterator[Prediction]:
+    """Predict elements or samples that are zeroed anywhere, and the others scaled."""
     if not case.inputs or not case.found or case.inputs[0].shape != case.found[0].shape:
         return
     base, actual = case.expected[0], case.found[0]
@@ -269,7 +243,8 @@ def dropout(case: Case) -> Iterator[Prediction]:
     rows = alive.reshape(len(actual), -1)
     whole = bool((rows.all(1) | ~rows.any(1)).all())
     name, what = ("drop path left on", "whole samples") if whole else ("dropout left on", "elements")
-    says = f"{what} are dropped, {1 - float(alive.mean()):.0%} here, and the others multiplied by {scale:.4g}"
+    others = f", and the others multiplied by {scale:.4g}" if f"{scale:.4g}" != "1" else ""
+    says = f"{what} are dropped, {1 - float(alive.mean()):.0%} here{others}"
     yield Prediction(name, says, case.place("training, and its rate"), [np.where(alive, base * scale, 0)])
 
 

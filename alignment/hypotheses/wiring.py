@@ -38,7 +38,7 @@ class Sum:
     array: Array
 
     def __str__(self) -> str:
-        words = [name if abs(factor - 1) < _SMALL else f"{factor:.6g} {name}" for name, factor in self.terms.items()]
+        words = [name if abs(factor - 1) < _SMALL else f"{factor:.10g} {name}" for name, factor in self.terms.items()]
         return " + ".join(words) or "nothing"
 
 

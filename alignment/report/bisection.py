@@ -49,6 +49,8 @@ def _parts(bisection: Bisection, verbose: bool) -> Iterator[Text]:
     yield Text.assemble(
         f"{bisection.model}: ", (word, style), f"  ({bisection.dtype}, {' against '.join(bisection.sides)})"
     )
+    if bisection.cause:
+        yield Text.assemble("cause: " if bisection.hypotheses else "to blame: ", (bisection.cause, "bold"))
     counts = Counter(row.status for row in bisection.modules)
     yield Text(
         "; ".join(f"{counts[status]} calls of modules {words}" for status, words in _WORDS.items() if counts[status])

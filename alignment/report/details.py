@@ -22,7 +22,14 @@ from alignment.judging.compare_paths import open_side
 from alignment.judging.measuring import Element
 from alignment.recordings.recording import Recording
 from alignment.report import charts
-from alignment.results.findings import DIAGNOSIS_FILE, Bisection, read_findings
+from alignment.results.findings import (
+    BISECTION_FILE,
+    DIAGNOSIS,
+    DIAGNOSIS_FILE,
+    Bisection,
+    cause_line,
+    read_findings,
+)
 from alignment.results.report import DIVERGENCE, Report, Row
 from alignment.results.summary import badness
 from porting.names import nearest
@@ -145,14 +152,18 @@ def collect(
 
 
 def _beside(report: Report, folder: Path) -> Bisection | None:
-    """Read the findings that `--diagnose` left with a run of training."""
-    path = folder / DIAGNOSIS_FILE
+    """Read the diagnosis that a run left: of its models, or of training."""
+    path, of_models = folder / DIAGNOSIS_FILE, folder / DIAGNOSIS / BISECTION_FILE
+    if of_models.is_file():
+        return Bisection.read(of_models)
     if not path.is_file():
         return None
     dtype = max((row.dtype for row in report.failures), default="")
     backends = [report.environments.get(role, {}).get("backend", "") for role in ("reference", "candidate")]
     findings = read_findings(path)
-    return Bisection(report.model, (backends[0], backends[1]), dtype, True, findings, (), hypotheses=True)
+    cause = cause_line(findings)
+    sides = (backends[0], backends[1])
+    return Bisection(report.model, sides, dtype, True, findings, (), hypotheses=True, cause=cause)
 
 
 def diagnosis_of(files: Sequence[Path], reports: Sequence[Report]) -> dict[str, Bisection]:

@@ -162,6 +162,7 @@ def _section(report: Report, details: Details, anchor: str) -> dict[str, Any]:
         "name": report.model or "unnamed",
         "report": report,
         "headline": headline(report),
+        "cause": report.cause or (details.diagnosis.cause if details.diagnosis is not None else ""),
         "dtypes": dtypes,
         "cells": [(step, [cells.get((step, dtype), _NOTHING) for dtype in dtypes]) for step in report.steps],
         "charts": charts.charts(report),

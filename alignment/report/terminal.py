@@ -87,6 +87,8 @@ def _word(verdict: Verdict) -> str:
 def _parts(report: Report, verbose: bool, width: int) -> Iterator[Text]:
     verdict = Text(report.verdict.upper(), style=f"bold {_STYLES[report.verdict]}")
     yield Text.assemble(f"{report.model}: " if report.model else "", verdict)
+    if report.cause:
+        yield Text.assemble("cause: ", (report.cause, "bold"))
     yield Text(headline(report))
     for note in report.notes:
         yield Text(f"note: {note}", style="yellow")

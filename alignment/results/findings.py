@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from alignment.errors import FileError
+from alignment.results.summary import plural
 from alignment.text_files import decode_from, read_json, to_json, write_text
 from porting.fields import encode
+from porting.names import fold
 
 FindingKind: TypeAlias = Literal["module", "parameter", "statistic", "function", "quantity"]
 Status: TypeAlias = Literal["agrees", "inherits", "children", "guilty", "not compared"]
 
+BISECTION_FILE, DIAGNOSIS = "bisection.json", "diagnosis"
+"""File of a bisection, and folder within that of a run in which its diagnosis is."""
 DIAGNOSIS_FILE = "diagnosis.json"
 """File of a diagnosis of training, in the folder of its run."""
 _OTHER = "holds no findings of `pit-align bisect` or `diagnose`: {}"
@@ -116,6 +120,7 @@ class Bisection:
         sides: The frameworks, reference first.
         dtype: The precision in which the candidate was judged.
         diverges: True if anything differs.
+        cause: The likeliest cause in one line, see `cause_line`; empty if nothing differs by itself.
         findings: What differs by itself, in the order of execution, parameters first.
         modules: Every module that both sides have, in the order of execution.
         reference_only: Modules that only the reference has.
@@ -129,6 +134,7 @@ class Bisection:
     sides: tuple[str, str]
     dtype: str
     diverges: bool
+    cause: str = field(default="", kw_only=True)
     findings: tuple[Finding, ...]
     modules: tuple[ModuleRow, ...]
     reference_only: tuple[str, ...] = ()
@@ -157,6 +163,27 @@ class Bisection:
             FileError: The file cannot be read, or is no bisection.
         """
         return decode_from(path, cls, _read(path), problem=_OTHER)
+
+
+def cause_line(findings: Sequence[Finding]) -> str:
+    """Return what is wrong in one line: where, what, and where to look; empty without findings.
+
+    Findings with the same cause as the first are named with it; of the others the line has the number.
+    """
+    if not findings:
+        return ""
+    first = next((finding for finding in findings if finding.causes), findings[0])
+    says = first.causes[0].says if first.causes else ""
+    alike = [one for one in findings if (one.causes[0].says if one.causes else "") == says and one.kind == first.kind]
+    names = ", ".join(fold(dict.fromkeys(one.candidate or one.path or "the model itself" for one in alike)))
+    mode = "" if first.mode == "eval" else " in training mode"
+    backward = ", in its gradient" if first.direction == "backward" else ""
+    if says:
+        text = f"{names}{mode}: {says} ({first.causes[0].look_at})"
+    else:
+        text = f"{names}{mode} {'differ' if len(alike) > 1 else 'differs'} by itself{backward}; the reason is not known"
+    more = len(findings) - len(alike)
+    return text + (f"; and {plural(more, 'more finding')}" if more else "")
 
 
 def write_findings(findings: Sequence[Finding], path: str | os.PathLike[str]) -> None:

@@ -101,6 +101,7 @@ class Report:
 
     Attributes:
         verdict: The verdict on the whole, see `overall`.
+        cause: What is wrong in one line, where a diagnosis was made: where, what, and where to look.
         model: The model's name; empty where it is not known.
         steps: The steps that were compared, in order.
         rows: One row for each quantity and precision, in the order of the steps.
@@ -117,6 +118,7 @@ class Report:
     """
 
     verdict: Verdict
+    cause: str = field(default="", kw_only=True)
     model: str
     steps: tuple[str, ...]
     rows: tuple[Row, ...]

@@ -21,7 +21,7 @@ from alignment.pair.inputs import Inputs
 from alignment.pair.telling import telling_batch
 from alignment.processes.processes import Launch, Progress, run_all
 from alignment.processes.settings import Settings
-from alignment.results.findings import DIAGNOSIS_FILE
+from alignment.results.findings import DIAGNOSIS, DIAGNOSIS_FILE
 from alignment.rules.settle import CONTRACT_FILE, settle
 from alignment.running.request import Request
 from alignment.running.weights import WeightFile, write_weights
@@ -327,6 +327,7 @@ def workspace(folder: Path) -> Iterator[Path]:
                 raise FileError(folder, "another run is writing here; wait for it or name another --out") from None
             for path in (path for pattern in _FILES for path in folder.glob(pattern)):
                 path.unlink()
+            shutil.rmtree(folder / DIAGNOSIS, ignore_errors=True)
             for name in _FOLDERS:
                 shutil.rmtree(folder / name, ignore_errors=True)
                 (folder / name).mkdir()

@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 
 from alignment.arrays import Array
-from alignment.bisection.worker import ReferenceModules, localise, record
+from alignment.bisection.recorded import ReferenceModules
+from alignment.bisection.search import localise
+from alignment.bisection.worker import record
 from alignment.errors import AlignmentError
 from alignment.judging.judge import judge, judge_arrays
 from alignment.processes.serving import Advance, JsonRequest, serve

@@ -18,21 +18,20 @@ def _no_bias(into: int, out: int) -> Any:
 class Attention(nn.Layer):
     """Causal attention with rotary positions and fewer heads of keys and values than of queries."""
 
-    def __init__(self, width: int, heads: int, groups: int, positions: int) -> None:
+    def __init__(self, width: int, heads: int, groups: int) -> None:
         super().__init__()
         size = width // heads
         self.heads, self.groups, self.size = heads, groups, size
         self.wq, self.wo = _no_bias(width, width), _no_bias(width, width)
         self.wk, self.wv = _no_bias(width, groups * size), _no_bias(width, groups * size)
         frequencies = 10000.0 ** (-paddle.arange(0, size, 2, dtype="float32") / size)
-        angles = paddle.arange(positions, dtype="float32")[:, None] * frequencies
-        self.register_buffer("cos", angles.cos()[:, None], persistable=False)
-        self.register_buffer("sin", angles.sin()[:, None], persistable=False)
+        self.register_buffer("frequencies", frequencies, persistable=False)
 
     def _turn(self, x: Any) -> Any:
         """Turn each pair of `(batch, tokens, heads, size)` by its position."""
         pairs = x.reshape([0, 0, 0, self.size // 2, 2])
-        cos, sin = (table[: x.shape[1]].astype(x.dtype) for table in (self.cos, self.sin))
+        angles = paddle.arange(x.shape[1]).astype(x.dtype)[:, None, None] * self.frequencies.astype(x.dtype)
+        cos, sin = angles.cos(), angles.sin()
         real, imaginary = pairs[..., 0], pairs[..., 1]
         turned = paddle.stack([real * cos - imaginary * sin, real * sin + imaginary * cos], -1)
         return turned.reshape(x.shape)
@@ -61,9 +60,9 @@ class FeedForward(nn.Layer):
 class Block(nn.Layer):
     """Attention and MLP, each after a norm."""
 
-    def __init__(self, width: int, positions: int) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.attention = Attention(width, 4, 2, positions)
+        self.attention = Attention(width, 4, 2)
         self.feed_forward = FeedForward(width, 24)
         self.attention_norm, self.ffn_norm = RMSNorm(width), RMSNorm(width)
 
@@ -76,10 +75,10 @@ class Block(nn.Layer):
 class Llama(nn.Layer):
     """The language model."""
 
-    def __init__(self, words: int = 29, width: int = 16, depth: int = 2, positions: int = 16) -> None:
+    def __init__(self, words: int = 29, width: int = 16, depth: int = 2) -> None:
         super().__init__()
         self.tok_embeddings = nn.Embedding(words, width)
-        self.layers = nn.LayerList([Block(width, positions) for _ in range(depth)])
+        self.layers = nn.LayerList([Block(width) for _ in range(depth)])
         self.norm, self.output = RMSNorm(width), _no_bias(width, words)
 
     def forward(self, tokens: Any) -> Any:

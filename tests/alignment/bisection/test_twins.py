@@ -28,7 +28,7 @@ def diagnose(pair: str, out: Path) -> Bisection:
     ("pair", "module", "cause"),
     [
         ("PADDING", "2.conv1", "it pads by reflect, not with zeros"),
-        ("EPSILON", "2.bn1", "its epsilon is 0.001, not 1e-05"),
+        ("EPSILON", "2.bn1", "its epsilon is 0.001, not 1e-05: pass epsilon=1e-05"),
     ],
 )
 def test_mistake_among_modules_cut_otherwise_is_the_only_one_named(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import re
 from collections.abc import Iterator
@@ -12,11 +13,13 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 import cli
 from alignment.errors import AlignmentError, FileError
 from alignment.report.charts import FOOT, TOP, charts
 from alignment.report.html import render, write_html
+from alignment.report.terminal import print_report
 from alignment.results.report import DIVERGENCE, ROUNDING, SAME_FUNCTION, Report, Row, Verdict, overall, write_report
 from alignment.running import matrix
 
@@ -341,3 +344,12 @@ def test_the_command_writes_one_page_of_all_reports(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli.pit_align, [*words[:2], "--html", words[-1]])
     assert done.exit_code == 0, done.output
     assert "<title>pit_ti: same function</title>" in (tmp_path / "new" / "page.html").read_text()
+
+
+def test_cause_stands_in_the_headline_of_the_page_and_below_the_verdict_at_the_terminal() -> None:
+    wrong = report(row("forward/logits", "float64", DIVERGENCE), cause=f"layers.0.attn: why {_EVIL}")
+    head = render([wrong]).partition("</header>")[0]
+    assert "Cause: layers.0.attn: why &lt;script&gt;" in head
+    console = Console(width=200, file=io.StringIO(), record=True)
+    print_report(wrong, console)
+    assert console.export_text().splitlines()[1].startswith("cause: layers.0.attn: why")

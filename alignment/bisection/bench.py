@@ -1,0 +1,109 @@
+"""One module of the candidate, run alone again and again with something changed, for hypotheses about functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import monotonic
+
+import numpy as np
+
+from alignment.arrays import Array
+from alignment.backends.functions.calls import Answer, Arrays, FunctionCall, Functions
+from alignment.bisection.evidence import failures
+from alignment.bisection.localise import Localiser
+from alignment.bisection.reruns import beside
+from alignment.bisection.twins import Call, inside, outermost
+from alignment.hypotheses.bench import Answers, OutOfTimeError, Result, Weight
+
+SECONDS = 180.0
+"""Time for the trials of one search, on all modules."""
+_LINEAR = {"paddle": 1, "torch": 0}
+"""Framework to the axis of a Linear's weight that its outputs have."""
+
+
+@dataclass
+class Budget:
+    """Time that is left for trials.
+
+    Attributes:
+        seconds: What is left.
+    """
+
+    seconds: float
+
+
+class ModuleBench:
+    """See `alignment.hypotheses.bench.Bench`.
+
+    Args:
+        search: The search in which the module differs.
+        call: The call of the module.
+        functions: The functions of the candidate's framework.
+        budget: The time for trials, from which each run is taken.
+    """
+
+    def __init__(self, search: Localiser, call: Call, functions: Functions, budget: Budget) -> None:
+        self._search, self._call, self._functions, self._budget = search, call, functions, budget
+        self.calls: tuple[FunctionCall, ...] = ()
+        seen: list[FunctionCall] = []
+
+        def note(call: FunctionCall, _: Arrays) -> Answer:
+            seen.append(call)
+            return None
+
+        search.trial.backend.set_state(search.weights)
+        with functions.watch(note):
+            self._run()
+        self.calls = tuple(seen)
+
+    def run(self, answers: Answers | None = None, weights: Mapping[str, Array] | None = None) -> Result:
+        """What the module gives with other answers of functions, or with other weights.
+
+        Raises:
+            OutOfTimeError: The time for trials is over.
+        """
+        if self._budget.seconds <= 0:
+            raise OutOfTimeError
+        started = monotonic()
+        try:
+            return self._changed(answers, weights)
+        finally:
+            self._budget.seconds -= monotonic() - started
+
+    def _changed(self, answers: Answers | None, weights: Mapping[str, Array] | None) -> Result:
+        backend = self._search.trial.backend
+        backend.set_state({**self._search.weights, **(weights or {})})
+        try:
+            if answers is None:
+                return self._run()
+            with self._functions.watch(answers):
+                return self._run()
+        finally:
+            backend.set_state(self._search.weights)
+
+    @property
+    def weights(self) -> dict[str, Weight]:
+        """The candidate's tensors of the Linears within the module, by name, as the reference's weights make them."""
+        path, modules = self._call[0], self._search.taps.modules
+        axis = _LINEAR.get(self._search.trial.side.framework)
+        held: dict[str, Weight] = {}
+        for name, module in modules.items():
+            if (name == path or inside(name, path)) and "Linear" in module.bases and axis is not None:
+                for tensor in module.parameters:
+                    array = np.asarray(self._search.weights[tensor])
+                    held[tensor] = Weight(name, array, axis if array.ndim == 2 else 0)
+        return held
+
+    def _run(self) -> Result:
+        search, call = self._search, self._call
+        search.trial.backend.train(search.mode == "train")
+        try:
+            gradients = [] if failures(search.isolated[call].forward) else search.gradients_of(call)
+            guilty = [other for other in search.differing if inside(other[0], call[0])]
+            replaced = search.replacing(outermost(guilty))
+            inputs, integers = search.inputs_of(call), search.integers_of(call)
+            result = search.taps.isolate(*call, inputs, gradients, replaced or None, None, integers)
+            return Result(result.outputs, beside(search, call, result) if gradients else {})
+        finally:
+            search.trial.backend.train(False)

@@ -1,0 +1,229 @@
+"""Search for what is wrong with one candidate, in all modes, and a second time without the framework's own kernels.
+
+A framework may lose precision inside its kernels, or take up a running variance otherwise than the reference's does.
+That is no mistake of the port: where fewer places differ with exact versions of the kernels, and none besides, that
+search counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from alignment.arrays import Array
+from alignment.backends.base import Taps
+from alignment.bisection.bench import SECONDS, Budget, ModuleBench
+from alignment.bisection.counterparts import Counterparts, match
+from alignment.bisection.criteria import function_cases
+from alignment.bisection.evidence import failures, reference_weights
+from alignment.bisection.localise import Localiser
+from alignment.bisection.recorded import ReferenceModules
+from alignment.bisection.reruns import beside, rerun
+from alignment.bisection.telling import findings_of, rows_of
+from alignment.bisection.twins import Call
+from alignment.errors import AlignmentError
+from alignment.hypotheses.base import Case
+from alignment.hypotheses.explain import agree, explain
+from alignment.results.findings import Bisection, Evidence, Finding, cause_line
+from alignment.results.summary import plural
+from alignment.running.worker import Job
+from alignment.steps.base import Trial
+
+_SMALL = 1e-3
+"""Relative L2 of a module that no kernel's float32 constant explains."""
+
+
+def localise(job: Job, recorded: ReferenceModules, *, hypotheses: bool, seconds: float = SECONDS) -> Bisection:
+    """Find what is wrong with a candidate.
+
+    Args:
+        job: The candidate, its model built and loaded.
+        recorded: The recordings of the reference.
+        hypotheses: Try known mistakes on every finding.
+        seconds: Time for those that run modules again and again, in all.
+    """
+    dtype = job.request.dtypes[0]
+    job.backend.use(dtype)
+    search = _Search(job.trial(dtype), job.backend.taps(), recorded, hypotheses, seconds)
+    with ExitStack() as stack:
+        attempt = search.attempt()
+        if dtype == "float64" and attempt.may_be_kernels:
+            kernels = stack.enter_context(job.backend.exact("kernels"))
+            exact = search.attempt(exact=True)
+            used = [kernel for kernel in kernels.values() if kernel.calls]
+            if (used or exact.by_other_statistics) and exact.places < attempt.places:
+                names = [f"{kernel.name} ({plural(kernel.calls, 'call')})" for kernel in used]
+                names += ["running variances that take up the biased one"] if exact.by_other_statistics else []
+                exact.notes.append(f"the framework's own differences are left out: {', '.join(names)}")
+                attempt = exact
+            else:
+                stack.close()
+        return search.result(attempt, job)
+
+
+@dataclass
+class _Attempt:
+    """What one search through the modules found.
+
+    Attributes:
+        modes: The search of each mode.
+        notes: What a reader has to know.
+        usable: False if watching the modules changes what the model gives.
+        diverges: True if the whole model differs.
+        places: Path, mode and direction of every module that differs by itself, and of the model.
+    """
+
+    modes: list[Localiser] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    usable: bool = True
+    diverges: bool = False
+    places: set[tuple[str, str, str]] = field(default_factory=set)
+
+    @property
+    def may_be_kernels(self) -> bool:
+        """True if something differs by as little as a kernel may, or a running statistic does."""
+        for localiser in self.modes:
+            if localiser.model_diverges and not localiser.differing:
+                return True
+            for call in localiser.differing:
+                failed = localiser.isolated[call].failures
+                errors = [judgement.error for judgement in failed.values() if judgement.error is not None]
+                if any(error < _SMALL for error in errors) or any("running statistic" in what for what in failed):
+                    return True
+        return False
+
+    @property
+    def by_other_statistics(self) -> bool:
+        """True if a running statistic agrees only with what the candidate's framework makes of the same batch."""
+        return any(localiser.other_statistics for localiser in self.modes)
+
+
+class _Search:
+    """Search for what is wrong with one candidate."""
+
+    def __init__(self, trial: Trial, taps: Taps, recorded: ReferenceModules, hypotheses: bool, seconds: float) -> None:
+        self._budget = Budget(seconds)
+        self._trial, self._taps, self._recorded, self._hypotheses = trial, taps, recorded, hypotheses
+        self._reference = recorded.reference
+        self._counterparts: Counterparts = match(trial.pair, recorded.modules, taps.modules)
+
+    def attempt(self, *, exact: bool = False) -> _Attempt:
+        """Search all modes; training mode of a model without running statistics only if the other one agrees."""
+        attempt, trial, dtype = _Attempt(), self._trial, self._trial.inputs.dtype
+        trial.reset()
+        weights = reference_weights(trial, self._reference)
+        for mode in ("eval", "train"):
+            optional = mode == "train" and not trial.pair.architecture.statistics
+            if optional and (attempt.diverges or attempt.places or not self._reference.has(f"{mode}/loss", dtype)):
+                break
+            modules = self._recorded.modules
+            localiser = Localiser(trial, self._taps, self._counterparts, self._reference, modules, mode, exact=exact)
+            try:
+                watched = localiser.run_end_to_end()
+            except AlignmentError as error:
+                if not optional:
+                    raise
+                attempt.notes.append(f"nothing is compared in {mode} mode: {error.summary}")
+                break
+            attempt.notes += watched.notes
+            attempt.usable &= watched.usable
+            attempt.modes.append(localiser)
+            if localiser.diverges:
+                attempt.diverges |= localiser.model_diverges
+                if localiser.model_diverges:
+                    attempt.places.add(("", mode, "end to end"))
+                if watched.usable:
+                    localiser.run_isolated(weights)
+                    for call in localiser.differing:
+                        forward = failures(localiser.isolated[call].forward)
+                        attempt.places.add((call[0], mode, "forward" if forward else "backward"))
+        return attempt
+
+    def result(self, attempt: _Attempt, job: Job) -> Bisection:
+        """The findings of a search, explained by known mistakes if these are asked for."""
+        trial = self._trial
+        trial.reset()
+        findings = [self._explained(case) for case in self._parameters()]
+        of_parameters = bool(findings)
+        for localiser in attempt.modes:
+            known = {(finding.path, finding.direction) for finding in findings}
+            findings += [
+                self._explained(case)
+                for case in self._modules(localiser)
+                if (case.finding.path, case.finding.direction) not in known
+            ]
+        trial.reset()
+        findings += [self._explained(case) for case in function_cases(trial, self._taps, self._reference)]
+        notes = [*job.request.notes, *self._recorded.notes, *attempt.notes]
+        if attempt.diverges and not findings and attempt.usable:
+            notes.append("it differs end to end, and every module that could be run alone is right by itself")
+        ordered = tuple(agree(findings))
+        return Bisection(
+            model=trial.pair.name,
+            sides=(trial.pair.reference.framework, trial.side.framework),
+            dtype=trial.inputs.dtype,
+            diverges=attempt.diverges or of_parameters or bool(findings),
+            cause=cause_line(ordered),
+            findings=ordered,
+            modules=tuple(row for localiser in attempt.modes for row in rows_of(localiser)),
+            reference_only=self._counterparts.reference_only,
+            candidate_only=self._counterparts.candidate_only,
+            hypotheses=self._hypotheses,
+            notes=tuple(dict.fromkeys(notes)),
+            command=job.request.command,
+        )
+
+    def _explained(self, case: Case) -> Finding:
+        return explain(case) if self._hypotheses else case.finding
+
+    def _parameters(self) -> Iterator[Case]:
+        trial, dtype = self._trial, self._trial.inputs.dtype
+        state = trial.canonical(trial.backend.state())
+        recorded = {name: self._reference.get(f"eval/parameter/{name}", dtype) for name in state}
+        parameters = {name: expected for name, expected in recorded.items() if expected is not None}
+        for name, expected in parameters.items():
+            array = state[name]
+            if expected.shape == array.shape and np.array_equal(expected, array):
+                continue
+            error = float(np.linalg.norm(expected - array) / max(np.linalg.norm(expected), 1e-300))
+            differing = int(np.count_nonzero(expected != array))
+            evidence = Evidence("weight", error, f"{differing} of {array.size} elements differ")
+            finding = Finding("parameter", name, name, "eval", "forward", (evidence,))
+            yield Case(finding, (expected,), (array,), parameters=parameters)
+
+    def _modules(self, localiser: Localiser) -> Iterator[Case]:
+        candidate = self._taps.modules
+        findings = {finding.candidate: finding for finding in findings_of(localiser)}
+        for call in localiser.differing:
+            finding = findings[call[0]]
+            result, children, recorded = rerun(localiser, call) if self._hypotheses else (None, {}, {})
+            reference = self._recorded.modules[finding.path]
+            yield Case(
+                finding,
+                expected=tuple(localiser.outputs_of(call)),
+                found=() if result is None else result.outputs,
+                kind=reference.kind,
+                settings=reference.settings,
+                candidate_kind=candidate[finding.candidate].kind,
+                candidate_settings=candidate[finding.candidate].settings,
+                parameters=self._parameters_under(finding.path),
+                inputs=tuple(localiser.inputs_of(call) or localiser.integers_of(call)),
+                children=children,
+                reference_children=recorded,
+                extra=beside(localiser, call, result),
+                bench=partial(self._bench, localiser, call),
+            )
+
+    def _bench(self, localiser: Localiser, call: Call) -> ModuleBench | None:
+        functions = self._trial.backend.functions()
+        return None if functions is None else ModuleBench(localiser, call, functions, self._budget)
+
+    def _parameters_under(self, path: str) -> dict[str, Array]:
+        dtype, prefix = self._trial.inputs.dtype, f"{path}." if path else ""
+        names = [name for name in self._trial.pair.architecture.tensors if name.startswith(prefix)]
+        recorded = {name: self._reference.get(f"eval/parameter/{name}", dtype) for name in names}
+        return {name.removeprefix(prefix): array for name, array in recorded.items() if array is not None}

@@ -1,0 +1,63 @@
+"""What hypotheses about functions are given: a module of the candidate that can be run with something changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from alignment.arrays import Array
+from alignment.backends.functions.calls import Answer, Arrays, FunctionCall
+
+Answers: TypeAlias = Callable[[FunctionCall, Arrays], Answer]
+
+
+class OutOfTimeError(Exception):
+    """The time for trials on one module is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a module gave.
+
+    Attributes:
+        outputs: The tensors that it returned.
+        extra: Its gradients, as in `Case.extra`, where these differ.
+    """
+
+    outputs: tuple[Array, ...]
+    extra: Mapping[str, Array] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """A tensor of a Linear of the candidate.
+
+    Attributes:
+        path: The Linear.
+        array: Its values.
+        axis: The axis that the outputs have.
+    """
+
+    path: str
+    array: Array
+    axis: int
+
+
+class Bench(Protocol):
+    """A module of the candidate, run alone on the reference's inputs and weights."""
+
+    @property
+    def calls(self) -> Sequence[FunctionCall]:
+        """The calls of functions in one run, in order."""
+
+    @property
+    def weights(self) -> Mapping[str, Weight]:
+        """The tensors of the Linears within the module, by name."""
+
+    def run(self, answers: Answers | None = None, weights: Mapping[str, Array] | None = None) -> Result:
+        """What the module gives with other answers of functions, or with other weights.
+
+        Raises:
+            OutOfTimeError: The time for trials is over.
+        """

@@ -1,0 +1,40 @@
+"""Mistakes that sit in functions which a module calls: it is run again with one call answered as it should be.
+
+What the module gives then becomes what the reference's gives, down to rounding, or the hypothesis is wrong. The answer
+is computed with NumPy from what the function was given, so that it is the same for all frameworks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from alignment.hypotheses.base import Case, Prediction
+from alignment.hypotheses.bench import OutOfTimeError
+from alignment.hypotheses.calls.arguments import ARGUMENTS
+from alignment.hypotheses.calls.attention import SCORES
+from alignment.hypotheses.calls.gradients import stopped
+from alignment.hypotheses.calls.losses import LOSSES
+from alignment.hypotheses.calls.orders import ORDERS
+from alignment.hypotheses.calls.resizing import RESIZES
+from alignment.hypotheses.calls.sites import tried
+from alignment.hypotheses.calls.weights import reordered
+
+__all__ = ["trials"]
+
+_TABLES = (ARGUMENTS, RESIZES, SCORES, LOSSES, ORDERS)
+
+
+def trials(case: Case) -> Iterator[Prediction]:
+    """Yield what the module gives with each of its functions answered in another way."""
+    bench = case.bench() if case.bench is not None and case.expected else None
+    if bench is None:
+        return
+    try:
+        if case.finding.direction == "backward":
+            yield from stopped(case, bench)
+            return
+        for table in _TABLES:
+            yield from tried(case, bench, table)
+        yield from reordered(case, bench)
+    except OutOfTimeError:
+        return

@@ -1,0 +1,89 @@
+"""A net that resizes, normalises and takes a loss by functions, in torch and in Paddle, and the pairs of all nets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from alignment.pair import Pair, Side
+from tests.models import named_pairs, references
+
+_HERE = "benchmarks.mistakes.nets"
+
+
+def decoder() -> Any:
+    """A small segmenter: a descriptor of unit length for each pixel, standardised, and the mean over what counts."""
+    import torch
+    import torch.nn.functional as F
+    from torch import nn
+
+    class Decoder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.down, self.up = nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 8, 3, padding=1)
+            self.norm, self.head = nn.GroupNorm(4, 8), nn.Conv2d(8, 7, 1)
+            self.scale = Standardise()
+            self.grow, self.unit, self.loss = Grow(), Unit(), Loss()
+
+        def forward(self, x: Any) -> Any:
+            x = self.grow(self.norm(self.down(x)))
+            return self.loss(self.head(self.scale(self.unit(F.leaky_relu(self.up(x), 0.2)))))
+
+    class Grow(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+    class Unit(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return F.normalize(x, dim=1)
+
+    class Standardise(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x / (x.std((2, 3), unbiased=False, keepdim=True) + 0.1)
+
+    class Loss(nn.Module):
+        def forward(self, x: Any) -> Any:
+            labels = (torch.arange(x[:, 0].numel()) % 7).reshape(x[:, 0].shape)
+            return F.cross_entropy(x, labels, ignore_index=6).reshape(1, 1)
+
+    return Decoder()
+
+
+def llama() -> Any:
+    """A tiny Llama, without a row of padding, of which torch stops the gradient only."""
+    model = references.llama()
+    model.model.embed_tokens.padding_idx = None
+    return model
+
+
+NET_PAIRS: dict[str, Pair] = {
+    "resnet": Pair(
+        "resnet18",
+        Side("torch", "timm.models.resnet:resnet18", options={"num_classes": 10}),
+        Side("paddle", "paddle.vision.models.resnet:resnet18", options={"num_classes": 10}),
+        input_shape=(3, 32, 32),
+        rules="auto",
+    ),
+    "mobilenet": Pair(
+        "mobilenet_v3_small",
+        Side("torch", "timm.models.mobilenetv3:mobilenetv3_small_100", options={"num_classes": 10}),
+        Side("paddle", "paddle.vision.models.mobilenetv3:mobilenet_v3_small", options={"num_classes": 10}),
+        input_shape=(3, 32, 32),
+        rules="auto",
+    ),
+    "vit": replace(named_pairs.VIT, name="vit"),
+    "bert": replace(named_pairs.BERT, name="bert"),
+    "llama": replace(
+        named_pairs.LLAMA,
+        name="llama",
+        reference=Side("torch", f"{_HERE}:llama", call={"use_cache": False}),
+    ),
+    "decoder": Pair(
+        "decoder",
+        Side("torch", f"{_HERE}:decoder"),
+        Side("paddle", "benchmarks.mistakes.decoder_paddle:decoder"),
+        input_shape=(3, 12, 12),
+        rules="auto",
+    ),
+}
+RESNET, MOBILENET, VIT, BERT, LLAMA, DECODER = NET_PAIRS.values()

@@ -1,0 +1,37 @@
+"""What a framework's own batch normalisation does otherwise is no finding; a mistake in its parameters is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from click.testing import CliRunner
+
+import cli
+from alignment.results.findings import Bisection
+
+PAIRS = Path(__file__).parents[1] / "batch_norm_pairs.py"
+
+
+def diagnosed(name: str, out: Path) -> tuple[int, Bisection]:
+    words = ("diagnose", "--pair", f"{PAIRS}:{name}", "--batch-size", "2", "--threads", "1", "--out", str(out))
+    done = CliRunner().invoke(cli.pit_align, words, prog_name="pit-align")
+    return done.exit_code, Bisection.read(out / "bisection.json")
+
+
+def test_batch_norm_of_the_framework_is_not_accused_in_training_mode(tmp_path: Path) -> None:
+    code, found = diagnosed("RIGHT", tmp_path)
+    assert (code, found.findings) == (0, ())
+    assert {row.mode for row in found.modules} == {"eval", "train"}
+    assert any("own differences are left out" in note and "biased" in note for note in found.notes)
+
+
+def test_momentum_of_the_other_convention_is_named_beside_the_biased_variance(tmp_path: Path) -> None:
+    code, found = diagnosed("MOMENTUM", tmp_path)
+    assert code == 1
+    assert [(finding.path, finding.mode) for finding in found.findings] == [("4", "train")]
+    says = found.findings[0].causes[0].says
+    assert says.startswith(
+        "its momentum is wrong: a batch has a share of 0.9 in them, not 0.1: Paddle's momentum is one"
+    )
+    assert "pass momentum=0.9 to Paddle's" in says
+    assert found.findings[0].causes[0].after < 1e-9

@@ -191,10 +191,22 @@ class DtypeJudge:
         entries = {**self._candidate.manifest.entries, **self._reference.manifest.entries}
         recorded = dict.fromkeys((*self._reference, *self._candidate))
         keys = [key for key in recorded if not self._is_left_out(key)]
-        metrics_last = sorted(keys, key=lambda key: entries[key].kind == "metric")
-        judged = {key: self._row(key, entries[key]) for key in metrics_last}
+        judged = {key: self._row(key, entries[key]) for key in _metrics_last(keys, entries)}
         self._others.check(diverges=any(row.verdict == DIVERGENCE for row in judged.values()))
         yield from (judged[key] for key in keys)
+
+    def first_divergence(self, step: str, but_for: str = "") -> Row | None:
+        """Return the first row of a step that diverges, as `rows` has it; None if none does.
+
+        Args:
+            step: The step, which the candidate has recorded whole.
+            but_for: Keys that begin so are passed over; none by default.
+        """
+        entries = {**self._candidate.manifest.entries, **self._reference.manifest.entries}
+        own = [key for key in dict.fromkeys((*self._reference, *self._candidate)) if entries[key].step == step]
+        keys = [key for key in own if not (but_for and key.startswith(but_for)) and not self._is_left_out(key)]
+        rows = (self._row(key, entries[key]) for key in _metrics_last(keys, entries))
+        return next((row for row in rows if row.verdict == DIVERGENCE), None)
 
     def _is_left_out(self, key: str) -> bool:
         if key in self._untaken or self._others.left_out(key):
@@ -225,11 +237,6 @@ class DtypeJudge:
         steps = {entries[key].step for key in losses}
         gradients = {key for key in both if entries[key].kind == "gradient" and entries[key].step in steps}
         return tuple(key for key in both if key in losses or (key in gradients and not all(finite[key])))
-
-    def row(self, key: str) -> Row:
-        """Judge one key that at least one side has recorded; those before it in its step come first."""
-        side = self._reference if key in self._reference else self._candidate
-        return self._row(key, side.manifest.entries[key])
 
     def _row(self, key: str, entry: Entry) -> Row:
         measured = compare_key(
@@ -362,6 +369,11 @@ class DtypeJudge:
         if self._dtype == "float64":
             return SAME_FUNCTION
         return ROUNDING if self._reference64 is not None and key in self._reference64 else WITHIN_TOLERANCE
+
+
+def _metrics_last(keys: Iterable[str], entries: Mapping[str, Entry]) -> list[str]:
+    """Return keys with those of metrics last, since a metric needs the ties of the rankings of its step."""
+    return sorted(keys, key=lambda key: entries[key].kind == "metric")
 
 
 def _report(rows: Iterable[Row], **fields: Any) -> Report:

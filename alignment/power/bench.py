@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,15 +13,14 @@ import numpy as np
 from alignment.arrays import Array
 from alignment.backends.base import Tap, Taps
 from alignment.errors import AlignmentError
-from alignment.judging import training_mode
 from alignment.judging.judge import DtypeJudge
 from alignment.judging.tolerance import Tolerances
 from alignment.power.mistakes import Mistake, Passed, Subject, Witness
 from alignment.recordings.recording import Held, Manifest, Recorded
 from alignment.results.power import Planted
-from alignment.results.report import DIVERGENCE, Row
+from alignment.results.report import Row
 from alignment.running.worker import Job, manifest_of
-from alignment.steps import STEPS, Quantity, Trial
+from alignment.steps import STEPS, Trial
 from porting.errors import ExpectedError
 
 _PARAMETERS = "forward/parameters/"
@@ -48,12 +47,10 @@ class Bench:
     Attributes:
         subject: The candidate.
         reference: The reference's recordings by precision.
-        compared: The keys that the proof compared in the precision of the trial.
     """
 
     subject: Subject
     reference: Mapping[str, Recorded]
-    compared: Collection[str]
     _digests: Mapping[str, bytes] = field(default_factory=dict)
 
     @cached_property
@@ -108,33 +105,15 @@ class Bench:
 
     def _run(self, trial: Trial, first: str = "") -> _Run:
         """Run the steps of the proof until a row diverges; the order of steps decides nothing."""
-        dtype = trial.inputs.dtype
-        held = Held(self._manifest)
-        judge = DtypeJudge(dtype, self.reference, {dtype: held}, Tolerances(), False)
+        dtype, held = trial.inputs.dtype, Held(self._manifest)
         for step in sorted(self.subject.job.request.steps, key=lambda step: step != first):
-            for key in self._keys(step, trial, held):
-                row = judge.row(key)
-                if row.verdict == DIVERGENCE:
-                    return _Run(held, row)
-        return _Run(held)
-
-    def _keys(self, step: str, trial: Trial, held: Held) -> Iterator[str]:
-        """Compute the quantities of a step one by one, and yield the keys that are compared."""
-        reference = self.reference[trial.inputs.dtype]
-        quantities: Iterable[Quantity] = STEPS[step].run(trial)
-        if step == "train_mode":  # what is drawn there decides on all of it
-            quantities = list(quantities)
-            for quantity in quantities:
+            for quantity in STEPS[step].run(trial):
                 held.add(quantity.key, quantity.array, quantity.entry)
-        for quantity in quantities:
-            held.add(quantity.key, quantity.array, quantity.entry)
-            known = quantity.key in self.compared or quantity.key not in reference
-            if known and not training_mode.left_out(quantity.key, reference, held):
-                yield quantity.key
-        for key in self.compared:
-            missing = reference.manifest.entries[key].step == step if key in reference and key not in held else False
-            if missing and not key.startswith(_PARAMETERS) and not training_mode.left_out(key, reference, held):
-                yield key
+            judge = DtypeJudge(dtype, self.reference, {dtype: held}, Tolerances(), False)
+            row = judge.first_divergence(step, but_for=_PARAMETERS)
+            if row is not None:
+                return _Run(held, row)
+        return _Run(held)
 
     def _wrong_weight(self, trial: Trial) -> Row | None:
         """Return the first tensor of the weights themselves that is not the reference's; the proof compares them."""
@@ -142,21 +121,21 @@ class Bench:
             return None
         for dtype, recording in self.reference.items():
             keys = {key.removeprefix(_PARAMETERS): key for key in recording if key.startswith(_PARAMETERS)}
-            held = Held(recording.manifest)
-            for name, array in trial.canonical(trial.weights, keys).items():
+            right, wrong = Held(recording.manifest), Held(recording.manifest)
+            for name, array in trial.canonical(trial.weights, keys).items() if keys else ():
                 key = keys[name]
-                held.add(key, array.astype(recording[key].dtype), recording.manifest.entries[key])
-            judge = DtypeJudge(dtype, {dtype: recording}, {dtype: held}, Tolerances(), False)
-            rows = (judge.row(key) for key in keys.values())
+                right.add(key, recording[key], recording.manifest.entries[key])
+                wrong.add(key, array.astype(recording[key].dtype), recording.manifest.entries[key])
             if keys:
-                return next((row for row in rows if row.verdict == DIVERGENCE), None)
+                judge = DtypeJudge(dtype, {dtype: right}, {dtype: wrong}, Tolerances(), False)
+                return judge.first_divergence("forward")
         return None
 
 
 def subject_of(job: Job, dtype: str) -> Subject:
     """Look at a candidate in a precision: its modules, what passes through them, and tied tensors."""
     job.backend.use(dtype)
-    trial = replace(job.trial(dtype), record_parameters=False)
+    trial = job.trial(dtype)
     taps = job.backend.taps()
     tied: dict[str, tuple[str, ...]] = {name: (name,) for name in trial.weights}
     for name, first in job.backend.tied().items():

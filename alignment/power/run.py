@@ -76,13 +76,27 @@ def measure(
     began = monotonic()
 
     def then(prepared: Prepared, report: Report) -> Report:
-        return replace(report, power=_power(prepared, report, budget or Budget(), monotonic() - began, progress))
+        return replace(report, power=power_of(prepared, report, budget or Budget(), monotonic() - began, progress))
 
     return align(pair, out, settings, progress=progress, command=command, then=then)
 
 
-def _power(prepared: Prepared, report: Report, budget: Budget, took: float, progress: Progress | None) -> Power:
-    """Plant mistakes into the candidate of a run that has left its recordings."""
+def power_of(
+    prepared: Prepared, report: Report, budget: Budget, took: float, progress: Progress | None = None
+) -> Power:
+    """Plant mistakes into the candidate of a run that has left its recordings.
+
+    Args:
+        prepared: The run; its folder is still held.
+        report: Its report. Where it does not pass, nothing is planted.
+        budget: How many mistakes, and for how long.
+        took: Seconds that the proof took.
+        progress: Called as the worker reports.
+
+    Raises:
+        NothingComparedError: No mistake applies to the candidate, or the time is too short for one.
+        AlignmentError: The candidate could not run.
+    """
     if not report.passed:
         problem = f"nothing was planted, since the pair differs: {headline(report)}"
         return Power(report.model, proof_seconds=took, problem=problem)

@@ -53,7 +53,7 @@ def run(request: Request, task: Task, advance: Advance) -> None:
         stack.enter_context(job.backend.exact(request.exact) if request.exact else nullcontext({}))
         subject = subject_of(job, dtype)
         reference = open_side(Path(request.folder), "reference", stack)
-        bench = Bench(subject, reference, {row.key for row in report.rows if row.dtype == dtype})
+        bench = Bench(subject, reference)
         bench.start()
         mistakes = mistakes_of(subject)
         planted, unreached = _plant(bench, mistakes, task, began, advance)

@@ -38,25 +38,24 @@ def bench() -> Iterator[MakeBench]:
     """Makes a bench of a model of `small_models`."""
     jobs: list[Job] = []
 
-    def make(build: str, *, labels: Any = None, given: Any = None, **fields: Any) -> Bench:
+    def make(build: str, *, labels: Any = None, given: Any = None, without: Any = (), **fields: Any) -> Bench:
         side = Side("torch", f"{HERE}:{build}")
         pair = Pair("small", side, side, rules="auto", **{"input_shape": (3, 6, 6), **fields})
         reference, candidate = (build_model(side, Runtime(threads=1)) for _ in range(2))
         contract = derive_here(pair, reference, candidate)
         pair = replace(pair, contract=contract, architecture=contract.architecture("small", pair.picture))
         hindered = hindrances(STEPS, STEPS, pair)
-        request = request_of([step for step in STEPS if step not in hindered])
+        request = request_of([step for step in STEPS if step not in {*hindered, *without}])
         batch = random_batch(pair, 3, seed=0) if given is None else dict(zip(pair.inputs, given, strict=True))
         inputs = finished(pair, batch, labels, seed=0)
         job = Job(request, pair, candidate, inputs, candidate.state())
         jobs.append(job)
         subject = subject_of(job, "float64")
         held = Held(manifest_of(job, "float64"))
-        trial = replace(subject.trial, record_parameters=True)
         for step in request.steps:
-            for quantity in STEPS[step].run(trial):
+            for quantity in STEPS[step].run(replace(subject.trial)):
                 held.add(quantity.key, quantity.array, quantity.entry)
-        bench = Bench(subject, {"float64": held}, set(held))
+        bench = Bench(subject, {"float64": held})
         bench.start()
         return bench
 

@@ -40,6 +40,7 @@ def test_page_has_commands_for_every_section() -> None:
     assert words == [
         *("rules", "all", "all", "all", "gate", "gate", "bisect", "diagnose"),
         *("convert", "verify", "rules", "convert", "diff"),
+        *("training", "regularisation"),
     ]
 
 
@@ -56,6 +57,8 @@ def test_commands_run_as_written_and_print_what_the_page_shows(outputs: dict[str
         "Wrote mine.pdparams (pdparams, layout candidate (paddle))",
         "verified: mine.pdparams (in paddle), a port of mine.pth (in torch)",
         "  forward  same function: float64 agrees in all 1 quantities",
+        "trained: ROUNDING",
+        "   cause: {0..1,4}.bias, 1.weight decay by 0.05, and should not decay",
     ):
         assert line in PAGE, line
         assert line in printed, line
@@ -68,9 +71,10 @@ def test_diagnosis_of_one_mistake_has_one_finding(outputs: dict[str, str]) -> No
 
 def test_code_of_the_page_equals_the_example() -> None:
     example = (ROOT / "examples" / "resnet_pair.py").read_text()
-    first, mended = prose.blocks(PAGE, "python")[0::2]
+    first, mended = prose.blocks(PAGE, "python")[0:3:2]
     assert first.partition("def reference")[2].strip() in example
     assert mended.splitlines()[-1] in example
+    assert prose.blocks(PAGE, "python")[3].strip() in (ROOT / "examples" / "train_pair.py").read_text()
 
 
 @pytest.mark.parametrize("block", prose.blocks(REFERENCE, "python"))

@@ -6,7 +6,9 @@ Everything heavy is imported by the command that needs it, so `--help` loads no 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -207,14 +209,27 @@ def _init(files: tuple[Path, ...], config: Path | None, force: bool, output: Out
 @click.command()
 @candidate_option("The framework that ports run in.")
 @python_options
+@click.option(
+    "--survey", "measures", is_flag=True, help="Measure layers of Paddle against torch's, as the docs have them."
+)
+@click.option("--group", "groups", multiple=True, help="With --survey: these kinds of layers only, such as Pooling.")
 @output_options(verbose="Show the problems of frameworks that are not needed, too.")
-def doctor(candidate: str, output: Output, **values: Any) -> None:
+def doctor(candidate: str, output: Output, measures: bool, groups: tuple[str, ...], **values: Any) -> None:
     """Show what every interpreter has, what is missing, and how to install it; exit 1 if it is needed.
+
+    With --survey it says instead which layers, functions and optimizers of Paddle do otherwise here than is recorded in
+    docs/framework-differences.md; exit 1 if one does.
 
     \b
     pit-align doctor
+    pit-align doctor --survey --group Pooling
     pit-align doctor --torch-python ~/torch/bin/python --paddle-python ~/paddle/bin/python
     """
+    if groups and not measures:
+        raise click.UsageError("--group is for --survey")
+    if measures:
+        return _survey(pythons_of(values), groups, output)
+
     from alignment.processes.doctor import examine_all, healthy
     from alignment.report.doctor import print_doctor, to_json
 
@@ -224,6 +239,22 @@ def doctor(candidate: str, output: Output, **values: Any) -> None:
         lambda: print_doctor(environments, output.console(), verbose=output.verbose), lambda: to_json(environments)
     )
     if not healthy(environments):
+        raise SystemExit(DIFFERENT)
+    return None
+
+
+def _survey(pythons: Mapping[str, str], groups: Sequence[str], output: Output) -> None:
+    """Print what the survey finds, and exit with 1 if it is not what is recorded."""
+    from alignment.processes.survey import survey
+
+    with output.waiting("measuring layers of both frameworks"):
+        result = survey(pythons.get("paddle") or sys.executable, groups)
+    versions = (
+        result.versions if result.versions == result.recorded else f"{result.versions}; recorded: {result.recorded}"
+    )
+    lines = [f"{len(result.changes)} of {result.cases} cases are not as recorded ({versions})", *result.changes]
+    output.show(lambda: "\n".join(lines), lambda: asdict(result))
+    if result.changes:
         raise SystemExit(DIFFERENT)
 
 

@@ -7,7 +7,8 @@ versions it was measured.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -103,6 +104,11 @@ def framework_facts(framework: str) -> Facts:
     if path.parent != FOLDER or not path.is_file():
         known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.json")))
         raise KeyError(f"no differences of {framework!r} were measured; known are: {known}")
+    return read_facts(path)
+
+
+def read_facts(path: Path) -> Facts:
+    """Return what `python -m benchmarks.frameworks --save` wrote."""
     data = json.loads(path.read_text(encoding="utf-8"))
     cases = (
         Fact(
@@ -116,3 +122,62 @@ def framework_facts(framework: str) -> Facts:
         for case in data["cases"]
     )
     return Facts(data["framework"], data["versions"], tuple(cases))
+
+
+def changes(recorded: Facts, measured: Facts) -> tuple[str, ...]:
+    """Return in words what was measured otherwise than it is recorded, a line for each case; none for other cases.
+
+    An error counts as another one where it is ten times larger or smaller.
+    """
+    before = dict(_numbered(recorded.cases))
+    lines = []
+    for key, fact in _numbered(measured.cases):
+        known = before.get(key)
+        what = f"{fact.counterpart} on {', '.join(fact.inputs)}"
+        if known is None:
+            lines.append(f"{what}: {_words(fact)}; it is not recorded")
+        elif known.kind != fact.kind or known.note != fact.note or _other_error(known, fact):
+            lines.append(f"{what}: {_words(fact)}; recorded is: {_words(known)}")
+    return tuple(lines)
+
+
+def _numbered(cases: Iterable[Fact]) -> Iterator[tuple[tuple[str, str, tuple[str, ...], int], Fact]]:
+    """The cases, each with its texts and which one of this text it is: inputs may differ by more than their shapes."""
+    counts: Counter[tuple[str, str, tuple[str, ...]]] = Counter()
+    for fact in cases:
+        text = fact.torch, fact.counterpart, fact.inputs
+        counts[text] += 1
+        yield (*text, counts[text]), fact
+
+
+def _words(fact: Fact) -> str:
+    if fact.kind == SAME:
+        return "agrees with torch"
+    if fact.kind == BEHAVIOUR:
+        return f"behaves otherwise: {fact.note}"
+    return f"loses precision, {fact.error or 0:.1e}"
+
+
+def _other_error(one: Fact, other: Fact) -> bool:
+    if one.kind != PRECISION or one.error is None or other.error is None:
+        return False
+    return not 0.1 <= (one.error or LIMIT) / (other.error or LIMIT) <= 10
+
+
+def behaviours(framework: str, kinds: Iterable[str]) -> dict[str, str]:
+    """Return what layers are known to do otherwise than torch's, in words.
+
+    Args:
+        framework: `paddle`.
+        kinds: Names of the framework's own classes: `LeakyReLU`.
+
+    Returns:
+        Name of the class to all that is known of it; nothing for classes that behave as torch's, or a framework of
+        which nothing was measured.
+    """
+    if not (FOLDER / f"{framework}.json").is_file():
+        return {}
+    notes: dict[str, list[str]] = {}
+    for fact in framework_facts(framework).of(BEHAVIOUR):
+        notes.setdefault(fact.counterpart.removeprefix("nn.").partition("(")[0], []).append(fact.note.partition(";")[0])
+    return {kind: "; ".join(dict.fromkeys(notes[kind])) for kind in dict.fromkeys(kinds) if notes.get(kind)}

@@ -15,6 +15,7 @@ from alignment.processes.processes import Launch, Progress, started
 from alignment.processes.settings import Settings
 from alignment.results.report import Report, write_report
 from alignment.running.exact import without_kernels
+from alignment.running.known_differences import with_known_differences
 from alignment.running.prepare import RECORDINGS, REPORT_FILE, Prepared, applicable, prepare, workspace
 from alignment.steps import STEPS
 
@@ -47,7 +48,7 @@ def align(
     """
     with _recorded(pair, ROLES, out, settings, progress, command) as prepared:
         report = report_on(prepared, official=prepared.settings.dtypes[0])
-        report = without_kernels(prepared, report, progress)
+        report = with_known_differences(prepared, without_kernels(prepared, report, progress))
         if then is not None:
             report = then(prepared, report)
             write_report(report, prepared.folder / REPORT_FILE)

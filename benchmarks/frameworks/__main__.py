@@ -7,12 +7,13 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
 from alignment.framework_facts import BEHAVIOUR, Difference, Fact, Facts
 from benchmarks.frameworks.case import Case
-from benchmarks.frameworks.page import summary, write
+from benchmarks.frameworks.page import save, summary, write
 from benchmarks.frameworks.tables import TABLES
 from benchmarks.frameworks.versions import versions
 
@@ -23,8 +24,9 @@ _ENDED = "the process ends (a fault in memory)"
 @click.option("--group", "groups", multiple=True, type=click.Choice(list(TABLES)), help="These kinds of layers only.")
 @click.option("--write", "to_write", is_flag=True, help="Write the page of docs and the data of the package anew.")
 @click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON, one line each.")
+@click.option("--save", "saved", type=click.Path(dir_okay=False, path_type=Path), help="Write the facts here as JSON.")
 @click.option("--worker", hidden=True, help="Measure the cases of this JSON list of positions, here.")
-def main(groups: Sequence[str], to_write: bool, as_json: bool, worker: str | None) -> None:
+def main(groups: Sequence[str], to_write: bool, as_json: bool, saved: Path | None, worker: str | None) -> None:
     """Run layers and functions of torch.nn against paddle.nn, forward and backward, and say which differ."""
     if worker is not None:
         return _work(json.loads(worker))
@@ -35,6 +37,8 @@ def main(groups: Sequence[str], to_write: bool, as_json: bool, worker: str | Non
     measured = Facts("paddle", versions(), tuple(facts))
     if to_write:
         write(measured)
+    if saved is not None:
+        save(measured, saved)
     lines = [json.dumps(asdict(fact)) for fact in facts] if as_json else [summary(facts)]
     click.echo("\n".join(lines))
     click.echo(", ".join(f"{len(measured.of(kind))} {kind}" for kind in ("same", "precision", "behaviour")), err=True)

@@ -65,11 +65,16 @@ def replaced(page: str, facts: Facts) -> str:
     return re.sub(re.escape(begin) + ".*?" + re.escape(end), lambda _found: block, page, flags=re.DOTALL)
 
 
-def write(facts: Facts) -> None:
-    """Write the data into the package and the tables into the page."""
+def save(facts: Facts, path: Path) -> None:
+    """Write the facts as `alignment.framework_facts.read_facts` reads them, a line for each."""
     lines = ",\n".join(f"  {json.dumps(asdict(fact))}" for fact in facts.cases)
     head = json.dumps({"framework": facts.framework, "versions": dict(facts.versions)})[:-1]
-    (FOLDER / f"{facts.framework}.json").write_text(f'{head}, "cases": [\n{lines}\n]}}\n', encoding="utf-8")
+    path.write_text(f'{head}, "cases": [\n{lines}\n]}}\n', encoding="utf-8")
+
+
+def write(facts: Facts) -> None:
+    """Write the data into the package and the tables into the page."""
+    save(facts, FOLDER / f"{facts.framework}.json")
     PAGE.write_text(replaced(PAGE.read_text(encoding="utf-8"), facts), encoding="utf-8")
 
 

@@ -50,7 +50,7 @@ def _evidence(rows: tuple[Row, ...]) -> Iterator[str]:
     if certified:
         alone = [row for row in certified if row.floor is not None and (row.error or 0.0) > _TELLING]
         error = at_most((row.error for row in certified if row not in alone), ".1e")
-        noisy = f" ({len(alone)} are nothing but rounding, and within its noise)" if alone else ""
+        noisy = f" ({len(alone)} nothing but rounding, and within its noise)" if alone else ""
         yield f"float64 agrees in all {len(certified)} quantities, to a relative L2 of {error} or better{noisy}"
     if rounded:
         multiple = at_most((row.margin for row in rounded), ".2g")

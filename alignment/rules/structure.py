@@ -52,8 +52,9 @@ def derive_by_structure(
     derived = _Derived(theirs, ours, known, [*given, *crossed], settled)
     problems += derived.problems()
     refuse(problems, reference, candidate)
+    every = (*known, *derived.rules())  # which fills the evidence too
     evidence = derived.evidence | {link.targets[0]: link.evidence for link in crossed}
-    return checked(Contract(reference, candidate, (*known, *derived.rules()), evidence, settled.same))
+    return checked(Contract(reference, candidate, every, evidence, settled.same))
 
 
 class _Derived:

@@ -142,6 +142,13 @@ def test_report_is_printed_to_an_ascii_terminal() -> None:
     [
         ([row("a/x", "float32", WITHIN_TOLERANCE)], "1 within tolerance, to a relative L2 of 1.0e-07, without float64"),
         ([], "nothing was compared"),
+        (
+            [
+                row("a/x", "float64", SAME_FUNCTION, 1e-15),
+                row("a/gradient/b", "float64", SAME_FUNCTION, 1.2, "gradient"),
+            ],
+            "float64 agrees in all 2 quantities, to a relative L2 of 1.0e-15 or better (1 nothing but rounding",
+        ),
     ],
 )
 def test_the_headline_says_what_the_evidence_is(rows: list[Row], expected: str) -> None:

@@ -186,7 +186,7 @@ def test_backward_twice_doubles_gradients_and_skips_frozen_parameters() -> None:
 @pytest.mark.filterwarnings("ignore:Tensor do not have 'place' interface:UserWarning")  # Paddle's own, when it traces
 @pytest.mark.parametrize("full_graph", [True, False], ids=["ast", "sot"])
 def test_static_graph_equals_eager(full_graph: bool) -> None:
-    model, eager = loaded("pit_ti_distilled"), loaded("pit_ti_distilled")
+    model, eager = loaded("pit_micro_distilled"), loaded("pit_micro_distilled")
     static = paddle.jit.to_static(model, full_graph=full_graph)
     for network in (static, eager):
         network.train()

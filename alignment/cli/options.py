@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -111,6 +113,35 @@ def pair_of(values: dict[str, Any]) -> Pair:
         if declaration
         else build(model, image_size=size, num_classes=classes, candidate=candidate)
     )
+
+
+@contextmanager
+def without_old_reports(out: Path | None, declaration: str | None) -> Iterator[None]:
+    """Remove the reports of earlier runs if the pair cannot be loaded, so that no gate takes them for this run's.
+
+    Args:
+        out: Where the run would write. Without it, the reports in the folders of `logs/` whose command names the same
+            declaration are meant.
+        declaration: What `--pair` says.
+    """
+    try:
+        yield
+    except Exception:
+        for path in [out / "report.json"] if out else Path("logs").glob("*/report.json"):
+            if path.is_file() and (out or (declaration and _names(path, declaration))):
+                path.unlink()
+        raise
+
+
+def _names(path: Path, declaration: str) -> bool:
+    """Whether the command in a report names this declaration."""
+    import json
+
+    try:
+        command = json.loads(path.read_text(encoding="utf-8")).get("command", "")
+    except (OSError, ValueError, AttributeError):
+        return False
+    return declaration in str(command).split()
 
 
 def settings_of(steps: tuple[str, ...], values: dict[str, Any], without: tuple[str, ...] = ()) -> Settings:

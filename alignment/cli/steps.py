@@ -18,6 +18,7 @@ from alignment.cli.options import (
     settings_of,
     training_of,
     training_options,
+    without_old_reports,
     without_option,
 )
 from alignment.cli.power import power as power_command
@@ -133,7 +134,8 @@ def _align_command(name: str, text: str, example: str, *, trains: bool) -> None:
     ) -> None:
         from alignment.results.report import DIVERGENCE
 
-        pair = pair_of(values)
+        with without_old_reports(out, values["pair"]):
+            pair = pair_of(values)
         folder = out or Path("logs") / (f"{pair.name}-{name}" if trains else pair.name)
         training = training_of(steps, values) if trains else None
         settings = settings_of(() if trains else steps, values, without)

@@ -74,7 +74,8 @@ def resolve(target: str) -> Any:
 def user_code(what: str) -> Iterator[None]:
     """Tell an error of a user's code as Python does: its message, then the file with the line, and the statement.
 
-    An expected error, and a package of a framework that is not installed, stay what they are.
+    An expected error, and a package of a framework that is not installed, stay what they are. `sys.exit()` is an error
+    like others, since a program that ends with 0 says that all is well.
 
     Args:
         what: What the code was run for, the beginning of the message: `my_pair.py cannot be imported`.
@@ -86,6 +87,8 @@ def user_code(what: str) -> Iterator[None]:
         yield
     except (ExpectedError, MemoryError):
         raise
+    except SystemExit as error:
+        raise AlignmentError(f"{what}: it ends the program with sys.exit({error.code!r})", place_of(error)) from error
     except Exception as error:
         missing = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
         if missing in _PACKAGES:

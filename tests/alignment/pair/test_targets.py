@@ -63,3 +63,13 @@ def test_what_the_toolkit_says_of_a_pair_and_a_framework_that_is_missing_stay_wh
     missing.write_text("raise ModuleNotFoundError('none', name='torch.nn')\n", encoding="utf-8")
     with pytest.raises(ModuleNotFoundError):
         load_pair(str(missing))
+
+
+@pytest.mark.parametrize(("code", "shown"), [("", "None"), ("0", "0"), ("'done'", "'done'")])
+def test_a_file_that_ends_the_program_is_an_error_with_its_line(tmp_path: Path, code: str, shown: str) -> None:
+    path = tmp_path / "ends.py"
+    path.write_text(f"import sys\n\nsys.exit({code})\n")
+    with pytest.raises(AlignmentError) as caught:
+        resolve(f"{path}:PAIR")
+    assert caught.value.summary == f"ends.py cannot be imported: it ends the program with sys.exit({shown})"
+    assert caught.value.details == (f'File "{path}", line 3, in <module>', f"  sys.exit({code})")

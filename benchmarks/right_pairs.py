@@ -38,7 +38,7 @@ class Outcome:
         size: Pixels of the images, or tokens.
         exit: Exit code that `pit-align all` would have.
         verdict: The verdict, or what kept the pair from running.
-        float64: Largest error in float64, as a relative L2.
+        float64: Largest error in float64, as a relative L2, of what is not rounding altogether.
         float32: Largest error in float32, as a share of its limit.
         kernels: What the frameworks themselves do differently: each kernel with its calls.
         seconds: Of the run.
@@ -70,7 +70,7 @@ def measure(name: str, size: int, settings: Settings, folder: Path) -> Outcome:
 
 
 def _outcome(name: str, size: int, report: Report, seconds: float) -> Outcome:
-    wide = [row.error for row in report.rows if row.dtype == "float64" and row.error is not None]
+    wide = [row.error for row in report.rows if row.dtype == "float64" and row.error is not None and row.floor is None]
     shares = [row.share_of_limit for row in report.rows if row.dtype == "float32" and row.share_of_limit is not None]
     kernels = [f"{_short(kernel)} ({kernel.calls})" for kernel in report.kernels if kernel.calls]
     unused = [f"{kernel.name}: not used in {kernel.unused} calls" for kernel in report.kernels if kernel.unused]

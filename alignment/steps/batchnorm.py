@@ -27,7 +27,8 @@ from alignment.recordings.recording import Entry
 from alignment.steps.base import Quantity, Trial
 
 _OUTPUT = Entry("output", "batchnorm")
-_GRADIENT = Entry("gradient", "batchnorm")
+_GRADIENT = Entry("gradient", "batchnorm", limit=1e-9)
+"""The usual limit, given, so that small elements beside large ones are not judged: none of their noise is measured."""
 _NOTHING = 1e-10
 """Largest norm of a gradient, over the largest one, that may be rounding altogether."""
 _PERTURBATIONS = 2

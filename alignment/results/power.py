@@ -119,6 +119,8 @@ def headline(power: Power) -> str:
         return power.problem
     planted = len(power.planted)
     rest = f"; {power.possible} could be" if planted < power.possible else ""
+    if not any(mistake.path for mistake in power.planted):
+        rest += "; it has no module or weight to plant others into, so that this says little"
     return f"of {planted} mistakes that were planted the proof notices {power.noticed}, in {power.dtype}{rest}"
 
 

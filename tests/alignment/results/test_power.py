@@ -45,6 +45,11 @@ def test_headline_says_how_many_could_be_planted() -> None:
     assert "could" not in headline(replace(POWER, possible=6))
 
 
+def test_headline_of_a_model_without_modules_says_that_the_share_says_little() -> None:
+    whole = replace(SMALL, kind="state kept", path="", noticed=True, by="bp/loss_0")
+    assert headline(replace(POWER, planted=(whole,), possible=1)).endswith("so that this says little")
+
+
 def test_percent_is_rounded_down_so_that_100_means_all() -> None:
     assert [percent(share) for share in (1.0, 0.9999, 0.95, 0.0)] == ["100 %", "99.9 %", "95 %", "0 %"]
 

@@ -6,7 +6,8 @@ the same function, and the report names the kernels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -16,12 +17,14 @@ from alignment.judging.compare_paths import compare_paths, open_side
 from alignment.judging.measuring import compare_key
 from alignment.pair import ROLES
 from alignment.processes.processes import Progress
-from alignment.recordings.kernels import KERNELS_FILE, Kernel, read_kernels
+from alignment.recordings.kernels import CAST, KERNELS_FILE, Kernel, read_kernels
 from alignment.results.report import DIVERGENCE, Report, write_report
 from alignment.running.prepare import REPORT_FILE, WORKER, Prepared
 
 _EXPLAINED = 1e-3
 """Relative L2 of a forward pass that no kernel's float32 constant explains."""
+_ROUNDED = 1e-5
+"""Relative L2 by which casts to float32 that are nothing but rounding move the outputs of a model, at most."""
 _CONTINUOUS = ("output", "gradient", "loss")
 _OF_TRAINING = (*_CONTINUOUS, "weights", "setting")
 _UPDATING = ("regularisation", "optimizer", "train", "distributed")
@@ -46,6 +49,9 @@ def without_kernels(prepared: Prepared, report: Report, progress: Progress | Non
     second = _run_again(again, report, _CONTINUOUS, progress)
     if not _places(second) < _places(report):  # what explains a difference takes some away, and makes none
         return _kept(report, second, prepared)
+    meant = list(_meant(prepared, again.recorded, second))
+    if meant:
+        return _kept(report, replace(report, notes=(*report.notes, *meant)), prepared)
     write_report(second, prepared.folder / REPORT_FILE)
     return second
 
@@ -101,6 +107,32 @@ def _run_again(
     ]
     apart = _apart(again.folder, again.recorded, kinds)
     return replace(second, kernels=tuple(kernels), apart=apart, notes=(*report.notes, *refused))
+
+
+def _meant(prepared: Prepared, exact: Path, second: Report) -> Iterator[str]:
+    """Yield which sides compute something else without their casts than float32 rounds: these casts are meant.
+
+    Args:
+        prepared: The first run.
+        exact: Folder of the recordings of the second.
+        second: Its report.
+    """
+    if not any(kernel.calls and kernel.name.startswith(CAST) for kernel in second.kernels):
+        return
+    for role in ROLES:
+        with ExitStack() as stack:
+            both = [open_side(folder, role, stack).get("float64") for folder in (prepared.folder, exact)]
+            if both[0] is None or both[1] is None:
+                continue
+            kinds = both[0].manifest.entries
+            keys = [key for key in both[0] if kinds[key].step == "forward" and kinds[key].kind == "output"]
+            found = [compare_key(key, both[0], both[1], infinities=True) for key in keys if key in both[1]]
+            moved, norm = (math.hypot(*sums) for sums in ([m.l2 for m in found], [m.reference_l2 for m in found]))
+        if not moved <= _ROUNDED * norm:
+            yield (
+                f"the casts in the {role} are part of what it computes: without them its outputs are "
+                f"{moved / norm if norm else math.inf:.1e} off, so the run without them is not used"
+            )
 
 
 def _kept(report: Report, second: Report, prepared: Prepared) -> Report:

@@ -78,6 +78,7 @@ def test_a_model_with_running_statistics(tmp_path: Path) -> None:
     assert report.notes == (
         f"{len(architecture.counters)} counters (num_batches_tracked) are not compared: they take no part in the "
         "function, and not every layout keeps them",
+        "not exercised: metric, loss, bp, train_mode, other_inputs, which this run leaves out",
     )
     norms = {name.rpartition(".")[0] for name in architecture.statistics}
     trained = {f"batchnorm/running/{name}" for name in architecture.statistics} | {"batchnorm/logits"}

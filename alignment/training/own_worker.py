@@ -138,14 +138,16 @@ def _settings_of(trial: PlainTrial) -> SideSettings:
 
 
 def _perturbed(job: Job, trial: PlainTrial, run_step: Callable[[PlainTrial], Iterator[Quantity]]) -> Iterator[Quantity]:
-    """What a step records when its weights are one float32 unit in the last place off."""
+    """What a step records when its weights, and the optimizer's coefficients, are one float32 unit off."""
     for number in range(job.request.perturbations):
         generator = np.random.default_rng((job.request.seed, number, 5))
         weights = {
             name: perturb(array, generator) if array.dtype == np.float32 else array
             for name, array in trial.weights.items()
         }
+        trial.trainer.nudge(generator)
         yield from run_step(replace(trial, weights=weights))
+    trial.trainer.nudge(None)
 
 
 def _change(before: Array, after: Array) -> tuple[float, float]:

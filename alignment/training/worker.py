@@ -105,7 +105,7 @@ def _perturbed(trial: TrainingTrial, generator: np.random.Generator) -> Training
     def nudged(array: Array) -> Array:
         return perturb(array, generator) if array.dtype == np.float32 else array
 
-    first, second = (float(beta) for beta in perturb(np.array(trial.config.optimizer.betas), generator))
+    first, second = (float(beta) for beta in perturb(np.array(trial.config.optimizer.betas, np.float32), generator))
     config = replace(trial.config, optimizer=replace(trial.config.optimizer, betas=(first, second)))
     weights = {name: nudged(array) for name, array in trial.weights.items()}
     return replace(trial, trainer=trainers.create(trial.side, config), config=config, weights=weights)

@@ -135,8 +135,5 @@ class PaddlePlain(Plain, PaddleBackend):
         self._training.optimizer.step()
         self._training.optimizer.clear_grad()
 
-    def nudge(self, generator: Any) -> None:
-        """Nothing: only a reference is repeated, and what its groups hold is known in torch only."""
-
 
 create = PaddlePlain

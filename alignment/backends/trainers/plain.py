@@ -63,6 +63,12 @@ class PlainTrainer(Protocol):
     def average(self) -> dict[str, Array]:
         """A moving average; a plain training has none."""
 
+    def nudge(self, generator: np.random.Generator | None) -> None:
+        """At each later start, move coefficients such as betas by one float32 unit in the last place; None: no more.
+
+        Paddle's kernels hold them in float32, which leaves five digits of 1 - 0.999.
+        """
+
     def initial(self, seed: int) -> dict[str, Array]:
         """The state dict of a freshly built model, all generators seeded with this."""
 
@@ -131,6 +137,7 @@ class Plain(ModelBackend):
     _side: Side
     _training: Training
     _trains: bool
+    _nudges: np.random.Generator | None = None
 
     def prepare(self, side: Side, interface: Interface) -> None:
         """Say whose training it is; nothing is built yet."""
@@ -150,6 +157,15 @@ class Plain(ModelBackend):
                 problems,
             )
         self.set_state(weights)
+        if self._nudges is not None:
+            self._move(self._nudges)
+
+    def nudge(self, generator: np.random.Generator | None) -> None:
+        """At each later start, move coefficients such as betas by one float32 unit in the last place; None: no more."""
+        self._nudges = generator
+
+    def _move(self, generator: np.random.Generator) -> None:
+        """Move the coefficients; nothing where the framework does not hand them over."""
 
     def _build(self, dtype: str) -> None:
         self.use(dtype)

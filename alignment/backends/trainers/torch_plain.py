@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
@@ -13,6 +14,7 @@ from alignment.arrays import Array
 from alignment.backends.torch import TorchBackend
 from alignment.backends.trainers.plain import OptimizerSettings, Plain
 from alignment.errors import AlignmentError
+from alignment.pair.inputs import perturb
 
 _KINDS = {"AdamW": "AdamW", "Adam": "Adam", "SGD": "SGD", "RMSprop": "RMSProp", "Lamb": "Lamb"}
 _SETTINGS = {
@@ -91,15 +93,12 @@ class TorchPlain(Plain, TorchBackend):
             parameter.grad = self._tensor(gradients[name]).to(parameter.dtype)
         self._training.optimizer.step()
 
-    def nudge(self, generator: Any) -> None:
-        """Move what the groups hold, but rates and decays, by one float32 unit in the last place."""
-        import numpy as np
-
+    def _move(self, generator: np.random.Generator) -> None:
         for group in self._training.optimizer.param_groups:
             for key in ("betas", "alpha", "momentum"):
                 if group.get(key):
-                    moved = np.nextafter(np.float32(group[key]), np.float32(generator.integers(0, 2)))
-                    group[key] = tuple(map(float, moved)) if key == "betas" else float(moved)
+                    moved = perturb(np.atleast_1d(np.asarray(group[key], np.float32)), generator)
+                    group[key] = tuple(map(float, moved)) if key == "betas" else float(moved[0])
 
 
 create = TorchPlain

@@ -110,3 +110,13 @@ def reference_weights(trial: Trial, reference: Reference) -> dict[str, Array]:
 def failures(judged: Mapping[str, Judgement]) -> dict[str, Judgement]:
     """The judgements that say divergence."""
     return {what: judgement for what, judgement in judged.items() if judgement.verdict == DIVERGENCE}
+
+
+def in_another_order(reference: Array, candidate: Array) -> bool:
+    """True if a matrix of the candidate, either way round, has the rows of the reference's in another order."""
+    if sorted(reference.shape) != sorted(candidate.shape):
+        return False
+    expected = [row.tobytes() for row in np.ascontiguousarray(reference, np.float32)]
+    ways = [np.ascontiguousarray(one, np.float32) for one in (candidate, candidate.T) if one.shape == reference.shape]
+    rows = [[row.tobytes() for row in one] for one in ways]
+    return expected not in rows and any(sorted(one) == sorted(expected) for one in rows)

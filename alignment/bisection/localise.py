@@ -18,7 +18,7 @@ import numpy as np
 from alignment.arrays import Array
 from alignment.backends.base import Isolated, Module, Tap, Taps, Visit
 from alignment.bisection.counterparts import Counterparts
-from alignment.bisection.evidence import CallJudgements, Reference, failures
+from alignment.bisection.evidence import CallJudgements, Reference, failures, in_another_order
 from alignment.bisection.twins import Call, Cut, Twins, depth, inside, outermost
 from alignment.bisection.watching import Watched, watch
 from alignment.judging.tolerance import Judgement
@@ -343,6 +343,9 @@ class Localiser:
         failed = failures(judged.forward)
         if not failed and not failures(judged.backward):
             return
+        if self._is_reordered(call[0]):
+            self.incomparable[call] = "gives its outputs in another order, by the rules of its weights"
+            return
         around = self._nearest_around(call)
         if around is not None and self._agrees(around) and (around[0] or judged.misshapen):
             self.incomparable[call] = (
@@ -365,8 +368,16 @@ class Localiser:
             return
         self.children_differ[call] = f"because of {names}" if names else "because of modules in it"
 
+    def _is_reordered(self, path: str) -> bool:
+        """True if a matrix has the reference's rows in another order, as rotary pairs are for halves."""
+        names = [name for name in self.taps.modules[path].parameters if np.ndim(self.weights.get(name, 0)) == 2]
+        held = [name for name in self.held[path] if name.rpartition(".")[0] == self.paths[path]]
+        arrays = [self.reference.get(f"eval/parameter/{name}", self.dtype) for name in held]
+        matrices = [array for array in arrays if array is not None and array.ndim == 2]
+        return len(names) == len(matrices) == 1 and in_another_order(matrices[0], self.weights[names[0]])
+
     def _nearest_around(self, call: Call) -> Call | None:
-        around = [other for other in self.isolated if inside(call[0], other[0])]
+        around = [other for other in self.isolated if inside(call[0], other[0]) and not self.isolated[other].problem]
         return max(around, key=lambda other: depth(other[0]), default=None)
 
     def _agrees(self, call: Call) -> bool:

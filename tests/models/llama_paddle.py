@@ -75,14 +75,16 @@ class Block(nn.Layer):
 class Llama(nn.Layer):
     """The language model."""
 
-    def __init__(self, words: int = 29, width: int = 16, depth: int = 2) -> None:
+    def __init__(self, words: int = 29, width: int = 16, depth: int = 2, positions: int = 16) -> None:
         super().__init__()
+        self.positions = positions
         self.tok_embeddings = nn.Embedding(words, width)
         self.layers = nn.LayerList([Block(width) for _ in range(depth)])
         self.norm, self.output = RMSNorm(width), _no_bias(width, words)
 
     def forward(self, tokens: Any) -> Any:
-        """Logits `(batch, tokens, words)`."""
+        """Logits `(batch, tokens, words)` of at most so many tokens as there are positions."""
+        assert tokens.shape[1] <= self.positions
         x = self.tok_embeddings(tokens)
         for layer in self.layers:
             x = layer(x)

@@ -18,12 +18,13 @@ from alignment.hypotheses.calls.sites import outcome
 
 _MOST_LINEARS = 8
 _QKV = ("q", "k", "v")
-_HALVES = "rotary positions turn neighbouring pairs, where the reference turns the halves of a head"
-_PAIRS = "rotary positions turn the halves of a head, where the reference turns neighbouring pairs"
+_PAIRS = "its rotary positions turn neighbouring pairs, but the rows of q and k are ordered for halves of a head"
+_HALVES = "its rotary positions turn the halves of a head, but the rows of q and k are ordered for neighbouring pairs"
+_EITHER = "its rotary positions turn neighbouring pairs or halves, but the rows of q and k are ordered for the other"
 
 
 def reordered(case: Case, bench: Bench) -> Iterator[Prediction]:
-    """Yield what an attention gives with rows of its weights in another order.
+    """Yield what a module gives with its Linears exchanged, and an attention with their rows in another order.
 
     Raises:
         OutOfTimeError: The time for trials is over.
@@ -32,11 +33,11 @@ def reordered(case: Case, bench: Bench) -> Iterator[Prediction]:
     for name, weight in bench.weights.items():
         linears.setdefault(weight.path, {})[name] = weight
     attends = any(call.name in ("softmax", "scaled_dot_product_attention") for call in bench.calls)
-    if not attends or len(linears) > _MOST_LINEARS:
+    if len(linears) > _MOST_LINEARS:
         return
-    sizes = _sizes(bench)
+    sizes = _sizes(bench) if attends else []
     for name, says, look_at, changed in (
-        *_fused(case, linears, sizes),
+        *(_fused(case, linears, sizes) if attends else ()),
         *_rotary(case, linears, sizes),
         *_exchanged(case, linears),
     ):
@@ -90,7 +91,7 @@ def _rotary(case: Case, linears: Mapping[str, dict[str, Weight]], sizes: Sequenc
     place = case.place("where cosines and sines are multiplied", "in")
     for size in (size for size in sizes if size % 2 == 0 and size > 2):
         fitting = [linear for linear in linears.values() if _count(linear) % size == 0]
-        for says, split, axes in ((_HALVES, (2, size // 2), (0, 2, 1)), (_PAIRS, (size // 2, 2), (0, 2, 1))):
+        for says, split, axes in ((_PAIRS, (2, size // 2), (0, 2, 1)), (_HALVES, (size // 2, 2), (0, 2, 1))):
 
             def moved(
                 linear: Mapping[str, Weight],
@@ -103,7 +104,8 @@ def _rotary(case: Case, linears: Mapping[str, dict[str, Weight]], sizes: Sequenc
                 order = turned.reshape(-1, *split).transpose(axes).reshape(-1)
                 return _rows(linear, np.concatenate((order, rows[len(order) :])))
 
-            words = f"{says} (size {size}): turn as the reference does, or reorder the rows of q and k"
+            says = _EITHER if size == 4 else says  # one reordering is the other then
+            words = f"{says} (size {size}): turn as the weights are ordered, or reorder them"
             for one, other in combinations(fitting, 2):
                 yield "rotary order", words, place, {**moved(one), **moved(other)}
             for linear in fitting:

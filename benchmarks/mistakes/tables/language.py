@@ -146,7 +146,7 @@ LLAMA: tuple[Mistake, ...] = (
             "        turned = paddle.concat([real * cos - imaginary * sin, real * sin + imaginary * cos], -1)"
         ),
         guilty=_ATTENTION,
-        cause="rotary positions|axis of 4 is split|part",
+        cause="rotary positions turn",
     ),
     _llama(
         "causal mask one too wide",

@@ -244,7 +244,7 @@ def test_pairs_that_should_be_halves_are_named_by_the_rows_of_queries_and_keys()
     finding = Finding("module", "attn", "attn", "eval", "forward", (Evidence("output 0", 1.0, ""),))
     done = explain(Case(finding, (right,), (wrong,), candidate_kind="Own", bench=lambda: bench))
     assert done.causes[0].name == "rotary order"
-    assert "turn neighbouring pairs, where the reference turns the halves" in done.causes[0].says
+    assert "turn neighbouring pairs or halves, but the rows of q and k are ordered for the other" in done.causes[0].says
 
 
 class Slow(OneFunction):

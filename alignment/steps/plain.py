@@ -20,7 +20,7 @@ from alignment.steps.base import PlainTrial, Quantity
 
 STEPS, UPDATES, RATES = 3, 10, 100
 """Steps of the optimizer, updates of a run, and rates of a schedule, where no number is given."""
-RATE = 2.0**-7
+RATE = 2.0**-10
 """The rate at which most parameters are updated by `optimizer`; float32 holds it exactly."""
 TURNS = (1.0, 0.5, 2.0)
 """What the rate is multiplied by at each step in turn, since some conventions differ only where it changes."""

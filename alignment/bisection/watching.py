@@ -8,7 +8,7 @@ very tensors that they are handed otherwise, and the gradients of their inputs a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from alignment.steps.base import Trial
 
 _ROUNDING = {"float64": 1e-7, "float32": 1e-2}
 """By precision, relative L2 above which the difference of two runs of the same model is no rounding."""
+_ORDER = {"float64": 1e-13, "float32": 1e-6}
+"""By precision, share of the largest gradient's norm that one may change by where its parts are added in another order,
+as copies have it."""
 _REPEATS = 4
 """Times the difference of two runs that are not watched, up to which a watched run is taken for the same."""
 
@@ -84,7 +87,7 @@ def watch(trial: Trial, taps: Taps, mode: str, start: Callable[[], Visit], *, ba
         name, error = difference(plain, seen)
         if error and not count:
             what, noise = difference(plain, _run(trial, taps, mode, backward=backward))
-        if error <= _REPEATS * noise:
+        if error <= _REPEATS * noise or _differ_by_order(plain, seen, _ORDER[trial.inputs.dtype]):
             repeats = noise <= _ROUNDING[trial.inputs.dtype]
             notes = (_unsteady(who, mode, what, noise),) if noise else ()
             return Watched(plain, True, apart, repeats, notes)
@@ -117,6 +120,21 @@ def difference(one: Results, other: Results) -> tuple[str, float]:
     return worst
 
 
+def _differ_by_order(one: Results, other: Results, share: float) -> bool:
+    """True if two runs differ in the rounding of gradients only; one that is zero but for rounding counts as small."""
+    if difference(replace(one, gradients={}), replace(other, gradients={}))[1]:
+        return False
+    if one.gradients.keys() != other.gradients.keys():
+        return False
+    pairs = [(array, other.gradients[name]) for name, array in one.gradients.items()]
+    if any(a.shape != b.shape for a, b in pairs):
+        return False
+    with np.errstate(all="ignore"):
+        apart = [float(np.linalg.norm(np.asarray(a, np.float64) - b)) for a, b in pairs]
+        largest = max((float(np.linalg.norm(np.asarray(a, np.float64))) for a, _ in pairs), default=0.0)
+    return all(error <= share * largest for error in apart)
+
+
 def _relative(one: Array, other: Array) -> float:
     """Relative L2 of two arrays whose bits differ; infinite where a value is not finite."""
     with np.errstate(all="ignore"):
@@ -139,6 +157,8 @@ def _run(
         if visit is not None:
             visit(tap, array)
 
+    if backward:
+        _ = trial.loss  # which may run the model once to find out, and is not to do so in training mode
     trial.reset()
     backend.train(mode == "train")
     try:

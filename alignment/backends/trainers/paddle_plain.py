@@ -56,7 +56,7 @@ class PaddlePlain(Plain, PaddleBackend):
             )
         super()._check_parameters(place)
 
-    def _trained(self) -> dict[str, Any]:
+    def _differentiable(self) -> dict[str, Any]:
         return {name: parameter for name, parameter in self._parameters() if not parameter.stop_gradient}
 
     def _groups(self) -> list[dict[str, Any]]:

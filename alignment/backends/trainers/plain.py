@@ -24,7 +24,6 @@ from alignment.backends.trainers.base import Updated
 from alignment.errors import AlignmentError
 from alignment.frameworks import FRAMEWORKS
 from alignment.pair import Side, Training, targets
-from porting.names import fold
 
 _PLAIN = "alignment.backends.trainers.{}_plain"
 _RETURNS = "Training(model, optimizer, loss) of alignment.pair"
@@ -204,19 +203,12 @@ class Plain(ModelBackend):
         self._check_parameters(place)
 
     def _check_parameters(self, place: str) -> None:
-        trained = {id(parameter): name for name, parameter in self._trained().items()}
         known = {id(parameter) for _, parameter in self._parameters()}
         held = [id(parameter) for parameter in self._held()]
-        missing = [name for key, name in trained.items() if key not in held]
-        if missing and not trained.keys() & set(held):
+        if self._differentiable() and not self._trained():
             raise AlignmentError(
                 f"{place}: the optimizer holds none of the model's parameters; it was made for another model: give it "
                 "the parameters of the very model that is returned"
-            )
-        if missing:
-            raise AlignmentError(
-                f"{place}: the optimizer does not hold {len(missing)} of the {len(trained)} parameters that are "
-                f"trained: {', '.join(fold(missing))}; give it all, or freeze these in the model"
             )
         foreign = sum(key not in known for key in held)
         if foreign:
@@ -230,7 +222,12 @@ class Plain(ModelBackend):
         return cast(Iterable[tuple[str, Any]], self._model.named_parameters())
 
     def _trained(self) -> dict[str, Any]:
-        """The parameters that take part in training, by name."""
+        """The parameters that the optimizer updates, by name; one that it is not given stays as it is."""
+        held = {id(parameter) for parameter in self._held()}
+        return {name: parameter for name, parameter in self._differentiable().items() if id(parameter) in held}
+
+    def _differentiable(self) -> dict[str, Any]:
+        """The parameters that have gradients, by name."""
         raise NotImplementedError
 
     def _held(self) -> list[Any]:

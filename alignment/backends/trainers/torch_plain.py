@@ -48,7 +48,7 @@ class TorchPlain(Plain, TorchBackend):
             )
         super()._check_parameters(place)
 
-    def _trained(self) -> dict[str, Any]:
+    def _differentiable(self) -> dict[str, Any]:
         return {name: parameter for name, parameter in self._parameters() if parameter.requires_grad}
 
     def _held(self) -> list[Any]:

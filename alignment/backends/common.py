@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import reduce
 from pathlib import Path
@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from alignment.arrays import Array, Batch
-from alignment.backends.base import BUFFER, FROZEN, UNREACHED, Outputs, check_state, one_output
+from alignment.backends.base import BUFFER, FROZEN, UNREACHED, Outputs
 from alignment.backends.calling import ONLY, Interface, failed
+from alignment.backends.checks import check_state, one_output
 from alignment.backends.configured import construct
 from alignment.backends.functions.calls import Functions
 from alignment.backends.graph import OperationGraph
@@ -61,6 +62,18 @@ class ModelBackend:
     _interface: Interface = Interface()
     _inputs: Mapping[str, Any] = {}
     _optimizer: Any = None
+    _dtype: Any = None
+    _lifted: dict[str, Kernel] | None = None
+
+    @property
+    def casts(self) -> Mapping[str, Kernel]:
+        """Casts to float32 in the model's own code that are lifted in float64, since it does not run with them."""
+        return self._lifted or {}
+
+    def _lifting(self, used: MutableMapping[str, Kernel]) -> AbstractContextManager[None]:
+        """Compute in float64 what the model casts to float32; nothing is known of that in this framework."""
+        del used
+        return nullcontext()
 
     def _tensors(self) -> Mapping[str, Any]:
         """Tensors of the state dict, of which one with several names is the same object under each."""
@@ -158,11 +171,35 @@ class ModelBackend:
         signature = self._signature() if function is self._model else function
         positional, by_name = self._interface.arguments(tensors, signature)
         try:
-            return function(*positional, **by_name)
+            return self._run(lambda: function(*positional, **by_name))
         except (ExpectedError, MemoryError):
             raise
         except Exception as error:
             raise failed(error, f"the {self.title} model fails in forward", arrays, signature) from error
+
+    def _run(self, call: Callable[[], Any]) -> Any:
+        """Run the model; in float64 without its casts to float32 where it fails with them, and from then on."""
+        wide = "float64" in str(self._dtype)
+        if wide and self._lifted:
+            with self._lifting(self._lifted):
+                return call()
+        try:
+            return call()
+        except (ExpectedError, MemoryError):
+            raise
+        except Exception as error:
+            if not wide:
+                raise
+            used: dict[str, Kernel] = {}
+            try:
+                with self._lifting(used):
+                    result = call()
+            except Exception:
+                raise error from None
+            if not used:
+                raise
+            self._lifted = used
+            return result
 
     def _signature(self) -> Callable[..., Any]:
         """The function that says which arguments the model takes."""

@@ -19,7 +19,8 @@ from mindspore import Tensor, nn, ops, train
 from mindspore.experimental import optim
 
 from alignment.arrays import Array, Batch
-from alignment.backends.base import FILLED, AdamW, Description, Runtime, draws_at_random, widen
+from alignment.backends.base import FILLED, AdamW, Description, Runtime
+from alignment.backends.checks import draws_at_random, widen
 from alignment.backends.common import FunctionModel, ModelBackend, named
 from alignment.backends.hooks import HookedTaps, Primitives
 from alignment.errors import AlignmentError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from paddle import Tensor, nn
 from paddle.nn.layer.rnn import RNNBase
 
 from alignment.arrays import Array, Batch
-from alignment.backends.base import FILLED, AdamW, Description, Outputs, Runtime, draws_at_random, widen
+from alignment.backends.base import FILLED, AdamW, Description, Outputs, Runtime
+from alignment.backends.checks import draws_at_random, widen
 from alignment.backends.common import FunctionModel, ModelBackend, named
 from alignment.backends.functions.calls import Functions
 from alignment.backends.graph import OperationGraph, walk
@@ -103,6 +104,12 @@ class PaddleBackend(ModelBackend):
         from alignment.backends.stand_ins.paddle import exact
 
         return exact()
+
+    def _lifting(self, used: MutableMapping[str, Kernel]) -> AbstractContextManager[None]:
+        """Compute in float64 what the model casts to float32; see `alignment.backends.stand_ins.paddle_casts`."""
+        from alignment.backends.stand_ins.paddle_casts import lifted
+
+        return lifted(used)
 
     def describe(self) -> Description:
         """Versions, settings and threads in use."""

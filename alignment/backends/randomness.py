@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from alignment.backends.base import is_random
+from alignment.backends.checks import is_random
 
 _RATES = ("p", "drop_prob", "drop_p", "drop_rate")
 """Attributes that hold the rate of a dropout or drop path, without the underscore that they may start with."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from alignment.arrays import Array, Batch
-from alignment.backends.base import FILLED, AdamW, Description, Outputs, Runtime, draws_at_random
+from alignment.backends.base import FILLED, AdamW, Description, Outputs, Runtime
+from alignment.backends.checks import draws_at_random
 from alignment.backends.common import FunctionModel, ModelBackend, named
 from alignment.backends.functions.calls import Functions
 from alignment.backends.graph import OperationGraph, walk
@@ -82,6 +83,12 @@ class TorchBackend(ModelBackend):
         from alignment.backends.stand_ins.torch import exact
 
         return exact(peer)
+
+    def _lifting(self, used: MutableMapping[str, Kernel]) -> AbstractContextManager[None]:
+        """Compute in float64 what the model casts to float32; see `alignment.backends.stand_ins.torch_casts`."""
+        from alignment.backends.stand_ins.torch_casts import lifted
+
+        return lifted(used)
 
     def describe(self) -> Description:
         """Versions, settings and threads in use."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from alignment.arrays import Array
-from alignment.backends.base import is_random
+from alignment.backends.checks import is_random
 from alignment.hypotheses import arithmetic
 from alignment.hypotheses.activations import activation
 from alignment.hypotheses.base import Case, Prediction, distance, predictions, ratio

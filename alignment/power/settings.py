@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from alignment.backends.base import is_random
+from alignment.backends.checks import is_random
 from alignment.power.mistakes import Mistake, Subject
 
 

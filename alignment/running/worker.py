@@ -24,7 +24,7 @@ from alignment.errors import RefusedError
 from alignment.pair import Origin, Pair, locate
 from alignment.pair.inputs import Inputs
 from alignment.processes.serving import Advance, serve
-from alignment.recordings.kernels import KERNELS_FILE, Kernel, write_kernels
+from alignment.recordings.kernels import CAST, KERNELS_FILE, Kernel, write_kernels
 from alignment.recordings.recording import Manifest, Recorder
 from alignment.running.request import Request
 from alignment.steps import STEPS, Quantity, Trial, other_inputs
@@ -205,8 +205,19 @@ def manifest_of(job: Job, dtype: str) -> Manifest:
         command=request.command,
         python=sys.executable,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        notes=tuple(request.notes),
+        notes=(*request.notes, *_lifted(job, dtype)),
     )
+
+
+def _lifted(job: Job, dtype: str) -> Iterator[str]:
+    """Yield a note of the casts without which alone a model runs in float64."""
+    casts = job.backend.casts
+    if dtype == "float64" and casts:
+        places = ", ".join(name.removeprefix(CAST) for name in casts)
+        yield (
+            f"the {job.request.role} does not run in float64 with its casts to float32; in float64 it was run without "
+            f"them: {places}"
+        )
 
 
 def main(arguments: list[str]) -> int:

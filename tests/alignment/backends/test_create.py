@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alignment.backends.base import check_state, one_output, widen
+from alignment.backends.checks import check_state, one_output, widen
 from alignment.errors import AlignmentError
 
 

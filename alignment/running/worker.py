@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -61,9 +61,9 @@ class Job:
         once = dtype == self.request.once
         return Trial(*(self.backend, self.pair, self.request.role, inputs, self.weights, record, self.built), once=once)
 
-    def perturbed(self, number: int) -> Trial:
-        """The float32 trial with inputs and weights moved by one unit in the last place."""
-        return self.trial("float32").moved(np.random.default_rng((self.request.seed, number, 2)))
+    def perturbed(self, number: int, dtype: str) -> Trial:
+        """The trial in a precision with inputs and weights moved by one unit in its last place."""
+        return self.trial(dtype).moved(np.random.default_rng((self.request.seed, number, 2)))
 
 
 def run(request: Request, advance: Advance, job: Job | None = None) -> None:
@@ -78,7 +78,7 @@ def run(request: Request, advance: Advance, job: Job | None = None) -> None:
         AlignmentError: The framework, the pair, the weights or the inputs are not what the request says.
         PortingError: The weights' layout does not fit.
     """
-    total = sum(1 + _repeats(request, dtype) for dtype in request.dtypes) * len(request.steps) + 1
+    total = sum(len(request.steps) + _repeats(request, dtype) for dtype in request.dtypes) + 1
     numbers = count(1)
 
     def done(what: str) -> None:
@@ -109,7 +109,7 @@ def _record(job: Job, dtype: str, done: Callable[[str], None]) -> None:
         for quantity in other_inputs.steadiness(trial, request.steps[0]):
             recorder.add(quantity.key, quantity.array, quantity.entry)
     if _repeats(request, dtype):
-        note_spreads(recorder, _perturbed_quantities(job, done), _NOISY_KINDS, _change)
+        note_spreads(recorder, _perturbed_quantities(job, dtype, done), _NOISY_KINDS, _change)
     recorder.write(Path(request.folder) / f"{request.label}-{dtype}", manifest_of(job, dtype)).close()
 
 
@@ -145,15 +145,28 @@ def _narrow(arrays: Mapping[str, Array]) -> Mapping[str, Array]:
 
 
 def _repeats(request: Request, dtype: str) -> int:
-    return request.perturbations if request.role == "reference" and dtype == "float32" else 0
+    return request.perturbations * len(_noisy_steps(request, dtype))
 
 
-def _perturbed_quantities(job: Job, done: Callable[[str], None]) -> Iterator[Quantity]:
+def _noisy_steps(request: Request, dtype: str) -> Sequence[str]:
+    """The steps of which the reference measures the rounding noise.
+
+    In float64 that is backward, of which a gradient may be nothing but rounding, such as that of a key's bias; where
+    there is a float32 run, its noise tells that too.
+    """
+    if request.role != "reference":
+        return ()
+    if dtype == "float32":
+        return request.steps
+    return () if "float32" in request.dtypes else [step for step in request.steps if step == "bp"]
+
+
+def _perturbed_quantities(job: Job, dtype: str, done: Callable[[str], None]) -> Iterator[Quantity]:
     for number in range(job.request.perturbations):
-        trial = job.perturbed(number)
-        for step in job.request.steps:
+        trial = job.perturbed(number, dtype)
+        for step in _noisy_steps(job.request, dtype):
             yield from STEPS[step].run(trial)
-            done(f"{step} float32, rounding noise {number + 1}/{job.request.perturbations}")
+            done(f"{step} {dtype}, rounding noise {number + 1}/{job.request.perturbations}")
 
 
 def note_spreads(

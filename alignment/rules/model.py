@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from alignment.pair.model_description import ModelDescription
+from alignment.rules.recurrent import by_layers
 from alignment.rules.refine import Flow
 from alignment.rules.tensor_graph import TensorGraph
 from alignment.rules.ways import Stored, stored
@@ -33,4 +34,6 @@ class Model:
     def flow(self) -> Flow:
         """The tensors that the data meets, buffers left out, with their order."""
         graph = TensorGraph(self.description.before, self.description.last).without(self.apart)
+        parts = {name: (how.path, name.rpartition(".")[2]) for name, how in self.stored.items()}
+        graph = by_layers(graph, parts)
         return Flow({name: self.description.tensors[name].shape for name in graph.before}, graph)

@@ -7,7 +7,7 @@ the same function, and the report names the kernels.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -105,7 +105,8 @@ def _run_again(
         for kernel in kernels
         if kernel.unused
     ]
-    apart = _apart(again.folder, again.recorded, kinds)
+    sized = {row.key for row in second.rows if row.dtype == "float64" and row.floor is None}
+    apart = _apart(again.folder, again.recorded, kinds, sized)
     return replace(second, kernels=tuple(kernels), apart=apart, notes=(*report.notes, *refused))
 
 
@@ -160,12 +161,19 @@ def _used(again: Prepared, label: str) -> tuple[Kernel, ...]:
     return read_kernels(again.recorded / f"{label}-{KERNELS_FILE}")
 
 
-def _apart(plain: Path, exact: Path, of_kinds: Sequence[str]) -> float | None:
-    """Largest relative L2 between the candidate's float64 results with its own kernels and with exact ones."""
+def _apart(plain: Path, exact: Path, of_kinds: Sequence[str], sized: Container[str]) -> float | None:
+    """Largest relative L2 between the candidate's float64 results with its own kernels and with exact ones.
+
+    Args:
+        plain: Folder of the first run's recordings.
+        exact: That of the second's.
+        of_kinds: Kinds of the quantities that count.
+        sized: Those that are more than rounding, of which a relative difference says something.
+    """
     with ExitStack() as stack:
         both = [open_side(folder, "candidate", stack).get("float64") for folder in (plain, exact)]
         if both[0] is None or both[1] is None:
             return None
         kinds = both[0].manifest.entries
-        keys = [key for key in both[0] if kinds[key].kind in of_kinds and key in both[1]]
+        keys = [key for key in both[0] if kinds[key].kind in of_kinds and key in both[1] and key in sized]
         return max((compare_key(key, both[0], both[1], squeeze=False).rel_l2 for key in keys), default=None)

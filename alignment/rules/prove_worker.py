@@ -69,9 +69,14 @@ def settle_rules(
         AlignmentError: As for `derive_by_structure`.
     """
 
+    def told(passes: int) -> None:
+        advance("tried rules", passes, max(passes, PASSES + 1))
+
     def tried(theirs: Model, ours: Model, given: Sequence[Link]) -> Settled:
         trial = Trial(backend, theirs, ours, evidence)
-        return decide(theirs, ours, trial, given, lambda passes: advance("tried rules", passes, PASSES + 1))
+        return decide(
+            theirs, ours, trial, given, lambda passes: advance("tried rules", passes, max(passes, PASSES + 1))
+        )
 
     with in_float64(backend):
         return derive_by_structure(reference, candidate, rules, tried)

@@ -1,6 +1,7 @@
 """Tensors that are several in one model and one in the other: q, k and v against one qkv, experts against a stack.
 
-Tensors belong together if the same tensors come directly before them, and if their sizes add up. In which order they
+Tensors belong together if the same tensors come directly before them, and if their sizes add up; those of an attention
+to something else have different ones before them, q another than k and v, but the same after them. In which order they
 lie in the one tensor, part by part or head by head, is for a run to decide: each is an option.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations, permutations
 from math import prod
 from typing import TypeAlias
@@ -47,6 +49,23 @@ class _View:
     def before(self, name: str) -> frozenset[object]:
         """The tensors directly before one, in words of both sides."""
         return frozenset(self.labels.get(other, ("own", other)) for other in self.model.flow.graph.before[name])
+
+    def after(self, name: str) -> frozenset[object]:
+        """The next settled tensors after one, in words of both sides."""
+        settled: set[object] = set()
+        seen, left = {name}, [name]
+        while left:
+            for other in self._after[left.pop()]:
+                if other in self.labels:
+                    settled.add(self.labels[other])
+                elif other not in seen:
+                    seen.add(other)
+                    left.append(other)
+        return frozenset(settled)
+
+    @cached_property
+    def _after(self) -> Mapping[str, Sequence[str]]:
+        return self.model.flow.graph.after
 
     def companion(self, name: str) -> str | None:
         """The vector that is added to what a weight gives: the one tensor after it that nothing else comes before."""
@@ -124,7 +143,7 @@ def _joined(many: _View, one: _View) -> Iterator[Choice]:
     """Several tensors of one side that are one of the other side."""
     done: set[str] = set()
     for whole in one.left:
-        siblings = [name for name in many.left if many.before(name) == one.before(whole)]
+        siblings = _siblings(many, one, whole)
         if whole in done or not 2 <= len(siblings) <= 64 or len(one.shape(whole)) < 1:
             continue
         alike = [name for name in one.left if one.before(name) == one.before(whole)]
@@ -136,6 +155,18 @@ def _joined(many: _View, one: _View) -> Iterator[Choice]:
             sources = dict.fromkeys(name for option in options for ends in option for name in ends[0])
             targets = dict.fromkeys(name for option in options for ends in option for name in ends[1])
             yield tuple(sources), tuple(targets), options
+
+
+def _siblings(many: _View, one: _View, whole: str) -> list[str]:
+    """The tensors that may be parts of one of the other side."""
+    before = one.before(whole)
+    siblings = [name for name in many.left if many.before(name) == before]
+    if len(siblings) > 1 or len(before) < 2:
+        return siblings
+    after = one.after(whole)
+    apart = [name for name in many.left if many.before(name) < before and after and many.after(name) == after]
+    matrices = [name for name in apart if len(many.shape(name)) == len(one.shape(whole))]
+    return matrices if frozenset().union(*map(many.before, matrices)) == before else siblings
 
 
 def _all_options(many: _View, one: _View, siblings: Sequence[str], whole: str) -> Iterator[tuple[int, list[Ends]]]:

@@ -1,0 +1,69 @@
+"""Attention to something else, whose packed weight meets two inputs: that of the queries, and that of the keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from alignment.pair import Pair, Side
+from alignment.rules.in_process import derive_here
+from benchmarks.rules.adapter import backends
+
+pytest.importorskip("torch")
+pytest.importorskip("paddle")
+
+
+def torch_seq2seq() -> Any:
+    import torch
+    from torch import nn
+
+    class Seq2Seq(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(8, 8)
+            self.layers = nn.ModuleList(nn.MultiheadAttention(8, 2, batch_first=True) for _ in range(2))
+            self.norms = nn.ModuleList(nn.LayerNorm(8) for _ in range(2))
+
+        def forward(self, x: torch.Tensor) -> Any:
+            memory = self.fc(x)
+            for layer, norm in zip(self.layers, self.norms, strict=True):
+                x = x + layer(norm(x), memory, memory)[0]
+            return x.mean(1)
+
+    return Seq2Seq()
+
+
+def paddle_seq2seq() -> Any:
+    from paddle import nn
+
+    class Seq2Seq(nn.Layer):  # type: ignore[misc] # Paddle has no types
+        def __init__(self) -> None:
+            super().__init__()
+            self.attentions = nn.LayerList([nn.MultiHeadAttention(8, 2) for _ in range(2)])
+            self.before, self.memory = nn.LayerList([nn.LayerNorm(8) for _ in range(2)]), nn.Linear(8, 8)
+
+        def forward(self, x: Any) -> Any:
+            memory = self.memory(x)
+            for attention, norm in zip(self.attentions, self.before, strict=True):
+                x = x + attention(norm(x), memory, memory)
+            return x.mean(1)
+
+    return Seq2Seq()
+
+
+def test_packed_attention_to_something_else_is_taken_apart() -> None:
+    pair = Pair(
+        name="seq2seq",
+        reference=Side("torch", f"{__file__}:torch_seq2seq"),
+        candidate=Side("paddle", f"{__file__}:paddle_seq2seq"),
+        input_shape=(5, 8),
+        rules="auto",
+    )
+    sides = backends(pair)
+    contract = derive_here(pair, sides["reference"], sides["candidate"])
+    assert contract.proven is True
+    for layer in range(2):
+        for name in ("q_proj.weight", "k_proj.weight", "v_proj.weight", "k_proj.bias"):
+            sources = contract.table.sources_of(f"attentions.{layer}.{name}")
+            assert sources == (f"layers.{layer}.in_proj_{name.rpartition('.')[2]}",)

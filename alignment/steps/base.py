@@ -104,11 +104,16 @@ class Trial(SideTrial):
 
     @cached_property
     def constants(self) -> Mapping[str, Array]:
-        """Canonical name to the side's own constants, as recordings have them; see `alignment.pair.constants`."""
+        """Canonical name to the side's own constants, as recordings have them; see `alignment.pair.constants`.
+
+        One that the candidate does not have as a tensor, such as a factor that it writes as a number, is left out: what
+        it does shows in the outputs.
+        """
         contract = self.pair.contract
         if contract is None or not contract.constants:
             return {}
-        expected = {name: array for name, array in contract.constants.items() if self._plan.sources_of(name)}
+        both = contract.constants.keys() - contract.dropped
+        expected = {name: contract.constants[name] for name in sorted(both) if self._plan.sources_of(name)}
         own = self.canonical({**self.weights, **self.built}, expected)
         return {name: recordable(own[name], expected[name]) for name in expected if own[name].size}
 

@@ -195,9 +195,10 @@ def _doubt(decision: Decision) -> str:
         for link in option[:2]
     )
     return (
-        f"several ways that are equally good: {', '.join(decision.sources)} of the reference with "
-        f"{', '.join(decision.targets)} of the candidate; running the candidate in float64 with each of "
-        f"{len(decision.options)} told none apart; give the right one, such as {written}"
+        f"no way fits: {', '.join(decision.sources)} of the reference with {', '.join(decision.targets)} of the "
+        f"candidate; with none of the ways that were tried, of {len(decision.options)}, does the candidate compute in "
+        "float64 what the reference does: it computes something else there, or the right way is not among them; give "
+        f"the rule that you mean, such as {written}, and a run says where the two differ"
     )
 
 

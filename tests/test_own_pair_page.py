@@ -49,7 +49,7 @@ def test_commands_run_as_written_and_print_what_the_page_shows(outputs: dict[str
     for line in (
         "resnet10: torch -> paddle, 62 tensors (62 by structure; 12 dropped)",
         "resnet10: DIVERGENCE",
-        "36 of 241 rows diverge, the first is batchnorm/running/bn1.running_mean (float64)",
+        "36 of 246 rows diverge, the first is batchnorm/running/bn1.running_mean (float64)",
         "resnet10: SAME FUNCTION",
         "1. module layer3.0.downsample.1, blocks.2.shortcut.1 in the candidate, forward",
         "cause: its epsilon is 0.001, not 1e-05",

@@ -23,7 +23,6 @@ from porting.architectures import NAMES, build
 from porting.conversion import write_random
 from porting.converters import layout_names
 from porting.errors import PortingError
-from porting.terminal.tool import Tool
 
 ROOT = Path(__file__).parents[1]
 TOOLS: Mapping[str, click.Group] = {
@@ -368,14 +367,3 @@ def test_closed_output_pipe_exits_3_not_1(how: str) -> None:
         process.stdout.close()
         errors = process.stderr.read()
     assert (process.returncode, errors) == (3, "")
-
-
-@pytest.mark.parametrize(("code", "expected"), [(0, 3), (None, 3), ("text", 3), (1, 1), (5, 5)])
-def test_code_that_ends_the_program_without_an_exit_code_of_ours_exits_3(code: object, expected: int) -> None:
-    group = Tool("tool")
-
-    @group.command("end")
-    def end() -> None:
-        raise SystemExit(code)
-
-    assert CliRunner().invoke(group, ["end"]).exit_code == expected

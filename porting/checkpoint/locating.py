@@ -82,9 +82,9 @@ def _in_folder(folder: Path) -> Place:
 
 
 def _below(folder: Path, entries: list[str]) -> str:
-    """In which folders within one without a checkpoint there are some."""
+    """In which folders within one without a checkpoint there are some; hidden ones hold what is not finished."""
     within = []
-    for name in entries[:_MAX_FOLDERS]:
+    for name in [name for name in entries if not name.startswith(".")][:_MAX_FOLDERS]:
         with suppress(OSError):
             if (folder / name).is_dir() and usual(entry.name for entry in (folder / name).iterdir()):
                 within.append(name)

@@ -55,11 +55,6 @@ class Tool(click.Group):
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(COULD_NOT_RUN)
-        except SystemExit as error:
-            if isinstance(error.code, int) and error.code:
-                raise  # the exit code of the command
-            # Code that is not ours ends the program: 0 would mean that what was asked for is done.
-            self.fail(ctx, f"sys.exit({error.code!r}) was called before the command was done", COULD_NOT_RUN)
         except Exception as error:
             self.fail(ctx, *_failure(error))
 

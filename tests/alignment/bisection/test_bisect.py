@@ -23,13 +23,10 @@ SMALL = ("--batch-size", "2", "--threads", "1")
 CHOSEN = {
     "LayerNorm eps 1e-5 for 1e-6, the last norm": ("norm", "layernorm eps"),
     "no shortcut around an attention": ("transformers.0.blocks.1", "residual lost"),
-    "half the heads": ("transformers.1.blocks.1.attn", "head count"),
     "distilled heads swapped": ("", "token order"),
     "the key's bias off by 1, which no output shows": ("transformers.0.blocks.1.attn.qkv.bias", "k bias shifted"),
     "no gradient through a shortcut": ("transformers.0.blocks.1", "way detached"),
-    "half the gradient of the loss": ("bp/soft_target", "gradient scaled"),
     "label smoothing ignored": ("loss/label_smoothing", "label smoothing ignored"),
-    "best classes last": ("metric/top5_classes", "reversed"),
     "NaN in the candidate": ("forward/logits", "NaN"),
 }
 

@@ -33,7 +33,7 @@ def torch_casts() -> Any:
 def paddle_casts() -> Any:
     import paddle
 
-    class Casts(paddle.nn.Layer):  # type: ignore[misc] # Paddle has no types
+    class Casts(paddle.nn.Layer):
         def __init__(self) -> None:
             super().__init__()
             self.fc, self.head = paddle.nn.Linear(4, 4), paddle.nn.Linear(4, 3)

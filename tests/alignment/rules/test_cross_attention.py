@@ -37,7 +37,7 @@ def torch_seq2seq() -> Any:
 def paddle_seq2seq() -> Any:
     from paddle import nn
 
-    class Seq2Seq(nn.Layer):  # type: ignore[misc] # Paddle has no types
+    class Seq2Seq(nn.Layer):
         def __init__(self) -> None:
             super().__init__()
             self.attentions = nn.LayerList([nn.MultiHeadAttention(8, 2) for _ in range(2)])

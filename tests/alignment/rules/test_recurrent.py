@@ -60,7 +60,7 @@ def torch_tagger() -> Any:
 def paddle_tagger() -> Any:
     from paddle import nn
 
-    class Tagger(nn.Layer):  # type: ignore[misc] # Paddle has no types
+    class Tagger(nn.Layer):
         def __init__(self) -> None:
             super().__init__()
             self.last = nn.Linear(10, 3)

@@ -80,7 +80,7 @@ def test_mindcv_computes_the_same_with_the_exact_gelu_in_every_step(tmp_path: Pa
     assert done.exit_code == 0, done.output
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["verdict"] == "rounding"
-    assert set(report["steps"]) == {"forward", "metric", "loss", "bp"}
+    assert set(report["steps"]) == {"forward", "metric", "loss", "bp", "other_inputs"}
     assert {row["dtype"] for row in report["rows"]} == {"float32"}
     assert sum(row["kind"] == "gradient" for row in report["rows"]) == 161
 

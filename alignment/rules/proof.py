@@ -197,7 +197,7 @@ class _Deciding:
         chosen, scores = dict(self._chosen), {key: dict(own) for key, own in self._scores.items()}
         kinds: dict[object, list[Decision]] = defaultdict(list)
         for decision in proposal.decisions:
-            if decision.wiring and len(decision.options) <= _FEW:
+            if decision.by != USUAL and len(decision.options) <= _FEW:
                 kinds[decision.kind].append(decision)
         for decisions in kinds.values():
             for place in range(len(decisions[0].options)):

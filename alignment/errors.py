@@ -28,3 +28,7 @@ class FileError(AlignmentError):
     def __init__(self, path: str | PathLike[str], problem: str, details: Iterable[str] = ()) -> None:
         super().__init__(f"{path}: {problem}", details)
         self.path = path
+
+
+class HeldError(FileError):
+    """A folder that another run is writing to; nothing in it was touched."""

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from alignment.errors import FileError
 from porting.errors import FieldError
 from porting.fields import decode, encode, parse_json
+from porting.plain_files import read_plain_text
 
 T = TypeVar("T")
 
@@ -52,7 +53,7 @@ def read_json(path: str | os.PathLike[str], *, unreadable: str, malformed: str) 
         FileError: The file cannot be read, or is not JSON.
     """
     try:
-        return parse_json(Path(path).read_text(encoding="utf-8"))
+        return parse_json(read_plain_text(path))
     except OSError as error:
         raise FileError(path, unreadable.format(error.strerror)) from None
     except ValueError as error:

@@ -6,14 +6,14 @@ import importlib.util
 import os
 from pathlib import Path
 
-_INSTALL = 'pip install "pit-port[paddle]"'
+_INSTALL = "pip install paddlepaddle reprod_log"
 
 
 def require_paddle() -> None:
     """Check that Paddle is installed, without importing it.
 
     Raises:
-        ImportError: Paddle is not installed; the message names the extra that installs it.
+        ImportError: Paddle is not installed; the message has the command that installs it.
     """
     if importlib.util.find_spec("paddle") is None:
         raise ImportError(f"paddle_impl needs paddle, which is not installed: {_INSTALL}", name="paddle")

@@ -14,16 +14,16 @@ _MAX_INDICES = 6
 _INDEX = re.compile(r"(?<![^.])\d{1,9}(?![^.])")
 
 
-def nearest(name: str, known: Iterable[str], count: int = 1) -> list[str]:
-    """Return the known names that look most like this one, best first."""
+def nearest(name: str, known: Iterable[str], count: int = 1, *, cutoff: float = 0.5) -> list[str]:
+    """Return the known names that look most like this one, best first; none whose similarity is below the cutoff."""
     from difflib import get_close_matches  # needed for errors only, while names are folded by every command
 
-    return get_close_matches(name, list(known), n=count, cutoff=0.5)
+    return get_close_matches(name, list(known), n=count, cutoff=cutoff)
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.5) -> str:
     """Return the end of an error message, `; did you mean pit_b?`, or nothing where no known name is near."""
-    close = nearest(name, known)
+    close = nearest(name, known, cutoff=cutoff)
     return f"; did you mean {close[0]}?" if close else ""
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from porting.plain_files import read_plain_text
 from recipe.errors import DataError
 
 CLASSES = "classes.txt"
@@ -44,7 +45,7 @@ def read_classes(path: Path) -> tuple[ClassName, ...]:
         DataError: The file cannot be read, is empty, or holds a name twice or an empty line.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_plain_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
         raise DataError(f"{path}: the list of classes cannot be read: {reason}") from None

@@ -11,6 +11,7 @@ from typing import overload
 import numpy as np
 import numpy.typing as npt
 
+from porting.plain_files import read_plain
 from recipe.config import Data
 from recipe.errors import DataError
 
@@ -19,6 +20,8 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".
 _FOLDERS = {"train": ("train",), "validation": ("val", "validation")}
 _LISTS = {"train": ("train_list.txt",), "validation": ("val_list.txt",)}
 _SHOWN = 6
+_LARGEST_LIST = 2**36
+"""Largest size in bytes of a list of images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,7 @@ def read_list(path: Path, root: Path | None = None) -> Samples:
         DataError: The list cannot be read, is empty, or holds lines of another form; all of those are named.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_plain(path, largest=_LARGEST_LIST).decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as a list of images: {error}") from error
     names, labels, problems = [], [], []

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from porting.installing import install_command
+from porting.plain_files import read_plain_text
 from recipe.errors import ConfigError
 
 try:
     import yaml
 except ImportError:
-    raise ImportError('configurations need PyYAML: pip install "pit-port[train]"', name="yaml") from None
+    raise ImportError(f"configurations need PyYAML: {install_command('train')}", name="yaml") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ def read_settings(path: Path) -> dict[str, Setting]:
         ConfigError: The file cannot be read, is no YAML or no mapping, or has a key twice.
     """
     try:
-        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
+        loader = yaml.SafeLoader(read_plain_text(path))
         loader.name = str(path)
         try:
             node = loader.get_single_node()

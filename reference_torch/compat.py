@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 from typing import Any
 
-_INSTALL = 'pip install "pit-port[torch]"'
+_INSTALL = "pip install torch timm"
 _MISMATCH = "operator torchvision::nms does not exist"
 _OPERATORS = ("nms", "qnms")
 _declared: list[Any] = []
@@ -23,7 +23,7 @@ def prepare_timm() -> None:
     Nothing is declared for a torchvision that imports; any other error of its import is raised unchanged.
 
     Raises:
-        ImportError: torch, torchvision or timm is not installed; the message names the extra that installs them.
+        ImportError: torch, torchvision or timm is not installed; the message has the command that installs them.
     """
     for package in ("torch", "torchvision", "timm"):
         if importlib.util.find_spec(package) is None:

@@ -199,7 +199,7 @@ def test_base_wheel_converts_checkpoints(run: Run) -> None:
     assert "transpose" in run("pit-port", "plan", "a.pth", "--to", "paddlevit").stdout
     assert "WRONG" not in run("pit-port", "check-rules").stdout
     missing = run("pit-port", "inspect", "hf://timm/pit_b_224.in1k", exits=3)
-    assert 'pip install "pit-port[hub]"' in missing.stderr
+    assert "pip install 'huggingface_hub>=0.25,<3'" in missing.stderr
 
 
 def test_base_wheel_compares_gates_and_reports(run: Run, tmp_path: Path) -> None:
@@ -217,8 +217,8 @@ def test_base_wheel_compares_gates_and_reports(run: Run, tmp_path: Path) -> None
     assert "<title>pit_ti: same function</title>" in (tmp_path / "report.html").read_text()
 
 
-def test_commands_without_their_framework_name_the_extra_to_install(run: Run) -> None:
-    assert "pip install 'pit-port[torch]'" in run("pit-align", "doctor", exits=1).stdout
+def test_commands_without_their_framework_name_the_command_that_installs_it(run: Run) -> None:
+    assert "pip install 'torch>=2.4,<3' 'timm>=1.0.25,<2'" in run("pit-align", "doctor", exits=1).stdout
     run("pit-port", "random", "pit_micro", "a.pth")
     for words, extra in (
         (("pit-align", "forward", "--model", "pit_micro"), "torch|paddle"),  # whichever side is first to say so
@@ -229,8 +229,8 @@ def test_commands_without_their_framework_name_the_extra_to_install(run: Run) ->
         (("pit-train", "predict", "--weights", "a.pth", "image.png"), "paddle"),
     ):
         message = run(*words, exits=3).stderr
-        assert re.search(rf"pip install .pit-port\[({extra})\]", message), message
-        assert len(message.splitlines()) == 1
+        assert re.search(rf"pip install '?({extra})", message), message
+        assert len(message.splitlines()) <= 3
 
 
 def test_python_api_works_in_the_base_wheel(run: Run) -> None:

@@ -9,6 +9,7 @@ from typing import cast
 from alignment.backends.base import Backend, Runtime
 from alignment.errors import AlignmentError
 from alignment.frameworks import FRAMEWORKS, Framework
+from porting.installing import install_command
 
 __all__ = ["create"]
 
@@ -30,6 +31,6 @@ def create(framework: str, runtime: Runtime) -> Backend:
 def _missing(known: Framework, framework: str, package: str) -> AlignmentError:
     return AlignmentError(
         f"the {framework} side needs {package}, which {sys.executable} does not have: "
-        f"`{sys.executable} -m pip install 'pit-port[{known.extra}]'`, or name an interpreter that has {known.title} "
+        f"`{install_command(known.extra)}`, or name an interpreter that has {known.title} "
         f"with --{framework}-python"
     )

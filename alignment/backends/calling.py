@@ -16,6 +16,8 @@ from porting.names import did_you_mean, nearest
 ONLY = ""
 """Name of the input of a model that is given one array."""
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_OF_SHAPES = (RuntimeError, ValueError, IndexError, AssertionError)
+"""Errors that frameworks and models raise for an input of a wrong shape."""
 _ALIKE = 0.85
 """Similarity of two names, from 0 to 1, above which one is taken for a misspelling of the other."""
 
@@ -111,6 +113,9 @@ def failed(error: Exception, what: str, given: Mapping[str, Array], function: Ca
         function: What was called, for the names of its arguments.
     """
     details = [f"given {form(given)}"] if given else []
+    if set(given) == {ONLY} and isinstance(error, _OF_SHAPES):
+        shape = given[ONLY].shape[1:]
+        details[0] += f", as input_shape={shape} of the pair says: if the model refuses this shape, change it there"
     arguments = names_of(function)[0]
     if arguments:
         details.append(f"it takes: {', '.join(arguments)}")

@@ -105,7 +105,8 @@ class ModelBackend:
         expected = self.model_type
         if not isinstance(model, expected):
             name = f"{expected.__module__.partition('.')[0]}.nn.{expected.__name__}"
-            raise AlignmentError(f"the builder returned a {type(model).__name__}, expected a {name}")
+            returned = "nothing (is a `return` missing?)" if model is None else f"a {type(model).__name__}"
+            raise AlignmentError(f"the builder returned {returned}, expected a {name}")
         return model
 
     def functions(self) -> Functions | None:

@@ -104,8 +104,12 @@ def pair_of(values: dict[str, Any]) -> Pair:
 
     model, declaration, size, classes = (values.pop(key) for key in ("model", "pair", "image_size", "num_classes"))
     candidate = values.pop("candidate")
-    if (model is None) == (declaration is None):
-        raise click.UsageError("give either --model or --pair")
+    if model and declaration:
+        raise click.UsageError("--model and --pair both name what is aligned: give one of them")
+    if not (model or declaration):
+        raise click.UsageError("nothing is named: give --model NAME (`pit-port list` has the names) or --pair FILE.py")
+    if model and model.endswith(".py"):
+        raise click.UsageError(f"--model takes the name of a published model; a file is --pair {model}")
     if declaration and (size or classes):
         raise click.UsageError("--image-size and --num-classes are for --model: a pair says its own")
     return (

@@ -67,6 +67,7 @@ def own_rules(values: dict[str, Any], output: Output, out: Path | None = None) -
 
 def _settled(declaration: str, pythons: dict[str, str], output: Output, out: Path | None) -> Pair:
     from alignment.pair import load_pair
+    from alignment.processes.needs import require
     from alignment.processes.settings import Settings
     from alignment.rules.settle import settle
     from alignment.running.prepare import workspace
@@ -75,8 +76,10 @@ def _settled(declaration: str, pythons: dict[str, str], output: Output, out: Pat
     if not pair.own:
         raise click.UsageError(f"{pair.name} is a published model, which is known without --pair")
     folder = (out or Path("logs") / f"{pair.name}-rules").absolute()
+    settings = Settings(pythons=pythons)
     with workspace(folder), output.sides() as progress:
-        return settle(pair, folder, Settings(pythons=pythons), progress)
+        require(pair, settings)
+        return settle(pair, folder, settings, progress)
 
 
 def _table(pair: Pair, declaration: str) -> SavedTable:

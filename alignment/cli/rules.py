@@ -28,6 +28,7 @@ def rules(declaration: str, save: Path | None, out: Path | None, output: Output,
     pit-align rules --pair my_pair.py --save my_rules.json
     """
     from alignment.pair import load_pair
+    from alignment.processes.needs import require
     from alignment.processes.settings import Settings
     from alignment.rules.settle import settle
     from alignment.running.prepare import workspace
@@ -38,6 +39,7 @@ def rules(declaration: str, save: Path | None, out: Path | None, output: Output,
         raise click.UsageError(f"{pair.name} is a published model; `pit-port plan` shows the rules of its layouts")
     settings = Settings(pythons=pythons_of(values))
     with workspace((out or Path("logs") / f"{pair.name}-rules").absolute()) as folder, output.sides() as progress:
+        require(pair, settings)
         contract = settle(pair, folder, settings, progress).contract
     assert contract is not None  # noqa: S101 - what settling fills
     if save is not None:

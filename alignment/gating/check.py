@@ -40,7 +40,11 @@ from alignment.gating.config import (
 )
 from alignment.results.report import DIVERGENCE, STRENGTH, Report, Row
 from alignment.results.summary import identical_rows
+from porting.names import fold
 from porting.visible import printable
+
+_SHOWN = 3
+"""Number of names that a note has of rows without a threshold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,6 @@ def gate(
         failures[Failure("*", "*", "*", "kernels", used, "no differences of the frameworks (strict)")] = None
     if report.verdict == DIVERGENCE and not failures:
         failures[Failure("*", "*", "*", "verdict", DIVERGENCE, "no divergence")] = None
-    checked = len({(row.key, row.dtype) for _, rows in applied for row in rows})
     waivers = [waiver for waiver in config.waiver if meant(report, waiver)]
     today = today or datetime.now(timezone.utc).date()
     valid = [waiver for waiver in waivers if today <= waiver.expires]
@@ -152,7 +155,9 @@ def gate(
     )
     needed = {acceptance.waiver for acceptance in waived}
     unused = tuple(waiver for waiver in valid if waiver not in needed)
-    return GateResult(not left, left, checked, waived, tuple(_remarks(report, config, baseline)), unused)
+    held = {(row.key, row.dtype) for _, rows in applied for row in rows}
+    remarks = (*_remarks(report, config, baseline), *(_without_threshold(report, held) if held else ()))
+    return GateResult(not left, left, len(held), waived, remarks, unused)
 
 
 def _remarks(report: Report, config: GateConfig, baseline: Report | None) -> Iterator[str]:
@@ -166,6 +171,15 @@ def _remarks(report: Report, config: GateConfig, baseline: Report | None) -> Ite
     elif not any(meant(report, threshold) for threshold in config.threshold):
         model = report.model or "a report without a model"
         yield f"no threshold is for {model} on {report.device}, all {len(config.threshold)} are for others: {only}"
+
+
+def _without_threshold(report: Report, held: set[tuple[str, str]]) -> Iterator[str]:
+    """Yield a note of the rows with an error that no threshold applied to."""
+    rows = [row for row in report.rows if (row.key, row.dtype) not in held and row.max is not None]
+    if rows:
+        names = fold(dict.fromkeys(f"{row.key} ({row.dtype})" for row in rows))
+        shown = ", ".join([*names[:_SHOWN], *(["..."] if names[_SHOWN:] else [])])
+        yield f"{len(rows)} of {len(report.rows)} rows are held by no threshold, only by their verdict: {shown}"
 
 
 def _unused(waiver: Waiver) -> str:

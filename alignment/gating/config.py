@@ -16,6 +16,7 @@ from typing import Any
 from alignment.errors import AlignmentError, FileError
 from alignment.results.report import Report, Verdict
 from alignment.text_files import decode_from
+from porting.plain_files import read_plain_text
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -202,7 +203,7 @@ def read_text(path: Path) -> str:
         FileError: It cannot be read, or is no UTF-8.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        return read_plain_text(path)
     except OSError as error:
         raise FileError(path, f"the gate's configuration cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:

@@ -36,11 +36,11 @@ def hold(
         FileError: A file cannot be read.
         NothingComparedError: A report has no rows.
     """
+    reports = [read_report(file) for file in files]
     checked_config = load_config(config or find_config())
     before = _by_model(baselines)
     outcomes = []
-    for file in files:
-        report = read_report(file)
+    for file, report in zip(files, reports, strict=True):
         if before and report.model not in before:
             known, wanted = printable(", ".join(before)), printable(report.model or "no model")
             raise AlignmentError(f"{file}: --against has no baseline of {wanted}, only of {known}")

@@ -102,9 +102,11 @@ def _load_module(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
             raise
-        raise AlignmentError(
-            f"module {name!r} is not found by {sys.executable}: install it there, or put its folder on PYTHONPATH"
-        ) from error
+        file = Path(f"{name.replace('.', '/')}.py")
+        meant = (
+            f"did you mean the file {file}?" if file.is_file() else "install it there, or put its folder on PYTHONPATH"
+        )
+        raise AlignmentError(f"module {name!r} is not found by {sys.executable}: {meant}") from error
 
 
 def _load_file(path: Path) -> ModuleType:
@@ -114,7 +116,8 @@ def _load_file(path: Path) -> ModuleType:
     if name in sys.modules:
         return sys.modules[name]
     if not path.is_file():
-        raise AlignmentError(f"{path}: there is no such file")
+        near = did_you_mean(path.name, (file.name for file in path.parent.glob("*.py")))
+        raise AlignmentError(f"{path}: there is no such file{near or '; check the path'}")
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise AlignmentError(f"{path}: not a Python file")

@@ -17,6 +17,7 @@ import importlib
 import json
 import logging
 import os
+import shlex
 from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
@@ -37,7 +38,7 @@ def main() -> int:
         module = _import(name)
     except ModuleNotFoundError as error:
         if error.name is not None and error.name.split(".")[0] == name.split(".")[0]:
-            return _refuse(f"{sys.executable} does not have pit-port: `{sys.executable} -m pip install pit-port`")
+            return _refuse(f"{sys.executable} does not have pit-port: `{sys.executable} -m pip install {_source()}`")
         return _refuse(
             f"{sys.executable} does not have {error.name}, which every side needs: "
             f"`{sys.executable} -m pip install {_NEEDED}`"
@@ -55,6 +56,14 @@ def _import(name: str) -> ModuleType:
     sys.path.append(str(_ROOT))
     importlib.invalidate_caches()
     return importlib.import_module(name)
+
+
+def _source() -> str:
+    """Where the package was installed from, which pip notes unless that was an index; its name otherwise."""
+    noted = next(iter(_ROOT.glob("pit_port-*.dist-info/direct_url.json")), None)
+    if noted is None:
+        return "pit-port"
+    return shlex.quote(str(json.loads(noted.read_text(encoding="utf-8"))["url"]).removeprefix("file://"))
 
 
 def _refuse(summary: str) -> int:

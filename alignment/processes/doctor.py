@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from alignment.frameworks import FRAMEWORKS
+from porting.installing import install_command
 
 Level: TypeAlias = Literal["missing", "bad", "note"]
 _PROBE = Path(__file__).with_name("doctor_probe.py")
@@ -158,7 +158,7 @@ def _of_packages(framework: str, python: str, versions: Mapping[str, str]) -> It
     extra = FRAMEWORKS[framework].extra
     missing = [name for name in _NEEDED[framework] if not _installed(name, versions)]
     if missing:
-        yield Problem("missing", f"{', '.join(missing)} not installed", _pip(python, f"pit-port[{extra}]"))
+        yield Problem("missing", f"{', '.join(missing)} not installed", _pip(python, extra))
     common = [name for name in _EVERYWHERE if name not in versions]
     if common:
         yield Problem("missing", f"{', '.join(common)} not installed, which every side needs", _pip(python, *common))
@@ -218,4 +218,4 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _pip(python: str, *packages: str) -> str:
-    return shlex.join([python, "-m", "pip", "install", *packages])
+    return install_command(*packages, python=python)

@@ -22,7 +22,7 @@ from porting.terminal.progress import Callback
 Progress: TypeAlias = Callback
 """Called with the name of a side, what it has done, and how many parts of how many that makes."""
 
-_TAIL = 20
+_TAIL = 4
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,10 @@ class _Process:
             return
         if event == "error" and self.last["expected"]:
             raise AlignmentError(f"{name} side: {self.last['summary']}", self.last["details"])
-        what = self.last["summary"] if event == "error" else _ending(code, memory_kills() > self._killed_before)
-        raise AlignmentError(f"the {name} side failed: {what}; its full log is {self.launch.log}", self._tail())
+        told = event == "error"
+        what = self.last["summary"] if told else _ending(code, memory_kills() > self._killed_before)
+        details = self.last["details"] if told else self._tail()
+        raise AlignmentError(f"the {name} side failed: {what}; its full log is {self.launch.log}", details)
 
     def _start(self) -> subprocess.Popen[bytes] | Forked:
         launch = self.launch

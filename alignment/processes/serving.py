@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
+from alignment.user_code import message_of, place_of
 from porting.errors import ExpectedError
 
 T = TypeVar("T", bound="JsonRequest")
@@ -56,8 +57,7 @@ def serve(work: Callable[[Advance], None]) -> int:
         report({"event": "error", "expected": False, "summary": summary, "details": []})
     except Exception as error:
         traceback.print_exc()
-        summary = f"{type(error).__name__}: {str(error).strip() or 'no message'}"
-        report({"event": "error", "expected": False, "summary": summary.splitlines()[0], "details": []})
+        report({"event": "error", "expected": False, "summary": message_of(error), "details": list(place_of(error))})
     else:
         report({"event": "done"})
         return 0

@@ -20,6 +20,7 @@ from alignment.errors import FileError
 from porting.checkpoint.containers.pickles import load_plain
 from porting.checkpoint.formats import npz
 from porting.checkpoint.tensor import Malformed
+from porting.plain_files import read_plain
 
 PLAIN = "array"
 """Key of the array of a plain `.npy`."""
@@ -28,6 +29,8 @@ _SIDES = {
     "reference": ("torch", "pytorch", "ref", "reference"),
     "candidate": ("paddle", "mindspore", "candidate"),
 }
+_LARGEST = 2**40
+"""Largest size in bytes of a file of arrays, which may hold the weights of a large model."""
 _STEPS = {"losses": "bp_align", "backward": "bp_align", "train": "train_align"}
 
 
@@ -43,7 +46,7 @@ def read_reprod_log(path: str | os.PathLike[str]) -> dict[str, Array]:
     """
     path = Path(path)
     try:
-        data = path.read_bytes()
+        data = read_plain(path, largest=_LARGEST)
     except OSError as error:
         raise FileError(path, f"cannot be read: {error.strerror}") from None
     if not data.startswith(npz.MAGIC):

@@ -27,6 +27,7 @@ from typing import Any
 from alignment.arrays import Array
 from alignment.errors import AlignmentError, NothingComparedError
 from alignment.recordings.recording import Recording, open_recording
+from porting.installing import install_command
 
 LEFT_OUT = ("parameter", "input", "weights", "sample", "remark")
 """Kinds of quantities that no official file holds."""
@@ -71,7 +72,7 @@ def _import_reprod_log() -> Any:
         import reprod_log
     except ImportError as error:
         raise AlignmentError(
-            f'{sys.executable} cannot import reprod_log ({error}): pip install "pit-port[paddle]"'
+            f"{sys.executable} cannot import reprod_log ({error}): {install_command('paddle')}"
         ) from None
     return reprod_log
 

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 from alignment.errors import FileError
@@ -171,7 +172,9 @@ def read_report(path: str | os.PathLike[str]) -> Report:
     Raises:
         FileError: It cannot be read, is not a report, contradicts itself, or another version of the toolkit wrote it.
     """
-    value = read_json(path, unreadable="the report cannot be read: {}", malformed="not a report: {}")
+    inside = Path(path) / "report.json"
+    hint = f"name the file in it: {inside}" if inside.is_file() else "run the alignment, or check the path"
+    value = read_json(path, unreadable=f"the report cannot be read: {{}}; {hint}", malformed="not a report: {}")
     version = value.get("schema_version") if isinstance(value, dict) else None
     if version != SCHEMA_VERSION:
         raise FileError(path, f"not a report: schema version {version!r}, this version reads {SCHEMA_VERSION}")

@@ -19,14 +19,15 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from alignment.errors import AlignmentError, FileError, NothingComparedError
+from alignment.errors import AlignmentError, FileError, HeldError, NothingComparedError
 from alignment.pair import Pair, published
 from alignment.processes import fingerprint
+from alignment.processes.needs import require
 from alignment.processes.processes import Progress
 from alignment.processes.settings import Settings
 from alignment.results.report import DIVERGENCE, Report, read_report
 from alignment.results.summary import headline
-from alignment.running.prepare import RECORDINGS, REPORT_FILE
+from alignment.running.prepare import CELL_FILE, RECORDINGS, REPORT_FILE, held
 from alignment.running.run import align as run_pair
 from alignment.text_files import write_text
 from porting.errors import ExpectedError
@@ -36,7 +37,7 @@ Announce: TypeAlias = Callable[[str], None]
 Align: TypeAlias = Callable[..., Report]
 
 SUMMARY_FILE = "matrix.json"
-_CELL_FILE = "cell.json"
+_LOCK_FILE = ".matrix.lock"
 _BULKY = (RECORDINGS, "weights", "inputs.safetensors", "*_torch.npy", "*_paddle.npy")
 _DIVERGED, _COULD_NOT_RUN, _NOTHING = 1, 3, 5
 
@@ -71,6 +72,7 @@ class Result:
         seconds: Duration of the run in seconds.
         reused: True if the report is that of an earlier call.
         applies: True if any of the steps applies to the model.
+        held: True if another run holds its folder, in which nothing was touched then.
     """
 
     model: str
@@ -79,6 +81,7 @@ class Result:
     seconds: float = 0.0
     reused: bool = False
     applies: bool = True
+    held: bool = False
 
 
 def chosen(patterns: Sequence[str], form: Mapping[str, Any] | None = None) -> tuple[str, ...]:
@@ -145,6 +148,8 @@ def align_all(
         align: Function that aligns one pair; `alignment.running.run.align` by default.
     """
     built = {model: published.build(model, **matrix.form) for model in matrix.models}
+    for pair in built.values():  # what is missing is told once, not for every model
+        require(pair, matrix.settings)
     code = fingerprint.digest_of_code()
     installed = {
         framework: fingerprint.versions_in(matrix.settings.python(framework), framework)
@@ -214,25 +219,35 @@ def _run(
     pair: Pair, folder: Path, matrix: Matrix, key: str, align: Align, progress: Progress | None, command: str
 ) -> Result:
     start = time.monotonic()
-    (folder / _CELL_FILE).unlink(missing_ok=True)
     try:
-        report = align(pair, folder, matrix.settings, progress=progress, command=command)
+        with held(folder, _LOCK_FILE):
+            report = _aligned(pair, folder, matrix, align, progress, command)
+            seconds = time.monotonic() - start
+            write_text(json.dumps({"key": key, "seconds": seconds}) + "\n", folder / CELL_FILE)
     except ExpectedError as error:
-        applies = not isinstance(error, NothingComparedError)
-        return Result(pair.name, None, str(error), time.monotonic() - start, applies=applies)
+        kinds = {"applies": not isinstance(error, NothingComparedError), "held": isinstance(error, HeldError)}
+        return Result(pair.name, None, str(error), time.monotonic() - start, **kinds)
+    return Result(pair.name, report, seconds=seconds)
+
+
+def _aligned(pair: Pair, folder: Path, matrix: Matrix, align: Align, progress: Progress | None, command: str) -> Report:
+    """Align a pair, and remove what is large, but not what another run holds."""
+    refused = False
+    try:
+        return align(pair, folder, matrix.settings, progress=progress, command=command)
+    except HeldError:
+        refused = True
+        raise
     finally:
-        if not matrix.keep:
+        if not (matrix.keep or refused):
             for path in (path for pattern in _BULKY for path in folder.glob(pattern)):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-    seconds = time.monotonic() - start
-    write_text(json.dumps({"key": key, "seconds": seconds}) + "\n", folder / _CELL_FILE)
-    return Result(pair.name, report, seconds=seconds)
 
 
 def _before(folder: Path, key: str, model: str) -> Result | None:
     """Outcome of an earlier run, if it passed and nothing has changed since; else None."""
     try:
-        cell = json.loads((folder / _CELL_FILE).read_text(encoding="utf-8"))
+        cell = json.loads((folder / CELL_FILE).read_text(encoding="utf-8"))
         report = read_report(folder / REPORT_FILE)
     except (OSError, ValueError, FileError):
         return None
@@ -252,5 +267,6 @@ def _key(pair: Pair, settings: Settings, code: str, installed: Mapping[str, str]
 
 
 def _write_summary(results: Mapping[str, Result | None], out: Path) -> None:
-    known = to_json(result for result in results.values() if result is not None)
-    write_text(json.dumps(known, indent=2) + "\n", out / SUMMARY_FILE)
+    known = to_json(result for result in results.values() if result is not None and not result.held)
+    if known:
+        write_text(json.dumps(known, indent=2) + "\n", out / SUMMARY_FILE)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from alignment.errors import AlignmentError, FileError, NothingComparedError
+from alignment.errors import AlignmentError, FileError, HeldError, NothingComparedError
 from alignment.frameworks import FRAMEWORKS
 from alignment.pair import ROLES, Pair, Role
 from alignment.pair import inputs as batches
@@ -19,6 +19,7 @@ from alignment.pair.constants import remarks
 from alignment.pair.contract import Contract
 from alignment.pair.inputs import Inputs
 from alignment.pair.telling import telling_batch
+from alignment.processes.needs import require
 from alignment.processes.processes import Launch, Progress, run_all
 from alignment.processes.settings import Settings
 from alignment.results.findings import DIAGNOSIS, DIAGNOSIS_FILE
@@ -30,9 +31,11 @@ from alignment.steps import STEPS, Step, hindrances
 WORKER = "alignment.running.worker"
 """The program of one side of an alignment."""
 REPORT_FILE, RECORDINGS, EXACT = "report.json", "recordings", "exact"
+CELL_FILE = "cell.json"
+"""What `pit-align matrix` notes of a run beside its report."""
 _INPUTS = "inputs.safetensors"
 _FOLDERS = (RECORDINGS, EXACT, "weights", "workers")
-_FILES = (REPORT_FILE, DIAGNOSIS_FILE, _INPUTS, "*_torch.npy", "*_paddle.npy", "*_diff.log")
+_FILES = (REPORT_FILE, CELL_FILE, DIAGNOSIS_FILE, _INPUTS, "*_torch.npy", "*_paddle.npy", "*_diff.log")
 
 
 def batch_of(pair: Pair, settings: Settings) -> Inputs:
@@ -222,9 +225,10 @@ def prepare(
 
     Raises:
         NothingComparedError: No step applies to the pair.
-        AlignmentError: The rules cannot be settled.
+        AlignmentError: A framework or a file is missing, or the rules cannot be settled.
         PortingError: The weights or inputs cannot be read or do not fit the model.
     """
+    require(pair, settings, roles)
     pair = settle(pair, folder, settings, progress)
     steps, notes = applicable(STEPS, settings.steps, pair)
     batch = batch_of(pair, settings)
@@ -312,6 +316,31 @@ def _dtypes(framework: str, dtypes: Sequence[str]) -> tuple[list[str], list[str]
 
 
 @contextmanager
+def held(folder: Path, name: str = ".lock") -> Iterator[Path]:
+    """The folder, made if it is not there, and held against a second run at the same time.
+
+    Args:
+        folder: Where to write.
+        name: Name of the file in it that is locked.
+
+    Raises:
+        HeldError: Another run holds it.
+        FileError: It cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        opened = (folder / name).open("w")
+    except OSError as error:
+        raise FileError(folder, f"cannot be written: {error.strerror or error}") from error
+    with opened as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise HeldError(folder, "another run is writing here; wait for it or name another --out") from None
+        yield folder
+
+
+@contextmanager
 def workspace(folder: Path) -> Iterator[Path]:
     """The folder, emptied of what an earlier run left, and held against a second run at the same time.
 
@@ -319,12 +348,7 @@ def workspace(folder: Path) -> Iterator[Path]:
         FileError: It cannot be written, or another run holds it.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise FileError(folder, "another run is writing here; wait for it or name another --out") from None
+        with held(folder):
             for path in (path for pattern in _FILES for path in folder.glob(pattern)):
                 path.unlink()
             shutil.rmtree(folder / DIAGNOSIS, ignore_errors=True)

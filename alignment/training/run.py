@@ -10,6 +10,7 @@ from pathlib import Path
 
 from alignment.errors import AlignmentError, FileError
 from alignment.pair import ROLES, Pair, Role
+from alignment.processes.needs import require
 from alignment.processes.processes import Progress
 from alignment.processes.settings import Settings, chosen
 from alignment.results.report import Report
@@ -140,6 +141,7 @@ def _recorded(
         if settings.inputs is not None:
             raise AlignmentError("training reads image files: name their folder with --data, not a batch with --inputs")
         steps, notes = applicable(TRAINING_STEPS, training.steps, pair)
+        require(pair, settings, roles)
         config = configuration(
             pair, settings, source=training.config, overrides=training.overrides, teacher=training.teacher
         )

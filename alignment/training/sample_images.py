@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alignment.errors import AlignmentError
+from porting.installing import install_command
 from recipe.samples import SUFFIXES
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def write(folder: Path, *, size: int, num_classes: int, train: int, validation: 
     try:
         from PIL import Image  # noqa: F401 - to see whether it is there
     except ImportError as error:
-        raise AlignmentError('pictures need Pillow: pip install "pit-port[train]"') from error
+        raise AlignmentError(f"pictures need Pillow: {install_command('train')}") from error
     generator = np.random.default_rng((seed, 4))
     sources, what = _sources(generator)
     for split, count in (("train", train), ("val", validation)):

@@ -21,6 +21,7 @@ from porting.checkpoint.file.source import Source
 from porting.checkpoint.format_names import INDEX, USUAL, usual
 from porting.checkpoint.formats import sharded
 from porting.errors import PortingError
+from porting.installing import install_command
 
 _ADDRESS = re.compile(
     rf"{HUB}(?P<repository>[\w.-]+/[\w.-]+)(?:@(?P<revision>refs/(?:pr|convert)/\w+|[^/@]+))?(?:/(?P<file>.+))?"
@@ -104,7 +105,7 @@ class _Client:
         except ImportError:
             raise HubError(
                 str(address),
-                'needs huggingface_hub: pip install "pit-port[hub]", or download the file by hand and give its path',
+                f"needs huggingface_hub: {install_command('hub')}; or download the file by hand and give its path",
             ) from None
 
     def usual_file(self) -> tuple[Address, Path]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -17,6 +16,7 @@ from porting.fields import decode, decode_value, encode, parse_json, shown
 from porting.names import did_you_mean
 from porting.operations.grammar import Loader
 from porting.operations.own import load, own_operations, require_savable
+from porting.plain_files import read_plain_text
 from porting.saved_rules.rows import Row, applications_of, problems_of, rows_of, wrong_shapes_of
 from porting.saved_rules.table import ROLES, SavedSide, SavedTable
 from porting.saved_rules.tensors import TensorInfo, too_large
@@ -134,12 +134,7 @@ def _plain(row: Row) -> dict[str, Any]:
 
 def _json(path: str | PathLike[str]) -> Any:
     try:
-        with Path(path).open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            data = file.read(_LARGEST + 1)
-        if len(data) > _LARGEST:
-            raise RulesError(path, f"has {max(size, len(data)):,} bytes; a file of rules has {_LARGEST:,} at most")
-        return parse_json(data.decode("utf-8"))
+        return parse_json(read_plain_text(path, largest=_LARGEST))
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise RulesError(path, f"cannot be read as rules: {reason}; check the path") from None

@@ -17,7 +17,7 @@ import click
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 DIFFERENT, COULD_NOT_RUN = 1, 3
-_DEBUG = "--debug"
+_DEBUG, _JSON = "--debug", "--json"
 FILE = click.Path(path_type=Path)
 _PACKAGES = {
     "torch": ("torch", "timm", "torchvision"),
@@ -48,7 +48,11 @@ class Tool(click.Group):
             return super().invoke(ctx)
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit):
+        except click.ClickException as error:
+            if _JSON in ctx.meta:
+                _echo_json(error.format_message(), error.exit_code)
+            raise
+        except click.exceptions.Exit:
             raise
         except (KeyboardInterrupt, click.Abort) as error:
             self.fail(ctx, f"interrupted; {str(error) or 'nothing was left half-written'}", COULD_NOT_RUN)
@@ -61,6 +65,8 @@ class Tool(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments; `--debug` may come after the command too, where a user adds it after an error."""
         end = args.index("--") if "--" in args else len(args)
+        if _JSON in args[:end]:
+            ctx.meta[_JSON] = True
         if _DEBUG in args[:end]:
             args = [_DEBUG, *(word for word in args[:end] if word != _DEBUG), *args[end:]]
         return super().parse_args(ctx, args)
@@ -78,9 +84,20 @@ class Tool(click.Group):
 
     @staticmethod
     def fail(ctx: click.Context, message: str, code: int) -> NoReturn:
-        """End with one line on standard error."""
+        """End with one line and its details on standard error; with `--json`, as an object on standard output too."""
         click.echo(f"{ctx.info_name}: {message}", err=True)
+        if _JSON in ctx.meta:
+            _echo_json(message, code)
         ctx.exit(code)
+
+
+def _echo_json(message: str, code: int) -> None:
+    """Print an error as JSON: its first line, the further ones, and the exit code."""
+    import json
+
+    summary, *details = message.splitlines() or [""]
+    value = {"summary": summary, "details": [line.strip() for line in details], "exit_code": code}
+    click.echo(json.dumps({"error": value}, indent=2))
 
 
 def _failure(error: Exception) -> tuple[str, int]:
@@ -104,12 +121,10 @@ def _missing(error: Exception) -> str | None:
     extra = next((name for name, packages in _EXTRAS.items() if package in packages), None)
     if extra is None:
         return None
+    from porting.installing import install_command
+
     problem = str(error)
-    return (
-        problem
-        if "pip install" in problem
-        else f'needs {package}, which is not installed: pip install "pit-port[{extra}]"'
-    )
+    return problem if "pip install" in problem else f"needs {package}, which is not installed: {install_command(extra)}"
 
 
 def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:

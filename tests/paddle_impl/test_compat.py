@@ -13,7 +13,7 @@ from paddle_impl import compat
 
 def test_missing_paddle_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(ImportError, match=r'needs paddle, .*pip install "pit-port\[paddle\]"') as raised:
+    with pytest.raises(ImportError, match=r"needs paddle, .*pip install paddlepaddle") as raised:
         compat.require_paddle()
     assert raised.value.name == "paddle"
 

@@ -43,8 +43,8 @@ def test_a_good_environment_has_no_problem(framework: str) -> None:
 @pytest.mark.parametrize(
     ("examined", "summary", "fix"),
     [
-        (example("torch", "timm"), "timm not installed", "-m pip install 'pit-port[torch]'"),
-        (example("paddle", "paddlepaddle"), "paddlepaddle not installed", "-m pip install 'pit-port[paddle]'"),
+        (example("torch", "timm"), "timm not installed", "-m pip install 'torch>=2.4,<3' 'timm>=1.0.25,<2'"),
+        (example("paddle", "paddlepaddle"), "paddlepaddle not installed", "-m pip install 'paddlepaddle>=3.3,<4'"),
         (
             example("paddle", "ml_dtypes"),
             "ml_dtypes not installed, which every side needs",
@@ -131,7 +131,7 @@ def test_printed_examination_shows_problems_and_commands() -> None:
     text = console.file.getvalue()
     assert "torch     usable  Python 3.11.7, /env/bin/python" in text
     assert "paddle    NOT USABLE" in text
-    assert "/env/bin/python -m pip install 'pit-port[paddle]'" in text
+    assert "/env/bin/python -m pip install 'paddlepaddle>=3.3,<4'" in text
     assert text.endswith("something that is needed is missing\n")
 
 

@@ -87,16 +87,16 @@ def test_recordings_without_a_common_step_are_refused(write: Write, tmp_path: Pa
         reprod_write.write_files(sides(write, loss, ("loss",)), tmp_path)
 
 
-def test_a_missing_reprod_log_names_the_extra(
+def test_a_missing_reprod_log_names_the_command(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "reprod_log", None)
     paths = sides(write, quantities())
-    with pytest.raises(AlignmentError, match=r'pip install "pit-port\[paddle\]"'):
+    with pytest.raises(AlignmentError, match="pip install 'paddlepaddle"):
         reprod_write.write_files(paths, tmp_path)
     pairs = [argument for label, path in paths.items() for argument in ("--pair", f"{label}={path}")]
     assert reprod_write.main([*pairs, "--out", str(tmp_path)]) == 3
-    assert "pit-port[paddle]" in capsys.readouterr().err
+    assert "pip install 'paddlepaddle" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

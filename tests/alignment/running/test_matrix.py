@@ -13,13 +13,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 import cli
-from alignment.errors import AlignmentError, NothingComparedError
+from alignment.errors import AlignmentError, HeldError, NothingComparedError
 from alignment.pair import Pair, published
 from alignment.processes import fingerprint
 from alignment.processes.settings import Settings
 from alignment.results.report import DIVERGENCE, SAME_FUNCTION, Report, Row, Verdict, write_report
 from alignment.running import matrix as matrices
 from alignment.running.matrix import Matrix, align_all, chosen, exit_code, shard
+from alignment.running.prepare import held
 from porting.errors import UnknownNameError
 
 MODELS = ("pit_ti", "pit_s", "deit_tiny")
@@ -101,7 +102,8 @@ def test_all_run_once_and_leave_their_reports(tmp_path: Path) -> None:
     assert lines[0] == "[1/3] pit_ti"
     assert lines[1].startswith("[2/3] pit_s, about ")
     assert json.loads((tmp_path / "matrix.json").read_text()).keys() == set(MODELS)
-    assert {path.name for path in (tmp_path / "pit_ti").iterdir()} == {"report.json", "cell.json", "forward_diff.log"}
+    left = {".matrix.lock", "report.json", "cell.json", "forward_diff.log"}
+    assert {path.name for path in (tmp_path / "pit_ti").iterdir()} == left
     again = align_all(Matrix(MODELS), tmp_path, align=aligner)
     assert aligner.ran == list(MODELS)
     assert [result.reused for result in again] == [True] * 3
@@ -190,11 +192,41 @@ def test_the_command_writes_one_page(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert json.loads(done.stdout)["pit_micro"]["reused"] is True
 
 
-def test_the_command_shows_what_could_not_run(tmp_path: Path, bare_python: str) -> None:
-    done = pit_align(
-        *("matrix", "pit_micro", "--step", "forward", "--paddle-python", bare_python, "--torch-python", bare_python),
-        *("--out", tmp_path / "m", "--html", tmp_path / "m.html"),
-    )
+def test_missing_frameworks_are_told_once_for_all_models(tmp_path: Path, bare_python: str) -> None:
+    pythons = ("--paddle-python", bare_python, "--torch-python", bare_python)
+    done = pit_align("matrix", "pit_micro", "pit_ti", "--step", "forward", *pythons, "--out", tmp_path / "m")
+    assert done.exit_code == 3, done.output
+    assert [line.partition(" needs")[0] for line in done.stderr.splitlines()] == [
+        "pit-align: 2 things that this run needs are missing; nothing was begun",
+        "  the torch side",
+        "  the paddle side",
+    ]
+    assert not (tmp_path / "m").exists()
+
+
+def test_refused_run_touches_nothing_of_the_one_that_holds_the_folder(tmp_path: Path) -> None:
+    def refused(pair: Pair, folder: Path, settings: Settings, **_: Any) -> Report:
+        raise HeldError(folder, "another run is writing here")
+
+    theirs = [tmp_path / "pit_ti" / name for name in ("recordings/torch", "cell.json", "forward_torch.npy")]
+    for path in theirs:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("theirs")
+    (tmp_path / "matrix.json").write_text("theirs")
+    (result,) = align_all(Matrix(("pit_ti",)), tmp_path, align=refused)
+    assert "another run is writing here" in result.problem
+    assert [path.read_text() for path in (*theirs, tmp_path / "matrix.json")] == ["theirs"] * 4
+    with held(tmp_path / "pit_ti", ".matrix.lock"):
+        (result,) = align_all(Matrix(("pit_ti",)), tmp_path, align=Aligner())
+    assert result.held
+
+
+def test_the_command_shows_what_could_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any, **__: Any) -> Report:
+        raise AlignmentError("it failed")
+
+    monkeypatch.setattr(matrices, "run_pair", fails)
+    done = pit_align("matrix", "pit_micro", "--out", tmp_path / "m", "--html", tmp_path / "m.html")
     assert done.exit_code == 3, done.output
     assert "pit_micro  could not run" in done.stdout
     assert "1 could not be aligned" in (tmp_path / "m.html").read_text()

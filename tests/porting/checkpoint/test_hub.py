@@ -243,15 +243,15 @@ def test_unreachable_hub_names_the_address_to_download(tmp_path: Path, offline: 
     )
 
 
-def test_missing_huggingface_hub_names_the_extra() -> None:
+def test_missing_huggingface_hub_names_the_command() -> None:
     code = "import sys\nsys.modules['huggingface_hub'] = None\nimport cli; cli.pit_port(prog_name='pit-port')"
     done = subprocess.run(
         [sys.executable, "-c", code, "inspect", "hf://timm/both"], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 3
     assert done.stderr == (
-        'pit-port: hf://timm/both: needs huggingface_hub: pip install "pit-port[hub]", '
-        "or download the file by hand and give its path\n"
+        f"pit-port: hf://timm/both: needs huggingface_hub: {sys.executable} -m pip install "
+        "'huggingface_hub>=0.25,<3'; or download the file by hand and give its path\n"
     )
 
 

@@ -41,10 +41,11 @@ from porting.terminal.tool import (
     tool_options,
     uncollected,
 )
-from recipe.options import TrainTool, config_of, config_option, overrides_argument, split_words
+from recipe.options import Source, TrainTool, config_options, overrides_argument, split_words
 
 if TYPE_CHECKING:
     from alignment.cli.steps import pit_align
+    from recipe.loading import Loaded
 
 __all__ = ["pit_align", "pit_port", "pit_train"]
 
@@ -336,11 +337,16 @@ def pit_train(debug: bool) -> None:
 
 
 @pit_train.command()
-@config_option()
 @click.option("--resume", metavar="FILE|FOLDER|auto", help="Continue from a checkpoint, or from a run's folder.")
+@click.option(
+    "--last-epoch", type=click.IntRange(min=0), help="Epochs that the run to resume has done, if it does not say."
+)
 @click.option("--dry-run", is_flag=True, help="Print the whole configuration as YAML and train nothing.")
 @overrides_argument
-def train(source: str, resume: str | None, dry_run: bool, overrides: tuple[str, ...]) -> None:
+@config_options()
+def train(
+    source: Source, resume: str | None, last_epoch: int | None, dry_run: bool, overrides: tuple[str, ...]
+) -> None:
     """Train a model; SIGTERM saves and ends the run, and --resume continues it bit for bit.
 
     \b
@@ -348,33 +354,45 @@ def train(source: str, resume: str | None, dry_run: bool, overrides: tuple[str, 
     pit-train train --config pit_b_distilled_224 distillation.weights=regnety_160.pth distillation.kind=hard
     pit-train train --config pit_b_224 model.weights=pit_b.pth model.num_classes=10 data.path=flowers
     """
-    config = config_of(source, overrides)
+    loaded = source.load(overrides, training=True)
     if dry_run:
         from recipe.loading import dump
 
-        click.echo(dump(config), nl=False)
-        return
-    from paddle_impl.training.run import train as train_run
+        click.echo(dump(loaded.config), nl=False)
+    elif loaded.evaluate:
+        click.echo("the file asks for an evaluation", err=True)
+        _evaluate(loaded, Output())
+    else:
+        from paddle_impl.training.run import train as train_run
 
-    raise SystemExit(train_run(config, resume=resume).exit_code)
+        start, epochs = resume or loaded.resume, loaded.last_epoch if last_epoch is None else last_epoch
+        raise SystemExit(train_run(loaded.config, resume=start, last_epoch=epochs).exit_code)
 
 
 @pit_train.command("eval")
-@config_option()
 @output_options()
 @overrides_argument
-def evaluate(source: str, output: Output, overrides: tuple[str, ...]) -> None:
+@config_options()
+def evaluate(source: Source, output: Output, overrides: tuple[str, ...]) -> None:
     """Evaluate model.weights on the validation images; every image counts once.
 
     \b
     pit-train eval --config pit_b_224 model.weights=pit_b.pdparams data.path=/data/imagenet
     """
+    _evaluate(source.load(overrides, output.note), output)
+
+
+def _evaluate(loaded: Loaded, output: Output) -> None:
     from dataclasses import asdict
 
     from paddle_impl.training.run import evaluate as evaluate_run
+    from recipe.weights import to_evaluate
 
+    config, notes = to_evaluate(loaded)
+    for note in notes:
+        output.note(note)
     with output.waiting("evaluating"):
-        result = evaluate_run(config_of(source, overrides, output.note))
+        result = evaluate_run(config)
     summary = (
         f"top-1 {result.top1:.2%}  top-{result.k} {result.top5:.2%}  loss {result.loss:.4f}  {result.images} images"
     )
@@ -383,16 +401,16 @@ def evaluate(source: str, output: Output, overrides: tuple[str, ...]) -> None:
 
 @pit_train.command()
 @click.option("--weights", type=SOURCE, required=True, help="A checkpoint of any format and layout.")
-@config_option(required=False)
 @click.option("--classes", type=FILE, help="Names of the classes, one a line; by default the file beside the weights.")
 @click.option(
     "--top", default=5, show_default=True, type=click.IntRange(min=1), help="Classes to print for each image."
 )
 @output_options()
 @click.argument("words", nargs=-1, required=True, metavar="IMAGE|FOLDER... [SECTION.KEY=VALUE]...")
+@config_options(required=False)
 def predict(
     weights: Path | str,
-    source: str | None,
+    source: Source,
     classes: Path | None,
     top: int,
     output: Output,
@@ -409,7 +427,7 @@ def predict(
     from recipe.loading import override
 
     images, overrides = split_words(words)
-    config = config_of(source, overrides, output.note) if source else override(config_for(weights), overrides)
+    config = source.load(overrides, output.note).config if source.config else override(config_for(weights), overrides)
     predictor = Predictor(config, weights, read_classes(classes) if classes else None)
     for note in predictor.notes:
         output.note(note)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +147,13 @@ class Schedule:
         cooldown_epochs: Further epochs at the minimum rate.
         deit_quirk: The DeiT recipe steps its scheduler after an epoch with that epoch's number, so that the first two
             epochs both run at the rate of the first.
+        ahead: Epochs that the schedule runs ahead: an epoch has the rate of the one so many later. hatimwen/paddle_pit
+            steps its scheduler once before the first epoch, which is 1.
+        decay_epochs: Epochs of the cosine, which then begins after the warm-up; the minimum rate follows. 0 takes all
+            epochs after the warm-up. Null is timm's: the cosine counts from the first epoch, over `epochs`.
+        per_update: True if the rate changes with every update, as in MindCV; false keeps it within an epoch.
+        scaled: True if `warmup_rate` and `minimum_rate` follow the global batch as the learning rate does, as in
+            PaddleViT.
     """
 
     epochs: int = 300
@@ -155,6 +162,17 @@ class Schedule:
     minimum_rate: float = 1e-5
     cooldown_epochs: int = 10
     deit_quirk: bool = True
+    ahead: int = 0
+    decay_epochs: int | None = None
+    per_update: bool = False
+    scaled: bool = False
+
+    @property
+    def cosine(self) -> tuple[int, int]:
+        """The time at which the cosine's count begins, and its length, in epochs."""
+        if self.decay_epochs is None:
+            return 0, self.epochs
+        return self.warmup_epochs, self.decay_epochs or max(1, self.epochs - self.warmup_epochs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,11 +224,12 @@ class Run:
         output: Folder of checkpoints, log and curves.
         seed: Seed of every random generator of the run.
         accumulation: Micro-batches in an update.
-        precision: `float32`, `float64` (CPU), or the mixed `float16` and `bfloat16` (GPU).
+        precision: `float32`, `float64` (CPU), the mixed `float16` and `bfloat16` (GPU), or `mixed`: float16 on a GPU,
+            and float32 on a CPU, where Paddle has no mixed precision.
         device: `auto`, `cpu` or `gpu`.
         save_every: Epochs between checkpoints that are kept beside the latest and the best; 0 keeps no others.
         save_updates: Updates between saves of the latest checkpoint within an epoch; 0 saves at the end of the epoch.
-        validate_every: Epochs between evaluations.
+        validate_every: Epochs between evaluations; 0 evaluates never.
         log_every: Updates between lines of the log.
         tracker: `none`, `visualdl` or `tensorboard`.
     """
@@ -252,3 +271,28 @@ def peak_rate(config: Config, world: int = 1) -> float:
     """Return the rate at the end of the warm-up: in proportion to the global batch, unless `base_batch` is 0."""
     rate, base = config.optimizer.learning_rate, config.optimizer.base_batch
     return rate * global_batch(config, world) / base if base else rate
+
+
+def scaled_schedule(config: Config, world: int = 1) -> Schedule:
+    """Return the schedule with the rates of this global batch: other ones than configured only where it is `scaled`."""
+    schedule, rate = config.schedule, config.optimizer.learning_rate
+    if not schedule.scaled:
+        return schedule
+    factor = peak_rate(config, world) / rate
+    rates = schedule.warmup_rate * factor, schedule.minimum_rate * factor
+    return replace(schedule, warmup_rate=rates[0], minimum_rate=rates[1], scaled=False)
+
+
+def schedule_time(schedule: Schedule, epoch: int, update: int = 0, updates: int = 1) -> float:
+    """Return the time, in epochs, at which the schedule's curve is read for an update.
+
+    Args:
+        schedule: Its `deit_quirk`, `ahead` and `per_update` matter here.
+        epoch: Number of the epoch, from 0.
+        update: Number of the update in it, from 0.
+        updates: Updates of an epoch.
+    """
+    if schedule.deit_quirk:
+        epoch = max(0, epoch - 1)
+    share = update / updates if schedule.per_update else 0
+    return epoch + schedule.ahead + share

@@ -1,7 +1,7 @@
 """Configurations from YAML files and shipped presets, and back to YAML.
 
 A file holds the sections and settings of `recipe.config.Config`; with `extends: NAME`, the others come from a shipped
-preset or from a file beside it. Files of PaddleViT are recognised and translated (see `recipe.paddlevit`).
+preset or from a file beside it. Files of other projects are recognised and translated (see `recipe.dialects`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import dataclasses
 import importlib.util
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
+from operator import attrgetter
 from os import PathLike
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -17,8 +18,9 @@ from typing import Any, get_args, get_type_hints
 from porting.errors import FieldError
 from porting.fields import decode_value, encode, expected, shown
 from porting.names import nearest
-from recipe import paddlevit
 from recipe.config import Config
+from recipe.dialects import reading
+from recipe.dialects.base import Asked, Translation
 from recipe.errors import ConfigError
 from recipe.validation import validate
 from recipe.yaml_text import Setting, read_settings, read_value, write_mapping
@@ -27,26 +29,129 @@ SUFFIXES = (".yaml", ".yml")
 _EXTENDS = "extends"
 
 
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+    """A configuration, and what its file asks for beside it.
+
+    Attributes:
+        config: The configuration.
+        evaluate: True if the file asks for evaluation only.
+        resume: The checkpoint to go on from, if the file names one.
+        last_epoch: Epochs that the run to resume has done, if the file says so.
+        dialect: The project whose file it is; None for our own.
+    """
+
+    config: Config
+    evaluate: bool = False
+    resume: str | None = None
+    last_epoch: int | None = None
+    dialect: str | None = None
+
+
 def load(
     source: str | PathLike[str],
     overrides: Iterable[str] = (),
     *,
     note: Callable[[str], None] | None = None,
+    dialect: str | None = None,
 ) -> Config:
     """Read a configuration, check it, and give it its types.
 
     Args:
         source: A YAML file, or the name of a shipped one: `pit_b_224`.
         overrides: `section.setting=value` each, the value as in YAML; they come last.
-        note: Called with a line for every setting of a PaddleViT file that has no effect here.
+        note: Called with a line for every setting of another project's file that has no effect here.
+        dialect: The project whose file it is, one of `recipe.dialects.reading.DIALECTS`; found by default.
 
     Raises:
-        ConfigError: There is no such file or preset, or it holds settings that are unknown, of a wrong type or out of
-            range; all of them are named, with file and line.
+        ConfigError: There is no such file or preset, it may be that of several projects, or it holds settings that are
+            unknown, of a wrong type or out of range; all of them are named, with file and line.
     """
-    settings = _collect(locate(source), (), note or (lambda line: None))
-    settings.update(_overrides(overrides))
-    return _applied(Config(), settings, f"{source}: ")
+    return load_run(source, overrides, note=note, dialect=dialect).config
+
+
+def load_run(
+    source: str | PathLike[str],
+    overrides: Iterable[str] = (),
+    *,
+    note: Callable[[str], None] | None = None,
+    dialect: str | None = None,
+    asked: Asked | None = None,
+    keys: Mapping[str, str] | None = None,
+) -> Loaded:
+    """Read a configuration as `load` does, and what its file asks for beside it.
+
+    Args:
+        source: A YAML file, or the name of a shipped one.
+        overrides: `section.setting=value` each, the value as in YAML; they come last.
+        note: Called with each decision, and with a line for every setting that has no effect here.
+        dialect: The project whose file it is; found by default.
+        asked: The script and the teacher that the command line asks for.
+        keys: Keys of the project's own that come after those of its file, as texts.
+
+    Raises:
+        ConfigError: As `load`, or the command line asks for a teacher that the configuration has no use for.
+    """
+    path, overrides, asked = locate(source), list(overrides), asked or Asked()
+    settings = read_settings(path)
+    given = {name: Setting(read_value(text), f"--{name} {text}") for name, text in (keys or {}).items()}
+    if given or dialect or reading.recognises(settings):
+        return _foreign(path, {**settings, **given}, overrides, note or _ignored, dialect, asked)
+    config = _applied(Config(), {**_collect(path, (), note or _ignored), **_overrides(overrides)}, f"{source}: ")
+    if asked.teacher is not None and config.distillation.kind == "none":
+        raise ConfigError(
+            f"{asked.teacher}: a teacher is asked for, but distillation.kind is none: add distillation.kind=hard or "
+            "soft, or leave the teacher out"
+        )
+    return Loaded(config)
+
+
+def _ignored(line: str) -> None:
+    """Take a note that nobody wants."""
+
+
+def _foreign(
+    path: Path,
+    settings: Mapping[str, Setting],
+    overrides: list[str],
+    note: Callable[[str], None],
+    dialect: str | None,
+    asked: Asked,
+) -> Loaded:
+    """The configuration of another project's file, in the one dialect that it is in."""
+    found = reading.readings(path, settings, dialect, asked)
+    last = _overrides(overrides)
+    configs = {
+        name: _applied(Config(), {**_defaults(translation), **translation.settings, **last}, f"{path}: ")
+        for name, translation in found.items()
+    }
+    first, *others = configs
+    if any(configs[name] != configs[first] for name in others):
+        raise _ambiguous(path, configs)
+    translation = found[first]
+    for line in translation.notes:
+        note(line)
+    resume, epochs = translation.resume, translation.last_epoch
+    return Loaded(configs[first], translation.evaluate, resume, epochs, first)
+
+
+def _defaults(translation: Translation) -> dict[str, Setting]:
+    return _collect(locate(translation.preset), (), _ignored)
+
+
+def _ambiguous(path: Path, configs: Mapping[str, Config]) -> ConfigError:
+    """The error of a file that means different things in several dialects: both readings where they differ."""
+    flat = {name: {key: attrgetter(key)(config) for key in _types()} for name, config in configs.items()}
+    first, *others = flat
+    details = [
+        f"{key}: " + ", ".join(f"{_shown(values[key])} as {name}'s" for name, values in flat.items())
+        for key in _types()
+        if any(flat[name][key] != flat[first][key] for name in others)
+    ]
+    choice = " or ".join(f"--dialect {name}" for name in flat)
+    return ConfigError(
+        f"{path}: may be a file of {' or of '.join(flat)}, which mean different things: give {choice}", details
+    )
 
 
 def override(config: Config, overrides: Iterable[str]) -> Config:
@@ -103,11 +208,14 @@ def _collect(path: Path, seen: tuple[Path, ...], note: Callable[[str], None]) ->
         chain = " -> ".join(file.name for file in (*seen, path))
         raise ConfigError(f"{path}: extends itself: {chain}")
     settings, seen = read_settings(path), (*seen, path.resolve())
-    if paddlevit.recognises(settings):
-        translation = paddlevit.translate(paddlevit.read(path))
+    if reading.recognises(settings):
+        found = reading.readings(path, settings, None, Asked())
+        if len(found) > 1:
+            raise ConfigError(f"{path}: may be a file of {' or of '.join(found)}, so that it cannot be extended")
+        (translation,) = found.values()
         for line in translation.notes:
             note(line)
-        return {**_collect(locate(paddlevit.PRESET), seen, note), **translation.settings}
+        return {**_defaults(translation), **translation.settings}
     extends = settings.pop(_EXTENDS, None)
     if extends is None:
         return settings

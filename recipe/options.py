@@ -1,9 +1,10 @@
-"""The arguments of `pit-train`: overrides, PaddleViT's options, and the configuration that they give."""
+"""The arguments of `pit-train`: overrides, other projects' options, and the configuration that they give."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,63 +13,127 @@ import click
 from porting.terminal.tool import COULD_NOT_RUN, Tool
 
 if TYPE_CHECKING:
-    from recipe.config import Config
+    from recipe.loading import Loaded
 
-_SINGLE_DASH = re.compile(r"-\w\w")
 _OVERRIDE = re.compile(r"[a-z_]+\.[a-z_0-9]+=.*", re.DOTALL)
+_SCRIPT = re.compile(r"(.*/)?\w+\.py|main_multi_gpu\w*")
+_TEACHER = "distillation.weights="
 
 
 class TrainTool(Tool):
-    """A group that also takes PaddleViT's documented command lines: `pit-train -cfg FILE -data_path D -eval`."""
+    """A group that also takes other projects' documented command lines: `pit-train -cfg FILE -data_path D -eval`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments, after PaddleViT's are translated."""
-        if args and _SINGLE_DASH.match(args[0]):
+        """Parse the arguments, after those of another project are translated."""
+        if args and (args[0].startswith("-") or _SCRIPT.fullmatch(args[0])):
             args = self._translated(ctx, args)
         return super().parse_args(ctx, args)
 
     def _translated(self, ctx: click.Context, args: list[str]) -> list[str]:
         from recipe.errors import ConfigError
 
+        debug = [word for word in args if word == "--debug"]
         try:
-            from recipe.paddlevit import is_option, translate_arguments
+            from recipe.dialects.commands import translate_command
 
-            return _command(translate_arguments(args)) if is_option(args[0]) else args
+            command = translate_command([word for word in args if word != "--debug"])
         except ConfigError as error:
             raise click.UsageError(str(error), ctx) from None
         except ImportError as error:
             self.fail(ctx, str(error), COULD_NOT_RUN)
+        if command is None:
+            return args
+        for note in command.notes:
+            click.echo(note, err=True)
+        return [*debug, *command.arguments]
 
 
-def _command(invocation: Any) -> list[str]:
-    if invocation.config is None:
-        raise click.UsageError("-cfg names no configuration file")
-    for note in invocation.notes:
-        click.echo(note, err=True)
-    resume = ["--resume", invocation.resume] if invocation.resume and not invocation.evaluate else []
-    return ["eval" if invocation.evaluate else "train", "--config", invocation.config, *resume, *invocation.overrides]
+@dataclass(frozen=True)
+class Source:
+    """Where a configuration comes from.
+
+    Attributes:
+        config: A YAML file, or the name of a shipped configuration; None where a command needs none.
+        dialect: The project whose file it is; None finds out.
+        script: The script of PaddleViT's DeiT that is meant; None leaves it to the file.
+        project: The dialect whose options the command line had.
+        keys: Keys of the project's own, `name=value` each, which come after those of the file.
+    """
+
+    config: str | None
+    dialect: str | None = None
+    script: str | None = None
+    project: str | None = None
+    keys: tuple[str, ...] = ()
+
+    def load(
+        self, overrides: Sequence[str], note: Callable[[str], None] | None = None, *, training: bool = False
+    ) -> Loaded:
+        """Load the configuration; decisions and settings without effect go to `note`, or to standard error.
+
+        Raises:
+            ConfigError: There is no such configuration, or it cannot be carried out.
+            TrainingError: A teacher is asked for `training` whose checkpoint is not there.
+        """
+        from recipe.dialects.base import Asked
+        from recipe.loading import load_run
+        from recipe.weights import require_teacher
+
+        teachers = [text.removeprefix(_TEACHER) for text in overrides if text.startswith(_TEACHER)]
+        teacher = teachers[-1] if teachers and teachers[-1] not in ("", "null") else None
+        if teacher is not None and training:
+            require_teacher(teacher)
+        return load_run(
+            self.config or "",
+            overrides,
+            note=note or (lambda line: click.echo(line, err=True)),
+            dialect=self.dialect,
+            asked=Asked(self.script, teacher, self.project),
+            keys=dict(text.split("=", 1) for text in self.keys),
+        )
 
 
-def config_option(required: bool = True) -> Callable[[Any], Any]:
-    """Return the option `--config`."""
-    return click.option(
-        "--config",
-        "source",
-        required=required,
-        metavar="FILE|NAME",
-        help="A YAML file, PaddleViT's included, or a shipped configuration such as pit_b_224.",
-    )
+def config_options(required: bool = True) -> Callable[[Any], Any]:
+    """Return the options that say which configuration is meant; the command gets a `Source` as `source`."""
+
+    def decorate(command: Any) -> Any:
+        def run(*args: Any, config: str | None, dialect: str | None, script: str | None, **options: Any) -> Any:
+            project, keys = options.pop("project"), options.pop("key")
+            return command(*args, source=Source(config, dialect, script, project, keys), **options)
+
+        run.__doc__, run.__name__ = command.__doc__, command.__name__
+        for option in reversed(_options(required)):
+            run = option(run)
+        return run
+
+    return decorate
+
+
+def _options(required: bool) -> list[Callable[[Any], Any]]:
+    return [
+        click.option(
+            "--config",
+            required=required,
+            metavar="FILE|NAME",
+            help="A YAML file, that of another project included, or a shipped configuration such as pit_b_224.",
+        ),
+        click.option(
+            "--dialect",
+            metavar="PROJECT",
+            help="Whose file it is: paddlevit, hatimwen or mindcv. By default its keys say so.",
+        ),
+        click.option(
+            "--script",
+            type=click.Choice(["main_multi_gpu_distill", "main_multi_gpu_no_distill"]),
+            help="The script of PaddleViT's DeiT that is meant. By default TRAIN.DISTILLATION_TYPE says so.",
+        ),
+        click.option("--project", hidden=True),
+        click.option("--key", multiple=True, hidden=True),
+    ]
 
 
 overrides_argument = click.argument("overrides", nargs=-1, metavar="[SECTION.KEY=VALUE]...")
 """Settings that override those of the file."""
-
-
-def config_of(source: str, overrides: Sequence[str], note: Callable[[str], None] | None = None) -> Config:
-    """Load the configuration; lines about settings of PaddleViT without effect go to `note`, or to standard error."""
-    from recipe.loading import load
-
-    return load(source, overrides, note=note or (lambda line: click.echo(line, err=True)))
 
 
 def split_words(words: Sequence[str]) -> tuple[list[Path], list[str]]:

@@ -18,7 +18,7 @@ _CHOICES = {
     "data.corrupt": ("report", "raise"),
     "augmentation.erasing_mode": ("pixel", "rand", "const"),
     "distillation.kind": ("none", "hard", "soft"),
-    "run.precision": ("float32", "float64", "float16", "bfloat16"),
+    "run.precision": ("float32", "float64", "float16", "bfloat16", "mixed"),
     "run.device": ("auto", "cpu", "gpu"),
     "run.tracker": ("none", "visualdl", "tensorboard"),
 }
@@ -26,13 +26,13 @@ _RANGES: Mapping[str, tuple[Callable[[float], bool], str]] = {
     "1 or more": (
         lambda value: value >= 1,
         "model.num_classes data.batch_size augmentation.erasing_count augmentation.repeats schedule.epochs "
-        "run.accumulation run.validate_every run.log_every",
+        "run.accumulation run.log_every",
     ),
     "0 or more": (
         lambda value: value >= 0,
         "data.workers augmentation.color_jitter mixing.mixup mixing.cutmix optimizer.base_batch optimizer.weight_decay "
-        "schedule.warmup_epochs schedule.warmup_rate schedule.minimum_rate schedule.cooldown_epochs run.save_every "
-        "run.save_updates",
+        "schedule.warmup_epochs schedule.warmup_rate schedule.minimum_rate schedule.cooldown_epochs schedule.ahead "
+        "schedule.decay_epochs run.save_every run.save_updates run.validate_every",
     ),
     "more than 0": (
         lambda value: value > 0,
@@ -128,6 +128,8 @@ def _schedule(config: Config) -> Iterator[str]:
     schedule = config.schedule
     if schedule.warmup_epochs > schedule.epochs:
         yield f"schedule.warmup_epochs is {schedule.warmup_epochs}, more than the {schedule.epochs} epochs there are"
+    if schedule.ahead and schedule.deit_quirk:
+        yield "schedule.ahead and schedule.deit_quirk move the same schedule, one on and one back: keep one of them"
 
 
 def _distillation(config: Config) -> Iterator[str]:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from porting import architectures
 from porting.checkpoint import Checkpoint, LazyTensor, open_checkpoint
 from porting.checkpoint.addresses import as_source
-from porting.conversion import Port, fitting, plan_port
+from porting.conversion import Port, fitting, identify_checkpoint, plan_port
 from porting.converters import specs_in
 from porting.names import fold
 from porting.surgery import Surgery
 from recipe.config import Config, Model
 from recipe.errors import TrainingError
+from recipe.loading import Loaded
+
+_DISTILLED = "_distilled"
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,43 @@ def open_teacher(config: Config, layout: str) -> Iterator[Weights]:
                 "give one that was trained on them, or set distillation.kind=none"
             )
         yield weights
+
+
+def require_teacher(source: str) -> None:
+    """Raise the error of a teacher's checkpoint that is not there, before anything else is prepared.
+
+    Raises:
+        TrainingError: There is no such file or folder; addresses on the hub are not looked up.
+    """
+    if isinstance(as_source(source), Path) and not Path(source).exists():
+        raise TrainingError(
+            f"{source}: there is no such checkpoint of a teacher; give distillation.weights (-teacher_model, "
+            "-teacher_model_path), or train without one by distillation.kind=none"
+        )
+
+
+def to_evaluate(loaded: Loaded) -> tuple[Config, tuple[str, ...]]:
+    """Return the configuration to evaluate with, and what was decided about it.
+
+    A file of another project may name the weights to evaluate as those to resume. Its model may be the plain or the
+    distilled one of a pair without saying so; the weights then decide.
+
+    Raises:
+        CheckpointError: The weights cannot be read.
+        HubError: They cannot be fetched.
+    """
+    config, model = loaded.config, loaded.config.model
+    if model.weights is None and loaded.resume:
+        model = replace(model, weights=loaded.resume)
+    if loaded.dialect is None or model.weights is None:
+        return replace(config, model=model), ()
+    with open_checkpoint(as_source(model.weights)) as opened:
+        held = identify_checkpoint(fitting(opened)).architecture.name
+    twins = {model.name, held}
+    if twins != {plain := held.removesuffix(_DISTILLED), f"{plain}{_DISTILLED}"}:
+        return replace(config, model=model), ()
+    note = f"{model.weights}: holds {held}, which is evaluated; the file alone would mean {model.name}"
+    return replace(config, model=replace(model, name=held)), (note,)
 
 
 def teacher_of(config: Config) -> Model:

@@ -24,6 +24,7 @@ from alignment.steps import STEPS
 from alignment.steps.training import TRAINING_STEPS
 from benchmarks.comparison import main as comparison
 from benchmarks.wrong_arrays import RIGHT_PAIRS, WRONG_PAIRS
+from recipe.dialects.commands import translate_command
 from tests import prose
 from tests.prose import ROOT
 from tests.test_architecture import FLOORS, _by_name, _targets
@@ -83,6 +84,8 @@ def _lines(page: Path) -> list[str]:
 def test_every_command_line_is_accepted_by_its_tool(page: Path) -> None:
     for line in _lines(page):
         tool, *words = shlex.split(line)
+        foreign = translate_command(words) if tool == "pit-train" else None
+        words = words if foreign is None else foreign.arguments
         name, *arguments = [word for word in words if word != "…"]
         if name.startswith("-"):
             assert name in {option for parameter in GROUPS[tool].params for option in parameter.opts}, line

@@ -12,7 +12,7 @@ from alignment.pair import Pair
 from alignment.processes.settings import Settings
 from porting.checkpoint import open_checkpoint
 from porting.conversion import identify_checkpoint
-from recipe.config import Config, peak_rate
+from recipe.config import Config, peak_rate, scaled_schedule
 from recipe.loading import load, override, preset_names
 
 _PRESET = "deit"
@@ -29,7 +29,8 @@ def configuration(
 ) -> Config:
     """A recipe's configuration for a pair, with the batch, seed and device of an alignment.
 
-    The learning rate stays that of the recipe's own batch; images are read without workers.
+    The learning rate stays that of the recipe's own batch, and is constant within an epoch; images are read without
+    workers.
 
     Args:
         pair: Its architecture determines model, image size and classes.
@@ -58,6 +59,7 @@ def configuration(
     return replace(
         config,
         optimizer=replace(config.optimizer, learning_rate=rate, base_batch=0),
+        schedule=replace(scaled_schedule(config), per_update=False),
         data=replace(config.data, batch_size=settings.batch_size, workers=0, train=None, validation=None),
         run=replace(config.run, seed=settings.seed, device=settings.device),
     )

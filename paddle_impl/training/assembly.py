@@ -17,7 +17,7 @@ from paddle_impl.training.precision import Precision
 from paddle_impl.training.schedule import CosineSchedule
 from paddle_impl.training.starting import load_teacher, start
 from porting.names import fold
-from recipe.config import Config, peak_rate
+from recipe.config import Config, peak_rate, scaled_schedule
 from recipe.draws import Randomness
 from recipe.errors import ConfigError
 from recipe.samples import Samples, check, find
@@ -39,8 +39,9 @@ def assemble(config: Config, world: World, precision: Precision, randomness: Ran
     """
     images, held_out, remarks = _samples(config)
     begun = start(config)
-    schedule = CosineSchedule(config.schedule, peak_rate(config, world.size))
     training = TrainLoader(config, images, randomness, world.size, world.rank)
+    rates = scaled_schedule(config, world.size), peak_rate(config, world.size)
+    schedule = CosineSchedule(*rates, updates=training.updates)
     validation = None if held_out is None else EvalLoader(config, held_out, world.size, world.rank)
     loaders = [training] if validation is None else [training, validation]
 

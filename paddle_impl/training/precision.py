@@ -14,6 +14,8 @@ from recipe.errors import ConfigError
 
 PRECISIONS = {"cpu": ("float32", "float64"), "gpu": ("float32", "float16", "bfloat16")}
 """Precisions of each device."""
+_MIXED = {"cpu": "float32", "gpu": "float16"}
+"""What `mixed` stands for on each device."""
 
 
 def device_of(name: str) -> str:
@@ -54,6 +56,7 @@ class Precision:
         Raises:
             ConfigError: The device has no such precision.
         """
+        name = _MIXED[device] if name == "mixed" else name
         if name not in PRECISIONS[device]:
             raise ConfigError(_refusal(name, device))
         if name in ("float32", "float64"):

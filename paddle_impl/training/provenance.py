@@ -79,7 +79,8 @@ def continued(checkpoint: Nested, config: Config, world: World, fingerprint: str
 
 
 def _differences(saved: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[str]:
-    theirs, ours = _flat(saved["config"]), _flat(own["config"])
+    # A setting that is younger than the checkpoint had its default there.
+    theirs, ours = _flat(plain(asdict(Config()))) | _flat(saved["config"]), _flat(own["config"])
     for name in sorted((theirs.keys() | ours.keys()) - FREE):
         if theirs.get(name) != ours.get(name):
             yield f"{name}: {theirs.get(name)!r} then, {ours.get(name)!r} now"

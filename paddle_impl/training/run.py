@@ -24,12 +24,14 @@ from paddle_impl.training.precision import Precision, device_of
 from paddle_impl.training.provenance import about, continued
 from paddle_impl.training.saving import LATEST, Store, checkpoint_to_resume
 from paddle_impl.training.signals import Stop, exit_code
+from paddle_impl.training.split_state import is_split, restore_split
 from paddle_impl.training.state import Best, Progress, restore
 from porting.checkpoint.formats.nested import Nested, Tree
 from recipe.classes import CLASSES
 from recipe.config import Config
 from recipe.draws import Randomness, Seeded
 from recipe.errors import TrainingError
+from recipe.weights import require_teacher
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ def train(
     config: Config,
     *,
     resume: str | os.PathLike[str] | None = None,
+    last_epoch: int | None = None,
     tape: Randomness | None = None,
     assemble: Assemble = assemble_training,
     console: Console | None = None,
@@ -74,7 +77,8 @@ def train(
     Args:
         config: The whole configuration.
         resume: A checkpoint, or the folder of a run, to resume; `auto` resumes the run in the output folder if there
-            is one, and else starts one.
+            is one, and else starts one. Of hatimwen/paddle_pit it is the path that its three files have in common.
+        last_epoch: Epochs that the run to resume has done, where its checkpoint does not say so.
         tape: Source of the draws of data, augmentation and the model's layers, in place of the seed.
         assemble: Makes the parts; by default those that the configuration names.
         console: Where to show progress; standard error by default.
@@ -86,6 +90,8 @@ def train(
         CheckpointError: A checkpoint cannot be read or written.
     """
     output = Path(config.run.output)
+    if config.distillation.kind != "none" and config.distillation.weights is not None:
+        require_teacher(config.distillation.weights)
     world, precision = _prepared(config)
     start = checkpoint_to_resume(resume, output)
     seeded = Seeded(config.run.seed)
@@ -94,13 +100,13 @@ def train(
         paddle.seed(seeded.word("initial"))
         parts = assemble(config, world, precision, seeded if tape is None else tape)
         stack.callback(parts.close)
-        progress, entries = _started(config, parts, world, precision, start)
+        progress, entries, read = _started(config, parts, world, precision, start, last_epoch)
         for model in (parts.model, *(() if parts.average is None else (parts.average.model,))):
             world.share(model.state_dict().values())
         if world.leads and parts.classes:
             (output / CLASSES).write_text("".join(f"{name}\n" for name in parts.classes), encoding="utf-8")
         follower = stack.enter_context(_following(config, world, progress, console))
-        for note in parts.notes:
+        for note in (*parts.notes, *read):
             follower.show(note)
         engine = Engine(
             parts,
@@ -162,20 +168,26 @@ def _prepared(config: Config) -> tuple[World, Precision]:
 
 
 def _started(
-    config: Config, parts: Parts, world: World, precision: Precision, start: Path | None
-) -> tuple[Progress, dict[str, Tree]]:
-    """The progress that the run starts with, and the entries of its checkpoints beside the state."""
+    config: Config, parts: Parts, world: World, precision: Precision, start: Path | None, last_epoch: int | None
+) -> tuple[Progress, dict[str, Tree], tuple[str, ...]]:
+    """The progress that the run starts with, the entries of its checkpoints beside the state, and what was read."""
+    notes: tuple[str, ...] = ()
     progress, entries = Progress(), about(config, world, parts.fingerprint)
     if start is not None:
         with Nested(start) as checkpoint:
             entries = continued(checkpoint, config, world, parts.fingerprint)
-            progress = restore(checkpoint, parts, precision)
+            if is_split(checkpoint):
+                progress, notes = restore_split(checkpoint, parts, last_epoch)
+            else:
+                progress = restore(checkpoint, parts, precision)
+                if last_epoch not in (None, progress.epoch):
+                    notes = (f"--last-epoch changes nothing: {start} was written after {progress.epoch} epochs",)
     places = world.gather((progress.epoch, progress.update))
     if len(set(places)) > 1:
         raise TrainingError(
             f"the ranks go on from different places {places}; the checkpoint has to be in a folder that all of them see"
         )
-    return progress, entries
+    return progress, entries, notes
 
 
 def _timetable(config: Config) -> Timetable:

@@ -94,8 +94,8 @@ def checkpoint_to_resume(resume: str | os.PathLike[str] | None, output: Path) ->
     """The checkpoint that a run resumes; None for a run that starts.
 
     Args:
-        resume: A checkpoint, a folder with a `latest` one, `auto` for the output's `latest` if there is one, or None to
-            start a run.
+        resume: A checkpoint, with or without its suffix, a folder with a `latest` one, `auto` for the output's
+            `latest` if there is one, or None to start a run.
         output: Folder of the run.
 
     Raises:
@@ -112,6 +112,8 @@ def checkpoint_to_resume(resume: str | os.PathLike[str] | None, output: Path) ->
         return latest if latest.exists() else None
     path = Path(resume)
     path = path / LATEST if path.is_dir() else path
+    if not path.exists() and (named := path.with_name(f"{path.name}.pdparams")).exists():
+        path = named
     if not path.exists():
         raise TrainingError(f"{path}: there is no checkpoint to resume; check the path")
     return path

@@ -97,10 +97,10 @@ def restore(checkpoint: Nested, parts: Parts, precision: Precision) -> Progress:
             "to start from its weights, give it as model.weights"
         )
     own = parts.model.state_dict()
-    parts.model.set_state_dict(_matching(checkpoint, "model", own))
+    parts.model.set_state_dict(matching(checkpoint, "model", own))
     if parts.average is not None:
         average = parts.average.model
-        average.set_state_dict(_matching(checkpoint, "model_ema", average.state_dict()))
+        average.set_state_dict(matching(checkpoint, "model_ema", average.state_dict()))
     parts.optimizer.set_named_state(_optimizer_of(checkpoint))
     _restore_scaler(precision, tree.get("amp_grad_scaler"))
     return _progress_of(checkpoint)
@@ -117,16 +117,28 @@ def _optimizer_of(checkpoint: Nested) -> dict[str, Array]:
             f"{checkpoint.path}: does not tell whose the optimizer's tensors are; "
             "give it as model.weights to start a run from its weights"
         )
-    return {_named(checkpoint, key, names): array for key, array in saved.items()}
+    named = {key: moment_of(key, names) for key in saved}
+    lost = next((key for key, name in named.items() if name is None), None)
+    if lost is not None:
+        raise TrainingError(f"{checkpoint.path}: its optimizer's {lost} belongs to no parameter of its model")
+    return {name: saved[key] for key, name in named.items() if name is not None}
 
 
-def _named(checkpoint: Nested, key: str, names: Mapping[str, str]) -> str:
-    """Our name of what Paddle calls `linear_7.w_0_moment1_0`: parameter, kind and a counter of its process."""
+def moment_of(key: str, names: Mapping[str, str]) -> str | None:
+    """Our name of what Paddle calls `linear_7.w_0_moment1_0`: parameter, kind and a counter of its process.
+
+    Args:
+        key: Paddle's name of a tensor of its optimizer.
+        names: Paddle's names of the parameters to ours.
+
+    Returns:
+        `kind/name of the parameter`; None for a tensor of no parameter.
+    """
     bare = _COUNTER.sub("", key)
     for at in range(len(bare) - 1, 0, -1):
         if bare[at] == "_" and bare[:at] in names:
             return f"{bare[at + 1 :]}/{names[bare[:at]]}"
-    raise TrainingError(f"{checkpoint.path}: its optimizer's {key} belongs to no parameter of its model")
+    return None
 
 
 def _progress_of(checkpoint: Nested) -> Progress:
@@ -149,9 +161,18 @@ def _restore_scaler(precision: Precision, saved: Tree) -> None:
     precision.scaler.load_state_dict(state)
 
 
-def _matching(checkpoint: Nested, key: str, own: Mapping[str, Any]) -> dict[str, Any]:
-    """The tensors of a state dict of the checkpoint, which must be those of the model: all names, shapes and dtypes."""
-    saved = arrays(checkpoint.tree.get(key))
+def matching(checkpoint: Nested, key: str, own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tensors of a state dict of the checkpoint, which must be those of the model: names, shapes and dtypes.
+
+    Args:
+        checkpoint: The file.
+        key: Where the state dict is in it; empty for the file's whole content.
+        own: The model's state dict.
+
+    Raises:
+        TrainingError: They are not; the details name each difference.
+    """
+    saved = arrays(checkpoint.tree.get(key) if key else checkpoint.tree)
     problems = [f"{name}: not in the checkpoint" for name in own if name not in saved]
     problems += [f"{name}: not in the model" for name in saved if name not in own]
     for name in own.keys() & saved.keys():
@@ -163,7 +184,8 @@ def _matching(checkpoint: Nested, key: str, own: Mapping[str, Any]) -> dict[str,
             )
     if problems:
         raise TrainingError(
-            f"{checkpoint.path}: its {key} is not this run's model; take the configuration that wrote it", problems
+            f"{checkpoint.path}: its {key or 'content'} is not this run's model; take the configuration that wrote it",
+            problems,
         )
     return {name: paddle.to_tensor(array) for name, array in saved.items()}
 

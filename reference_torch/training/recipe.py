@@ -15,7 +15,7 @@ from timm.utils.clip_grad import dispatch_clip_grad
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from recipe.config import Config, Schedule, peak_rate
+from recipe.config import Config, Schedule, peak_rate, scaled_schedule, schedule_time
 from recipe.config import Optimizer as OptimizerConfig
 from reference_torch.training.losses import RecipeLoss
 from reference_torch.training.starting import load_teacher, start
@@ -69,11 +69,14 @@ class EpochSchedule:
         self.optimizer = optimizer
         self.scheduler = CosineLRScheduler(
             optimizer,
-            t_initial=config.epochs,
+            t_initial=config.cosine[1],
             lr_min=config.minimum_rate,
             warmup_t=config.warmup_epochs,
             warmup_lr_init=config.warmup_rate,
+            warmup_prefix=config.decay_epochs is not None,
         )
+        if config.ahead:
+            self.scheduler.step(config.ahead)
 
     @property
     def epochs(self) -> int:
@@ -87,7 +90,12 @@ class EpochSchedule:
 
     def finish_epoch(self, epoch: int) -> None:
         """Set the rate of the epoch after this one, counted from 0, which has ended."""
-        self.scheduler.step(epoch if self.config.deit_quirk else epoch + 1)
+        self.scheduler.step(schedule_time(self.config, epoch + 1))
+
+    def begin_update(self, epoch: int, update: int, updates: int) -> None:
+        """Set the rate of an update, both counted from 0, of an epoch with so many `updates`, where it may differ."""
+        if self.config.per_update:
+            self.scheduler.step(schedule_time(self.config, epoch, update, updates))
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +195,7 @@ def prepare(config: Config, *, world: int = 1, device: str | torch.device = "cpu
         config,
         model,
         optimizer,
-        EpochSchedule(config.schedule, optimizer),
+        EpochSchedule(scaled_schedule(config, world), optimizer),
         RecipeLoss(config, None if teacher is None else teacher.to(device)),
         ModelEmaV2(model, decay=config.ema.decay) if config.ema.decay else None,
         started.notes,

@@ -91,7 +91,8 @@ class Run:
     """
 
     def __init__(self, config: Config, device: str = "cpu", tape: Randomness | None = None) -> None:
-        half = _HALF.get(config.run.precision)
+        mixed = "float32" if device == "cpu" else "float16"
+        half = _HALF.get(mixed if config.run.precision == "mixed" else config.run.precision)
         if half is not None and device == "cpu":
             raise ConfigError(f"run.precision={config.run.precision} is mixed precision, which is for GPUs")
         self.config, self.device = config, device
@@ -113,6 +114,7 @@ class Run:
         began = time.perf_counter()
         for update, micro_batches in enumerate(self.training.epoch(epoch)):
             pairs = [(self._floating(images), self._targets(targets)) for images, targets in micro_batches]
+            recipe.schedule.begin_update(epoch, update, self.training.updates)
             rate = recipe.schedule.rate
             done = recipe.update(
                 pairs, before=self._randomiser(epoch, update), context=self._context, scaler=self._scaler

@@ -12,7 +12,7 @@ import numpy as np
 from alignment.arrays import Array
 from alignment.hypotheses.base import Prediction
 from alignment.hypotheses.training.base import RecipeCase, RecipeHypotheses
-from recipe.config import Config, Schedule
+from recipe.config import Config, Schedule, schedule_time
 
 _PLACE = "the scheduler: when it is stepped, and with which epoch"
 EQUAL = 1e-9
@@ -28,13 +28,12 @@ def rates_of(config: Schedule, peak: float, shape: Callable[[float], float] | No
     fall = shape or (lambda share: (1 + cos(pi * share)) / 2)
     rates = []
     for epoch in range(config.epochs + config.cooldown_epochs):
-        t = max(0, epoch - 1) if config.deit_quirk else epoch
+        t, (begin, length) = schedule_time(config, epoch), config.cosine
         if t < config.warmup_epochs:
             rates.append(config.warmup_rate + t * (peak - config.warmup_rate) / config.warmup_epochs)
-        elif t >= config.epochs:
-            rates.append(config.minimum_rate)
-        else:
-            rates.append(config.minimum_rate + (peak - config.minimum_rate) * fall(t / config.epochs))
+            continue
+        share = min(1.0, (t - begin) / length)
+        rates.append(config.minimum_rate + (peak - config.minimum_rate) * (fall(share) if share < 1 else 0))
     return rates
 
 

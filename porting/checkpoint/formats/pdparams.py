@@ -33,10 +33,21 @@ def read(source: Source) -> object:
         f"{module}.eval": Symbol(f"{module}.eval", _data_literal) for module in ("builtins", "__builtin__")
     }
     value = load_all(source, symbols)
-    if isinstance(value, dict):
-        value = {key: item for key, item in value.items() if key != _NAME_TABLE}
-        value = _joined(source, value)
-    return _Tensors(source).of(value)
+    if not isinstance(value, dict):
+        return _Tensors(source).of(value)
+    names = value.get(_NAME_TABLE)
+    tensors = _Tensors(source).of(_joined(source, {key: item for key, item in value.items() if key != _NAME_TABLE}))
+    return _named(tensors, names) if isinstance(tensors, dict) and isinstance(names, dict) else tensors
+
+
+def _named(tensors: dict[object, object], names: Mapping[object, object]) -> dict[object, object]:
+    """The tensors of a flat dict with Paddle's own names of them, which the file holds in a table."""
+    return {
+        key: PaddleTensor(item.array, name)
+        if isinstance(item, PaddleTensor) and isinstance(name := names.get(key), str)
+        else item
+        for key, item in tensors.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,175 @@
+"""The command lines of MindCV (`-c FILE --data_dir D`) and of facebookresearch/deit (`--model M --data-path D`)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from porting import architectures
+from porting.names import did_you_mean, nearest
+from recipe.dialects import mindcv_keys
+from recipe.dialects.base import Invocation
+from recipe.dialects.distilling import plain_name
+from recipe.errors import ConfigError
+
+_DEIT: Mapping[str, str] = {
+    "batch-size": "data.batch_size",
+    "epochs": "schedule.epochs",
+    "input-size": "model.image_size",
+    "drop": "model.drop_rate",
+    "drop-path": "model.drop_path_rate",
+    "model-ema-decay": "ema.decay",
+    "opt-eps": "optimizer.epsilon",
+    "clip-grad": "optimizer.clip",
+    "weight-decay": "optimizer.weight_decay",
+    "lr": "optimizer.learning_rate",
+    "warmup-lr": "schedule.warmup_rate",
+    "min-lr": "schedule.minimum_rate",
+    "warmup-epochs": "schedule.warmup_epochs",
+    "color-jitter": "augmentation.color_jitter",
+    "aa": "augmentation.auto",
+    "smoothing": "loss.smoothing",
+    "train-interpolation": "data.interpolation",
+    "reprob": "augmentation.erasing",
+    "remode": "augmentation.erasing_mode",
+    "recount": "augmentation.erasing_count",
+    "mixup": "mixing.mixup",
+    "cutmix": "mixing.cutmix",
+    "mixup-prob": "mixing.probability",
+    "mixup-switch-prob": "mixing.switch",
+    "teacher-path": "distillation.weights",
+    "distillation-type": "distillation.kind",
+    "distillation-alpha": "distillation.alpha",
+    "distillation-tau": "distillation.temperature",
+    "finetune": "model.weights",
+    "data-path": "data.path",
+    "output_dir": "run.output",
+    "seed": "run.seed",
+    "num_workers": "data.workers",
+    "eval-crop-ratio": "data.crop",
+}
+"""Options of DeiT to the setting with the same meaning."""
+_DEIT_ONLY = {"opt": "adamw", "sched": "cosine", "mixup-mode": "batch", "data-set": "IMNET"}
+_DEIT_IDLE = {
+    "momentum": "AdamW has betas",
+    "decay-epochs": "the cosine has none",
+    "decay-rate": "the cosine has none",
+    "patience-epochs": "the cosine has none",
+    "cooldown-epochs": "DeiT's loop ends with --epochs and never reaches it",
+    "start_epoch": "a checkpoint knows its epoch",
+    "world_size": "devices are chosen by paddle.distributed.launch",
+    "dist_url": "devices are chosen by paddle.distributed.launch",
+    "local_rank": "devices are chosen by paddle.distributed.launch",
+}
+_DEIT_FLAGS: Mapping[str, str] = {
+    "eval": "",
+    "dist-eval": "every image counts once on any number of devices",
+    "pin-mem": "images are arrays in memory",
+    "no-pin-mem": "images are arrays in memory",
+    "model-ema": "",
+    "no-model-ema": "ema.decay=0",
+    "model-ema-force-cpu": "the average stays with the model",
+    "repeated-aug": "augmentation.repeats=3",
+    "no-repeated-aug": "augmentation.repeats=1",
+}
+"""Options of DeiT without a value: a setting, why it changes nothing, or nothing where it is a default or special."""
+_DEIT_SPECIAL = ("model", "resume", "device", "teacher-model", "opt-betas")
+_DEIT_KNOWN = (*_DEIT, *_DEIT_ONLY, *_DEIT_IDLE, *_DEIT_FLAGS, *_DEIT_SPECIAL)
+_MINDCV_KNOWN = ("config", *mindcv_keys.KNOWN)
+
+
+def dialect_of(arguments: Sequence[str]) -> str | None:
+    """Return whose options these are: `mindcv` with a configuration file, `deit` with its model or data, else None."""
+    names = {word[2:].partition("=")[0] for word in arguments if word.startswith("--")}
+    if "config" in names or any(re.fullmatch(r"-c(=.*)?", word) for word in arguments):
+        return "mindcv"
+    return "deit" if names & {"model", "data-path"} else None
+
+
+def translate_mindcv(arguments: Sequence[str], *, evaluate: bool) -> tuple[Invocation, dict[str, str]]:
+    """Translate a command line of MindCV.
+
+    Args:
+        arguments: `-c FILE` or `--config FILE`, and `--key value` for keys of its files.
+        evaluate: True for `validate.py`.
+
+    Returns:
+        The invocation, and the keys with their values, which come after those of the file.
+
+    Raises:
+        ConfigError: An option is unknown or has no value.
+    """
+    words = ["--config" + word[2:] if re.fullmatch(r"-c(=.*)?", word) else word for word in arguments]
+    values = _parse(words, _MINDCV_KNOWN, mindcv_keys.FLAGS, "true")
+    config = values.pop("config", None)
+    return Invocation(config, evaluate=evaluate, dialect="mindcv" if values else None), values
+
+
+def translate_deit(arguments: Sequence[str]) -> Invocation:
+    """Translate a command line of facebookresearch/deit, or of naver-ai/pit's models trained with it.
+
+    Raises:
+        ConfigError: An option is unknown, has no value, or asks for what is not carried out here.
+    """
+    values = _parse(arguments, _DEIT_KNOWN, frozenset(_DEIT_FLAGS), "", several=("opt-betas",))
+    for name, only in _DEIT_ONLY.items():
+        if values.get(name, only).lower() != only.lower():
+            raise ConfigError(f"--{name} is {values[name]!r}, which is not carried out here; only {only}")
+    named = values.get("model", "deit_base_patch16_224")
+    base, distilled = plain_name(named)
+    model = f"{base}_distilled" if distilled else base
+    if model not in architectures.NAMES:
+        raise ConfigError(f"--model stands for no model here: {named}{did_you_mean(model, architectures.NAMES)}")
+    evaluate, resume = "eval" in values, values.get("resume") or None
+    for name in ("resume", "finetune", "teacher-path"):
+        if values.get(name, "").startswith(("http://", "https://")):
+            raise ConfigError(f"--{name} {values[name]}: addresses are not read; fetch the file and give its path")
+    overrides = [f"model.name={model}", "data.batch_size=64", "data.workers=10", "augmentation.repeats=3"]
+    overrides += ["data.crop=0.875"] if base.startswith("deit") else []
+    overrides += [f"model.weights={resume}"] if evaluate and resume else []
+    overrides += _settings(values)
+    notes = (*(f"--{name} changes nothing here: {why}" for name, why in _DEIT_IDLE.items() if name in values),)
+    return Invocation("deit", tuple(overrides), evaluate, None if evaluate else resume, notes)
+
+
+def _settings(values: Mapping[str, str]) -> list[str]:
+    """The overrides of DeiT's options, in the order in which they were given."""
+    overrides = []
+    for name, value in values.items():
+        if name in _DEIT:
+            overrides.append(f"{_DEIT[name]}={value}")
+        elif "=" in _DEIT_FLAGS.get(name, ""):
+            overrides.append(_DEIT_FLAGS[name])
+        elif name == "device":
+            overrides.append(f"run.device={'cpu' if value == 'cpu' else 'auto'}")
+        elif name == "teacher-model":
+            overrides.append(f"distillation.teacher={plain_name(value)[0]}")
+        elif name == "opt-betas":
+            overrides.append(f"optimizer.betas=[{value.replace(' ', ', ')}]")
+    return overrides
+
+
+def _parse(
+    arguments: Sequence[str], known: Sequence[str], flags: frozenset[str], truth: str, several: Sequence[str] = ()
+) -> dict[str, Any]:
+    values: dict[str, str] = {}
+    rest = list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        name, equals, value = argument.removeprefix("--").partition("=")
+        if not argument.startswith("--") or name not in known:
+            close = nearest(name, known)
+            raise ConfigError(f"unknown option {argument!r}" + (f"; did you mean --{close[0]}?" if close else ""))
+        follows = bool(rest) and not rest[0].startswith("--")
+        if equals:
+            values[name] = value
+        elif name in flags and not (follows and truth):
+            values[name] = truth
+        elif follows:
+            values[name] = rest.pop(0)
+            while name in several and rest and not rest[0].startswith("--"):
+                values[name] += f" {rest.pop(0)}"
+        else:
+            raise ConfigError(f"--{name} needs a value")
+    return values

@@ -1,10 +1,11 @@
-"""The types of an array and of a batch, and the names of the floating-point dtypes."""
+"""The types of an array and of a batch, and the floating-point dtypes: their names and their rounding."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
@@ -14,6 +15,15 @@ Batch: TypeAlias = Array | Mapping[str, Array]
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 """Floating-point dtypes that a recording can hold, by name."""
+HALVES = ("bfloat16", "float16")
+"""Those of half precision."""
+EPSILONS: Mapping[str, float] = {name: float(ml_dtypes.finfo(name).eps) for name in FLOATS}
+"""Rounding of each: the distance from 1 to the next larger number."""
+
+
+def is_floating(array: Array) -> bool:
+    """Whether an array holds floating-point numbers; NumPy does not count bfloat16 among them."""
+    return array.dtype.name in FLOATS
 
 
 def first_rows(batch: Batch, count: int) -> Batch:

@@ -187,7 +187,12 @@ def test_a_port_with_a_mistake_in_its_file_diverges_by_name(
     [
         (["forward"], "give either --model or --pair"),
         (["forward", "--model", "pit_tii"], "did you mean pit_ti?"),
-        (["forward", "--model", "pit_ti", "--dtype", "float16"], "float16"),
+        (
+            ["forward", "--model", "pit_ti", "--dtype", "both,float23"],
+            "'float23' is not one of float32, float64, bfloat16",
+        ),
+        (["bisect", "--model", "pit_ti", "--dtype", "float16"], "'float16' is not one of float32, float64 and both"),
+        (["train", "--model", "pit_ti", "--dtype", "bfloat16"], "'bfloat16' is not one of float32, float64 and both"),
         (["record", "forwrd", "--backend", "torch", "--model", "pit_ti"], "did you mean forward?"),
         (["record", "forward", "--backend", "tensorflow", "--model", "pit_ti"], "unknown backend"),
     ],

@@ -8,7 +8,7 @@ sides of a pair cannot drift apart. What a backend must hold to:
 - The model is in evaluation mode, but where a step calls `train`. Nothing is random, and with `deterministic` two runs
   on one machine agree bit by bit.
 - Floating-point data keeps the dtype chosen with `use`, end to end: no silent promotion, no reduced precision such as
-  TF32 unless `tf32` asks for it.
+  TF32 unless `tf32` asks for it. In half precision a model's own casts to float32 may show in what it gives.
 - Loss functions, metrics and the optimiser are the framework's own (or its ecosystem's): they are under test as well.
 - A parameter that no gradient reached has a gradient of zeros, for that is what it is.
 """
@@ -246,7 +246,13 @@ class Taps(Protocol):
 
 
 class Backend(Protocol):
-    """One framework with one model; the module's docstring has the rules."""
+    """One framework with one model; the module's docstring has the rules.
+
+    Attributes:
+        title: Name of the framework in messages.
+    """
+
+    title: str
 
     def describe(self) -> Description:
         """Versions, settings and threads in use."""
@@ -272,7 +278,11 @@ class Backend(Protocol):
         """
 
     def use(self, dtype: str) -> None:
-        """Convert the model, and what it creates while it runs, to `float32` or `float64`."""
+        """Convert the model to `float32`, `float64`, `bfloat16` or `float16`.
+
+        What the model creates while it runs is of this precision in float32 and float64. In half precision it is
+        float32, as it is where users convert a model.
+        """
 
     def state(self) -> dict[str, Array]:
         """Every tensor of the model's state dict."""

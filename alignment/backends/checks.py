@@ -6,9 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
-from alignment.arrays import Array
+from alignment.arrays import Array, is_floating
 from alignment.errors import AlignmentError
 
 _RANDOM = re.compile(r"Drop|StochasticDepth")
@@ -61,7 +59,4 @@ def one_output(logits: object, expected: type) -> None:
 
 def widen(values: Mapping[str, Array], dtype: str) -> dict[str, Array]:
     """The arrays with every floating-point one in this dtype."""
-    return {
-        name: array.astype(dtype, copy=False) if np.issubdtype(array.dtype, np.floating) else array
-        for name, array in values.items()
-    }
+    return {name: array.astype(dtype, copy=False) if is_floating(array) else array for name, array in values.items()}

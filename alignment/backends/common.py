@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from alignment.arrays import Array, Batch
+from alignment.arrays import Array, Batch, is_floating
 from alignment.backends.base import BUFFER, FROZEN, UNREACHED, Outputs
 from alignment.backends.calling import ONLY, Interface, failed
 from alignment.backends.checks import check_state, one_output
@@ -326,7 +326,7 @@ class ModelBackend:
 
 def _same_bits(given: Array, left: Array) -> bool:
     """Whether a model has left an input as it was given."""
-    return given.shape == left.shape and np.array_equal(given, left, equal_nan=left.dtype.kind == "f")
+    return given.shape == left.shape and np.array_equal(given, left, equal_nan=is_floating(left))
 
 
 def named(batch: Batch) -> Mapping[str, Array]:

@@ -1,7 +1,7 @@
 """MindSpore behind `Backend`, in PyNative mode.
 
-It runs in float32 only: MindSpore has no float64 convolution on CPU. It has to have an environment of its own, since
-MindSpore 2.10 needs NumPy 1.
+It runs in float32 and half precision: MindSpore has no float64 convolution on CPU. It has to have an environment of its
+own, since MindSpore 2.10 needs NumPy 1.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import ml_dtypes
 import numpy as np
 from mindspore import Tensor, nn, ops, train
 from mindspore.experimental import optim
+from mindspore.nn.layer.normalization import _BatchNorm
 
-from alignment.arrays import Array, Batch
+from alignment.arrays import HALVES, Array, Batch, is_floating
 from alignment.backends.base import FILLED, AdamW, Description, Runtime
 from alignment.backends.checks import draws_at_random, widen
 from alignment.backends.common import FunctionModel, ModelBackend, named
@@ -67,6 +68,7 @@ class MindSporeBackend(ModelBackend):
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self._dtype = "float32"
         self._model: nn.Cell = nn.Identity()
         self._gradients: dict[str, Tensor] = {}
         self._input_gradients: dict[str, Tensor] = {}
@@ -102,19 +104,31 @@ class MindSporeBackend(ModelBackend):
             raise AlignmentError(f"{path}: MindSpore did not load every parameter", [*left, *unused])
 
     def use(self, dtype: str) -> None:
-        """Accept `float32`.
+        """Convert the model to `float32` or half precision.
+
+        In half precision the scales, shifts and statistics of batch norms are float32: MindSpore leaves statistics of
+        less as they are.
 
         Raises:
             AlignmentError: Another precision is asked for.
         """
-        if dtype != "float32":
-            raise AlignmentError(f"MindSpore runs in float32 only: it has no convolution in {dtype} on CPU")
+        if dtype not in ("float32", *HALVES):
+            raise AlignmentError(f"MindSpore runs in no {dtype} here: it has no convolution in it on CPU")
+        self._dtype = dtype
+        for parameter in self._model.get_parameters():
+            if self._is_float(parameter):
+                parameter.set_dtype(getattr(mindspore, dtype))
+        for _, cell in self._model.cells_and_names() if dtype in HALVES else ():
+            if isinstance(cell, _BatchNorm):
+                for parameter in cell.get_parameters(expand=False):
+                    parameter.set_dtype(mindspore.float32)
 
     def set_state(self, arrays: Mapping[str, Array]) -> None:
         """Overwrite parameters."""
         own = self._tensors()
-        for name, array in widen(arrays, "float32").items():
-            own[name].set_data(Tensor(array))
+        half = self._dtype in HALVES
+        for name, array in (arrays if half else widen(arrays, self._dtype)).items():
+            own[name].set_data(self._tensor(array).astype(own[name].dtype) if half else self._tensor(array))
 
     def buffers(self) -> frozenset[str]:
         """Names of the parameters that are not trained."""
@@ -145,7 +159,7 @@ class MindSporeBackend(ModelBackend):
     def backward(self, images: Batch, target: Batch, loss: str = "soft_target") -> Array:
         """Run the model and the gradient of a loss; returns the loss, shape `()`."""
         arrays, weights = named(images), self._model.trainable_params()
-        floating = [name for name, array in arrays.items() if np.issubdtype(array.dtype, np.floating)]
+        floating = [name for name, array in arrays.items() if is_floating(array)]
         fixed = {name: Tensor(array) for name, array in arrays.items() if name not in floating}
 
         def loss_of(*tensors: Tensor) -> Tensor:
@@ -158,7 +172,7 @@ class MindSporeBackend(ModelBackend):
             self._gradients, self._input_gradients = {}, {}
             return self._array(loss_of())
         value, gradients = mindspore.value_and_grad(loss_of, places, weights or None)(
-            *(Tensor(arrays[name]) for name in floating)
+            *(self._tensor(arrays[name]) for name in floating)
         )
         both = weights and places is not None
         of_inputs, of_weights = gradients if both else ((), gradients) if weights else (gradients, ())
@@ -228,6 +242,8 @@ class MindSporeBackend(ModelBackend):
         return {parameter.name: parameter for parameter in self._model.get_parameters()}
 
     def _tensor(self, array: Array) -> Tensor:
+        if array.dtype == ml_dtypes.bfloat16:
+            return Tensor(array.astype(np.float32)).astype(mindspore.bfloat16)
         return Tensor(array)
 
     def _array(self, tensor: Tensor) -> Array:

@@ -14,9 +14,10 @@ import numpy as np
 import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
+from paddle.nn.layer.norm import _BatchNormBase
 from paddle.nn.layer.rnn import RNNBase
 
-from alignment.arrays import Array, Batch
+from alignment.arrays import HALVES, Array, Batch, is_floating
 from alignment.backends.base import FILLED, AdamW, Description, Outputs, Runtime
 from alignment.backends.checks import draws_at_random, widen
 from alignment.backends.common import FunctionModel, ModelBackend, named
@@ -144,17 +145,24 @@ class PaddleBackend(ModelBackend):
         self._model.set_state_dict(widen(arrays, self._dtype))
 
     def use(self, dtype: str) -> None:
-        """Convert the model, and what it creates while it runs, to `float32` or `float64`."""
+        """Convert the model to a precision, and in float32 and float64 what it creates while it runs.
+
+        In half precision the scales, shifts and statistics of batch norms are float32: Paddle's kernels take no others.
+        """
         self._dtype = dtype
-        paddle.set_default_dtype(dtype)
+        paddle.set_default_dtype("float32" if dtype in HALVES else dtype)
         with _left_alone(self._model):
             self._model.to(dtype=dtype)
+        for layer in self._model.sublayers(include_self=True) if dtype in HALVES else ():
+            if isinstance(layer, _BatchNormBase):
+                layer.to(dtype="float32")
 
     def set_state(self, arrays: Mapping[str, Array]) -> None:
         """Overwrite tensors of the state dict, converting floating-point values to the dtype in use."""
         own = self._model.state_dict()
-        for name, array in widen(arrays, self._dtype).items():
-            own[name].set_value(array)
+        half = self._dtype in HALVES
+        for name, array in (arrays if half else widen(arrays, self._dtype)).items():
+            own[name].set_value(self._tensor(array).astype(own[name].dtype) if half else array)
 
     def buffers(self) -> frozenset[str]:
         """Names in the state dict that are no parameters."""
@@ -192,10 +200,7 @@ class PaddleBackend(ModelBackend):
         """Run the model and the gradient of a function of what it returns; gives the function's value."""
         self._clear()
         arrays = named(images)
-        self._inputs = {
-            name: paddle.to_tensor(array, stop_gradient=not np.issubdtype(array.dtype, np.floating))
-            for name, array in arrays.items()
-        }
+        self._inputs = {name: self._input(array) for name, array in arrays.items()}
         value = criterion(self._called(self._model, arrays, _copied(self._inputs)))
         if not value.stop_gradient:
             value.backward()
@@ -209,10 +214,7 @@ class PaddleBackend(ModelBackend):
         """The operations of a pass, as Paddle recorded them for the backward pass; every parameter takes part."""
         frozen = [parameter for parameter in self._model.parameters() if parameter.stop_gradient]
         arrays = named(images)
-        inputs = {
-            name: paddle.to_tensor(array, stop_gradient=not np.issubdtype(array.dtype, np.floating))
-            for name, array in arrays.items()
-        }
+        inputs = {name: self._input(array) for name, array in arrays.items()}
         try:
             for parameter in frozen:
                 parameter.stop_gradient = False
@@ -271,7 +273,15 @@ class PaddleBackend(ModelBackend):
             weight_decay=recipe.weight_decay,
         )
 
+    def _input(self, array: Array) -> Tensor:
+        """A tensor at which gradients arrive, where it is floating-point."""
+        tensor = self._tensor(array)
+        tensor.stop_gradient = not is_floating(array)
+        return tensor
+
     def _tensor(self, array: Array) -> Tensor:
+        if array.dtype == ml_dtypes.bfloat16:  # Paddle takes none of NumPy's
+            return paddle.to_tensor(array.astype(np.float32)).astype("bfloat16")
         return paddle.to_tensor(array)
 
     def _array(self, tensor: Tensor) -> Array:

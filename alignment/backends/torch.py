@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from alignment.arrays import Array, Batch
+from alignment.arrays import HALVES, Array, Batch, is_floating
 from alignment.backends.base import FILLED, AdamW, Description, Outputs, Runtime
 from alignment.backends.checks import draws_at_random
 from alignment.backends.common import FunctionModel, ModelBackend, named
@@ -32,7 +32,12 @@ import timm
 from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 from timm.utils import accuracy
 
-_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+_DTYPES = {
+    "float32": torch.float32,
+    "float64": torch.float64,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
 
 
 def _projection(outputs: Tensor, target: Tensor) -> Tensor:
@@ -122,9 +127,9 @@ class TorchBackend(ModelBackend):
         self._model.load_state_dict(tensors, strict=True)
 
     def use(self, dtype: str) -> None:
-        """Convert the model, and what it creates while it runs, to `float32` or `float64`."""
+        """Convert the model to a precision, and in float32 and float64 what it creates while it runs."""
         self._dtype = _DTYPES[dtype]
-        torch.set_default_dtype(self._dtype)
+        torch.set_default_dtype(torch.float32 if dtype in HALVES else self._dtype)
         self._model.to(self._dtype)
 
     def set_state(self, arrays: Mapping[str, Array]) -> None:
@@ -132,7 +137,7 @@ class TorchBackend(ModelBackend):
         own = self._tensors()
         with torch.no_grad():
             for name, array in arrays.items():
-                own[name].copy_(torch.tensor(array))
+                own[name].copy_(self._tensor(array))
 
     def buffers(self) -> frozenset[str]:
         """Names in the state dict that are no parameters."""
@@ -170,10 +175,7 @@ class TorchBackend(ModelBackend):
         """Run the model and the gradient of a function of what it returns; gives the function's value."""
         self._model.zero_grad(set_to_none=True)
         arrays = named(images)
-        self._inputs = {
-            name: self._tensor(array).requires_grad_(np.issubdtype(array.dtype, np.floating))
-            for name, array in arrays.items()
-        }
+        self._inputs = {name: self._tensor(array).requires_grad_(is_floating(array)) for name, array in arrays.items()}
         value = criterion(self._called(self._model, arrays, _copied(self._inputs)))
         if value.requires_grad:
             value.backward()
@@ -184,10 +186,7 @@ class TorchBackend(ModelBackend):
         tensors = {id(tensor): name for name, tensor in reversed([*self._tensors().items()])}
         frozen = [p for p in self._model.parameters() if p.is_floating_point() and not p.requires_grad]
         arrays = named(images)
-        inputs = {
-            name: self._tensor(array).requires_grad_(np.issubdtype(array.dtype, np.floating))
-            for name, array in arrays.items()
-        }
+        inputs = {name: self._tensor(array).requires_grad_(is_floating(array)) for name, array in arrays.items()}
         given = {id(tensor): name for name, tensor in inputs.items()}
         try:
             for parameter in frozen:
@@ -246,6 +245,8 @@ class TorchBackend(ModelBackend):
         return self._model.state_dict(keep_vars=True)
 
     def _tensor(self, array: Array) -> Tensor:
+        if array.dtype == ml_dtypes.bfloat16:
+            return torch.tensor(array.view(np.int16), device=self._device).view(torch.bfloat16)
         return torch.tensor(array, device=self._device)
 
     def _array(self, tensor: Tensor) -> Array:

@@ -38,10 +38,39 @@ python_options = options(
 """Interpreters that have the frameworks; by default the one that runs this."""
 
 
-def dtype_option(default: str) -> Callable[[Command], Command]:
-    """The option of the precisions."""
-    choice = click.Choice(["float32", "float64", "both"])
-    return click.option("--dtype", default=default, show_default=True, type=choice)
+class Precisions(click.ParamType[tuple[str, ...]]):
+    """Names of precisions, separated by commas; `both` stands for float32 and float64.
+
+    Args:
+        half: Whether half precision may be among them.
+    """
+
+    name = "precision"
+
+    def __init__(self, *, half: bool) -> None:
+        self._known = ("float32", "float64", *(("bfloat16", "float16") if half else ()))
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """The values, as the help shows them."""
+        del param, ctx
+        return f"[{'|'.join((*self._known, 'both'))}]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """The precisions, each once."""
+        if isinstance(value, tuple):
+            return value
+        names = dict.fromkeys(name.strip() for name in str(value).split(","))
+        for name in names:
+            if name not in (*self._known, "both"):
+                known = ", ".join(self._known)
+                self.fail(f"{name!r} is not one of {known} and both, or several of these with commas", param, ctx)
+        return tuple(dict.fromkeys(one for name in names for one in (self._known[:2] if name == "both" else (name,))))
+
+
+def dtype_option(default: str, *, half: bool = False) -> Callable[[Command], Command]:
+    """The option of the precisions; `half` lets half precision be among them."""
+    text = "Precisions, with commas between several" + ("; half precision is held against float64." if half else ".")
+    return click.option("--dtype", default=default, show_default=True, type=Precisions(half=half), help=text)
 
 
 size_options = options(
@@ -75,6 +104,8 @@ _inputs_option = click.option(
 )
 pair_options = options(_model_options, _inputs_option, dtype_option("both"))
 """The two models, their weights and inputs, and how to run them."""
+step_options = options(_model_options, _inputs_option, dtype_option("both", half=True))
+"""The same for the check points of models, which take half precision too."""
 recipe_options = options(
     click.option("--config", metavar="NAME|FILE", help="The recipe; the shipped one of the model by default."),
     click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Settings over the recipe's."),
@@ -150,14 +181,14 @@ def _names(path: Path, declaration: str) -> bool:
 
 def settings_of(steps: tuple[str, ...], values: dict[str, Any], without: tuple[str, ...] = ()) -> Settings:
     """The settings that the remaining options stand for; no steps stand for all but those `without`."""
-    from alignment.processes.settings import DTYPES, Settings, chosen
+    from alignment.processes.settings import Settings, chosen
     from alignment.steps import STEPS
 
     dtype = values.pop("dtype")
     left_out = chosen("step", without, STEPS) if without else ()
     return Settings(
         steps=steps or tuple(step for step in STEPS if step not in left_out),
-        dtypes=DTYPES if dtype == "both" else (dtype,),
+        dtypes=dtype,
         pythons=pythons_of(values),
         deterministic=not values.pop("nondeterministic"),
         tf32=values.pop("allow_tf32"),

@@ -263,7 +263,7 @@ def _survey(pythons: Mapping[str, str], groups: Sequence[str], output: Output) -
 @click.option("--step", "steps", multiple=True, help="A check point; all by default. Repeat for several.")
 @size_options
 @trial_options
-@dtype_option("both")
+@dtype_option("both", half=True)
 @click.option(
     "--out", type=FILE, default=Path("logs/matrix"), show_default=True, help="Where to write, a folder a model."
 )

@@ -13,9 +13,9 @@ import click
 from alignment.cli.options import (
     candidate_weights_option,
     pair_of,
-    pair_options,
     recipe_options,
     settings_of,
+    step_options,
     training_of,
     training_options,
     without_old_reports,
@@ -118,7 +118,7 @@ def _align_command(name: str, text: str, example: str, *, trains: bool) -> None:
     extra += [without_option, _power_option] if name == "all" else []
 
     @pit_align.command(name, help=f"{text}\n\n\b\npit-align {name} {example}")
-    @(training_options if trains else pair_options)
+    @(training_options if trains else step_options)
     @candidate_weights_option
     @html_option
     @options(*extra)
@@ -211,7 +211,7 @@ for _command in (bisect, diagnose, power_command, selftest):
 @pit_align.command()
 @click.argument("step")
 @click.option("--backend", required=True, help="The framework whose side is run: torch, paddle, mindspore.")
-@pair_options
+@step_options
 @recipe_options
 @output_options()
 def record(step: str, backend: str, out: Path | None, output: Output, **values: Any) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from alignment.arrays import Array
+from alignment.arrays import EPSILONS, HALVES, Array
 from alignment.errors import NothingComparedError, RefusedError
-from alignment.judging import reduced_precision, training_mode, untaken, untrained
+from alignment.judging import half_precision, reduced_precision, training_mode, untaken, untrained
 from alignment.judging.measuring import Measurement, compare, compare_key, measure
 from alignment.judging.other_inputs import OtherInputs, twin
 from alignment.judging.ranking import judge_metric, judge_ranking
@@ -177,8 +177,12 @@ class DtypeJudge:
         self._dtype = dtype
         self._reference, self._candidate = reference[dtype], candidate[dtype]
         self._sides = self._reference, self._candidate
-        self._reference64, self._reference32 = reference.get("float64"), reference.get("float32")
-        self._entries32: Mapping[str, Entry] = {} if self._reference32 is None else self._reference32.manifest.entries
+        self._half = dtype in HALVES
+        self._rounded = dtype if self._half else "float32"
+        self._reference64, self._reference_rounded = reference.get("float64"), reference.get(self._rounded)
+        self._rounded_entries: Mapping[str, Entry] = (
+            {} if self._reference_rounded is None else self._reference_rounded.manifest.entries
+        )
         self._tolerances, self._squeeze = tolerances, squeeze
         self._loss_noise: dict[str, float] = {}
         self._pass_noise: dict[str, float] = {}
@@ -209,7 +213,7 @@ class DtypeJudge:
         return next((row for row in rows if row.verdict == DIVERGENCE), None)
 
     def _is_left_out(self, key: str) -> bool:
-        if key in self._untaken or self._others.left_out(key):
+        if key in self._untaken or key in self._overflown or self._others.left_out(key):
             return True
         return any(room.left_out(key, *self._sides) for room in (training_mode, untrained, untaken))
 
@@ -223,9 +227,15 @@ class DtypeJudge:
         yield from self._others.causes([row.key for row in rows if row.verdict == DIVERGENCE])
         yield from (*training_mode.notes(*self._sides), *untaken.notes(*self._sides))
         yield from self._others.notes()
+        yield from half_precision.notes_on_overflow(self._dtype, self._overflown)
         for step, losses in groupby(self._untaken, key=lambda key: key.partition("/")[0]):
             names = ", ".join(losses)
             yield f"left out in {self._dtype}, since no side gets a finite number in the step {step}: {names}"
+
+    @cached_property
+    def _overflown(self) -> tuple[str, ...]:
+        """Quantities that the reference itself overflows in, in half precision."""
+        return half_precision.overflown(self._dtype, self._reference, self._reference64)
 
     @cached_property
     def _untaken(self) -> tuple[str, ...]:
@@ -240,7 +250,10 @@ class DtypeJudge:
 
     def _row(self, key: str, entry: Entry) -> Row:
         measured = compare_key(
-            key, self._reference, self._candidate, squeeze=self._squeeze, infinities=entry.kind == "output"
+            *(key, self._reference, self._candidate),
+            squeeze=self._squeeze,
+            mixed=self._half,
+            infinities=entry.kind == "output",
         )
         return _row(key, entry.step, entry.kind, self._dtype, measured, self._judge(key, entry, measured))
 
@@ -258,7 +271,7 @@ class DtypeJudge:
             return judge_metric(measured, *self._ties.get(entry.step, (0, 1)), self._discrete(key))
         if not _is_float(array):
             return exact(measured, self._discrete(key), "integers")
-        if array.dtype.name != self._dtype:
+        if array.dtype.name != self._dtype and not self._half:
             return Judgement(
                 DIVERGENCE, f"{array.dtype.name} in a {self._dtype} recording: computed in the wrong precision"
             )
@@ -279,14 +292,15 @@ class DtypeJudge:
             if error is None or error.problem is not None:
                 return certified
             return certify(entry.kind, measured, self._noise(key, entry, error), limit=entry.limit)
-        error = self._reference_error(key) if self._dtype == "float32" else None
+        error = self._reference_error(key) if self._dtype == self._rounded else None
         if error is None or self._reference64 is None:
             return self._tolerate(key, entry, measured)
         if error.problem is not None:
-            return Judgement(DIVERGENCE, f"the reference's own float64 and float32 results do not fit: {error.problem}")
+            own = f"the reference's own float64 and {self._dtype} results do not fit"
+            return Judgement(DIVERGENCE, f"{own}: {error.problem}")
         infinities = entry.kind == "output"
         candidate_error = measure(self._reference64[key], self._fitted(key), mixed=True, infinities=infinities)
-        return rounding(measured, candidate_error, self._noise(key, entry, error))
+        return rounding(measured, candidate_error, self._noise(key, entry, error), self._dtype)
 
     def _tolerate(self, key: str, entry: Entry, measured: Measurement) -> Judgement:
         """Judge by the user's tolerance, or else by the default one or the drift that the reference recorded."""
@@ -303,29 +317,29 @@ class DtypeJudge:
         return self._candidate[key].reshape(self._reference[key].shape)
 
     def _reference_error(self, key: str) -> Measurement | None:
-        """Measure the reference's float32 result against its float64 one; None if it did not record both."""
-        if self._reference64 is None or self._reference32 is None:
+        """Measure the reference's rounded result against its float64 one; None if it did not record both."""
+        if self._reference64 is None or self._reference_rounded is None:
             return None
-        if key not in self._reference64 or key not in self._reference32:
+        if key not in self._reference64 or key not in self._reference_rounded:
             return None
         if key not in self._errors:
             infinities = self._reference64.manifest.entries[key].kind == "output"
-            exact, rounded = self._reference64[key], self._reference32[key]
+            exact, rounded = self._reference64[key], self._reference_rounded[key]
             self._errors[key] = measure(exact, rounded, mixed=True, infinities=infinities)
         return self._errors[key]
 
     def _noise(self, key: str, entry: Entry, error: Measurement) -> Noise:
-        """Return the measured float32 noise of a quantity.
+        """Return the measured noise of a quantity, in float32 or the half precision that is judged.
 
         The noise of a training run only grows, so a loss has at least the noise of the losses before it in its step. A
         scalar without a recorded spread has no reliable floor, and may be off by its tolerance.
         """
-        recorded = self._entries32.get(key, entry)
-        noise = noise_floor(error, recorded.spread, recorded.spread_max)
+        recorded = self._rounded_entries.get(key, entry)
+        noise = noise_floor(error, recorded.spread, recorded.spread_max, EPSILONS[self._rounded])
         if recorded.jumps:
             noise = noise.jumping(self._noise_of_pass(entry.step))
         if recorded.spread is None and noise.uncertain:
-            noise = noise.at_least(self._tolerances.of(key, entry.kind, "float32").rtol / noise.limit)
+            noise = noise.at_least(self._tolerances.of(key, entry.kind, self._rounded).rtol / noise.limit)
         if entry.kind == "loss":
             noise = noise.at_least(self._loss_noise.get(entry.step, 0.0))
             self._loss_noise[entry.step] = noise.relative
@@ -334,9 +348,10 @@ class DtypeJudge:
     def _noise_of_pass(self, step: str) -> float:
         """Return the relative noise that most of a step's jumping quantities stay below."""
         if step not in self._pass_noise:
-            jumping = {key: entry for key, entry in self._entries32.items() if entry.step == step and entry.jumps}
+            entries, epsilon = self._rounded_entries.items(), EPSILONS[self._rounded]
+            jumping = {key: entry for key, entry in entries if entry.step == step and entry.jumps}
             floors = [
-                noise_floor(error, entry.spread, entry.spread_max).relative
+                noise_floor(error, entry.spread, entry.spread_max, epsilon).relative
                 for key, entry in jumping.items()
                 if (error := self._reference_error(key)) is not None and error.problem is None
             ]
@@ -358,7 +373,7 @@ class DtypeJudge:
         if key is None or key not in best:
             return None, 0.0
         scores = best[key]
-        error = self._reference_error(key) if self._dtype == "float32" else None
+        error = self._reference_error(key) if self._dtype == self._rounded else None
         if error is not None and error.problem is None:
             return scores, 2 * self._noise(key, Entry("output", entry.step), error).allowed_max
         relative = OUTPUT_LIMIT if self._dtype == "float64" else self._tolerances.of(key, "output", self._dtype).rtol
@@ -439,3 +454,4 @@ def _notes(reference: Mapping[str, Recording], candidate: Mapping[str, Recording
     if len(weights - {None}) > 1:
         yield "the sides started from different weights, by the digests in their manifests"
     yield from filter(None, [reduced_precision.note(rows)])
+    yield from half_precision.notes(rows, candidate)

@@ -91,6 +91,7 @@ def compare_key(
     candidate: Mapping[str, Array],
     *,
     squeeze: bool = False,
+    mixed: bool = False,
     infinities: bool = False,
 ) -> Measurement:
     """Measure one key, which at least one side has; the arguments are those of `measure`."""
@@ -98,7 +99,7 @@ def compare_key(
         return Measurement(_absent("candidate", key, candidate))
     if key not in reference:
         return Measurement(_absent("reference", key, reference))
-    return measure(reference[key], candidate[key], squeeze=squeeze, infinities=infinities)
+    return measure(reference[key], candidate[key], squeeze=squeeze, mixed=mixed, infinities=infinities)
 
 
 def measure(

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 
-from alignment.arrays import Array
+from alignment.arrays import Array, is_floating
 from alignment.errors import RefusedError
 from alignment.pair.variations import AGAIN, LENGTH, ONE, OTHER, SIZE, TWO
 
@@ -132,7 +132,7 @@ class OtherInputs:
         arrays = [array for key, array in self._sides["reference"].items() if key.startswith(f"{STEP}/{name}/")]
         if not arrays:
             return "the reference did not run it"
-        nan = any(bool(np.isnan(array).any()) for array in arrays if array.dtype.kind == "f")
+        nan = any(bool(np.isnan(array).any()) for array in arrays if is_floating(array))
         return "the reference gives NaN for it" if nan else ""
 
     def _refused(self, role: str, name: str) -> str:

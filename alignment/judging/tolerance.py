@@ -49,7 +49,7 @@ ROUNDING_LIMIT = 4.0
 _FEW_ELEMENTS = 15.0
 _MAX_OVER_L2 = 2.0
 _SMALL_FLOORS = 64.0
-"""Largest error in float32 of the small elements beside large ones, in units in the last place of their norm."""
+"""Largest error in float32, or half precision, of the small elements beside large ones, in units in the last place."""
 _FEWEST_SMALL = 8
 """Fewest small elements that float32 judges: one sample of the noise of so many is not small by luck."""
 EPS64_OVER_EPS32 = 2.0**-29
@@ -70,20 +70,22 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """The rounding noise of one quantity in float32.
+    """The rounding noise of one quantity in the precision in which it was measured: float32, or half precision.
 
     Attributes:
         l2: L2 norm of the noise.
         max_abs: Its largest element.
         scale: L2 norm of the quantity, from the float64 reference.
-        arrays: The reference's float64 and float32 results, for the noise of small elements beside large ones; None
+        arrays: The reference's float64 and rounded results, for the noise of small elements beside large ones; None
             where that is not known.
+        epsilon: Rounding of the precision.
     """
 
     l2: float
     max_abs: float
     scale: float
     arrays: tuple[Array, Array] | None = field(default=None, compare=False, repr=False)
+    epsilon: float = field(default=EPS32, kw_only=True)
 
     @property
     def relative(self) -> float:
@@ -113,30 +115,34 @@ class Noise:
                 hits is chance, so a few perturbations tell more about all of them together than about each.
         """
         grown = max(self.l2, relative * self.scale)
-        return Noise(grown, max(self.max_abs, grown / 2), self.scale)
+        return Noise(grown, max(self.max_abs, grown / 2), self.scale, epsilon=self.epsilon)
 
     def at_least(self, relative: float) -> Noise:
         """Return this noise, or one of `relative` times the norm of the quantity, whichever is larger."""
         if not self.relative < relative:
             return self
         grown = relative * self.scale
-        return Noise(grown, max(self.max_abs, self.max_abs * _ratio(grown, self.l2)), self.scale, self.arrays)
+        return replace(self, l2=grown, max_abs=max(self.max_abs, self.max_abs * _ratio(grown, self.l2)))
 
 
-def noise_floor(reference_error: Measurement, spread: float | None, spread_max: float | None) -> Noise:
-    """Return the noise below which float32 results cannot be told apart.
+def noise_floor(
+    reference_error: Measurement, spread: float | None, spread_max: float | None, epsilon: float = EPS32
+) -> Noise:
+    """Return the noise below which results in float32, or half precision, cannot be told apart.
 
     Args:
-        reference_error: The reference's float32 result against its float64 result, without a problem.
+        reference_error: The reference's rounded result against its float64 result, without a problem.
         spread: L2 norm of the reference's change under perturbations of one unit in the last place, if recorded.
         spread_max: The largest element of that change.
+        epsilon: Rounding of the precision.
     """
     scale, largest = reference_error.reference_l2, reference_error.reference_max
     return Noise(
-        l2=max(reference_error.l2, spread or 0.0, EPS32 * scale),
-        max_abs=max(reference_error.max_abs, spread_max or 0.0, EPS32 * largest),
+        l2=max(reference_error.l2, spread or 0.0, epsilon * scale),
+        max_abs=max(reference_error.max_abs, spread_max or 0.0, epsilon * largest),
         scale=scale,
         arrays=reference_error.arrays,
+        epsilon=epsilon,
     )
 
 
@@ -183,13 +189,14 @@ def certify(kind: str, measured: Measurement, noise: Noise | None = None, *, lim
     return Judgement(SAME_FUNCTION, reason, error, floor, _ratio(error, floor), noise.limit)
 
 
-def rounding(measured: Measurement, candidate_error: Measurement, noise: Noise) -> Judgement:
-    """Judge a float32 result by the reference's float64 result and the measured noise.
+def rounding(measured: Measurement, candidate_error: Measurement, noise: Noise, dtype: str = "float32") -> Judgement:
+    """Judge a result in float32, or half precision, by the reference's float64 result and the measured noise.
 
     Args:
-        measured: The candidate's float32 result against the reference's float32 result.
-        candidate_error: The candidate's float32 result against the reference's float64 result.
-        noise: The floor.
+        measured: The candidate's result against the reference's in the same precision.
+        candidate_error: The candidate's result against the reference's float64 result.
+        noise: The floor, of this precision.
+        dtype: Name of the precision.
     """
     problem = measured.problem or candidate_error.problem
     if problem is not None:
@@ -198,9 +205,11 @@ def rounding(measured: Measurement, candidate_error: Measurement, noise: Noise) 
     decisive = max(in_l2, of_an_element)
     fields = (candidate_error.rel_l2, noise.relative, decisive, noise.limit)
     if decisive <= noise.limit:
-        small = None if noise.arrays is None else _small_elements(candidate_error, noise, _SMALL_FLOORS * EPS32, EPS32)
+        small = None
+        if noise.arrays is not None:
+            small = _small_elements(candidate_error, noise, _SMALL_FLOORS * noise.epsilon, noise.epsilon)
         if small is not None:
-            return _of_small_elements(small, "float32")
+            return _of_small_elements(small, dtype)
         return Judgement(ROUNDING, f"{in_l2:.2g} times the rounding noise", *fields)
     what, factor = ("L2 error", 1.0) if decisive == in_l2 else ("largest error of an element", _MAX_OVER_L2)
     times, allowed = decisive * factor, noise.limit * factor
@@ -233,8 +242,9 @@ def _small_elements(measured: Measurement, noise: Noise | None, limit: float, ep
         error=measured.max_abs,
         largest=measured.reference_max,
         epsilon=epsilon,
+        of_noise=EPS32 if noise is None else noise.epsilon,
         noise_limit=_limit_of_carriers,
-        fewest=_FEWEST_SMALL if epsilon == EPS32 else 0,
+        fewest=_FEWEST_SMALL if epsilon >= EPS32 else 0,
     )
 
 

@@ -44,6 +44,8 @@ _DOMINATED = 2.0**-4
 """Largest norm of a rest over that of the whole: a larger one is held by the whole."""
 _RESOLVED = 2.0**-10
 """Largest noise in float32, relative to the norm of a rest, of elements that are more than rounding."""
+_RESOLVED_IN_HALF = 0.25
+"""The same in half precision."""
 _FACTOR = 16.0
 """A rest is one of many, and its noise is measured once: its limit is wider than that of the whole by this."""
 
@@ -153,6 +155,7 @@ def hidden(
     error: float,
     largest: float,
     epsilon: float,
+    of_noise: float = EPS32,
     noise_limit: Callable[[float], float],
     fewest: int = 0,
 ) -> Hidden | None:
@@ -160,11 +163,12 @@ def hidden(
 
     Args:
         measured: The reference and the candidate, finite floats of one axis.
-        noise: The reference and its float32 result, in the same way; None where there is none.
+        noise: The reference and its rounded result, in the same way; None where there is none.
         limit: Largest relative L2 error of a rest, where noise does not explain more.
         error: Largest error of an element.
         largest: Largest absolute value of the reference.
-        epsilon: Rounding of the precision that is judged: 2 ** -52 or 2 ** -23.
+        epsilon: Rounding of the precision that is judged, such as 2 ** -52.
+        of_noise: Rounding of the precision in which the noise was measured.
         noise_limit: Number of elements that carry noise to how many times the noise they may be off; widened here.
         fewest: Number of elements that are not zero which a rest must have.
     """
@@ -179,12 +183,13 @@ def hidden(
     if not rests:
         return None
     floors = Magnitudes(*noise, below) if noise is not None else None
+    most = _RESOLVED if of_noise <= EPS32 else _RESOLVED_IN_HALF
     for rest in reversed(rests):
         floor = floors.error(rest.at) if floors is not None else 0.0
-        resolved = floors is not None and rest.reference_l2 > 0 and floor <= _RESOLVED * rest.reference_l2
+        resolved = floors is not None and rest.reference_l2 > 0 and floor <= most * rest.reference_l2
         allowed = max(
             limit * rest.reference_l2,
-            _FACTOR * noise_limit(max(rest.carriers, 1)) * floor * epsilon / EPS32,
+            _FACTOR * noise_limit(max(rest.carriers, 1)) * floor * epsilon / of_noise,
             0.0 if resolved else _FACTOR * epsilon * largest * math.sqrt(rest.count),
         )
         if rest.l2 > allowed:

@@ -13,14 +13,13 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from alignment.arrays import Array, Batch
+from alignment.arrays import Array, Batch, is_floating
 from alignment.errors import FileError
 from alignment.pair.feeds import Feed, shifted_normal
 from alignment.pair.outputs import LOGITS
 from alignment.pair.pair import Pair
 from porting.names import did_you_mean
 
-_MOVED = (np.float32, np.float64)
 _TARGET_UNITS = 2**20
 _PLANTED_CLASSES = 10
 _PLANTED_RANKS = (0, 0, 0, 5, 1, 4, 9, 0)
@@ -116,10 +115,10 @@ class Inputs:
             generator: Decides the directions.
         """
         if not self.named:
-            moves = "" in names and self.images.dtype in _MOVED
+            moves = "" in names and is_floating(self.images)
             return replace(self, images=perturb(self.images, generator) if moves else self.images)
         named = {
-            name: perturb(array, generator) if name in names and array.dtype in _MOVED else array
+            name: perturb(array, generator) if name in names and is_floating(array) else array
             for name, array in self.named.items()
         }
         return replace(self, images=next(iter(named.values())), named=named)
@@ -342,11 +341,11 @@ def perturb(array: Array, generator: np.random.Generator) -> Array:
     """A copy with every number moved to one of its two neighbours, at random; zeros and infinities stay.
 
     Args:
-        array: In float64; every other dtype is taken as float32.
+        array: Floating-point numbers; those of other dtypes are taken as float32.
         generator: Decides the directions.
     """
-    flat = np.array(array, np.float64 if array.dtype == np.float64 else np.float32).reshape(-1)
-    bits = np.int64 if flat.dtype == np.float64 else np.int32
+    flat = np.array(array, array.dtype if is_floating(array) else np.float32).reshape(-1)
+    bits = np.dtype(f"int{8 * flat.dtype.itemsize}")
     steps = generator.integers(0, 2, flat.size, dtype=np.int8).astype(bits) * 2 - 1
     steps *= (flat != 0) & np.isfinite(flat)
     flat.view(bits)[...] += steps
@@ -354,7 +353,7 @@ def perturb(array: Array, generator: np.random.Generator) -> Array:
 
 
 def _cast(array: Array, dtype: str) -> Array:
-    return array.astype(dtype) if np.issubdtype(array.dtype, np.floating) else array
+    return array.astype(dtype) if is_floating(array) else array
 
 
 def _plant(generator: np.random.Generator) -> tuple[Array, Array]:

@@ -57,6 +57,8 @@ class Environment:
         threads: CPU threads that the framework starts with; None if unknown.
         blas: The library for products of matrices; None if unknown.
         tf32: Operation to whether it uses TensorFloat-32 by default.
+        half: Name of a half precision to the operations that do not run in it, and `autocast` where that has no effect;
+            both as tried on the best device. Empty where nothing was tried.
         problems: What is wrong.
     """
 
@@ -69,6 +71,7 @@ class Environment:
     threads: int | None = None
     blas: str | None = None
     tf32: Mapping[str, bool] = field(default_factory=dict)
+    half: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
 
     @property
@@ -118,6 +121,7 @@ def examine(framework: str, needed: bool, python: str, probed: Mapping[str, Any]
         threads=facts.get("threads"),
         blas=facts.get("blas"),
         tf32=facts.get("tf32", {}),
+        half={dtype: (*tried["missing"], *tried["other"]) for dtype, tried in facts.get("half", {}).items()},
         problems=tuple(_problems(framework, python, probed)),
     )
 
@@ -150,6 +154,7 @@ def _problems(framework: str, python: str, probed: Mapping[str, Any]) -> Iterato
     package = _installed(FRAMEWORKS[framework].package, versions)
     if probed["error"] is not None and (package or probed.get("missing") != FRAMEWORKS[framework].package):
         yield Problem("bad", f"{framework} is installed and cannot be imported: {probed['error']}")
+    yield from _of_half(FRAMEWORKS[framework].title, probed["facts"])
     checks = {"torch": _of_torch, "paddle": _of_paddle, "mindspore": _of_mindspore}
     yield from checks[framework](python, versions, probed["facts"])
 
@@ -167,6 +172,18 @@ def _of_packages(framework: str, python: str, versions: Mapping[str, str]) -> It
         if version and oldest and _numbers(version) < oldest:
             wanted = ".".join(map(str, oldest))
             yield Problem("bad", f"{name} {version}, {wanted} or newer is needed", _pip(python, f"{name}>={wanted}"))
+
+
+def _of_half(title: str, facts: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield what a framework does not compute in half precision, and where it computes in another without a word."""
+    device = "the CPU" if len(facts.get("devices", ())) < 2 else "the GPU"
+    for dtype, tried in facts.get("half", {}).items():
+        if tried["missing"]:
+            summary = f"no {dtype} on {device}: {title} has no {', '.join(tried['missing'])} in it"
+            yield Problem("note", f"{summary}; --dtype {dtype} cannot run there")
+        if tried["other"]:
+            where = ", ".join(tried["other"])
+            yield Problem("note", f"{dtype} has no effect in {where} on {device}: {title} computes in float32 there")
 
 
 def _of_torch(python: str, versions: Mapping[str, str], facts: Mapping[str, Any]) -> Iterator[Problem]:
@@ -194,8 +211,6 @@ def _of_torch(python: str, versions: Mapping[str, str], facts: Mapping[str, Any]
 def _of_paddle(python: str, versions: Mapping[str, str], facts: Mapping[str, Any]) -> Iterator[Problem]:
     if "reprod-log" not in versions and _installed("paddlepaddle", versions):
         yield Problem("note", "without reprod_log its official files are not written", _pip(python, "reprod_log"))
-    if facts.get("devices") == ["cpu"]:
-        yield Problem("note", "no bfloat16: Paddle's CPU kernels have neither its products nor its sums")
 
 
 def _of_mindspore(python: str, versions: Mapping[str, str], _: Mapping[str, Any]) -> Iterator[Problem]:

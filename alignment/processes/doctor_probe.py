@@ -19,10 +19,12 @@ import json
 import os
 import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 _THREADS = "FLAGS_paddle_num_threads"
+HALVES = ("bfloat16", "float16")
+AUTOCAST = "autocast"
 PACKAGES = {
     "torch": ("torch", "timm", "torchvision", "numpy", "safetensors", "ml_dtypes"),
     "paddle": ("paddlepaddle", "paddlepaddle-gpu", "reprod-log", "numpy", "safetensors", "ml_dtypes"),
@@ -63,6 +65,7 @@ def _torch(torch: Any) -> dict[str, Any]:
     blas = re.search(r"BLAS_INFO=(\w+)", torch.__config__.show())
     facts["blas"] = blas[1] if blas else None
     facts["tf32"] = {"matmul": torch.backends.cuda.matmul.allow_tf32, "cudnn": torch.backends.cudnn.allow_tf32}
+    facts["half"] = _half(lambda dtype: _torch_trials(torch, getattr(torch, dtype)))
     try:
         importlib.import_module("torchvision")
     except Exception as error:
@@ -78,11 +81,104 @@ def _paddle(paddle: Any) -> dict[str, Any]:
     facts["blas"] = "mkl" if str(paddle.version.mkl()) == "ON" else "openblas"
     override = os.environ.get("NVIDIA_TF32_OVERRIDE")
     facts["tf32"] = {"NVIDIA_TF32_OVERRIDE": override != "0"} if override is not None else {}
+    facts["half"] = _half(lambda dtype: _paddle_trials(paddle, dtype))
     return facts
 
 
 def _mindspore(mindspore: Any) -> dict[str, Any]:
-    return {"devices": [mindspore.get_context("device_target").lower()], "threads": None, "blas": None, "tf32": {}}
+    device = mindspore.get_context("device_target").lower()
+    facts: dict[str, Any] = {"devices": [device], "threads": None, "blas": None, "tf32": {}}
+    facts["half"] = _half(lambda dtype: _mindspore_trials(mindspore, getattr(mindspore, dtype)))
+    return facts
+
+
+def _half(trials: Callable[[str], Mapping[str, Callable[[], Any]]]) -> dict[str, Any]:
+    """What each half precision does: the operations that fail in it, and those that give another precision.
+
+    Args:
+        trials: Name of a precision to operations by name, each of which runs once and returns a tensor.
+    """
+    found: dict[str, Any] = {}
+    for dtype in HALVES:
+        missing, other = [], []
+        for name, trial in trials(dtype).items():
+            try:
+                given = str(trial().dtype).lower()
+            except Exception:  # whatever a framework raises where it has no such kernel
+                missing.append(name)
+                continue
+            if given.rpartition(".")[2] != dtype:
+                other.append(name)
+        found[dtype] = {"missing": missing, "other": other}
+    return found
+
+
+def _torch_trials(torch: Any, dtype: Any) -> Mapping[str, Callable[[], Any]]:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    square, images = torch.ones(2, 2, device=device), torch.ones(1, 2, 4, 4, device=device)
+    half, kernels = square.to(dtype), torch.ones(2, 2, 3, 3, device=device, dtype=dtype)
+
+    def autocast() -> Any:
+        with torch.autocast(device, dtype):
+            return torch.nn.functional.linear(square, square)
+
+    functional = torch.nn.functional
+    return {
+        "sum": lambda: half + half,
+        "product of matrices": lambda: half @ half,
+        "softmax": lambda: functional.softmax(half, -1),
+        "convolution": lambda: functional.conv2d(images.to(dtype), kernels),
+        "gradient": lambda: torch.autograd.grad(*_squared(half.clone().requires_grad_()))[0],
+        AUTOCAST: autocast,
+    }
+
+
+def _squared(leaf: Any) -> tuple[Any, Any]:
+    return (leaf @ leaf).sum(), leaf
+
+
+def _paddle_trials(paddle: Any, dtype: str) -> Mapping[str, Callable[[], Any]]:
+    square, images = paddle.ones([2, 2]), paddle.ones([1, 2, 4, 4])
+    half, kernels = square.astype(dtype), paddle.ones([2, 2, 3, 3]).astype(dtype)
+
+    def gradient() -> Any:
+        leaf = half.clone().detach()
+        leaf.stop_gradient = False
+        (leaf @ leaf).sum().backward()
+        return leaf.grad
+
+    def autocast() -> Any:
+        with paddle.amp.auto_cast(dtype=dtype):
+            return paddle.nn.functional.linear(square, square)
+
+    functional = paddle.nn.functional
+    return {
+        "sum": lambda: half + half,
+        "product of matrices": lambda: half @ half,
+        "softmax": lambda: functional.softmax(half),
+        "convolution": lambda: functional.conv2d(images.astype(dtype), kernels),
+        "gradient": gradient,
+        AUTOCAST: autocast,
+    }
+
+
+def _mindspore_trials(mindspore: Any, dtype: Any) -> Mapping[str, Callable[[], Any]]:
+    ops = mindspore.ops
+    half = ops.ones((2, 2), mindspore.float32).astype(dtype)
+    images = ops.ones((1, 2, 4, 4), mindspore.float32).astype(dtype)
+    kernels = ops.ones((2, 2, 3, 3), mindspore.float32).astype(dtype)
+
+    def ran(tensor: Any) -> Any:
+        tensor.astype(mindspore.float32).asnumpy()  # until its value is asked for, nothing has to have run
+        return tensor
+
+    return {
+        "sum": lambda: ran(half + half),
+        "product of matrices": lambda: ran(ops.matmul(half, half)),
+        "softmax": lambda: ran(ops.softmax(half)),
+        "convolution": lambda: ran(ops.conv2d(images, kernels)),
+        "gradient": lambda: ran(mindspore.grad(lambda leaf: ops.matmul(leaf, leaf).sum())(half)),
+    }
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from alignment.arrays import HALVES
 from alignment.errors import AlignmentError
 from alignment.frameworks import FRAMEWORKS
 from alignment.steps import STEPS
@@ -16,6 +17,7 @@ from porting.errors import UnknownNameError
 from porting.names import unknown
 
 DTYPES = ("float32", "float64")
+"""The precisions that decide whether two models are the same function, and that every command takes."""
 DEVICES = ("cpu", "gpu")
 
 
@@ -25,7 +27,7 @@ class Settings:
 
     Attributes:
         steps: Names in `alignment.steps.STEPS`; their order is ignored, steps run in the order of `STEPS`.
-        dtypes: Precisions, of `float32` and `float64`.
+        dtypes: Precisions: of `float32` and `float64`, and of `bfloat16` and `float16` for the check points of models.
         device: `cpu` or `gpu`.
         batch_size: Number of images in the batch, where they are drawn and not read.
         seed: Seed of images, labels, random weights and perturbations.
@@ -42,7 +44,8 @@ class Settings:
         deterministic: Use deterministic algorithms only.
         tf32: Allow TensorFloat-32 on a GPU.
         strict: Count what the frameworks' own kernels do differently as a divergence, and run nothing without them.
-        perturbations: Number of times that the reference repeats its float32 steps to measure the rounding noise.
+        perturbations: Number of times that the reference repeats its steps in float32, or half precision, to measure
+            the rounding noise.
     """
 
     steps: tuple[str, ...] = tuple(STEPS)
@@ -66,7 +69,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "steps", chosen("step", self.steps, STEPS))
-        object.__setattr__(self, "dtypes", chosen("dtype", self.dtypes, DTYPES))
+        object.__setattr__(self, "dtypes", chosen("dtype", self.dtypes, (*DTYPES, *HALVES)))
         if self.device not in DEVICES:
             raise UnknownNameError(f"unknown device {self.device!r}; known: {', '.join(DEVICES)}")
         if self.pythons:

@@ -64,3 +64,6 @@ def _facts(environment: Environment) -> Iterator[str]:
         yield f"BLAS {environment.blas}"
     if environment.tf32:
         yield ", ".join(f"TF32 {name} {'on' if value else 'off'}" for name, value in environment.tf32.items())
+    whole = [dtype for dtype, lacking in environment.half.items() if not {*lacking} - {"autocast"}]
+    if environment.half:
+        yield f"half precision: {', '.join(whole) or 'none'}"

@@ -52,9 +52,9 @@ def _evidence(rows: tuple[Row, ...]) -> Iterator[str]:
         error = at_most((row.error for row in certified if row not in alone), ".1e")
         noisy = f" ({len(alone)} nothing but rounding, and within its noise)" if alone else ""
         yield f"float64 agrees in all {len(certified)} quantities, to a relative L2 of {error} or better{noisy}"
-    if rounded:
-        multiple = at_most((row.margin for row in rounded), ".2g")
-        yield f"float32 differs by rounding, at most {multiple} times the measured noise"
+    for dtype in dict.fromkeys(row.dtype for row in rounded):
+        multiple = at_most((row.margin for row in rounded if row.dtype == dtype), ".2g")
+        yield f"{dtype} differs by rounding, at most {multiple} times the measured noise"
     if tolerated:
         error = at_most((row.error for row in tolerated), ".1e")
         yield f"{len(tolerated)} within tolerance, to a relative L2 of {error}, without float64 evidence"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from alignment.arrays import HALVES
 from alignment.errors import AlignmentError, FileError, HeldError, NothingComparedError
 from alignment.frameworks import FRAMEWORKS
 from alignment.pair import ROLES, Pair, Role
@@ -142,7 +143,9 @@ class Prepared:
 
     def recordings(self, role: Role) -> list[Path]:
         """Where the recordings of a side are, one a precision."""
-        return [self.recorded / f"{self.pair.label(role)}-{dtype}" for dtype in self.settings.dtypes]
+        evidence = _evidence(self.pair, role, self.settings.dtypes)
+        dtypes = (*self.settings.dtypes, *([evidence] if evidence else []))
+        return [self.recorded / f"{self.pair.label(role)}-{dtype}" for dtype in dtypes]
 
     @property
     def recorded(self) -> Path:
@@ -152,7 +155,7 @@ class Prepared:
     @property
     def _once(self) -> str:
         """The precision of what is recorded once: float64, unless a side does not have it."""
-        known = [FRAMEWORKS[self.pair.side(role).framework].dtypes for role in ROLES]
+        known = [_known(self.pair.side(role).framework) for role in ROLES]
         common = [dtype for dtype in self.settings.dtypes if all(dtype in dtypes for dtypes in known)]
         return "float64" if "float64" in common else next(iter(common), "")
 
@@ -171,6 +174,7 @@ class Prepared:
                 "a file and take it from alignment.pair.load_pair"
             )
         dtypes, notes = _dtypes(pair.side(role).framework, settings.dtypes)
+        evidence = _evidence(pair, role, settings.dtypes)
         drawn = not (settings.weights or settings.candidate_weights or pair.weights)
         if pair.contract is not None:
             notes += remarks(pair.contract, of_file=not drawn)
@@ -182,7 +186,7 @@ class Prepared:
             role=role,
             label=pair.label(role),
             steps=list(settings.steps),
-            dtypes=dtypes,
+            dtypes=[*dtypes, *([evidence] if evidence else [])],
             device=settings.device,
             threads=settings.threads_of(self.sides),
             deterministic=settings.deterministic,
@@ -196,6 +200,7 @@ class Prepared:
             inputs_digest=self.inputs_digest,
             folder=str(self.recorded),
             once=self._once,
+            evidence=evidence,
             exact=self._peer(role) if self.exact == "statistics" else self.exact,
             command=self.command,
             notes=[*self.notes, *notes],
@@ -267,6 +272,9 @@ def _not_exercised(settings: Settings, steps: Sequence[str]) -> Iterator[str]:
             yield f"not exercised: {', '.join(left_out)}, which this run leaves out"
     if "train_mode" in steps and "float64" not in settings.dtypes:
         yield "not exercised: training mode, which is compared in float64"
+    halves = [dtype for dtype in settings.dtypes if dtype in HALVES]
+    if halves and "bp" in steps:
+        yield f"not exercised in {' and '.join(halves)}: updates, for which weights are kept in float32"
 
 
 def _limits_of_comparison(pair: Pair) -> Iterator[str]:
@@ -304,15 +312,27 @@ def _dtypes(framework: str, dtypes: Sequence[str]) -> tuple[list[str], list[str]
     Raises:
         AlignmentError: It has none.
     """
-    known = FRAMEWORKS[framework].dtypes
+    known = _known(framework)
     possible = [dtype for dtype in dtypes if dtype in known]
     if not possible:
-        raise AlignmentError(f"the {framework} side runs in {', '.join(known)} only: leave out --dtype {dtypes[0]}")
+        whole = ", ".join(FRAMEWORKS[framework].dtypes)
+        raise AlignmentError(f"the {framework} side runs in {whole} only: leave out --dtype {dtypes[0]}")
     if possible == list(dtypes):
         return possible, []
     return possible, [
         f"the {framework} side runs in {', '.join(possible)} only, and is held against the other's float64"
     ]
+
+
+def _known(framework: str) -> tuple[str, ...]:
+    """Precisions that a side can be asked for; which half precision it has, only trying tells."""
+    return (*FRAMEWORKS[framework].dtypes, *HALVES)
+
+
+def _evidence(pair: Pair, role: Role, dtypes: Sequence[str]) -> str:
+    """The precision in which the reference runs beside those that are asked for: half precision is held against it."""
+    wanted = role == "reference" and "float64" not in dtypes and any(dtype in HALVES for dtype in dtypes)
+    return "float64" if wanted and "float64" in FRAMEWORKS[pair.side(role).framework].dtypes else ""
 
 
 @contextmanager

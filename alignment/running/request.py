@@ -26,13 +26,13 @@ class Request(JsonRequest):
         role: `reference` or `candidate`.
         label: Name of this side, with which its recordings' names begin.
         steps: Names in `alignment.steps.STEPS`.
-        dtypes: Precisions, of `float32` and `float64`.
+        dtypes: Precisions, as in `Settings`.
         device: `cpu` or `gpu`.
         threads: CPU threads.
         deterministic: Use deterministic algorithms only.
         tf32: Allow TensorFloat-32.
         seed: Seed of every random generator of the run.
-        perturbations: Number of repetitions of the float32 steps with inputs and weights one ulp off.
+        perturbations: Number of repetitions of the steps with inputs and weights one ulp off.
         weights: The side's weight file; empty where it has no weights.
         drawn: True if the weights are random, so that the constants are those that the model was built with.
         weights_digest: Digest of the canonical weights.
@@ -40,6 +40,7 @@ class Request(JsonRequest):
         inputs_digest: The digest that the batch must have.
         folder: Folder for the recordings, which are named `<label>-<dtype>`.
         once: The precision in which steps record that need one only.
+        evidence: The precision that the reference runs in for nothing but evidence on another; empty for none.
         exact: For a run with exact versions of kernels that lose precision: the framework of the other side, to have
             running statistics as it has, or `kernels`; empty for an ordinary run.
         command: The command line, for the manifests.
@@ -66,6 +67,7 @@ class Request(JsonRequest):
     inputs_digest: str
     folder: str
     once: str = "float64"
+    evidence: str = ""
     exact: str = ""
     command: str = ""
     notes: list[str] = field(default_factory=list)

@@ -17,9 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from alignment.arrays import Array
+from alignment.arrays import HALVES, Array
 from alignment.backends.base import Backend, Runtime
 from alignment.backends.building import build_exact, build_model
+from alignment.backends.half_precision import running_in
 from alignment.errors import RefusedError
 from alignment.pair import Origin, Pair, locate
 from alignment.pair.inputs import Inputs
@@ -97,7 +98,19 @@ def run(request: Request, advance: Advance, job: Job | None = None) -> None:
 
 
 def _record(job: Job, dtype: str, done: Callable[[str], None]) -> None:
-    """Run all steps in one precision, and write the recording."""
+    """Run all steps in one precision, and write the recording.
+
+    Raises:
+        AlignmentError: The model does not run, or not in this half precision.
+    """
+    if dtype in HALVES:
+        with running_in(dtype, job.request.role, job.backend.title, job.request.device):
+            _run_steps(job, dtype, done)
+    else:
+        _run_steps(job, dtype, done)
+
+
+def _run_steps(job: Job, dtype: str, done: Callable[[str], None]) -> None:
     request = job.request
     job.backend.use(dtype)
     recorder = Recorder(spool=request.folder)
@@ -155,9 +168,9 @@ def _noisy_steps(request: Request, dtype: str) -> Sequence[str]:
     In float64 that is backward, of which a gradient may be nothing but rounding, such as that of a key's bias; where
     there is a float32 run, its noise tells that too.
     """
-    if request.role != "reference":
+    if request.role != "reference" or dtype == request.evidence:
         return ()
-    if dtype == "float32":
+    if dtype != "float64":
         return request.steps
     return () if "float32" in request.dtypes else [step for step in request.steps if step == "bp"]
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-import numpy as np
-
-from alignment.arrays import Array
+from alignment.arrays import HALVES, Array, is_floating
 from alignment.backends.base import UNREACHED, AdamW
 from alignment.frameworks import FRAMEWORKS
 from alignment.pair import ROLES
@@ -25,7 +23,8 @@ def run(trial: Trial) -> Iterator[Quantity]:
     """Record `bp/loss_0`, `bp/gradient/input`, `bp/gradient/<canonical name>`, then `bp/loss_1` and so on.
 
     Where the pair names its inputs, each floating-point one has its gradient: `bp/gradient/input/<name>`. The later
-    losses are those of the same batch after one and two updates. `bp/untrained/<canonical name>` says why
+    losses are those of the same batch after one and two updates; in half precision there are none, since training keeps
+    its weights in float32 there. `bp/untrained/<canonical name>` says why
     no optimizer updates a tensor.
     """
     backend = trial.backend
@@ -40,11 +39,11 @@ def run(trial: Trial) -> Iterator[Quantity]:
     for key, gradient in trial.input_gradients("bp"):
         yield Quantity(key, gradient, kind)
     for name, gradient in trial.canonical(backend.gradients(), parameters).items():
-        if np.issubdtype(gradient.dtype, np.floating):
+        if is_floating(gradient):
             yield Quantity(f"bp/gradient/{name}", gradient, kind)
     if trial.record_parameters:
         yield from _untrained(trial)
-    if not parameters:
+    if not parameters or trial.inputs.dtype in HALVES:
         return
     for update in range(1, _UPDATES):
         backend.optimizer_step()

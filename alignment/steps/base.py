@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from alignment.arrays import Array
+from alignment.arrays import Array, is_floating
 from alignment.backends.base import Backend, Outputs
 from alignment.backends.trainers.base import Trainer
 from alignment.backends.trainers.plain import PlainTrainer
@@ -196,8 +196,9 @@ class Trial(SideTrial):
 
 def differs(first: Array, second: Array) -> bool:
     """Whether two passes of one model on the same input give what no rounding of sums in another order explains."""
-    if not np.issubdtype(first.dtype, np.floating) or first.shape != second.shape:
+    if not is_floating(first) or first.shape != second.shape:
         return not np.array_equal(first, second)
+    first, second = (array.astype(np.float64) for array in (first, second))
     known = np.isfinite(first) & np.isfinite(second)
     return bool(np.linalg.norm((first - second)[known]) > _FIXED * np.linalg.norm(first[known]))
 

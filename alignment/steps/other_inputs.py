@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from alignment.arrays import Array
+from alignment.arrays import Array, is_floating
 from alignment.backends.base import Outputs
 from alignment.errors import AlignmentError
 from alignment.pair.variations import AGAIN, ONE, TWO, Variation, variations
@@ -87,4 +87,4 @@ def _changed(trial: Trial) -> Mapping[str, Array]:
 def _equal(before: Array, after: Array) -> bool:
     """Whether an array holds what it was set to, in its own precision."""
     given = before.astype(after.dtype, copy=False)
-    return np.array_equal(given, after, equal_nan=after.dtype.kind == "f")
+    return np.array_equal(given, after, equal_nan=is_floating(after))

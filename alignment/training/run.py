@@ -12,7 +12,7 @@ from alignment.errors import AlignmentError, FileError
 from alignment.pair import ROLES, Pair, Role
 from alignment.processes.needs import require
 from alignment.processes.processes import Progress
-from alignment.processes.settings import Settings, chosen
+from alignment.processes.settings import DTYPES, Settings, chosen
 from alignment.results.report import Report
 from alignment.running.exact import training_without_kernels
 from alignment.running.prepare import Prepared, applicable, prepare, workspace
@@ -133,6 +133,9 @@ def _recorded(
         program of a side with what it is given beside its request.
     """
     training, settings = training or Training(), settings or Settings(dtypes=("float64",))
+    halves = [dtype for dtype in settings.dtypes if dtype not in DTYPES]
+    if halves:
+        raise AlignmentError(f"training is compared in {' and '.join(DTYPES)}: leave out --dtype {halves[0]}")
     if pair.own:
         with _recorded_own(pair, roles, out, training, settings, progress, command) as recorded:
             yield recorded

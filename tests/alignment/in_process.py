@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,10 +12,14 @@ from alignment import backends
 from alignment.arrays import Array
 from alignment.backends.base import Backend, Runtime
 from alignment.backends.building import in_float64
+from alignment.judging.judge import judge
 from alignment.pair import ROLES, Pair, Side
 from alignment.pair.feeds import Feed
-from alignment.pair.inputs import finished, random_batch
+from alignment.pair.inputs import Inputs, finished, random_batch
+from alignment.recordings.recording import Manifest, Recorder, Recording
+from alignment.results.report import Report
 from alignment.rules.in_process import derive_here
+from alignment.running.worker import note_spreads
 from alignment.steps import STEPS
 from alignment.steps.base import Trial
 from porting.checkpoint.tensor import LazyTensor
@@ -59,6 +64,80 @@ def recorded(
         frameworks: Those of both sides.
         batch: Number of inputs in the batch.
     """
+    prepared = _prepared(reference, candidate, shape, inputs, frameworks, batch)
+    with in_float64(*prepared.backends):
+        found = [
+            {quantity.key: quantity.array for quantity in STEPS[step].run(trial)}
+            for trial in prepared.trials("float64")
+        ]
+    return Recorded(found[0], found[1])
+
+
+def judged(
+    reference: Any,
+    candidate: Any,
+    shape: tuple[int, ...],
+    *,
+    folder: Path,
+    dtypes: tuple[str, ...],
+    steps: tuple[str, ...] = ("forward",),
+    batch: int = 3,
+) -> Report:
+    """The report of two torch models in these precisions, the reference in float64 too, and its noise measured.
+
+    Args:
+        reference: The reference's model.
+        candidate: The candidate's.
+        shape: Shape of the input.
+        folder: Where the recordings go.
+        dtypes: Precisions of the candidate.
+        steps: Names of steps.
+        batch: Number of inputs in the batch.
+    """
+    prepared = _prepared(reference, candidate, shape, None, ("torch", "torch"), batch)
+    recordings: dict[str, dict[str, Recording]] = {role: {} for role in ROLES}
+    with in_float64(*prepared.backends):
+        for dtype in dict.fromkeys((*dtypes, "float64")):
+            for role, backend, trial in zip(ROLES, prepared.backends, prepared.trials(dtype), strict=True):
+                backend.use(dtype)
+                recorder = Recorder()
+                for step in steps:
+                    for quantity in STEPS[step].run(trial):
+                        recorder.add(quantity.key, quantity.array, quantity.entry)
+                if role == "reference" and dtype != "float64":
+                    moved = trial.moved(np.random.default_rng(1))
+                    again = [quantity for step in steps for quantity in STEPS[step].run(moved)]
+                    note_spreads(recorder, again, ("output", "gradient", "loss"), _change)
+                manifest = Manifest("torch", dtype, role=role)
+                recordings[role][dtype] = recorder.write(folder / f"{role}-{dtype}", manifest)
+    theirs = {dtype: recordings["candidate"][dtype] for dtype in dtypes}
+    return judge(recordings["reference"], theirs)
+
+
+class _Prepared(NamedTuple):
+    """Both sides, with the rules between them and weights that are the same."""
+
+    pair: Pair
+    backends: list[Backend]
+    states: tuple[dict[str, Array], dict[str, Array]]
+    inputs: Inputs
+
+    def trials(self, dtype: str) -> list[Trial]:
+        """One trial a side."""
+        return [
+            Trial(backend, self.pair, role, self.inputs.cast(dtype), state, once=True)
+            for backend, role, state in zip(self.backends, ROLES, self.states, strict=True)
+        ]
+
+
+def _prepared(
+    reference: Any,
+    candidate: Any,
+    shape: tuple[int, ...],
+    inputs: dict[str, Feed] | None,
+    frameworks: tuple[str, str],
+    batch: int,
+) -> _Prepared:
     MODELS.update(reference=reference, candidate=candidate)
     sides = [Side(frameworks[place], f"{__name__}:same", options={"role": role}) for place, role in enumerate(ROLES)]
     pair = Pair("in_process", sides[0], sides[1], input_shape=shape, inputs=inputs or {}, rules="auto")
@@ -68,16 +147,12 @@ def recorded(
     pair = replace(pair, contract=contract, architecture=contract.architecture(pair.name, pair.picture))
     table = contract.table.apply({name: LazyTensor.of(array) for name, array in weights.items()})
     states = weights, {**built[1].state(), **{name: np.asarray(tensor.load()) for name, tensor in table.items()}}
-    given = finished(pair, random_batch(pair, batch, seed=0), seed=0).cast("float64")
-    with in_float64(*built):
-        found = [
-            {quantity.key: quantity.array for quantity in STEPS[step].run(trial)}
-            for trial in (
-                Trial(backend, pair, role, given, state, once=True)
-                for backend, role, state in zip(built, ROLES, states, strict=True)
-            )
-        ]
-    return Recorded(found[0], found[1])
+    return _Prepared(pair, built, states, finished(pair, random_batch(pair, batch, seed=0), seed=0))
+
+
+def _change(before: Array, after: Array) -> tuple[float, float]:
+    difference = after.astype(np.float64) - before.astype(np.float64)
+    return float(np.linalg.norm(difference)), float(np.abs(difference).max(initial=0))
 
 
 def same(role: str) -> Any:

@@ -77,7 +77,14 @@ def test_problem_that_makes_a_framework_unusable_has_a_fix(examined: Environment
             "TensorFloat-32 is on by default",
         ),
         (example("paddle", "reprod-log"), "without reprod_log its official files are not written"),
-        (example("paddle", facts={"devices": ["cpu"]}), "bfloat16"),
+        (
+            example("paddle", facts={"devices": ["cpu"], "half": {"bfloat16": {"missing": ["sum"], "other": []}}}),
+            "no bfloat16 on the CPU: PaddlePaddle has no sum in it; --dtype bfloat16 cannot run there",
+        ),
+        (
+            example("paddle", facts={"devices": ["cpu"], "half": {"float16": {"missing": [], "other": ["autocast"]}}}),
+            "float16 has no effect in autocast on the CPU: PaddlePaddle computes in float32 there",
+        ),
     ],
 )
 def test_note_leaves_a_framework_usable(examined: Environment, summary: str) -> None:

@@ -21,7 +21,7 @@ def test_order_of_given_steps_and_precisions_is_ignored() -> None:
     ("change", "message"),
     [
         ({"steps": ("forwards",)}, "unknown step 'forwards'; did you mean forward"),
-        ({"dtypes": ("float16",)}, "unknown dtype 'float16'; did you mean float"),
+        ({"dtypes": ("float23",)}, "unknown dtype 'float23'; did you mean float"),
         ({"device": "cuda"}, "unknown device 'cuda'; known: cpu, gpu"),
         ({"pythons": {"pytorch": "python"}}, "unknown framework 'pytorch'"),
     ],

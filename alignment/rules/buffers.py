@@ -55,7 +55,10 @@ def match_rest(
     both = [*theirs, *left[0]], [*ours, *left[1]]
     for pairs in (_in_modules(reference, candidate, links), _alike(reference, candidate, *both)):
         for source, target, what in pairs:
-            if source in both[0] and target in both[1] and not (source in left[0] and target in left[1]):
+            if source not in both[0] or target not in both[1] or (source in left[0] and target in left[1]):
+                continue
+            used = source in left[0] or target in left[1]
+            if not used or not (_unused(reference, source) or _unused(candidate, target)):
                 ops = ways(reference.stored[source], candidate.stored[target])
                 if ops:
                     rest.links.append(Link((source,), (target,), ops[0], what))
@@ -66,7 +69,7 @@ def match_rest(
         for name in names:
             if side.stored[name].buffer and side.stored[name].part not in ("running_mean", "running_var"):
                 rest.kept[place].append(name)
-            elif not _called(side, name):
+            elif _unused(side, name):
                 rest.unused[place].append(name)
             else:
                 rest.left[place].append(name)
@@ -86,9 +89,12 @@ def _open(side: Model, done: set[str]) -> list[str]:
     ]
 
 
-def _called(side: Model, name: str) -> bool:
-    path = side.stored[name].path
-    return any(module.path == path and module.call is not None for module in side.description.modules)
+def _unused(side: Model, name: str) -> bool:
+    """Whether no data meets a tensor: not in the data flow, no constant, its module never called."""
+    how = side.stored[name]
+    if name in side.flow.shapes or (how.buffer and how.part not in ("running_mean", "running_var")):
+        return False
+    return not any(module.path == how.path and module.call is not None for module in side.description.modules)
 
 
 def _in_modules(reference: Model, candidate: Model, links: Iterable[Link]) -> Iterator[tuple[str, str, str]]:

@@ -6,9 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from alignment.rules.model import Model
+from alignment.rules.side_by_side import SideBySide, Stretch, side_by_side
 from alignment.rules.tensor_graph import INPUT
 from porting.checkpoint.tensor import Shape
 from porting.names import fold, nearest
+
+_LISTED = 6
+"""Tensors of one difference that a line names."""
 
 
 def differences(
@@ -16,15 +20,31 @@ def differences(
     candidate: Model,
     left: tuple[Sequence[str], Sequence[str]],
     pairs: Mapping[str, str],
+    marks: tuple[Mapping[str, object], Mapping[str, object]] = ({}, {}),
 ) -> list[str]:
-    """A line for all tensors of one shape and place that have no counterpart, indices folded.
+    """A line for each place in which two models differ, indices folded.
 
     Args:
         reference: The reference.
         candidate: The candidate.
         left: Tensors of both without a counterpart.
         pairs: Name in the reference to name in the candidate of those that have one.
+        marks: Of both sides, tensors whose counterpart the user has given, to what both have in common.
     """
+    if not any(left):
+        return []
+    plain = _listed(reference, candidate, left, pairs)
+    laid = side_by_side(reference, candidate, marks) if len(plain) > 1 else None
+    if laid is None or not laid.stretches:
+        return plain
+    beside = _of_stretches(reference, candidate, left, laid)
+    return min(plain, beside, key=len)
+
+
+def _listed(
+    reference: Model, candidate: Model, left: tuple[Sequence[str], Sequence[str]], pairs: Mapping[str, str]
+) -> list[str]:
+    """A line for all tensors of one shape and place that have no counterpart."""
     back = {target: source for source, target in pairs.items()}
     return [
         *_only("reference", reference, candidate, (left[0], left[1]), pairs),
@@ -59,3 +79,58 @@ def _place(own: Model, name: str, pairs: Mapping[str, str], other_side: str) -> 
         if earlier in pairs:
             return f", after {earlier} ({pairs[earlier]} in the {other_side})"
     return ", right after the input" if INPUT in before else ""
+
+
+def _of_stretches(
+    reference: Model, candidate: Model, left: tuple[Sequence[str], Sequence[str]], laid: SideBySide
+) -> list[str]:
+    """A line for each stretch of the data flow that differs, and one for each buffer that none of them explains."""
+    sides = (reference, candidate)
+    lines = [_line(sides, _with_buffers(sides, stretch, left)) for stretch in laid.stretches]
+    flows = [{model.stored[name].path for name in model.flow.shapes} for model in sides]
+    rest = [
+        [name for name in names if name not in model.flow.shapes and model.stored[name].path not in flow]
+        for names, model, flow in zip(left, sides, flows, strict=True)
+    ]
+    return [*lines, *_listed(reference, candidate, (rest[0], rest[1]), laid.pairs)]
+
+
+def _with_buffers(sides: tuple[Model, Model], stretch: Stretch, left: tuple[Sequence[str], Sequence[str]]) -> Stretch:
+    """A stretch with the buffers of its modules."""
+    both = []
+    for model, names, rest in zip(sides, (stretch.reference, stretch.candidate), left, strict=True):
+        paths = {model.stored[name].path for name in names}
+        both.append([*names, *(n for n in rest if n not in model.flow.shapes and model.stored[n].path in paths)])
+    return Stretch(both[0], both[1], stretch.after)
+
+
+def _line(sides: tuple[Model, Model], stretch: Stretch) -> str:
+    """A difference in words: what, and where it is in both models."""
+    earlier, later = stretch.after
+    names = ("reference", "candidate")
+    if stretch.reference and stretch.candidate:
+        what = " against ".join(
+            f"{_tensors(model, own)} in the {side}"
+            for model, own, side in zip(sides, (stretch.reference, stretch.candidate), names, strict=True)
+        )
+        where = f", after {earlier} ({later} in the candidate)" if earlier else ", right after the input"
+        return f"not the same: {what}{where}"
+    place = 0 if stretch.reference else 1
+    own, other = (earlier, later) if place == 0 else (later, earlier)
+    where = f", after {own} ({other} in the {names[1 - place]})" if own else ", right after the input"
+    tensors = _tensors(sides[place], stretch.reference or stretch.candidate)
+    return f"only in the {names[place]}: {tensors}{where}"
+
+
+def _tensors(model: Model, names: Sequence[str]) -> str:
+    """The first tensors of a difference, with shape and the kind of their module."""
+    groups: dict[tuple[str, Shape], list[str]] = defaultdict(list)
+    for name in names:
+        groups[model.stored[name].kind, model.stored[name].shape].append(name)
+    listed = [
+        f"{folded} {shape}, {'a bare tensor' if kind == 'parameter' else f'of a {kind}'}"
+        for (kind, shape), own in groups.items()
+        for folded in fold(own)
+    ]
+    more = f"; and {len(listed) - _LISTED} more" if len(listed) > _LISTED else ""
+    return "; ".join(listed[:_LISTED]) + more

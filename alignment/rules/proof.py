@@ -192,12 +192,13 @@ class _Deciding:
     def _exchange(self, proposal: Proposal) -> Settled | None:
         """Exchange tensors that nothing but what they are given told apart, such as q and k; None if that is no cure.
 
-        They are exchanged in all blocks of a kind at once, and how each is stored is decided again.
+        They are exchanged in all blocks of a kind at once, and how each is stored is decided again. Where both sides
+        call them by the same words, an exchange would only hide a mistake in the candidate.
         """
         chosen, scores = dict(self._chosen), {key: dict(own) for key, own in self._scores.items()}
         kinds: dict[object, list[Decision]] = defaultdict(list)
         for decision in proposal.decisions:
-            if decision.by != USUAL and len(decision.options) <= _FEW:
+            if decision.by != USUAL and not decision.named and len(decision.options) <= _FEW:
                 kinds[decision.kind].append(decision)
         for decisions in kinds.values():
             for place in range(len(decisions[0].options)):

@@ -15,7 +15,7 @@ from typing import TypeAlias
 from alignment.rules.model import Model
 from alignment.rules.refine import Refined, refine
 from alignment.rules.regroup import regrouped
-from alignment.rules.similar_names import pair_by_names
+from alignment.rules.similar_names import named_alike, pair_by_names
 from alignment.rules.tensor_graph import INPUT
 from alignment.rules.ways import ways
 from porting.operations import Op
@@ -56,6 +56,8 @@ class Decision:
         by: What makes the first one the likeliest: `name`, `order` or `USUAL`.
         sure: Whether that settles it where running the models does not.
         wiring: Whether only what modules are given tells, since how some of the tensors are stored is decided apart.
+        named: Whether both sides tell the tensors from each other by the same words, so that another order would
+            contradict both authors.
     """
 
     sources: tuple[str, ...]
@@ -64,6 +66,7 @@ class Decision:
     by: str
     sure: bool = False
     wiring: bool = False
+    named: bool = False
 
     @property
     def key(self) -> Key:
@@ -167,7 +170,8 @@ class _Proposer:
         sources, targets = tuple(effects[0]), tuple(effects[0].values())
         options = tuple(tuple(self._usual_links(effect)) for effect in same)
         several = {source: target for source, target in effects[0].items() if len(self._links({source: target})) > 1}
-        decision = Decision(sources, targets, options, "name" if sure else "order", sure, bool(several))
+        named = sure and named_alike(sources, targets)
+        decision = Decision(sources, targets, options, "name" if sure else "order", sure, bool(several), named)
         self._decide(decision, same)
         place = self._chosen.get(decision.key, 0) % len(same)
         for source, target in same[place].items():

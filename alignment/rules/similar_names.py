@@ -105,6 +105,27 @@ def pair_by_names(names: Sequence[str], others: Sequence[str]) -> tuple[dict[str
     return pairs | dict(zip(rest, [name for name in others if name not in taken], strict=True)), sure and not rest
 
 
+def named_alike(names: Sequence[str], others: Sequence[str]) -> bool:
+    """Whether each name has more words in common with the other that it is paired with than with any further one.
+
+    Numbers do not count: `fc1` of one author may be `fc2` of another.
+
+    Args:
+        names: Names of one side.
+        others: As many of the other side, in the order of those that they are paired with.
+    """
+    words, other_words = ([set(_words(name)) for name in side] for side in (names, others))
+    shared = [[len(own & other) for other in other_words] for own in words]
+    return (
+        all(
+            row[place]
+            > max((count for at, count in enumerate(row) if other_words[at] != other_words[place]), default=0)
+            for place, row in enumerate(shared)
+        )
+        and len(set(map(frozenset, words))) > 1
+    )
+
+
 def _by_words(names: Iterable[str]) -> dict[str, list[str]]:
     groups: dict[str, list[str]] = defaultdict(list)
     for name in names:

@@ -14,11 +14,14 @@ from alignment.rules.model import Model
 from alignment.rules.proof import Settled
 from alignment.rules.proposals import Decision, Link, names_in
 from alignment.rules.ways import ways
+from porting.names import fold
 from porting.operations import Each, Keep, Op, Tie, chained
 from porting.operations.one_sided import Build
 from porting.patterns import Pattern
 from porting.rules import Rule, drop, fill, rule
 
+_NAMED = 6
+"""Tensors that a line about several decisions names."""
 Decide = Callable[[Model, Model, Sequence[Link]], Settled]
 """Tries the proposals between two models; see `alignment.rules.proof.decide`."""
 
@@ -73,6 +76,10 @@ class _Derived:
         done = [one | two for one, two in zip(names_in(links), self._given, strict=True)]
         self._rest = match_rest(reference, candidate, [*given, *links], (done[0], done[1]), settled.proposal.left)
         self._links = [*links, *self._rest.links]
+        self._marks: tuple[dict[str, object], dict[str, object]] = ({}, {})
+        for place, link in enumerate(given):
+            self._marks[0].update(dict.fromkeys(link.sources, place))
+            self._marks[1].update(dict.fromkeys(link.targets, place))
         self.evidence: dict[str, str] = {}
 
     def rules(self) -> Iterator[Rule]:
@@ -95,8 +102,8 @@ class _Derived:
             )
         ]
         settled = {source: target for link in self._links for source in link.sources for target in link.targets}
-        lines = differences(self._reference, self._candidate, (both[0], both[1]), settled)
-        return [*lines, *map(_doubt, self._settled.doubtful), *self._torn()]
+        lines = differences(self._reference, self._candidate, (both[0], both[1]), settled, self._marks)
+        return [*lines, *_doubts(self._settled.doubtful, alone=not lines), *self._torn()]
 
     def _with_ties(self, link: Link) -> tuple[tuple[str, ...], Op | None]:
         """Targets with all other names of each, and the operation that fills them."""
@@ -185,6 +192,18 @@ def _crossed(reference: Model, candidate: Model, given: Sequence[Link]) -> Itera
 
 def _names(patterns: Iterable[Pattern], bindings: dict[str, int | str]) -> tuple[str, ...]:
     return tuple(pattern.format(bindings) for pattern in patterns)
+
+
+def _doubts(doubtful: Sequence[Decision], *, alone: bool) -> Iterator[str]:
+    """A line for each decision that nothing settled; one for all where the models differ, which may be the reason."""
+    if alone or len(doubtful) < 2:
+        yield from map(_doubt, doubtful)
+    else:
+        names = ", ".join(fold(name for decision in doubtful for name in decision.targets)[:_NAMED])
+        yield (
+            f"no way fits at {len(doubtful)} more places, perhaps for that reason: {names} of the candidate; settle "
+            "the differences above first"
+        )
 
 
 def _doubt(decision: Decision) -> str:

@@ -23,6 +23,7 @@ NOTATIONS = [
     "rand-m9-tweights",
     "rand-m9-n3-t3aw",
     "rand-m9-t3a",
+    "original",
     "original-mstd0.5",
     "originalr",
     "v0",

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from dataclasses import replace
 
+import paddle
 import pytest
 import torch
 from timm.scheduler import create_scheduler_v2
 
 from paddle_impl.training.schedule import CosineSchedule
 from recipe.config import Schedule
+from recipe.loading import load
+from reference_torch.training.recipe import EpochSchedule
 
 UPDATES = 4
 
@@ -73,6 +78,58 @@ def test_rate_rises_then_falls_and_ends_above_zero(quirk: bool) -> None:
     assert len(rates) == 310
     assert rates[-9:] == [1e-5] * 9
     assert max(rates) < 5e-4
+
+
+def test_rates_of_hatimwen_are_those_of_his_log() -> None:
+    ours = CosineSchedule(load("hatimwen_defaults").schedule, 5e-4 * 256 * 4 / 512)
+    assert [f"{ours.rate(epoch):.6f}" for epoch in range(4)] == ["0.000050", "0.000100", "0.000150", "0.000200"]
+    assert ours.rate(299) == ours.rate(309) == 5e-6 < ours.rate(298)
+
+
+def test_rates_of_paddlevit_are_paddles_without_the_early_step() -> None:
+    config = load("paddlevit").schedule
+    cosine = paddle.optimizer.lr.CosineAnnealingDecay(1e-3, T_max=295, eta_min=0.0)
+    theirs = paddle.optimizer.lr.LinearWarmup(cosine, 5, 1e-6, 1e-3)
+    expected = []
+    for _ in range(300):
+        expected.append(theirs())
+        theirs.step()
+    ours = CosineSchedule(config, 1e-3)
+    assert [ours.rate(epoch) for epoch in range(300)] == pytest.approx(expected, rel=1e-6, abs=1e-12)
+
+
+@pytest.mark.parametrize("stairs", [False, True])
+def test_rates_of_mindcv_change_with_every_update_unless_they_are_stairs(stairs: bool) -> None:
+    """Expected is MindCV's formula: a linear warm-up, a cosine after it, and the lowest rate."""
+    config = replace(
+        load("pit_ti_224_mindcv").schedule, epochs=7, warmup_epochs=2, decay_epochs=4, per_update=not stairs
+    )
+    ours = CosineSchedule(config, 2e-3, UPDATES)
+    times = [epoch + (0 if stairs else update / UPDATES) for epoch in range(7) for update in range(UPDATES)]
+    expected = [
+        2e-3 * t / 2 if t < 2 else 1e-5 + 0.5 * (2e-3 - 1e-5) * (1 + math.cos(math.pi * min(t - 2, 4) / 4))
+        for t in times
+    ]
+    rates = [ours.rate(epoch, update) for epoch in range(7) for update in range(UPDATES)]
+    assert rates == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        Schedule(7, 2, 1e-6, 1e-5, 2, deit_quirk=False, ahead=1),
+        Schedule(7, 2, 1e-6, 1e-5, 0, deit_quirk=False, decay_epochs=0),
+        Schedule(7, 2, 0.0, 1e-5, 0, deit_quirk=False, decay_epochs=3, per_update=True),
+    ],
+)
+def test_both_sides_have_the_same_rates(config: Schedule) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
+    theirs, ours = EpochSchedule(config, optimizer), CosineSchedule(config, 1e-3, UPDATES)
+    for epoch in range(ours.epochs):
+        for update in range(UPDATES):
+            theirs.begin_update(epoch, update, UPDATES)
+            assert ours.rate(epoch, update) == pytest.approx(theirs.rate, rel=1e-12)
+        theirs.finish_epoch(epoch)
 
 
 def test_rate_does_not_depend_on_earlier_calls() -> None:

@@ -39,7 +39,7 @@ class Block(nn.Layer):  # type: ignore[misc] # Paddle has no types
 
 
 class ResNet(nn.Layer):  # type: ignore[misc] # Paddle has no types
-    """A small ResNet: a stem, four blocks, a classifier.
+    """A small and narrow ResNet: a stem, four blocks, a classifier.
 
     Args:
         classes: Columns of the classifier.
@@ -51,7 +51,7 @@ class ResNet(nn.Layer):  # type: ignore[misc] # Paddle has no types
         self.stem = nn.Sequential(
             nn.Conv2D(3, 64, 7, 2, 3, bias_attr=False), norm(64), nn.ReLU(), nn.MaxPool2D(3, 2, 1)
         )
-        widths = (64, 64, 128, 256, 512)
+        widths = (64, 64, 96, 128, 160)
         pairs = pairwise(widths)
         self.blocks = nn.Sequential(*(Block(one, two, 1 if one == two else 2, norm) for one, two in pairs))
         self.classifier = nn.Linear(widths[-1], classes)

@@ -7,10 +7,10 @@ from alignment.pair import Pair, Side
 
 
 def reference() -> Any:
-    """A ResNet of four blocks; the import is inside, since each process has one framework only."""
+    """A narrow ResNet of four blocks; the import is inside, since each process has one framework only."""
     from timm.models.resnet import BasicBlock, ResNet
 
-    return ResNet(BasicBlock, (1, 1, 1, 1), num_classes=10)
+    return ResNet(BasicBlock, (1, 1, 1, 1), num_classes=10, channels=(64, 96, 128, 160))
 
 
 AS_WRITTEN = Pair(

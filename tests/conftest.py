@@ -3,10 +3,19 @@
 import os
 import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
 os.environ.setdefault("GLOG_minloglevel", "2")  # Paddle's notes on start and end, which no capture of pytest reaches
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _workers_have_one_thread() -> Iterator[None]:
+    """Workers share the processors with the other tests; with equal settings they are forked from the same server."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("alignment.processes.settings.processors", SimpleNamespace(available=lambda: 1))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -24,13 +20,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Return the output of each command, which must exit as the page says."""
     folder = tmp_path_factory.mktemp("own-pair")
     (folder / "examples").symlink_to(ROOT / "examples")
-    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
-    environment = os.environ | {"PATH": path, "COLUMNS": "200"}
-    printed = {}
-    for command, code in COMMANDS:
-        done = subprocess.run(["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True)
-        assert done.returncode == int(code or 0), f"{command}\n{done.stdout}\n{done.stderr}"
-        printed[command] = done.stdout
+    printed = {command: prose.run(command, folder, int(code or 0)) for command, code in COMMANDS}
     bisection = json.loads((folder / "logs" / "resnet10-diagnose" / "bisection.json").read_text())
     return {**printed, "findings": json.dumps(bisection["findings"])}
 
@@ -38,14 +28,14 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def test_page_has_commands_for_every_section() -> None:
     words = [command.split()[1] for command, _ in COMMANDS if not command.startswith("python")]
     assert words == [
-        *("rules", "all", "all", "all", "gate", "gate", "bisect", "diagnose"),
+        *("rules", "all", "all", "all", "gate", "gate", "diagnose"),
         *("convert", "verify", "rules", "convert", "diff"),
         *("training", "regularisation"),
     ]
 
 
 def test_commands_run_as_written_and_print_what_the_page_shows(outputs: dict[str, str]) -> None:
-    printed = "\n".join(outputs.values())
+    printed = " ".join("\n".join(outputs.values()).split())
     for line in (
         "resnet10: torch -> paddle, 62 tensors (62 by structure; 12 dropped)",
         "resnet10: DIVERGENCE",
@@ -61,7 +51,7 @@ def test_commands_run_as_written_and_print_what_the_page_shows(outputs: dict[str
         "   cause: {0..1,4}.bias, 1.weight decay by 0.05, and should not decay",
     ):
         assert line in PAGE, line
-        assert line in printed, line
+        assert " ".join(line.split()) in printed, line
 
 
 def test_diagnosis_of_one_mistake_has_one_finding(outputs: dict[str, str]) -> None:

@@ -138,10 +138,12 @@ def find_layout(pair: Pair, checkpoint: Checkpoint, preferred: str) -> str:
     """
     shapes = {name: tensor.shape for name, tensor in checkpoint.tensors.items()}
     layouts = [preferred, *(name for name in layouts_of(pair.architecture) if name != preferred)]
-    problems = {layout: mismatches(specs_in(pair.architecture, layout), shapes) for layout in layouts}
+    problems = {}
+    for layout in layouts:
+        problems[layout] = mismatches(specs_in(pair.architecture, layout), shapes)
+        if not problems[layout]:
+            return layout
     best = min(layouts, key=lambda layout: len(problems[layout]))
-    if not problems[best]:
-        return best
     height, width = pair.architecture.image_size
     form = f"{height}x{width} pixels with {pair.architecture.num_classes} classes"
     expected = f"expected {pair.architecture.name} at {form}"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from string import ascii_letters
 
 import numpy as np
 import pytest
@@ -153,6 +154,15 @@ def test_parts_of_different_dtypes_are_refused_by_name() -> None:
 def test_mismatches_name_the_nearest() -> None:
     lines = mismatches(specs(norm__weight=(2,)), {"nrom.weight": (2,)})
     assert lines == ["missing: norm.weight", "unexpected: nrom.weight (did you mean norm.weight?)"]
+
+
+def test_mismatches_of_many_names_suggest_for_the_first_only() -> None:
+    unexpected = [f"weight_{letter}" for letter in ascii_letters]
+    lines = mismatches(specs(**{f"{name}_": (2,) for name in unexpected}), dict.fromkeys(unexpected, (2,)))
+    assert [line for line in lines if line.startswith("missing")] == [f"missing: {name}_" for name in unexpected]
+    suggested = [line.split()[1] for line in lines if "did you mean" in line]
+    assert suggested == unexpected[: len(suggested)]
+    assert 0 < len(suggested) < len(unexpected)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ stdout, progress and logs to stderr. Each command imports what is heavy itself, 
 from __future__ import annotations
 
 import os
+import shlex
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,7 @@ from recipe.options import Source, TrainTool, config_options, overrides_argument
 
 if TYPE_CHECKING:
     from alignment.cli.steps import pit_align
+    from porting.convert_report import ConvertReport
     from recipe.loading import Loaded
 
 __all__ = ["pit_align", "pit_port", "pit_train"]
@@ -147,8 +149,21 @@ def convert(
         )
     if not (verifying and output.as_json):
         output.show(lambda: render.convert_text(report, verbose=output.verbose), lambda: render.convert_json(report))
+    if not (verifying or dry_run):
+        output.end(then=_verifying(report, own))
     if verifying:
         _verify(source, report.target, where, None, output, own, converted=render.convert_json(report))
+
+
+def _verifying(report: ConvertReport, own: OwnRules) -> str:
+    """The command that verifies a port; empty where its models are not known, or are not the same function."""
+    from porting.architectures import NAMES
+
+    published = report.architecture is not None and report.architecture.name in NAMES and not report.changes
+    if report.cast_from or report.shards or not (published or own.pair):
+        return ""
+    pair = ["--pair", own.table.name] if own.pair and own.table else []
+    return shlex.join(["pit-port", "verify", str(report.source), str(report.target), *pair])
 
 
 @pit_port.command()

@@ -47,7 +47,8 @@ def test_convert_reports_the_port(source: Path, tmp_path: Path) -> None:
     assert f"{source} (torch-zip, layout canonical)" in lines[2]
     assert "160, " in done.stdout
     assert "51 Linear weights (attn.qkv, attn.proj, mlp.fc1, mlp.fc2, fc, head)" in done.stdout
-    assert "read back" in lines[-1]
+    assert "read back" in lines[-2]
+    assert lines[-1] == f"next: pit-port verify {source} {target}"
 
 
 @pytest.mark.parametrize("suffix", ["pdparams", "safetensors", "npz", "pt", "ckpt"])

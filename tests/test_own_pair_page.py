@@ -47,7 +47,7 @@ def test_commands_run_as_written_and_print_what_the_page_shows(outputs: dict[str
         "Wrote mine.pdparams (pdparams, layout candidate (paddle))",
         "verified: mine.pdparams (in paddle), a port of mine.pth (in torch)",
         "  forward  same function: float64 agrees in all 1 quantities",
-        "trained: ROUNDING",
+        "trained: SAME FUNCTION",
         "   cause: {0..1,4}.bias, 1.weight decay by 0.05, and should not decay",
     ):
         assert line in PAGE, line

@@ -71,6 +71,7 @@ def power(
     if html is not None:
         write_page([report], html, output, [folder])
     output.show(lambda: print_power(result, output.console(), verbose=output.verbose), lambda: _as_json(result))
+    output.end(wrote=[folder / "report.json", *([html] if html else [])])
     if result.problem or (at_least is not None and 100 * result.share < at_least):
         raise SystemExit(DIFFERENT)
 

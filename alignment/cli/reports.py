@@ -6,6 +6,7 @@ Everything heavy is imported by the command that needs it, so `--help` loads no 
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -29,6 +30,7 @@ from porting.terminal.tool import DIFFERENT, FILE, command_line, force_option
 
 if TYPE_CHECKING:
     from alignment.results.report import Report
+    from alignment.running.matrix import Result
 
 html_option = click.option("--html", type=FILE, metavar="FILE", help="Write the report as one HTML page, too.")
 EVERY_QUANTITY = "Show every quantity, not only the worst."
@@ -42,8 +44,8 @@ def show(
     folders: Sequence[Path] = (),
     quantities: Sequence[str] = (),
     diagnoses: Sequence[Path] = (),
-) -> None:
-    """Print reports, as a JSON list where they are several, and exit 1 on a divergence.
+) -> bool:
+    """Print reports, as a JSON list where they are several.
 
     Args:
         reports: What to show.
@@ -52,6 +54,9 @@ def show(
         folders: The folder of each report, with its recordings if they are kept, for the page.
         quantities: Keys whose errors the page shows element by element, as shell patterns; chosen by default.
         diagnoses: Files of bisections, shown in the page with the report of their model.
+
+    Returns:
+        Whether one of them diverges.
     """
     from alignment.report.terminal import print_report
     from alignment.results.report import DIVERGENCE, dumps
@@ -69,8 +74,7 @@ def show(
             if number and not output.quiet:
                 click.echo()
             print_report(report, output.console(), verbose=output.verbose)
-    if any(report.verdict == DIVERGENCE for report in reports):
-        raise SystemExit(DIFFERENT)
+    return any(report.verdict == DIVERGENCE for report in reports)
 
 
 def write_page(
@@ -141,7 +145,11 @@ def report(
         if not shown.rows:
             raise NothingComparedError(f"{file}: nothing was compared: the report has no rows; run the alignment again")
     folders = [file.parent for file in files]
-    show(reports, output, html=html, folders=folders, quantities=quantities, diagnoses=diagnoses)
+    diverges = show(reports, output, html=html, folders=folders, quantities=quantities, diagnoses=diagnoses)
+    page = shlex.join(["pit-align", "report", *map(str, files), "--html", f"{files[0].absolute().parent.name}.html"])
+    output.end(wrote=[html] if html else [], then="" if html else page)
+    if diverges:
+        raise SystemExit(DIFFERENT)
 
 
 @click.command()
@@ -187,6 +195,8 @@ def gate(files: tuple[Path, ...], config: Path | None, init: bool, force: bool, 
     for line in lines:
         click.echo(line, err=output.as_json)
     if not passed(outcomes):
+        failed = [str(file) for file, outcome in zip(files, outcomes, strict=True) if not outcome.result.passed]
+        output.end(then=shlex.join(["pit-align", "report", *failed]))
         raise SystemExit(DIFFERENT)
 
 
@@ -204,6 +214,7 @@ def _init(files: tuple[Path, ...], config: Path | None, force: bool, output: Out
             "; it sets no limits, since no row has an error to limit: verdicts and what is required are all it holds"
         )
     output.show(lambda: text, lambda: {"written": str(path), "reports": len(files), "thresholds": limits})
+    output.end(then=shlex.join(["pit-align", "gate", *map(str, files), *(["--config", str(path)] if config else [])]))
 
 
 @click.command()
@@ -305,5 +316,17 @@ def matrix(models: tuple[str, ...], html: Path | None, output: Output, out: Path
     output.show(
         lambda: print_matrix(results, output.console(), verbose=output.verbose), lambda: matrices.to_json(results)
     )
+    output.end(wrote=[out / matrices.SUMMARY_FILE, *([html] if html else [])], then=_after_matrix(results, out))
     if code := matrices.exit_code(results):
         raise SystemExit(code)
+
+
+def _after_matrix(results: Sequence[Result], out: Path) -> str:
+    """The command that shows the first model that does not pass, or gates on all."""
+    from alignment.results.report import DIVERGENCE
+
+    reports = [result for result in results if result.report is not None]
+    bad = [result for result in reports if result.report is not None and result.report.verdict == DIVERGENCE]
+    if bad:
+        return shlex.join(["pit-align", "report", str(out / bad[0].model / "report.json")])
+    return f"pit-align gate {shlex.quote(str(out))}/*/report.json" if reports else ""

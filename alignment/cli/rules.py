@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 import click
 
+from alignment.cli.endings import again
 from alignment.cli.options import python_options, pythons_of
 from porting.terminal.output import Output, output_options
 from porting.terminal.tool import FILE
@@ -49,3 +51,5 @@ def rules(declaration: str, save: Path | None, out: Path | None, output: Output,
         lambda: f"{head}\n{contract.saved.proof}\n{table_text(contract.table, folded=not output.verbose)}",
         contract.to_json,
     )
+    saving = f"{again('rules')} --save {shlex.quote(f'{pair.name}.json')}"
+    output.end(wrote=[save] if save else [], then=again("all") if save else saving)

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from alignment.cli.endings import again
 from alignment.cli.options import (
     candidate_weights_option,
     pair_of,
@@ -55,6 +56,7 @@ def _search(out: Path | None, output: Output, values: dict[str, Any], *, seconds
     from alignment.bisection.bench import SECONDS
     from alignment.bisection.bisect import bisect as search
     from alignment.report.bisection import print_bisection
+    from alignment.results.findings import BISECTION_FILE
 
     pair = pair_of(values)
     settings, given = settings_of((), values), SECONDS if seconds is None else seconds
@@ -65,7 +67,14 @@ def _search(out: Path | None, output: Output, values: dict[str, Any], *, seconds
         )
     output.show(lambda: print_bisection(result, output.console(), verbose=output.verbose), result.to_json)
     if result.diverges:
+        unknown = seconds is not None and not any(finding.causes for finding in result.findings)
+        output.end(
+            verdict=f"{result.model}: DIVERGES",
+            wrote=[folder / BISECTION_FILE],
+            then=again("diagnose") if unknown else "",
+        )
         raise SystemExit(DIFFERENT)
+    output.end(wrote=[folder / BISECTION_FILE], then=again("all"))
 
 
 @click.command()

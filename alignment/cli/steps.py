@@ -6,10 +6,11 @@ Everything heavy is imported by the command that needs it, so `--help` loads no 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
+from alignment.cli.endings import end_of_run
 from alignment.cli.options import (
     candidate_weights_option,
     pair_of,
@@ -26,7 +27,7 @@ from alignment.cli.reports import EVERY_QUANTITY, doctor, gate, html_option, mat
 from alignment.cli.rules import rules
 from alignment.cli.search import bisect, diagnose, selftest
 from porting.terminal.output import Output, output_options
-from porting.terminal.tool import FILE, Tool, command_line, options, tool_options
+from porting.terminal.tool import DIFFERENT, FILE, Tool, command_line, options, tool_options
 
 if TYPE_CHECKING:
     from alignment.pair import Pair
@@ -37,7 +38,22 @@ if TYPE_CHECKING:
     from porting.terminal.progress import Callback
 
 
-@click.group(cls=Tool, context_settings={"help_option_names": ["-h", "--help"]})
+class AlignTool(Tool):
+    """The commands of `pit-align`, grouped by what they are for."""
+
+    sections: ClassVar = {
+        "Prove a port": ("all", "forward", "metric", "loss", "bp", "batchnorm", "train_mode", "other_inputs", "power"),
+        "Find what is wrong": ("bisect", "diagnose", "compare", "record", "rules"),
+        "Gate in CI": ("gate", "matrix"),
+        "Report": ("report", "doctor", "selftest"),
+        "Training": (
+            *("training", "data", "train_data", "init", "schedule", "regularisation", "optimizer", "train"),
+            *("distributed", "inference"),
+        ),
+    }
+
+
+@click.group(cls=AlignTool, context_settings={"help_option_names": ["-h", "--help"]})
 @tool_options
 def pit_align(debug: bool) -> None:
     """Prove that a model and its port compute the same thing, and gate on it.
@@ -144,11 +160,12 @@ def _align_command(name: str, text: str, example: str, *, trains: bool) -> None:
             findings: tuple[Finding, ...] = ()
             if report.verdict == DIVERGENCE and (name == "all" if why is None else why):
                 report, findings = _explained(report, pair, folder, settings, progress, trains=trains)
-        try:
-            show([report], output, html=html, folders=[folder])
-        finally:
-            if findings:
-                _show_causes(findings, folder, output)
+        diverges = show([report], output, html=html, folders=[folder])
+        if findings:
+            _show_causes(findings, folder, output)
+        end_of_run(report, folder, output, html=html, trains=trains)
+        if diverges:
+            raise SystemExit(DIFFERENT)
 
 
 def _aligned(
@@ -264,7 +281,8 @@ def compare(reference: Path, candidate: Path, squeeze: bool, output: Output, **t
     parsed = Tolerances.parse(**tolerances)
     with output.waiting("comparing"):
         report = compare_paths(reference, candidate, tolerances=parsed, squeeze=squeeze, command=command_line())
-    show([report], output)
+    if show([report], output):
+        raise SystemExit(DIFFERENT)
 
 
 for _command in (gate, report, matrix, rules, doctor):

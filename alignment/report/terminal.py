@@ -5,7 +5,7 @@ Also prints the results of a matrix of models, one line a model.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -13,31 +13,22 @@ from rich.console import Console
 from rich.text import Text
 
 from alignment.recordings.reprod_check import THRESHOLD, MeanCheck
+from alignment.report.overview import STYLES, overview
 from alignment.report.power import power_lines
-from alignment.results.report import DIVERGENCE, STRENGTH, WITHIN_TOLERANCE, Report, Row, Verdict
-from alignment.results.summary import badness, headline, largest, margin, number, plural
-from porting.names import fold
+from alignment.results.report import DIVERGENCE, WITHIN_TOLERANCE, Report, Row, Verdict
+from alignment.results.summary import headline, margin, number, plural
 from porting.visible import printable
 
 if TYPE_CHECKING:
     from alignment.running.matrix import Result
 
-_STYLES: dict[Verdict, str] = {
-    "same function": "green",
-    "rounding": "green",
-    "within tolerance": "yellow",
-    "divergence": "bold red",
-}
 _MANY = 6
-_WORST = 3
-_REASONS = 12
 _COLUMNS = " {:>7}  {:>7}  {:>7}  {:>7}  {:>7}  {}"
 _TITLES = ("mean", "max", "rel. L2", "noise", "margin", "verdict")
 _CHECK_COLUMNS = " {:>10}  {:>10}  {:>10}  {:<6}  {}"
 _CHECK_TITLES = ("mean", "max", "min", "passes", "verdict")
 _VERDICT = len(WITHIN_TOLERANCE)
 _NARROWEST = 18
-_PLURALS = {"loss": "losses", "integers": "integer arrays", "weights": "weight tensors"}
 
 
 def print_report(report: Report, console: Console, *, verbose: bool = False) -> None:
@@ -46,8 +37,8 @@ def print_report(report: Report, console: Console, *, verbose: bool = False) -> 
     Args:
         report: The report.
         console: Where to print; rich finds its width and colours, and honours `NO_COLOR`.
-        verbose: Print every row; by default many of a kind are folded into the worst few and one line for the rest.
-            Divergences are never folded.
+        verbose: Print every row with all of its numbers; by default the first rows that diverge, in the order of
+            execution and with their indices folded, or else one line a step.
     """
     for part in _parts(printable(report), verbose, console.width):
         console.print(part)
@@ -77,7 +68,7 @@ def disagree(row: Row) -> bool:
 def _state(result: Result) -> tuple[str, str]:
     if result.report is None:
         return ("could not run", "bold red") if result.applies else ("does not apply", "dim")
-    return _word(result.report.verdict), _STYLES[result.report.verdict]
+    return _word(result.report.verdict), STYLES[result.report.verdict]
 
 
 def _word(verdict: Verdict) -> str:
@@ -85,7 +76,7 @@ def _word(verdict: Verdict) -> str:
 
 
 def _parts(report: Report, verbose: bool, width: int) -> Iterator[Text]:
-    verdict = Text(report.verdict.upper(), style=f"bold {_STYLES[report.verdict]}")
+    verdict = Text(report.verdict.upper(), style=f"bold {STYLES[report.verdict]}")
     yield Text.assemble(f"{report.model}: " if report.model else "", verdict)
     if report.cause:
         yield Text.assemble("cause: ", (report.cause, "bold"))
@@ -95,10 +86,11 @@ def _parts(report: Report, verbose: bool, width: int) -> Iterator[Text]:
     for side, environment in report.environments.items():
         yield Text(f"{side}: {_describe(environment)}", style="dim")
     if report.rows:
-        yield from _table(report, verbose, width)
+        yield from (_table(report, width) if verbose else overview(report, width))
         yield from _checks(report.rows, verbose, width)
+    if verbose:
         yield Text()
-    yield from _reasons(tuple(row for row in report.failures if not disagree(row)), verbose)
+        yield from _reasons(row for row in report.failures if not disagree(row))
     if report.power is not None:
         yield Text()
         yield from power_lines(report.power, verbose=verbose)
@@ -112,14 +104,16 @@ def _describe(environment: Mapping[str, str]) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _table(report: Report, verbose: bool, width: int) -> Iterator[Text]:
+def _table(report: Report, width: int) -> Iterator[Text]:
     column, title = _head(_COLUMNS, _TITLES, width)
     yield Text()
     yield title
     for (step, dtype), rows in groupby(report.rows, key=lambda row: (row.step, row.dtype)):
         yield Text(f"{step}, {dtype}" if step else dtype, style="bold")
-        for name, numbers, verdict in _lines(list(rows), verbose):
-            yield from _line(name, column, _COLUMNS.format(*numbers, ""), _word(verdict), _STYLES[verdict])
+        for row in rows:
+            numbers = _COLUMNS.format(*map(number, (row.mean, row.max, row.rel_l2, row.floor)), margin(row.margin), "")
+            name = f"  {row.key.removeprefix(f'{row.step}/')}"
+            yield from _line(name, column, numbers, _word(row.verdict), STYLES[row.verdict])
 
 
 def _head(columns: str, titles: Sequence[str], width: int) -> tuple[int, Text]:
@@ -136,48 +130,9 @@ def _line(name: str, column: int, numbers: str, verdict: str, style: str = "") -
     yield Text.assemble(f"{name:<{column}}{numbers}", (verdict, style))
 
 
-def _lines(rows: list[Row], verbose: bool) -> Iterator[tuple[str, tuple[str, ...], Verdict]]:
-    for kind, run in groupby(rows, key=lambda row: row.kind):
-        group = list(run)
-        shown = group if verbose or len(group) <= _MANY else _worst(group)
-        for row in shown:
-            yield f"  {row.key.removeprefix(f'{row.step}/')}", _numbers([row]), row.verdict
-        rest = _without(group, shown)
-        if rest:
-            verdict = min((row.verdict for row in rest), key=STRENGTH.__getitem__)
-            label = f"  {len(rest)} {'more ' if shown else ''}{_PLURALS.get(kind, kind + 's')}"
-            yield label, _numbers(rest), verdict
-
-
-def _numbers(rows: list[Row]) -> tuple[str, ...]:
-    """Return the largest of every number over the rows."""
-    fields = zip(*((row.mean, row.max, row.rel_l2, row.floor, row.margin) for row in rows), strict=True)
-    *values, last = map(largest, fields)
-    return (*(number(value) for value in values), margin(last))
-
-
-def _worst(rows: list[Row]) -> list[Row]:
-    """Return the worst divergences, or else the few rows with the largest margins, in the rows' own order."""
-    failures = [row for row in rows if row.verdict == DIVERGENCE]
-    if not failures and all(row.max == 0 for row in rows):
-        return []
-    worst = sorted(failures or rows, key=badness, reverse=True)[: _REASONS if failures else _WORST]
-    places = set(map(id, worst))
-    return [row for row in rows if id(row) in places]
-
-
-def _without(rows: Sequence[Row], chosen: Sequence[Row]) -> list[Row]:
-    places = set(map(id, chosen))
-    return [row for row in rows if id(row) not in places]
-
-
-def _reasons(failures: tuple[Row, ...], verbose: bool) -> Iterator[Text]:
-    shown = failures if verbose else sorted(failures, key=badness, reverse=True)[:_REASONS]
-    for row in shown:
+def _reasons(failures: Iterable[Row]) -> Iterator[Text]:
+    for row in failures:
         yield Text.assemble((f"{row.key} ({row.dtype}): ", "red"), row.reason)
-    rest = _without(failures, shown)
-    if rest:
-        yield Text(f"and {len(rest)} more rows that diverge: {', '.join(fold(row.key for row in rest))}")
 
 
 def _checks(rows: Sequence[Row], verbose: bool, width: int) -> Iterator[Text]:

@@ -11,24 +11,42 @@ from collections.abc import Iterable, Iterator, Sequence
 from alignment.results.report import ROUNDING, SAME_FUNCTION, WITHIN_TOLERANCE, Report, Row
 
 UNKNOWN = "not known"
+OTHER_WEIGHTS = "the two sides started from different weights"
 _TELLING = 1e-9
 """Relative L2 in float64 above which a quantity that passes is rounding alone, such as a gradient that vanishes."""
 
 
 def headline(report: Report) -> str:
     """Return the reason of the verdict in one line."""
-    failures = report.failures
-    if failures:
-        place = {step: number for number, step in enumerate(report.steps)}
-        first = min(
-            failures,
-            # the logits are computed last and recorded first
-            key=lambda row: (place.get(row.step, len(place)), row.dtype != "float64", row.key.endswith("/logits")),
-        )
-        return f"{len(failures)} of {len(report.rows)} rows diverge, the first is {first.key} ({first.dtype})"
+    if report.failures:
+        first = in_order_of_execution(report)[0]
+        count = f"{len(report.failures)} of {len(report.rows)} rows diverge, the first is {first.key} ({first.dtype})"
+        weights = different_weights(report)
+        of_all = sum(row.kind == "parameter" for row in report.rows)
+        return f"{OTHER_WEIGHTS}: {len(weights)} of {of_all} tensors differ; {count}" if weights else count
     if not report.rows:
         return "nothing was compared"
     return "; ".join((*_evidence(report.rows), *_framework(report)))
+
+
+def in_order_of_execution(report: Report) -> list[Row]:
+    """Return the rows that diverge in the order in which a run computes them: weights, forward, loss, backward."""
+    place = {step: number for number, step in enumerate(report.steps)}
+    return sorted(
+        report.failures,
+        # the logits are computed last and recorded first, and the weights are there before
+        key=lambda row: (
+            place.get(row.step, len(place)),
+            row.kind != "parameter" or row.step != "forward",
+            row.dtype != "float64",
+            row.key.endswith("/logits"),
+        ),
+    )
+
+
+def different_weights(report: Report) -> list[Row]:
+    """Return the rows of weights that differ before anything was computed."""
+    return [row for row in report.failures if row.kind == "parameter" and row.step == "forward"]
 
 
 def _framework(report: Report) -> Iterator[str]:

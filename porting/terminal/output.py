@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -46,6 +46,22 @@ class Output(NamedTuple):
             click.echo(json.dumps(value(), indent=2))
         elif not self.quiet and (lines := text()) is not None:
             click.echo(lines)
+
+    def end(self, *, verdict: str = "", wrote: Sequence[str | os.PathLike[str]] = (), then: str = "") -> None:
+        """Print the last lines of a command, at most three: verdict, what was written, and the command to run next.
+
+        Args:
+            verdict: The verdict in a few words; empty where the first line above shows it still.
+            wrote: The files that were written.
+            then: The next command; empty where none is called for.
+        """
+        if self.as_json or self.quiet:
+            return
+        from porting.visible import visible
+
+        lines = [verdict, f"wrote {', '.join(map(str, wrote))}" if wrote else "", f"next: {then}" if then else ""]
+        for line in filter(None, lines):
+            click.echo(visible(line))
 
     def note(self, line: str) -> None:
         """Print a line beside the result."""

@@ -7,7 +7,7 @@ import gc
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -41,6 +41,15 @@ class Tool(click.Group):
     extras is not installed. Any other error is one line too, and exits with 3: 1 would mean that something was compared
     and differs.
     """
+
+    sections: Mapping[str, Sequence[str]] = {}
+    """Heading to the commands below it in the help; none for one list."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands under their headings, each with its whole summary."""
+        from porting.terminal.help import write_sections
+
+        write_sections(self, ctx, formatter, self.sections)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; with `--debug`, raise its errors."""
@@ -76,11 +85,19 @@ class Tool(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command of this name; the error for an unknown name has the nearest one."""
         name = args[0]
+        if name == "help" and self.get_command(ctx, name) is None:
+            return super().resolve_command(ctx, [*args[1:2], "--help"]) if args[1:] else self._help(ctx)
         if not ctx.resilient_parsing and not name.startswith("-") and self.get_command(ctx, name) is None:
             from porting.names import unknown
 
             ctx.fail(str(unknown("command", name, self.list_commands(ctx))))
         return super().resolve_command(ctx, args)
+
+    @staticmethod
+    def _help(ctx: click.Context) -> NoReturn:
+        """Show the help of the tool, which `pit-align help` asks for."""
+        click.echo(ctx.get_help())
+        ctx.exit()
 
     @staticmethod
     def fail(ctx: click.Context, message: str, code: int) -> NoReturn:
@@ -95,9 +112,11 @@ def _echo_json(message: str, code: int) -> None:
     """Print an error as JSON: its first line, the further ones, and the exit code."""
     import json
 
+    from porting.visible import harmless
+
     summary, *details = message.splitlines() or [""]
     value = {"summary": summary, "details": [line.strip() for line in details], "exit_code": code}
-    click.echo(json.dumps({"error": value}, indent=2))
+    click.echo(harmless(json.dumps({"error": value}, indent=2)))
 
 
 def _failure(error: Exception) -> tuple[str, int]:
@@ -134,6 +153,17 @@ def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
         ctx.exit()
 
 
+def _completion(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from porting.terminal.help import install_completion
+
+        path = install_completion(ctx.info_name or "pit-port", ctx.command)
+        click.echo(f"wrote {path}; it holds from the next shell on")
+        if path.parent.name == ".zfunc":
+            click.echo(f"zsh takes it if ~/.zshrc has, before compinit: fpath+={path.parent}")
+        ctx.exit()
+
+
 def _versions(tool: str) -> Iterator[str]:
     """Yield the versions of the tool and of the frameworks from their metadata; none is imported."""
     from importlib.metadata import PackageNotFoundError, version
@@ -162,12 +192,21 @@ def options(*chosen: Callable[[Command], Command]) -> Callable[[Command], Comman
 tool_options = options(
     click.option(_DEBUG, is_flag=True, help="Show the traceback of an error; may stand after the command."),
     click.option(
+        "-V",
         "--version",
         is_flag=True,
         callback=_version,
         expose_value=False,
         is_eager=True,
         help="Show the version, and the frameworks beside it.",
+    ),
+    click.option(
+        "--install-completion",
+        is_flag=True,
+        callback=_completion,
+        expose_value=False,
+        is_eager=True,
+        help="Let bash, zsh or fish, whichever SHELL names, complete commands, options and models.",
     ),
 )
 force_option = click.option("--force", is_flag=True, help="Replace the target if it exists.")

@@ -79,46 +79,62 @@ def test_verdict_comes_first_and_its_reason_second() -> None:
     assert environment == "reference: torch 2.13.0, cpu, 2 threads"
 
 
+@pytest.mark.parametrize("verbose", [False, True])
 @pytest.mark.parametrize("width", [80, 100, 200])
-def test_one_row_a_quantity_with_its_numbers(width: int) -> None:
-    text = shown(GOOD, width=width)
-    assert max(len(line.rstrip()) for line in text.splitlines()) <= width
-    lines = [line.split() for line in text.splitlines()]
+def test_lines_fit_the_terminal(width: int, verbose: bool) -> None:
+    for result in (GOOD, report(*GOOD.rows, row("loss/x", "float64", DIVERGENCE, margin=1e9))):
+        text = shown(result, width=width, verbose=verbose)
+        assert max(len(line.rstrip()) for line in text.splitlines()) <= width
+
+
+def test_one_row_a_quantity_with_its_numbers() -> None:
+    lines = [line.split() for line in shown(GOOD, verbose=True).splitlines()]
     assert ["logits", "1.0e-14", "1.0e-13", "1.0e-14", "1.0e-14", "0.70", "same", "function"] in lines
     assert ["logits", "1.0e-07", "1.0e-06", "1.0e-07", "1.0e-07", "0.70", "rounding"] in lines
+    few = [line.split() for line in shown(report(*GOOD.rows[:2])).splitlines()]
+    assert ["logits", "(float32)", "1.0e-07", "4.0e-07", "18%", "rounding"] in few
 
 
-def test_many_are_folded_into_the_worst_and_a_summary() -> None:
-    text = shown(GOOD, width=120)
-    assert "gradient/blocks.159.weight" in text
-    assert "gradient/blocks.156.weight" not in text
-    assert "157 more gradients" in text
+def test_many_rows_that_pass_are_one_line_a_step() -> None:
+    text = shown(GOOD, width=80)
+    assert len(text.splitlines()) < 12
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "bp, float32: 160 rows 1.6e-05 6.4e-05 40% rounding" in lines
     assert "gradient/blocks.3.weight" in shown(GOOD, width=120, verbose=True)
-    assert "more gradients" not in shown(GOOD, verbose=True)
 
 
-def test_every_failure_is_shown_with_its_reason() -> None:
+def test_rows_that_diverge_are_shown_with_their_reasons_and_no_others() -> None:
     broken = report(*GRADIENTS[:100], row("bp/gradient/head", "float32", DIVERGENCE, 1e-3, "gradient", 70.0))
     text = shown(broken, width=120)
     assert text.startswith("pit_ti: DIVERGENCE\n1 of 101 rows diverge, the first is bp/gradient/head (float32)")
     assert "bp/gradient/head (float32): reason of bp/gradient/head" in text
-    assert "100 more gradients" in text
+    assert "bp/gradient/head (float32) 1.0e-03 4.0e-03 18x" in " ".join(text.split())
+    assert "blocks" not in text
 
 
-def test_many_failures_are_counted_and_folded() -> None:
+def test_many_failures_are_folded_and_counted() -> None:
     rows = [row(f"bp/gradient/blocks.{i}.weight", "float32", DIVERGENCE, 1e-3, "gradient", 100 + i) for i in range(40)]
-    text = " ".join(shown(report(*rows), width=120).split())
-    assert "bp/gradient/blocks.39.weight (float32): reason" in text
-    assert "and 28 more rows that diverge: bp/gradient/blocks.{0..27}.weight" in text
-    assert text.count("reason of") == 12
+    others = [row(f"bp/{chr(97 + i)}", "float32", DIVERGENCE, 1e-3, "gradient", 100) for i in range(20)]
+    text = " ".join(shown(report(*rows, *others), width=120).split())
+    assert "bp/gradient/blocks.{0..39}.weight (float32)" in text
+    assert "and 6 more quantities that diverge: bp/o, bp/p, bp/q, ..." in text
+    assert text.count("reason of") == 3
     assert shown(report(*rows), verbose=True).count("reason of") == 40
+
+
+def test_weights_that_differ_are_the_headline() -> None:
+    weights = row("forward/parameters/a.weight", "float32", DIVERGENCE, kind="parameter")
+    text = " ".join(shown(report(row("forward/logits", "float64", DIVERGENCE), weights)).split())
+    assert "the two sides started from different weights: 1 of 1 tensors differ; 2 of 2 rows diverge" in text
+    assert "the first is forward/parameters/a.weight" in text
 
 
 def test_long_key_has_a_line_of_its_own() -> None:
     key = "transformers.2.blocks.3.attn.relative_position_bias_table.weight"
-    text = shown(report(row(f"bp/gradient/{key}", "float32", ROUNDING, kind="gradient")), width=80)
-    at = [line.strip() for line in text.splitlines()].index(f"gradient/{key}")
-    assert text.splitlines()[at + 1].split() == ["1.0e-07", "1.0e-06", "1.0e-07", "1.0e-07", "0.70", "rounding"]
+    long = report(row(f"bp/gradient/{key}", "float32", ROUNDING, kind="gradient"))
+    for verbose, name in ((True, f"gradient/{key}"), (False, f"gradient/{key} (float32)")):
+        lines = [line.strip() for line in shown(long, width=90, verbose=verbose).splitlines()]
+        assert lines[lines.index(name) + 1].split()[-1] == "rounding"
 
 
 def test_plain_text_without_a_terminal_and_with_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,8 +193,8 @@ def test_unknown_margin_is_never_shown_as_small(rows: tuple[float, float]) -> No
     known = [row(f"forward/{i}", "float32", ROUNDING, margin=margin) for i, margin in enumerate(rows)]
     assert "at most not known times" in headline(report(*known))
     many = [replace(found, key=f"{found.key}{i}", margin=rows[i % 2]) for i, found in enumerate(known * 5)]
-    (line,) = [line for line in shown(report(*many)).splitlines() if "more outputs" in line]
-    assert line.split()[-2] == "nan"
+    (line,) = [line for line in shown(report(*many * 2)).splitlines() if "forward, float32" in line]
+    assert line.split()[-2] == "unknown"
     assert badness(known[rows.index(math.nan)]) > badness(known[rows.index(0.5)])
 
 

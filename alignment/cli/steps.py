@@ -5,6 +5,7 @@ Everything heavy is imported by the command that needs it, so `--help` loads no 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 class AlignTool(Tool):
     """The commands of `pit-align`, grouped by what they are for."""
 
-    sections: ClassVar = {
+    sections: ClassVar[Mapping[str, Sequence[str]]] = {
         "Prove a port": ("all", "forward", "metric", "loss", "bp", "batchnorm", "train_mode", "other_inputs", "power"),
         "Find what is wrong": ("bisect", "diagnose", "compare", "record", "rules"),
         "Gate in CI": ("gate", "matrix"),

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, ClassVar, NoReturn, TypeVar
 
 import click
 
@@ -42,7 +42,7 @@ class Tool(click.Group):
     and differs.
     """
 
-    sections: Mapping[str, Sequence[str]] = {}
+    sections: ClassVar[Mapping[str, Sequence[str]]] = {}
     """Heading to the commands below it in the help; none for one list."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -26,6 +26,7 @@ def bisect(
     seconds: float = SECONDS,
     progress: Progress | None = None,
     command: str = "",
+    before: Path | None = None,
 ) -> Bisection:
     """Run both sides with their modules tapped, and find what is wrong by itself.
 
@@ -39,6 +40,7 @@ def bisect(
         seconds: Time for those of them that run modules again and again, in all.
         progress: Called as the sides report.
         command: The command line, for the result.
+        before: A batch, written by `Inputs.write`, on which the candidate is run first if nothing differs without that.
 
     Returns:
         The result, which is in `out/bisection.json` as well.
@@ -52,10 +54,10 @@ def bisect(
         result, what = folder / BISECTION_FILE, "diagnose" if hypotheses else "localise"
         result.unlink(missing_ok=True)
         prepared = prepare(pair, folder, settings, sides=1, progress=progress, command=command)
-        recorded = str(folder / RECORDINGS)
+        recorded, earlier = str(folder / RECORDINGS), (() if before is None else (str(before),))
         sides: tuple[tuple[Role, tuple[str, ...], tuple[str, ...]], ...] = (
             ("reference", DTYPES, ("record", recorded)),
-            ("candidate", (_judged_dtype(pair, settings),), (what, recorded, str(result), str(seconds))),
+            ("candidate", (_judged_dtype(pair, settings),), (what, recorded, str(result), str(seconds), *earlier)),
         )
         launches = []
         for role, dtypes, arguments in sides:

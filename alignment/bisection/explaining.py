@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from safetensors.numpy import save
+
 from alignment.bisection.bisect import bisect
 from alignment.errors import AlignmentError
+from alignment.judging.other_inputs import failing_batch
 from alignment.pair import Pair
+from alignment.pair.inputs import Inputs
+from alignment.pair.variations import variations
 from alignment.processes.processes import Progress
 from alignment.processes.settings import DTYPES, Settings
 from alignment.results.findings import DIAGNOSIS
 from alignment.results.report import DIVERGENCE, Report, write_report
 from alignment.rules.settle import CONTRACT_FILE, settled
-from alignment.running.prepare import REPORT_FILE
+from alignment.running.prepare import INPUTS, REPORT_FILE
 
 
 def with_cause(
@@ -40,12 +47,37 @@ def with_cause(
     rules = folder / "workers" / CONTRACT_FILE
     if not pair.settled and pair.origin is not None and rules.is_file():
         pair = settled(pair.origin.target, pair.origin.arguments, str(rules))
-    settings = replace(settings, dtypes=DTYPES)
+    settings, before = replace(settings, dtypes=DTYPES), None
+    name = failing_batch([row.key for row in report.failures])
+    if name:
+        settings, before = replace(settings, inputs=write_batch(name, pair, folder)), folder / INPUTS
+    out, command = folder / DIAGNOSIS, report.command
     try:
-        found = bisect(pair, folder / DIAGNOSIS, settings, hypotheses=True, progress=progress, command=report.command)
+        found = bisect(pair, out, settings, hypotheses=True, before=before, progress=progress, command=command)
     except AlignmentError as error:
         explained = replace(report, notes=(*report.notes, f"no cause could be looked for: {error.summary}"))
     else:
         explained = replace(report, cause=found.cause)
     write_report(explained, folder / REPORT_FILE)
     return explained
+
+
+def write_batch(name: str, pair: Pair, folder: Path) -> Path:
+    """Write a further batch of a run as a file of inputs.
+
+    Args:
+        name: Its name, see `alignment.pair.variations`.
+        pair: What was aligned, its rules settled.
+        folder: Folder of the run.
+
+    Returns:
+        The file, in `workers/` of the folder.
+    """
+    inputs = Inputs.read(folder / INPUTS)
+    batch = next(one.batch for one in variations(pair, inputs) if one.name == name)
+    named = batch if isinstance(batch, Mapping) else {"image": batch}
+    size = len(next(iter(named.values())))
+    arrays = {**named, **({"label": np.resize(inputs.labels, size)} if pair.classifies else {})}
+    path = folder / "workers" / "other_batch.safetensors"
+    path.write_bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
+    return path

@@ -27,8 +27,10 @@ from alignment.bisection.recorded import (
 from alignment.bisection.search import localise
 from alignment.bisection.watching import Watched, watch
 from alignment.errors import AlignmentError
+from alignment.pair.inputs import Inputs
 from alignment.processes.serving import Advance, serve
 from alignment.recordings.recording import Kind
+from alignment.results.findings import Bisection
 from alignment.running.request import Request
 from alignment.running.worker import Job, load_job, manifest_of
 from alignment.steps.base import Trial
@@ -155,8 +157,26 @@ def _record_whole(trial: Trial, mode: str, recorder: Deduplicator) -> None:
         recorder.recorder.add(f"{mode}/{quantity.key}", quantity.array, entry)
 
 
+def after_a_call(job: Job, batch: Path, recorded: ReferenceModules, *, hypotheses: bool, seconds: float) -> Bisection:
+    """What is wrong with a candidate that has been run on another batch before, with a note if that makes it differ.
+
+    Args:
+        job: The candidate, just built and loaded.
+        batch: The other batch, written by `Inputs.write`.
+        recorded: As for `localise`, and so are the others.
+        hypotheses: Try known mistakes on every finding.
+        seconds: Time for those that run modules again and again.
+    """
+    dtype = job.request.dtypes[0]
+    job.backend.use(dtype)
+    job.backend.forward(Inputs.read(batch).cast(dtype).batch, None)
+    found = localise(job, recorded, hypotheses=hypotheses, seconds=seconds)
+    note = "it differs only after a call with other inputs, of which the candidate keeps something"
+    return replace(found, notes=(note, *found.notes)) if found.diverges else found
+
+
 def main(arguments: list[str]) -> int:
-    """Carry out one side: REQUEST record FOLDER, or REQUEST localise|diagnose FOLDER RESULT SECONDS.
+    """Carry out one side: REQUEST record FOLDER, or REQUEST localise|diagnose FOLDER RESULT SECONDS [BATCH].
 
     Returns:
         The exit code.
@@ -164,13 +184,17 @@ def main(arguments: list[str]) -> int:
     request, what, folder, *rest = arguments
 
     def work(advance: Advance) -> None:
-        job = load_job(Request.read(Path(request)))
+        asked = Request.read(Path(request))
+        job = load_job(asked)
         if what == "record":
             record(job, Path(folder), advance)
             return
         advance("model built, weights loaded", 1, 2)
         seen, seconds = ReferenceModules.read(Path(folder)), float(rest[1])
-        localise(job, seen, hypotheses=what == "diagnose", seconds=seconds).write(rest[0])
+        found = localise(job, seen, hypotheses=what == "diagnose", seconds=seconds)
+        if len(rest) > 2 and not found.diverges:
+            found = after_a_call(load_job(asked), Path(rest[2]), seen, hypotheses=what == "diagnose", seconds=seconds)
+        found.write(rest[0])
         advance("modules compared", 2, 2)
 
     return serve(work)

@@ -11,6 +11,8 @@ from alignment.hypotheses.base import FITTED, Case, Prediction, predictions, rat
 from alignment.hypotheses.wiring import express
 
 _DETACHED = "stop_gradient, detach or no_grad"
+_FILLS = 2.0**-10
+"""Elements below this share of the largest one are no fills."""
 _OF_OUTPUT = "given/output gradient 0"
 
 
@@ -43,6 +45,25 @@ def _changed_outputs(case: Case, correct: Array, actual: Array) -> Iterator[tupl
     if actual.dtype == np.float64 and np.array_equal(actual.astype(np.float32).astype(actual.dtype), actual):
         says = "it computes in float32 where float64 is asked for"
         yield "lower precision", says, correct.astype(np.float32).astype(correct.dtype)
+
+
+def beside_fills(case: Case) -> Iterator[Prediction]:
+    """Predict an output that is scaled or shifted where no mask has filled it in with much larger numbers."""
+    for correct, actual in zip(case.expected, case.found, strict=True):
+        if correct.shape != actual.shape or correct.dtype.kind != "f" or not np.isfinite(correct).all():
+            continue
+        sizes = np.abs(correct)
+        rest = sizes < _FILLS * sizes.max(initial=0.0)
+        if not FITTED <= np.count_nonzero(rest) < rest.size or np.array_equal(correct[rest], actual[rest]):
+            continue
+        ours, theirs = actual[rest], correct[rest]
+        beside = f"its elements beside fills of {correct.flat[sizes.argmax()]:.3g}"
+        shift, scale = float(np.mean(ours - theirs)), ratio([theirs], [ours])
+        for name, says, array in (
+            ("shifted", f"{shift:.4g} is added to {beside}", theirs + shift),
+            ("scaled", f"{beside} are multiplied by {scale:.8g}", theirs * scale),
+        ):
+            yield Prediction(name, says, case.place("forward"), [array], [theirs], [ours])
 
 
 def gradients(case: Case) -> Iterator[Prediction]:
@@ -121,4 +142,4 @@ def _differs(correct: Array, actual: Array) -> bool:
     return bool(np.linalg.norm(correct - actual) > 1e-9 * np.linalg.norm(correct) + 1e-300)
 
 
-GENERIC_HYPOTHESES = (outputs, gradients)
+GENERIC_HYPOTHESES = (outputs, beside_fills, gradients)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -13,6 +12,7 @@ from alignment.hypotheses import arithmetic
 from alignment.hypotheses.activations import activation
 from alignment.hypotheses.base import Case, Prediction, distance, predictions, ratio
 from alignment.hypotheses.norms import epsilons, grouped_norm
+from alignment.hypotheses.pooling import pair, pooling, windows
 from alignment.hypotheses.running_statistics import running_statistics
 
 _NO_BIAS, _TWO_BIASES = ("bias lost", "its bias is not added"), ("bias doubled", "its bias is added twice")
@@ -122,7 +122,7 @@ class _Convolution:
     def __init__(self, case: Case) -> None:
         self.case, self.x = case, case.inputs[0]
         self.weight, self.bias = case.parameters["weight"], case.parameters.get("bias")
-        pairs = [_pair(case.settings.get(name)) for name in ("stride", "padding", "dilation")]
+        pairs = [pair(case.settings.get(name)) for name in ("stride", "padding", "dilation")]
         self.stride, self.padding, self.dilation = pairs[0] or (1, 1), pairs[1] or (0, 0), pairs[2] or (1, 1)
 
     def run(self, **changed: object) -> list[Array]:
@@ -178,51 +178,6 @@ def _windows(model: _Convolution) -> Iterator[Prediction]:
     yield Prediction("stride phase", "its windows start one pixel later", case.place("padding"), model.late())
 
 
-def _pair(value: object) -> tuple[int, int] | None:
-    if isinstance(value, int):
-        return value, value
-    return (int(value[0]), int(value[1])) if isinstance(value, list | tuple) and len(value) == 2 else None
-
-
-def pooling(case: Case) -> Iterator[Prediction]:
-    """Predict a pooling over whole maps of another kind."""
-    x, y = case.inputs[0], case.expected[0]
-    if len(case.inputs) != 1 or x.ndim != 4 or y.size != math.prod(x.shape[:2]):
-        return
-    mean, largest = x.mean((2, 3)), x.max((2, 3))
-    for says, values in (
-        ("it takes the largest value of a map, not the mean", largest),
-        ("it takes the mean of a map, not the largest value", mean),
-        ("it adds up a map, and does not divide", x.sum((2, 3))),
-        ("it takes the mean of mean and largest value", (mean + largest) / 2),
-        ("it takes the first value of a map: nothing is pooled", x[:, :, 0, 0]),
-    ):
-        yield Prediction("pooling", says, case.place("forward, or the kind of pooling"), [values.reshape(y.shape)])
-
-
-def average_pooling(case: Case) -> Iterator[Prediction]:
-    """Predict a mean over windows that counts the padding where the reference leaves it out, or the other way."""
-    if "AvgPool2d" not in case.kind or "kernel_size" not in case.settings or case.inputs[0].ndim != 4:
-        return
-    x, counted = case.inputs[0], bool(case.settings.get("count_include_pad", True))
-    kernel = _pair(case.settings["kernel_size"]) or (1, 1)
-    stride = _pair(case.settings.get("stride")) or kernel
-    padding = _pair(case.settings.get("padding")) or (0, 0)
-    if padding == (0, 0) or case.settings.get("ceil_mode"):
-        return
-
-    def mean(values: Array) -> Array:
-        padded = np.pad(values, ((0, 0), (0, 0), *((pad, pad) for pad in padding)))
-        windows = np.lib.stride_tricks.sliding_window_view(padded, kernel, axis=(2, 3))
-        means: Array = windows[:, :, :: stride[0], :: stride[1]].mean((-2, -1))
-        return means
-
-    predicted = mean(x) / mean(np.ones_like(x)) if counted else mean(x)
-    says = "the padding is left out of its means" if counted else "the padding counts in its means as zeros"
-    says += f": pass exclusive={not counted} to Paddle's, count_include_pad={counted} to torch's"
-    yield Prediction("padding in the mean", says, case.place("exclusive or count_include_pad"), [predicted])
-
-
 def dropout(case: Case) -> Iterator[Prediction]:
     """Predict elements or samples that a dropout or drop path zeroes, and the others scaled."""
     if is_random(case.kind) or is_random(case.candidate_kind):
@@ -250,5 +205,5 @@ def dropped(case: Case) -> Iterator[Prediction]:
 
 LAYER_HYPOTHESES = (
     *(layer_norm, batch_norm, grouped_norm, running_statistics, activation, linear, convolution, pooling),
-    *(average_pooling, dropout),
+    *(windows, dropout),
 )

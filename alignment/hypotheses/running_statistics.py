@@ -34,6 +34,9 @@ def running_statistics(case: Case) -> Iterator[Prediction]:
     def predict(short: str, says: str, arrays: list[Array], place: str = "momentum") -> Prediction:
         return Prediction(short, says, case.place(place), arrays, expected, actual)
 
+    if case.candidate_settings.get("use_global_stats"):
+        says = "it normalises by its running statistics in training, too, and does not update them: leave it out"
+        yield predict("statistics frozen", says, before, "use_global_stats=True")
     yield predict("statistics frozen", "the running statistics are not updated", before)
     share = _fitted(names, before, changes, actual)
     wrong = share is not None and abs(share - right) > 1e-6

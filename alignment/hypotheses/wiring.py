@@ -32,14 +32,17 @@ class Sum:
     Attributes:
         terms: What is summed, by name, with its factor.
         array: The sum.
+        clipped: Whether a ReLU follows it.
     """
 
     terms: Mapping[str, float]
     array: Array
+    clipped: bool = False
 
     def __str__(self) -> str:
         words = [name if abs(factor - 1) < _SMALL else f"{factor:.10g} {name}" for name, factor in self.terms.items()]
-        return " + ".join(words) or "nothing"
+        total = " + ".join(words) or "nothing"
+        return f"relu of {total if len(words) == 1 else f'({total})'}" if self.clipped else total
 
 
 def wiring(case: Case) -> Iterator[Prediction]:
@@ -51,8 +54,10 @@ def wiring(case: Case) -> Iterator[Prediction]:
         return
     name, correct, wrong = difference
     recorded = _terms(case, case.reference_children, name)
-    theirs = express(correct, recorded)
-    ours = express(wrong, _terms(case, case.children, name))
+    theirs = express(correct, recorded) or _clipped(correct, recorded)
+    own = _terms(case, case.children, name)
+    clipped = _clipped(wrong, own) if theirs is not None and theirs.clipped else None
+    ours = clipped or express(wrong, own)
     if ours is None or (theirs is None and not _are_known(ours, _derived(correct.shape, recorded))):
         return
     if str(ours) == str(theirs):  # the same parts, of which one differs by itself
@@ -151,6 +156,25 @@ def express(target: Array, terms: Mapping[str, Array]) -> Sum | None:
             if np.linalg.norm(total.array - target) <= _tolerance(target) * np.linalg.norm(target):
                 return total
     return None
+
+
+def _clipped(target: Array, terms: Mapping[str, Array]) -> Sum | None:
+    """Return a tensor as what a ReLU makes of a sum, which shows where it is above zero; None if it is none."""
+    above = target > 0
+    if not target.size or above.all() or not above.any() or target.min() < 0:
+        return None
+    forms = {
+        name: np.broadcast_to(array, target.shape)
+        for name, array in _derived(target.shape, terms).items()
+        if not name.startswith("relu of ")
+    }
+    total = express(target[above], {name: array[above] for name, array in forms.items()})
+    if total is None:
+        return None
+    whole = np.maximum(sum(factor * forms[name] for name, factor in total.terms.items()), 0)
+    if not np.linalg.norm(whole - target) <= _tolerance(target) * np.linalg.norm(target):
+        return None
+    return Sum(total.terms, whole, clipped=True)
 
 
 def _sum(target: Array, terms: Mapping[str, Array], factors: Array) -> Sum:

@@ -21,6 +21,7 @@ _REMARKS = (_REFUSED, _CHANGED, _INPUT)
 UNSTEADY = "/unsteady"
 """End of the key, of any step, that a side has which gives something else for the same input once more."""
 _UNSTEADY = "a model does that draws random numbers or keeps something between calls"
+_KEEPS = "keeps something between calls"
 _WORDS = {
     ONE: "a single input",
     TWO: "a batch of two",
@@ -97,11 +98,11 @@ class OtherInputs:
             return
         if any(key.startswith("forward/") for key in diverging):
             return
-        wrong = [name for name in self._names if any(_name_of(key) == name for key in diverging)]
+        wrong = list(dict.fromkeys(name for key in diverging if key.startswith(f"{STEP}/") and (name := _name_of(key))))
         if {ONE, TWO} & {*wrong}:
-            yield "the candidate depends on how many inputs a batch has, the reference does not"
+            yield f"the candidate depends on how many inputs a batch has, or {_KEEPS}"
         elif {OTHER, AGAIN} & {*wrong}:
-            yield "the candidate keeps something between calls: its first call agrees, a later one does not"
+            yield f"the candidate {_KEEPS}: its first call agrees, a later one does not"
         elif wrong:
             yield f"the candidate gives something else for {', '.join(map(_words, wrong))}"
 
@@ -139,6 +140,16 @@ class OtherInputs:
         """The message with which a side refused a batch; empty where it did not."""
         side, key = self._sides[role], f"{_REFUSED}{name}"
         return bytes(side[key]).decode(errors="replace").strip() or "no message" if key in side else ""
+
+
+def failing_batch(diverging: Collection[str]) -> str:
+    """Return the further batch, of inputs of the usual shape, that alone differs; empty where more or none does.
+
+    Args:
+        diverging: Keys of the rows that diverge.
+    """
+    names = [_name_of(key) if key.startswith(f"{STEP}/") else "" for key in diverging]
+    return next((name for name in (ONE, TWO, OTHER) if name in names), "") if all(names) else ""
 
 
 def twin(key: str) -> str:

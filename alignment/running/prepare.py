@@ -34,9 +34,9 @@ WORKER = "alignment.running.worker"
 REPORT_FILE, RECORDINGS, EXACT = "report.json", "recordings", "exact"
 CELL_FILE = "cell.json"
 """What `pit-align matrix` notes of a run beside its report."""
-_INPUTS = "inputs.safetensors"
+INPUTS = "inputs.safetensors"
 _FOLDERS = (RECORDINGS, EXACT, "weights", "workers")
-_FILES = (REPORT_FILE, CELL_FILE, DIAGNOSIS_FILE, _INPUTS, "*_torch.npy", "*_paddle.npy", "*_diff.log")
+_FILES = (REPORT_FILE, CELL_FILE, DIAGNOSIS_FILE, INPUTS, "*_torch.npy", "*_paddle.npy", "*_diff.log")
 
 
 def batch_of(pair: Pair, settings: Settings) -> Inputs:
@@ -196,7 +196,7 @@ class Prepared:
             weights="" if weights.empty else str(weights.path),
             drawn=drawn,
             weights_digest=weights.digest,
-            inputs=str(self.folder / _INPUTS),
+            inputs=str(self.folder / INPUTS),
             inputs_digest=self.inputs_digest,
             folder=str(self.recorded),
             once=self._once,
@@ -237,7 +237,7 @@ def prepare(
     pair = settle(pair, folder, settings, progress)
     steps, notes = applicable(STEPS, settings.steps, pair)
     batch = batch_of(pair, settings)
-    batch.write(folder / _INPUTS)
+    batch.write(folder / INPUTS)
     return Prepared(
         pair=pair,
         folder=folder,

@@ -72,7 +72,7 @@ def _called(trial: Trial, variation: Variation) -> Outputs | str:
     try:
         return trial.backend.forward(variation.batch, None)
     except AlignmentError as error:
-        return error.summary
+        return " ".join((error.summary, *(line for line in error.details if line.startswith("File "))))
 
 
 def _changed(trial: Trial) -> Mapping[str, Array]:

@@ -12,13 +12,15 @@ from pathlib import Path
 
 import click
 
+from alignment.bisection.explaining import write_batch
 from alignment.bisection.recorded import MODULES_FILE
-from alignment.pair import load_pair
+from alignment.pair import ROLES, load_pair
+from alignment.pair.variations import ONE
 from alignment.processes.processes import run_all
 from alignment.processes.settings import Settings
-from alignment.running.prepare import RECORDINGS, prepare, workspace
+from alignment.running.prepare import RECORDINGS, Prepared, prepare, workspace
 from benchmarks.mistakes import nets
-from benchmarks.mistakes.mistake import Outcome
+from benchmarks.mistakes.mistake import SINGLE, Outcome
 from benchmarks.mistakes.page import summary, write
 from benchmarks.mistakes.tables import MISTAKES, NETS
 
@@ -49,31 +51,40 @@ def main(models: Sequence[str], only: Sequence[str], out: Path, to_write: bool) 
 
 def _run(net: str, names: Sequence[str], folder: Path) -> None:
     """Try mistakes of one net; the reference is recorded if it is not."""
-    recorded, request = folder / RECORDINGS, folder / "workers" / f"{_label(net)}.json"
-    if not (recorded / MODULES_FILE).exists():
+    if not (folder / SINGLE / RECORDINGS / MODULES_FILE).exists():
         _record(net, folder)
     results = folder / "outcomes.jsonl"
     kept = [outcome for outcome in _lines(results) if (json.loads(outcome)["name"] or _AS_IT_IS) not in names]
     results.write_text("".join(f"{line}\n" for line in kept))
-    words = ("-m", "benchmarks.mistakes.worker", str(request), str(recorded), str(results), net, *names)
+    words = ("-m", "benchmarks.mistakes.worker", str(folder), str(results), net, *names)
     subprocess.run([sys.executable, "-W", "ignore", *words], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
-def _label(net: str) -> str:
-    return nets.NET_PAIRS[net].label("candidate")
-
-
 def _record(net: str, folder: Path) -> None:
+    """Record the reference: its modules on the batch and on one input alone, and all steps of `pit-align all`."""
     pair = load_pair(f"{Path(nets.__file__)}:{net.upper()}")
-    settings = Settings(steps=("forward", "bp"), perturbations=0, batch_size=2, threads=1)
+    settings = Settings(perturbations=1, batch_size=2, threads=1, dtypes=("float64",))
     with workspace(folder) as held:
         prepared = prepare(pair, held, settings, sides=1)
-        candidate = replace(prepared, settings=replace(prepared.settings, dtypes=("float64",)))
-        candidate.write_request("candidate")
-        prepared = replace(prepared, settings=replace(prepared.settings, dtypes=("float64", "float32")))
-        prepared.write_request("reference")
-        arguments = ("record", str(held / RECORDINGS))
-        run_all([prepared.launch("reference", "alignment.bisection.worker", arguments)], None)
+        steps = replace(prepared, exact="statistics")
+        for role in ROLES:
+            steps.write_request(role)
+        run_all([steps.launch("reference")], None)
+        single = write_batch(ONE, prepared.pair, held)
+        _record_modules(prepared, held, replace(settings, steps=("forward", "bp")))
+    with workspace(folder / SINGLE) as held:
+        settings = replace(settings, steps=("forward", "bp"), inputs=single)
+        _record_modules(prepare(prepared.pair, held, settings, sides=1), held, settings)
+
+
+def _record_modules(prepared: Prepared, held: Path, settings: Settings) -> None:
+    prepared = replace(prepared, settings=replace(settings, perturbations=0))
+    candidate = replace(prepared, settings=replace(prepared.settings, dtypes=("float64",)))
+    candidate.write_request("candidate")
+    prepared = replace(prepared, settings=replace(prepared.settings, dtypes=("float64", "float32")))
+    prepared.write_request("reference")
+    arguments = ("record", str(held / RECORDINGS))
+    run_all([prepared.launch("reference", "alignment.bisection.worker", arguments)], None)
 
 
 def _read(folder: Path) -> list[Outcome]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SINGLE = "single"
+"""Folder of what is recorded of one input alone."""
+
 
 @dataclass(frozen=True)
 class Net:
@@ -29,7 +32,8 @@ class Mistake:
         net: Key in `NETS`.
         old: Text of the source that is replaced once.
         new: What takes its place.
-        guilty: Pattern of the candidate's path of the module that is to be blamed, or the one around it.
+        guilty: Patterns, with | between them, of the candidate's path of the module that is to be blamed, or the one
+            around it.
         cause: Regular expression that the sentence of the cause contains.
         module: Module of the source; by default the last one of the net that has the text.
         hidden: It agrees on ordinary inputs in evaluation mode.

@@ -56,11 +56,59 @@ def llama() -> Any:
     return model
 
 
+def resnet_torch() -> Any:
+    """The first block of each of the first two stages of timm's ResNet-18: all kinds of modules, and fast."""
+    from timm.models.resnet import resnet18
+    from torch import nn
+
+    model = resnet18(num_classes=10)
+    model.layer1, model.layer2 = nn.Sequential(model.layer1[0]), nn.Sequential(model.layer2[0])
+    model.layer3, model.layer4, model.fc = nn.Identity(), nn.Identity(), nn.Linear(128, 10)
+    return model
+
+
+def resnet_paddle() -> Any:
+    """The same of the one in `paddle.vision`, which is the port."""
+    from paddle import nn
+    from paddle.vision.models.resnet import resnet18
+
+    model = resnet18(num_classes=10)
+    model.layer1, model.layer2 = nn.Sequential(model.layer1[0]), nn.Sequential(model.layer2[0])
+    model.layer3, model.layer4, model.fc = nn.Identity(), nn.Identity(), nn.Linear(128, 10)
+    return model
+
+
+def scorer() -> Any:
+    """Scores of which every second one is filled in; an activation in place changes what a shortcut sees."""
+    import torch
+    from torch import nn
+
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.act, self.conv = nn.LeakyReLU(0.2, inplace=True), nn.Conv2d(3, 3, 3, padding=1)
+
+        def forward(self, x: Any) -> Any:
+            return x + self.conv(self.act(x))
+
+    class Scorer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.block, self.fc, self.far = Block(), nn.Linear(48, 12), nn.Linear(48, 12)
+
+        def forward(self, x: Any) -> Any:
+            x = self.block(x * 1.0).flatten(1)
+            even = torch.arange(12) % 2 == 0
+            return self.fc(x).masked_fill(even, -1e9), self.far(x).masked_fill(even, -1e12)
+
+    return Scorer()
+
+
 NET_PAIRS: dict[str, Pair] = {
     "resnet": Pair(
         "resnet18",
-        Side("torch", "timm.models.resnet:resnet18", options={"num_classes": 10}),
-        Side("paddle", "paddle.vision.models.resnet:resnet18", options={"num_classes": 10}),
+        Side("torch", f"{_HERE}:resnet_torch"),
+        Side("paddle", f"{_HERE}:resnet_paddle"),
         input_shape=(3, 32, 32),
         rules="auto",
     ),
@@ -85,5 +133,12 @@ NET_PAIRS: dict[str, Pair] = {
         input_shape=(3, 12, 12),
         rules="auto",
     ),
+    "scorer": Pair(
+        "scorer",
+        Side("torch", f"{_HERE}:scorer"),
+        Side("paddle", "benchmarks.mistakes.scorer_paddle:scorer"),
+        input_shape=(3, 4, 4),
+        rules="auto",
+    ),
 }
-RESNET, MOBILENET, VIT, BERT, LLAMA, DECODER = NET_PAIRS.values()
+RESNET, MOBILENET, VIT, BERT, LLAMA, DECODER, SCORER = NET_PAIRS.values()

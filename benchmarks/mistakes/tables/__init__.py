@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from benchmarks.mistakes.mistake import Mistake, Net
-from benchmarks.mistakes.tables import convolutional, decoder, language, vision_transformer
+from benchmarks.mistakes.tables import convolutional, decoder, language, scorer, vision_transformer
 
 _PARTS = "tests.models.paddle_parts"
 NETS: Mapping[str, Net] = {
@@ -15,6 +15,7 @@ NETS: Mapping[str, Net] = {
     "bert": Net("BERT", (_PARTS, "tests.models.bert_paddle")),
     "llama": Net("Llama", (_PARTS, "tests.models.llama_paddle")),
     "decoder": Net("small decoder", ("benchmarks.mistakes.decoder_paddle",)),
+    "scorer": Net("scorer", ("benchmarks.mistakes.scorer_paddle",)),
 }
 MISTAKES: tuple[Mistake, ...] = (
     *convolutional.RESNET,
@@ -23,4 +24,5 @@ MISTAKES: tuple[Mistake, ...] = (
     *language.BERT,
     *language.LLAMA,
     *decoder.DECODER,
+    *scorer.SCORER,
 )

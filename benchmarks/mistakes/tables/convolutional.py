@@ -7,7 +7,8 @@ from functools import partial
 from benchmarks.mistakes.mistake import Mistake
 
 _resnet, _mobilenet = partial(Mistake, net="resnet"), partial(Mistake, net="mobilenet")
-_NORM = "self._norm_layer = nn.BatchNorm2D\n"
+_SHORTCUT = "identity = self.downsample(x)\n\n        out += identity\n        out = self.relu(out)\n"
+_LAST_OF_BASIC = f"{_SHORTCUT}\n        return out\n\n\nclass Bottleneck"
 
 RESNET: tuple[Mistake, ...] = (
     _resnet(
@@ -29,14 +30,14 @@ RESNET: tuple[Mistake, ...] = (
         old="nn.MaxPool2D(kernel_size=3, stride=2, padding=1)",
         new="nn.AvgPool2D(kernel_size=3, stride=2, padding=1)",
         guilty="maxpool",
-        cause="mean",
+        cause="takes the mean of each window, not the largest",
     ),
     _resnet(
         "activation before the sum",
         old="out = self.bn2(out)\n\n        if",
         new="out = self.relu(self.bn2(out))\n\n        if",
         guilty="layer?.?",
-        cause="relu of bn2|extra activation|an activation",
+        cause="relu of bn2|relu where the reference computes no activation",
     ),
     _resnet(
         "no shortcut",
@@ -49,7 +50,7 @@ RESNET: tuple[Mistake, ...] = (
         "largest for the average at the end",
         old="nn.AdaptiveAvgPool2D((1, 1))",
         new="nn.AdaptiveMaxPool2D((1, 1))",
-        guilty="avgpool",
+        guilty="avgpool|",
         cause="largest",
     ),
     _resnet(
@@ -73,7 +74,47 @@ RESNET: tuple[Mistake, ...] = (
         old="self.bn1 = self._norm_layer(self.inplanes)",
         new="self.bn1 = self._norm_layer(self.inplanes, use_global_stats=True)",
         guilty="bn1",
-        cause="",
+        cause="running statistics in training|use_global_stats",
+        hidden=True,
+    ),
+    _resnet(
+        "a factor of two in training",
+        old="out = self.bn2(out)\n\n        if",
+        new="out = self.bn2(out) * (2.0 if self.training else 1.0)\n\n        if",
+        guilty="layer?.?",
+        cause="multiplied by 2|2 bn2",
+        hidden=True,
+    ),
+    _resnet(
+        "gradient of the shortcut's convolution stopped",
+        old=_LAST_OF_BASIC,
+        new=_LAST_OF_BASIC.replace("(x)\n", "(x).detach()\n", 1),
+        guilty="layer2.0",
+        cause=r"detach\(\) stops",
+        hidden=True,
+    ),
+    _resnet(
+        "one image loses its axis",
+        old="x = paddle.flatten(x, 1)\n            x = self.fc(x)",
+        new="x = self.fc(x.squeeze())",
+        guilty="",
+        cause="axes of length one|squeeze",
+        hidden=True,
+    ),
+    _resnet(
+        "a fixed number of images",
+        old="x = paddle.flatten(x, 1)\n            x = self.fc(x)",
+        new="x = self.fc(x.reshape([2, -1]))",
+        guilty="",
+        cause="fails for a single input",
+        hidden=True,
+    ),
+    _resnet(
+        "statistics that evaluation changes",
+        old="x = self.maxpool(x)",
+        new="self.bn1._mean.set_value(self.bn1._mean * 1.001)\n        x = self.maxpool(x)",
+        guilty="bn1",
+        cause="keeps|changes",
         hidden=True,
     ),
 )
@@ -120,6 +161,22 @@ MOBILENET: tuple[Mistake, ...] = (
         new="epsilon=0.001, momentum=0.9",
         guilty="*.1",
         cause="share of 0.1 in them, not 0.01",
+        hidden=True,
+    ),
+    _mobilenet(
+        "gradient of the scale stopped",
+        old="return scale * input",
+        new="return scale.detach() * input",
+        guilty="blocks.*.mid_se",
+        cause=r"detach\(\) stops",
+        hidden=True,
+    ),
+    _mobilenet(
+        "another rate of dropout",
+        old="nn.Dropout(p=0.2)",
+        new="nn.Dropout(p=0.5)",
+        guilty="",
+        cause="rate 0.5",
         hidden=True,
     ),
 )

@@ -119,6 +119,30 @@ BERT: tuple[Mistake, ...] = (
         cause="",
         hidden=True,
     ),
+    _bert(
+        "positions do not count padding",
+        old="places = paddle.arange(ids.shape[1])",
+        new='places = (ids != 0).astype("int64").cumsum(1).clip(min=1) - 1',
+        guilty="embedding*",
+        cause="position",
+        hidden=True,
+    ),
+    _bert(
+        "the last id is that before it",
+        old="self.word(ids)",
+        new="self.word(ids.clip(max=27))",
+        guilty="embedding*",
+        cause="28|id",
+        hidden=True,
+    ),
+    _bert(
+        "the mask of the first call kept",
+        old="bias = masked(attention_mask, x)",
+        new=("self.kept = getattr(self, 'kept', masked(attention_mask, x))\n        bias = self.kept[: x.shape[0]]"),
+        guilty="*",
+        cause="keeps something|mask",
+        hidden=True,
+    ),
 )
 LLAMA: tuple[Mistake, ...] = (
     _llama(

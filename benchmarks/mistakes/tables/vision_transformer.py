@@ -127,4 +127,47 @@ VIT: tuple[Mistake, ...] = (
         cause="multiplied by 2|2 fc2",
         hidden=True,
     ),
+    _planted(
+        "a dropout in training, of which the reference has none",
+        old="return self.fc2(self.act(self.fc1(x)))",
+        new="return self.fc2(nn.functional.dropout(self.act(self.fc1(x)), 0.25, training=self.training))",
+        guilty="layers.?.mlp",
+        cause="draws random numbers in training|dropout",
+        hidden=True,
+    ),
+    _planted(
+        "class tokens for a fixed number of images",
+        old="self.class_token.expand([x.shape[0], -1, -1])",
+        new="self.class_token.expand([2, -1, -1])",
+        guilty="",
+        cause="fails for a single input",
+        hidden=True,
+    ),
+    _planted(
+        "one image loses its axis",
+        old="self.head(self.encoder_norm(self.layers(x))[:, 0])",
+        new="self.head(self.encoder_norm(self.layers(x))[:, 0].squeeze())",
+        guilty="",
+        cause="axes of length one|squeeze",
+        hidden=True,
+    ),
+    _planted(
+        "brightness of the first batch kept",
+        old="x = self.patch_embedding(image)",
+        new=(
+            "self.first = getattr(self, 'first', image.detach().mean())\n"
+            "        x = self.patch_embedding(image + image.detach().mean() - self.first)"
+        ),
+        guilty="",
+        cause="keeps something|patch_embedding",
+        hidden=True,
+    ),
+    _planted(
+        "gradients of the image's half",
+        old="x = self.patch_embedding(image)",
+        new="x = self.patch_embedding(0.5 * image + 0.5 * image.detach())",
+        guilty="",
+        cause=r"detach\(\) stops|patch_embedding",
+        hidden=True,
+    ),
 )

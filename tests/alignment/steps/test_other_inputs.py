@@ -81,7 +81,7 @@ def test_candidate_that_depends_on_the_batch_differs_for_a_single_input() -> Non
     both = _images(_same, over_the_batch)
     assert "other_inputs/one/logits" in both.differing
     assert [*OtherInputs(*both).causes(both.differing)] == [
-        "the candidate depends on how many inputs a batch has, the reference does not"
+        "the candidate depends on how many inputs a batch has, or keeps something between calls"
     ]
 
 

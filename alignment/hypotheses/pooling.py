@@ -1,0 +1,119 @@
+"""Mistakes in pooling: another kind, other windows, or padding that counts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from alignment.arrays import Array
+from alignment.hypotheses.base import Case, Prediction
+
+_LARGEST, _COUNTED, _LEFT_OUT = "largest", "mean", "mean without padding"
+_WORDS = {
+    _LARGEST: "the largest value of each window",
+    _COUNTED: "the mean of each window, padding counted",
+    _LEFT_OUT: "the mean of each window",
+}
+
+
+def pair(value: object) -> tuple[int, int] | None:
+    """Return a setting that is given once or for rows and columns; None for what is neither."""
+    if isinstance(value, int):
+        return value, value
+    return (int(value[0]), int(value[1])) if isinstance(value, list | tuple) and len(value) == 2 else None
+
+
+def pooling(case: Case) -> Iterator[Prediction]:
+    """Predict a pooling over whole maps of another kind."""
+    x, y = case.inputs[0], case.expected[0]
+    if len(case.inputs) != 1 or x.ndim != 4 or y.size != math.prod(x.shape[:2]):
+        return
+    mean, largest = x.mean((2, 3)), x.max((2, 3))
+    for says, values in (
+        ("it takes the largest value of a map, not the mean", largest),
+        ("it takes the mean of a map, not the largest value", mean),
+        ("it adds up a map, and does not divide", x.sum((2, 3))),
+        ("it takes the mean of mean and largest value", (mean + largest) / 2),
+        ("it takes the first value of a map: nothing is pooled", x[:, :, 0, 0]),
+    ):
+        yield Prediction("pooling", says, case.place("forward, or the kind of pooling"), [values.reshape(y.shape)])
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """How a pooling moves over an image of `(batch, channels, rows, columns)`."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    kind: str
+
+    def run(self, x: Array) -> Array:
+        """Return what it makes of an image.
+
+        Raises:
+            ValueError: The windows are larger than the image.
+        """
+        if self.kind == _LEFT_OUT:
+            whole = replace(self, kind=_COUNTED)
+            result: Array = whole.run(x) / whole.run(np.ones_like(x))
+            return result
+        outside = -np.inf if self.kind == _LARGEST else 0.0
+        padded = np.pad(x, ((0, 0), (0, 0), *((pad, pad) for pad in self.padding)), constant_values=outside)
+        windows = np.lib.stride_tricks.sliding_window_view(padded, self.kernel, axis=(2, 3))
+        windows = windows[:, :, :: self.stride[0], :: self.stride[1]]
+        pooled: Array = windows.max((-2, -1)) if self.kind == _LARGEST else windows.mean((-2, -1))
+        return pooled
+
+
+def windows(case: Case) -> Iterator[Prediction]:
+    """Predict a pooling of another kind, by other windows, or whose padding counts otherwise."""
+    own = _declared(case)
+    if own is None or case.inputs[0].ndim != 4:
+        return
+    x = case.inputs[0]
+    for kind in _WORDS:
+        if kind != own.kind and (own.padding != (0, 0) or _LEFT_OUT not in (kind, own.kind)):
+            yield Prediction("pooling", *_of_kind(case, own, kind), [replace(own, kind=kind).run(x)])
+    for name in ("kernel", "stride", "padding"):
+        correct = getattr(own, name)
+        for other in range(5):
+            kernel, stride, padding = (
+                (other, other) if name == one else getattr(own, one) for one in ("kernel", "stride", "padding")
+            )
+            changed = _Windows(kernel, stride, padding, own.kind)
+            possible = changed.stride > (0, 0) < changed.kernel and 2 * max(changed.padding) <= min(changed.kernel)
+            if (other, other) != correct and possible:
+                title = "kernel_size" if name == "kernel" else name
+                says = f"its {title} is {other}, not {correct[0]}: pass {title}={correct[0]}"
+                yield Prediction("pooling", says, case.place(title), [changed.run(x)])
+
+
+def _declared(case: Case) -> _Windows | None:
+    """Return the pooling of the reference; None where it is no such, or moves in ways that are not known here."""
+    kind = next((kind for word, kind in (("MaxPool", _LARGEST), ("AvgPool", _COUNTED)) if word in case.kind), "")
+    kernel = pair(case.settings.get("kernel_size"))
+    if (
+        not kind
+        or kernel is None
+        or case.settings.get("ceil_mode")
+        or case.settings.get("dilation", 1) not in (1, (1, 1))
+    ):
+        return None
+    counted = kind == _LARGEST or bool(case.settings.get("count_include_pad", True))
+    stride, padding = pair(case.settings.get("stride")) or kernel, pair(case.settings.get("padding")) or (0, 0)
+    return _Windows(kernel, stride, padding, kind if counted else _LEFT_OUT)
+
+
+def _of_kind(case: Case, own: _Windows, kind: str) -> tuple[str, str]:
+    """Return what is wrong, and where to look, where the kind of pooling is another one."""
+    if _LARGEST in (kind, own.kind):
+        words = {**_WORDS, _COUNTED: _WORDS[_LEFT_OUT]} if own.padding == (0, 0) else _WORDS
+        return f"it takes {words[kind]}, not {words[own.kind]}", case.place("class")
+    counted = own.kind == _COUNTED
+    says = "the padding is left out of its means" if counted else "the padding counts in its means as zeros"
+    says += f": pass exclusive={not counted} to Paddle's, count_include_pad={counted} to torch's"
+    return says, case.place("exclusive or count_include_pad")

@@ -1,0 +1,92 @@
+"""Poolings of another kind or by other windows, outputs beside fills, and sums before a ReLU, each named."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from alignment.hypotheses.base import Case
+from alignment.hypotheses.explain import explain
+from alignment.results.findings import Finding
+
+Array: TypeAlias = npt.NDArray[Any]
+X = np.random.default_rng(0).standard_normal((2, 3, 9, 9))
+
+
+def pooled(x: Array, kind: str = "max", kernel: int = 3, stride: int = 2, padding: int = 1) -> Array:
+    pads = ((0, 0), (0, 0), (padding, padding), (padding, padding))
+    padded = np.pad(x, pads, constant_values=-np.inf if kind == "max" else 0.0)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), axis=(2, 3))[:, :, ::stride, ::stride]
+    values: Array = windows.max((-2, -1)) if kind == "max" else windows.mean((-2, -1))
+    return values
+
+
+def says(kind: str, expected: Array, found: Array, *inputs: Array, **settings: Any) -> str:
+    finding = Finding("module", "pool", "pool", "eval", "forward", ())
+    case = Case(finding, (expected,), (found,), kind=kind, settings=settings, candidate_kind="Own", inputs=inputs)
+    causes = explain(case).causes
+    return causes[0].says if causes else ""
+
+
+SETTINGS = {"kernel_size": 3, "stride": 2, "padding": 1}
+
+
+@pytest.mark.parametrize(
+    ("found", "cause"),
+    [
+        (pooled(X, "mean"), "it takes the mean of each window, padding counted, not the largest value of each window"),
+        (
+            pooled(X, "mean") / pooled(np.ones_like(X), "mean"),
+            "it takes the mean of each window, not the largest value of each window",
+        ),
+        (pooled(X, kernel=2), "its kernel_size is 2, not 3: pass kernel_size=3"),
+        (pooled(np.roll(X, 1)), ""),
+    ],
+)
+def test_other_pooling_than_the_largest_is_named(found: Array, cause: str) -> None:
+    assert says("MaxPool2d", pooled(X), found, X, **SETTINGS) == cause
+
+
+def test_mean_that_leaves_padding_out_is_named_with_what_to_pass() -> None:
+    right = pooled(X, "mean")
+    wrong = right / pooled(np.ones_like(X), "mean")
+    assert says("AvgPool2d", right, wrong, X, **SETTINGS) == (
+        "the padding is left out of its means: pass exclusive=False to Paddle's, count_include_pad=True to torch's"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        (lambda y: y + 0.01, "0.01 is added to its elements beside fills of -1e+12"),
+        (lambda y: y * 1.5, "its elements beside fills of -1e+12 are multiplied by 1.5"),
+    ],
+)
+def test_small_error_beside_fills_is_named(change: Any, cause: str) -> None:
+    scores = np.random.default_rng(1).standard_normal((4, 12))
+    even = np.arange(12) % 2 == 0
+    expected, found = (np.where(even, -1e12, one) for one in (scores, change(scores)))
+    assert says("Scorer", expected, found) == cause
+
+
+def test_shortcut_that_a_relu_follows_is_named() -> None:
+    draw = np.random.default_rng(2)
+    x, inner = (
+        np.abs(draw.standard_normal((2, 8, 4, 4))) if one else draw.standard_normal((2, 8, 4, 4)) for one in (1, 0)
+    )
+    children = {"bn2:0/input/0": inner * 2, "bn2:0/output/0": inner}
+    case = Case(
+        Finding("module", "block", "block", "eval", "forward", ()),
+        (np.maximum(inner + x, 0),),
+        (np.maximum(inner, 0),),
+        candidate_kind="Block",
+        inputs=(x,),
+        children=children,
+        reference_children=children,
+    )
+    (cause,) = explain(case).causes[:1]
+    assert cause.says == "its output 0 is relu of bn2, not relu of (what it gets + bn2)"
+    assert cause.name == "residual lost"

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from alignment.errors import FileError
 from porting.errors import FieldError
 from porting.fields import decode, encode, parse_json
-from porting.plain_files import read_plain_text
+from porting.plain_files import read_plain_text, shortened
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ def write_text(text: str, path: str | os.PathLike[str], what: str = "the file") 
         FileError: The file cannot be written; the message begins with `what`.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    temporary = path.with_name(f".{shortened(path.name)}.{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(text, encoding="utf-8")

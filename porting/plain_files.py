@@ -11,6 +11,11 @@ LARGEST = 256 * 2**20
 """Largest size in bytes of a report, a manifest or a configuration; those of the largest models take some megabytes."""
 
 
+def shortened(name: str, largest: int = 200) -> str:
+    """Return the beginning of a file name that has this many bytes at most, for names that are made of it."""
+    return name.encode("utf-8", "surrogateescape")[:largest].decode("utf-8", "ignore")
+
+
 def read_plain(path: str | os.PathLike[str], *, largest: int = LARGEST) -> bytes:
     """Return the content of a regular file.
 

@@ -29,6 +29,11 @@ def visible(text: str) -> str:
     return _HIDDEN.sub(_escape, text)
 
 
+def lines_of(*lines: str) -> str:
+    """Return lines as one text; what a name in them holds begins no line of its own."""
+    return "\n".join(map(visible, lines))
+
+
 def hexadecimal(char: str) -> str:
     r"""The escape of a character below U+0100: `\x3a` for a colon."""
     return f"\\x{ord(char):02x}"

@@ -23,6 +23,8 @@ _TEACHER = "distillation.weights="
 class TrainTool(Tool):
     """A group that also takes other projects' documented command lines: `pit-train -cfg FILE -data_path D -eval`."""
 
+    ends_in_order = False  # a run of training saves itself at these signals
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments, after those of another project are translated."""
         if args and (args[0].startswith("-") or _SCRIPT.fullmatch(args[0])):

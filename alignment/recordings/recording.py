@@ -27,6 +27,7 @@ from porting.checkpoint.file.source import Source
 from porting.checkpoint.formats import safetensors
 from porting.checkpoint.tensor import LazyTensor
 from porting.errors import CheckpointError
+from porting.plain_files import shortened
 
 Kind: TypeAlias = Literal[
     "output",
@@ -369,7 +370,7 @@ def _check_replaceable(target: Path) -> None:
 
 
 def _beside(target: Path) -> Path:
-    return target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    return target.with_name(f".{shortened(target.name)}.{uuid.uuid4().hex}")
 
 
 def _move(source: Path, target: Path) -> None:

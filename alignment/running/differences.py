@@ -21,6 +21,7 @@ from porting.describe import Canonical, canonical, canonical_by_rules
 from porting.errors import CheckpointError
 from porting.names import fold
 from porting.saved_rules import SavedTable
+from porting.visible import lines_of
 
 _SHOWN = 10
 
@@ -85,9 +86,7 @@ class CheckpointDiff:
         left_out = f" ({len(self.left_out)} counters that one file does not keep left out)" if self.left_out else ""
         if self.same:
             return f"same: all {self.tensors} tensors are bit-equal{left_out}"
-        return "\n".join(
-            (f"different: {len(self.different)} of {self.tensors} tensors{left_out}", *self._lines(verbose))
-        )
+        return lines_of(f"different: {len(self.different)} of {self.tensors} tensors{left_out}", *self._lines(verbose))
 
     def _lines(self, verbose: bool) -> Iterator[str]:
         broken: dict[str, list[str]] = {}

@@ -24,6 +24,7 @@ from porting.checkpoint.selection import Kind, Selection
 from porting.conversion import identify_checkpoint
 from porting.converters import table_of
 from porting.saved_rules import SavedTable
+from porting.visible import visible
 
 _FRAMEWORK_OF = {"pdparams": "paddle", "mindspore": "mindspore", "torch-zip": "torch", "torch-legacy": "torch"}
 """Format of the port to the framework that runs it; where a format belongs to none, the layout decides."""
@@ -71,8 +72,10 @@ class Verification:
         verdict = "verified" if self.passed else "NOT verified"
         return "\n".join(
             (
-                f"{verdict}: {self.tensors.second} (in {self.framework}), a port of {self.tensors.first} "
-                f"(in {self.source_framework})",
+                visible(
+                    f"{verdict}: {self.tensors.second} (in {self.framework}), a port of {self.tensors.first} "
+                    f"(in {self.source_framework})"
+                ),
                 f"  tensors  {self.tensors.to_text()}",
                 f"  forward  {self.forward.verdict}: {headline(self.forward)}",
             )

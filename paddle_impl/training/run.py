@@ -54,7 +54,7 @@ class Result:
 
     @property
     def exit_code(self) -> int:
-        """0; 143 after SIGTERM, 130 after SIGINT."""
+        """0; 143 after SIGTERM, 130 after SIGINT, 129 after SIGHUP."""
         return exit_code(self.stopped)
 
 
@@ -72,7 +72,7 @@ def train(
 ) -> Result:
     """Carry out a run: alone, or as one of the processes that `paddle.distributed.launch` started.
 
-    SIGTERM and SIGINT end it after the current update, with everything saved.
+    SIGTERM, SIGINT and SIGHUP end it after the current update, with everything saved.
 
     Args:
         config: The whole configuration.

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT during a run: they are noted, and the engine saves and ends after the current update."""
+"""SIGTERM, SIGINT and SIGHUP during a run: they are noted, and the engine saves and ends after the current update."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Stop:
     """Notes the first signal while its context lasts; a second SIGINT raises KeyboardInterrupt.
 
     Processes that are forked meanwhile, such as image workers, ignore SIGINT, which a terminal sends to all of them,
-    and end at SIGTERM as by default.
+    and end at SIGTERM and SIGHUP as by default. A SIGHUP that is ignored, as under nohup, stays so.
 
     Attributes:
         requested: Name of the signal; None until there is one.
@@ -28,7 +28,9 @@ class Stop:
 
     def __enter__(self) -> Stop:
         if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._note) for number in _SIGNALS}
+            ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            taken = [number for number in _SIGNALS if not (ignored and number is signal.SIGHUP)]
+            self._previous = {number: signal.signal(number, self._note) for number in taken}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

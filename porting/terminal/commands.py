@@ -85,9 +85,12 @@ def random(
     """
     from porting.architectures import build
     from porting.conversion import write_random
+    from porting.visible import visible
 
     architecture = build(model, image_size=image_size, num_classes=num_classes)
     with output.waiting(f"writing {target}"):
         written = write_random(architecture, target, layout=target_layout, seed=seed, overwrite=force)
     if not output.quiet:
-        click.echo(f"{target}: {architecture.name}, {written.nbytes:,} bytes, random weights of seed {seed}")
+        click.echo(
+            f"{visible(str(target))}: {architecture.name}, {written.nbytes:,} bytes, random weights of seed {seed}"
+        )

@@ -15,6 +15,7 @@ from porting.converters import LAYOUTS
 from porting.fields import encode
 from porting.names import fold, fold_members, without_indices
 from porting.plan import Plan
+from porting.visible import lines_of, visible
 
 if TYPE_CHECKING:
     from porting.by_rules import RulesPort
@@ -50,7 +51,7 @@ def convert_text(report: ConvertReport, *, verbose: bool = False) -> str:
         "note": "; ".join(report.advice),
     }
     head = f"{done} {report.target} ({report.target_format}, layout {report.target_layout})"
-    return "\n".join((head, *_rows(rows), *(_touched(report) if verbose else ())))
+    return lines_of(head, *_rows(rows), *(_touched(report) if verbose else ()))
 
 
 def _models(report: ConvertReport) -> str:
@@ -98,7 +99,7 @@ def describe_text(description: Description, *, verbose: bool = False) -> str:
     }
     width = max(map(len, description.contents), default=0)
     contents = (f"  {name:<{width}}  {dtype}  {shape}" for name, (dtype, shape) in description.contents.items())
-    return "\n".join((str(description.path), *_rows(rows), *(contents if verbose else ())))
+    return lines_of(str(description.path), *_rows(rows), *(contents if verbose else ()))
 
 
 def _unknown(description: Description) -> str:
@@ -141,7 +142,7 @@ def rules_text(port: RulesPort, *, folded: bool = True) -> str:
     """Return a port by rules of the user's as a table; `folded` as for `plan_text`."""
     table = port.table
     head = f"{table.title(port.source)} of {table.name} -> {table.title(port.target)}"
-    return f"{head}\n{table.proof}\n{table_text(port.plan, folded=folded)}"
+    return f"{lines_of(head, table.proof)}\n{table_text(port.plan, folded=folded)}"
 
 
 def table_json(plan: Plan) -> list[dict[str, Any]]:
@@ -162,7 +163,10 @@ def table_json(plan: Plan) -> list[dict[str, Any]]:
 def table_text(plan: Plan, *, folded: bool = True) -> str:
     """Return a plan as a table; `folded` as for `plan_text`."""
     plain_rows = _folded(plan) if folded else _unfolded(plan)
-    rows = [(target or "-", source or "-", what, f"{count:>3}") for target, source, what, count in plain_rows]
+    rows = [
+        (visible(target) or "-", visible(source) or "-", visible(what), f"{count:>3}")
+        for target, source, what, count in plain_rows
+    ]
     header = ("target", "source", "operations", "tensors")
     widths = [max(len(row[column]) for row in (header, *rows)) for column in range(3)]
     lines = [

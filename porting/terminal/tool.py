@@ -8,7 +8,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn, TypeVar
 
@@ -17,6 +17,7 @@ import click
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 DIFFERENT, COULD_NOT_RUN = 1, 3
+_INTERRUPTED = 130
 _DEBUG, _JSON = "--debug", "--json"
 FILE = click.Path(path_type=Path)
 _PACKAGES = {
@@ -44,6 +45,24 @@ class Tool(click.Group):
 
     sections: ClassVar[Mapping[str, Sequence[str]]] = {}
     """Heading to the commands below it in the help; none for one list."""
+
+    ends_in_order: ClassVar[bool] = True
+    """Whether SIGTERM and SIGHUP end a command as Ctrl-C does; False where the commands handle them."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run the tool; after SIGTERM or SIGHUP everything is tidied up, and the process ends by the signal."""
+        from porting.terminal.signals import ending_by_signals
+
+        with ending_by_signals() if self.ends_in_order else nullcontext():
+            return super().main(*args, **extra)
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Parse the arguments; Ctrl-C meanwhile exits with 130, for click's 1 means that something differs."""
+        try:
+            return super().make_context(*args, **extra)
+        except KeyboardInterrupt:
+            click.echo(f"{self.name}: interrupted; nothing was begun", err=True)
+            raise SystemExit(_INTERRUPTED) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands under their headings, each with its whole summary."""

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from porting.checkpoint.file.crc import crc32
 from porting.checkpoint.file.target import flush_folder, os_errors
 from porting.errors import CheckpointError
+from porting.plain_files import shortened
 
 _JOURNAL = "journal.jsonl"
 _STEP = 1 << 22
@@ -55,7 +56,7 @@ class Unfinished:
     """
 
     def __init__(self, target: Path, made_from: str | None) -> None:
-        self.path = target.with_name(f".{target.name[:200]}.unfinished")
+        self.path = target.with_name(f".{shortened(target.name)}.unfinished")
         self._target = target
         identity = os.urandom(32) if made_from is None else made_from.encode()
         self._key = hashlib.sha256(identity).hexdigest()

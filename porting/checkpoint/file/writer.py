@@ -42,6 +42,7 @@ from porting.checkpoint.file.target import (
 )
 from porting.checkpoint.tensor import Array, LazyTensor
 from porting.errors import CheckpointError
+from porting.plain_files import shortened
 
 _MOST_THREADS = 3
 """More threads would wait for the memory's bandwidth."""
@@ -323,7 +324,7 @@ def publishing(
         CheckpointError: The target cannot be written; what was there is untouched.
     """
     replaced = check_target(path, overwrite=overwrite)
-    draft = path.with_name(f".{path.name[:200]}.{os.urandom(4).hex()}.part")
+    draft = path.with_name(f".{shortened(path.name)}.{os.urandom(4).hex()}.part")
     with contextlib.ExitStack() as stack:
         with os_errors(path):
             descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)

@@ -1,0 +1,75 @@
+"""SIGTERM and SIGHUP tidy up as Ctrl-C does, and then end the process by the signal."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from porting.terminal.tool import Tool
+
+ROOT = Path(__file__).parents[3]
+PROGRAM = """
+import sys, time
+from pathlib import Path
+import click
+from porting.checkpoint.file.target import drafted
+from porting.terminal.tool import Tool
+
+@click.group(cls=Tool)
+def tool(): pass
+
+@tool.command()
+def write():
+    draft = Path("draft.part")
+    with drafted(draft):
+        draft.write_bytes(b"half")
+        print("begun", flush=True)
+        time.sleep(30)
+
+tool(prog_name="tool")
+"""
+
+
+def begun(folder: Path, **options: bool) -> subprocess.Popen[bytes]:
+    program = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{PROGRAM}", "write"]
+    words = ["nohup", *program] if options else program
+    process = subprocess.Popen(words, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"begun\n"
+    assert (folder / "draft.part").exists()
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signal_removes_drafts_and_ends_the_process_by_the_signal(number: signal.Signals, tmp_path: Path) -> None:
+    process = begun(tmp_path)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == -number
+    assert f"ended by {number.name}, and nothing was left half-written" in errors.decode()
+    assert not list(tmp_path.iterdir())
+
+
+def test_hangup_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
+    process = begun(tmp_path, nohup=True)
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode == -signal.SIGTERM
+
+
+def test_interrupt_while_arguments_are_read_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = Tool("tool", commands=[click.Command("x")])
+
+    def interrupt(*_: object) -> list[str]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tool, "parse_args", interrupt)
+    done = CliRunner().invoke(tool, ["x"], prog_name="tool")
+    assert (done.exit_code, done.stderr) == (130, "tool: interrupted; nothing was begun\n")

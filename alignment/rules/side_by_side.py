@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
+from typing import TypeAlias
 
 from alignment.rules.model import Model
 from alignment.rules.refine import form
@@ -23,7 +24,7 @@ from porting.checkpoint.tensor import Shape
 _SAME, _SAME_FORMS, _SAME_NAMES = 3.0, 1.0, 0.5
 _OTHER_KIND = -2.0
 _OPEN, _LONGER = -2.0, -0.2
-_MOST = 4_000_000
+_MOST = 500_000
 """Largest number of pairs of modules that are weighed; of larger models nothing is laid side by side."""
 
 
@@ -66,6 +67,9 @@ class _Group:
     path: str
 
 
+_Step: TypeAlias = "tuple[_Group | None, _Group | None]"
+
+
 def side_by_side(
     reference: Model, candidate: Model, marks: tuple[Mapping[str, object], Mapping[str, object]]
 ) -> SideBySide | None:
@@ -81,39 +85,44 @@ def side_by_side(
     """
     ways = []
     for together in (True, False):
-        sides = [
+        theirs, ours = (
             _groups(model, own, together=together) for model, own in zip((reference, candidate), marks, strict=True)
-        ]
-        if len(sides[0]) * len(sides[1]) > _MOST:
+        )
+        steps = _steps(theirs, ours)
+        if steps is None:
             return None
-        ways.append(_compared(reference, candidate, _steps(sides[0], sides[1])))
-    return min(
-        ways, key=lambda way: (len(way.stretches), sum(len(s.reference) + len(s.candidate) for s in way.stretches))
-    )
+        ways.append(_compared(reference, candidate, steps))
+    return min(ways, key=_differing)
+
+
+def _differing(way: SideBySide) -> tuple[int, int]:
+    """Number of stretches, and of tensors in them."""
+    return len(way.stretches), sum(len(stretch.reference) + len(stretch.candidate) for stretch in way.stretches)
 
 
 def _groups(model: Model, marks: Mapping[str, object], *, together: bool) -> list[_Group]:
     """The modules of a model in their order; those directly after the same ones together, if they are to be."""
-    before = model.flow.graph.before
-    owner: dict[str, str] = {}
-    for name, earlier in before.items():
-        first = earlier[0] if len(earlier) == 1 and earlier[0] in owner else ""
-        same = bool(first) and model.stored[first].path == model.stored[name].path
-        owner[name] = owner[first] if same else name
-    groups: dict[str, object] = {}
-    members: dict[object, list[str]] = defaultdict(list)
-    for name in before:
-        if owner[name] == name:
-            around = frozenset(
-                INPUT if other == INPUT else groups.get(owner[other])
-                for other in before[name]
-                if other == INPUT or other in owner
-            )
-            groups[name] = around if together else name
-            if together:
-                groups[name] = ("after", around)
-        members[groups[owner[name]]].append(name)
+    module = _modules(model)
+    numbers: dict[object, int] = {}
+    group: dict[str, int] = {}
+    members: dict[int, list[str]] = defaultdict(list)
+    for name, earlier in model.flow.graph.before.items():
+        first = module[name]
+        if first not in group:
+            around = frozenset(group.get(module.get(other, INPUT), -1) for other in earlier)
+            group[first] = numbers.setdefault(around if together else first, len(numbers))
+        members[group[first]].append(name)
     return [_group(model, names, marks) for names in members.values()]
+
+
+def _modules(model: Model) -> dict[str, str]:
+    """Each tensor to the first one of its module, where it comes directly after another one of the module."""
+    module: dict[str, str] = {}
+    for name, earlier in model.flow.graph.before.items():
+        only = earlier[0] if len(earlier) == 1 else INPUT
+        same = only in module and model.stored[only].path == model.stored[name].path
+        module[name] = module[only] if same else name
+    return module
 
 
 def _group(model: Model, names: Sequence[str], marks: Mapping[str, object]) -> _Group:
@@ -143,15 +152,18 @@ def _score(one: _Group, other: _Group) -> float:
     return (0.0 if alike else _OTHER_KIND) + names + (1 + 2 * share if shared else 0.0) - 1
 
 
-def _steps(theirs: Sequence[_Group], ours: Sequence[_Group]) -> list[tuple[_Group | None, _Group | None]]:
-    """The cheapest way through both sequences; None for a gap."""
+def _steps(theirs: Sequence[_Group], ours: Sequence[_Group]) -> list[_Step] | None:
+    """The cheapest way through both sequences, with None for a gap; None where that would take too long."""
     start = 0
     while start < min(len(theirs), len(ours)) and _same(theirs[start], ours[start]):
         start += 1
     end = 0
     while end < min(len(theirs), len(ours)) - start and _same(theirs[-1 - end], ours[-1 - end]):
         end += 1
-    middle = _through(theirs[start : len(theirs) - end], ours[start : len(ours) - end])
+    between = theirs[start : len(theirs) - end], ours[start : len(ours) - end]
+    if len(between[0]) * len(between[1]) > _MOST:
+        return None
+    middle = _through(*between)
     first = list(zip(theirs[:start], ours[:start], strict=True))
     last = list(zip(theirs[len(theirs) - end :], ours[len(ours) - end :], strict=True))
     return [*first, *middle, *last]
@@ -161,7 +173,7 @@ def _same(one: _Group, other: _Group) -> bool:
     return _equal(one, other) and one.forms == other.forms
 
 
-def _through(theirs: Sequence[_Group], ours: Sequence[_Group]) -> list[tuple[_Group | None, _Group | None]]:
+def _through(theirs: Sequence[_Group], ours: Sequence[_Group]) -> list[_Step]:
     """The cheapest way through two sequences, by dynamic programming with three states: both, or a gap in one."""
     rows, columns, never = len(theirs) + 1, len(ours) + 1, float("-inf")
     best = [[[never] * columns for _ in range(rows)] for _ in range(3)]
@@ -188,10 +200,10 @@ def _back(
     ours: Sequence[_Group],
     best: Sequence[Sequence[Sequence[float]]],
     came: Sequence[Sequence[Sequence[int]]],
-) -> list[tuple[_Group | None, _Group | None]]:
+) -> list[_Step]:
     row, column = len(theirs), len(ours)
     state = max(range(3), key=lambda one: best[one][row][column])
-    steps: list[tuple[_Group | None, _Group | None]] = []
+    steps: list[_Step] = []
     while row or column:
         earlier = came[state][row][column]
         one = theirs[row - 1] if state != 2 else None
@@ -201,7 +213,7 @@ def _back(
     return steps[::-1]
 
 
-def _compared(reference: Model, candidate: Model, steps: Sequence[tuple[_Group | None, _Group | None]]) -> SideBySide:
+def _compared(reference: Model, candidate: Model, steps: Sequence[_Step]) -> SideBySide:
     """What differs in two sequences that stand side by side, neighbours together."""
     stretches: list[Stretch] = []
     pairs: dict[str, str] = {}

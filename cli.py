@@ -42,7 +42,15 @@ from porting.terminal.tool import (
     tool_options,
     uncollected,
 )
-from recipe.options import Source, TrainTool, config_options, overrides_argument, split_words
+from recipe.options import (
+    Source,
+    TrainTool,
+    config_options,
+    framework_option,
+    overrides_argument,
+    run_elsewhere,
+    split_words,
+)
 
 if TYPE_CHECKING:
     from alignment.cli.steps import pit_align
@@ -357,10 +365,16 @@ def pit_train(debug: bool) -> None:
     "--last-epoch", type=click.IntRange(min=0), help="Epochs that the run to resume has done, if it does not say."
 )
 @click.option("--dry-run", is_flag=True, help="Print the whole configuration as YAML and train nothing.")
+@framework_option
 @overrides_argument
 @config_options()
 def train(
-    source: Source, resume: str | None, last_epoch: int | None, dry_run: bool, overrides: tuple[str, ...]
+    source: Source,
+    resume: str | None,
+    last_epoch: int | None,
+    dry_run: bool,
+    framework: str,
+    overrides: tuple[str, ...],
 ) -> None:
     """Train a model; SIGTERM saves and ends the run, and --resume continues it bit for bit.
 
@@ -376,7 +390,9 @@ def train(
         click.echo(dump(loaded.config), nl=False)
     elif loaded.evaluate:
         click.echo("the file asks for an evaluation", err=True)
-        _evaluate(loaded, Output())
+        _evaluate(loaded, Output(), framework)
+    elif framework != "paddle":
+        run_elsewhere(framework, "train", loaded, resume=resume or loaded.resume)
     else:
         from paddle_impl.training.run import train as train_run
 
@@ -386,26 +402,30 @@ def train(
 
 @pit_train.command("eval")
 @output_options()
+@framework_option
 @overrides_argument
 @config_options()
-def evaluate(source: Source, output: Output, overrides: tuple[str, ...]) -> None:
+def evaluate(source: Source, output: Output, framework: str, overrides: tuple[str, ...]) -> None:
     """Evaluate model.weights on the validation images; every image counts once.
 
     \b
     pit-train eval --config pit_b_224 model.weights=pit_b.pdparams data.path=/data/imagenet
     """
-    _evaluate(source.load(overrides, output.note), output)
+    _evaluate(source.load(overrides, output.note), output, framework)
 
 
-def _evaluate(loaded: Loaded, output: Output) -> None:
-    from dataclasses import asdict
+def _evaluate(loaded: Loaded, output: Output, framework: str) -> None:
+    from dataclasses import asdict, replace
 
-    from paddle_impl.training.run import evaluate as evaluate_run
     from recipe.weights import to_evaluate
 
     config, notes = to_evaluate(loaded)
     for note in notes:
         output.note(note)
+    if framework != "paddle":
+        run_elsewhere(framework, "eval", replace(loaded, config=config), as_json=output.as_json, quiet=output.quiet)
+    from paddle_impl.training.run import evaluate as evaluate_run
+
     with output.waiting("evaluating"):
         result = evaluate_run(config)
     summary = (
@@ -421,6 +441,7 @@ def _evaluate(loaded: Loaded, output: Output) -> None:
     "--top", default=5, show_default=True, type=click.IntRange(min=1), help="Classes to print for each image."
 )
 @output_options()
+@framework_option
 @click.argument("words", nargs=-1, required=True, metavar="IMAGE|FOLDER... [SECTION.KEY=VALUE]...")
 @config_options(required=False)
 def predict(
@@ -429,6 +450,7 @@ def predict(
     classes: Path | None,
     top: int,
     output: Output,
+    framework: str,
     words: tuple[str, ...],
 ) -> None:
     """Classify images, or all images below folders; --json prints one object a line.
@@ -437,12 +459,19 @@ def predict(
     pit-train predict --weights pit_b.pth photograph.jpg --top 3
     pit-train predict --weights logs/train/best.pdparams photographs/ --json
     """
-    from paddle_impl.training.predicting import Predictor, config_for, find_images, report
     from recipe.classes import read_classes
-    from recipe.loading import override
+    from recipe.loading import Loaded, override
+    from recipe.predictions import config_for, find_images, report
 
     images, overrides = split_words(words)
     config = source.load(overrides, output.note).config if source.config else override(config_for(weights), overrides)
+    if framework != "paddle":
+        found = Loaded(override(config, [f"model.weights={weights}"]))
+        form = {"as_json": output.as_json, "quiet": output.quiet, "top": top}
+        names = str(classes) if classes else None
+        run_elsewhere(framework, "predict", found, images=tuple(map(str, find_images(images))), classes=names, **form)
+    from paddle_impl.training.predicting import Predictor
+
     predictor = Predictor(config, weights, read_classes(classes) if classes else None)
     for note in predictor.notes:
         output.note(note)

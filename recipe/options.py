@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -46,8 +47,14 @@ class TrainTool(Tool):
         if command is None:
             return args
         for note in command.notes:
-            click.echo(note, err=True)
+            _noted(note)
         return [*debug, *command.arguments]
+
+
+def _noted(line: str) -> None:
+    """Print a note on standard error, once for all processes of a run."""
+    if os.environ.get("PADDLE_TRAINER_ID", "0") == "0":
+        click.echo(line, err=True)
 
 
 @dataclass(frozen=True)
@@ -81,14 +88,18 @@ class Source:
         from recipe.loading import load_run
         from recipe.weights import require_teacher
 
+        note = note or _noted
         teachers = [text.removeprefix(_TEACHER) for text in overrides if text.startswith(_TEACHER)]
         teacher = teachers[-1] if teachers and teachers[-1] not in ("", "null") else None
-        if teacher is not None and training:
+        if teacher is not None and not training:
+            note(f"{_TEACHER}{teacher} changes nothing here: nothing is trained")
+            teacher = None
+        if teacher is not None:
             require_teacher(teacher)
         return load_run(
             self.config or "",
             overrides,
-            note=note or (lambda line: click.echo(line, err=True)),
+            note=note,
             dialect=self.dialect,
             asked=Asked(self.script, teacher, self.project),
             keys=dict(text.split("=", 1) for text in self.keys),
@@ -132,6 +143,32 @@ def _options(required: bool) -> list[Callable[[Any], Any]]:
         click.option("--project", hidden=True),
         click.option("--key", multiple=True, hidden=True),
     ]
+
+
+framework_option = click.option(
+    "--framework",
+    type=click.Choice(["paddle", "torch"]),
+    default="paddle",
+    show_default=True,
+    help="Where to run it; PIT_TORCH_PYTHON names the interpreter that has torch, by default this one.",
+)
+"""The framework that carries a command out."""
+
+
+def run_elsewhere(framework: str, action: str, loaded: Loaded, **more: Any) -> NoReturn:
+    """Carry a command out in another framework, and exit with its code.
+
+    Args:
+        framework: One of `recipe.programs.PROGRAMS`.
+        action: `train`, `eval` or `predict`.
+        loaded: The configuration.
+        more: The other attributes of `recipe.programs.Request`.
+    """
+    from recipe.loading import dump
+    from recipe.programs import Request, run_program
+
+    request = Request(action, dump(loaded.config), **more)
+    raise SystemExit(run_program(framework, request, os.environ.get(f"PIT_{framework.upper()}_PYTHON")))
 
 
 overrides_argument = click.argument("overrides", nargs=-1, metavar="[SECTION.KEY=VALUE]...")

@@ -1,12 +1,10 @@
-"""Classifies image files: their likeliest classes, with probabilities."""
+"""Classifies image files in Paddle: their likeliest classes, with probabilities."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,51 +16,12 @@ from paddle.nn.functional import softmax
 from paddle_impl.training.data.transforms import EvalTransform
 from paddle_impl.training.precision import Precision, device_of
 from paddle_impl.training.starting import start
-from porting.checkpoint import open_checkpoint
-from porting.checkpoint.addresses import as_source
-from porting.conversion import fitting, identify_checkpoint
-from recipe.classes import CLASSES, ClassName, named, read_classes
-from recipe.config import Config, Data, Model
+from recipe.classes import ClassName
+from recipe.config import Config
 from recipe.errors import DataError
-from recipe.images import ImageError, read_image
-from recipe.samples import SUFFIXES
+from recipe.predictions import Prediction, class_names, classify, config_for, find_images, report
 
-_CROPS = {"pit": 0.9, "deit": 0.875, "regnet": 0.875}
-"""Evaluation crop of each family."""
-_FINE_TUNED = 384
-"""Side of the images, pixels, from which DeiT's evaluation crop is 1."""
-_BATCH = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """The classes of an image.
-
-    Attributes:
-        path: The image file.
-        classes: The likeliest classes with their probabilities, best first; empty if the image cannot be read.
-        problem: Why the image cannot be read; empty if it can.
-    """
-
-    path: Path
-    classes: tuple[tuple[ClassName, float], ...] = ()
-    problem: str = ""
-
-
-def config_for(weights: str | os.PathLike[str]) -> Config:
-    """A configuration to predict with: the model, image size and classes of a checkpoint, its family's evaluation crop.
-
-    Raises:
-        CheckpointError: The checkpoint cannot be read, or holds no known model.
-        HubError: The checkpoint cannot be fetched.
-    """
-    with open_checkpoint(as_source(os.fspath(weights))) as checkpoint:
-        architecture = identify_checkpoint(fitting(checkpoint)).architecture
-    height, _ = architecture.image_size
-    family = architecture.family
-    crop = 1.0 if family == "deit" and height >= _FINE_TUNED else _CROPS[family]
-    model = Model(architecture.name, height, architecture.num_classes, drop_path_rate=0.0, weights=os.fspath(weights))
-    return Config(model=model, data=replace(Data(), crop=crop))
+__all__ = ["Prediction", "Predictor", "config_for", "find_images", "report"]
 
 
 class Predictor:
@@ -98,10 +57,7 @@ class Predictor:
         self._model = started.model
         self._model.eval()
         self._prepare = EvalTransform.of(config)
-        self._classes = tuple(classes) if classes is not None else _names(config.model)
-        if len(self._classes) != config.model.num_classes:
-            count = config.model.num_classes
-            raise DataError(f"there are {len(self._classes)} names for the model's {count} classes")
+        self._classes = class_names(config.model, classes)
 
     def __call__(self, paths: Iterable[Path], top: int = 5) -> Iterator[Prediction]:
         """Classify image files.
@@ -110,23 +66,10 @@ class Predictor:
             paths: Image files; see `find_images`.
             top: Number of classes of each prediction, at most all classes.
 
-        Yields:
+        Returns:
             A prediction for each path, in their order; that of an unreadable image has a problem instead of classes.
         """
-        iterator = iter(paths)
-        while chunk := list(islice(iterator, _BATCH)):
-            inputs = [self._read(path) for path in chunk]
-            images = [image for image in inputs if not isinstance(image, str)]
-            shares = iter(self._shares(np.stack(images)) if images else ())
-            for path, image in zip(chunk, inputs, strict=True):
-                yield Prediction(path, problem=image) if isinstance(image, str) else self._best(path, next(shares), top)
-
-    def _read(self, path: Path) -> npt.NDArray[np.float32] | str:
-        """The prepared image `(3, size, size)`, or why it cannot be read."""
-        try:
-            return self._prepare(read_image(path))
-        except ImageError as error:
-            return error.problem
+        return classify(paths, self._prepare, self._shares, self._classes, top)
 
     @paddle.no_grad()
     def _shares(self, images: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
@@ -134,65 +77,3 @@ class Predictor:
             logits = self._model(paddle.to_tensor(images).astype(self._precision.parameters))
         shares: npt.NDArray[Any] = softmax(logits.astype("float64")).numpy()
         return shares
-
-    def _best(self, path: Path, shares: npt.NDArray[Any], top: int) -> Prediction:
-        order = np.argsort(-shares, kind="stable")[:top]
-        return Prediction(path, tuple((self._classes[at], float(shares[at])) for at in order))
-
-
-def find_images(places: Iterable[Path]) -> list[Path]:
-    """The files among the places, and every image below the folders among them, sorted.
-
-    Raises:
-        DataError: A place is missing, or a folder holds no image.
-    """
-    paths: list[Path] = []
-    for place in places:
-        if not place.is_dir():
-            if not place.exists():
-                raise DataError(f"{place}: no such file or folder")
-            paths.append(place)
-            continue
-        images = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-        if not images:
-            raise DataError(f"{place}: holds no image ({', '.join(SUFFIXES)})")
-        paths += images
-    return paths
-
-
-def _names(model: Model) -> tuple[ClassName, ...]:
-    beside = Path(model.weights or "").parent / CLASSES
-    if "://" not in (model.weights or "") and beside.is_file():
-        return named([name.label for name in read_classes(beside)], model.num_classes)
-    return named((), model.num_classes)
-
-
-def report(predictions: Iterable[Prediction], *, as_json: bool) -> Iterator[str]:
-    """Predictions as text to read, or as one JSON object a line.
-
-    Raises:
-        DataError: After the last prediction, if images could not be read; the details name each.
-    """
-    problems = []
-    for prediction in predictions:
-        if prediction.problem:
-            problems.append(f"{prediction.path}: {prediction.problem}")
-        yield json.dumps(_record(prediction)) if as_json else _text(prediction)
-    if problems:
-        count = f"{len(problems)} image{'s' if len(problems) > 1 else ''}"
-        raise DataError(f"{count} could not be read", problems)
-
-
-def _record(prediction: Prediction) -> dict[str, Any]:
-    classes = [
-        {"index": name.index, "label": name.label, "words": name.words, "probability": share}
-        for name, share in prediction.classes
-    ]
-    record: dict[str, Any] = {"path": str(prediction.path), "classes": classes}
-    return {**record, "problem": prediction.problem} if prediction.problem else record
-
-
-def _text(prediction: Prediction) -> str:
-    if prediction.problem:
-        return f"{prediction.path}\n  not read: {prediction.problem}"
-    return "\n".join([str(prediction.path), *(f"  {share:7.2%}  {name.words}" for name, share in prediction.classes)])

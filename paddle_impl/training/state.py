@@ -93,8 +93,8 @@ def restore(checkpoint: Nested, parts: Parts, precision: Precision) -> Progress:
     tree = checkpoint.tree
     if not isinstance(tree.get("model"), dict) or "optimizer" not in tree:
         raise TrainingError(
-            f"{checkpoint.path}: holds no state of a run, which needs model and optimizer; "
-            "to start from its weights, give it as model.weights"
+            f"{checkpoint.path}: holds no state of a run, which needs model and optimizer, here or in a .pdopt "
+            "beside it; to start from its weights, give it as model.weights"
         )
     own = parts.model.state_dict()
     parts.model.set_state_dict(matching(checkpoint, "model", own))

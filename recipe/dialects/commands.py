@@ -19,6 +19,8 @@ _SINGLE_DASH = (
 _MINDCV = {"train": False, "train_with_func": False, "validate": True, "validate_with_func": True}
 """Scripts of MindCV, and whether they evaluate."""
 _DEIT = ("main", "run_with_submitit")
+_OURS = {"--framework": True, "--dialect": True, "--dry-run": False}
+"""Options of ours that any command line may have, and whether they take a value."""
 _OVERRIDE = re.compile(r"[a-z_]+\.[a-z_0-9]+=.*", re.DOTALL)
 
 
@@ -39,15 +41,29 @@ def translate_command(arguments: Sequence[str]) -> Command | None:
     """Return a command line of another project as one of `pit-train`; None if it is ours.
 
     The first word may be the project's script (`main_multi_gpu.py`, `validate.py`), which says whose options follow and
-    what is meant; without it, the options say so. Overrides of ours, `section.setting=value`, may stand among them.
+    what is meant; without it, the options say so. Overrides of ours, `section.setting=value`, and
+    `--framework`, `--dialect` and `--dry-run` may stand among them.
 
     Raises:
         ConfigError: An option is unknown, has no value or a wrong one.
     """
-    overrides = [word for word in arguments if _OVERRIDE.fullmatch(word)]
-    script, words = _script([word for word in arguments if not _OVERRIDE.fullmatch(word)])
-    command = _translated(script, words)
-    return None if command is None else replace(command, arguments=[*command.arguments, *overrides])
+    ours, theirs = _split(arguments)
+    command = _translated(*_script(theirs))
+    return None if command is None else replace(command, arguments=[*command.arguments, *ours])
+
+
+def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words that are ours in any command line, and the others."""
+    ours: list[str] = []
+    theirs: list[str] = []
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        own = _OVERRIDE.fullmatch(word) or word.partition("=")[0] in _OURS
+        (ours if own else theirs).append(word)
+        if _OURS.get(word) and rest:
+            ours.append(rest.pop(0))
+    return ours, theirs
 
 
 def _translated(script: str | None, words: list[str]) -> Command | None:

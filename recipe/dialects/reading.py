@@ -7,6 +7,7 @@ from pathlib import Path
 
 from recipe.dialects import mindcv, yacs
 from recipe.dialects.base import Asked, Translation
+from recipe.dialects.distilling import family_of
 from recipe.errors import ConfigError
 from recipe.yaml_text import Setting
 
@@ -37,6 +38,8 @@ def readings(path: Path, settings: Mapping[str, Setting], dialect: str | None, a
         return {"mindcv": mindcv.translate(settings)}
     merged = yacs.read(path)
     found = {dialect: ""} if dialect else yacs.dialects_of(merged)
+    if dialect == "hatimwen" and family_of(merged) != "pit":
+        raise ConfigError(f"{path}: is no file of hatimwen/paddle_pit, which has PiT only: give --dialect paddlevit")
     marks = [mark for mark in found.values() if mark]
     if len(marks) > 1:
         raise ConfigError(

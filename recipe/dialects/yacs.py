@@ -174,7 +174,8 @@ class _Translator:
         """Translate what follows from several keys at once."""
         choice = self.choice
         self.problems += choice.problems
-        self.notes = [*([choice.line] if choice.line else []), *choice.notes, *self.notes]
+        line = f"{choice.line}; read over the defaults of {PROJECTS[self.dialect]}"
+        self.notes = [*([line] if choice.line else []), *choice.notes, *self.notes]
         self.evaluate = self.evaluate or choice.evaluate
         if choice.model is not None:
             self.out["model.name"] = Setting(choice.model, choice.where)

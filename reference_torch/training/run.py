@@ -126,7 +126,6 @@ class Run:
             began = now
         recipe.schedule.finish_epoch(epoch)
 
-    @torch.no_grad()
     def evaluate(self, weights: str = "model") -> Evaluation:
         """Top-1, top-5 and loss over the validation images.
 
@@ -136,22 +135,10 @@ class Run:
         model: nn.Module = self.recipe.model
         if weights == "ema" and self.recipe.ema is not None:
             model = self.recipe.ema.module
-        sums, k = np.zeros(4), min(_TOP, self.config.model.num_classes)
-        with _evaluating(model):
-            for images, labels, _ in self.validation:
-                with self._context():
-                    logits = model(self._floating(images)).double()
-                target = torch.as_tensor(labels, device=self.device)
-                # timm's percentages are float32, the counts behind them exact
-                hits = [round(float(share) * len(labels) / 100) for share in accuracy(logits, target, topk=(1, k))]
-                loss = float(nn.functional.cross_entropy(logits, target, reduction="sum"))
-                sums += np.array([len(labels), *hits, loss])
-        count = sums[0]
-        return Evaluation(int(count), sums[1] / count, sums[2] / count, k, sums[3] / count)
+        return evaluate_model(model, self.validation, self.config, self.device, self._context)
 
     def _floating(self, images: Any) -> Tensor:
-        dtype = torch.float64 if self.config.run.precision == "float64" else torch.float32
-        return torch.as_tensor(images).to(self.device, dtype, non_blocking=True)
+        return _floating(images, self.config, self.device)
 
     def _targets(self, targets: Any) -> Tensor:
         tensor = torch.as_tensor(targets)
@@ -171,6 +158,42 @@ class Run:
                 inject(self.recipe.model, self._tape, *place)
 
         return randomise
+
+
+@torch.no_grad()
+def evaluate_model(
+    model: nn.Module,
+    validation: EvalLoader,
+    config: Config,
+    device: str = "cpu",
+    context: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> Evaluation:
+    """Return top-1, top-5 and loss of a model over images.
+
+    Args:
+        model: The model, on the device; its mode is kept.
+        validation: The images.
+        config: Its class count and precision matter here.
+        device: `cpu` or `cuda`.
+        context: Context of the forward pass.
+    """
+    sums, k = np.zeros(4), min(_TOP, config.model.num_classes)
+    with _evaluating(model):
+        for images, labels, _ in validation:
+            with context():
+                logits = model(_floating(images, config, device)).double()
+            target = torch.as_tensor(labels, device=device)
+            # timm's percentages are float32, the counts behind them exact
+            hits = [round(float(share) * len(labels) / 100) for share in accuracy(logits, target, topk=(1, k))]
+            loss = float(nn.functional.cross_entropy(logits, target, reduction="sum"))
+            sums += np.array([len(labels), *hits, loss])
+    count = sums[0]
+    return Evaluation(int(count), sums[1] / count, sums[2] / count, k, sums[3] / count)
+
+
+def _floating(images: Any, config: Config, device: str) -> Tensor:
+    dtype = torch.float64 if config.run.precision == "float64" else torch.float32
+    return torch.as_tensor(images).to(device, dtype, non_blocking=True)
 
 
 @contextmanager

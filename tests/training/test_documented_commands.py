@@ -19,6 +19,7 @@ from paddle_impl.training.starting import create_model
 from porting.architectures import build
 from porting.conversion import write_random
 from recipe.config import Config
+from recipe.loading import load
 from tests.recipe.dialects import peers
 
 SMALL = (
@@ -196,6 +197,24 @@ def test_evaluation_and_resume_of_a_file_are_carried_out(folder: Path, asked: li
     assert asked[-1].what == "eval"
     assert asked[-1].config.model.weights == "./output/PiT-Latest.pdparams"
     assert "top-1 50.00%" in done.stdout
+
+
+def test_another_framework_gets_the_same_configuration(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    requests: list[Any] = []
+
+    def run_program(*words: Any) -> int:
+        requests.append(words)
+        return 4
+
+    monkeypatch.setattr("recipe.programs.run_program", run_program)
+    monkeypatch.setenv("PIT_TORCH_PYTHON", "python-with-torch")
+    done = pit_train(f"main_multi_gpu.py {HATIMWEN} --framework torch -batch_size=16")
+    assert done.exit_code == 4, done.output
+    ((framework, request, python),) = requests
+    assert (framework, request.action, python) == ("torch", "train", "python-with-torch")
+    (folder / "again.yaml").write_text(request.config)
+    config = load(folder / "again.yaml")
+    assert (config.data.batch_size, config.schedule.ahead, config.optimizer.clip) == (16, 1, 5.0)
 
 
 def test_weights_decide_which_of_two_models_is_evaluated(folder: Path, asked: list[Asked]) -> None:

@@ -49,6 +49,10 @@ def _words(line: str) -> list[str]:
             "train --config=p.yaml --dialect=mindcv --key=data_dir=/i --key=distribute=False",
         ),
         (
+            "-cfg c.yaml --framework torch --dialect=hatimwen -amp",
+            "train --config=c.yaml run.precision=mixed --framework torch --dialect=hatimwen",
+        ),
+        (
             "-c p.yaml --distribute --lr=0.1",
             "train --config=p.yaml --dialect=mindcv --key=distribute=true --key=lr=0.1",
         ),
@@ -83,7 +87,10 @@ def test_several_values_of_an_option_are_one_list() -> None:
     assert "optimizer.betas=[0.9, 0.95]" in _words("main.py --model pit_ti --opt-betas 0.9 0.95")
 
 
-@pytest.mark.parametrize("line", ["train --config pit_b_224", "--help", "--debug", "", "predict a.jpg", "--resume x"])
+@pytest.mark.parametrize(
+    "line",
+    ["train --config pit_b_224", "--help", "--debug", "", "predict a.jpg", "--resume x", "train --framework torch"],
+)
 def test_own_command_is_left_alone(line: str) -> None:
     assert translate_command(line.split()) is None
 

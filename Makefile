@@ -26,7 +26,7 @@ demo: setup  ## Port a PiT-B checkpoint and prove that both models are the same 
 	@$(BIN)/python examples/demo.py
 
 test: setup lint  ## Check style and types, then run the tests
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 $(MINDSPORE)/.ready: requirements-mindspore.lock
 	@echo "Setting up $(MINDSPORE) (once; MindSpore is large)"

@@ -3,11 +3,36 @@
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 os.environ.setdefault("GLOG_minloglevel", "2")  # Paddle's notes on start and end, which no capture of pytest reaches
+
+try:
+    from hypothesis import settings
+except ModuleNotFoundError:  # the environment of MindSpore has none
+    pass
+else:
+    settings.register_profile("any machine", deadline=None)  # other processes may slow a test down
+    settings.load_profile("any machine")
+
+_TESTS = Path(__file__).parent
+_FIRST, _LAST = ("training", "models"), ("porting", "recipe")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files of whole commands and runs, which take longest, and end with those that take a moment each.
+
+    Each file runs in one of two processes; a long one at the end would keep the other one waiting.
+    """
+    items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    room = item.path.relative_to(_TESTS).parts[0] if item.path.is_relative_to(_TESTS) else ""
+    return 2 if room in _LAST else 0 if room.endswith(".py") or room in _FIRST else 1
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -284,8 +284,8 @@ class Backend(Protocol):
         float32, as it is where users convert a model.
         """
 
-    def state(self) -> dict[str, Array]:
-        """Every tensor of the model's state dict."""
+    def state(self, names: Container[str] | None = None) -> dict[str, Array]:
+        """Tensors of the model's state dict: those of these names, or all."""
 
     def set_state(self, arrays: Mapping[str, Array]) -> None:
         """Overwrite tensors of the state dict, converting floating-point values to the dtype in use."""
@@ -348,8 +348,8 @@ class Backend(Protocol):
             loss: The name of a loss that is given a floating-point target.
         """
 
-    def gradients(self) -> dict[str, Array]:
-        """Gradient of every tensor of the state dict from the last `backward`; zeros where none arrived."""
+    def gradients(self, names: Container[str] | None = None) -> dict[str, Array]:
+        """Gradients of tensors from the last `backward`, of these names or all; zeros where none arrived."""
 
     def untrained(self) -> dict[str, str]:
         """Names in the state dict of what no optimizer would update after the last `backward`, to the reason.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Container, Mapping, MutableMapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import reduce
 from pathlib import Path
@@ -128,9 +128,13 @@ class ModelBackend:
         )
         check_state(path, shapes, expected)
 
-    def state(self) -> dict[str, Array]:
-        """Every tensor of the model's state dict."""
-        return {name: self._array(tensor) for name, tensor in self._tensors().items()}
+    def state(self, names: Container[str] | None = None) -> dict[str, Array]:
+        """Tensors of the model's state dict: those of these names, or all."""
+        return {name: self._array(tensor) for name, tensor in self._chosen(names).items()}
+
+    def _chosen(self, names: Container[str] | None) -> Mapping[str, Any]:
+        tensors = self._tensors()
+        return tensors if names is None else {name: tensor for name, tensor in tensors.items() if name in names}
 
     def tied(self) -> Mapping[str, str]:
         """Further names of tensors, to their first."""
@@ -265,9 +269,9 @@ class ModelBackend:
         """The function of a loss by its name."""
         return self.losses[loss]
 
-    def gradients(self) -> dict[str, Array]:
-        """Gradient of every tensor of the state dict; zeros where none arrived."""
-        return {name: self._gradient(tensor) for name, tensor in self._tensors().items()}
+    def gradients(self, names: Container[str] | None = None) -> dict[str, Array]:
+        """Gradients of tensors of the state dict: those of these names, or all; zeros where none arrived."""
+        return {name: self._gradient(tensor) for name, tensor in self._chosen(names).items()}
 
     def untrained(self) -> dict[str, str]:
         """Names of what no optimizer would update, to the reason."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -182,10 +182,12 @@ class MindSporeBackend(ModelBackend):
         self._gradients = dict(zip(names, of_weights, strict=True))
         return self._array(value)
 
-    def gradients(self) -> dict[str, Array]:
-        """Gradient of every parameter; zeros where none arrived."""
-        zeros = {name: np.zeros(tensor.shape, np.float32) for name, tensor in self._tensors().items()}
-        return zeros | {name: self._array(gradient) for name, gradient in self._gradients.items()}
+    def gradients(self, names: Container[str] | None = None) -> dict[str, Array]:
+        """Gradients of parameters: those of these names, or all; zeros where none arrived."""
+        tensors = self._chosen(names)
+        zeros = {name: np.zeros(tensor.shape, np.float32) for name, tensor in tensors.items()}
+        chosen = {name: gradient for name, gradient in self._gradients.items() if names is None or name in names}
+        return zeros | {name: self._array(gradient) for name, gradient in chosen.items()}
 
     def input_gradients(self) -> dict[str, Array]:
         """Gradient of every floating-point input from the last `backward`, by name."""

@@ -75,6 +75,7 @@ class Localiser:
         self._own: dict[tuple[str, Call], dict[int, Array]] = {}
         self.statistics_names = trial.pair.architecture.statistics
         self.weights: Mapping[str, Array] = {}
+        self._changing: list[str] = []
         self.held = counterparts.held
         self.end_to_end: dict[Call, CallJudgements] = {}
         self.isolated: dict[Call, CallJudgements] = {}
@@ -123,9 +124,14 @@ class Localiser:
             self.loss = self.reference.judge(f"{self.mode}/loss", "loss", results.loss, self.dtype)
             self.gradients = self._judged("gradient", self.trial.canonical(results.gradients))
         if self.mode == "train":
+            self._changing = [name for name, array in results.state.items() if self._is_changed(name, array)]
             state = self.trial.canonical(results.state)
             self.statistics = self._judged("output", {name: state[name] for name in self.statistics_names})
         return watched
+
+    def _is_changed(self, name: str, array: Array) -> bool:
+        before = self.trial.weights[name].astype(array.dtype)
+        return not np.array_equal(array, before, equal_nan=array.dtype.kind == "f")
 
     def run_isolated(self, weights: Mapping[str, Array]) -> None:
         """Run every module alone, and classify those that differ.
@@ -138,8 +144,7 @@ class Localiser:
         try:
             backend.set_state(weights)
             for call in self.end_to_end:
-                if self.mode == "train":
-                    backend.set_state(weights)
+                backend.set_state({name: weights[name] for name in self._changing if name in weights})
                 self.isolated[call] = self._isolate(call)
             self._use_cuts_of_others()
             for call in sorted(self.isolated, key=lambda call: -depth(call[0])):
@@ -328,14 +333,14 @@ class Localiser:
         within = self.held[call[0]]
         if not within or any(other[0] == call[0] and other[1] != call[1] for other in self.end_to_end):
             return
-        own = self.trial.canonical(self.trial.backend.gradients(), within - self.trial.pair.architecture.buffers)
+        own = self.trial.some(self.trial.backend.gradients, within - self.trial.pair.architecture.buffers)
         gradients = self._judged("gradient", own)
         judged.backward.update({f"gradient of {name}": judgement for name, judgement in gradients.items()})
 
     def _judge_own_statistics(self, judged: CallJudgements, call: Call) -> None:
         names = [name for name in self.statistics_names if name in self.held[call[0]]]
         if names:
-            statistics = self._judged("output", self.trial.canonical(self.trial.backend.state(), names))
+            statistics = self._judged("output", self.trial.some(self.trial.backend.state, names))
             judged.forward.update({f"running statistic {name}": judgement for name, judgement in statistics.items()})
 
     def _classify(self, call: Call) -> None:

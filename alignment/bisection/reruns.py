@@ -54,7 +54,7 @@ def beside(search: Localiser, call: Call, result: Isolated | None) -> dict[str, 
         arrays |= _gradients_beside(search, call, result)
     if search.mode == "train":
         names = [name for name in search.statistics_names if name in search.held[call[0]]]
-        after = search.trial.canonical(search.trial.backend.state(), names)
+        after = search.trial.some(search.trial.backend.state, names)
         arrays |= _both(search, "statistic", "running statistic", after)
         for name in names:
             before = search.reference.get(f"eval/parameter/{name}", search.dtype)
@@ -71,7 +71,7 @@ def _gradients_beside(search: Localiser, call: Call, result: Isolated) -> dict[s
             arrays[f"expected/input gradient {index}"] = expected
             arrays[f"found/input gradient {index}"] = np.zeros_like(expected) if gradient is None else gradient
     wanted = search.held[call[0]] - trial.pair.architecture.buffers
-    arrays |= _both(search, "gradient", "gradient of", trial.canonical(trial.backend.gradients(), wanted))
+    arrays |= _both(search, "gradient", "gradient of", trial.some(trial.backend.gradients, wanted))
     for index, gradient in enumerate(search.gradients_of(call)):
         if gradient is not None:
             arrays[f"given/output gradient {index}"] = gradient

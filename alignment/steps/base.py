@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
@@ -74,6 +74,16 @@ class SideTrial:
             for name, tensor in self._plan.apply(lazy).items()
             if name not in counters and (only is None or name in only)
         }
+
+    def some(self, read: Callable[[Container[str]], Mapping[str, Array]], names: Collection[str]) -> dict[str, Array]:
+        """Arrays of a few canonical names, without reading those of the rest of a large model.
+
+        Args:
+            read: Reads arrays of the side's own names: `state` or `gradients` of its backend.
+            names: The canonical names.
+        """
+        own = {source for name in names if name in self._plan.outputs for source in self._plan.sources_of(name)}
+        return self.canonical({**self.weights, **read(own)}, names)
 
 
 @dataclass(frozen=True)

@@ -201,7 +201,7 @@ def test_static_graph_equals_eager(full_graph: bool) -> None:
 
 @pytest.mark.filterwarnings("ignore:Tensor do not have 'place' interface:UserWarning")
 def test_exports_for_any_batch_size(tmp_path: Path) -> None:
-    model = loaded("pit_ti")
+    model = loaded("pit_micro")
     model.eval()
     paddle.jit.save(model, str(tmp_path / "model"), [paddle.static.InputSpec([None, 3, 48, 64])])
     exported = paddle.jit.load(str(tmp_path / "model"))

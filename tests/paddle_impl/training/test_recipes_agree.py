@@ -72,16 +72,16 @@ def _theirs(config: Config, labels: bool) -> tuple[list[float], Any, Any]:
 @pytest.mark.parametrize(
     ("model", "overrides", "labels"),
     [
-        ("pit_ti", ["optimizer.clip=1.0"], False),
-        ("pit_ti", ["optimizer.decay_all=true", "schedule.deit_quirk=false", "ema.decay=0.9"], True),
-        ("pit_ti_distilled", ["distillation.kind=hard"], True),
+        ("pit_micro", ["optimizer.clip=1.0"], False),
+        ("pit_micro", ["optimizer.decay_all=true", "schedule.deit_quirk=false", "ema.decay=0.9"], True),
+        ("pit_micro_distilled", ["distillation.kind=hard"], True),
         ("deit_tiny_distilled", ["distillation.kind=soft", "distillation.temperature=2"], False),
     ],
 )
 def test_eight_updates_of_both_sides_agree_in_float64(
     model: str, overrides: list[str], labels: bool, small: Callable[..., Config], weights: Callable[..., Path]
 ) -> None:
-    teacher = ["distillation.teacher=pit_ti", f"distillation.weights={weights('pit_ti')}"]
+    teacher = ["distillation.teacher=pit_micro", f"distillation.weights={weights('pit_micro')}"]
     paths = [f"model.name={model}", f"model.weights={weights(model)}", "model.drop_path_rate=0"]
     config = small(*QUICK, *paths, *teacher, *overrides)
     (actual, *ours), (expected, *theirs) = _ours(config, labels), _theirs(config, labels)

@@ -53,7 +53,7 @@ def place_of(error: BaseException) -> tuple[str, ...]:
         statement = (error.text or "").strip()
         return f'File "{error.filename}", line {error.lineno}', *([f"  {statement}"] if statement else [])
     frames = list(_frames(error))
-    own = [frame for frame in frames if not _installed(Path(frame.filename))]
+    own = [frame for frame in frames if not is_installed(Path(frame.filename))]
     for frame in (own or frames)[-1:]:
         place = f'File "{frame.filename}", line {frame.lineno}, in {frame.name}'
         return place, *([f"  {frame.line}"] if frame.line else [])
@@ -147,11 +147,12 @@ def _frames(error: BaseException) -> Iterator[traceback.FrameSummary]:
         path = Path(frame.filename)
         if frame.filename.startswith("<") or path.is_relative_to(_OWN):
             continue
-        if path.is_relative_to(_LIBRARY) and not _installed(path):
+        if path.is_relative_to(_LIBRARY) and not is_installed(path):
             continue
-        if not (_installed(path) and set(_PACKAGES) & set(path.parts)):
+        if not (is_installed(path) and set(_PACKAGES) & set(path.parts)):
             yield frame
 
 
-def _installed(path: Path) -> bool:
+def is_installed(path: Path) -> bool:
+    """Whether a file belongs to an installed package."""
     return not {"site-packages", "dist-packages"}.isdisjoint(path.parts)

@@ -118,7 +118,8 @@ class _Search:
         weights = reference_weights(trial, self._reference)
         for mode in ("eval", "train"):
             optional = mode == "train" and not trial.pair.architecture.statistics
-            if optional and (attempt.diverges or attempt.places or not self._reference.has(f"{mode}/loss", dtype)):
+            unknown = mode == "train" and not self._reference.has(f"{mode}/loss", dtype)
+            if unknown or (optional and (attempt.diverges or attempt.places)):
                 break
             modules = self._recorded.modules
             localiser = Localiser(trial, self._taps, self._counterparts, self._reference, modules, mode, exact=exact)

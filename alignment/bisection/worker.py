@@ -32,7 +32,7 @@ from alignment.processes.serving import Advance, serve
 from alignment.recordings.recording import Kind
 from alignment.results.findings import Bisection
 from alignment.running.request import Request
-from alignment.running.worker import Job, load_job, manifest_of
+from alignment.running.worker import Job, fresh_jobs, load_job, manifest_of
 from alignment.steps.base import Trial
 from porting.fields import encode
 
@@ -53,7 +53,10 @@ def record(job: Job, folder: Path, advance: Advance) -> None:
     (folder / MODULES_FILE).write_text(json.dumps(modules), encoding="utf-8")
     aliases: dict[str, str] = {}
     notes: list[str] = []
+    jobs = fresh_jobs(job)
     for number, dtype in enumerate(REFERENCE_DTYPES):
+        job = next(jobs)
+        taps = job.backend.taps()
         job.backend.use(dtype)
         recorder = Deduplicator(folder, dtype, aliases)
         # what the framework or a cast rounds to float32 inside is no part of the function that a port is to be
@@ -67,12 +70,12 @@ def record(job: Job, folder: Path, advance: Advance) -> None:
 
 
 def _recorded_mode(trial: Trial, taps: Taps, mode: str, recorder: Deduplicator) -> tuple[str, ...]:
-    """Record one mode; training mode may be left out where a model gives something else in it, with a note."""
+    """Record one mode; training mode may be left out where a model does not run in it, with a note."""
     mark = recorder.mark()
     try:
         return _record_mode(trial, taps, mode, recorder)
     except AlignmentError as error:
-        if mode == "eval" or trial.pair.architecture.statistics:
+        if mode == "eval":
             raise
         recorder.rewind(mark)
         trial.reset()

@@ -43,6 +43,13 @@ class Kernel:
         """The same with one more call in which the framework's own was kept."""
         return replace(self, unused=self.unused + 1, apart=max(self.apart, apart))
 
+    def and_in(self, other: Kernel | None) -> Kernel:
+        """The same with the calls of another run."""
+        if other is None:
+            return self
+        apart, unused = max(self.apart, other.apart), self.unused + other.unused
+        return replace(self, calls=self.calls + other.calls, apart=apart, unused=unused)
+
 
 @dataclass(frozen=True)
 class _Used:

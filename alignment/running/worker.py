@@ -7,12 +7,13 @@ else: progress, then `done` or one `error`. What the frameworks print goes to st
 from __future__ import annotations
 
 import platform
+import random
 import sys
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from itertools import count
+from itertools import count, repeat
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from alignment.pair.inputs import Inputs
 from alignment.processes.serving import Advance, serve
 from alignment.recordings.kernels import CAST, KERNELS_FILE, Kernel, write_kernels
 from alignment.recordings.recording import Manifest, Recorder
+from alignment.running.kept_state import GlobalState
 from alignment.running.request import Request
 from alignment.steps import STEPS, Quantity, Trial, other_inputs
 
@@ -86,28 +88,43 @@ def run(request: Request, advance: Advance, job: Job | None = None) -> None:
     def done(what: str) -> None:
         advance(what, next(numbers), total)
 
-    job = load_job(request) if job is None else job
+    jobs = fresh_jobs(load_job(request)) if job is None else repeat(job)
     done("model built, weights loaded")
-    exact = job.backend.exact(request.exact) if request.exact else nullcontext({})
-    with exact as kernels:
-        for dtype in sorted(request.dtypes, reverse=bool(request.exact)):  # float64 first, as the model is built then
-            _record(job, dtype, done)
+    used: dict[str, Kernel] = {}
+    for dtype in sorted(request.dtypes, reverse=bool(request.exact)):  # float64 first, as the model is built then
+        for name, kernel in _record(next(jobs), dtype, done).items():
+            used[name] = kernel.and_in(used.get(name))
     if request.exact:
-        used = {**job.kernels, **kernels}
         write_kernels(used.values(), Path(request.folder) / f"{request.label}-{KERNELS_FILE}")
 
 
-def _record(job: Job, dtype: str, done: Callable[[str], None]) -> None:
-    """Run all steps in one precision, and write the recording.
+def fresh_jobs(first: Job) -> Iterator[Job]:
+    """A job, then the same with a new model each time, which keeps nothing of earlier calls.
+
+    A table that a model makes on its first call is of that call's precision, and has no place in another's.
+    """
+    request, state = first.request, GlobalState()
+    yield first
+    del first
+    while True:
+        state.restore()
+        yield load_job(request)
+
+
+def _record(job: Job, dtype: str, done: Callable[[str], None]) -> Mapping[str, Kernel]:
+    """Run all steps in one precision, and write the recording; returns the exact versions that were used.
 
     Raises:
         AlignmentError: The model does not run, or not in this half precision.
     """
-    if dtype in HALVES:
-        with running_in(dtype, job.request.role, job.backend.title, job.request.device):
+    request, backend = job.request, job.backend
+    with backend.exact(request.exact) if request.exact else nullcontext({}) as kernels:
+        if dtype in HALVES:
+            with running_in(dtype, request.role, backend.title, request.device):
+                _run_steps(job, dtype, done)
+        else:
             _run_steps(job, dtype, done)
-    else:
-        _run_steps(job, dtype, done)
+    return {**job.kernels, **kernels}
 
 
 def _run_steps(job: Job, dtype: str, done: Callable[[str], None]) -> None:
@@ -142,6 +159,8 @@ def load_job(request: Request) -> Job:
     runtime = Runtime(request.device, request.threads, request.deterministic, request.tf32, request.seed)
     names = pair.contract.names(request.role) if pair.contract is not None else {}
     kernels: Mapping[str, Kernel] = {}
+    np.random.seed(request.seed % 2**32)  # what a user's builder may draw from
+    random.seed(request.seed)
     if request.exact and "float64" in request.dtypes:
         backend, kernels = build_exact(side, runtime, request.exact, names=names, single=not pair.own)
     else:

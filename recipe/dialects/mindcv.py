@@ -10,7 +10,7 @@ from typing import Any
 from porting import architectures
 from porting.names import did_you_mean
 from recipe.dialects.base import Translation, literal, refusal, refuse
-from recipe.dialects.mindcv_keys import DIRECT, IDLE, KNOWN, MARKS, ONLY, SPECIAL
+from recipe.dialects.mindcv_keys import DIRECT, FLAGS, IDLE, KNOWN, MARKS, ONLY, SPECIAL
 from recipe.yaml_text import Setting
 
 PRESET = "mindcv_defaults"
@@ -22,8 +22,8 @@ _UNSET = (None, "")
 
 
 def recognises(settings: Mapping[str, Setting]) -> bool:
-    """Return True if settings are those of a file of MindCV: no sections, and some of its own names."""
-    return not any("." in name for name in settings) and len(MARKS & settings.keys()) > 1
+    """Return True if settings are those of a file of MindCV: some of its own names, without sections."""
+    return len(MARKS & settings.keys()) > 1
 
 
 def translate(settings: Mapping[str, Setting]) -> Translation:
@@ -33,7 +33,7 @@ def translate(settings: Mapping[str, Setting]) -> Translation:
         ConfigError: A key is unknown, a model is none of ours, or a value is one that is not carried out here; all of
             them are named, with file and line.
     """
-    read = {name: Setting(literal(setting.value), setting.where) for name, setting in settings.items()}
+    read = {name: Setting(_read(name, setting.value), setting.where) for name, setting in settings.items()}
     translator = _Translator(read)
     for name, setting in read.items():
         translator.take(name, setting)
@@ -41,6 +41,11 @@ def translate(settings: Mapping[str, Setting]) -> Translation:
     if translator.problems:
         raise refusal("MindCV", translator.problems)
     return Translation(translator.out, notes=tuple(translator.notes), preset=PRESET)
+
+
+def _read(name: str, value: Any) -> Any:
+    """A value as MindCV's options read it: the flags are true for 1 and false for 0."""
+    return bool(value) if name in FLAGS and value in (0, 1) else literal(value)
 
 
 @dataclass
@@ -52,7 +57,9 @@ class _Translator:
 
     def take(self, name: str, setting: Setting) -> None:
         value, where = setting.value, setting.where
-        if name in IDLE:
+        if name in FLAGS and not isinstance(value, bool | None):
+            self.problems.append(f"{where}: {name} is {value!r}, expected true or false")
+        elif name in IDLE:
             if value not in _UNSET:
                 self.notes.append(f"{where}: {name} changes nothing here: {IDLE[name]}")
         elif name in DIRECT:

@@ -15,6 +15,7 @@ from recipe.dialects.yacs_keys import (
     ARCHITECTURE,
     CONVERTED,
     DIRECT,
+    EMPTY,
     IDLE,
     KNOWN,
     MARKS,
@@ -22,6 +23,7 @@ from recipe.dialects.yacs_keys import (
     ONLY,
     SECTIONS,
     SPECIAL,
+    SWITCHES,
 )
 from recipe.errors import ConfigError
 from recipe.yaml_text import Setting, read_settings
@@ -59,7 +61,10 @@ def read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Setting]:
     own = {name: Setting(literal(at.value), at.where) for name, at in read_settings(path).items()}
     merged: dict[str, Setting] = {}
     bases = own["BASE"].value if "BASE" in own else []
-    for base in [bases] if isinstance(bases, str) else bases or []:
+    bases = [bases] if isinstance(bases, str) else bases or []
+    if not isinstance(bases, list):
+        raise ConfigError(f"{own['BASE'].where}: BASE is {bases!r}, expected a list of files")
+    for base in bases:
         if base:
             merged.update(read(path.parent / str(base), (*seen, path.resolve())))
     return {**merged, **own}
@@ -112,13 +117,9 @@ class _Translator:
     def take(self, name: str) -> None:
         setting = self.settings[name]
         value, where = setting.value, setting.where
-        idle = OF_HATIMWEN.get(name) if self.dialect == "hatimwen" else None
-        if idle is None and name not in DIRECT and name not in SPECIAL:
-            idle = IDLE.get(name)
-        if idle is not None:
-            if value not in _UNSET:
-                self.notes.append(f"{where}: {name} changes nothing here: {idle}")
-        elif name in CONVERTED:
+        if self._settled(name, value, where):
+            return
+        if name in CONVERTED:
             setting_name, convert = CONVERTED[name]
             self.out[setting_name] = Setting(convert(value), where)
         elif name in DIRECT:
@@ -131,10 +132,20 @@ class _Translator:
             project = PROJECTS[self.dialect]
             self.problems.append(f"{where}: unknown key of {project} {name}{did_you_mean(name, KNOWN)}")
 
+    def _settled(self, name: str, value: Any, where: str) -> bool:
+        """True for a key that changes nothing, which is noted, an empty section, and a switch that is none."""
+        if name in SWITCHES and not isinstance(value, bool | None):
+            self.problems.append(f"{where}: {name} is {value!r}, expected true or false")
+            return True
+        idle = OF_HATIMWEN.get(name) if self.dialect == "hatimwen" else None
+        if idle is None and name not in DIRECT and name not in SPECIAL:
+            idle = IDLE.get(name)
+        if idle is not None and value not in _UNSET:
+            self.notes.append(f"{where}: {name} changes nothing here: {idle}")
+        return idle is not None or (name in EMPTY and value in (None, {}))
+
     def _special(self, name: str, value: Any, where: str) -> None:
         match name:
-            case "MODEL.DISTILL" if not isinstance(value, bool):
-                self.problems.append(f"{where}: MODEL.DISTILL is {value!r}, expected true or false")
             case "MODEL.PRETRAINED" if value:
                 self.out["model.weights"] = Setting(with_suffix(str(value)), where)
             case "MODEL.RESUME":

@@ -117,6 +117,13 @@ SPECIAL = (
     *("TRAIN.RAND_AUGMENT", "TRAIN.AUTO_AUGMENT", "TRAIN.RAND_AUGMENT_LAYERS", "TRAIN.RAND_AUGMENT_MAGNITUDE"),
 )
 """Keys that depend on others or are not settings here."""
+SWITCHES = (
+    *("AMP", "EVAL", "MODEL.DISTILL", "TRAIN.MODEL_EMA", "TRAIN.MODEL_EMA_FORCE_CPU"),
+    *("TRAIN.RAND_AUGMENT", "TRAIN.AUTO_AUGMENT"),
+)
+"""Keys that are true, false or nothing."""
+EMPTY = ("AUG", "DATA", "MODEL", "MODEL.TRANS", "TRAIN", "TRAIN.LR_SCHEDULER", "TRAIN.OPTIMIZER")
+"""Sections, which may hold nothing."""
 KNOWN = (*DIRECT, *ONLY, *IDLE, *OF_HATIMWEN, *CONVERTED, *SPECIAL)
 """All keys but those of the architecture."""
 MARKS: Mapping[str, Callable[[str], bool]] = {

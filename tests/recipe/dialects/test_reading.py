@@ -152,6 +152,8 @@ def test_keys_of_several_projects_are_refused_with_both_lines(tmp_path: Path) ->
     [
         ("MODEL: {TYPE: deit, NAME: deit_tiny, QKV_BIAS: false}", "a.yaml:1: MODEL.QKV_BIAS is False, which is not "),
         ("TRAIN: {DISTILLATION_TYPE: medium}\nMODEL: {NAME: deit_tiny}", "another kind of distillation"),
+        ("EVAL: maybe\nMODEL: {NAME: deit_tiny}", "a.yaml:1: EVAL is 'maybe', expected true or false"),
+        ("BASE: 3\nMODEL: {NAME: deit_tiny}", "a.yaml:1: BASE is 3, expected a list of files"),
         (peers.HATIMWEN + "TRAIN: {RAND_AUGMENT: true}\n", "keys of several projects"),
         ("MODEL: {TYPE: PiT, NAME: PiT, TRANS: {HEADS: [1, 2, 3]}}", "MODEL.NAME stands for no model here: pit"),
     ],
@@ -162,6 +164,17 @@ def test_what_cannot_be_carried_out_is_named(text: str, message: str, tmp_path: 
 
 def test_model_that_is_named_by_its_family_is_found_by_its_shape(tmp_path: Path) -> None:
     assert _loaded(tmp_path, peers.HATIMWEN.replace("pit_ti", "PiT"))[0].config.model.name == "pit_ti"
+
+
+def test_empty_sections_say_nothing(tmp_path: Path) -> None:
+    config = _loaded(tmp_path, "DATA:\nTRAIN: {}\nMODEL: {NAME: deit_tiny, TRANS: }\n")[0].config
+    assert (config.model.name, config.schedule.epochs) == ("deit_tiny", 300)
+
+
+def test_file_of_another_family_is_none_of_hatimwens(tmp_path: Path) -> None:
+    _loaded(tmp_path, peers.REGNET)
+    with pytest.raises(ConfigError, match="which has PiT only: give --dialect paddlevit"):
+        load(tmp_path / "a.yaml", dialect="hatimwen")
 
 
 def test_unknown_dialect_is_refused() -> None:
@@ -198,6 +211,8 @@ def test_file_of_mindcv_is_read(name: str, tmp_path: Path) -> None:
         ("epoch_sise: 3", "unknown key of MindCV epoch_sise; did you mean epoch_size?"),
         ("lr: fast", "optimizer.learning_rate is 'fast', expected a number"),
         ("re_value: 128", "a colour to fill with"),
+        ("batch_size: {a: 3}", "unknown key of MindCV batch_size.a; did you mean batch_size?"),
+        ("ema: maybe", "ema is 'maybe', expected true or false"),
         ("mean: 3", "mean is 3, expected a list of 3 numbers from 0 to 255"),
     ],
 )
@@ -221,6 +236,7 @@ def test_what_mindcv_alone_carries_out_is_refused(line: str, message: str, tmp_p
         ("re_value: 0", "augmentation.erasing_mode", "const"),
         ("mean: [127.5, 127.5, 127.5]", "data.mean", (0.5, 0.5, 0.5)),
         ("aug_repeats: 3", "augmentation.repeats", 3),
+        ("lr_epoch_stair: 1", "schedule.per_update", False),
         ("log_interval: null", "run.log_every", 10**9),
     ],
 )

@@ -95,6 +95,9 @@ def _single_dash(script: str | None, words: Sequence[str]) -> Command:
     invocation = single_dash.translate_arguments(words)
     if script in SCRIPTS and invocation.script is None:
         invocation = replace(invocation, script=script)
+    if script is not None and script.startswith("main_multi_gpu"):
+        note = f"{script} starts a process for each GPU itself; here python -m paddle.distributed.launch does"
+        invocation = replace(invocation, notes=(*invocation.notes, note))
     if script == "predict" and not invocation.images:
         raise ConfigError("predict.py needs an image: give -img_path")
     return _command(invocation)

@@ -36,6 +36,12 @@ def test_float16_scales_the_loss_and_bfloat16_does_not(monkeypatch: pytest.Monke
     assert Precision.of("bfloat16", "gpu") == Precision("float32", "bfloat16", None)
 
 
+def test_mixed_is_float16_where_there_is_a_gpu_and_float32_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paddle.amp, "GradScaler", lambda: "scaler")
+    assert Precision.of("mixed", "gpu") == Precision.of("float16", "gpu")
+    assert Precision.of("mixed", "cpu") == Precision("float32")
+
+
 @pytest.mark.skipif(paddle.is_compiled_with_cuda(), reason="needs a Paddle without CUDA")
 def test_missing_gpu_is_an_error() -> None:
     assert device_of("auto") == "cpu"

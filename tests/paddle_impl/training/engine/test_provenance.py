@@ -41,6 +41,19 @@ def test_checkpoint_of_another_configuration_is_refused_with_each_difference(tmp
     )
 
 
+def test_setting_that_is_younger_than_the_checkpoint_had_its_default(tmp_path: Path) -> None:
+    tree: Any = about(Config(), World(), "images")
+    for name in ("ahead", "decay_epochs", "per_update", "scaled"):
+        del tree["config"]["schedule"][name]
+    write_nested(tmp_path / "a.pdparams", tree)
+    with Nested(tmp_path / "a.pdparams") as checkpoint:
+        continued(checkpoint, Config(), World(), "images")
+        changed = replace(Config(), schedule=replace(Config().schedule, per_update=True))
+        with pytest.raises(ConfigError) as caught:
+            continued(checkpoint, changed, World(), "images")
+    assert caught.value.details == ("schedule.per_update: False then, True now",)
+
+
 def test_global_batch_of_other_ranks_and_accumulation_is_accepted(tmp_path: Path) -> None:
     config = Config()
     accumulating = replace(config, run=replace(config.run, accumulation=4))

@@ -71,13 +71,13 @@ def plan_by_rules(table: SavedTable, checkpoint: Checkpoint, *, side: str | None
     plans = {role: _plan(table, role) for role in ROLES if side in (None, role)}
     problems: dict[Role, list[str]] = {}
     for reading in checkpoint.readings():
-        found = {role: _problems(table.side(role), plan, reading.tensors) for role, plan in plans.items()}
-        fitting = [role for role, lines in found.items() if not lines]
+        mismatched = {role: _problems(table.side(role), plan, reading.tensors) for role, plan in plans.items()}
+        fitting = [role for role, lines in mismatched.items() if not lines]
         if len(fitting) == 1:
             return _port(table, fitting[0], plans[fitting[0]], reading)
         if fitting:
             raise _ambiguous(table, checkpoint)
-        problems = problems or found
+        problems = problems or mismatched
     checkpoint.check()  # damage is the better explanation of missing tensors
     raise _refusal(table, checkpoint, problems)
 

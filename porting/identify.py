@@ -47,9 +47,9 @@ def identify(shapes: Mapping[str, Shape], *, model: str | None = None, layout: s
     for candidate in _exact(shapes, model, layout):
         if not _problems(candidate, shapes):
             return _intended(candidate, layout)
-    found = tables.recognise(shapes, model=model, layout=layout)
-    if found:
-        return _only(found)
+    recognised = tables.recognise(shapes, model=model, layout=layout)
+    if recognised:
+        return _only(recognised)
     candidates = (identity for identity, _ in _candidates(shapes, model, layout))
     compared = ((candidate, _problems(candidate, shapes)) for candidate in candidates)
     best = min(compared, key=lambda pair: len(pair[1]), default=None)

@@ -53,11 +53,11 @@ def with_cause(
         settings, before = replace(settings, inputs=write_batch(name, pair, folder)), folder / INPUTS
     out, command = folder / DIAGNOSIS, report.command
     try:
-        found = bisect(pair, out, settings, hypotheses=True, before=before, progress=progress, command=command)
+        bisection = bisect(pair, out, settings, hypotheses=True, before=before, progress=progress, command=command)
     except AlignmentError as error:
         explained = replace(report, notes=(*report.notes, f"no cause could be looked for: {error.summary}"))
     else:
-        explained = replace(report, cause=found.cause)
+        explained = replace(report, cause=bisection.cause)
     write_report(explained, folder / REPORT_FILE)
     return explained
 

@@ -150,8 +150,8 @@ class Twins:
             own = [gradients[place] for place in places]
             recorded = [self.get(call, "input_gradient", place) for place in places]
             if all(a is not None for a in (*own, *recorded)):
-                found = match([a for a in own if a is not None], [a for a in recorded if a is not None])
-                for place, at in zip(places, found, strict=True):
+                places_of_own = match([a for a in own if a is not None], [a for a in recorded if a is not None])
+                for place, at in zip(places, places_of_own, strict=True):
                     order[place] = place if at is None else places[at]
         return order
 

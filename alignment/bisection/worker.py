@@ -173,9 +173,9 @@ def after_a_call(job: Job, batch: Path, recorded: ReferenceModules, *, hypothese
     dtype = job.request.dtypes[0]
     job.backend.use(dtype)
     job.backend.forward(Inputs.read(batch).cast(dtype).batch, None)
-    found = localise(job, recorded, hypotheses=hypotheses, seconds=seconds)
+    bisection = localise(job, recorded, hypotheses=hypotheses, seconds=seconds)
     note = "it differs only after a call with other inputs, of which the candidate keeps something"
-    return replace(found, notes=(note, *found.notes)) if found.diverges else found
+    return replace(bisection, notes=(note, *bisection.notes)) if bisection.diverges else bisection
 
 
 def main(arguments: list[str]) -> int:
@@ -194,10 +194,11 @@ def main(arguments: list[str]) -> int:
             return
         advance("model built, weights loaded", 1, 2)
         seen, seconds = ReferenceModules.read(Path(folder)), float(rest[1])
-        found = localise(job, seen, hypotheses=what == "diagnose", seconds=seconds)
-        if len(rest) > 2 and not found.diverges:
-            found = after_a_call(load_job(asked), Path(rest[2]), seen, hypotheses=what == "diagnose", seconds=seconds)
-        found.write(rest[0])
+        hypotheses = what == "diagnose"
+        bisection = localise(job, seen, hypotheses=hypotheses, seconds=seconds)
+        if len(rest) > 2 and not bisection.diverges:
+            bisection = after_a_call(load_job(asked), Path(rest[2]), seen, hypotheses=hypotheses, seconds=seconds)
+        bisection.write(rest[0])
         advance("modules compared", 2, 2)
 
     return serve(work)

@@ -62,12 +62,12 @@ def resolve(target: str) -> Any:
         AlignmentError: Nothing of this name is there, or importing it failed.
     """
     place, attribute = split(target)
-    found: Any = _load_file(Path(place)) if is_file(place) else _load_module(place)
+    named: Any = _load_file(Path(place)) if is_file(place) else _load_module(place)
     for part in attribute.split("."):
-        if not hasattr(found, part):
-            raise AlignmentError(f"{place} has no {part!r}{did_you_mean(part, dir(found))}")
-        found = getattr(found, part)
-    return found
+        if not hasattr(named, part):
+            raise AlignmentError(f"{place} has no {part!r}{did_you_mean(part, dir(named))}")
+        named = getattr(named, part)
+    return named
 
 
 @contextmanager

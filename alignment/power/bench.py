@@ -13,7 +13,7 @@ import numpy as np
 from alignment.arrays import Array
 from alignment.backends.base import Tap, Taps
 from alignment.errors import AlignmentError
-from alignment.judging.judge import DtypeJudge
+from alignment.judging.dtype_judge import DtypeJudge
 from alignment.judging.tolerance import Tolerances
 from alignment.power.mistakes import Mistake, Passed, Subject, Witness
 from alignment.recordings.recording import Held, Manifest, Recorded

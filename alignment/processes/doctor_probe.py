@@ -98,7 +98,7 @@ def _half(trials: Callable[[str], Mapping[str, Callable[[], Any]]]) -> dict[str,
     Args:
         trials: Name of a precision to operations by name, each of which runs once and returns a tensor.
     """
-    found: dict[str, Any] = {}
+    by_dtype: dict[str, Any] = {}
     for dtype in HALVES:
         missing, other = [], []
         for name, trial in trials(dtype).items():
@@ -109,8 +109,8 @@ def _half(trials: Callable[[str], Mapping[str, Callable[[], Any]]]) -> dict[str,
                 continue
             if given.rpartition(".")[2] != dtype:
                 other.append(name)
-        found[dtype] = {"missing": missing, "other": other}
-    return found
+        by_dtype[dtype] = {"missing": missing, "other": other}
+    return by_dtype
 
 
 def _torch_trials(torch: Any, dtype: Any) -> Mapping[str, Callable[[], Any]]:

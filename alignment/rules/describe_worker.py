@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -104,15 +104,31 @@ def describe(pair: Pair, role: Role, backend: Backend) -> ModelDescription:
     constants = [name for name in constants if name not in drawn]
     values = {name: replace(tensors[name], values=pack(state[name])) for name in constants}
     model = replace(model, tensors={**tensors, **values})
+    fixed = [name for module in modules if _same_rows(module.path, picked) for name in module.tensors]
+    return _in_order(model, pair, backend, batch, fixed)
+
+
+def _in_order(
+    model: ModelDescription, pair: Pair, backend: Backend, batch: Batch, fixed: Sequence[str]
+) -> ModelDescription:
+    """The description with what comes after what: tensors where both frameworks tell their order, modules otherwise.
+
+    Args:
+        model: The description without it.
+        pair: What is aligned.
+        backend: The framework, with the model.
+        batch: Inputs that the model takes.
+        fixed: Names of tensors whose modules give the same rows for any input.
+    """
     tells = all(FRAMEWORKS[side.framework].tells_order for side in (pair.reference, pair.candidate))
-    graph = backend.graph(first_rows(batch, FEWER)) if tells else None
+    rows = first_rows(batch, FEWER)
+    graph = backend.graph(rows) if tells else None
     if graph is not None:
-        shapes = {name: info.shape for name, info in tensors.items()}
-        fixed = [name for module in modules if _same_rows(module.path, picked) for name in module.tensors]
+        shapes = {name: info.shape for name, info in model.tensors.items()}
         order = contract(graph, shapes, integers=_has_integers(batch), fixed=fixed)
         return replace(model, before=order.before, last=order.last)
-    after = successors(taps, lambda: backend.forward(first_rows(batch, FEWER), None), _forms(model))
-    return replace(model, modules=tuple(replace(module, after=after.get(module.path, ())) for module in modules))
+    after = successors(backend.taps(), lambda: backend.forward(rows, None), _forms(model))
+    return replace(model, modules=tuple(replace(module, after=after.get(module.path, ())) for module in model.modules))
 
 
 def _drawn(side: Side, buffers: Mapping[str, Array]) -> set[str]:

@@ -127,8 +127,8 @@ def _meant(prepared: Prepared, exact: Path, second: Report) -> Iterator[str]:
                 continue
             kinds = both[0].manifest.entries
             keys = [key for key in both[0] if kinds[key].step == "forward" and kinds[key].kind == "output"]
-            found = [compare_key(key, both[0], both[1], infinities=True) for key in keys if key in both[1]]
-            moved, norm = (math.hypot(*sums) for sums in ([m.l2 for m in found], [m.reference_l2 for m in found]))
+            measured = [compare_key(key, both[0], both[1], infinities=True) for key in keys if key in both[1]]
+            moved, norm = (math.hypot(*sums) for sums in ([m.l2 for m in measured], [m.reference_l2 for m in measured]))
         if not moved <= _ROUNDED * norm:
             yield (
                 f"the casts in the {role} are part of what it computes: without them its outputs are "

@@ -120,11 +120,11 @@ class _Reading:
 
     def candidates(self, saved: object) -> list[StateDict]:
         """Return the state dicts in the order of preference, or those that the key leads to."""
-        found, key = self._search.candidates(saved), self._selection.key
+        state_dicts, key = self._search.candidates(saved), self._selection.key
         if key is None:
-            return found
+            return state_dicts
         values = [(path, value) for path, value in islice(at_key(saved, key), 100)]
-        known = {str(one): one for one in found}
+        known = {str(one): one for one in state_dicts}
         for path, value in values:
             if key in known:
                 return [known[key]._replace(path=path)]
@@ -136,15 +136,15 @@ class _Reading:
             raise self._error(f"holds {what(values[0][1])} under {brief(key)} (--key), expected tensors by name")
         paths = [".".join(path) for path, _ in islice(self._search.dictionaries(saved), 1000) if path]
         self._lacks(f"there is no {brief(key)} in it (--key); keys with tensors under them: {near(key, paths)}")
-        return found
+        return state_dicts
 
     def _within(self, value: object, path: tuple[str, ...], kind: Kind | None) -> list[StateDict]:
-        found = list(self._search.state_dicts(value, path, kind))
-        if not found and isinstance(value, dict):
+        state_dicts = list(self._search.state_dicts(value, path, kind))
+        if not state_dicts and isinstance(value, dict):
             entries = self._search.flat(value)
             if any(isinstance(entry, Leaf) for entry in entries.values()):
-                found = [StateDict(path, entries, kind)]
-        return found
+                state_dicts = [StateDict(path, entries, kind)]
+        return state_dicts
 
     def _lacks(self, problem: str) -> None:
         if self._required:

@@ -92,8 +92,8 @@ class Search:
 
     def candidates(self, saved: object) -> list[StateDict]:
         """Return the state dicts in the order of preference: those in known places, or else the only one there is."""
-        found = list(self.state_dicts(saved)) or list(self._only(saved))
-        return [*self._with_lists(saved, found), *_of_the_same_model(found)]
+        state_dicts = list(self.state_dicts(saved)) or list(self._only(saved))
+        return [*self._with_lists(saved, state_dicts), *_of_the_same_model(state_dicts)]
 
     def state_dicts(self, saved: object, path: tuple[str, ...] = (), kind: Kind | None = None) -> Iterator[StateDict]:
         """Yield the state dicts in known places within a value, in the order of preference."""
@@ -121,8 +121,8 @@ class Search:
         """Return True if there are tensors in a dict, not only counters."""
         if id(saved) not in self._with_weights:
             keys = (key for key, value in saved.items() if isinstance(value, Leaf))
-            found = any(not isinstance(key, str) or key not in COUNTERS for key in keys)
-            self._with_weights[id(saved)] = saved, found  # the dict too, so that no other one gets its id
+            holds_weights = any(not isinstance(key, str) or key not in COUNTERS for key in keys)
+            self._with_weights[id(saved)] = saved, holds_weights  # the dict too, so that no other one gets its id
         return self._with_weights[id(saved)][1]
 
     def dictionaries(self, saved: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], int]]:

@@ -48,7 +48,7 @@ def at_key(saved: object, key: str) -> Iterator[tuple[tuple[str, ...], object]]:
         if not rest:
             yield (name,), value
         else:
-            yield from (((name, *path), found) for path, found in at_key(value, rest))
+            yield from (((name, *path), entry) for path, entry in at_key(value, rest))
 
 
 def _starts(key: str) -> Iterator[str]:

@@ -373,9 +373,9 @@ class _Parser:
             self._refuse("too many brackets")
 
     def _next(self, words: str) -> bool:
-        found = self._words.startswith(words, self._at)
-        self._at += len(words) if found else 0
-        return found
+        follows = self._words.startswith(words, self._at)
+        self._at += len(words) if follows else 0
+        return follows
 
     def _expect(self, words: str) -> None:
         if not self._next(words):

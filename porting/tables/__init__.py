@@ -236,8 +236,8 @@ def usual_layout(name: str, framework: str) -> str:
         name: The family.
         framework: `"torch"`, `"paddle"`, `"mindspore"`, or empty for none.
     """
-    found = {layout: table.framework for layout, table in family(name).tables.items() if layout != CANONICAL}
-    return next((layout for layout, own in found.items() if own == framework), next(iter(found)))
+    frameworks = {layout: table.framework for layout, table in family(name).tables.items() if layout != CANONICAL}
+    return next((layout for layout, own in frameworks.items() if own == framework), next(iter(frameworks)))
 
 
 def digest(tensors: Iterable[str]) -> str:

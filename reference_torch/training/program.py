@@ -123,8 +123,8 @@ def _predict(request: Request, config: Config, note: Callable[[str], None]) -> N
         probabilities: npt.NDArray[Any] = logits.double().softmax(dim=1).cpu().numpy()
         return probabilities
 
-    found = classify(map(Path, request.images), prepare, shares, names, request.top)
-    for line in report(found, as_json=request.as_json):
+    predictions = classify(map(Path, request.images), prepare, shares, names, request.top)
+    for line in report(predictions, as_json=request.as_json):
         if request.as_json or not request.quiet:
             print(line)
 

@@ -29,13 +29,13 @@ def versions() -> dict[str, tuple[Callable[..., Any], Callable[..., Any]]]:
         "paddle.linalg": (paddle.linalg, {"vector_norm": _vector_norm}),
         "paddle.nn.functional": (F, _OF_LAYERS),
     }
-    found = {
+    exact_versions = {
         f"{name}.{function}": (getattr(room, function), version)
         for name, (room, table) in rooms.items()
         for function, version in table.items()
         if hasattr(room, function)
     }
-    return {**found, "paddle.Tensor.__pow__": (_OPERATOR, _pow)}
+    return {**exact_versions, "paddle.Tensor.__pow__": (_OPERATOR, _pow)}
 
 
 def _power(x: Tensor, exponent: float) -> Tensor:

@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 
-from alignment.pair import Pair, Side
-from alignment.rules.in_process import derive_here
-from benchmarks.rules.adapter import backends
+from tests.alignment.rules.small_models import derive
 
 pytest.importorskip("torch")
 pytest.importorskip("paddle")
@@ -53,15 +51,7 @@ def paddle_seq2seq() -> Any:
 
 
 def test_packed_attention_to_something_else_is_taken_apart() -> None:
-    pair = Pair(
-        name="seq2seq",
-        reference=Side("torch", f"{__file__}:torch_seq2seq"),
-        candidate=Side("paddle", f"{__file__}:paddle_seq2seq"),
-        input_shape=(5, 8),
-        rules="auto",
-    )
-    sides = backends(pair)
-    contract = derive_here(pair, sides["reference"], sides["candidate"])
+    contract = derive(torch_seq2seq, paddle_seq2seq, (5, 8), frameworks=("torch", "paddle"))
     assert contract.proven is True
     for layer in range(2):
         for name in ("q_proj.weight", "k_proj.weight", "v_proj.weight", "k_proj.bias"):

@@ -6,11 +6,9 @@ from typing import Any
 
 import pytest
 
-from alignment.pair import Pair, Side
-from alignment.rules.in_process import derive_here
 from alignment.rules.recurrent import by_layers
 from alignment.rules.tensor_graph import INPUT, TensorGraph
-from benchmarks.rules.adapter import backends
+from tests.alignment.rules.small_models import derive
 
 PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
@@ -75,15 +73,7 @@ def paddle_tagger() -> Any:
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_both_directions_of_several_layers_are_found_and_proven() -> None:
-    pair = Pair(
-        name="tagger",
-        reference=Side("torch", f"{__file__}:torch_tagger"),
-        candidate=Side("paddle", f"{__file__}:paddle_tagger"),
-        input_shape=(7, 6),
-        rules="auto",
-    )
-    sides = backends(pair)
-    contract = derive_here(pair, sides["reference"], sides["candidate"])
+    contract = derive(torch_tagger, paddle_tagger, (7, 6), frameworks=("torch", "paddle"))
     assert contract.proven is True
     for part in PARTS:
         for end in ("l0", "l0_reverse", "l1", "l1_reverse"):

@@ -40,6 +40,12 @@ def rerun(search: Localiser, call: Call) -> tuple[Isolated, dict[str, Array], di
         replaced = search.replacing(outermost(guilty))
         integers = search.integers_of(call)
         result = search.taps.isolate(*call, search.inputs_of(call), gradients, replaced, visit, integers)
+        called = {name.partition(":")[0] for name in own}
+        for other in search.paths:  # modules of the candidate that take no part, whose counterparts do
+            name = other[len(path) :].lstrip(".") if path else other
+            expected = search.recorded_one((other, 0), "output", 0) if inside(other, path) else None
+            if name and name not in called and expected is not None:
+                recorded[f"{name}:0/output/0"] = expected
         return result, own, recorded
     finally:
         search.trial.backend.train(False)

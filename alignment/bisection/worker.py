@@ -30,7 +30,7 @@ from alignment.errors import AlignmentError
 from alignment.pair.inputs import Inputs
 from alignment.processes.serving import Advance, serve
 from alignment.recordings.recording import Kind
-from alignment.results.findings import Bisection
+from alignment.results.findings import Bisection, Cause, Finding, cause_line
 from alignment.running.request import Request
 from alignment.running.worker import Job, fresh_jobs, load_job, manifest_of
 from alignment.steps.base import Trial
@@ -174,8 +174,18 @@ def after_a_call(job: Job, batch: Path, recorded: ReferenceModules, *, hypothese
     job.backend.use(dtype)
     job.backend.forward(Inputs.read(batch).cast(dtype).batch, None)
     bisection = localise(job, recorded, hypotheses=hypotheses, seconds=seconds)
+    if not bisection.diverges:
+        return bisection
     note = "it differs only after a call with other inputs, of which the candidate keeps something"
-    return replace(bisection, notes=(note, *bisection.notes)) if bisection.diverges else bisection
+    findings = tuple(one if one.causes else replace(one, causes=(_keeps(one),)) for one in bisection.findings)
+    return replace(bisection, findings=findings, cause=cause_line(findings), notes=(note, *bisection.notes))
+
+
+def _keeps(finding: Finding) -> Cause:
+    """The cause of what agrees in the first call of a model, and not after one with other inputs."""
+    says = "it keeps something of an earlier call: the first agrees, one after other inputs does not"
+    before = max((evidence.error or 0.0 for evidence in finding.evidence), default=0.0)
+    return Cause("state kept", says, f"{finding.candidate or 'the model'}: what its forward stores", before, 0.0)
 
 
 def main(arguments: list[str]) -> int:

@@ -47,6 +47,17 @@ def _changed_outputs(case: Case, correct: Array, actual: Array) -> Iterator[tupl
         yield "lower precision", says, correct.astype(np.float32).astype(correct.dtype)
 
 
+def axes_lost(case: Case) -> Iterator[Prediction]:
+    """Predict an output of the same numbers in another shape, as `squeeze` without an axis makes it of one input."""
+    for correct, actual in zip(case.expected, case.found, strict=True):
+        if correct.shape == actual.shape or correct.size != actual.size:
+            continue
+        says = f"it gives the shape {actual.shape}, where {correct.shape} is meant"
+        if [size for size in correct.shape if size != 1] == [size for size in actual.shape if size != 1]:
+            says += ": an axis of length one is lost or added; name the axis of squeeze"
+        yield Prediction("shape", says, case.place("forward"), [correct.reshape(actual.shape)], [correct], [actual])
+
+
 def beside_fills(case: Case) -> Iterator[Prediction]:
     """Predict an output that is scaled or shifted where no mask has filled it in with much larger numbers."""
     for correct, actual in zip(case.expected, case.found, strict=True):
@@ -142,4 +153,4 @@ def _differs(correct: Array, actual: Array) -> bool:
     return bool(np.linalg.norm(correct - actual) > 1e-9 * np.linalg.norm(correct) + 1e-300)
 
 
-GENERIC_HYPOTHESES = (outputs, beside_fills, gradients)
+GENERIC_HYPOTHESES = (outputs, axes_lost, beside_fills, gradients)

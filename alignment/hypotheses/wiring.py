@@ -126,6 +126,9 @@ def _terms(case: Case, children: Mapping[str, Array], until: str) -> dict[str, A
             break
         if "/output/" in name and _near(name, children):
             terms[_words(name)] = array
+    for name, array in children.items():
+        if name not in case.children and "/output/" in name:  # of modules that the candidate does not call
+            terms.setdefault(_words(name), array)
     return terms
 
 
@@ -324,7 +327,10 @@ def _distinct(columns: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
-    return len(shape) == len(target) and all(a in (1, b) for a, b in zip(shape, target, strict=True))
+    if len(shape) > len(target) or len(shape) < min(2, len(target)):
+        return False
+    aligned = (1,) * (len(target) - len(shape)) + shape
+    return all(a in (1, b) for a, b in zip(aligned, target, strict=True))
 
 
 def _rows(size: int) -> Array:

@@ -90,3 +90,31 @@ def test_shortcut_that_a_relu_follows_is_named() -> None:
     (cause,) = explain(case).causes[:1]
     assert cause.says == "its output 0 is relu of bn2, not relu of (what it gets + bn2)"
     assert cause.name == "residual lost"
+
+
+def test_axis_of_one_input_that_is_lost_is_named() -> None:
+    expected = np.arange(5.0)[None]
+    assert says("Head", expected, expected[0]) == (
+        "it gives the shape (5,), where (1, 5) is meant: an axis of length one is lost or added; "
+        "name the axis of squeeze"
+    )
+
+
+def test_part_of_a_sum_that_the_candidate_leaves_out_is_named() -> None:
+    draw = np.random.default_rng(3)
+    word, place, segment = (
+        draw.standard_normal((2, 8, 4)),
+        draw.standard_normal((8, 4)),
+        draw.standard_normal((2, 8, 4)),
+    )
+    own = {"word:0/output/0": word, "position:0/output/0": place, "norm:0/input/0": word + place}
+    case = Case(
+        Finding("module", "embedding", "embedding", "eval", "forward", ()),
+        (np.tanh(word + place + segment),),
+        (np.tanh(word + place),),
+        candidate_kind="Embedding",
+        children=own,
+        reference_children={**own, "norm:0/input/0": word + place + segment, "segment:0/output/0": segment},
+    )
+    (cause,) = explain(case).causes[:1]
+    assert cause.says == "what norm gets is position + word, not word + position + segment"

@@ -78,6 +78,27 @@ def resnet_paddle() -> Any:
     return model
 
 
+def mobilenet_torch() -> Any:
+    """timm's MobileNetV3 with the norms of the port, without most of the blocks that keep their size."""
+    from timm.models.mobilenetv3 import mobilenetv3_small_100
+    from torch import nn
+
+    model = mobilenetv3_small_100(num_classes=10, bn_eps=1e-3, bn_momentum=0.01, drop_rate=0.2)
+    for stage in (2, 3, 4):
+        model.blocks[stage] = nn.Sequential(model.blocks[stage][0])
+    return model
+
+
+def mobilenet_paddle() -> Any:
+    """The same of the one in `paddle.vision`, which is the port."""
+    from paddle import nn
+    from paddle.vision.models.mobilenetv3 import mobilenet_v3_small
+
+    model = mobilenet_v3_small(num_classes=10)
+    model.blocks = nn.Sequential(*(model.blocks[place] for place in (0, 1, 2, 3, 6, 8)))
+    return model
+
+
 def scorer() -> Any:
     """Scores of which every second one is filled in; an activation in place changes what a shortcut sees."""
     import torch
@@ -114,8 +135,8 @@ NET_PAIRS: dict[str, Pair] = {
     ),
     "mobilenet": Pair(
         "mobilenet_v3_small",
-        Side("torch", "timm.models.mobilenetv3:mobilenetv3_small_100", options={"num_classes": 10}),
-        Side("paddle", "paddle.vision.models.mobilenetv3:mobilenet_v3_small", options={"num_classes": 10}),
+        Side("torch", f"{_HERE}:mobilenet_torch"),
+        Side("paddle", f"{_HERE}:mobilenet_paddle"),
         input_shape=(3, 32, 32),
         rules="auto",
     ),

@@ -79,7 +79,7 @@ def resnet_paddle() -> Any:
 
 
 def mobilenet_torch() -> Any:
-    """timm's MobileNetV3 with the norms of the port, without most of the blocks that keep their size."""
+    """MobileNetV3 of timm with the norms of the port, without most of the blocks that keep their size."""
     from timm.models.mobilenetv3 import mobilenetv3_small_100
     from torch import nn
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
+from alignment.pair.units import BARE, COUNTER
 from alignment.rules.model import Model
 from alignment.rules.side_by_side import SideBySide, Stretch, side_by_side
 from alignment.rules.tensor_graph import INPUT
+from alignment.rules.ways import Stored
 from porting.checkpoint.tensor import Shape
 from porting.names import fold, nearest
 
 _LISTED = 6
-"""Tensors of one difference that a line names."""
+"""Modules of one difference that a line names."""
 
 
 def differences(
@@ -123,14 +125,31 @@ def _line(sides: tuple[Model, Model], stretch: Stretch) -> str:
 
 
 def _tensors(model: Model, names: Sequence[str]) -> str:
-    """The first tensors of a difference, with shape and the kind of their module."""
+    """The first modules of a difference, or tensors of modules that only differ in part, with shape and kind."""
     groups: dict[tuple[str, Shape], list[str]] = defaultdict(list)
-    for name in names:
-        groups[model.stored[name].kind, model.stored[name].shape].append(name)
+    for name, how in _whole_modules(model, names):
+        groups[how.kind, how.shape].append(name)
     listed = [
-        f"{folded} {shape}, {'a bare tensor' if kind == 'parameter' else f'of a {kind}'}"
+        f"{folded} {shape}" + (f" of a {kind}" if kind != BARE else "")
         for (kind, shape), own in groups.items()
         for folded in fold(own)
     ]
-    more = f"; and {len(listed) - _LISTED} more" if len(listed) > _LISTED else ""
-    return "; ".join(listed[:_LISTED]) + more
+    more = f" and {len(listed) - _LISTED} more" if len(listed) > _LISTED else ""
+    return ", ".join(listed[:_LISTED]) + more
+
+
+def _whole_modules(model: Model, names: Sequence[str]) -> Iterator[tuple[str, Stored]]:
+    """Each module of which all tensors are among some, with its first one; other tensors by themselves."""
+    parts: dict[str, set[str]] = defaultdict(set)
+    for name, how in model.stored.items():
+        if how.part != COUNTER:
+            parts[how.path].add(name)
+    done: set[str] = set()
+    for name in names:
+        how = model.stored[name]
+        whole = how.kind != BARE and parts[how.path] <= set(names)
+        if not whole:
+            yield name, how
+        elif how.path not in done:
+            done.add(how.path)
+            yield how.path, how

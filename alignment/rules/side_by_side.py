@@ -21,7 +21,7 @@ from alignment.rules.similar_names import similarity
 from alignment.rules.tensor_graph import INPUT
 from porting.checkpoint.tensor import Shape
 
-_SAME, _SAME_FORMS, _SAME_NAMES = 3.0, 1.0, 0.5
+_SAME, _SAME_FORMS, _SAME_NAMES, _SAME_PATH = 3.0, 1.0, 0.5, 3.0
 _OTHER_KIND = -2.0
 _OPEN, _LONGER = -2.0, -0.2
 _MOST = 500_000
@@ -141,7 +141,7 @@ def _equal(one: _Group, other: _Group) -> bool:
 
 def _score(one: _Group, other: _Group) -> float:
     """How well two groups stand side by side: above zero for equal ones."""
-    names = _SAME_NAMES * similarity(one.path, other.path)
+    names = _SAME_PATH if one.path == other.path else _SAME_NAMES * similarity(one.path, other.path)
     if _equal(one, other):
         return _SAME + names + (_SAME_FORMS if one.forms == other.forms else 0.0)
     if one.marks or other.marks:

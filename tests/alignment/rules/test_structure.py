@@ -119,17 +119,12 @@ def test_one_by_one_convolution_becomes_a_linear_layer_of_paddle() -> None:
     assert pairs["mix.weight"] == ("0.weight", "squeeze 2 3, transpose")
 
 
-def chain(widths: Sequence[int] = (8, 8), layers: Sequence[int] = (0, 1, 2), *, norm: int = -1) -> nn.Module:
-    """Residual blocks of a hidden width each, between a first and a last layer; one may have a norm more."""
+def chain(widths: Sequence[int] = (8, 8), *, norm: int = -1) -> nn.Module:
+    """Blocks of a hidden width each, between a first and a last layer; one may have a norm more."""
     blocks = []
     for place, width in enumerate(widths):
-        inner = [
-            nn.Linear(6, width),
-            *([nn.BatchNorm1d(width)] if place == norm else []),
-            nn.ReLU(),
-            nn.Linear(width, 6),
-        ]
-        blocks += [nn.Sequential(*inner), nn.LayerNorm(6)]
+        more = [nn.BatchNorm1d(width)] if place == norm else []
+        blocks += [nn.Sequential(nn.Linear(6, width), *more, nn.ReLU(), nn.Linear(width, 6)), nn.LayerNorm(6)]
     return nn.Sequential(nn.Linear(4, 6), *blocks, nn.Linear(6, 3))
 
 
@@ -139,21 +134,18 @@ def chain(widths: Sequence[int] = (8, 8), layers: Sequence[int] = (0, 1, 2), *, 
         (
             {},
             {"widths": (8, 9)},
-            "not the same: 3.0.weight (8, 6), of a Linear; 3.0.bias (8,), of a Linear; 3.2.weight (6, 8), of a Linear "
-            "in the reference against 3.0.weight (9, 6), of a Linear; 3.0.bias (9,), of a Linear; 3.2.weight (6, 9), "
-            "of a Linear in the candidate, after 2.bias (2.bias in the candidate)",
+            "not the same: 3.0 (8, 6) of a Linear, 3.2.weight (6, 8) of a Linear in the reference against 3.0 (9, 6) "
+            "of a Linear, 3.2.weight (6, 9) of a Linear in the candidate, after 2.bias (2.bias in the candidate)",
         ),
         (
             {},
             {"norm": 0},
-            "only in the candidate: 1.1.weight (8,), of a BatchNorm; 1.1.bias (8,), of a BatchNorm; 1.1.running_mean "
-            "(8,), of a BatchNorm; 1.1.running_var (8,), of a BatchNorm, after 1.0.bias (1.0.bias in the reference)",
+            "only in the candidate: 1.1 (8,) of a BatchNorm, after 1.0.bias (1.0.bias in the reference)",
         ),
         (
             {"widths": (8, 8, 8)},
             {},
-            "only in the reference: 5.0.weight (8, 6), of a Linear; 5.0.bias (8,), of a Linear; 5.2.weight (6, 8), of "
-            "a Linear; 5.2.bias (6,), of a Linear; 6.weight (6,), of a LayerNorm; 6.bias (6,), of a LayerNorm, after "
+            "only in the reference: 5.0 (8, 6) of a Linear, 5.2 (6, 8) of a Linear, 6 (6,) of a LayerNorm, after "
             "4.bias (4.bias in the candidate)",
         ),
     ],
@@ -171,7 +163,7 @@ def test_two_differences_are_two_lines_in_the_order_of_execution() -> None:
     with pytest.raises(AlignmentError, match="not every tensor of the reference") as caught:
         derive(lambda: chain((8, 8, 8)), lambda: chain((9, 8, 7)), (4,))
     lines = [line for line in caught.value.details if line.startswith("not the same")]
-    assert [line.split()[3] for line in lines] == ["1.0.weight", "5.0.weight"]
+    assert [line.split()[3] for line in lines] == ["1.0", "5.0"]
 
 
 def test_a_layer_more_in_one_of_two_towers_is_one_line() -> None:
@@ -191,7 +183,7 @@ def test_a_layer_more_in_one_of_two_towers_is_one_line() -> None:
         derive(lambda: Towers(3, 3), lambda: Towers(3, 4), (4,))
     lines = [line for line in caught.value.details if line.startswith(("only", "not the same"))]
     assert len(lines) == 1
-    assert re.match(r"only in the candidate: \S+\.weight \(4, 4\), of a Linear; .* of a LayerNorm", lines[0])
+    assert re.match(r"only in the candidate: \S+ \(4, 4\) of a Linear, \S+ \(4,\) of a LayerNorm", lines[0])
 
 
 def test_parameter_in_use_is_never_taken_for_one_of_a_module_that_is_never_called() -> None:

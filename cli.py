@@ -462,9 +462,15 @@ def predict(
     from recipe.classes import read_classes
     from recipe.loading import Loaded, override
     from recipe.predictions import config_for, find_images, report
+    from recipe.weights import to_evaluate
 
     images, overrides = split_words(words)
-    config = source.load(overrides, output.note).config if source.config else override(config_for(weights), overrides)
+    if source.config:
+        config, notes = to_evaluate(source.load([*overrides, f"model.weights={weights}"], output.note))
+        for note in notes:
+            output.note(note)
+    else:
+        config = override(config_for(weights), overrides)
     if framework != "paddle":
         found = Loaded(override(config, [f"model.weights={weights}"]))
         form = {"as_json": output.as_json, "quiet": output.quiet, "top": top}

@@ -223,6 +223,13 @@ def test_weights_decide_which_of_two_models_is_evaluated(folder: Path, asked: li
     assert done.exit_code == 0, done.output
     assert asked[0].config.model.name == "deit_tiny_distilled"
     assert "holds deit_tiny_distilled, which is evaluated" in done.stderr
+    Image.new("RGB", (32, 32)).save(folder / "images" / "a.png")
+    small = ("model.image_size=32", "model.num_classes=2", "run.device=cpu")
+    done = pit_train(
+        "predict.py -cfg=configs/deit_tiny_patch16_224.yaml -pretrained=./w -img_path=images/a.png", *small
+    )
+    assert done.exit_code == 0, done.output
+    assert done.stdout.count("%") == 2
 
 
 def test_dialect_that_cannot_be_told_exits_2_and_an_option_decides(folder: Path, asked: list[Asked]) -> None:

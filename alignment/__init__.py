@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from porting.exporting import exporting, renamed
 
 if TYPE_CHECKING:
-    from alignment.errors import AlignmentError
+    from alignment.errors import AlignmentError, DivergenceError
     from alignment.gating.outputs import Outcome
     from alignment.gating.reports import hold as gate
-    from alignment.judging.compare_paths import compare_paths as compare
+    from alignment.judging.comparing import compare
     from alignment.judging.tolerance import Tolerances
     from alignment.pair import Floats, Mask, Pair, Side, Tokens, Training, load_pair
     from alignment.pair.published import build as build_pair
@@ -25,15 +25,19 @@ if TYPE_CHECKING:
     from alignment.report.html import write_html
     from alignment.results.power import Power
     from alignment.results.report import Report, Row, read_report
+    from alignment.results.verdicts import Verdict
     from alignment.running.differences import CheckpointDiff, diff
+    from alignment.running.in_memory import align
     from alignment.running.run import align as run
     from alignment.running.run import record
     from alignment.running.verification import Verification, verify
+    from alignment.testing import assert_aligned
 
 __all__ = [
     "AlignmentError",
     "Budget",
     "CheckpointDiff",
+    "DivergenceError",
     "Floats",
     "Mask",
     "Outcome",
@@ -46,7 +50,10 @@ __all__ = [
     "Tokens",
     "Tolerances",
     "Training",
+    "Verdict",
     "Verification",
+    "align",
+    "assert_aligned",
     "build_pair",
     "compare",
     "diff",
@@ -67,6 +74,7 @@ if not TYPE_CHECKING:  # a type-checker would take any name for one that such a 
             "AlignmentError": "alignment.errors",
             "Budget": "alignment.power.run",
             "CheckpointDiff": "alignment.running.differences",
+            "DivergenceError": "alignment.errors",
             "Floats": "alignment.pair",
             "Mask": "alignment.pair",
             "Outcome": "alignment.gating.outputs",
@@ -79,9 +87,12 @@ if not TYPE_CHECKING:  # a type-checker would take any name for one that such a 
             "Tokens": "alignment.pair",
             "Tolerances": "alignment.judging.tolerance",
             "Training": "alignment.pair",
+            "Verdict": "alignment.results.verdicts",
             "Verification": "alignment.running.verification",
+            "align": "alignment.running.in_memory",
+            "assert_aligned": "alignment.testing",
             "build_pair": "alignment.pair.published:build",
-            "compare": "alignment.judging.compare_paths:compare_paths",
+            "compare": "alignment.judging.comparing",
             "diff": "alignment.running.differences",
             "gate": "alignment.gating.reports:hold",
             "load_pair": "alignment.pair",

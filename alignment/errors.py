@@ -18,6 +18,12 @@ class NothingComparedError(AlignmentError):
     exit_code = 5
 
 
+class DivergenceError(AlignmentError, AssertionError):
+    """Two sides that differ, raised by `Report.raise_for_divergence` and `assert_aligned`; exit code 1."""
+
+    exit_code = 1
+
+
 class RefusedError(AlignmentError):
     """Two recordings that must not be compared, since their inputs, models or steps differ."""
 

@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "porting": set[str](),
 }
 FLOORS = (
-    ("cli",),
+    ("cli", "testing"),
     ("power",),
     ("selftest",),
     ("bisection", "training", "report"),

@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from alignment.errors import FileError
+from alignment.errors import DivergenceError, FileError, NothingComparedError
 from alignment.recordings.kernels import Kernel
 from alignment.recordings.reprod_check import MeanCheck
 from alignment.results.power import Power
@@ -98,7 +98,7 @@ class Row:
         return self.margin / self.limit if self.limit else math.inf if self.margin else 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Report:
     """The result of an alignment or a comparison.
 
@@ -144,6 +144,40 @@ class Report:
     def passed(self) -> bool:
         """True if something was compared and nothing diverges."""
         return bool(self.rows) and self.verdict != DIVERGENCE
+
+    def raise_for_divergence(self) -> Report:
+        """Return the report itself if it passes.
+
+        Raises:
+            DivergenceError: Something diverges; the message has the cause or the headline, and the first rows.
+            NothingComparedError: It has no rows.
+        """
+        from alignment.results.summary import headline, in_order_of_execution
+
+        if not self.rows:
+            raise NothingComparedError("nothing was compared: the report has no rows")
+        if self.verdict == DIVERGENCE:
+            first = in_order_of_execution(self)[:_PROBLEMS]
+            reasons = [f"{row.key} ({row.dtype}): {row.reason}" for row in first]
+            raise DivergenceError(f"{self.model or 'the candidate'} diverges: {self.cause or headline(self)}", reasons)
+        return self
+
+    def to_pandas(self) -> Any:
+        """Return the rows as a `pandas.DataFrame`; raises an `AlignmentError` where pandas is not installed."""
+        from alignment.results.showing import as_data_frame
+
+        return as_data_frame(self)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        from alignment.results.showing import as_html
+
+        return as_html(self)
+
+    def __repr__(self) -> str:
+        from alignment.results.showing import in_words
+
+        return in_words(self)
 
 
 def overall(rows: tuple[Row, ...]) -> Verdict:

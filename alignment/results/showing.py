@@ -1,0 +1,62 @@
+"""A report in a notebook and in a data frame."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from alignment.errors import AlignmentError
+from alignment.results.summary import headline, in_order_of_execution, number, plural
+from porting.installing import install_command
+from porting.visible import printable
+
+if TYPE_CHECKING:
+    from alignment.results.report import Report
+
+_FIRST = 15
+_COLOURS = {"divergence": "#b3261e", "within tolerance": "#8a6100"}
+
+
+def in_words(report: Report) -> str:
+    """Return a report in one line: its model, verdict and number of rows."""
+    name = printable(report.model) or "without a model"
+    return f"<Report {name}: {report.verdict}, {plural(len(report.rows), 'row')}>"
+
+
+def as_html(report: Report) -> str:
+    """Return the verdict, its reason, and the first rows that diverge, as HTML for a notebook."""
+    report = printable(report)
+    colour = _COLOURS.get(report.verdict, "#1b6e3c")
+    lines = [
+        f"<p><b>{escape(report.model)}</b> <b style='color:{colour}'>{escape(report.verdict.upper())}</b></p>",
+        *([f"<p>cause: <b>{escape(report.cause)}</b></p>"] if report.cause else []),
+        f"<p>{escape(headline(report))}</p>",
+    ]
+    rows = in_order_of_execution(report)
+    if rows:
+        cells = [
+            (row.key, row.dtype, number(row.error if row.error is not None else row.rel_l2), row.reason)
+            for row in rows[:_FIRST]
+        ]
+        body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in line)}</tr>" for line in cells)
+        lines.append(f"<table><tr><th>diverges</th><th></th><th>error</th><th>why</th></tr>{body}</table>")
+        if rows[_FIRST:]:
+            lines.append(f"<p>and {len(rows) - _FIRST} more rows that diverge</p>")
+    return "".join(lines)
+
+
+def as_data_frame(report: Report) -> Any:
+    """Return the rows as a `pandas.DataFrame`, a column for each attribute of `Row`, and the share of the limit.
+
+    Raises:
+        AlignmentError: pandas is not installed.
+    """
+    try:
+        import pandas
+    except ImportError:
+        raise AlignmentError(f"a data frame needs pandas: {install_command('pandas')}") from None
+    from dataclasses import fields
+
+    names = [field.name for field in fields(report.rows[0])] if report.rows else []
+    values = {name: [getattr(row, name) for row in report.rows] for name in names if name != "reprod_log"}
+    return pandas.DataFrame({**values, "share_of_limit": [row.share_of_limit for row in report.rows]})

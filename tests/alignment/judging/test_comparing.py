@@ -1,0 +1,46 @@
+"""Two dictionaries of arrays or tensors, without a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from alignment import compare
+from alignment.errors import AlignmentError
+
+
+class Tensor:
+    """Looks like a tensor on a device and in a graph."""
+
+    def __init__(self, array: Any) -> None:
+        self.array, self.dtype = array, str(array.dtype)
+
+    def detach(self) -> Tensor:
+        return self
+
+    def cpu(self) -> Tensor:
+        return self
+
+    def numpy(self) -> Any:
+        return self.array
+
+
+def test_equal_values_of_any_kind_pass() -> None:
+    values = {"a": np.arange(6.0, dtype=np.float32), "n": np.arange(3), "x": np.float32(2.0)}
+    assert compare(values, {**values, "a": Tensor(values["a"])}).passed
+
+
+def test_differing_and_missing_values_diverge() -> None:
+    a = np.ones(4, np.float32)
+    report = compare({"a": a, "b": a}, {"a": a + 0.1})
+    assert [row.key for row in report.failures] == ["a", "b"]
+
+
+def test_what_is_no_array_and_a_path_beside_a_dictionary_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(AlignmentError, match="candidate a: a str is no array of numbers"):
+        compare({"a": np.ones(2)}, {"a": "text"})
+    with pytest.raises(AlignmentError, match="two paths, or two dictionaries"):
+        compare({"a": np.ones(2)}, tmp_path)

@@ -16,7 +16,6 @@ from alignment.judging.tolerance import (
     exact,
     tolerate,
 )
-from alignment.recordings.recording import Recording
 from alignment.recordings.reprod_check import check_key
 from alignment.results.report import (
     WITHIN_TOLERANCE,
@@ -32,8 +31,8 @@ _DIGEST = len("sha256:") + 16
 
 
 def judge(
-    reference: Mapping[str, Recording],
-    candidate: Mapping[str, Recording],
+    reference: Mapping[str, Recorded],
+    candidate: Mapping[str, Recorded],
     *,
     tolerances: Tolerances | None = None,
     squeeze: bool = False,
@@ -138,7 +137,7 @@ def _report(rows: Iterable[Row], **fields: Any) -> Report:
     return Report(overall(rows), steps=steps, rows=rows, created=created, **fields)
 
 
-def _refuse_other_inputs(reference: Mapping[str, Recording], candidate: Mapping[str, Recording]) -> None:
+def _refuse_other_inputs(reference: Mapping[str, Recorded], candidate: Mapping[str, Recorded]) -> None:
     digests = {
         f"{side} ({dtype})": recording.manifest.digests["inputs"]
         for side, recordings in (("reference", reference), ("candidate", candidate))
@@ -153,7 +152,7 @@ def _refuse_other_inputs(reference: Mapping[str, Recording], candidate: Mapping[
         )
 
 
-def _environment(recordings: Mapping[str, Recording]) -> dict[str, str]:
+def _environment(recordings: Mapping[str, Recorded]) -> dict[str, str]:
     manifests = [recording.manifest for recording in recordings.values()]
     first = manifests[0]
     flags = {name: str(value).lower() for name, value in first.flags.items()}
@@ -164,7 +163,7 @@ def _environment(recordings: Mapping[str, Recording]) -> dict[str, str]:
     return {**settings, **known, **first.versions, **flags}
 
 
-def _notes(reference: Mapping[str, Recording], candidate: Mapping[str, Recording], rows: list[Row]) -> Iterator[str]:
+def _notes(reference: Mapping[str, Recorded], candidate: Mapping[str, Recorded], rows: list[Row]) -> Iterator[str]:
     manifests = [recording.manifest for side in (reference, candidate) for recording in side.values()]
     yield from dict.fromkeys(note for manifest in manifests for note in manifest.notes)
     if any(row.verdict == WITHIN_TOLERANCE for row in rows):

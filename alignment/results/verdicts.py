@@ -20,7 +20,10 @@ class Verdict(str, Enum):
     DIVERGENCE = DIVERGENCE
 
     __str__ = str.__str__
-    __format__ = str.__format__
+
+    def __format__(self, format_spec: str) -> str:
+        """Return the word, formatted as a string."""
+        return str.__format__(self, format_spec)
 
     @property
     def strength(self) -> int:

@@ -103,8 +103,8 @@ def _recorded(backend: Backend, framework: str, batch: Mapping[str, Array], dtyp
     held = Held(Manifest(framework, dtype, role=role, steps=("forward",)))
     for name, array in outputs.items():
         norm, largest = spreads[name]
-        noise = {"spread": norm, "spread_max": largest} if norm else {}
-        held.add(f"forward/{name}", array, Entry("output", "forward", **noise))
+        noise = Entry("output", "forward", spread=norm, spread_max=largest)
+        held.add(f"forward/{name}", array, noise if norm else Entry("output", "forward"))
     return held
 
 

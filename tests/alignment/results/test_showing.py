@@ -55,7 +55,8 @@ def test_rows_become_a_data_frame(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_verdicts_equal_the_words_of_reports() -> None:
-    assert BAD.verdict == Verdict.DIVERGENCE
+    assert Verdict(BAD.verdict) is Verdict.DIVERGENCE
+    assert hash(Verdict.DIVERGENCE) == hash(BAD.verdict)
     assert Verdict("same function") is Verdict.SAME_FUNCTION
     assert f"{Verdict.ROUNDING}" == "rounding"
     assert Verdict.SAME_FUNCTION.strength > Verdict.DIVERGENCE.strength

@@ -16,6 +16,7 @@ from alignment.judging.tolerance import (
     exact,
     tolerate,
 )
+from alignment.recordings.recording import Recorded
 from alignment.recordings.reprod_check import check_key
 from alignment.results.report import (
     WITHIN_TOLERANCE,

@@ -6,10 +6,11 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from alignment.errors import DivergenceError, FileError, NothingComparedError
+from alignment.errors import FileError
 from alignment.recordings.kernels import Kernel
 from alignment.recordings.reprod_check import MeanCheck
 from alignment.results.power import Power
@@ -152,32 +153,24 @@ class Report:
             DivergenceError: Something diverges; the message has the cause or the headline, and the first rows.
             NothingComparedError: It has no rows.
         """
-        from alignment.results.summary import headline, in_order_of_execution
-
-        if not self.rows:
-            raise NothingComparedError("nothing was compared: the report has no rows")
-        if self.verdict == DIVERGENCE:
-            first = in_order_of_execution(self)[:_PROBLEMS]
-            reasons = [f"{row.key} ({row.dtype}): {row.reason}" for row in first]
-            raise DivergenceError(f"{self.model or 'the candidate'} diverges: {self.cause or headline(self)}", reasons)
+        _showing().refuse_divergence(self)
         return self
 
     def to_pandas(self) -> Any:
         """Return the rows as a `pandas.DataFrame`; raises an `AlignmentError` where pandas is not installed."""
-        from alignment.results.showing import as_data_frame
-
-        return as_data_frame(self)
+        return _showing().as_data_frame(self)
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows."""
-        from alignment.results.showing import as_html
-
-        return as_html(self)
+        return str(_showing().as_html(self))
 
     def __repr__(self) -> str:
-        from alignment.results.showing import in_words
+        return str(_showing().in_words(self))
 
-        return in_words(self)
+
+def _showing() -> Any:
+    """The module that shows reports, found by name since it imports this one."""
+    return import_module("alignment.results.showing")
 
 
 def overall(rows: tuple[Row, ...]) -> Verdict:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from alignment.errors import AlignmentError
+from alignment.errors import AlignmentError, DivergenceError, NothingComparedError
 from alignment.results.summary import headline, in_order_of_execution, number, plural
 from porting.installing import install_command
 from porting.visible import printable
@@ -13,7 +13,7 @@ from porting.visible import printable
 if TYPE_CHECKING:
     from alignment.results.report import Report
 
-_FIRST = 15
+_FIRST, _REASONS = 15, 10
 _COLOURS = {"divergence": "#b3261e", "within tolerance": "#8a6100"}
 
 
@@ -21,6 +21,21 @@ def in_words(report: Report) -> str:
     """Return a report in one line: its model, verdict and number of rows."""
     name = printable(report.model) or "without a model"
     return f"<Report {name}: {report.verdict}, {plural(len(report.rows), 'row')}>"
+
+
+def refuse_divergence(report: Report) -> None:
+    """Raise the error of a report that does not pass.
+
+    Raises:
+        DivergenceError: Something diverges; the message has the cause or the headline, and the first rows.
+        NothingComparedError: It has no rows.
+    """
+    if not report.rows:
+        raise NothingComparedError("nothing was compared: the report has no rows")
+    if not report.passed:
+        reasons = [f"{row.key} ({row.dtype}): {row.reason}" for row in in_order_of_execution(report)[:_REASONS]]
+        problem = report.cause or headline(report)
+        raise DivergenceError(f"{report.model or 'the candidate'} diverges: {problem}", reasons)
 
 
 def as_html(report: Report) -> str:

@@ -392,6 +392,8 @@ def train(
         click.echo("the file asks for an evaluation", err=True)
         _evaluate(loaded, Output(), framework)
     elif framework != "paddle":
+        if last_epoch is not None:
+            raise click.UsageError(f"--last-epoch is for Paddle's files; a checkpoint of {framework} knows its epoch")
         run_elsewhere(framework, "train", loaded, resume=resume or loaded.resume)
     else:
         from paddle_impl.training.run import train as train_run

@@ -215,6 +215,9 @@ def test_another_framework_gets_the_same_configuration(folder: Path, monkeypatch
     (folder / "again.yaml").write_text(request.config)
     config = load(folder / "again.yaml")
     assert (config.data.batch_size, config.schedule.ahead, config.optimizer.clip) == (16, 1, 5.0)
+    refused = pit_train("train --config pit_ti_224 --framework torch --last-epoch 3")
+    assert refused.exit_code == 2
+    assert "a checkpoint of torch knows its epoch" in refused.stderr
 
 
 def test_weights_decide_which_of_two_models_is_evaluated(folder: Path, asked: list[Asked]) -> None:

@@ -71,7 +71,7 @@ class PatchEmbedding(nn.Layer):
 
 
 class Attention(Renamed, layers.Attention):
-    """Multi-head self-attention."""
+    """Multi-head self-attention under the published names."""
 
     published: ClassVar = {"proj": "out"}
 

@@ -225,7 +225,7 @@ class RegNet(nn.Layer):
         return set()
 
     def get_classifier(self) -> nn.Layer:
-        """The head's Linear."""
+        """The Linear of the head, which gives the logits."""
         return self.head[_FC]
 
     def reset_classifier(self, num_classes: int) -> None:

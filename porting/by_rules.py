@@ -37,7 +37,7 @@ class RulesPort(NamedTuple):
 
     @property
     def target(self) -> Role:
-        """The other side."""
+        """The side whose names the result has."""
         return other_side(self.source)
 
     @property

@@ -92,7 +92,7 @@ class Initialised(NamedTuple):
     seed: int
 
     def make(self, dtype: np.dtype[Any]) -> Array:
-        """The tensor."""
+        """Return the tensor, which the seed determines."""
         generator = np.random.default_rng(self.seed)
         values = generator.standard_normal(self.spec.shape)
         while (beyond := np.abs(values) > 2).any():

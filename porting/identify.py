@@ -60,7 +60,7 @@ def identify(shapes: Mapping[str, Shape], *, model: str | None = None, layout: s
 
 
 def _check_names(model: str | None, layout: str | None) -> None:
-    """Raises UnknownNameError."""
+    """Raise UnknownNameError for a name that is not known."""
     if model is not None and model not in architectures.NAMES and model not in tables.models():
         raise unknown("model", model, (*architectures.NAMES, *tables.models()))
     known = dict.fromkeys(table.layout for _, table in _tables()) if layout else ()

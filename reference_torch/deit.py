@@ -41,7 +41,7 @@ class _Intermediates(nn.Module):
 
 
 class PlainTransformer(_Intermediates, VisionTransformer):
-    """timm's vision transformer."""
+    """timm's vision transformer without distillation."""
 
 
 class DistilledTransformer(_Intermediates, VisionTransformerDistilled):

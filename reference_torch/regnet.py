@@ -15,7 +15,7 @@ CONFIGS = {name: regnet.model_cfgs[name] for name in ("regnety_160", "regnety_00
 
 
 class RegNet(regnet.RegNet):
-    """timm's RegNet."""
+    """timm's RegNet with feature maps."""
 
     def forward_intermediates(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The result of `forward`, and the map after every stage, `(batch, width, rows, columns)`.

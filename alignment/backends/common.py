@@ -146,14 +146,14 @@ class ModelBackend:
         """Run the model without gradients."""
         arrays = named(images)
         inputs = {name: self._tensor(array) for name, array in arrays.items()}
-        given = self._called(self._model_or(intermediates), arrays, inputs)
+        returned = self._called(self._model_or(intermediates), arrays, inputs)
         stages: Any = ()
         if intermediates is not None:
-            given, stages = given
-        tensors, others = self._outputs(given)
+            returned, stages = returned
+        tensors, others = self._outputs(returned)
         by_name = {name: self._array(tensor) for name, tensor in tensors.items()}
         main = self._main(tensors)
-        unnamed = self._is_tensor(given) and main == LOGITS
+        unnamed = self._is_tensor(returned) and main == LOGITS
         changed = tuple(name for name, array in arrays.items() if not _same_bits(array, self._array(inputs[name])))
         return Outputs(by_name[main], tuple(map(self._array, stages)), {} if unnamed else by_name, others, changed)
 

@@ -160,8 +160,8 @@ class HookedTaps:
         """Run one module alone; `Backend.gradients` has those of its parameters afterwards."""
         framework = self._framework
         tensors = [framework.tensor(array, bool(output_gradients)) for array in inputs]
-        given = [framework.alias(tensor) for tensor in tensors]  # a module may change what it is given in place
-        positional, by_name = self._filled(path, call, given, integers)
+        aliases = [framework.alias(tensor) for tensor in tensors]  # a module may change what it is given in place
+        positional, by_name = self._filled(path, call, aliases, integers)
         framework.clear()
         within = {name: module for name, module in self._modules.items() if name != path and _inside(name, path)}
         watcher = _Watcher(framework, visit or (lambda *_: None), replaced or {}, {})
@@ -192,9 +192,9 @@ class HookedTaps:
         if own and not fits and not expected:
             forms = (", ".join(str(array.shape) for array in arrays) for arrays in (own, integers))
             raise AlignmentError("the candidate's {} takes integers {}, {} were recorded".format(path, *forms))
-        given = iter(integers if fits else own)
+        fitting = iter(integers if fits else own)
         filled = _map(arguments, _is_hole, lambda _: left.pop(0))
-        filled = _map(filled, _is_integer_hole, lambda hole: self._integers(next(given), hole))
+        filled = _map(filled, _is_integer_hole, lambda hole: self._integers(next(fitting), hole))
         return tuple(filled[0]), dict(filled[1])
 
     def _integers(self, array: Array, hole: _IntegerHole) -> Any:
@@ -216,7 +216,7 @@ class _Entered:
 
     def version_of(self, tensor: Any) -> int | None:
         """Version that a tensor had when it was given to the call; None for any other tensor."""
-        return next((version for given, version in self.given if given is tensor), None)
+        return next((version for other, version in self.given if other is tensor), None)
 
 
 class _Watcher:
@@ -239,8 +239,8 @@ class _Watcher:
     def enter(self, path: str, module: Any, positional: Any, by_name: Mapping[str, Any]) -> Any:
         call = self._calls[path]
         self._calls[path] += 1
-        given = (tuple(positional), _in_order(module, by_name) if path else dict(by_name))
-        inputs = self._substituted(given, path, call, "input")
+        arguments = (tuple(positional), _in_order(module, by_name) if path else dict(by_name))
+        inputs = self._substituted(arguments, path, call, "input")
         arrays = [self.framework.array(tensor) for tensor in _leaves(inputs, self.framework.integral)]
         left = iter(arrays)
         holes = _map(inputs, self.framework.floating, lambda _: _HOLE)

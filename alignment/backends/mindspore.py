@@ -124,7 +124,7 @@ class MindSporeBackend(ModelBackend):
                     parameter.set_dtype(mindspore.float32)
 
     def set_state(self, arrays: Mapping[str, Array]) -> None:
-        """Overwrite parameters."""
+        """Overwrite the values of parameters by name."""
         own = self._tensors()
         half = self._dtype in HALVES
         for name, array in (arrays if half else widen(arrays, self._dtype)).items():
@@ -163,8 +163,8 @@ class MindSporeBackend(ModelBackend):
         fixed = {name: Tensor(array) for name, array in arrays.items() if name not in floating}
 
         def loss_of(*tensors: Tensor) -> Tensor:
-            given = {**dict(zip(floating, tensors, strict=True)), **fixed}
-            ordered = {name: given[name] for name in arrays}
+            by_name = {**dict(zip(floating, tensors, strict=True)), **fixed}
+            ordered = {name: by_name[name] for name in arrays}
             return self._loss_of(self._called(self._model, arrays, ordered), target, loss)
 
         places = tuple(range(len(floating))) or None

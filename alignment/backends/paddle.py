@@ -219,13 +219,13 @@ class PaddleBackend(ModelBackend):
             for parameter in frozen:
                 parameter.stop_gradient = False
             outputs, _ = self._outputs(self._called(self._model, arrays, _copied(inputs)))
-            tensors, given = _accumulations(self._tensors()), _accumulations(inputs)
+            tensors, leaves = _accumulations(self._tensors()), _accumulations(inputs)
             return walk(
                 [output.grad_fn for output in outputs.values() if output.grad_fn is not None],
                 key=lambda node: node.node_ptr(),
                 operands=lambda node: node.next_functions,
                 tensor=lambda node: tensors.get(node.node_ptr()),
-                model_input=lambda node: given.get(node.node_ptr()),
+                model_input=lambda node: leaves.get(node.node_ptr()),
                 is_lookup=lambda node: node.name().startswith("Embedding"),
             )
         finally:

@@ -22,8 +22,8 @@ def rates(kind: str, bases: Iterable[str], settings: Mapping[str, Any]) -> dict[
         settings: Its plain attributes.
     """
     names = _RATES if is_random(kind) else _OF_FRAMEWORKS if kind in bases else ()
-    given = {name: settings.get(name, settings.get(f"_{name}")) for name in names}
-    return {name: rate for name, rate in given.items() if isinstance(rate, float) and 0 < rate <= 1}
+    values = {name: settings.get(name, settings.get(f"_{name}")) for name in names}
+    return {name: rate for name, rate in values.items() if isinstance(rate, float) and 0 < rate <= 1}
 
 
 class Silence:

@@ -187,7 +187,7 @@ class TorchBackend(ModelBackend):
         frozen = [p for p in self._model.parameters() if p.is_floating_point() and not p.requires_grad]
         arrays = named(images)
         inputs = {name: self._tensor(array).requires_grad_(is_floating(array)) for name, array in arrays.items()}
-        given = {id(tensor): name for name, tensor in inputs.items()}
+        names = {id(tensor): name for name, tensor in inputs.items()}
         try:
             for parameter in frozen:
                 parameter.requires_grad_(True)
@@ -201,7 +201,7 @@ class TorchBackend(ModelBackend):
             key=lambda node: node,
             operands=lambda node: [child for child, _ in node.next_functions],
             tensor=lambda node: tensors.get(id(getattr(node, "variable", None))),
-            model_input=lambda node: given.get(id(getattr(node, "variable", None))),
+            model_input=lambda node: names.get(id(getattr(node, "variable", None))),
             is_lookup=lambda node: node.name().startswith("Embedding"),
         )
 

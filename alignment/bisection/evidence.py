@@ -10,7 +10,8 @@ import numpy as np
 from alignment.arrays import Array
 from alignment.errors import AlignmentError
 from alignment.judging.measuring import measure
-from alignment.judging.tolerance import Judgement, certify, noise_floor, rounding
+from alignment.judging.noise import noise_floor
+from alignment.judging.tolerance import Judgement, certify, rounding
 from alignment.pair.layouts import to_side
 from alignment.recordings.recording import Recording
 from alignment.results.report import DIVERGENCE

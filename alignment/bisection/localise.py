@@ -196,10 +196,10 @@ class Localiser:
         call, outputs = self._left
         self._left = None
         for what in ("input", "integers"):
-            given = self._entered.pop((what, call), [])
-            self.twins.order(call, what, given)
+            entered = self._entered.pop((what, call), [])
+            self.twins.order(call, what, entered)
             places = self.twins.orders[what].get(call, ())
-            own = {index: given[index] for index, place in enumerate(places) if place is None}
+            own = {index: entered[index] for index, place in enumerate(places) if place is None}
             if own:
                 self._own[what, call] = own
         self.twins.order(call, "output", outputs)

@@ -30,11 +30,11 @@ def _padding(case: Case, ids: Array, weight: Array) -> Iterator[Prediction]:
         return
     zeros = "it gives zeros for the id {}: Paddle's padding_idx does, torch's stops the gradient only"
     row = "it gives the row of its table for the id {}, where zeros are meant"
-    for name, says, without, given in (
+    for name, says, without, other in (
         ("padding row", zeros, actual, correct),
         ("padding row lost", row, correct, actual),
     ):
-        for number in np.unique(ids[~without.any(-1) & given.any(-1)]):
+        for number in np.unique(ids[~without.any(-1) & other.any(-1)]):
             value = np.zeros_like(weight[number]) if without is actual else weight[number]
             predicted = np.where((ids == number)[..., None], value, correct)
             yield Prediction(name, says.format(number), case.place("padding_idx"), [predicted])

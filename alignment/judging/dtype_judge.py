@@ -13,21 +13,19 @@ import numpy as np
 from alignment.arrays import EPSILONS, HALVES, Array
 from alignment.judging import half_precision, training_mode, untaken, untrained
 from alignment.judging.measuring import Measurement, compare_key, measure
+from alignment.judging.noise import Noise, noise_floor, noise_in_float64
 from alignment.judging.other_inputs import OtherInputs, twin
 from alignment.judging.ranking import judge_metric, judge_ranking
 from alignment.judging.special_kinds import BY_KIND
 from alignment.judging.tolerance import (
     OUTPUT_LIMIT,
     Judgement,
-    Noise,
     Tolerances,
     certify,
     default_tolerance,
     drifting,
     exact,
     hides_an_error,
-    noise_floor,
-    noise_in_float64,
     rounding,
     tolerate,
 )

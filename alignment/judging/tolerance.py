@@ -32,28 +32,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from alignment.arrays import Array
 from alignment.errors import AlignmentError
 from alignment.judging.measuring import Measurement
+from alignment.judging.noise import (
+    EPS64_OVER_EPS32,
+    MAX_OVER_L2,
+    Noise,
+    limit_of_carriers,
+    noise_floor,
+    ratio,
+)
 from alignment.judging.wide_range import EPS32, Hidden, hidden
 from alignment.results.report import DIVERGENCE, ROUNDING, SAME_FUNCTION, WITHIN_TOLERANCE, Verdict
 from porting.names import nearest
 
 OUTPUT_LIMIT = 1e-10
 GRADIENT_LIMIT = 1e-9
-ROUNDING_LIMIT = 4.0
-_FEW_ELEMENTS = 15.0
-_MAX_OVER_L2 = 2.0
 _SMALL_FLOORS = 64.0
 """Largest error in float32, or half precision, of the small elements beside large ones, in units in the last place."""
 _FEWEST_SMALL = 8
 """Fewest small elements that float32 judges: one sample of the noise of so many is not small by luck."""
-EPS64_OVER_EPS32 = 2.0**-29
-"""Rounding noise of float64 over that of float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,95 +68,6 @@ class Judgement:
     floor: float | None = None
     margin: float | None = None
     limit: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Noise:
-    """The rounding noise of one quantity in the precision in which it was measured: float32, or half precision.
-
-    Attributes:
-        l2: L2 norm of the noise.
-        max_abs: Its largest element.
-        scale: L2 norm of the quantity, from the float64 reference.
-        arrays: The reference's float64 and rounded results, for the noise of small elements beside large ones; None
-            where that is not known.
-        epsilon: Rounding of the precision.
-    """
-
-    l2: float
-    max_abs: float
-    scale: float
-    arrays: tuple[Array, Array] | None = field(default=None, compare=False, repr=False)
-    epsilon: float = field(default=EPS32, kw_only=True)
-
-    @property
-    def relative(self) -> float:
-        """Norm of the noise divided by the norm of the quantity."""
-        return _ratio(self.l2, self.scale)
-
-    @property
-    def uncertain(self) -> bool:
-        """True if so few elements carry the noise that one sample of it may be far too small."""
-        return self.limit > 2 * ROUNDING_LIMIT
-
-    @property
-    def limit(self) -> float:
-        """Largest admissible L2 error, in multiples of the noise."""
-        return _limit_of_carriers(max(_ratio(self.l2, self.max_abs) ** 2, 1.0))
-
-    @property
-    def allowed_max(self) -> float:
-        """Largest admissible error of one element, in the unit of the quantity."""
-        return _MAX_OVER_L2 * self.limit * self.max_abs
-
-    def jumping(self, relative: float) -> Noise:
-        """Return the noise of a quantity that jumps: at least `relative`, and carried by few elements.
-
-        Args:
-            relative: Noise of the quantities of the same pass, relative to their norms. Which of them a switching unit
-                hits is chance, so a few perturbations tell more about all of them together than about each.
-        """
-        grown = max(self.l2, relative * self.scale)
-        return Noise(grown, max(self.max_abs, grown / 2), self.scale, epsilon=self.epsilon)
-
-    def at_least(self, relative: float) -> Noise:
-        """Return this noise, or one of `relative` times the norm of the quantity, whichever is larger."""
-        if not self.relative < relative:
-            return self
-        grown = relative * self.scale
-        return replace(self, l2=grown, max_abs=max(self.max_abs, self.max_abs * _ratio(grown, self.l2)))
-
-
-def noise_floor(
-    reference_error: Measurement, spread: float | None, spread_max: float | None, epsilon: float = EPS32
-) -> Noise:
-    """Return the noise below which results in float32, or half precision, cannot be told apart.
-
-    Args:
-        reference_error: The reference's rounded result against its float64 result, without a problem.
-        spread: L2 norm of the reference's change under perturbations of one unit in the last place, if recorded.
-        spread_max: The largest element of that change.
-        epsilon: Rounding of the precision.
-    """
-    scale, largest = reference_error.reference_l2, reference_error.reference_max
-    return Noise(
-        l2=max(reference_error.l2, spread or 0.0, epsilon * scale),
-        max_abs=max(reference_error.max_abs, spread_max or 0.0, epsilon * largest),
-        scale=scale,
-        arrays=reference_error.arrays,
-        epsilon=epsilon,
-    )
-
-
-def noise_in_float64(measured: Measurement, spread: float, spread_max: float) -> Noise:
-    """Return the noise of a quantity that was perturbed in float64, as if it had been measured in float32.
-
-    Args:
-        measured: The candidate's float64 result against the reference's.
-        spread: L2 norm of the reference's change under perturbations of one unit in the last place of float64.
-        spread_max: The largest element of that change.
-    """
-    return Noise(spread / EPS64_OVER_EPS32, spread_max / EPS64_OVER_EPS32, measured.reference_l2)
 
 
 def certify(kind: str, measured: Measurement, noise: Noise | None = None, *, limit: float | None = None) -> Judgement:
@@ -186,7 +99,7 @@ def certify(kind: str, measured: Measurement, noise: Noise | None = None, *, lim
     if error <= limit or noise is None:
         return Judgement(SAME_FUNCTION, f"equal in float64 to {error:.1e}", error, None, margin, limit)
     reason = f"equal up to the rounding noise of float64, {floor:.1e} of a norm of {measured.reference_l2:.1e}"
-    return Judgement(SAME_FUNCTION, reason, error, floor, _ratio(error, floor), noise.limit)
+    return Judgement(SAME_FUNCTION, reason, error, floor, ratio(error, floor), noise.limit)
 
 
 def rounding(measured: Measurement, candidate_error: Measurement, noise: Noise, dtype: str = "float32") -> Judgement:
@@ -211,7 +124,7 @@ def rounding(measured: Measurement, candidate_error: Measurement, noise: Noise, 
         if small is not None:
             return _of_small_elements(small, dtype)
         return Judgement(ROUNDING, f"{in_l2:.2g} times the rounding noise", *fields)
-    what, factor = ("L2 error", 1.0) if decisive == in_l2 else ("largest error of an element", _MAX_OVER_L2)
+    what, factor = ("L2 error", 1.0) if decisive == in_l2 else ("largest error of an element", MAX_OVER_L2)
     times, allowed = decisive * factor, noise.limit * factor
     reason = f"the {what} is {times:.3g} times the rounding noise, {allowed:.2g} is admissible; {worst(measured)}"
     return Judgement(DIVERGENCE, reason, *fields)
@@ -219,11 +132,6 @@ def rounding(measured: Measurement, candidate_error: Measurement, noise: Noise, 
 
 def _limit_of(kind: str) -> float:
     return GRADIENT_LIMIT if kind == "gradient" else OUTPUT_LIMIT
-
-
-def _limit_of_carriers(carriers: float) -> float:
-    """Return the largest admissible error, in multiples of the noise, where so many elements carry the noise."""
-    return ROUNDING_LIMIT * (1 + _FEW_ELEMENTS / math.pow(carriers, 1.5))
 
 
 def hides_an_error(kind: str, measured: Measurement) -> bool:
@@ -243,7 +151,7 @@ def _small_elements(measured: Measurement, noise: Noise | None, limit: float, ep
         largest=measured.reference_max,
         epsilon=epsilon,
         of_noise=EPS32 if noise is None else noise.epsilon,
-        noise_limit=_limit_of_carriers,
+        noise_limit=limit_of_carriers,
         fewest=_FEWEST_SMALL if epsilon >= EPS32 else 0,
     )
 
@@ -252,12 +160,10 @@ def _of_small_elements(small: Hidden, dtype: str) -> Judgement:
     """Return the divergence of elements that larger ones hide."""
     rest, norm = small.rest, small.rest.reference_l2
     reason = (
-        f"differs in {dtype} by {rest.relative:.1e} relative L2 in {rest.words}; {_ratio(small.allowed, norm):.0e} is "
+        f"differs in {dtype} by {rest.relative:.1e} relative L2 in {rest.words}; {ratio(small.allowed, norm):.0e} is "
         "admissible"
     )
-    return Judgement(
-        DIVERGENCE, reason, rest.relative, None, _ratio(rest.l2, small.allowed), _ratio(small.allowed, norm)
-    )
+    return Judgement(DIVERGENCE, reason, rest.relative, None, ratio(rest.l2, small.allowed), ratio(small.allowed, norm))
 
 
 def exact(measured: Measurement, verdict: Verdict, what: str) -> Judgement:
@@ -385,8 +291,8 @@ def tolerate(measured: Measurement, tolerance: Tolerance) -> Judgement:
         return Judgement(DIVERGENCE, measured.problem)
     allowed = tolerance.rtol * measured.reference_l2 + tolerance.atol * math.sqrt(measured.count)
     allowed_max = _MAX_FACTOR * tolerance.rtol * measured.reference_max + tolerance.atol
-    limit = _ratio(allowed, measured.reference_l2)
-    used = max(_ratio(measured.l2, allowed), _ratio(measured.max_abs, allowed_max))
+    limit = ratio(allowed, measured.reference_l2)
+    used = max(ratio(measured.l2, allowed), ratio(measured.max_abs, allowed_max))
     fields = (measured.rel_l2, None, used, limit)
     terms = f"rtol {tolerance.rtol:g}" + (f", atol {tolerance.atol:g}" if tolerance.atol else "")
     if used <= 1:
@@ -422,10 +328,4 @@ def worst(measured: Measurement) -> str:
 
 def _multiples(error: Measurement, noise: Noise) -> tuple[float, float]:
     """Return an error in multiples of the noise: in L2 norm, and of its largest element with half the weight."""
-    return _ratio(error.l2, noise.l2), _ratio(error.max_abs, noise.max_abs) / _MAX_OVER_L2
-
-
-def _ratio(value: float, unit: float) -> float:
-    if value == 0:
-        return 0.0
-    return value / unit if unit else math.inf
+    return ratio(error.l2, noise.l2), ratio(error.max_abs, noise.max_abs) / MAX_OVER_L2

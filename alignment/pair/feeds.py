@@ -203,8 +203,8 @@ def shifted_normal(generator: np.random.Generator, shape: tuple[int, ...], batch
 
 def _check(feed: Feed, dtypes: tuple[str, ...] = ()) -> None:
     """Make the shape a tuple, and refuse a shape or dtype that no input has."""
-    kind, given = type(feed).__name__, cast(object, feed.shape)  # a number is what a user writes for one axis
-    shape = (given,) if isinstance(given, int) else tuple(feed.shape)
+    kind, axes = type(feed).__name__, cast(object, feed.shape)  # a number is what a user writes for one axis
+    shape = (axes,) if isinstance(axes, int) else tuple(feed.shape)
     object.__setattr__(feed, "shape", shape)
     if not all(isinstance(size, int) and size > 0 for size in shape):
         raise AlignmentError(f"{kind} of shape {shape}: expected positive integers, without the batch")

@@ -315,11 +315,11 @@ def read_batch(path: str | PathLike[str], pair: Pair) -> tuple[Batch, Array | No
         for name in arrays
         if name not in pair.inputs and name != _LABEL
     ]
-    given = {name: arrays[name] for name in pair.inputs if name in arrays}
+    of_model = {name: arrays[name] for name in pair.inputs if name in arrays}
     problems += [
-        f"{name}: {problem}" for name, array in given.items() if (problem := _problem(pair.inputs[name], array))
+        f"{name}: {problem}" for name, array in of_model.items() if (problem := _problem(pair.inputs[name], array))
     ]
-    sizes = {len(array) for array in given.values() if array.ndim}
+    sizes = {len(array) for array in of_model.values() if array.ndim}
     if len(sizes) > 1:
         problems.append(f"the inputs have batches of {', '.join(map(str, sorted(sizes)))}; expected one size")
     if problems:
@@ -328,7 +328,7 @@ def read_batch(path: str | PathLike[str], pair: Pair) -> tuple[Batch, Array | No
     labels = arrays.get(_LABEL) if pair.classifies else None
     if labels is not None:
         labels = _check_labels(path, labels, sizes.pop(), pair.architecture.num_classes)
-    return {name: pair.inputs[name].convert(array) for name, array in given.items()}, labels
+    return {name: pair.inputs[name].convert(array) for name, array in of_model.items()}, labels
 
 
 def _problem(feed: Feed, array: Array) -> str:

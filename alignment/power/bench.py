@@ -146,16 +146,16 @@ def subject_of(job: Job, dtype: str) -> Subject:
 
 def passed_through(trial: Trial, taps: Taps) -> dict[str, Passed]:
     """Watch one forward pass; return of every module that it calls what goes in and comes out at the first call."""
-    given: dict[str, list[Array]] = {}
+    inputs_of: dict[str, list[Array]] = {}
     passed: dict[str, Passed] = {}
 
     def visit(tap: Tap, array: Array) -> None:
         if tap.call:
             return
         if tap.what == "input":
-            given.setdefault(tap.path, []).append(array)
+            inputs_of.setdefault(tap.path, []).append(array)
         elif tap.what == "output":
-            inputs = given.pop(tap.path, [])
+            inputs = inputs_of.pop(tap.path, [])
             same = len(inputs) == 1 and tap.index == 0 and inputs[0].shape == array.shape
             passed[tap.path] = Passed(same, same and np.array_equal(inputs[0], array))
 

@@ -103,11 +103,11 @@ def _half(trials: Callable[[str], Mapping[str, Callable[[], Any]]]) -> dict[str,
         missing, other = [], []
         for name, trial in trials(dtype).items():
             try:
-                given = str(trial().dtype).lower()
+                name_of_dtype = str(trial().dtype).lower()
             except Exception:  # whatever a framework raises where it has no such kernel
                 missing.append(name)
                 continue
-            if given.rpartition(".")[2] != dtype:
+            if name_of_dtype.rpartition(".")[2] != dtype:
                 other.append(name)
         by_dtype[dtype] = {"missing": missing, "other": other}
     return by_dtype

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal, TypeAlias
 
-from alignment.judging.tolerance import EPS64_OVER_EPS32
+from alignment.judging.noise import EPS64_OVER_EPS32
 from alignment.results.report import DIVERGENCE, Report, Row
 
 Where: TypeAlias = Literal["axis", "zero", "off"]

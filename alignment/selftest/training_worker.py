@@ -99,7 +99,7 @@ def record(task: Task, role: Role, pair: Pair, step: str, target: Path) -> None:
 
 
 def reference_side(task: Task, advance: Advance) -> None:
-    """Record the reference."""
+    """Record the reference in every step of the task."""
     for number, step in enumerate(task.steps):
         record(task, "reference", pair_of(task.recipe), step, task.recorded("reference", step))
         advance(f"reference {step}", number + 1, len(task.steps))

@@ -35,17 +35,17 @@ def run(trial: Trial) -> Iterator[Quantity]:
     _ = trial.outputs  # the first call; what it leaves behind shows in the next ones
     trial.reset()
     changed: dict[str, None] = {}
-    given: dict[str, Outputs] = {}
+    outputs_of: dict[str, Outputs] = {}
     for variation in variations(trial.pair, trial.inputs):
         outputs = _called(trial, variation)
         if isinstance(outputs, str):
             yield remark(f"{STEP}/refused/{variation.name}", outputs)
             continue
-        given[variation.name] = outputs
+        outputs_of[variation.name] = outputs
         changed |= dict.fromkeys(outputs.changed)
         for name, array in outputs.by_name.items():
             yield Quantity(f"{STEP}/{variation.name}/{name}", array, _OUTPUT)
-    if AGAIN in given and _unsteady(given.get(ONE) or given[TWO], given[AGAIN]):
+    if AGAIN in outputs_of and _unsteady(outputs_of.get(ONE) or outputs_of[TWO], outputs_of[AGAIN]):
         yield remark(f"{STEP}/unsteady")
     for name in changed:
         yield remark(f"{STEP}/input_changed/{name or 'input'}")
@@ -57,7 +57,9 @@ def steadiness(trial: Trial, step: str) -> Iterator[Quantity]:
     """Yield `<step>/unsteady` if two passes on the same input differ: for runs without the step `other_inputs`."""
     trial.reset()
     wanted = (ONE, TWO, AGAIN)
-    first, again = (_called(trial, given) for given in variations(trial.pair, trial.inputs) if given.name in wanted)
+    first, again = (
+        _called(trial, variation) for variation in variations(trial.pair, trial.inputs) if variation.name in wanted
+    )
     if isinstance(first, Outputs) and isinstance(again, Outputs) and _unsteady(first, again):
         yield remark(f"{step}/unsteady")
 
@@ -86,5 +88,5 @@ def _changed(trial: Trial) -> Mapping[str, Array]:
 
 def _equal(before: Array, after: Array) -> bool:
     """Whether an array holds what it was set to, in its own precision."""
-    given = before.astype(after.dtype, copy=False)
-    return np.array_equal(given, after, equal_nan=is_floating(after))
+    converted = before.astype(after.dtype, copy=False)
+    return np.array_equal(converted, after, equal_nan=is_floating(after))

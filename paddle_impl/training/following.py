@@ -199,7 +199,7 @@ class _Window:
 
     @property
     def rate(self) -> float:
-        """Images a second."""
+        """Images trained in a second, so far."""
         return self.images / self.seconds if self.seconds else 0.0
 
     def text(self, loss: float, rate: float, eta: float) -> str:

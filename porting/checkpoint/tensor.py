@@ -77,7 +77,7 @@ class LazyTensor:
 
     @property
     def size(self) -> int:
-        """Number of elements."""
+        """Number of elements, over all axes."""
         return prod(self.shape)
 
     @property

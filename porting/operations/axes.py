@@ -82,11 +82,11 @@ class Reshape(Op):
 
     @property
     def inverse(self) -> Reshape:
-        """The way back."""
+        """The reshape that leads back."""
         return Reshape(self.after, self.before)
 
     def shapes(self, *shapes: Shape) -> tuple[Shape, ...]:
-        """`before` to `after`."""
+        """The shape `before` becomes the shape `after`."""
         if shapes[0] != self.before:
             raise ShapeMismatchError(f"shape {shapes[0]} is not {self.before}, which is reshaped to {self.after}")
         return (self.after,)
@@ -189,7 +189,7 @@ class Interleave(Op):
         return Interleave(self.groups, self.parts, self.outer, self.axis)
 
     def shapes(self, *shapes: Shape) -> tuple[Shape, ...]:
-        """The shape stays."""
+        """The shape stays as it is."""
         (shape,) = shapes
         count = self.outer * self.parts * self.groups
         if self.axis >= len(shape) or shape[self.axis] % count:

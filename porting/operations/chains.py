@@ -148,11 +148,11 @@ def way(op: Op | None, shapes: tuple[Shape, ...]) -> str:
 
 def listed(shapes: Iterable[Shape]) -> str:
     """Return shapes for an error message, equal ones once: `3 x (4, 2)`."""
-    words, given = [], list(shapes)
-    while given:
-        count = next((at for at, shape in enumerate(given) if shape != given[0]), len(given))
-        words.append(f"{count} x {given[0]}" if count > 1 else str(given[0]))
-        del given[:count]
+    words, left = [], list(shapes)
+    while left:
+        count = next((at for at, shape in enumerate(left) if shape != left[0]), len(left))
+        words.append(f"{count} x {left[0]}" if count > 1 else str(left[0]))
+        del left[:count]
     return " + ".join(words) or "nothing"
 
 

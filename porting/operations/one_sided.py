@@ -26,11 +26,11 @@ class Drop(Op):
         require(not math.isnan(self.fill), "a tensor cannot be filled with nan")
 
     def shapes(self, *shapes: Shape) -> tuple[Shape, ...]:
-        """Return no shape."""
+        """Return no shape, since nothing is left."""
         return ()
 
     def apply(self, *arrays: Array) -> tuple[Array, ...]:
-        """Return no array."""
+        """Return no array, since nothing is left."""
         return ()
 
 
@@ -68,11 +68,11 @@ class Keep(Op):
     outputs: int = 0
 
     def shapes(self, *shapes: Shape) -> tuple[Shape, ...]:
-        """Return no shape."""
+        """Return no shape, since nothing is left."""
         return ()
 
     def apply(self, *arrays: Array) -> tuple[Array, ...]:
-        """Return no array."""
+        """Return no array, since nothing is left."""
         return ()
 
 

@@ -47,9 +47,9 @@ def try_own(op: Op, shapes: tuple[Shape, ...]) -> None:
     """
     for step in steps_of(op):
         if isinstance(step, Each):
-            for part, given in zip(step.ops, step.divided(shapes), strict=True):
+            for part, taken in zip(step.ops, step.divided(shapes), strict=True):
                 if part is not None:
-                    try_own(part, given)
+                    try_own(part, taken)
         elif isinstance(step, Tie | Untie):
             if step.op is not None:
                 try_own(step.op, shapes[:1])

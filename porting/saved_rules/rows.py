@@ -149,14 +149,14 @@ def problems_of(
         targets: Names and shapes on the other side.
     """
     taken: dict[str, str] = {}
-    given: dict[str, str] = {}
+    targets_given: dict[str, str] = {}
     for one in applications:
         yield from _wrong_names(one, "sources", one.sources, sources, taken)
-        yield from _wrong_names(one, "target", one.targets, targets, given)
+        yield from _wrong_names(one, "target", one.targets, targets, targets_given)
         if all(name in sources for name in one.sources) and all(name in targets for name in one.targets):
             yield from _wrong_shapes(one, [sources[name] for name in one.sources], targets)
     yield from (f"no row takes {name}" for name in sources if name not in taken)
-    yield from (f"no row gives {name}" for name in targets if name not in given)
+    yield from (f"no row gives {name}" for name in targets if name not in targets_given)
 
 
 def wrong_shapes_of(rows: Sequence[Row], targets: Mapping[str, Shape]) -> Iterator[str]:

@@ -37,7 +37,7 @@ class Source(ParamType):
         return as_source(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Complete file names."""
+        """Complete file names as the shell does."""
         from click.shell_completion import CompletionItem
 
         return [CompletionItem(incomplete, type="file")]
@@ -163,9 +163,9 @@ def refuse_with_rules(**values: Any) -> None:
     Raises:
         UsageError: One of them has a value.
     """
-    given = [f"--{name.replace('_', '-')}" for name, value in values.items() if value]
-    if given:
-        raise click.UsageError(f"{', '.join(given)} is for published models, not for rules of your own: leave it out")
+    options = [f"--{name.replace('_', '-')}" for name, value in values.items() if value]
+    if options:
+        raise click.UsageError(f"{', '.join(options)} is for published models, not for rules of your own: leave it out")
 
 
 def selection_of(values: dict[str, Any]) -> dict[str, Any]:

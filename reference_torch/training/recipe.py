@@ -85,7 +85,7 @@ class EpochSchedule:
 
     @property
     def rate(self) -> float:
-        """The current rate."""
+        """The rate of the coming update."""
         return float(self.optimizer.param_groups[0]["lr"])
 
     def finish_epoch(self, epoch: int) -> None:

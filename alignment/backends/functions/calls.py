@@ -113,8 +113,8 @@ class Watcher:
             return own(*args, **by_name)
         self._inside = True
         try:
-            given = list(self._leaves((args, by_name)))
-            before = [self._tensors.array(tensor) for tensor in given] if name.endswith("_") else None
+            tensors = list(self._leaves((args, by_name)))
+            before = [self._tensors.array(tensor) for tensor in tensors] if name.endswith("_") else None
             result = own(*args, **by_name)
             frame = _caller(sys._getframe(1), self._tensors.package)
             if _is_injected(frame):
@@ -124,15 +124,15 @@ class Watcher:
                 name.rstrip("_"),
                 *_place(frame),
                 _settings(own, args, by_name, self._tensors.is_tensor),
-                tuple(tuple(tensor.shape) for tensor in given),
+                tuple(tuple(tensor.shape) for tensor in tensors),
                 tuple(tuple(tensor.shape) for tensor in returned),
             )
 
             def arrays() -> tuple[list[Array], list[Array]]:
-                values = [self._tensors.array(tensor) for tensor in given] if before is None else before
+                values = [self._tensors.array(tensor) for tensor in tensors] if before is None else before
                 return values, [self._tensors.array(tensor) for tensor in returned]
 
-            return self._answered(self._visit(seen, arrays), result, given)
+            return self._answered(self._visit(seen, arrays), result, tensors)
         finally:
             self._inside = False
 
@@ -207,10 +207,10 @@ def _settings(
     own: Callable[..., Any], args: Sequence[Any], by_name: Mapping[str, Any], is_tensor: Callable[[Any], bool]
 ) -> tuple[tuple[str, str], ...]:
     names = _names(own)
-    given = {**dict(zip(names, args, strict=False)), **by_name}
+    arguments = {**dict(zip(names, args, strict=False)), **by_name}
     return tuple(
         (_ALIASES.get(name, name), str(value))
-        for name, value in given.items()
+        for name, value in arguments.items()
         if isinstance(value, _PLAIN)
         or (isinstance(value, tuple | list) and value and all(isinstance(item, _PLAIN) for item in value))
     )

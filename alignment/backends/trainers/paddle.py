@@ -197,7 +197,7 @@ class PaddleTrainer:
             yield prepare(Item(samples.names[order[at]], ("sample", epoch, at)))
 
     def mixed(self, images: Array, labels: Array, update: int) -> tuple[Array, Array]:
-        """A mixed batch."""
+        """A batch of images and targets as mixing leaves them."""
         mixing = Mixing.of(self.config)
         return (images, labels) if mixing is None else mixing(images, labels, self._tape.stream("mixing", 0, update, 0))
 
@@ -224,7 +224,7 @@ class _NoStore:
     """A store of checkpoints that keeps none."""
 
     def save(self, tensors: Any, also: Any = ()) -> None:
-        """Nothing."""
+        """Write nothing, since no checkpoint is kept."""
 
 
 class _StopAfter(Follower):
@@ -257,7 +257,7 @@ class _StopAfter(Follower):
         self._optimizer.step()
 
     def updated(self, update: Update) -> None:
-        """Record an update."""
+        """Record the loss, the rate and the norm of an update."""
         self.done.append(Updated(float(update.loss), self._rate, self._norm))
 
 

@@ -75,7 +75,7 @@ class PlainTrainer(Protocol):
         """Learning rate of every trained parameter at the next update, by its name."""
 
     def scale(self, factor: float) -> None:
-        """Multiply all rates."""
+        """Multiply the rates of all parameter groups."""
 
     def advance(self, metric: float) -> None:
         """Step the scheduler, if there is one; the metric is for those that watch one."""
@@ -268,13 +268,13 @@ class Plain(ModelBackend):
             self.train(True)
             self._trains = True
         loss, arrays = self._training.loss, named(batch)
-        given = {name: self._tensor(array) for name, array in arrays.items()}
+        tensors = {name: self._tensor(array) for name, array in arrays.items()}
         wanted = (
             self._tensor(target)
             if not isinstance(target, Mapping)
             else {name: self._tensor(array) for name, array in target.items()}
         )
-        further = [wanted, next(iter(given.values())) if list(given) == [""] else given]
+        further = [wanted, next(iter(tensors.values())) if list(tensors) == [""] else tensors]
         arguments = further[: _arity(loss) - 1]
 
         def criterion(outputs: Any) -> Any:
@@ -316,7 +316,7 @@ def usual(values: Iterable[float]) -> float:
 def _made(side: Side) -> Training:
     """What the user's function returns, called without arguments or with the options of the side."""
     function = targets.resolve(side.training)
-    arguments = next((given for given in (dict(side.options), {}) if _binds(function, given)), None)
+    arguments = next((options for options in (dict(side.options), {}) if _binds(function, options)), None)
     if arguments is None:
         raise AlignmentError(
             f"{side.training} takes arguments; in a pair with rules it is a function without any that returns a "

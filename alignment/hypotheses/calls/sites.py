@@ -71,8 +71,8 @@ def attempted(bench: Bench, calls: Sequence[FunctionCall], alternative: Alternat
     def answer(call: FunctionCall, arrays: Arrays) -> Answer:
         if call not in chosen:
             return None
-        given, returned = arrays()
-        other = [np.asarray(array) for array in alternative.answer(given, returned)]
+        inputs, returned = arrays()
+        other = [np.asarray(array) for array in alternative.answer(inputs, returned)]
         changed.append(any(_differs(*pair) for pair in zip(other, returned, strict=True)))
         return other if changed[-1] else None
 

@@ -26,7 +26,7 @@ class PickleWriter:
         return taken
 
     def opcode(self, code: bytes) -> None:
-        """Add opcodes."""
+        """Add the bytes of opcodes."""
         self._bytes += code
 
     def text(self, text: str) -> None:

@@ -360,7 +360,7 @@ class ZipWriter:
         self._end(name, offset, _IDENTITY, lambda: zlib.crc32(content()))
 
     def finish(self) -> None:
-        """Write the directory."""
+        """Write the central directory, which ends the archive."""
         start = self._output.position
         size = sum(entry.directory_size for entry in self._entries)
         self._output.write_late(size, lambda: b"".join(entry.central_header() for entry in self._entries))

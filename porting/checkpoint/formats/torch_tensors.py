@@ -72,7 +72,7 @@ class Storage:
         return self.numel * (dtypes.dtype(self.dtype).itemsize if self.dtype else 1)
 
     def data(self) -> Bytes:
-        """Return its bytes."""
+        """Return the bytes of the storage."""
         if self.read is None:
             raise LookupError(f"the storage {self.key} is read before it was found in the file")
         return self.read()

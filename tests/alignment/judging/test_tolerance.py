@@ -9,16 +9,14 @@ import pytest
 
 from alignment.errors import AlignmentError
 from alignment.judging.measuring import measure
+from alignment.judging.noise import ROUNDING_LIMIT, Noise, noise_floor
 from alignment.judging.tolerance import (
-    ROUNDING_LIMIT,
-    Noise,
     Override,
     Tolerance,
     Tolerances,
     certify,
     default_tolerance,
     drifting,
-    noise_floor,
     rounding,
     tolerate,
 )

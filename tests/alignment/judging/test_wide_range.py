@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from alignment.arrays import Array
 from alignment.judging.measuring import measure
-from alignment.judging.tolerance import Judgement, certify, noise_floor, rounding
+from alignment.judging.noise import noise_floor
+from alignment.judging.tolerance import Judgement, certify, rounding
 from alignment.judging.wide_range import Magnitudes
 from alignment.results.report import DIVERGENCE, ROUNDING, SAME_FUNCTION
 

@@ -164,7 +164,7 @@ class Side:
     def depth(self, depth: int) -> int:
         """Number of blocks."""
         more = self.difference is not None and self.difference.more
-        return (depth + 1 if more else max(1, depth - 1)) if self.planted("layer") else depth
+        return (depth + 1 if more or depth == 1 else depth - 1) if self.planted("layer") else depth
 
     def want(self, key: str, shape: Sequence[int]) -> None:
         """Declare a weight."""

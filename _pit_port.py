@@ -1,0 +1,52 @@
+"""Entry points of the commands; a folder of the user's own that hides a package of this toolkit is told in one line."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+_OWN = ("cli", "alignment", "porting", "recipe")
+_ROOT = Path(__file__).resolve().parent
+
+
+def pit_port() -> None:
+    """Run `pit-port`."""
+    _run("pit-port")
+
+
+def pit_align() -> None:
+    """Run `pit-align`."""
+    _run("pit-align")
+
+
+def pit_train() -> None:
+    """Run `pit-train`."""
+    _run("pit-train")
+
+
+def _run(tool: str) -> None:
+    for name in _OWN:
+        place = _hidden_by(name)
+        if place is not None:
+            print(
+                f"{tool}: {place} has the name of the package {name!r} of pit-port and comes before it on the path: "
+                f"rename it, or take {place.parent} off PYTHONPATH",
+                file=sys.stderr,
+            )
+            raise SystemExit(3)
+    getattr(import_module("cli"), tool.replace("-", "_"))(prog_name=tool)
+
+
+def _hidden_by(name: str) -> Path | None:
+    """The file or folder that is found under the name of one of our modules in its place; None if there is none."""
+    spec = find_spec(name)
+    if spec is None:
+        return None
+    places = [spec.origin] if spec.origin else list(spec.submodule_search_locations or ())
+    if not places:
+        return None
+    found = Path(places[0]).resolve()
+    found = found.parent if found.name == "__init__.py" else found
+    return None if found.parent == _ROOT else found

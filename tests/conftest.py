@@ -19,20 +19,15 @@ else:
     settings.load_profile("any machine")
 
 _TESTS = Path(__file__).parent
-_FIRST, _LAST = ("training", "models"), ("porting", "recipe")
+_LAST = ("porting", "recipe")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files of whole commands and runs, which take longest, and end with those that take a moment each.
+    """End with the folders whose files take a moment each.
 
     Each file runs in one of two processes; a long one at the end would keep the other one waiting.
     """
-    items.sort(key=_rank)
-
-
-def _rank(item: pytest.Item) -> int:
-    room = item.path.relative_to(_TESTS).parts[0] if item.path.is_relative_to(_TESTS) else ""
-    return 2 if room in _LAST else 0 if room.endswith(".py") or room in _FIRST else 1
+    items.sort(key=lambda item: item.path.is_relative_to(_TESTS) and item.path.relative_to(_TESTS).parts[0] in _LAST)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -61,7 +61,9 @@ def beside(search: Localiser, call: Call, result: Isolated | None) -> dict[str, 
     if search.mode == "train":
         names = [name for name in search.statistics_names if name in search.held[call[0]]]
         after = search.trial.some(search.trial.backend.state, names)
+        taken_otherwise = {name: array for name, array in after.items() if name in search.other_statistics}
         arrays |= _both(search, "statistic", "running statistic", after)
+        arrays |= _both(search, "other statistic", "running statistic", taken_otherwise)
         for name in names:
             before = search.reference.get(f"eval/parameter/{name}", search.dtype)
             if before is not None:

@@ -7,10 +7,11 @@ search counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from alignment.bisection.localise import Localiser
 from alignment.bisection.recorded import ReferenceModules
 from alignment.bisection.reruns import beside, rerun
 from alignment.bisection.telling import findings_of, rows_of
-from alignment.bisection.twins import Call
+from alignment.bisection.twins import Call, inside
 from alignment.errors import AlignmentError
 from alignment.hypotheses.base import Case
 from alignment.hypotheses.explain import agree, explain
@@ -33,6 +34,7 @@ from alignment.results.summary import plural
 from alignment.running.worker import Job
 from alignment.steps.base import Trial
 
+_Place: TypeAlias = tuple[str, str, str]
 _SMALL = 1e-3
 """Relative L2 of a module that no kernel's float32 constant explains."""
 
@@ -55,7 +57,7 @@ def localise(job: Job, recorded: ReferenceModules, *, hypotheses: bool, seconds:
             kernels = stack.enter_context(job.backend.exact("kernels"))
             exact = search.attempt(exact=True)
             used = [kernel for kernel in kernels.values() if kernel.calls]
-            if (used or exact.by_other_statistics) and exact.places < attempt.places:
+            if (used or exact.by_other_statistics) and _fewer(exact.places, attempt.places):
                 names = [f"{kernel.name} ({plural(kernel.calls, 'call')})" for kernel in used]
                 names += ["running variances that take up the biased one"] if exact.by_other_statistics else []
                 exact.notes.append(f"the framework's own differences are left out: {', '.join(names)}")
@@ -81,7 +83,7 @@ class _Attempt:
     notes: list[str] = field(default_factory=list)
     usable: bool = True
     diverges: bool = False
-    places: set[tuple[str, str, str]] = field(default_factory=set)
+    places: set[_Place] = field(default_factory=set)
 
     @property
     def may_be_kernels(self) -> bool:
@@ -100,6 +102,24 @@ class _Attempt:
     def by_other_statistics(self) -> bool:
         """True if a running statistic agrees only with what the candidate's framework makes of the same batch."""
         return any(localiser.other_statistics for localiser in self.modes)
+
+
+def _fewer(exact: Set[_Place], plain: Set[_Place]) -> bool:
+    """Whether a search with exact kernels finds less, and nothing besides.
+
+    A module is nothing besides where it was found in another mode or direction, or where one within it was blamed.
+
+    Args:
+        exact: What differs with exact kernels.
+        plain: What differs with the framework's own.
+    """
+    paths = {path for path, _, _ in plain}
+    around = {
+        (path, mode) for path, mode, _ in exact for other, same, _ in plain if same == mode and inside(other, path)
+    }
+    besides = [(path, mode) for path, mode, _ in exact if path not in paths and (path, mode) not in around]
+    worse = any((path, mode, "backward") in plain for path, mode, direction in exact - plain if direction == "forward")
+    return not besides and not worse and exact != plain and len(exact) <= len(plain)
 
 
 class _Search:

@@ -56,7 +56,10 @@ def wiring(case: Case) -> Iterator[Prediction]:
     recorded = _terms(case, case.reference_children, name)
     theirs = express(correct, recorded) or _clipped(correct, recorded)
     own = _terms(case, case.children, name)
-    clipped = _clipped(wrong, own) if theirs is not None and theirs.clipped else None
+    clipped = None
+    if theirs is not None and theirs.clipped:  # what the ReLU gives is no part of what goes into it
+        own = {part: array for part, array in own.items() if not np.array_equal(array, wrong)}
+        clipped = _clipped(wrong, own)
     ours = clipped or express(wrong, own)
     if ours is None or (theirs is None and not _are_known(ours, _derived(correct.shape, recorded))):
         return

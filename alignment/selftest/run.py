@@ -32,7 +32,7 @@ from porting.names import unknown
 
 _SMALL = 32
 _CLASSES = 10
-MODELS = ("pit_micro_distilled", "deit_tiny_distilled", "regnety_002")
+MODELS = ("pit_micro_distilled", "pit_micro", "deit_tiny_distilled", "regnety_002")
 """Models that faults are put into."""
 CORRECT = (
     ("pit_micro", 32),

@@ -83,7 +83,8 @@ def mobilenet_torch() -> Any:
     from timm.models.mobilenetv3 import mobilenetv3_small_100
     from torch import nn
 
-    model = mobilenetv3_small_100(num_classes=10, bn_eps=1e-3, bn_momentum=0.01, drop_rate=0.2)
+    model = mobilenetv3_small_100(num_classes=10, bn_eps=1e-3, bn_momentum=0.01)
+    model.classifier = nn.Sequential(nn.Dropout(0.2), model.classifier)
     for stage in (2, 3, 4):
         model.blocks[stage] = nn.Sequential(model.blocks[stage][0])
     return model

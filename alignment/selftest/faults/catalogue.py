@@ -144,6 +144,15 @@ BACKWARD = (
         kind="half gradient",
     ),
 )
+_in_training = partial(module, step="train_mode", model="pit_micro")  # a distilled one gives two outputs in training
+_SCALED = ("scaled", "weighted otherwise")
+TRAIN_MODE = (
+    _in_training("an MLP doubled in training only", "trained", f"{_A0}.mlp", _SCALED, factor=2.0),
+    _in_training("an attention off by 1e-6 in training only", "trained", f"{_A1}.attn", _SCALED, factor=1 + 1e-6),
+    _in_training(
+        *("a gradient halved in training only", "gradient in training", f"{_A1}.mlp", "gradient scaled"), factor=0.5
+    ),
+)
 LOSSES = (
     function("cross entropy summed", "sum", "loss/cross_entropy", "reduction", quick=True),
     function("cross entropy over classes too", "mean over classes", "loss/cross_entropy", "reduction"),
@@ -196,6 +205,7 @@ FILES = (
     file("a gradient of zeros", "zeros", "bp/gradient/norm.bias", NO_CAUSE),
     file("integers that wrap around", "wrapped", "metric/top5_classes", NO_CAUSE),
 )
-_ALL = (*(*LAYERS, *ATTENTION, *WIRING, *WEIGHTS), *(*BACKWARD, *LOSSES, *METRICS, *BATCHNORM, *FILES, *TRAINING))
+_OF_MODELS = (*LAYERS, *ATTENTION, *WIRING, *WEIGHTS, *BACKWARD, *TRAIN_MODE)
+_ALL = (*_OF_MODELS, *LOSSES, *METRICS, *BATCHNORM, *FILES, *TRAINING)
 FAULTS: tuple[Fault, ...] = tuple(replace(fault, says=SAYS.get(fault.name, "")) for fault in _ALL)
 """All of them, in the order of the steps; those of training last."""

@@ -264,6 +264,10 @@ INJECTORS: Mapping[str, Callable[..., None]] = {
     "drop": _drop,
     "precision": lambda layer: change_output(layer, lambda y: y.astype("float32").astype(y.dtype)),
     "gradient": lambda layer, factor: _change_gradient(layer, lambda gradient: gradient * factor),
+    "trained": lambda layer, factor: change_output(layer, lambda y: y * factor if layer.training else y),
+    "gradient in training": lambda layer, factor: _change_gradient(
+        layer, lambda gradient: gradient * factor if layer.training else gradient
+    ),
     "bounded gradient": lambda layer, limit: _change_gradient(layer, lambda gradient: gradient.clip(-limit, limit)),
     "detach": _detach,
     "batch norm": _batch_norm,

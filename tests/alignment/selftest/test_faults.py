@@ -26,10 +26,7 @@ KINDS = {
 
 def test_catalogue_has_unique_faults_for_every_step() -> None:
     assert len(FAULTS) >= 60
-    steps = {*STEPS, *TRAINING_STEPS, "files"} - {
-        "train_mode",
-        "other_inputs",
-    }  # see running/test_training_mode.py, steps
+    steps = {*STEPS, *TRAINING_STEPS, "files"} - {"other_inputs"}  # see steps/test_other_inputs.py
     assert set(Counter(fault.step for fault in FAULTS)) == steps
     assert len({slug(fault.name) for fault in FAULTS}) == len(FAULTS)
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from recipe.loading import Loaded
 
 _OVERRIDE = re.compile(r"[a-z_]+\.[a-z_0-9]+=.*", re.DOTALL)
+_OWN = ("-h", "--help", "-V", "--version", "--install-completion")
+"""Options of the tool itself, for which no package of an extra has to be there."""
 _SCRIPT = re.compile(r"(.*/)?\w+\.py|main_multi_gpu\w*")
 _TEACHER = "distillation.weights="
 
@@ -28,7 +30,8 @@ class TrainTool(Tool):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments, after those of another project are translated."""
-        if args and (args[0].startswith("-") or _SCRIPT.fullmatch(args[0])):
+        own = args[:1] and args[0] in _OWN
+        if args and not own and (args[0].startswith("-") or _SCRIPT.fullmatch(args[0])):
             args = self._translated(ctx, args)
         return super().parse_args(ctx, args)
 

@@ -223,9 +223,9 @@ def test_commands_without_their_framework_name_the_command_that_installs_it(run:
     for words, extra in (
         (("pit-align", "forward", "--model", "pit_micro"), "torch|paddle"),  # whichever side is first to say so
         (("pit-port", "verify", "a.pth", "a.pth"), "torch"),
-        (("pit-align", "train", "--model", "pit_micro"), "train"),
-        (("pit-train", "train", "--config", "pit_b_224"), "train"),
-        (("pit-train", "-cfg", "some.yaml"), "train"),
+        (("pit-align", "train", "--model", "pit_micro"), "pyyaml"),
+        (("pit-train", "train", "--config", "pit_b_224"), "pyyaml"),
+        (("pit-train", "-cfg", "some.yaml"), "pyyaml"),
         (("pit-train", "predict", "--weights", "a.pth", "image.png"), "paddle"),
     ):
         message = run(*words, exits=3).stderr

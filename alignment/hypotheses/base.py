@@ -69,7 +69,7 @@ class Case:
 
     def place(self, what: str, where: str = "of") -> str:
         """Return where to look in the candidate's module, for `Prediction.look_at`."""
-        return f"{self.finding.candidate}: {what} {where} its {self.candidate_kind}"
+        return f"{self.finding.candidate or 'the model'}: {what} {where} its {self.candidate_kind}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ SCORER: tuple[Mistake, ...] = (
         old="-1e12, x.dtype), self.far(x))",
         new="-1e12, x.dtype), self.far(x) + 1.0)",
         guilty="",
-        cause=r"plus 1|adds 1|1 more|\+ 1",
+        cause="1 is added",
     ),
     _planted(
         "a shortcut that an activation in place should have changed",

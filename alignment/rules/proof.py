@@ -22,7 +22,7 @@ PASSES = 8
 """Passes of the candidate that are made to decide; more, up to `MORE_PASSES`, while they take less than `SECONDS`."""
 MORE_PASSES, SECONDS = 48, 30.0
 ALL_SECONDS = 90.0
-"""Time after which no further option is tried."""
+"""Time after which no further option is tried: seconds of work of this thread, so that a busy machine decides alike."""
 _MOST_TOGETHER = 2000
 _ROWS = "the order of rows and proof"
 _FEW = 6
@@ -77,7 +77,7 @@ class _Deciding:
         self._models, self._trial, self._given, self._progress = (reference, candidate), trial, given, progress
         self._scores: dict[Key, dict[int, float]] = defaultdict(dict)
         self._chosen: dict[Key, int] = {}
-        self._begun = time.monotonic()
+        self._begun = time.thread_time()
 
     def run(self) -> Settled:
         proposal = propose(*self._models, self._given, self._chosen)
@@ -109,7 +109,7 @@ class _Deciding:
             path = self._trial.within(decision.targets)
             if path is not None and _open(decision, self._scores[decision.key]):
                 groups[path].append(decision)
-        begun = time.monotonic()
+        begun = time.thread_time()
         known: dict[object, tuple[int, ...]] = {}
         for path, decisions in sorted(groups.items(), key=lambda group: _combinations(group[1])):
             failing = [d for d in decisions if max(self._scores[d.key].values(), default=0.0) < 1]
@@ -127,7 +127,7 @@ class _Deciding:
                     break
                 if sole:
                     self._scores[decisions[0].key][places[0]] = 0.0
-                if time.monotonic() > min(begun + SECONDS, self._begun + ALL_SECONDS):
+                if time.thread_time() > min(begun + SECONDS, self._begun + ALL_SECONDS):
                     return
 
     def _sole_within(self, path: str, decisions: Sequence[Decision], proposal: Proposal) -> bool:
@@ -140,11 +140,11 @@ class _Deciding:
 
     def _try_all(self, proposal: Proposal, *, again: bool) -> Proposal:
         """Try the options of all decisions; where a better one shows, proposals that follow from it are made again."""
-        first, begun = self._trial.passes, time.monotonic()
+        first, begun = self._trial.passes, time.thread_time()
         while (made := self._trial.passes - first) < PASSES or (
-            made < MORE_PASSES and time.monotonic() < begun + SECONDS
+            made < MORE_PASSES and time.thread_time() < begun + SECONDS
         ):
-            if time.monotonic() > self._begun + ALL_SECONDS:
+            if time.thread_time() > self._begun + ALL_SECONDS:
                 break
             pending = [d for d in proposal.decisions if _open(d, self._scores[d.key])]
             if not pending:
@@ -202,7 +202,7 @@ class _Deciding:
                 kinds[decision.kind].append(decision)
         for decisions in kinds.values():
             for place in range(len(decisions[0].options)):
-                if time.monotonic() > self._begun + ALL_SECONDS:
+                if time.thread_time() > self._begun + ALL_SECONDS:
                     return None
                 if all(chosen.get(decision.key, 0) == place for decision in decisions):
                     continue
@@ -230,7 +230,7 @@ class _Deciding:
         failing = [d for d in proposal.decisions if max(self._scores[d.key].values(), default=0.0) < 1]
         for place in range(max((min(len(d.options), _FEW) for d in failing), default=1)):
             tried = {d.key: place if place < len(d.options) else 0 for d in failing}
-            if time.monotonic() > self._begun + ALL_SECONDS:
+            if time.thread_time() > self._begun + ALL_SECONDS:
                 break
             plain = _with(proposal, {d.key: self._chosen.get(d.key, 0) for d in proposal.decisions} | tried)
             links = self._turn_rows(proposal, plain)

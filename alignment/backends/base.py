@@ -299,7 +299,8 @@ class Backend(Protocol):
     def train(self, training: bool) -> None:
         """Put the model in training mode, or back in evaluation mode.
 
-        What draws at random (`draws_at_random`) stays in evaluation mode: two frameworks draw different numbers.
+        What draws at random (`draws_at_random`) stays in evaluation mode, and dropouts called as functions have the
+        rate zero: two frameworks draw different numbers.
         """
 
     def forward(self, images: Batch, intermediates: str | None) -> Outputs:
@@ -375,6 +376,10 @@ class Backend(Protocol):
 
     def functions(self) -> Functions | None:
         """The framework's functions that the model's code may call; None where they cannot be watched."""
+
+    @property
+    def drawn(self) -> frozenset[float]:
+        """Rates above zero that the model has called dropouts with as functions, since it is in training mode."""
 
     @property
     def casts(self) -> Mapping[str, Kernel]:

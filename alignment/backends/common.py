@@ -18,6 +18,7 @@ from alignment.backends.checks import check_state, one_output
 from alignment.backends.configured import construct
 from alignment.backends.functions.calls import Functions
 from alignment.backends.graph import OperationGraph
+from alignment.backends.randomness import Silence
 from alignment.backends.trees import named_leaves
 from alignment.errors import AlignmentError
 from alignment.pair.outputs import LOGITS
@@ -64,11 +65,17 @@ class ModelBackend:
     _optimizer: Any = None
     _dtype: Any = None
     _lifted: dict[str, Kernel] | None = None
+    _silence: Silence
 
     @property
     def casts(self) -> Mapping[str, Kernel]:
         """Casts to float32 in the model's own code that are lifted in float64, since it does not run with them."""
         return self._lifted or {}
+
+    @property
+    def drawn(self) -> frozenset[float]:
+        """Rates above zero that the model has called dropouts with as functions, since it is in training mode."""
+        return frozenset(self._silence.called)
 
     def _lifting(self, used: MutableMapping[str, Kernel]) -> AbstractContextManager[None]:
         """Compute in float64 what the model casts to float32; nothing is known of that in this framework."""

@@ -24,6 +24,7 @@ from alignment.backends.base import FILLED, AdamW, Description, Runtime
 from alignment.backends.checks import draws_at_random, widen
 from alignment.backends.common import FunctionModel, ModelBackend, named
 from alignment.backends.hooks import HookedTaps, Primitives
+from alignment.backends.randomness import Silence
 from alignment.errors import AlignmentError
 
 _SMOOTHING = 0.1
@@ -70,6 +71,7 @@ class MindSporeBackend(ModelBackend):
         self._runtime = runtime
         self._dtype = "float32"
         self._model: nn.Cell = nn.Identity()
+        self._silence = Silence()
         self._gradients: dict[str, Tensor] = {}
         self._input_gradients: dict[str, Tensor] = {}
         mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
@@ -137,6 +139,9 @@ class MindSporeBackend(ModelBackend):
     def train(self, training: bool) -> None:
         """Put the model in training mode, or back in evaluation mode."""
         self._model.set_train(training)
+        self._silence.end()
+        if training:
+            self._silence.begin((), "mindspore")
         for _, cell in self._model.cells_and_names():
             if not cell.name_cells() and draws_at_random(cell):
                 cell.set_train(False)

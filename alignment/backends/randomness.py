@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
 from typing import Any
 
 from alignment.backends.checks import is_random
@@ -11,6 +14,19 @@ _RATES = ("p", "drop_prob", "drop_p", "drop_rate")
 """Attributes that hold the rate of a dropout or drop path, without the underscore that they may start with."""
 _OF_FRAMEWORKS = ("dropout",)
 """The same of the frameworks' own attention and recurrent layers, which draw inside."""
+_MODULES = {
+    "torch": ("torch.nn.functional",),
+    "paddle": ("paddle.nn.functional",),
+    "mindspore": ("mindspore.ops", "mindspore.mint.nn.functional"),
+}
+"""Package of a framework to the modules that have its dropouts as functions."""
+_FUNCTIONS = {
+    **dict.fromkeys(("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout"), "p"),
+    "scaled_dot_product_attention": "dropout_p",
+}
+"""Function that draws to its argument for the rate."""
+_ATTENTION = ("query", "key", "value", "attn_mask", "dropout_p")
+"""Arguments of an attention that tells no signature, in their order."""
 
 
 def rates(kind: str, bases: Iterable[str], settings: Mapping[str, Any]) -> dict[str, float]:
@@ -27,10 +43,17 @@ def rates(kind: str, bases: Iterable[str], settings: Mapping[str, Any]) -> dict[
 
 
 class Silence:
-    """Sets the rates of a model's modules to zero, and back: some attentions draw by the rate of a dropout in them."""
+    """Sets what draws in training mode to the rate of zero, and back: modules, and the framework's functions.
+
+    Modules are not enough: attentions draw by the rate of a dropout in them, and models call functions.
+
+    Attributes:
+        called: Rates above zero that functions were called with in training mode, since it began.
+    """
 
     def __init__(self) -> None:
-        self._kept: list[tuple[Any, str, float]] = []
+        self.called: set[float] = set()
+        self._kept: list[tuple[Any, str, Any]] = []
 
     def begin(self, modules: Iterable[Any], package: str) -> None:
         """Set every rate to zero.
@@ -40,15 +63,52 @@ class Silence:
             package: Package whose classes are the framework's own.
         """
         self.end()
+        self.called = set()
         for module in modules:
             bases = [base.__name__ for base in type(module).__mro__ if base.__module__.partition(".")[0] == package]
             for name in rates(type(module).__name__, bases, vars(module)):
-                attribute = name if name in vars(module) else f"_{name}"
-                self._kept.append((module, attribute, getattr(module, attribute)))
-                setattr(module, attribute, 0.0)
+                self._set(module, name if name in vars(module) else f"_{name}", 0.0)
+        for place in _MODULES[package]:
+            for name, rate in _FUNCTIONS.items() if place in sys.modules else ():
+                function = getattr(sys.modules[place], name, None)
+                if function is not None:
+                    self._set(sys.modules[place], name, self._silent(function, rate))
 
     def end(self) -> None:
-        """Give every module its rate back."""
-        for module, name, rate in self._kept:
-            setattr(module, name, rate)
+        """Give every module its rate back, and the framework its functions."""
+        for owner, name, value in self._kept:
+            setattr(owner, name, value)
         self._kept.clear()
+
+    def _set(self, owner: Any, name: str, value: Any) -> None:
+        self._kept.append((owner, name, getattr(owner, name)))
+        setattr(owner, name, value)
+
+    def _silent(self, function: Callable[..., Any], rate: str) -> Callable[..., Any]:
+        """The function with a rate of zero, where it is called in training mode."""
+        names, usual = _signature(function)
+
+        @wraps(function)
+        def silent(*args: Any, **named: Any) -> Any:
+            given = {**usual, **dict(zip(names, args, strict=False)), **named}
+            if given.get("training", True) and isinstance(given.get(rate), int | float) and given[rate] > 0:
+                self.called.add(float(given[rate]))
+                place = names.index(rate)
+                args, named = (
+                    ((*args[:place], 0.0, *args[place + 1 :]), named)
+                    if place < len(args)
+                    else (args, {**named, rate: 0.0})
+                )
+            return function(*args, **named)
+
+        return silent
+
+
+def _signature(function: Callable[..., Any]) -> tuple[Sequence[str], Mapping[str, Any]]:
+    """Names of a function's arguments in their order, and the usual values of those that have one."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # a function written in C++
+        return _ATTENTION, {}
+    known = [parameter for parameter in parameters if parameter.default is not inspect.Parameter.empty]
+    return [parameter.name for parameter in parameters], {parameter.name: parameter.default for parameter in known}

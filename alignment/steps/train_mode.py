@@ -1,8 +1,9 @@
 """Training mode: what the model gives and how its gradients flow there, and the rates of what draws at random.
 
 Evaluation never shows a factor, a hook or a branch that is on in training only. Dropouts and drop paths are switched
-off, since each framework draws its own numbers, and their rates are compared instead, as the modules hold them: every
-rate that one side has anywhere, the other has too. A model that draws nevertheless is not compared.
+off, since each framework draws its own numbers, and their rates are compared instead, as the modules hold them or as
+functions are called with them: every rate that one side has anywhere, the other has too. A model that draws
+nevertheless is not compared.
 
 The step is recorded in float64 only. All gradients are one quantity: those that vanish in exact arithmetic are rounding
 by themselves, and no noise of training mode is measured that would tell. Where the models have running statistics, the
@@ -31,12 +32,24 @@ def run(trial: Trial) -> Iterator[Quantity]:
     """
     if trial.inputs.dtype != "float64":
         return
+    quantities = [] if trial.pair.architecture.statistics else list(_passes(trial))
+    if trial.pair.architecture.statistics:
+        _one_pass(trial)
     modules = trial.backend.taps().modules.values()
     known = {rate for module in modules for rate in rates(module.kind, module.bases, module.settings).values()}
-    for rate in sorted(known):
+    for rate in sorted(known | trial.backend.drawn):
         yield Quantity(f"train_mode/rate_{rate:.6g}", np.asarray(rate), _RATE)
-    if not trial.pair.architecture.statistics:
-        yield from _passes(trial)
+    yield from quantities
+
+
+def _one_pass(trial: Trial) -> None:
+    """Run the model once, so that it calls the dropouts that are no modules."""
+    trial.backend.train(True)
+    try:
+        trial.forward()
+        trial.reset()
+    finally:
+        trial.backend.train(False)
 
 
 def _passes(trial: Trial) -> Iterator[Quantity]:

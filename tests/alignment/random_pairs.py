@@ -5,7 +5,9 @@ from typing import Any
 from alignment.pair import Pair, Side
 
 
-def torch_net(*, functional: bool = False) -> Any:
+def torch_net(*, way: str = "module") -> Any:
+    """A dropout as a module, called as a function, or written by hand."""
+    import torch
     from torch import nn
 
     class Net(nn.Module):
@@ -16,7 +18,13 @@ def torch_net(*, functional: bool = False) -> Any:
 
         def forward(self, x: Any) -> Any:
             x = self.bn(self.conv(x)).relu().mean((2, 3))
-            return self.head(nn.functional.dropout(x, 0.5, self.training) if functional else self.drop(x))
+            if way == "module":
+                x = self.drop(x)
+            elif way == "function":
+                x = nn.functional.dropout(x, 0.5, self.training)
+            elif self.training:
+                x = x * (torch.rand_like(x) < 0.5) * 2
+            return self.head(x)
 
     return Net()
 
@@ -45,4 +53,5 @@ def _pair(**options: Any) -> Pair:
 
 
 DROPS = _pair()
-DRAWS = _pair(functional=True)
+CALLED = _pair(way="function")
+DRAWS = _pair(way="by hand")

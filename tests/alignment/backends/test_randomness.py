@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from alignment.backends.randomness import Silence, rates
 
 
@@ -38,3 +40,34 @@ def test_silence_sets_rates_to_zero_and_back() -> None:
         assert (modules[0].p, modules[1]._drop_prob, modules[2].p) == (0.0, 0.0, 0.5)
     silence.end()
     assert (modules[0].p, modules[1]._drop_prob, modules[2].p) == (0.5, 0.1, 0.5)
+
+
+@pytest.mark.parametrize("framework", ["torch", "paddle"])
+def test_dropouts_that_are_called_as_functions_are_silent_and_their_rates_are_known(framework: str) -> None:
+    functional = pytest.importorskip(f"{framework}.nn.functional")
+    ones = pytest.importorskip(framework).ones([4, 50])
+    usual, silence = functional.dropout, Silence()
+    silence.begin((), framework)
+    assert float(functional.dropout(ones).sum()) == 200  # by the usual rate, 0.5
+    assert float(functional.dropout(ones, 0.25).sum()) == 200
+    assert float(functional.dropout(ones, p=0.75, training=False).sum()) == 200
+    assert float(functional.dropout(ones, p=0.0).sum()) == 200
+    assert silence.called == {0.5, 0.25}
+    silence.end()
+    assert functional.dropout is usual
+    assert silence.called == {0.5, 0.25}
+    assert float(functional.dropout(ones).sum()) != 200
+
+
+def test_attention_whose_signature_is_not_told_is_silent_too() -> None:
+    torch = pytest.importorskip("torch")
+    functional, query = torch.nn.functional, torch.ones(1, 4, 8)
+    plain, silence = functional.scaled_dot_product_attention(query, query, query), Silence()
+    silence.begin((), "torch")
+    for attended in (
+        functional.scaled_dot_product_attention(query, query, query, None, 0.5),
+        functional.scaled_dot_product_attention(query, query, query, dropout_p=0.4),
+    ):
+        assert torch.equal(attended, plain)
+    silence.end()
+    assert silence.called == {0.5, 0.4}

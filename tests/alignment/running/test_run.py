@@ -313,12 +313,14 @@ def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
         pass
 
 
-def test_dropouts_are_off_where_running_statistics_are_compared(tmp_path: Path) -> None:
-    drops = load_pair(f"{PAIRS.with_name('random_pairs.py')}:DROPS")
-    settings = Settings(steps=("batchnorm",), dtypes=("float64",), batch_size=4, threads=1)
+@pytest.mark.parametrize("name", ["DROPS", "CALLED"])
+def test_dropouts_are_off_where_running_statistics_are_compared(name: str, tmp_path: Path) -> None:
+    drops = load_pair(f"{PAIRS.with_name('random_pairs.py')}:{name}")
+    settings = Settings(steps=("batchnorm", "train_mode"), dtypes=("float64",), batch_size=4, threads=1)
     report = align(drops, tmp_path, settings)
     assert report.verdict == "same function", [row.key for row in report.failures]
-    assert {"batchnorm/logits", "batchnorm/running/bn.running_var"} <= {row.key for row in report.rows}
+    compared = {"batchnorm/logits", "batchnorm/running/bn.running_var", "train_mode/rate_0.5"}
+    assert compared <= {row.key for row in report.rows}
 
 
 def test_model_that_draws_random_numbers_in_training_mode_is_refused(tmp_path: Path) -> None:

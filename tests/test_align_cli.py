@@ -185,7 +185,7 @@ def test_a_port_with_a_mistake_in_its_file_diverges_by_name(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["forward"], "give either --model or --pair"),
+        (["forward"], "nothing is named: give --model NAME"),
         (["forward", "--model", "pit_tii"], "did you mean pit_ti?"),
         (
             ["forward", "--model", "pit_ti", "--dtype", "both,float23"],

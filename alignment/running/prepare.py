@@ -233,6 +233,8 @@ def prepare(
         AlignmentError: A framework or a file is missing, or the rules cannot be settled.
         PortingError: The weights or inputs cannot be read or do not fit the model.
     """
+    for role in roles:
+        _dtypes(pair.side(role).framework, settings.dtypes)  # refuses before anything is looked for
     require(pair, settings, roles)
     pair = settle(pair, folder, settings, progress)
     steps, notes = applicable(STEPS, settings.steps, pair)

@@ -39,7 +39,9 @@ tool(prog_name="tool")
 def begun(folder: Path, **options: bool) -> subprocess.Popen[bytes]:
     program = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{PROGRAM}", "write"]
     words = ["nohup", *program] if options else program
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which is ignored where the tests themselves run under nohup
     process = subprocess.Popen(words, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    signal.signal(signal.SIGHUP, before)
     assert process.stdout is not None
     assert process.stdout.readline() == b"begun\n"
     assert (folder / "draft.part").exists()

@@ -111,12 +111,11 @@ def _turning(shape: Shape, sizes: Sequence[int], before: Layout, rows: Op | None
 def _rotary(shape: Shape, sizes: tuple[int, ...]) -> Iterator[Op]:
     """The same with rotary halves as pairs, or the other way round, in queries and keys."""
     alike = len(set(sizes)) == 1
-    plain = Layout((0, 1, 2))
+    orders = list(permutations(range(3)))
     for dim in head_sizes(*sizes):
-        heads = min(sizes) // dim
-        several = [Layout(order, count) for count in dict.fromkeys((1, heads)) for order in permutations(range(3))]
-        starts = dict.fromkeys((plain, Layout(plain.order, heads)))
-        for before in starts:
+        counts = dict.fromkeys((1, min(sizes) // dim))
+        several = [Layout(order, count) for count in counts for order in orders]
+        for before in several if not alike else [Layout(orders[0], count) for count in counts]:
             for after in several:
                 for pair in combinations(range(3), 2) if alike else ((0, 1), (0, 2)):
                     for parts in dict.fromkeys((2, dim // 2)):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import combinations, product
+from itertools import chain, combinations, product
 from math import prod
 
 from alignment.pair.units import BARE
-from alignment.rules.layouts import alternating, head_counts, head_sizes, rearranged
+from alignment.rules.layouts import alternating, head_counts, head_sizes, rearranged, rotated
 from alignment.rules.ways import Stored, bridges
 from porting.checkpoint.tensor import Shape
 from porting.operations import Concat, Each, Interleave, Op, Stack, Transpose, chained
@@ -93,7 +93,10 @@ def _cut_again(stored: Sequence[Op | None], sizes: Sequence[int], whole: Stored,
         if sizes[place] % 2:
             continue
         three = [half for at, size in enumerate(sizes) for half in ((size // 2,) * 2 if at == place else (size,))]
-        for layout, op in rearranged(shape, three):
+        keys = (1, 2) if place else (0, 1)
+        queries = 0 if place else 2
+        pairs = [(min(key, queries), max(key, queries)) for key in keys]
+        for layout, op in chain(rearranged(shape, three), rotated(shape, three, pairs)):
             yield Way(1, None, chained([joined, op, turn, whole.op]), (place, layout))
 
 

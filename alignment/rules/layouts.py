@@ -112,18 +112,42 @@ def _rotary(shape: Shape, sizes: tuple[int, ...]) -> Iterator[Op]:
     """The same with rotary halves as pairs, or the other way round, in queries and keys."""
     alike = len(set(sizes)) == 1
     orders = list(permutations(range(3)))
+    pairs = list(combinations(range(3), 2)) if alike else [(0, 1), (0, 2)]
     for dim in head_sizes(*sizes):
         counts = dict.fromkeys((1, min(sizes) // dim))
-        several = [Layout(order, count) for count in counts for order in orders]
-        for before in several if not alike else [Layout(orders[0], count) for count in counts]:
-            for after in several:
-                for pair in combinations(range(3), 2) if alike else ((0, 1), (0, 2)):
-                    for parts in dict.fromkeys((2, dim // 2)):
-                        turns = [Interleave(parts, dim // parts, size // dim) for size in sizes]
-                        rows = Each(tuple(turn if place in pair else None for place, turn in enumerate(turns)))
-                        op = _turning(shape, sizes, before, rows, after)
-                        if op is not None:
-                            yield op
+        for before in (Layout(order, count) for order in (orders[:1] if alike else orders) for count in counts):
+            for _, op in _rotated(shape, sizes, pairs, before, dim):
+                yield op
+
+
+def rotated(shape: Shape, sizes: Sequence[int], pairs: Sequence[tuple[int, int]]) -> Iterator[tuple[object, Op]]:
+    """Ways to rearrange three parts that lie one after the other, with rotary halves as pairs or the other way round.
+
+    Args:
+        shape: Of the whole, rows first.
+        sizes: Numbers of rows of the parts.
+        pairs: Places that queries and keys may have.
+
+    Yields:
+        A name for the way, and the operation.
+    """
+    for dim in head_sizes(*sizes):
+        yield from _rotated(shape, sizes, pairs, Layout((0, 1, 2)), dim)
+
+
+def _rotated(
+    shape: Shape, sizes: Sequence[int], pairs: Sequence[tuple[int, int]], before: Layout, dim: int
+) -> Iterator[tuple[object, Op]]:
+    """The ways for one size of a head, from one layout."""
+    for count in dict.fromkeys((1, min(sizes) // dim)):
+        for after in (Layout(order, count) for order in permutations(range(3))):
+            for pair in pairs:
+                for parts in dict.fromkeys((2, dim // 2)):
+                    turns = [Interleave(parts, dim // parts, size // dim) for size in sizes]
+                    rows = Each(tuple(turn if place in pair else None for place, turn in enumerate(turns)))
+                    op = _turning(shape, sizes, before, rows, after)
+                    if op is not None:
+                        yield (after, pair, dim, parts), op
 
 
 def head_counts(sizes: Sequence[int]) -> list[int]:

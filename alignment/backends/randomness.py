@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from typing import Any
+from weakref import WeakSet
 
 from alignment.backends.checks import is_random
 
@@ -68,40 +69,65 @@ class Silence:
             bases = [base.__name__ for base in type(module).__mro__ if base.__module__.partition(".")[0] == package]
             for name in rates(type(module).__name__, bases, vars(module)):
                 self._set(module, name if name in vars(module) else f"_{name}", 0.0)
-        for place in _MODULES[package]:
-            for name, rate in _FUNCTIONS.items() if place in sys.modules else ():
-                function = getattr(sys.modules[place], name, None)
-                if function is not None:
-                    self._set(sys.modules[place], name, self._silent(function, rate))
+        if not _ACTIVE:
+            _silence_functions(_MODULES)
+        _ACTIVE.add(self)
 
     def end(self) -> None:
-        """Give every module its rate back, and the framework its functions."""
+        """Give every module its rate back, and the frameworks their functions when no model is in training mode."""
         for owner, name, value in self._kept:
             setattr(owner, name, value)
         self._kept.clear()
+        _ACTIVE.discard(self)
+        if not _ACTIVE:
+            _give_functions_back()
 
     def _set(self, owner: Any, name: str, value: Any) -> None:
         self._kept.append((owner, name, getattr(owner, name)))
         setattr(owner, name, value)
 
-    def _silent(self, function: Callable[..., Any], rate: str) -> Callable[..., Any]:
-        """The function with a rate of zero, where it is called in training mode."""
-        names, usual = _signature(function)
 
-        @wraps(function)
-        def silent(*args: Any, **named: Any) -> Any:
-            given = {**usual, **dict(zip(names, args, strict=False)), **named}
-            if given.get("training", True) and isinstance(given.get(rate), int | float) and given[rate] > 0:
-                self.called.add(float(given[rate]))
-                place = names.index(rate)
-                args, named = (
-                    ((*args[:place], 0.0, *args[place + 1 :]), named)
-                    if place < len(args)
-                    else (args, {**named, rate: 0.0})
-                )
+_ACTIVE: WeakSet[Silence] = WeakSet()
+"""Those of the models that are in training mode: several models of one framework may be in one process."""
+_USUAL: list[tuple[Any, str, Callable[..., Any]]] = []
+"""Module, name and function of each that is silent now."""
+
+
+def _silence_functions(packages: Iterable[str]) -> None:
+    """Put silent functions in the place of those that draw, of the frameworks that are imported."""
+    _give_functions_back()  # those of a model that was thrown away in training mode
+    for place in (place for package in packages for place in _MODULES[package] if place in sys.modules):
+        for name, rate in _FUNCTIONS.items():
+            function = getattr(sys.modules[place], name, None)
+            if function is not None:
+                _USUAL.append((sys.modules[place], name, function))
+                setattr(sys.modules[place], name, _silent(function, rate))
+
+
+def _give_functions_back() -> None:
+    for module, name, function in _USUAL:
+        setattr(module, name, function)
+    _USUAL.clear()
+
+
+def _silent(function: Callable[..., Any], rate: str) -> Callable[..., Any]:
+    """The function with a rate of zero where it is called in training mode, as long as a model is."""
+    names, usual = _signature(function)
+
+    @wraps(function)
+    def silent(*args: Any, **named: Any) -> Any:
+        given = {**usual, **dict(zip(names, args, strict=False)), **named}
+        drawing = given.get("training", True) and isinstance(given.get(rate), int | float) and given[rate] > 0
+        if not drawing or not _ACTIVE:
             return function(*args, **named)
+        for silence in list(_ACTIVE):
+            silence.called.add(float(given[rate]))
+        place = names.index(rate)
+        if place < len(args):
+            return function(*args[:place], 0.0, *args[place + 1 :], **named)
+        return function(*args, **{**named, rate: 0.0})
 
-        return silent
+    return silent
 
 
 def _signature(function: Callable[..., Any]) -> tuple[Sequence[str], Mapping[str, Any]]:

@@ -45,18 +45,18 @@ def test_silence_sets_rates_to_zero_and_back() -> None:
 @pytest.mark.parametrize("framework", ["torch", "paddle"])
 def test_dropouts_that_are_called_as_functions_are_silent_and_their_rates_are_known(framework: str) -> None:
     functional = pytest.importorskip(f"{framework}.nn.functional")
-    ones = pytest.importorskip(framework).ones([4, 50])
+    ones = pytest.importorskip(framework).ones([3, 67])
     usual, silence = functional.dropout, Silence()
     silence.begin((), framework)
-    assert float(functional.dropout(ones).sum()) == 200  # by the usual rate, 0.5
-    assert float(functional.dropout(ones, 0.25).sum()) == 200
-    assert float(functional.dropout(ones, p=0.75, training=False).sum()) == 200
-    assert float(functional.dropout(ones, p=0.0).sum()) == 200
+    assert float(functional.dropout(ones).sum()) == 201  # by the usual rate, 0.5
+    assert float(functional.dropout(ones, 0.25).sum()) == 201
+    assert float(functional.dropout(ones, p=0.75, training=False).sum()) == 201
+    assert float(functional.dropout(ones, p=0.0).sum()) == 201
     assert silence.called == {0.5, 0.25}
     silence.end()
     assert functional.dropout is usual
     assert silence.called == {0.5, 0.25}
-    assert float(functional.dropout(ones).sum()) != 200
+    assert float(functional.dropout(ones).sum()) != 201  # a sum of twos
 
 
 def test_attention_whose_signature_is_not_told_is_silent_too() -> None:
@@ -71,3 +71,24 @@ def test_attention_whose_signature_is_not_told_is_silent_too() -> None:
         assert torch.equal(attended, plain)
     silence.end()
     assert silence.called == {0.5, 0.4}
+
+
+def test_functions_draw_again_whatever_the_order_in_which_two_models_leave_training_mode() -> None:
+    functional = pytest.importorskip("torch").nn.functional
+    usual, first, second = functional.dropout, Silence(), Silence()
+    first.begin((), "torch")
+    second.begin((), "torch")
+    first.end()
+    assert functional.dropout is not usual
+    second.end()
+    assert functional.dropout is usual
+
+
+def test_model_that_is_thrown_away_in_training_mode_leaves_no_silent_function() -> None:
+    torch = pytest.importorskip("torch")
+    Silence().begin((), "torch")
+    assert torch.nn.functional.dropout(torch.ones(201)).sum() != 201
+    ended = Silence()
+    ended.begin((), "torch")
+    ended.end()
+    assert not hasattr(torch.nn.functional.dropout, "__wrapped__")

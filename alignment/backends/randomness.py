@@ -15,12 +15,8 @@ _RATES = ("p", "drop_prob", "drop_p", "drop_rate")
 """Attributes that hold the rate of a dropout or drop path, without the underscore that they may start with."""
 _OF_FRAMEWORKS = ("dropout",)
 """The same of the frameworks' own attention and recurrent layers, which draw inside."""
-_MODULES = {
-    "torch": ("torch.nn.functional",),
-    "paddle": ("paddle.nn.functional",),
-    "mindspore": ("mindspore.ops", "mindspore.mint.nn.functional"),
-}
-"""Package of a framework to the modules that have its dropouts as functions."""
+_MODULES = ("torch.nn.functional", "paddle.nn.functional", "mindspore.ops", "mindspore.mint.nn.functional")
+"""Modules of the frameworks that have their dropouts as functions."""
 _FUNCTIONS = {
     **dict.fromkeys(("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout"), "p"),
     "scaled_dot_product_attention": "dropout_p",
@@ -70,7 +66,7 @@ class Silence:
             for name in rates(type(module).__name__, bases, vars(module)):
                 self._set(module, name if name in vars(module) else f"_{name}", 0.0)
         if not _ACTIVE:
-            _silence_functions(_MODULES)
+            _silence_functions()
         _ACTIVE.add(self)
 
     def end(self) -> None:
@@ -93,10 +89,10 @@ _USUAL: list[tuple[Any, str, Callable[..., Any]]] = []
 """Module, name and function of each that is silent now."""
 
 
-def _silence_functions(packages: Iterable[str]) -> None:
+def _silence_functions() -> None:
     """Put silent functions in the place of those that draw, of the frameworks that are imported."""
     _give_functions_back()  # those of a model that was thrown away in training mode
-    for place in (place for package in packages for place in _MODULES[package] if place in sys.modules):
+    for place in (place for place in _MODULES if place in sys.modules):
         for name, rate in _FUNCTIONS.items():
             function = getattr(sys.modules[place], name, None)
             if function is not None:

@@ -7,14 +7,14 @@ stdout, progress and logs to stderr. Each command imports what is heavy itself, 
 from __future__ import annotations
 
 import os
-import shlex
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from alignment.cli.own_rules import OwnRules, own_options, own_rules
+from alignment.cli.own_rules import own_options, own_rules
+from alignment.cli.ports import command_to_verify, show_plan, verify_port
 from porting.checkpoint.file.bus_errors import ending_in_order
 from porting.exporting import exporting
 from porting.terminal.commands import check_rules, list_models, random
@@ -37,7 +37,6 @@ from porting.terminal.tool import (
     DIFFERENT,
     FILE,
     Tool,
-    command_line,
     force_option,
     tool_options,
     uncollected,
@@ -54,7 +53,6 @@ from recipe.options import (
 
 if TYPE_CHECKING:
     from alignment.cli.steps import pit_align
-    from porting.convert_report import ConvertReport
     from recipe.loading import Loaded
 
 __all__ = ["pit_align", "pit_port", "pit_train"]
@@ -158,20 +156,9 @@ def convert(
     if not (verifying and output.as_json):
         output.show(lambda: render.convert_text(report, verbose=output.verbose), lambda: render.convert_json(report))
     if not (verifying or dry_run):
-        output.end(then=_verifying(report, own))
+        output.end(then=command_to_verify(report, own))
     if verifying:
-        _verify(source, report.target, where, None, output, own, converted=render.convert_json(report))
-
-
-def _verifying(report: ConvertReport, own: OwnRules) -> str:
-    """The command that verifies a port; empty where its models are not known, or are not the same function."""
-    from porting.architectures import NAMES
-
-    published = report.architecture is not None and report.architecture.name in NAMES and not report.changes
-    if report.cast_from or report.shards or not (published or own.pair):
-        return ""
-    pair = ["--pair", own.table.name] if own.pair and own.table else []
-    return shlex.join(["pit-port", "verify", str(report.source), str(report.target), *pair])
+        verify_port(source, report.target, where, None, output, own, converted=render.convert_json(report))
 
 
 @pit_port.command()
@@ -210,7 +197,7 @@ def plan(
         raise click.UsageError("Missing option '--to'.")
     where, own = selection_of(options), own_rules(options, output)
     if own.table is not None or target_layout is None:
-        _plan_by_rules(source, own, source_layout, where, output)
+        show_plan(source, own, source_layout, where, output)
         return
     named = None if model == "auto" else model
     with open_checkpoint(source, **where) as opened:
@@ -219,17 +206,6 @@ def plan(
             checkpoint, target_layout, model=named, source_layout=source_layout, surgery=surgery_of(options)
         )
     output.show(lambda: render.plan_text(port, folded=not output.verbose), lambda: render.table_json(port.plan))
-
-
-def _plan_by_rules(source: Path | str, own: OwnRules, side: str | None, where: dict[str, Any], output: Output) -> None:
-    from porting.by_rules import plan_by_rules
-    from porting.checkpoint import open_checkpoint
-    from porting.terminal import render
-
-    assert own.table is not None  # noqa: S101 - what the options say
-    with open_checkpoint(source, **where) as checkpoint:
-        port = plan_by_rules(own.table, checkpoint, side=side)
-    output.show(lambda: render.rules_text(port, folded=not output.verbose), lambda: render.table_json(port.plan))
 
 
 @pit_port.command()
@@ -253,37 +229,7 @@ def verify(source: Path | str, target: Path | str, out: Path | None, output: Out
     if options["rules"] is not None:
         raise click.UsageError(NEEDS_PAIR)
     where = selection_of(options)
-    _verify(source, target, where, out, output, own_rules(options, output, out and out / "rules"))
-
-
-def _verify(
-    source: Path | str,
-    target: Path | str,
-    where: dict[str, Any],
-    out: Path | None,
-    output: Output,
-    own: OwnRules,
-    converted: dict[str, Any] | None = None,
-) -> None:
-    """Verify a port and print the result; in JSON, as a part of `converted` if there is one."""
-    from alignment.processes.settings import Settings
-    from alignment.running.verification import verify as verify_port
-
-    settings = Settings(pythons=own.pythons)
-    with output.sides() as progress:
-        result = verify_port(
-            source, target, out, settings, **where, pair=own.pair, progress=progress, command=command_line()
-        )
-    output.show(
-        result.to_text,
-        lambda: result.to_json() if converted is None else converted | {"verification": result.to_json()},
-    )
-    if output.verbose and not output.as_json:
-        from alignment.report.terminal import print_report
-
-        print_report(result.forward, output.console(), verbose=True)
-    if not result.passed:
-        raise SystemExit(DIFFERENT)
+    verify_port(source, target, where, out, output, own_rules(options, output, out and out / "rules"))
 
 
 @pit_port.command()

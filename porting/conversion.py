@@ -6,11 +6,10 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from porting import tables
 from porting.architectures.base import FAMILIES, Architecture, TensorSpec
-from porting.by_rules import RulesPort, plan_by_rules, require_proven
 from porting.checkpoint import Checkpoint, Written, format_of, open_checkpoint, write_checkpoint, write_sharded
 from porting.checkpoint.addresses import as_source
 from porting.checkpoint.dtypes import holds_floats
@@ -28,9 +27,11 @@ from porting.identify import Identity, identify
 from porting.names import fold
 from porting.operations.casting import cast
 from porting.plan import Plan, mismatches
-from porting.saved_rules import SavedTable
 from porting.surgery import Surgery, operate
 from porting.synthetic import random_weights
+
+if TYPE_CHECKING:
+    from porting.saved_rules import SavedTable
 
 __all__ = [
     "SAFETENSORS_FORMAT",
@@ -119,6 +120,8 @@ def convert(
     if not dry_run:
         check_target(target, overwrite=overwrite)
     if rules is not None and not (dry_run or unproven):
+        from porting.by_rules import require_proven
+
         require_proven(rules)
     with open_checkpoint(source, weights=weights, key=key, prefix=prefix, ignore=ignore, check=False) as opened:
         opened.require_other(target)
@@ -128,7 +131,7 @@ def convert(
             layout = target_layout or usual_layout(identity.family, target_format)
             job = _job(checkpoint, _planned(identity, layout, surgery))
         else:
-            job = _job_by_rules(plan_by_rules(rules, opened, side=source_layout))
+            job = _job_by_rules(rules, opened, source_layout)
         planned = job.plan.apply(job.tensors)
         tensors = {name: cast(name, tensor, dtype) for name, tensor in planned.items()} if dtype else planned
         shards = () if max_shard_size is None else tuple(planned_shards(target, tensors, max_shard_size))
@@ -170,8 +173,11 @@ def _job(checkpoint: Checkpoint, port: Port) -> Job:
     return Job(checkpoint, port.plan, checkpoint.tensors, layouts, framework, models)
 
 
-def _job_by_rules(port: RulesPort) -> Job:
+def _job_by_rules(rules: SavedTable, opened: Checkpoint, side: str | None) -> Job:
     """The job of a model that rules of the user's map."""
+    from porting.by_rules import plan_by_rules
+
+    port = plan_by_rules(rules, opened, side=side)
     sides = (port.source, port.target)
     frameworks = [port.table.side(side).framework for side in sides]
     layouts = (f"{sides[0]} ({frameworks[0]})", f"{sides[1]} ({frameworks[1]})")

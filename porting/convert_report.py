@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,9 @@ from porting.checkpoint.tensor import LazyTensor
 from porting.converters import layouts_of, table_of
 from porting.names import fold
 from porting.plan import Plan
-from porting.saved_rules import SavedTable
+
+if TYPE_CHECKING:
+    from porting.saved_rules import SavedTable
 
 _FRAMEWORKS: Mapping[str, str] = {"torch-zip": "torch", "pdparams": "paddle", "mindspore": "mindspore"}
 """Format to the framework whose own it is; the others belong to none."""

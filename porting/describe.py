@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from porting.architectures.base import Architecture, Shape
-from porting.by_rules import plan_by_rules
 from porting.checkpoint import Checkpoint, open_checkpoint
 from porting.checkpoint.addresses import as_source
 from porting.checkpoint.dtypes import holds_floats
@@ -21,7 +21,9 @@ from porting.conversion import count_dtypes, fitting, identify_checkpoint
 from porting.converters import CANONICAL, plan_between
 from porting.errors import CheckpointError
 from porting.identify import Identity
-from porting.saved_rules import Role, SavedTable
+
+if TYPE_CHECKING:
+    from porting.saved_rules import Role, SavedTable
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,8 @@ def canonical_by_rules(table: SavedTable, checkpoint: Checkpoint) -> Canonical:
     Raises:
         RulesError: The rules do not map the sides onto each other.
     """
+    from porting.by_rules import plan_by_rules
+
     try:
         port = plan_by_rules(table, checkpoint)
     except CheckpointError as error:

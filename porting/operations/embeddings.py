@@ -8,13 +8,15 @@ shrinking (`antialias=False`). DeiT's `main.py` resizes embeddings so for fine-t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from porting.checkpoint.tensor import Array, Shape
 from porting.operations.base import Op, ShapeMismatchError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 _A = -0.75
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from math import prod
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from porting.checkpoint.file.source import Bytes, extent, release_pages
 from porting.checkpoint.tensor import Array, Pieces
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 BLOCK = 3 << 19
 """Bytes in a block: few enough to stay in the cache while it is copied, written and read back, and less than a large

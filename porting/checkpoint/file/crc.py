@@ -14,9 +14,12 @@ from __future__ import annotations
 import threading
 import zlib
 from functools import cache, lru_cache
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 _HIGH, _LOW = 91639, 41678
 """The exponents of the multiple: in words of a window that carries words, in bytes of one that carries bytes."""
@@ -25,7 +28,7 @@ _WINDOW = _HIGH * _WORD
 _LARGE = 1 << 20
 """Bytes from which on this is faster than zlib alone."""
 
-_Bytes = npt.NDArray[np.uint8]
+_Bytes: TypeAlias = "npt.NDArray[np.uint8]"
 
 
 class Crc32:

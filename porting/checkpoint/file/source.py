@@ -18,14 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from reprlib import Repr
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from weakref import WeakSet, finalize
 
 import numpy as np
-import numpy.typing as npt
 
 from porting.checkpoint.file.crc import crc32
 from porting.errors import CheckpointError, UnsafePickleError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 _WINDOW, _SMALL = 1 << 12, 1 << 17
 """Bytes that are read at a time of what stands between tensors, and from which on an array is mapped."""
@@ -38,7 +40,7 @@ _CACHESTAT = 451
 """Number of Linux's cachestat(2), new in 6.5, which the C library has no name for; the same on every processor."""
 _SYSCALL = ctypes.CDLL(None).syscall if sys.platform == "linux" else None
 
-Bytes = npt.NDArray[np.uint8]
+Bytes: TypeAlias = "npt.NDArray[np.uint8]"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,89 @@
+"""The parts of `pit-port`'s commands that take a pair or rules of the user's own: a plan, and a verification."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from porting.terminal.output import Output
+from porting.terminal.tool import DIFFERENT, command_line
+
+if TYPE_CHECKING:
+    from alignment.cli.own_rules import OwnRules
+    from porting.convert_report import ConvertReport
+
+
+def command_to_verify(report: ConvertReport, own: OwnRules) -> str:
+    """Return the command that verifies a port; empty where its models are not known, or are not the same function."""
+    from porting.architectures import NAMES
+
+    published = report.architecture is not None and report.architecture.name in NAMES and not report.changes
+    if report.cast_from or report.shards or not (published or own.pair):
+        return ""
+    pair = ["--pair", own.table.name] if own.pair and own.table else []
+    return shlex.join(["pit-port", "verify", str(report.source), str(report.target), *pair])
+
+
+def show_plan(source: Path | str, own: OwnRules, side: str | None, where: dict[str, Any], output: Output) -> None:
+    """Show which tensors of a checkpoint become which of the other side of a table, and how.
+
+    Args:
+        source: The checkpoint, or its address.
+        own: The user's rules, with a table.
+        side: The side that the checkpoint is; found by default.
+        where: Where the weights are in it, as `open_checkpoint` takes it.
+        output: Where the plan is shown.
+
+    Raises:
+        CheckpointError: The checkpoint cannot be read, or is no side of the table.
+        RulesError: The rules do not map the two models onto each other.
+    """
+    from porting.by_rules import plan_by_rules
+    from porting.checkpoint import open_checkpoint
+    from porting.terminal import render
+
+    assert own.table is not None  # noqa: S101 - what the options say
+    with open_checkpoint(source, **where) as checkpoint:
+        port = plan_by_rules(own.table, checkpoint, side=side)
+    output.show(lambda: render.rules_text(port, folded=not output.verbose), lambda: render.table_json(port.plan))
+
+
+def verify_port(
+    source: Path | str,
+    target: Path | str,
+    where: dict[str, Any],
+    out: Path | None,
+    output: Output,
+    own: OwnRules,
+    converted: dict[str, Any] | None = None,
+) -> None:
+    """Verify a port and print the result; exit 1 when it is none.
+
+    Args:
+        source: The checkpoint that was ported, or its address.
+        target: The port.
+        where: Where the weights are in both, as `open_checkpoint` takes it.
+        out: Folder of the evidence; None for the usual one.
+        output: Where the result is shown.
+        own: The user's pair, if there is one.
+        converted: The JSON of the conversion before; the result becomes a part of it.
+    """
+    from alignment.processes.settings import Settings
+    from alignment.running.verification import verify
+
+    settings = Settings(pythons=own.pythons)
+    with output.sides() as progress:
+        result = verify(
+            source, target, out, settings, **where, pair=own.pair, progress=progress, command=command_line()
+        )
+    output.show(
+        result.to_text,
+        lambda: result.to_json() if converted is None else converted | {"verification": result.to_json()},
+    )
+    if output.verbose and not output.as_json:
+        from alignment.report.terminal import print_report
+
+        print_report(result.forward, output.console(), verbose=True)
+    if not result.passed:
+        raise SystemExit(DIFFERENT)

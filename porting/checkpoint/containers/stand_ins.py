@@ -21,6 +21,7 @@ _HARMLESS: Mapping[str, frozenset[str]] = {
     "array": frozenset({"array", "_array_reconstructor"}),
     "collections": frozenset({"ChainMap", "Counter", "OrderedDict", "UserDict", "UserList", "defaultdict", "deque"}),
     "exceptions": _EVERYTHING,
+    "functools": frozenset({"partial"}),  # of what it would call, the name is checked like any other
     "copyreg": frozenset({"_reconstructor"}),
     "copy_reg": frozenset({"_reconstructor"}),
     "_io": frozenset({"BytesIO", "StringIO"}),
@@ -64,7 +65,7 @@ _RUNNING_NAMES = frozenset(
     ("eval", "exec", "execfile", "compile", "system", "popen", "Popen", "spawn", "spawnl", "spawnv", "fork", "run",
      "run_code", "run_module", "run_path", "runstring", "call", "check_call", "check_output", "getoutput", "open",
      "load", "loads", "import_module", "load_module", "load_library", "load_inline", "load_url", "load_state_dict",
-     "getattr", "setattr", "delattr", "attrgetter", "methodcaller", "partial", "reduce", "globals", "locals", "vars",
+     "getattr", "setattr", "delattr", "attrgetter", "methodcaller", "reduce", "globals", "locals", "vars",
      "input", "breakpoint", "_load_from_bytes", "reduce_graph_module", "reduce_package_graph_module",
      "FunctionType", "CodeType", "LambdaType", "MethodType", "CDLL", "cdll")
 )  # fmt: skip

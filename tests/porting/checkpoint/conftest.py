@@ -140,3 +140,10 @@ def target(tmp_path: Path) -> Iterator[Path]:
     while any(thread.name == "checkpoint-writer" for thread in threading.enumerate()):
         assert time.monotonic() < deadline
     assert {path.name for path in folder.iterdir()} <= {"a.pdparams", "kept"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "out"
+    path.mkdir()
+    return path

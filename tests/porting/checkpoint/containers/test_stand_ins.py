@@ -86,7 +86,7 @@ REFUSED = [
     "socket.socket", "ctypes.CDLL", "builtins.eval", "builtins.exec", "builtins.open", "builtins.compile",
     "builtins.__import__", "builtins.getattr", "builtins.setattr", "builtins.delattr", "builtins.globals",
     "builtins.type", "builtins.map", "builtins.vars", "builtins.input", "builtins.breakpoint", "__builtin__.execfile",
-    "operator.attrgetter", "operator.methodcaller", "functools.partial", "functools.reduce", "types.CodeType",
+    "operator.attrgetter", "operator.methodcaller", "functools.reduce", "types.CodeType",
     "types.FunctionType", "types.MethodType", "pickle.loads", "_pickle.loads", "cPickle.loads",
     "importlib.import_module", "runpy.run_path", "webbrowser.open",
     "asyncio.subprocess.create_subprocess_exec", "asyncio.create_subprocess_shell",

@@ -1,10 +1,13 @@
-"""Writes reports as one HTML file: no script, nothing loaded from elsewhere, light and dark, charts drawn as SVG.
+"""Writes reports as one HTML file: nothing loaded from elsewhere, light and dark, charts drawn as SVG.
 
-Everything in a report is untrusted text, and is escaped. The page forbids scripts and requests by its own policy.
+Everything in a report is untrusted text, and is escaped. The policy of the page forbids requests, and every script but
+the one that filters and sorts tables, which is the same text in every page and is allowed by its digest.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -107,6 +110,7 @@ def render(
             ],
             diverged=[section for section in sections if section["report"].verdict == DIVERGENCE],
             geometry=charts,
+            **_script(),
         )
     )
 
@@ -127,6 +131,15 @@ def write_html(
         FileError: The file cannot be written.
     """
     write_text(render(reports, details=details, title=title, problems=problems, skipped=skipped), path, "the page")
+
+
+def _script() -> dict[str, str]:
+    """Return the script of the page as markup, and its digest as a policy of content names it."""
+    from markupsafe import Markup
+
+    script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return {"script": Markup(script), "script_hash": f"sha256-{digest}"}  # noqa: S704 - a file of ours, the same always
 
 
 def _environment() -> Environment:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 import math
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -105,7 +109,7 @@ class Page(HTMLParser):
 def test_the_page_is_whole_and_loads_nothing(reports: list[Report]) -> None:
     text = render(reports)
     page = Page(text)
-    assert not {"script", "link", "iframe", "img", "object"} & {tag for tag, _ in page.elements}
+    assert not {"link", "iframe", "img", "object", "base", "form"} & {tag for tag, _ in page.elements}
     addresses = [value for _, found in page.elements for name, value in found.items() if name in ("href", "src")]
     assert addresses
     assert all(value is not None and value.startswith("#") for value in addresses)
@@ -133,6 +137,44 @@ def test_the_page_can_be_read_by_keyboard_and_screen_reader(reports: list[Report
         if "scroll" in str(found.get("class")):
             assert (found["tabindex"], found["role"]) == ("0", "region")
             assert found["aria-label"]
+
+
+def script_of(page: str) -> str:
+    """The text of the only script of a page."""
+    (text,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    return str(text)
+
+
+def test_policy_of_the_page_allows_its_own_script_and_no_other() -> None:
+    text = render([HEALTHY])
+    digest = base64.b64encode(hashlib.sha256(script_of(text).encode()).digest()).decode()
+    (policy,) = (meta for meta in Page(text).all("meta") if meta.get("http-equiv") == "Content-Security-Policy")
+    allowed = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    assert policy["content"] == f"{allowed}; base-uri 'none'; form-action 'none'"
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval|Function|fetch|import", script_of(text))
+
+
+def test_long_table_has_columns_to_sort_and_choose_by() -> None:
+    heads = [found for found in Page(render([HEALTHY])).all("th") if "data-sort" in found]
+    assert [found["data-sort"] for found in heads[:10]] == ["text", "text", *["number"] * 7, "text"]
+    assert ["data-choices" in found for found in heads[:10]] == [False, True, *[False] * 7, True]
+
+
+_BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
+
+
+@pytest.mark.skipif(_BROWSER is None, reason="no Chromium is installed")
+def test_page_opened_in_a_browser_has_filters_and_sort_buttons(tmp_path: Path) -> None:
+    rows = [row(f"forward/{_EVIL}{number}") for number in range(100)]
+    write_html([report(*rows)], tmp_path / "page.html")
+    words = [str(_BROWSER), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    shown = subprocess.run(
+        [*words, "--dump-dom", f"file://{tmp_path / 'page.html'}"], capture_output=True, text=True, timeout=60
+    ).stdout
+    assert "100 of 100 lines" in shown
+    assert shown.count('class="sort"') == 20
+    assert '<option value="≈ rounding">' in shown
+    assert shown.count("<script") == 1
 
 
 def test_the_verdict_comes_first_and_every_part_is_there() -> None:
@@ -173,8 +215,10 @@ def test_nothing_in_a_report_is_taken_for_markup() -> None:
             for index, found in enumerate(BROKEN.rows)
         ),
     )
-    page = Page(render([evil, evil], title=_EVIL))
-    assert "script" not in {tag for tag, _ in page.elements}
+    text = render([evil, evil], title=_EVIL)
+    page = Page(text)
+    assert text.count("<script") == len(page.all("script")) == 1
+    assert script_of(text) == script_of(render([HEALTHY]))
     names = {name for _, found in page.elements for name in found}
     assert not any(name.startswith("on") or "alert" in name for name in names)
     assert _EVIL in page.text
@@ -350,6 +394,9 @@ def test_cause_stands_in_the_headline_of_the_page_and_below_the_verdict_at_the_t
     wrong = report(row("forward/logits", "float64", DIVERGENCE), cause=f"layers.0.attn: why {_EVIL}")
     head = render([wrong]).partition("</header>")[0]
     assert "Cause: layers.0.attn: why &lt;script&gt;" in head
+    several = render([HEALTHY, replace(wrong, model="pit_s")])
+    assert "Cause in pit_s: layers.0.attn: why &lt;script&gt;" in several.partition("</header>")[0]
+    assert "<b>Cause: layers.0.attn" in several.partition("</header>")[2]
     console = Console(width=200, file=io.StringIO(), record=True)
     print_report(wrong, console)
     assert console.export_text().splitlines()[1].startswith("cause: layers.0.attn: why")

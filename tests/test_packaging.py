@@ -29,7 +29,7 @@ from alignment.results.report import SAME_FUNCTION, Report, Row, write_report
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("alignment", "paddle_impl", "porting", "recipe", "reference_torch")
-DATA = (".py", ".json", "py.typed", ".yaml", ".tsv", ".css", ".jinja", ".schema.json")
+DATA = (".py", ".json", "py.typed", ".yaml", ".tsv", ".css", ".js", ".jinja", ".schema.json")
 NOT_PUBLISHED = (
     "__pycache__",
     "*.egg-info",

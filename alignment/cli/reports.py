@@ -96,6 +96,8 @@ def write_page(
             for report, folder in zip(reports, folders, strict=True)
         ]
         write_html(reports, html, details=details)
+    for note in (note for shown in details for note in shown.unread):
+        output.note(note)
 
 
 @click.command()

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TypeAlias
@@ -32,6 +32,7 @@ from alignment.results.findings import (
 )
 from alignment.results.report import DIVERGENCE, Report, Row
 from alignment.results.summary import badness
+from porting.errors import ExpectedError
 from porting.names import nearest
 from porting.visible import printable
 
@@ -111,11 +112,13 @@ class Details:
         distributions: Errors of the elements of chosen quantities.
         courses: Numbers that change during training.
         diagnosis: The result of a bisection or diagnosis; None if there was none.
+        unread: What lies beside the report and could not be read, with the reason; the page goes without it.
     """
 
     distributions: tuple[Distribution, ...] = ()
     courses: tuple[Course, ...] = ()
     diagnosis: Bisection | None = None
+    unread: tuple[str, ...] = ()
 
 
 def collect(
@@ -131,11 +134,32 @@ def collect(
         diagnosis: A result to show with them; by default the diagnosis of training beside the report.
 
     Raises:
-        FileError: A recording is damaged.
+        FileError: Quantities were requested, and a recording is damaged.
         NothingComparedError: No row of the report has a requested key.
         AlignmentError: Quantities were requested, and the recordings are not there.
     """
-    diagnosis = diagnosis or _beside(report, folder)
+    unread: list[str] = []
+    if diagnosis is None:
+        with _without(unread):
+            diagnosis = _beside(report, folder)
+    if quantities:
+        return replace(_of_recordings(report, folder, quantities), diagnosis=diagnosis, unread=tuple(unread))
+    recorded = Details()
+    with _without(unread):
+        recorded = _of_recordings(report, folder, ())
+    return replace(recorded, diagnosis=diagnosis, unread=tuple(unread))
+
+
+@contextmanager
+def _without(unread: list[str]) -> Iterator[None]:
+    """Go on without a file that cannot be read, and note the reason."""
+    try:
+        yield
+    except ExpectedError as error:
+        unread.append(f"not shown, because it cannot be read: {error.summary}")
+
+
+def _of_recordings(report: Report, folder: Path, quantities: Sequence[str]) -> Details:
     with ExitStack() as stack:
         sides = open_side(folder, "reference", stack), open_side(folder, "candidate", stack)
         if not (sides[0] and sides[1]):
@@ -145,10 +169,10 @@ def collect(
                     f"{folder}: the recordings of this report are not there, so the distribution of "
                     f"{', '.join(quantities)} cannot be shown; run it again ({again})"
                 )
-            return Details(diagnosis=diagnosis)
+            return Details()
         rows = _asked(report, quantities) if quantities else _telling(report)
         distributions = tuple(shown for row in rows if (shown := _distribution(row, sides)) is not None)
-        return Details(distributions, tuple(_courses(report, sides)), diagnosis)
+        return Details(distributions, tuple(_courses(report, sides)))
 
 
 def _beside(report: Report, folder: Path) -> Bisection | None:

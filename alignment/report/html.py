@@ -189,6 +189,7 @@ def _section(report: Report, details: Details, anchor: str) -> dict[str, Any]:
         "histograms": [(distribution, draw_histogram(distribution)) for distribution in details.distributions],
         "courses": [draw_course(course) for course in details.courses],
         "diagnosis": details.diagnosis,
+        "unread": details.unread,
         "power": None if report.power is None else _power(report.power),
     }
 

@@ -1,6 +1,7 @@
 """Checkpoints of a training run: dicts and lists around tensors, numbers and texts, in one Paddle file.
 
-Written as PaddleViT writes its combined checkpoints, so that `paddle.load`, PaddleViT and `open_checkpoint` read them.
+Written as PaddleViT writes its combined checkpoints, so that `paddle.load`, PaddleViT and `open_checkpoint` read them,
+with a checksum of the whole file, see `sealed`.
 What is in the file depends on the values alone, not on which of them were one object in memory.
 """
 
@@ -15,7 +16,7 @@ from typing import TypeAlias
 from porting.checkpoint.containers.pickle_writer import PickleWriter
 from porting.checkpoint.file.source import Source
 from porting.checkpoint.file.writer import Output, publishing
-from porting.checkpoint.formats import pdparams
+from porting.checkpoint.formats import pdparams, sealed
 from porting.checkpoint.tensor import Array, Described, LazyTensor
 from porting.errors import CheckpointError
 
@@ -35,9 +36,10 @@ def write_nested(path: Path, tree: Mapping[str, Tree]) -> None:
     """
     pickle = PickleWriter(_PROTOCOL)
     with publishing(path, overwrite=True, durable=True) as output:
-        _write(pickle, output, "", tree)
-        pickle.opcode(b".")
+        pickle.opcode(b"}(")  # EMPTY_DICT, MARK
+        _write_items(pickle, output, "", {sealed.MARK: sealed.METHOD, **tree})
         output.write(pickle.take())
+        output.write_late(sealed.LENGTH, lambda: sealed.seal(output.crc))
 
 
 def _write(pickle: PickleWriter, output: Output, name: str, value: Tree) -> None:
@@ -53,12 +55,16 @@ def _write(pickle: PickleWriter, output: Output, name: str, value: Tree) -> None
             pickle.opcode(b"e")  # APPENDS
         case Mapping():
             pickle.opcode(b"}(")  # EMPTY_DICT, MARK
-            for key, item in value.items():
-                pickle.text(key)
-                _write(pickle, output, f"{name}.{key}" if name else key, item)
+            _write_items(pickle, output, name, value)
             pickle.opcode(b"u")  # SETITEMS
         case _:
             _write_plain(pickle, value)
+
+
+def _write_items(pickle: PickleWriter, output: Output, name: str, tree: Mapping[str, Tree]) -> None:
+    for key, item in tree.items():
+        pickle.text(key)
+        _write(pickle, output, f"{name}.{key}" if name else key, item)
 
 
 def _write_plain(pickle: PickleWriter, value: str | int | float | bool | None) -> None:

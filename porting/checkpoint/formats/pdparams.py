@@ -21,6 +21,7 @@ from porting.checkpoint.containers.pickle_writer import PickleWriter
 from porting.checkpoint.containers.pickles import MAX_DEPTH, load_all, plain_symbols
 from porting.checkpoint.file.source import Source, brief
 from porting.checkpoint.file.writer import Output
+from porting.checkpoint.formats.sealed import require_intact, unsealed
 from porting.checkpoint.tensor import Array, Described, LazyTensor, Malformed, Pieces, checked_shape, in_rows
 
 _NAME_TABLE = "StructuredToParameterName@@"
@@ -28,13 +29,15 @@ _SLICE_TABLE = "UnpackBigParamInfor@@"
 
 
 def read(source: Source) -> object:
-    """Return what was saved, its tensors as `Described`."""
+    """Return what was saved, its tensors as `Described`; a file of ours with a checksum has to agree with it."""
+    intact = require_intact(source)
     symbols = plain_symbols(source) | {
         f"{module}.eval": Symbol(f"{module}.eval", _data_literal) for module in ("builtins", "__builtin__")
     }
     value = load_all(source, symbols)
     if not isinstance(value, dict):
         return _Tensors(source).of(value)
+    value = unsealed(source, value, intact=intact)
     names = value.get(_NAME_TABLE)
     tensors = _Tensors(source).of(_joined(source, {key: item for key, item in value.items() if key != _NAME_TABLE}))
     return _named(tensors, names) if isinstance(tensors, dict) and isinstance(names, dict) else tensors

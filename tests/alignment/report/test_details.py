@@ -162,8 +162,9 @@ def test_the_diagnosis_of_a_training_run_lies_beside_its_report(broken: tuple[Re
     assert found.findings == (finding,)
     assert "None of 3 known mistakes explains it" in render([broken[0]], details=[collect(*broken)])
     path.write_text('{"a": 1}')
-    with pytest.raises(FileError, match="holds dict, expected a list of findings"):
-        collect(*broken)
+    without = collect(*broken)
+    assert "holds dict, expected a list of findings" in without.unread[0]
+    assert without.distributions
     path.unlink()
 
 
@@ -251,3 +252,23 @@ def test_the_command_finds_the_recordings_beside_the_report(healthy: tuple[Repor
     refused = runner.invoke(cli.pit_align, ["report", report, "--quantity", "train/*"])
     assert refused.exit_code == 2
     assert "give --html FILE" in refused.output
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "arrays.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"\0" * 64, None])
+def test_damaged_recording_beside_a_report_leaves_the_report_and_a_note(
+    tmp_path: Path, name: str, content: bytes | None
+) -> None:
+    report, folder = folder_of(tmp_path, rounded)
+    damaged = folder / "recordings" / "candidate-float32" / name
+    damaged.write_bytes(damaged.read_bytes()[:-5] if content is None else content)
+    words = ["report", str(folder / "report.json"), "--html", str(tmp_path / "page.html")]
+    done = CliRunner().invoke(cli.pit_align, words)
+    assert done.exit_code == 0, done.output
+    assert "not shown, because it cannot be read:" in done.stderr
+    assert "candidate-float32" in done.stderr
+    page = (tmp_path / "page.html").read_text()
+    assert "not shown, because it cannot be read:" in page
+    assert "train/weights/head.weight" in page
+    with pytest.raises(FileError, match="candidate-float32"):
+        collect(report, folder, ["train/weights/*"])

@@ -8,6 +8,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from porting.checkpoint import open_checkpoint
 from porting.checkpoint.formats.nested import Nested, Tree, arrays, write_nested
 from porting.checkpoint.tensor import LazyTensor
 from porting.errors import CheckpointError, UnsafePickleError
@@ -99,3 +100,35 @@ def test_paddles_own_parameter_names_are_kept(tmp_path: Path) -> None:
         assert checkpoint.parameters["model"] == {"head.weight": "linear_0.w_0"}
         assert checkpoint.tree["epoch"] == 3
         assert set(arrays(checkpoint.tree["model"])) == {"head.weight", "head.bias"}
+
+
+def test_every_flipped_bit_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.pdparams"
+    write_nested(path, {"model": {"a": _tensor(np.ones(3, np.float32))}, "epoch": 3})
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes((whole[place] ^ 1 << place % 8,)) + whole[place + 1 :])
+        with pytest.raises(CheckpointError) as caught:
+            Nested(path)
+        assert str(path) in str(caught.value)
+    path.write_bytes(whole)
+    with Nested(path) as checkpoint:
+        assert checkpoint.tree.keys() == {"model", "epoch"}
+
+
+def test_flipped_bit_in_a_tensor_is_told_as_damage_by_every_reader(tmp_path: Path) -> None:
+    path = tmp_path / "a.pdparams"
+    write_nested(path, {"model": {"a": _tensor(np.ones(3, np.float32))}})
+    whole = path.read_bytes()
+    at = whole.index(np.ones(3, np.float32).tobytes())
+    path.write_bytes(whole[:at] + b"\x01" + whole[at + 1 :])
+    for read in (Nested, open_checkpoint):
+        with pytest.raises(CheckpointError, match=r"is damaged: its content has the CRC-32 [0-9a-f]{8}, and it says"):
+            read(path)
+
+
+def test_state_written_before_there_were_checksums_is_read(tmp_path: Path) -> None:
+    saved = {"model": {"a": np.ones(2)}, "checksum": "of the user's own", "crc32": 5}
+    (tmp_path / "a.pdparams").write_bytes(pickle.dumps(saved, 4))
+    with Nested(tmp_path / "a.pdparams") as checkpoint:
+        assert checkpoint.tree.keys() == saved.keys()

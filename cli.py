@@ -27,6 +27,7 @@ from porting.terminal.options import (
     require_verifiable,
     selection_of,
     selection_options,
+    settings_of,
     surgery_of,
     surgery_options,
     to_option,
@@ -88,6 +89,16 @@ def pit_port(debug: bool) -> None:
 @click.option(
     "--max-shard-size", metavar="SIZE", help="Write several files of up to 5GB, 500MB, 1GiB, ..., and an index of them."
 )
+@click.option(
+    "--with-optimizer", is_flag=True, help="Take AdamW's state, the average and the epoch of a training run along."
+)
+@click.option(
+    "--optimizer-setting",
+    "optimizer_settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="lr, weight_decay, betas or eps of AdamW, where SOURCE does not say it.",
+)
 @own_options
 @click.option("--unproven", is_flag=True, help="Write although the models give different outputs with the rules.")
 @click.option("--dry-run", is_flag=True, help="Check and report, write nothing.")
@@ -102,6 +113,8 @@ def convert(
     target_layout: str | None,
     dtype: str | None,
     max_shard_size: str | None,
+    with_optimizer: bool,
+    optimizer_settings: tuple[str, ...],
     unproven: bool,
     dry_run: bool,
     verifying: bool,
@@ -118,6 +131,7 @@ def convert(
     pit-port convert hf://timm/pit_b_224.in1k pit_b.pdparams
     pit-port convert bert.safetensors bert.pdparams --rules bert.json
     pit-port convert bert.safetensors bert.pdparams --pair my_pair.py
+    pit-port convert checkpoint.pth run.pdparams --with-optimizer
 
     With --max-shard-size, TARGET is the file that the shards are parts of: out/model.safetensors becomes
     out/model-00001-of-00003.safetensors, ..., and out/model.safetensors.index.json.
@@ -151,6 +165,8 @@ def convert(
             dry_run=dry_run,
             overwrite=force,
             max_shard_size=max_shard_size,
+            with_optimizer=with_optimizer,
+            optimizer_settings=settings_of(optimizer_settings),
             progress=progress,
         )
     if not (verifying and output.as_json):

@@ -43,6 +43,7 @@ __all__ = [
     "count_dtypes",
     "fitting",
     "identify_checkpoint",
+    "job_of",
     "plan_port",
     "translate",
     "usual_layout",
@@ -75,6 +76,8 @@ def convert(
     dry_run: bool = False,
     overwrite: bool = False,
     max_shard_size: int | str | None = None,
+    with_optimizer: bool = False,
+    optimizer_settings: Mapping[str, float | tuple[float, float]] | None = None,
     progress: Callable[[str, int], None] | None = None,
 ) -> ConvertReport:
     """Port a checkpoint into another file format and layout.
@@ -102,12 +105,15 @@ def convert(
         overwrite: Replace a target that is there already.
         max_shard_size: Write several files, each with at most so many bytes of tensors, and an index; a text such as
             `5GB`, or bytes. See `write_sharded`.
+        with_optimizer: Take the state of AdamW along: moments, steps, groups, the average and the epoch. The source is
+            a checkpoint of training, and the target one that a training program resumes (`porting.training_state`).
+        optimizer_settings: `lr`, `weight_decay`, `betas` and `eps`, where the source does not say them.
         progress: Called with the name and size in bytes of each tensor that has been written.
 
     Raises:
         CheckpointError: The source cannot be read, or the target cannot be written.
         TargetExistsError: The target exists, and `overwrite` is False.
-        PlanError: The surgery does not fit the model.
+        PlanError: The surgery does not fit the model, or the state of the optimizer cannot be carried.
         RulesError: The rules do not map the two models onto each other.
         UnprovenError: With the rules the models give different outputs, and `unproven` and `dry_run` are False.
         ImpossibleModelError: The image size or class count is not possible for the model.
@@ -123,15 +129,19 @@ def convert(
         from porting.by_rules import require_proven
 
         require_proven(rules)
+    if with_optimizer:
+        from porting import carrying  # few conversions need it
+
+        weights = carrying.checked(target, target_format, weights, dtype, max_shard_size)
     with open_checkpoint(source, weights=weights, key=key, prefix=prefix, ignore=ignore, check=False) as opened:
         opened.require_other(target)
         if rules is None:
-            checkpoint = fitting(opened, model=model, layout=source_layout)
-            identity = identify_checkpoint(checkpoint, model=model, layout=source_layout)
-            layout = target_layout or usual_layout(identity.family, target_format)
-            job = _job(checkpoint, _planned(identity, layout, surgery))
+            job = _job_of_model(opened, model, source_layout, (target_layout, target_format), surgery)
         else:
             job = _job_by_rules(rules, opened, source_layout)
+        if with_optimizer:
+            how = carrying.Writing(target, dtype, optimizer_settings or {}, dry_run, overwrite, progress)
+            return carrying.carry(source, job, how)
         planned = job.plan.apply(job.tensors)
         tensors = {name: cast(name, tensor, dtype) for name, tensor in planned.items()} if dtype else planned
         shards = () if max_shard_size is None else tuple(planned_shards(target, tensors, max_shard_size))
@@ -165,8 +175,18 @@ def check_files(source: str | PathLike[str], target: str | PathLike[str], *, ove
         opened.require_other(Path(target))
 
 
-def _job(checkpoint: Checkpoint, port: Port) -> Job:
-    """The job of a known model."""
+def _job_of_model(
+    opened: Checkpoint, model: str | None, source_layout: str | None, target: tuple[str | None, str], surgery: Surgery
+) -> Job:
+    """The job of a known model; the target is its layout, or None for the usual one, and its format."""
+    checkpoint = fitting(opened, model=model, layout=source_layout)
+    identity = identify_checkpoint(checkpoint, model=model, layout=source_layout)
+    layout, target_format = target
+    return job_of(checkpoint, _planned(identity, layout or usual_layout(identity.family, target_format), surgery))
+
+
+def job_of(checkpoint: Checkpoint, port: Port) -> Job:
+    """Return the job of a known model from its planned port."""
     framework = table_of(port.architecture.family, port.layout).framework
     layouts = (port.identity.layout, port.layout)
     models = (port.identity.architecture, port.architecture)
@@ -181,7 +201,9 @@ def _job_by_rules(rules: SavedTable, opened: Checkpoint, side: str | None) -> Jo
     sides = (port.source, port.target)
     frameworks = [port.table.side(side).framework for side in sides]
     layouts = (f"{sides[0]} ({frameworks[0]})", f"{sides[1]} ({frameworks[1]})")
-    return Job(port.checkpoint, port.plan, port.tensors, layouts, port.framework, None, port.table, port.added)
+    return Job(
+        port.checkpoint, port.plan, port.tensors, layouts, port.framework, None, port.table, port.added, port.source
+    )
 
 
 def _target(target: str | PathLike[str], max_shard_size: int | str | None) -> Path:

@@ -19,7 +19,7 @@ from porting.names import fold
 from porting.plan import Plan
 
 if TYPE_CHECKING:
-    from porting.saved_rules import SavedTable
+    from porting.saved_rules import Role, SavedTable
 
 _FRAMEWORKS: Mapping[str, str] = {"torch-zip": "torch", "pdparams": "paddle", "mindspore": "mindspore"}
 """Format to the framework whose own it is; the others belong to none."""
@@ -57,6 +57,7 @@ class ConvertReport:
         kept: Number of shards that an interrupted run of the same conversion had completed, and that were kept.
         rules: The file of rules that was followed; None without one.
         proven: Whether the outputs of both models agreed in float64 with these rules; None where that is not known.
+        training: What of the training run was carried along, one line each; empty where only weights were ported.
     """
 
     source: Path | str
@@ -85,6 +86,7 @@ class ConvertReport:
     kept: int = 0
     rules: str | None = None
     proven: bool | None = None
+    training: tuple[str, ...] = ()
 
 
 class Job(NamedTuple):
@@ -99,6 +101,7 @@ class Job(NamedTuple):
         models: The models of source and target; None for one that rules of the user's map.
         rules: These rules.
         added: Names of tensors that the rules knew and the source has not.
+        source_role: With rules, the side that the source is.
     """
 
     checkpoint: Checkpoint
@@ -109,6 +112,12 @@ class Job(NamedTuple):
     models: tuple[Architecture, Architecture] | None
     rules: SavedTable | None = None
     added: tuple[str, ...] = ()
+    source_role: Role | None = None
+
+
+def framework_of(format_name: str) -> str | None:
+    """Return the framework whose own a format is; None for one that belongs to none."""
+    return _FRAMEWORKS.get(format_name)
 
 
 def report(

@@ -98,7 +98,7 @@ class AdamW(paddle.optimizer.AdamW):
         self.groups = decay_groups(model, decay_all=config.decay_all)
         self._named = {name: tensor for name, tensor in model.named_parameters() if not tensor.stop_gradient}
         self._decaying = [self._named[name] for name in self.groups.decay] if config.weight_decay else []
-        self._decay = config.weight_decay
+        self._decay, self._betas, self._eps = config.weight_decay, config.betas, config.epsilon
         super().__init__(
             learning_rate=rate,
             beta1=config.betas[0],
@@ -130,6 +130,12 @@ class AdamW(paddle.optimizer.AdamW):
             for name, parameter in self._named.items()
             if parameter.name in self._accumulators.get(kind, {})
         }
+
+    def described_groups(self) -> list[dict[str, Any]]:
+        """The weights that do not decay and those that do, each with its settings, as other programs have groups."""
+        settings = {"lr": self.get_lr(), "betas": list(self._betas), "eps": self._eps}
+        parts = ((self.groups.exempt, 0.0), (self.groups.decay, self._decay))
+        return [{"names": [*names], "weight_decay": decay, **settings} for names, decay in parts if names]
 
     def set_named_state(self, state: Mapping[str, Any]) -> None:
         """Continue from a state that `named_state` returned.

@@ -17,6 +17,7 @@ from paddle_impl.training.assembly import assemble_evaluation
 from paddle_impl.training.engine import Engine, Follower, Timetable
 from paddle_impl.training.evaluation import Evaluation, evaluate_model
 from paddle_impl.training.following import Following, Tracker
+from paddle_impl.training.foreign_state import is_foreign, restore_foreign
 from paddle_impl.training.log import CURVES, LOG, Log, draw_curves, read_log
 from paddle_impl.training.parallel import World, join
 from paddle_impl.training.parts import EvalSource, Parts
@@ -24,9 +25,10 @@ from paddle_impl.training.precision import Precision, device_of
 from paddle_impl.training.provenance import about, continued
 from paddle_impl.training.saving import LATEST, Store, checkpoint_to_resume
 from paddle_impl.training.signals import Stop, exit_code
-from paddle_impl.training.split_state import is_split, restore_split
+from paddle_impl.training.split_state import restore_split
 from paddle_impl.training.state import Best, Progress, restore
 from porting.checkpoint.formats.nested import Nested, Tree
+from porting.training_state.paddle_files import is_split
 from recipe.classes import CLASSES
 from recipe.config import Config
 from recipe.draws import Randomness, Seeded
@@ -174,6 +176,9 @@ def _started(
     notes: tuple[str, ...] = ()
     progress, entries = Progress(), about(config, world, parts.fingerprint)
     if start is not None:
+        if is_foreign(start):
+            progress, notes = restore_foreign(start, parts, last_epoch)
+            return _from_one_place(world, progress), entries, notes
         with Nested(start) as checkpoint:
             entries = continued(checkpoint, config, world, parts.fingerprint)
             if is_split(checkpoint):
@@ -182,12 +187,17 @@ def _started(
                 progress = restore(checkpoint, parts, precision)
                 if last_epoch not in (None, progress.epoch):
                     notes = (f"--last-epoch changes nothing: {start} was written after {progress.epoch} epochs",)
+    return _from_one_place(world, progress), entries, notes
+
+
+def _from_one_place(world: World, progress: Progress) -> Progress:
+    """The progress, which has to be the same on all ranks."""
     places = world.gather((progress.epoch, progress.update))
     if len(set(places)) > 1:
         raise TrainingError(
             f"the ranks go on from different places {places}; the checkpoint has to be in a folder that all of them see"
         )
-    return progress, entries, notes
+    return progress
 
 
 def _timetable(config: Config) -> Timetable:

@@ -7,26 +7,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from paddle_impl.training.parts import Array, Parts
-from paddle_impl.training.state import Progress, matching, moment_of
+from paddle_impl.training.state import Progress, matching
 from porting.checkpoint.formats.nested import Nested, arrays
+from porting.training_state.paddle_files import moment_of, optimizer_beside
 from recipe.errors import TrainingError
 
-_OPTIMIZER, _AVERAGE = ".pdopt", "-EMA.pdparams"
+_AVERAGE = "-EMA.pdparams"
 _MOMENTS = ("moment1", "moment2")
-
-
-def optimizer_beside(weights: Path) -> Path:
-    """The path of the optimizer's state beside a file of weights."""
-    return weights.with_suffix(_OPTIMIZER)
-
-
-def is_split(checkpoint: Nested) -> bool:
-    """True if a file holds weights only, and the optimizer's state is in a file beside it."""
-    return "optimizer" not in checkpoint.tree and optimizer_beside(checkpoint.path).is_file()
 
 
 def restore_split(checkpoint: Nested, parts: Parts, last_epoch: int | None) -> tuple[Progress, tuple[str, ...]]:

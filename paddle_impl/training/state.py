@@ -7,7 +7,6 @@ a state: whatever is random in a run is a function of its seed, epoch, update an
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -19,9 +18,8 @@ from paddle_impl.training.parts import Array, Parts
 from paddle_impl.training.precision import Precision
 from porting.checkpoint.formats.nested import Nested, Tree, arrays
 from porting.checkpoint.tensor import LazyTensor
+from porting.training_state.paddle_files import GROUPS, moment_of
 from recipe.errors import TrainingError
-
-_COUNTER = re.compile(r"_\d+$")
 
 
 @dataclass(frozen=True)
@@ -73,6 +71,7 @@ def capture(parts: Parts, precision: Precision, progress: Progress, about: Mappi
     tree["lr_scheduler"] = {"last_epoch": progress.epoch, "last_lr": progress.rate}
     tree["amp_grad_scaler"] = {key: plain(value) for key, value in scaler.items()}
     tree["progress"] = plain(asdict(progress))
+    tree[GROUPS] = plain(parts.optimizer.described_groups())
     return tree | dict(about)
 
 
@@ -122,23 +121,6 @@ def _optimizer_of(checkpoint: Nested) -> dict[str, Array]:
     if lost is not None:
         raise TrainingError(f"{checkpoint.path}: its optimizer's {lost} belongs to no parameter of its model")
     return {name: saved[key] for key, name in named.items() if name is not None}
-
-
-def moment_of(key: str, names: Mapping[str, str]) -> str | None:
-    """Our name of what Paddle calls `linear_7.w_0_moment1_0`: parameter, kind and a counter of its process.
-
-    Args:
-        key: Paddle's name of a tensor of its optimizer.
-        names: Paddle's names of the parameters to ours.
-
-    Returns:
-        `kind/name of the parameter`; None for a tensor of no parameter.
-    """
-    bare = _COUNTER.sub("", key)
-    for at in range(len(bare) - 1, 0, -1):
-        if bare[at] == "_" and bare[:at] in names:
-            return f"{bare[at + 1 :]}/{names[bare[:at]]}"
-    return None
 
 
 def _progress_of(checkpoint: Nested) -> Progress:

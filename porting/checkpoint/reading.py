@@ -154,7 +154,7 @@ def open_checkpoint(
 
 def _opened(place: Place, sources: list[Source], selection: Selection, *, required: bool, check: bool) -> Checkpoint:
     source = _source(place.path, place.name, sources)
-    content = _sharded(place, sources) or _read(source, check=check)
+    content = _sharded(place, sources) or read_content(source, check=check)
     beside = sets_beside(place.path) if content.format == "pdparams" else {}
     unwrapped = unwrap(content.saved, source.error, selection, required=required, beside=beside)
     leaves = unwrapped.tensors.items()
@@ -191,7 +191,7 @@ def _require_plausible(source: Source, sources: list[Source], tensors: Mapping[s
         raise source.error(f"holds {stored} bytes that its tensors repeat to {total}; save it without expanded views")
 
 
-class _Content(NamedTuple):
+class Content(NamedTuple):
     """What is in a file, before its envelope is taken off."""
 
     format: str
@@ -202,28 +202,29 @@ class _Content(NamedTuple):
     checks: tuple[Callable[[], None], ...] = ()
 
 
-def _sharded(place: Place, sources: list[Source]) -> _Content | None:
+def _sharded(place: Place, sources: list[Source]) -> Content | None:
     """Return what is in the shards of an index; None for a file that is no index."""
     index = sources[0]
     weight_map = sharded.read_index(index) if sharded.is_json(index.read(0, min(index.size, 512))) else None
     if weight_map is None:
         return None
-    contents: dict[str, _Content] = {}
+    contents: dict[str, Content] = {}
     allow_open_files(2 * len(set(weight_map.values())))
     for shard in dict.fromkeys(weight_map.values()):
         path = place.path.with_name(shard)
         if not path.exists():
             raise index.error(f"its shard {shard} is missing; fetch it too, into the same folder")
-        contents[shard] = _read(_source(path, f"{index.path} ({shard})", sources))
+        contents[shard] = read_content(_source(path, f"{index.path} ({shard})", sources))
     formats = {content.format for content in contents.values()}
     if len(formats) > 1:
         raise index.error(f"has shards of different formats: {', '.join(sorted(formats))}")
     saved = sharded.joined(index, weight_map, {shard: content.saved for shard, content in contents.items()})
     notes = tuple(dict.fromkeys(note for content in contents.values() for note in content.notes))
-    return _Content(formats.pop(), saved, notes=notes, envelope=(f"{len(contents)} shards",))
+    return Content(formats.pop(), saved, notes=notes, envelope=(f"{len(contents)} shards",))
 
 
-def _read(source: Source, *, check: bool = True) -> _Content:
+def read_content(source: Source, *, check: bool = True) -> Content:
+    """Return what is in an open file, with the names and containers that it has; the content decides the format."""
     head = source.read(0, min(source.size, 512))
     if (kind := named(PurePath(source.path))) is not None:
         raise source.error(f"is {kind}")
@@ -232,40 +233,40 @@ def _read(source: Source, *, check: bool = True) -> _Content:
     if head.startswith(zips.SIGNATURES):
         return _read_zip(source)
     if torch_legacy.is_legacy(head):
-        return _Content("torch-legacy", torch_legacy.read(source))
+        return Content("torch-legacy", torch_legacy.read(source))
     if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):  # PROTO 2 to 5
         from porting.checkpoint.formats import pdparams
 
-        return _Content("pdparams", pdparams.read(source))
+        return Content("pdparams", pdparams.read(source))
     from porting.checkpoint.formats import mindspore
 
     if mindspore.SIGNATURE.match(head) and by_ending(PurePath(source.path)) is None:
         content = mindspore.read(source, check=check)
-        return _Content("mindspore", content.saved, notes=content.notes, checks=(content.check,))
+        return Content("mindspore", content.saved, notes=content.notes, checks=(content.check,))
     if head[8:9] == b"{":  # a header of 16 MiB or more, or damaged, which the reader says
         return _read_safetensors(source)
     raise _no_checkpoint(source, head)
 
 
-def _read_safetensors(source: Source) -> _Content:
+def _read_safetensors(source: Source) -> Content:
     from porting.checkpoint.formats import safetensors
 
     tensors, metadata = safetensors.read(source)
-    return _Content("safetensors", tensors, metadata)
+    return Content("safetensors", tensors, metadata)
 
 
-def _read_zip(source: Source) -> _Content:
+def _read_zip(source: Source) -> Content:
     records = zips.read_zip(source)
     unchecked = any(record.verified and record.size for record in records.values())
     notes = ("the file was written without checksums, so that damage to it would not be noticed",) if unchecked else ()
     if any(name.endswith("/data.pkl") for name in records):
         from porting.checkpoint.formats import torch_zip
 
-        return _Content("torch-zip", torch_zip.read(source, records), notes=notes)
+        return Content("torch-zip", torch_zip.read(source, records), notes=notes)
     from porting.checkpoint.formats import npz
 
     if records and all(name.endswith(npz.SUFFIX) for name in records):
-        return _Content("npz", npz.read(source, records), notes=notes)
+        return Content("npz", npz.read(source, records), notes=notes)
     raise source.error(other_zip(records))
 
 

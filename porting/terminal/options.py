@@ -222,3 +222,17 @@ def require_verifiable(source_layout: str | None, values: dict[str, Any], *, cha
         raise click.UsageError("--verify proves equal weights: leave out --dry-run, --dtype and changes to the model")
     if any(source_layout in tables for tables in MISTAKES.values()):
         raise click.UsageError(f"--verify runs the source too, and no model loads layout {source_layout}: leave it out")
+
+
+def settings_of(texts: tuple[str, ...]) -> dict[str, float | tuple[float, float]]:
+    """Return the settings of AdamW from `--optimizer-setting NAME=VALUE`; what reads them is imported only then.
+
+    Raises:
+        UnknownNameError: There is no such setting.
+        PlanError: A value is no number.
+    """
+    if not texts:
+        return {}
+    from porting.training_state.runs import parse_settings
+
+    return dict(parse_settings(texts))

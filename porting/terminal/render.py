@@ -40,6 +40,7 @@ def convert_text(report: ConvertReport, *, verbose: bool = False) -> str:
         "unwrapped": " > ".join(report.envelope),
         "left behind": "; ".join(report.notes),
         "tensors": f"{report.tensors}, {parameters}{_size(report.nbytes)}",
+        "training": "; ".join(report.training),
         "transposed": _transposed(report.transposed),
         "dropped": _by_reason(report.dropped),
         "filled": f"{len(report.filled)} tensors that the source does not keep" if report.filled else "",

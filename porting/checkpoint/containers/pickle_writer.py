@@ -73,3 +73,23 @@ class PickleWriter:
         if self.once(f"{module}.{name}"):
             self._bytes += f"c{module}\n{name}\n".encode()
             self.remember(f"{module}.{name}")
+
+    def plain(self, value: object) -> None:
+        """Push a text, an integer of up to 64 bits, a float, a boolean or None.
+
+        Raises:
+            TypeError: It is something else.
+        """
+        match value:
+            case None:
+                self.opcode(b"N")
+            case bool():
+                self.opcode(b"\x88" if value else b"\x89")  # NEWTRUE, NEWFALSE
+            case str():
+                self.text(value)
+            case int():
+                self.integer(value)
+            case float():
+                self.opcode(b"G" + struct.pack(">d", value))  # BINFLOAT, the one big-endian number of pickles
+            case _:
+                raise TypeError(f"a checkpoint cannot hold a {type(value).__name__}")

@@ -76,6 +76,23 @@ class Content(NamedTuple):
     check: Callable[[], None]
 
 
+def everything(source: Source) -> dict[str, LazyTensor | str]:
+    """Return all entries of a file by name: weights, state of training, and texts as strings.
+
+    Raises:
+        CheckpointError: The file is damaged.
+    """
+    try:
+        return {entry.tag: entry.item(source, lambda offset, data: None) for entry in _entries(source, _values(source))}
+    except Malformed as problem:
+        raise source.error(f"{problem}; fetch or save it again") from None
+
+
+def _values(source: Source) -> Span:
+    """Where the values of a file are: all of it but for the trailer."""
+    return Span(0, RunningChecksum(source).end)
+
+
 def read(source: Source, *, check: bool = True) -> Content:
     """Return the content of a file; with `check`, its checksum is compared before anything else."""
     checksum = RunningChecksum(source)

@@ -7,7 +7,6 @@ What is in the file depends on the values alone, not on which of them were one o
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -34,12 +33,17 @@ def write_nested(path: Path, tree: Mapping[str, Tree]) -> None:
     Raises:
         CheckpointError: A tensor has a dtype that Paddle does not have, or the target cannot be written.
     """
-    pickle = PickleWriter(_PROTOCOL)
     with publishing(path, overwrite=True, durable=True) as output:
-        pickle.opcode(b"}(")  # EMPTY_DICT, MARK
-        _write_items(pickle, output, "", {sealed.MARK: sealed.METHOD, **tree})
-        output.write(pickle.take())
-        output.write_late(sealed.LENGTH, lambda: sealed.seal(output.crc))
+        write_tree(output, tree)
+
+
+def write_tree(output: Output, tree: Mapping[str, Tree]) -> None:
+    """Write a tree and its checksum as the whole content of a file that is open; see `write_nested`."""
+    pickle = PickleWriter(_PROTOCOL)
+    pickle.opcode(b"}(")  # EMPTY_DICT, MARK
+    _write_items(pickle, output, "", {sealed.MARK: sealed.METHOD, **tree})
+    output.write(pickle.take())
+    output.write_late(sealed.LENGTH, lambda: sealed.seal(output.crc))
 
 
 def _write(pickle: PickleWriter, output: Output, name: str, value: Tree) -> None:
@@ -58,29 +62,13 @@ def _write(pickle: PickleWriter, output: Output, name: str, value: Tree) -> None
             _write_items(pickle, output, name, value)
             pickle.opcode(b"u")  # SETITEMS
         case _:
-            _write_plain(pickle, value)
+            pickle.plain(value)
 
 
 def _write_items(pickle: PickleWriter, output: Output, name: str, tree: Mapping[str, Tree]) -> None:
     for key, item in tree.items():
         pickle.text(key)
         _write(pickle, output, f"{name}.{key}" if name else key, item)
-
-
-def _write_plain(pickle: PickleWriter, value: str | int | float | bool | None) -> None:
-    match value:
-        case None:
-            pickle.opcode(b"N")
-        case bool():
-            pickle.opcode(b"\x88" if value else b"\x89")  # NEWTRUE, NEWFALSE
-        case str():
-            pickle.text(value)
-        case int():
-            pickle.integer(value)
-        case float():
-            pickle.opcode(b"G" + struct.pack(">d", value))  # BINFLOAT, the one big-endian number of pickles
-        case _:
-            raise TypeError(f"a checkpoint cannot hold a {type(value).__name__}")
 
 
 class Nested:

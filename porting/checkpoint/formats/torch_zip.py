@@ -5,7 +5,7 @@ An archive `NAME/` with `data.pkl`, a pickle whose tensors refer to storages, an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from porting.checkpoint.containers.pickle_writer import PickleWriter
 from porting.checkpoint.containers.pickles import load_all
@@ -85,28 +85,64 @@ _ARCHIVE = "archive"
 
 def write(output: Output, tensors: Mapping[str, LazyTensor], metadata: Mapping[str, str]) -> None:
     """Write the records in the order of `torch.save`, each tensor in a storage of its own."""
-    archive = ZipWriter(output)
-    archive.add(f"{_ARCHIVE}/data.pkl", _pickle(tensors))
+    write_tree(output, tensors)
+
+
+def write_tree(output: Output, tree: Mapping[str, object]) -> None:
+    """Write dicts and lists around tensors, numbers, texts, booleans and None, as `torch.save` does.
+
+    A dict of nothing but tensors by name is an OrderedDict, as `state_dict()` returns it.
+
+    Args:
+        output: Where to write.
+        tree: The content; keys of dicts are texts or integers of 0 or more.
+    """
+    archive, tensors = ZipWriter(output), list(_tensors("", tree))
+    pickle = PickleWriter(2)
+    _write_value(pickle, tree, iter(range(len(tensors))))
+    pickle.opcode(b".")  # STOP
+    archive.add(f"{_ARCHIVE}/data.pkl", pickle.take())
     archive.add(f"{_ARCHIVE}/.format_version", b"1")
     archive.add(f"{_ARCHIVE}/.storage_alignment", str(ALIGNMENT).encode())
     archive.add(f"{_ARCHIVE}/byteorder", b"little")
-    for index, (name, tensor) in enumerate(tensors.items()):
+    for index, (name, tensor) in enumerate(tensors):
         archive.add_tensor(f"{_ARCHIVE}/data/{index}", name, tensor)
     archive.add(f"{_ARCHIVE}/version", b"3\n")
     archive.add_identity(f"{_ARCHIVE}/.data/serialization_id")
     archive.finish()
 
 
-def _pickle(tensors: Mapping[str, LazyTensor]) -> bytes:
-    """Return the pickle of an OrderedDict of the tensors, in protocol 2 as `torch.save` writes it."""
-    pickle = PickleWriter(2)
-    _write_ordered_dict(pickle)
-    pickle.opcode(b"(")
-    for index, (name, tensor) in enumerate(tensors.items()):
-        pickle.text(name)
-        _write_tensor(pickle, str(index), tensor)
-    pickle.opcode(b"u.")  # SETITEMS, STOP
-    return pickle.take()
+def _tensors(name: str, value: object) -> Iterator[tuple[str, LazyTensor]]:
+    """Yield the tensors of a tree with their places, in the order in which it is written."""
+    if isinstance(value, LazyTensor):
+        yield name, value
+    elif isinstance(value, Mapping | list):
+        for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
+            yield from _tensors(f"{name}.{key}" if name else str(key), item)
+
+
+def _write_value(pickle: PickleWriter, value: object, numbers: Iterator[int]) -> None:
+    """Push a value, in protocol 2; `numbers` are those of the tensors' storages, in order."""
+    match value:
+        case LazyTensor():
+            _write_tensor(pickle, str(next(numbers)), value)
+        case Mapping():
+            if value and all(isinstance(item, LazyTensor) for item in value.values()):
+                _write_ordered_dict(pickle)
+            else:
+                pickle.opcode(b"}")  # EMPTY_DICT
+            pickle.opcode(b"(")
+            for key, item in value.items():
+                _write_value(pickle, key, numbers)
+                _write_value(pickle, item, numbers)
+            pickle.opcode(b"u")  # SETITEMS
+        case list():
+            pickle.opcode(b"](")  # EMPTY_LIST, MARK
+            for item in value:
+                _write_value(pickle, item, numbers)
+            pickle.opcode(b"e")  # APPENDS
+        case _:
+            pickle.plain(value)
 
 
 def _write_ordered_dict(pickle: PickleWriter) -> None:

@@ -15,9 +15,10 @@ from paddle_impl.training.parts import Parts
 from paddle_impl.training.precision import Precision
 from paddle_impl.training.run import Result
 from paddle_impl.training.saving import checkpoint_to_resume
-from paddle_impl.training.split_state import is_split, restore_split
+from paddle_impl.training.split_state import restore_split
 from paddle_impl.training.state import Progress
 from porting.checkpoint.formats.nested import Nested
+from porting.training_state.paddle_files import is_split
 from recipe.draws import Seeded
 from recipe.errors import TrainingError
 

@@ -1,0 +1,87 @@
+"""The state of a run that another framework wrote: torch's checkpoint, or MindSpore's, taken up in Paddle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+
+from paddle_impl.training.parts import Parts
+from paddle_impl.training.starting import LAYOUT
+from paddle_impl.training.state import Progress
+from porting.carrying import carried, in_words
+from porting.checkpoint import LazyTensor, open_checkpoint
+from porting.conversion import fitting, job_of, plan_port
+from porting.training_state.paddle_files import named_state
+from recipe.errors import TrainingError
+
+_PADDLE = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+"""What Paddle's own files begin with: pickles of protocols 2 to 5."""
+
+
+def is_foreign(path: Path) -> bool:
+    """Return True for a file that is not Paddle's own, such as DeiT's `.pth`."""
+    try:
+        with path.open("rb") as file:
+            return file.read(2) not in _PADDLE
+    except OSError:
+        return False
+
+
+def restore_foreign(path: Path, parts: Parts, last_epoch: int | None) -> tuple[Progress, tuple[str, ...]]:
+    """Bring a run to the place where another framework's program wrote a checkpoint.
+
+    Args:
+        path: A checkpoint of training, such as DeiT's and timm's.
+        parts: The run, freshly made; model, average and optimizer are restored.
+        last_epoch: Epochs that are done; None takes them from the file.
+
+    Returns:
+        How far the run had come, and what was read, one line each.
+
+    Raises:
+        TrainingError: The file is of another model, or says not how many epochs are done.
+        CheckpointError: It cannot be read, or holds no state of AdamW that belongs to its weights.
+        PlanError: Its weights cannot be laid out as Paddle's.
+    """
+    with open_checkpoint(path, weights="model") as opened:
+        checkpoint = fitting(opened)
+        port = plan_port(checkpoint, LAYOUT)
+        with carried(job_of(checkpoint, port)) as (weights, run):
+            epochs = run.state.epochs if last_epoch is None else last_epoch
+            if epochs is None:
+                raise TrainingError(f"{path}: does not tell how many epochs are done; give --last-epoch (-last_epoch)")
+            notes = [f"{path}: {port.identity.architecture.name} of {checkpoint.format}, {', '.join(in_words(run))}"]
+            if any(len(kinds) > 2 for kinds in run.state.moments.values()):
+                raise TrainingError(f"{path}: keeps amsgrad's third moment, and this AdamW is without amsgrad")
+            _load(path, parts.model, weights)
+            if parts.average is not None:
+                _load(path, parts.average.model, weights if run.average is None else run.average)
+                notes += ["the average begins anew from the weights"] if run.average is None else []
+            parts.optimizer.set_named_state(dict(_arrays(named_state(run.state), parts)))
+    return Progress(epochs), tuple(notes)
+
+
+def _load(path: Path, model: paddle.nn.Layer, tensors: dict[str, LazyTensor] | Any) -> None:
+    own = model.state_dict()
+    problems = [f"{name}: not in the checkpoint" for name in own if name not in tensors]
+    problems += [f"{name}: not in the model" for name in tensors if name not in own]
+    problems += [
+        f"{name}: {tensors[name].shape} in the checkpoint, {tuple(own[name].shape)} in the model"
+        for name in own.keys() & tensors.keys()
+        if tensors[name].shape != tuple(own[name].shape)
+    ]
+    if problems:
+        raise TrainingError(f"{path}: is not this run's model; take the configuration that belongs to it", problems)
+    for name, tensor in tensors.items():
+        own[name].set_value(np.asarray(tensor.load()).astype(own[name].numpy().dtype))
+
+
+def _arrays(state: Any, parts: Parts) -> Any:
+    """Yield the optimizer's tensors as arrays, moments in the dtype of their weights."""
+    dtypes = {name: tensor.numpy().dtype for name, tensor in parts.model.state_dict().items()}
+    for key, tensor in state:
+        array = np.ascontiguousarray(tensor.load())
+        yield key, array.astype(dtypes[key.partition("/")[2]])

@@ -17,7 +17,16 @@ import numpy as np
 from porting.checkpoint.formats.mindspore_training import AVERAGES, SLOTS
 from porting.checkpoint.tensor import LazyTensor
 from porting.errors import CheckpointError
-from porting.training_state.state import AVERAGE, SQUARES, USUAL_BETAS, OptimizerState, one_value, powers, step_of
+from porting.training_state.state import (
+    AVERAGE,
+    SQUARES,
+    USUAL_BETAS,
+    OptimizerState,
+    is_exact,
+    one_value,
+    powers,
+    step_of,
+)
 
 _KINDS: Mapping[str, str] = {"adam_m": AVERAGE, "adam_v": SQUARES, "moment1": AVERAGE, "moment2": SQUARES}
 _OPTIMIZER = re.compile(r"(?P<model>.+)-(?P<epoch>\d+)_\d+")
@@ -67,14 +76,16 @@ def read_mindspore(path: Path, items: Mapping[str, Any], weights: Path) -> Optim
 
 def _step(path: Path, items: Mapping[str, Any]) -> int:
     """The updates that are done, the same for all weights: by the powers of beta, or the counter."""
-    power, counter = _number(items.get("beta2_power")), _number(items.get("global_step"))
+    first, power, counter = (_number(items.get(key)) for key in ("beta1_power", "beta2_power", "global_step"))
     try:
         by_power = None if power is None else step_of(power, USUAL_BETAS[1])
+        if first is not None and is_exact(first) and step_of(first, USUAL_BETAS[0]) != by_power:
+            raise ValueError(f"beta1_power is {first} and beta2_power {power}")
     except ValueError as problem:
         raise CheckpointError(path, f"its betas are not {USUAL_BETAS[0]} and {USUAL_BETAS[1]}: {problem}") from None
     if by_power is None and counter is None:
         raise CheckpointError(path, "nothing says how many updates are done (beta2_power, global_step)")
-    return int(counter) if by_power is None or (counter and power == 0) else by_power  # type: ignore[arg-type] # one is
+    return int(counter) if by_power is None or (counter and power is not None and not is_exact(power)) else by_power  # type: ignore[arg-type] # one is
 
 
 def _number(item: Any) -> float | None:

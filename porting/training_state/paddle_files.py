@@ -23,6 +23,7 @@ from porting.training_state.state import (
     USUAL_BETAS,
     Group,
     OptimizerState,
+    is_exact,
     powers,
     step_of,
 )
@@ -150,7 +151,7 @@ def _step(path: Path, name: str, key: tuple[float, float, str], betas: tuple[flo
     first, second, dtype = key
     try:
         step = step_of(second, betas[1], dtype)
-        if first > 0 and step_of(first, betas[0], dtype) != step:
+        if is_exact(first) and step_of(first, betas[0], dtype) != step:
             raise ValueError(f"{first} and {second} are not the same power of {betas[0]} and {betas[1]}")
     except ValueError as problem:
         raise CheckpointError(

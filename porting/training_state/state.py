@@ -101,17 +101,18 @@ def powers(beta: float, step: int, dtype: str = "float32") -> float:
     kind = np.dtype(dtype).type
     factor, power = kind(beta), kind(1)
     for _ in range(step):
-        if power == 0:
+        following = kind(power * factor)
+        if following == power:  # of the smallest numbers, rounding gives the same again
             break
-        power = kind(power * factor)
+        power = following
     return float(power)
 
 
 def step_of(power: float, beta: float, dtype: str = "float32", most: int = 200_000) -> int:
     """Return the number of factors that a power of beta was accumulated from.
 
-    Where the power has become zero, which takes about a hundred thousand factors of 0.999 in float32, it is the least
-    number that gives zero: all above it correct the moments alike.
+    Where the power is zero or does not shrink any more, after about a hundred thousand factors of 0.999 in float32, it
+    is the least number that leads there: all above it correct the moments alike.
 
     Args:
         power: The accumulated power, from 0 to 1.
@@ -126,10 +127,18 @@ def step_of(power: float, beta: float, dtype: str = "float32", most: int = 200_0
     factor, current = kind(beta), kind(1)
     step = 0
     while current > power and step < most:
-        current, step = kind(current * factor), step + 1
-    if power > 0 and abs(float(current) - power) > 0.4 * (1 - beta) * power:
+        following = kind(current * factor)
+        if following == current:
+            break
+        current, step = following, step + 1
+    if is_exact(power) and abs(float(current) - power) > 0.4 * (1 - beta) * power:
         raise ValueError(f"{power} is no power of {beta}")
     return step
+
+
+def is_exact(power: float) -> bool:
+    """Return True if a power is large enough to tell its number of factors: not among float32's smallest numbers."""
+    return power > 1e-37
 
 
 def one_value(values: Iterable[Any]) -> Any:

@@ -16,7 +16,11 @@ from rich.console import Console
 
 from paddle_impl.training import run as run_module
 from paddle_impl.training.log import draw_curves
+from paddle_impl.training.parallel import World
+from paddle_impl.training.parts import Parts
+from paddle_impl.training.precision import Precision
 from paddle_impl.training.run import Result, train
+from recipe.draws import Seeded
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +33,12 @@ def tiny_run() -> ModuleType:
     sys.modules["tiny_run"] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def parts(tiny_run: ModuleType) -> Callable[[], Parts]:
+    """Freshly made parts of the tiny run."""
+    return lambda: tiny_run.assemble(tiny_run.config_of(), World(), Precision(), Seeded(0))
 
 
 @pytest.fixture

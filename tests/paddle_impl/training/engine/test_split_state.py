@@ -4,47 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import paddle
 import pytest
 
-from paddle_impl.training.parallel import World
 from paddle_impl.training.parts import Parts
-from paddle_impl.training.precision import Precision
 from paddle_impl.training.run import Result
 from paddle_impl.training.saving import checkpoint_to_resume
 from paddle_impl.training.split_state import restore_split
 from paddle_impl.training.state import Progress
 from porting.checkpoint.formats.nested import Nested
 from porting.training_state.paddle_files import is_split
-from recipe.draws import Seeded
 from recipe.errors import TrainingError
+from tests.paddle_impl.training.engine.tiny_run import step, tensors
 
 Change = Callable[[dict[str, Any]], object]
-
-
-@pytest.fixture
-def parts(tiny_run: ModuleType) -> Callable[[], Parts]:
-    """Freshly made parts of the tiny run."""
-    return lambda: tiny_run.assemble(tiny_run.config_of(), World(), Precision(), Seeded(0))
-
-
-def _step(parts: Parts) -> None:
-    paddle.seed(0)
-    parts.optimizer.set_lr(1e-2)
-    parts.model(paddle.ones([2, 3, 8, 8])).square().sum().backward()
-    parts.optimizer.step()
-    parts.optimizer.clear_grad()
-    assert parts.average is not None
-    parts.average.update()
-
-
-def _tensors(parts: Parts) -> dict[str, bytes]:
-    assert parts.average is not None
-    states = (parts.model.state_dict(), parts.average.model.state_dict(), parts.optimizer.named_state())
-    return {f"{k}/{name}": tensor.numpy().tobytes() for k, state in enumerate(states) for name, tensor in state.items()}
 
 
 def _save(parts: Parts, folder: Path, change: Change = lambda state: None) -> Path:
@@ -65,22 +40,22 @@ def test_three_files_go_on_bit_for_bit(
     parts: Callable[[], Parts], tmp_path: Path, told: int | None, epochs: int
 ) -> None:
     first, second = parts(), parts()
-    _step(first)
-    _step(first)
+    step(first)
+    step(first)
     with Nested(_save(first, tmp_path)) as checkpoint:
         assert is_split(checkpoint)
         progress, notes = restore_split(checkpoint, second, told)
     assert progress == Progress(epochs)
     assert f"the state after {epochs} epochs" in notes[0]
-    assert _tensors(second) == _tensors(first)
-    _step(first)
-    _step(second)
-    assert _tensors(second) == _tensors(first)
+    assert tensors(second) == tensors(first)
+    step(first)
+    step(second)
+    assert tensors(second) == tensors(first)
 
 
 def test_average_that_is_missing_begins_anew_and_is_told(parts: Callable[[], Parts], tmp_path: Path) -> None:
     first, second = parts(), parts()
-    _step(first)
+    step(first)
     path = _save(first, tmp_path)
     path.with_name(f"{path.stem}-EMA.pdparams").unlink()
     with Nested(path) as checkpoint:
@@ -123,18 +98,18 @@ def test_state_of_other_weights_is_refused_with_the_first_tensor(
     parts: Callable[[], Parts], tmp_path: Path, change: Change, message: str
 ) -> None:
     first, second = parts(), parts()
-    _step(first)
-    before = _tensors(second)
+    step(first)
+    before = tensors(second)
     with Nested(_save(first, tmp_path, change)) as checkpoint, pytest.raises(TrainingError, match=message):
         restore_split(checkpoint, second, None)
-    assert _tensors(second) == before
+    assert tensors(second) == before
 
 
 def test_run_goes_on_from_three_files(
     run_tiny: Callable[..., Result], parts: Callable[[], Parts], tmp_path: Path
 ) -> None:
     first = parts()
-    _step(first)
+    step(first)
     _save(first, tmp_path)
     result = run_tiny(resume=tmp_path / "PiT-Epoch-2-Loss-6.83")
     assert result.epochs == 3

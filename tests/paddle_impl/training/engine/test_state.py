@@ -7,52 +7,22 @@ import sys
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import paddle
 import pytest
 
-from paddle_impl.training.parallel import World
 from paddle_impl.training.parts import Parts
 from paddle_impl.training.precision import Precision
 from paddle_impl.training.run import Result
 from paddle_impl.training.state import Best, Progress, capture, restore
 from porting.checkpoint import open_checkpoint
 from porting.checkpoint.formats.nested import Nested, write_nested
-from recipe.draws import Seeded
 from recipe.errors import TrainingError
+from tests.paddle_impl.training.engine.tiny_run import step, tensors
 
 Run = Callable[..., Result]
-
-
-@pytest.fixture
-def parts(tiny_run: ModuleType) -> Callable[[], Parts]:
-    """Freshly made parts of the tiny run."""
-    return lambda: tiny_run.assemble(tiny_run.config_of(), World(), Precision(), Seeded(0))
-
-
-def _step(parts: Parts) -> None:
-    paddle.seed(0)
-    parts.optimizer.set_lr(1e-2)
-    parts.model(paddle.ones([2, 3, 8, 8])).square().sum().backward()
-    parts.optimizer.step()
-    parts.optimizer.clear_grad()
-    assert parts.average is not None
-    parts.average.update()
-
-
-def _tensors(parts: Parts) -> dict[str, bytes]:
-    assert parts.average is not None
-    states = {
-        "model": parts.model.state_dict(),
-        "ema": parts.average.model.state_dict(),
-        "optimizer": parts.optimizer.named_state(),
-    }
-    return {
-        f"{kind}/{name}": tensor.numpy().tobytes() for kind, state in states.items() for name, tensor in state.items()
-    }
 
 
 @pytest.mark.parametrize("steps", [0, 2])
@@ -61,18 +31,18 @@ def test_restored_parts_equal_the_captured_ones_in_any_process(
 ) -> None:
     first = parts()
     for _ in range(steps):
-        _step(first)
+        step(first)
     progress = Progress(3, 5, 1.25, 2, 1e-3, Best(2, 0.5, "ema"), ({"epoch": 2, "top1": 0.5},))
     write_nested(tmp_path / "state.pdparams", capture(first, Precision(), progress, {"config": {}}))
     second = parts()
-    _step(second)
+    step(second)
     with Nested(tmp_path / "state.pdparams") as checkpoint:
         assert restore(checkpoint, second, Precision()) == progress
     if steps:
-        assert _tensors(second) == _tensors(first)
-        _step(first)
-        _step(second)
-        assert _tensors(second) == _tensors(first)
+        assert tensors(second) == tensors(first)
+        step(first)
+        step(second)
+        assert tensors(second) == tensors(first)
 
 
 def test_checkpoints_are_read_by_paddle_and_by_porting(run_tiny: Run, tmp_path: Path) -> None:

@@ -51,6 +51,30 @@ class Net(nn.Layer):
         return self.head(self.drop(nn.functional.gelu(self.hidden(x.flatten(1)))))
 
 
+def step(parts: Parts) -> None:
+    """Make an update of the weights and the average, always the same one."""
+    paddle.seed(0)
+    parts.optimizer.set_lr(1e-2)
+    parts.model(paddle.ones([2, 3, SIZE, SIZE])).square().sum().backward()
+    parts.optimizer.step()
+    parts.optimizer.clear_grad()
+    assert parts.average is not None
+    parts.average.update()
+
+
+def tensors(parts: Parts) -> dict[str, bytes]:
+    """Return the bytes of weights, average and moments by name."""
+    assert parts.average is not None
+    states = {
+        "model": parts.model.state_dict(),
+        "ema": parts.average.model.state_dict(),
+        "optimizer": parts.optimizer.named_state(),
+    }
+    return {
+        f"{kind}/{name}": tensor.numpy().tobytes() for kind, state in states.items() for name, tensor in state.items()
+    }
+
+
 class Images:
     """Noise around a class's own brightness, in the order and with the draws of the recipe."""
 

@@ -46,17 +46,18 @@ def check_rules(files: tuple[Path, ...], output: Output) -> None:
 
 
 @click.command("list")
-@output_options()
+@output_options(verbose="Print the published accuracies of every model, with their sources.")
 def list_models(output: Output) -> None:
-    """List the models and the layouts they can be read and written in.
+    """List the models with their parameters and multiply-accumulates, and the layouts they are read and written in.
 
     \b
     pit-port list
+    pit-port list -v
     pit-port list --json
     """
     from porting.terminal import render
 
-    output.show(render.list_text, render.list_json)
+    output.show(lambda: render.list_text(verbose=output.verbose), render.list_json)
 
 
 @click.command()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from porting import architectures, tables
 from porting.architectures.base import Architecture
+from porting.architectures.figures import accuracies, macs
 from porting.conversion import ConvertReport, Port
 from porting.converters import LAYOUTS
 from porting.fields import encode
@@ -95,6 +96,7 @@ def describe_text(description: Description, *, verbose: bool = False) -> str:
         "rules": description.rules or "",
         "layout": description.layout or "",
         "tensors": f"{description.tensors}, {description.parameters:,} parameters, {_size(description.nbytes)}",
+        "MACs": _macs_text(known),
         "dtype": _dtypes(description.dtypes),
         "content": description.digest,
     }
@@ -111,6 +113,7 @@ def _unknown(description: Description) -> str:
 def describe_json(description: Description, *, verbose: bool = False) -> dict[str, Any]:
     """Return a checkpoint for programs, with `verbose` every tensor; the fields of an unknown model are null."""
     values = _fields_json(description, {"nbytes": "bytes"}, left_out=("contents",))
+    values["macs"] = _macs(description.architecture) if description.architecture else None
     if verbose:
         values["contents"] = {
             name: {"dtype": dtype, "shape": list(shape)} for name, (dtype, shape) in description.contents.items()
@@ -198,15 +201,21 @@ def _unfolded(plan: Plan) -> Iterator[tuple[str, str, str, int]]:
         yield row["target"] or "", " + ".join(row["sources"]), ", ".join(row["operations"]), 1
 
 
-def list_text() -> str:
-    """Return the known models and layouts as text."""
-    lines = ["model                parameters  image  classes  layouts"]
+def list_text(*, verbose: bool = False) -> str:
+    """Return the known models and layouts as text; with `verbose`, the published accuracies as well."""
+    lines = ["model                parameters  G MACs        image    classes  layouts"]
     for model in map(_listed, map(architectures.build, architectures.NAMES)):
         size = "x".join(map(str, model["image_size"]))
+        macs = "/".join(f"{value / 1e9:.3f}" for value in (model["macs"] or {}).values())
         lines.append(
-            f"{model['model']:<19} {model['parameters']:>11,}  {size}  {model['num_classes']:>5}  "
+            f"{model['model']:<19} {model['parameters']:>11,}  {macs:<13} {size}  {model['num_classes']:>5}  "
             f"{', '.join(layout['layout'] for layout in model['layouts'])}"
         )
+        lines += [
+            f"    {one['top1']:.2f} % top-1 at {one['image_size']} pixels ({one['source']})"
+            for one in (model["accuracies"] if verbose else ())
+        ]
+    lines += ["", _CONVENTIONS]
     lines += ["", "layout       published by"]
     published = {table.layout: table.published_by for family in LAYOUTS.values() for table in family.values()}
     lines += [f"{layout:<12} {published_by}" for layout, published_by in published.items()]
@@ -238,12 +247,31 @@ def _listed(architecture: Architecture) -> dict[str, Any]:
     return {
         **_architecture_json(architecture),
         "parameters": architecture.parameters,
+        "macs": _macs(architecture),
+        "accuracies": [one._asdict() for one in accuracies(architecture.name)],
         "layouts": [
             {"layout": table.layout, "published_by": table.published_by}
             for table in LAYOUTS[architecture.family].values()
             if table.refusal(architecture.name) is None
         ],
     }
+
+
+_CONVENTIONS = "G MACs: billions of multiply-accumulates for an image, of convolutions and linears / with attention"
+
+
+def _macs(architecture: Architecture) -> dict[str, int] | None:
+    """Multiply-accumulates by both conventions; None where they are not known."""
+    figures = macs(architecture)
+    return figures._asdict() if figures else None
+
+
+def _macs_text(architecture: Architecture | None) -> str:
+    figures = macs(architecture) if architecture else None
+    if figures is None:
+        return ""
+    layers, all_of_them = (value / 1e9 for value in figures)
+    return f"{layers:.3f} G of convolutions and linears, {all_of_them:.3f} G with attention"
 
 
 def _rows(rows: Mapping[str, str]) -> Iterator[str]:

@@ -161,6 +161,39 @@ def test_tracker_receives_losses_rates_and_accuracies(
     assert _Writer.written[-1][0] == "closed"
 
 
+def test_numbers_are_in_the_files_of_the_real_tensorboard(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboardX", reason="tensorboardX is not installed; run.tracker=tensorboard needs it")
+    from tensorboardX.proto.event_pb2 import Event
+
+    _track("tensorboard", tmp_path)
+    (file,) = tmp_path.glob("events.*")
+    content, values = file.read_bytes(), []
+    while content:  # each record: its length, a checksum, the event, a checksum
+        length = int.from_bytes(content[:8], "little")
+        event = Event.FromString(content[12 : 12 + length])
+        values += [(value.tag, value.simple_value, event.step) for value in event.summary.value]
+        content = content[16 + length :]
+    assert values == [("train/loss", 2.5, 7), ("ema/top1", 0.75, 8)]
+
+
+def test_numbers_are_in_the_files_of_the_real_visualdl(tmp_path: Path) -> None:
+    visualdl = pytest.importorskip("visualdl", reason="visualdl is not installed; run.tracker=visualdl needs it")
+    _track("visualdl", tmp_path)
+    (file,) = tmp_path.glob("*.log")
+    reader = visualdl.LogReader(file_path=str(file))
+    scalars = {
+        tag: [(one.value, one.id) for one in reader.get_data("scalar", tag)] for tag in reader.get_tags()["scalar"]
+    }
+    assert scalars == {"train/loss": [(2.5, 7)], "ema/top1": [(0.75, 8)]}
+
+
+def _track(kind: str, folder: Path) -> None:
+    tracker = Tracker(kind, folder)
+    tracker.add(7, train__loss=2.5)
+    tracker.add(8, ema__top1=0.75)
+    tracker.close()
+
+
 @pytest.mark.parametrize(
     ("kind", "message"),
     [

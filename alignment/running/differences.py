@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from alignment.errors import NothingComparedError
 from alignment.judging.measuring import measure
+from alignment.running.orientation import Turned, turned, turned_by_rules
 from porting.checkpoint import Checkpoint, open_checkpoint
 from porting.checkpoint.addresses import as_source
 from porting.checkpoint.file.copying import Packer, equal_arrays
@@ -37,6 +39,7 @@ class TensorDifference:
         differing: Number of elements that differ in value; zeros of different signs do not.
         max_abs: Largest absolute difference.
         rel_l2: L2 norm of the difference divided by the L2 norm of the first file's tensor.
+        transposed: True where the tensors are equal once one of them is transposed.
     """
 
     name: str
@@ -45,6 +48,7 @@ class TensorDifference:
     differing: int | None = None
     max_abs: float | None = None
     rel_l2: float | None = None
+    transposed: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class CheckpointDiff:
         tensors: Number of names of tensors that at least one file holds.
         different: The tensors that differ, the worst first.
         left_out: Names of the counters that the layout of one file does not keep.
+        notes: How the files were read, where that is not plain.
     """
 
     first: Path | str
@@ -64,6 +69,7 @@ class CheckpointDiff:
     tensors: int
     different: tuple[TensorDifference, ...]
     left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def same(self) -> bool:
@@ -79,6 +85,7 @@ class CheckpointDiff:
             "tensors": self.tensors,
             "different": [asdict(tensor) for tensor in self.different],
             "left_out": list(self.left_out),
+            "notes": list(self.notes),
         }
 
     def to_text(self, *, verbose: bool = False) -> str:
@@ -86,7 +93,8 @@ class CheckpointDiff:
         left_out = f" ({len(self.left_out)} counters that one file does not keep left out)" if self.left_out else ""
         if self.same:
             return f"same: all {self.tensors} tensors are bit-equal{left_out}"
-        return lines_of(f"different: {len(self.different)} of {self.tensors} tensors{left_out}", *self._lines(verbose))
+        head = f"different: {len(self.different)} of {self.tensors} tensors{left_out}"
+        return lines_of(head, *(f"  {note}" for note in self.notes), *self._lines(verbose))
 
     def _lines(self, verbose: bool) -> Iterator[str]:
         broken: dict[str, list[str]] = {}
@@ -101,6 +109,7 @@ class CheckpointDiff:
             yield (
                 f"  {tensor.name}: relative L2 {tensor.rel_l2:.2e}, max {tensor.max_abs:.2e}, "
                 f"{tensor.differing:,} of {tensor.elements:,} elements"
+                + (", equal when it is transposed" if tensor.transposed else "")
                 if tensor.differing
                 else f"  {tensor.name}: equal values, other bits: zeros of different signs"
             )
@@ -138,41 +147,80 @@ def diff(
     """
     selection = Selection(weights, key, prefix, tuple(ignore))
     with opened(first, second, selection, as_stored=rules is not None) as (one, other):
-        sides = _alike(one, other) if rules is None else _alike_by_rules(rules, one, other)
+        compared = _alike(one, other) if rules is None else _alike_by_rules(rules, one, other)
+        sides = compared.sides
         names = list(dict.fromkeys((*sides[0].tensors, *sides[1].tensors)))
         left_out = tuple(name for name in names if name in sides[0].filled | sides[1].filled)
         names = [name for name in names if name not in left_out]
         if not names:
             raise NothingComparedError(f"{first} and {second} hold no tensors")
-        different = list(_differences(names, sides[0].tensors, sides[1].tensors, progress))
+        found = _differences(names, sides[0].tensors, sides[1].tensors, progress)
+        different = [*_not_turned(compared.wrong), *(one for one in found if one.name not in compared.wrong)]
     worst_first = sorted(different, key=lambda tensor: (tensor.problem is None, -(tensor.rel_l2 or 0.0)))
-    return CheckpointDiff(as_source(first), as_source(second), len(names), tuple(worst_first), left_out)
+    return CheckpointDiff(as_source(first), as_source(second), len(names), tuple(worst_first), left_out, compared.notes)
 
 
-def _alike(one: Checkpoint, other: Checkpoint) -> tuple[Canonical, Canonical]:
-    """Both checkpoints in the canonical layout if they hold the same model, else both as they are stored."""
+class _Compared(NamedTuple):
+    """Two checkpoints in one form.
+
+    Attributes:
+        sides: Both.
+        wrong: Name of every tensor that one file has the other way round than its layout to what is said of it.
+        notes: How the files were read.
+    """
+
+    sides: tuple[Canonical, Canonical]
+    wrong: Mapping[str, str] = MappingProxyType({})
+    notes: tuple[str, ...] = ()
+
+
+def _not_turned(wrong: Mapping[str, str]) -> Iterator[TensorDifference]:
+    return (TensorDifference(name, what) for name, what in wrong.items())
+
+
+def _alike(one: Checkpoint, other: Checkpoint) -> _Compared:
+    """Both checkpoints in the canonical layout if they hold the same model, else both as they are stored.
+
+    Where one is no known model only since some of its matrices lie the other way round, these are turned and named.
+    """
     sides = canonical(one), canonical(other)
     models = [side.identity and side.identity.architecture.name for side in sides]
-    if models[0] is None or models[0] != models[1]:
-        return Canonical(None, one.tensors, one), Canonical(None, other.tensors, other)
-    return sides
+    if models[0] is not None and models[0] == models[1]:
+        return _Compared(sides)
+    for known, place in ((sides[0], 1), (sides[1], 0)):
+        if known.identity is not None and sides[place].identity is None:
+            form = turned(sides[place].checkpoint, known.identity.architecture)
+            if form is not None:
+                return _with_turned(sides, place, form)
+    return _Compared((Canonical(None, one.tensors, one), Canonical(None, other.tensors, other)))
 
 
-def _alike_by_rules(table: SavedTable, one: Checkpoint, other: Checkpoint) -> tuple[Canonical, Canonical]:
+def _with_turned(sides: tuple[Canonical, Canonical], place: int, form: Turned) -> _Compared:
+    """Both sides, of which one was read as a layout that some of its matrices do not have."""
+    checkpoint = sides[place].checkpoint
+    side = Canonical(None, form.tensors, checkpoint, form.filled)
+    note = f"{checkpoint.path} has {form.layout}, but for {len(form.wrong)} matrices that are not transposed"
+    return _Compared((side, sides[1]) if place == 0 else (sides[0], side), form.wrong, (note,))
+
+
+def _alike_by_rules(table: SavedTable, one: Checkpoint, other: Checkpoint) -> _Compared:
     """Both checkpoints on the reference's side of a table; as they are stored if both are the same side.
 
     Raises:
         CheckpointError: One of them is no side of the table.
     """
     sides = canonical_by_rules(table, one), canonical_by_rules(table, other)
-    for side in sides:
+    for place, side in enumerate(sides):
         if side.problem:
-            raise CheckpointError(side.checkpoint.path, side.problem[0], side.problem[1:])
+            form = None if sides[1 - place].problem else turned_by_rules(side.checkpoint, table)
+            if form is None:
+                raise CheckpointError(side.checkpoint.path, side.problem[0], side.problem[1:])
+            return _with_turned(sides, place, form)
     if sides[0].side == sides[1].side:
         stored = (side.checkpoint for side in sides)
         first, second = (Canonical(None, checkpoint.tensors, checkpoint) for checkpoint in stored)
-        return first, second
-    return sides
+        return _Compared((first, second))
+    return _Compared(sides)
 
 
 @contextmanager
@@ -231,12 +279,19 @@ def _difference(
         return TensorDifference(name, "only in the second file")
     one, other = first[name], second[name]
     if (one.shape, one.dtype) != (other.shape, other.dtype):
+        turns = len(one.shape) == 2 and one.shape[::-1] == other.shape and one.dtype == other.dtype
+        turns = turns and equal_arrays(one.load(), other.load().T, packer)
+        equal = "; equal when it is transposed" if turns else ""
         kinds = f"{one.dtype.name} {one.shape}", f"{other.dtype.name} {other.shape}"
-        return TensorDifference(name, f"{kinds[0]} in the first file, {kinds[1]} in the second")
+        return TensorDifference(
+            name, f"{kinds[0]} in the first file, {kinds[1]} in the second{equal}", transposed=turns
+        )
     values = one.load(), other.load()
     if equal_arrays(*values, packer):
         return None
     measured = measure(*values)
     if measured.problem:
         return TensorDifference(name, measured.problem)
-    return TensorDifference(name, None, measured.count, measured.differing, measured.max_abs, measured.rel_l2)
+    square = len(one.shape) == 2 and one.shape[0] == one.shape[1]
+    turns = square and equal_arrays(values[0], values[1].T, packer)
+    return TensorDifference(name, None, measured.count, measured.differing, measured.max_abs, measured.rel_l2, turns)

@@ -162,15 +162,15 @@ def test_tracker_receives_losses_rates_and_accuracies(
 
 
 def test_numbers_are_in_the_files_of_the_real_tensorboard(tmp_path: Path) -> None:
-    pytest.importorskip("tensorboardX", reason="tensorboardX is not installed; run.tracker=tensorboard needs it")
-    from tensorboardX.proto.event_pb2 import Event
-
+    events = pytest.importorskip(
+        "tensorboardX.proto.event_pb2", reason="tensorboardX is not installed; run.tracker=tensorboard needs it"
+    )
     _track("tensorboard", tmp_path)
     (file,) = tmp_path.glob("events.*")
     content, values = file.read_bytes(), []
     while content:  # each record: its length, a checksum, the event, a checksum
         length = int.from_bytes(content[:8], "little")
-        event = Event.FromString(content[12 : 12 + length])
+        event = events.Event.FromString(content[12 : 12 + length])
         values += [(value.tag, value.simple_value, event.step) for value in event.summary.value]
         content = content[16 + length :]
     assert values == [("train/loss", 2.5, 7), ("ema/top1", 0.75, 8)]

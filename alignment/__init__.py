@@ -107,6 +107,7 @@ if not TYPE_CHECKING:  # a type-checker would take any name for one that such a 
 
 renamed(
     {
+        "alignment.backends.mindcv": "mindspore_impl.mindcv",
         "alignment.backends.paddle_training": "alignment.backends.trainers.paddle",
         "alignment.backends.paddle_training_faults": "alignment.selftest.inject.paddle_training_data",
         "alignment.backends.torch_training": "alignment.backends.trainers.torch",

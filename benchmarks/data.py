@@ -22,7 +22,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from paddle_impl.training.data.loader import TrainLoader
+from recipe.augmentation.loader import TrainLoader
 from recipe.config import Config, Data
 from recipe.draws import Seeded
 from recipe.samples import Samples, read_folder

@@ -52,7 +52,7 @@ def write(folder: Path) -> Counter[str]:
 
 def prepared(split: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """A split as `pit_micro_digits` evaluates it: images `(images, 3, 32, 32)` and labels `(images,)`."""
-    from paddle_impl.training.data.transforms import EvalTransform
+    from recipe.augmentation.transforms import EvalTransform
     from recipe.images import read_image
     from recipe.loading import load
     from recipe.samples import read_folder

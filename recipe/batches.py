@@ -278,6 +278,11 @@ class EvalLoader(_Loader):
         """Images of this rank."""
         return len(self._share)
 
+    @property
+    def size(self) -> int:
+        """Images of a full batch."""
+        return self._shape[0]
+
     def __len__(self) -> int:
         """Batches of this rank."""
         return -(-self.count // self._shape[0])

@@ -247,6 +247,30 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class MindSpore:
+    """How MindSpore carries the run out; the other frameworks take no notice of it.
+
+    Attributes:
+        mode: `graph` compiles an update and an evaluation; `pynative` runs them op by op, which is far slower.
+        amp_level: MindCV's level where `run.precision` is `float16` or `mixed`, on any device: `O1` (convolutions and
+            linears in float16), `O2` (all but norms), `O3` (all), or `O0` (nothing).
+        loss_scale_type: `fixed`, `dynamic` (halved where gradients overflow, doubled after 2000 updates without), or
+            `auto`: dynamic from 2**24 in float16, and none in float32.
+        loss_scale: The fixed scale, or the first of `dynamic`.
+        drop_overflow_update: Leave an update out whose gradients overflow; `dynamic` and `auto` always do.
+        exact_gelu: GELU by the error function, as the published weights and the other frameworks have it; MindCV's own
+            PiT approximates it by tanh.
+    """
+
+    mode: str = "graph"
+    amp_level: str = "O2"
+    loss_scale_type: str = "auto"
+    loss_scale: float = 1.0
+    drop_overflow_update: bool = False
+    exact_gelu: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """A whole training run; the sections' classes say what each setting means."""
 
@@ -260,6 +284,7 @@ class Config:
     ema: Ema = field(default_factory=Ema)
     distillation: Distillation = field(default_factory=Distillation)
     run: Run = field(default_factory=Run)
+    mindspore: MindSpore = field(default_factory=MindSpore)
 
 
 def global_batch(config: Config, world: int = 1) -> int:

@@ -39,6 +39,7 @@ class Loaded:
         resume: The checkpoint to go on from, if the file names one.
         last_epoch: Epochs that the run to resume has done, if the file says so.
         dialect: The project whose file it is; None for our own.
+        places: Where each setting that is not the default was made: a file with its line, or an override.
     """
 
     config: Config
@@ -46,6 +47,7 @@ class Loaded:
     resume: str | None = None
     last_epoch: int | None = None
     dialect: str | None = None
+    places: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def load(
@@ -97,13 +99,14 @@ def load_run(
     given = {name: Setting(read_value(text), f"--{name} {text}") for name, text in (keys or {}).items()}
     if given or dialect or reading.recognises(settings):
         return _foreign(path, {**settings, **given}, overrides, note or _ignored, dialect, asked)
-    config = _applied(Config(), {**_collect(path, (), note or _ignored), **_overrides(overrides)}, f"{source}: ")
+    all_settings = {**_collect(path, (), note or _ignored), **_overrides(overrides)}
+    config = _applied(Config(), all_settings, f"{source}: ")
     if asked.teacher is not None and config.distillation.kind == "none":
         raise ConfigError(
             f"{asked.teacher}: a teacher is asked for, but distillation.kind is none: add distillation.kind=hard or "
             "soft, or leave the teacher out"
         )
-    return Loaded(config)
+    return Loaded(config, places=_places(all_settings))
 
 
 def _ignored(line: str) -> None:
@@ -132,7 +135,12 @@ def _foreign(
     for line in translation.notes:
         note(line)
     resume, epochs = translation.resume, translation.last_epoch
-    return Loaded(configs[first], translation.evaluate, resume, epochs, first)
+    places = _places({**_defaults(translation), **translation.settings, **last})
+    return Loaded(configs[first], translation.evaluate, resume, epochs, first, places)
+
+
+def _places(settings: Mapping[str, Setting]) -> dict[str, str]:
+    return {name: setting.where for name, setting in settings.items()}
 
 
 def _defaults(translation: Translation) -> dict[str, Setting]:

@@ -150,10 +150,11 @@ def _options(required: bool) -> list[Callable[[Any], Any]]:
 
 framework_option = click.option(
     "--framework",
-    type=click.Choice(["paddle", "torch"]),
+    type=click.Choice(["paddle", "torch", "mindspore"]),
     default="paddle",
     show_default=True,
-    help="Where to run it; PIT_TORCH_PYTHON names the interpreter that has torch, by default this one.",
+    help="Where to run it; PIT_TORCH_PYTHON and PIT_MINDSPORE_PYTHON name the interpreter that has it, by default this "
+    "one.",
 )
 """The framework that carries a command out."""
 
@@ -167,9 +168,11 @@ def run_elsewhere(framework: str, action: str, loaded: Loaded, **more: Any) -> N
         loaded: The configuration.
         more: The other attributes of `recipe.programs.Request`.
     """
+    from recipe.limits import check_for
     from recipe.loading import dump
     from recipe.programs import Request, run_program
 
+    check_for(framework, action, loaded.config, loaded.places)
     request = Request(action, dump(loaded.config), **more)
     raise SystemExit(run_program(framework, request, os.environ.get(f"PIT_{framework.upper()}_PYTHON")))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from recipe.errors import TrainingError
 
-PROGRAMS = {"torch": "reference_torch.training.program"}
+PROGRAMS = {"torch": "reference_torch.training.program", "mindspore": "mindspore_impl.training.program"}
 """Frameworks beside Paddle to the module that carries out a request."""
 _ROOT = Path(__file__).parents[1]
 

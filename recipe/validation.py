@@ -20,13 +20,16 @@ _CHOICES = {
     "distillation.kind": ("none", "hard", "soft"),
     "run.precision": ("float32", "float64", "float16", "bfloat16", "mixed"),
     "run.device": ("auto", "cpu", "gpu"),
+    "mindspore.mode": ("graph", "pynative"),
+    "mindspore.amp_level": ("O0", "O1", "O2", "O3"),
+    "mindspore.loss_scale_type": ("auto", "fixed", "dynamic"),
     "run.tracker": ("none", "visualdl", "tensorboard"),
 }
 _RANGES: Mapping[str, tuple[Callable[[float], bool], str]] = {
     "1 or more": (
         lambda value: value >= 1,
         "model.num_classes data.batch_size augmentation.erasing_count augmentation.repeats schedule.epochs "
-        "run.accumulation run.log_every",
+        "run.accumulation run.log_every mindspore.loss_scale",
     ),
     "0 or more": (
         lambda value: value >= 0,

@@ -41,7 +41,7 @@ INSTALLED = (
     "torch.testing",
     "pit-align compare",
 )
-FOLDERS = "alignment|porting|recipe|paddle_impl|reference_torch|benchmarks|tests|examples"
+FOLDERS = "alignment|porting|recipe|paddle_impl|reference_torch|mindspore_impl|benchmarks|tests|examples"
 
 
 def _id(page: Path) -> str:

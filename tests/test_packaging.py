@@ -28,7 +28,7 @@ from packaging.requirements import Requirement
 from alignment.results.report import SAME_FUNCTION, Report, Row, write_report
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("alignment", "paddle_impl", "porting", "recipe", "reference_torch")
+PACKAGES = ("alignment", "mindspore_impl", "paddle_impl", "porting", "recipe", "reference_torch")
 DATA = (".py", ".json", "py.typed", ".yaml", ".tsv", ".css", ".js", ".jinja", ".schema.json")
 NOT_PUBLISHED = (
     "__pycache__",

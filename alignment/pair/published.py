@@ -95,5 +95,5 @@ def _sides(architecture: Architecture) -> dict[str, Side]:
     }
     if "mindcv" in layouts_of(architecture):
         remark = _MINDCV_GELU if family == "pit" else ""
-        sides["mindspore"] = Side("mindspore", "alignment.backends.mindcv:create", "mindcv", options, remark)
+        sides["mindspore"] = Side("mindspore", "mindspore_impl.mindcv:create", "mindcv", options, remark)
     return sides

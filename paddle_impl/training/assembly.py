@@ -7,20 +7,20 @@ from pathlib import Path
 
 from paddle import nn
 
-from paddle_impl.training.data.loader import EvalLoader, TrainLoader
 from paddle_impl.training.ema import Ema
 from paddle_impl.training.losses import RecipeLoss
 from paddle_impl.training.optimizer import AdamW
 from paddle_impl.training.parallel import World
 from paddle_impl.training.parts import EvalSource, Parts
 from paddle_impl.training.precision import Precision
-from paddle_impl.training.schedule import CosineSchedule
 from paddle_impl.training.starting import load_teacher, start
 from porting.names import fold
+from recipe.augmentation.loader import EvalLoader, TrainLoader
 from recipe.config import Config, peak_rate, scaled_schedule
 from recipe.draws import Randomness
 from recipe.errors import ConfigError
 from recipe.samples import Samples, check, find
+from recipe.schedule import CosineSchedule
 
 
 def assemble(config: Config, world: World, precision: Precision, randomness: Randomness) -> Parts:

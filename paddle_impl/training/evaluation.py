@@ -11,11 +11,10 @@ import paddle
 from paddle import nn
 
 from paddle_impl.training.parallel import World
-from paddle_impl.training.parts import Array, EvalSource
+from paddle_impl.training.parts import EvalSource
 from paddle_impl.training.precision import Precision
+from recipe.accuracy import TOP, sums_of
 from recipe.errors import DataError, TrainingError
-
-_TOP = 5
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def evaluate_model(
                 break
             with precision.context():
                 logits = model(paddle.to_tensor(images).astype(precision.parameters))
-            sums += _sums(logits.astype("float64").numpy(), labels)
+            sums += sums_of(logits.astype("float64").numpy(), labels)
             classes = logits.shape[1]
             seen(len(labels))
     *sums_of_all, there, ranks_left = world.total([*sums, float(source.count), float(left)]).tolist()
@@ -90,23 +89,7 @@ def _evaluation(images: float, top1: float, top5: float, loss: float, *, there: 
         raise DataError(f"of {int(there)} images to evaluate on, none can be read; check data.validation")
     if not np.isfinite(loss):
         raise TrainingError(f"the model's logits are not finite on {int(images)} images: its loss there is {loss}")
-    return Evaluation(int(images), top1 / images, top5 / images, min(_TOP, classes), loss / images, int(there - images))
-
-
-def _sums(logits: Array, labels: Array) -> Array:
-    """Number of images, of top-1 hits, of top-5 hits, and the sum of the losses: float64, `(4,)`."""
-    if len(labels) and not 0 <= labels.min() <= labels.max() < logits.shape[1]:
-        raise DataError(
-            f"labels go from {labels.min()} to {labels.max()}, the model has {logits.shape[1]} classes; "
-            "set model.num_classes to the set's"
-        )
-    own = np.take_along_axis(logits, labels[:, None], 1)
-    before = np.arange(logits.shape[1]) < labels[:, None]
-    rank = ((logits > own) | ((logits == own) & before)).sum(1)
-    highest = logits.max(1, initial=-np.inf)
-    with np.errstate(invalid="ignore"):  # logits that are not finite make the sum not finite, which is an error
-        loss = np.log(np.exp(logits - highest[:, None]).sum(1)) + highest - own[:, 0]
-    return np.array([len(labels), (rank < 1).sum(), (rank < _TOP).sum(), loss.sum()], np.float64)
+    return Evaluation(int(images), top1 / images, top5 / images, min(TOP, classes), loss / images, int(there - images))
 
 
 @contextmanager

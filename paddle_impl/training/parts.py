@@ -11,7 +11,7 @@ from paddle import Tensor, nn
 
 from paddle_impl.training.ema import Ema
 from paddle_impl.training.optimizer import AdamW
-from paddle_impl.training.schedule import CosineSchedule
+from recipe.schedule import CosineSchedule
 
 Array: TypeAlias = npt.NDArray[Any]
 MicroBatch: TypeAlias = tuple[Array, Array]

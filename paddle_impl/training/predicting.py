@@ -13,9 +13,9 @@ import numpy.typing as npt
 import paddle
 from paddle.nn.functional import softmax
 
-from paddle_impl.training.data.transforms import EvalTransform
 from paddle_impl.training.precision import Precision, device_of
 from paddle_impl.training.starting import start
+from recipe.augmentation.transforms import EvalTransform
 from recipe.classes import ClassName
 from recipe.config import Config
 from recipe.errors import DataError

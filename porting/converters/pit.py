@@ -92,10 +92,7 @@ def _mindcv_block(source: str, target: str) -> Iterator[Rule]:
 
 
 _MINDCV_ENDS = (*_EMBEDDINGS, *scaled("norm", "norm"), *affine("head", "head"))
-_ABSENT = {
-    "*_distilled": "MindCV publishes no distilled PiT (--drop-head-dist makes a plain one)",
-    "pit_micro": "MindCV has no such PiT",
-}
+_ABSENT = {"*_distilled": "MindCV publishes no distilled PiT (--drop-head-dist makes a plain one)"}
 
 MINDCV = table(
     "mindcv",

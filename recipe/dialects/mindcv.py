@@ -10,7 +10,7 @@ from typing import Any
 from porting import architectures
 from porting.names import did_you_mean
 from recipe.dialects.base import Translation, literal, refusal, refuse
-from recipe.dialects.mindcv_keys import DIRECT, FLAGS, IDLE, KNOWN, MARKS, ONLY, SPECIAL
+from recipe.dialects.mindcv_keys import DIRECT, FLAGS, IDLE, KNOWN, MARKS, OF_MINDSPORE, ONLY, SPECIAL
 from recipe.yaml_text import Setting
 
 PRESET = "mindcv_defaults"
@@ -62,15 +62,22 @@ class _Translator:
         elif name in IDLE:
             if value not in _UNSET:
                 self.notes.append(f"{where}: {name} changes nothing here: {IDLE[name]}")
-        elif name in DIRECT:
-            if value not in _UNSET:
-                self.out[DIRECT[name]] = setting
+        elif name in DIRECT or name in OF_MINDSPORE:
+            self._direct(name, setting)
         elif name in ONLY:
             known, meaning = ONLY[name]
             if (value.lower() if isinstance(value, str) else value) not in known:
                 self.problems.append(refuse(where, name, value, known, meaning))
         elif name not in SPECIAL:
             self.problems.append(f"{where}: unknown key of MindCV {name}{did_you_mean(name, KNOWN)}")
+
+    def _direct(self, name: str, setting: Setting) -> None:
+        if setting.value in _UNSET:
+            return
+        meaning, instead = OF_MINDSPORE.get(name) or (DIRECT[name], "")
+        self.out[meaning] = setting
+        if instead:
+            self.notes.append(f"{setting.where}: {name} is for --framework mindspore: {instead}")
 
     def settle(self) -> None:
         """Translate the keys that are converted or depend on others."""
@@ -85,6 +92,8 @@ class _Translator:
             self.out["run.log_every"] = Setting(_SELDOM, self._where("log_interval"))
         if self._value("ema", False):
             self.out["ema.decay"] = Setting(self._value("ema_decay", 0.9999), self._where("ema"))
+            less = "MindCV multiplies its decay by 1 - exp(-updates / 2000), which it is not here"
+            self.notes.append(f"{self._where('ema')}: ema: {less}")
         if self._value("clip_grad", False):
             self.out["optimizer.clip"] = Setting(self._value("clip_value", 15.0), self._where("clip_grad"))
         self._model()
@@ -140,8 +149,18 @@ class _Translator:
             return
         if level in ("O2", "O3"):
             kept = "Paddle's mixed precision keeps float32 weights" + (" and norms" if level == "O3" else "")
-            self.notes.append(f"{where}: {name} {level} is float16 on a GPU and float32 on a CPU: {kept}")
+            where_else = "--framework mindspore carries the level out on any device"
+            self.notes.append(f"{where}: {name} {level} is float16 on a GPU and float32 on a CPU: {kept}; {where_else}")
         yield "run.precision", _PRECISIONS[level]
+        yield "mindspore.amp_level", level
+
+    def mode(self, name: str, value: Any, where: str) -> Iterator[tuple[str, Any]]:
+        """Translate the mode of MindSpore: 0 compiles graphs, 1 runs op by op."""
+        if value not in (0, 1):
+            self.problems.append(refuse(where, name, value, (0, 1), "another mode of MindSpore"))
+            return
+        self.notes.append(f"{where}: {name} is for --framework mindspore: Paddle and torch run op by op")
+        yield "mindspore.mode", "pynative" if value else "graph"
 
     def decay(self, name: str, value: Any, where: str) -> Iterator[tuple[str, Any]]:
         """Translate which parameters are exempt from weight decay."""
@@ -174,6 +193,7 @@ _CONVERTERS: Mapping[str, _Converter] = {
     "color_jitter": _Translator.jitter,
     "re_value": _Translator.erasing,
     "amp_level": _Translator.precision,
+    "mode": _Translator.mode,
     "filter_bias_and_bn": _Translator.decay,
     "weight_decay_filter": _Translator.decay,
     "mean": _Translator.shares,

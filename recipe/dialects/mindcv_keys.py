@@ -82,19 +82,21 @@ ONLY: Mapping[str, tuple[tuple[Any, ...], str]] = {
 }
 """Keys that have no setting here: the values that are carried out, and what another one would mean there."""
 _KEPT = "the latest and the best checkpoint are kept; run.save_every keeps others"
-_SCALED = "the loss is scaled dynamically here where the precision is float16, and an overflow drops the update"
+_SCALED = "Paddle and torch scale the loss dynamically where the precision is float16, and an overflow drops the update"
+OF_MINDSPORE = {
+    "loss_scale_type": ("mindspore.loss_scale_type", _SCALED),
+    "loss_scale": ("mindspore.loss_scale", _SCALED),
+    "drop_overflow_update": ("mindspore.drop_overflow_update", _SCALED),
+}
+"""Keys that are carried out in MindSpore, to their settings, and what the other frameworks do instead."""
 _CLOUD = "it is for ModelArts"
 IDLE = {
-    "mode": "Paddle runs eagerly; there is no graph mode",
-    "distribute": "devices are chosen by paddle.distributed.launch",
+    "distribute": "devices are chosen by paddle.distributed.launch, and by msrun with --framework mindspore",
     "dataset_sink_mode": "it is MindSpore's way to feed a device",
     "keep_checkpoint_max": _KEPT,
     "ckpt_save_interval": _KEPT,
     "ckpt_save_policy": _KEPT,
-    "loss_scale_type": _SCALED,
-    "loss_scale": _SCALED,
     "dynamic_loss_scale": _SCALED,
-    "drop_overflow_update": _SCALED,
     "momentum": "AdamW has betas",
     "use_nesterov": "AdamW has betas",
     "eps": "MindCV does not pass it to AdamW; optimizer.epsilon sets it",
@@ -111,10 +113,10 @@ IDLE = {
 SPECIAL = (
     *("val_while_train", "val_interval", "aug_repeats", "color_jitter", "auto_augment", "re_value", "mean", "std"),
     *("amp_level", "ema", "ema_decay", "clip_grad", "clip_value", "filter_bias_and_bn", "weight_decay_filter"),
-    *("warmup_factor", "lr_epoch_stair"),
+    *("warmup_factor", "lr_epoch_stair", "mode"),
 )
 """Keys that are converted or depend on others."""
-KNOWN = (*DIRECT, *ONLY, *IDLE, *SPECIAL)
+KNOWN = (*DIRECT, *ONLY, *IDLE, *OF_MINDSPORE, *SPECIAL)
 FLAGS = frozenset(
     {
         *("distribute", "val_while_train", "pretrained", "resume_opt", "dataset_download", "shuffle", "drop_remainder"),

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import torch
 from timm.utils import accuracy
 from torch import Tensor, nn
 
+from recipe.carrying_out import Evaluation, Step
 from recipe.config import Config
 from recipe.draws import Randomness, Seeded
 from recipe.errors import ConfigError
@@ -26,48 +26,6 @@ from reference_torch.training.recipe import Recipe, prepare
 
 _HALF = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 _TOP = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One update that is done.
-
-    Attributes:
-        epoch: Number of the epoch, from 0.
-        update: Number of the update in its epoch, from 0.
-        loss: Mean loss of its micro-batches.
-        rate: Learning rate of the update.
-        gradient_norm: Norm of the gradients before clipping.
-        images: Images of the update.
-        seconds: Duration, reading included.
-    """
-
-    epoch: int
-    update: int
-    loss: float
-    rate: float
-    gradient_norm: float
-    images: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """Accuracy and loss of a model on a set of images.
-
-    Attributes:
-        images: Number of images.
-        top1: Share of them whose label has the highest logit.
-        top5: Share of them whose label is among the `k` highest logits.
-        k: 5, or the class count where there are fewer.
-        loss: Mean cross entropy with the labels.
-    """
-
-    images: int
-    top1: float
-    top5: float
-    k: int
-    loss: float
 
 
 class Run:
@@ -102,6 +60,26 @@ class Run:
         self.validation = EvalLoader(config, find(config.data, "validation"))
         self._scaler = torch.amp.GradScaler(device) if half is torch.float16 else None
         self._half = half
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was read from the weights and what was changed, one line each."""
+        return self.recipe.notes
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the run, cooldown included."""
+        return self.recipe.schedule.epochs
+
+    @property
+    def updates(self) -> int:
+        """Updates of an epoch."""
+        return self.training.updates
+
+    @property
+    def averaged(self) -> bool:
+        """True if there is a moving average of the weights."""
+        return self.recipe.ema is not None
 
     def epoch(self, epoch: int) -> Iterator[Step]:
         """Train an epoch, then set the rate of the next.

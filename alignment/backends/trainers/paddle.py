@@ -16,9 +16,6 @@ from alignment.backends.trainers.base import Listing, Updated, build
 from alignment.errors import AlignmentError
 from alignment.pair import Side
 from paddle_impl.layers import Dropout, DropPath
-from paddle_impl.training.data.loader import Augmented, EvalLoader, TrainLoader
-from paddle_impl.training.data.mixing import Mixing
-from paddle_impl.training.data.transforms import TrainTransform
 from paddle_impl.training.ema import Ema
 from paddle_impl.training.engine import Engine, Follower, Timetable, Update
 from paddle_impl.training.injection import canonical
@@ -28,14 +25,17 @@ from paddle_impl.training.parallel import World
 from paddle_impl.training.parts import Parts
 from paddle_impl.training.precision import Precision
 from paddle_impl.training.predicting import Predictor
-from paddle_impl.training.schedule import CosineSchedule
 from paddle_impl.training.starting import load_teacher
 from paddle_impl.training.state import Progress
+from recipe.augmentation.loader import Augmented, EvalLoader, TrainLoader
+from recipe.augmentation.mixing import Mixing
+from recipe.augmentation.transforms import TrainTransform
 from recipe.batches import repeated_order
 from recipe.classes import ClassName
 from recipe.config import Config
 from recipe.draws import Seeded
 from recipe.samples import Samples, find
+from recipe.schedule import CosineSchedule
 from recipe.workers import Item
 
 _MOMENTS = {"first": "moment1", "second": "moment2"}

@@ -12,8 +12,8 @@ from paddle import Tensor
 
 from alignment.arrays import Array
 from paddle_impl.layers import DropPath
-from paddle_impl.training.data.mixing import Mixing
-from paddle_impl.training.data.transforms import Normalise, TrainTransform
+from recipe.augmentation.mixing import Mixing
+from recipe.augmentation.transforms import Normalise, TrainTransform
 from recipe.config import Data
 from recipe.images import read_image
 

@@ -33,11 +33,11 @@ from alignment.selftest.inject.paddle_tools import (
 from alignment.selftest.inject.paddle_training_initial import blocks_alike, change_initial
 from alignment.selftest.inject.paddle_training_loop import LOOP_FAULTS
 from alignment.selftest.inject.paddle_training_optimizer import OPTIMIZER_FAULTS
-from paddle_impl.training.data import mixing as mixing_module
-from paddle_impl.training.data import operations
-from paddle_impl.training.data.mixing import Mixing
-from paddle_impl.training.data.transforms import ColorJitter, EvalTransform, TrainTransform
 from paddle_impl.training.predicting import Predictor
+from recipe.augmentation import mixing as mixing_module
+from recipe.augmentation import operations
+from recipe.augmentation.mixing import Mixing
+from recipe.augmentation.transforms import ColorJitter, EvalTransform, TrainTransform
 from recipe.config import Config
 from recipe.draws import Draws
 from recipe.images import read_image

@@ -13,7 +13,7 @@ from paddle.optimizer.lr import CosineAnnealingDecay, LinearWarmup
 
 from alignment.arrays import Array
 from alignment.selftest.inject.paddle_tools import change_clip, change_parts, change_rates, change_step, wrap
-from paddle_impl.training.schedule import CosineSchedule
+from recipe.schedule import CosineSchedule
 
 UPDATES = 2
 """Updates of an epoch of the self-test's recipes."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 from timm.data.random_erasing import RandomErasing
 
-from paddle_impl.training.data.transforms import Erasing
+from recipe.augmentation.transforms import Erasing
 from recipe.config import Augmentation
 from recipe.draws import Seeded
 from reference_torch.training.random import drawing_from

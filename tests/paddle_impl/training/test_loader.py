@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from paddle_impl.training.data.loader import EvalLoader, TrainLoader
+from recipe.augmentation.loader import EvalLoader, TrainLoader
 from recipe.config import Config, Mixing
 from recipe.draws import Seeded
 from recipe.errors import DataError, TrainingError
@@ -54,7 +54,7 @@ def test_training_batches_are_timms(config: Config, samples: Samples, repeats: i
 
 
 def test_worker_processes_do_not_import_paddle() -> None:
-    code = "import sys, paddle_impl.training.data.loader; print(sorted({'paddle', 'torch'} & set(sys.modules)))"
+    code = "import sys, recipe.augmentation.loader; print(sorted({'paddle', 'torch'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
 

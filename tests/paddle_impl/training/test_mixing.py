@@ -9,7 +9,7 @@ import pytest
 import torch
 from timm.data import Mixup
 
-from paddle_impl.training.data.mixing import Mixing
+from recipe.augmentation.mixing import Mixing
 from recipe.config import Config
 from recipe.config import Mixing as Given
 from recipe.draws import Seeded

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from timm.data import auto_augment as timm_augment
 
-from paddle_impl.training.data.operations import OPERATIONS, Canvas
-from paddle_impl.training.data.randaugment import RandAugment, Step, parse
+from recipe.augmentation.operations import OPERATIONS, Canvas
+from recipe.augmentation.randaugment import RandAugment, Step, parse
 from recipe.draws import Seeded
 from recipe.errors import ConfigError
 from reference_torch.training.random import drawing_from

@@ -15,12 +15,12 @@ import torch
 from paddle_impl.training.ema import Ema
 from paddle_impl.training.losses import RecipeLoss
 from paddle_impl.training.optimizer import AdamW
-from paddle_impl.training.schedule import CosineSchedule
 from paddle_impl.training.starting import load_teacher, start
 from porting import architectures
 from porting.checkpoint.tensor import LazyTensor
 from porting.conversion import translate
 from recipe.config import Config, peak_rate
+from recipe.schedule import CosineSchedule
 from reference_torch.training.recipe import prepare
 
 Array = npt.NDArray[Any]

@@ -11,9 +11,9 @@ import pytest
 import torch
 from timm.scheduler import create_scheduler_v2
 
-from paddle_impl.training.schedule import CosineSchedule
 from recipe.config import Schedule
 from recipe.loading import load
+from recipe.schedule import CosineSchedule
 from reference_torch.training.recipe import EpochSchedule
 
 UPDATES = 4

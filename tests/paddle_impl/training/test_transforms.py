@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from timm.data.transforms import RandomResizedCropAndInterpolation
 
-from paddle_impl.training.data.transforms import EvalTransform, RandomCrop, TrainTransform
+from recipe.augmentation.transforms import EvalTransform, RandomCrop, TrainTransform
 from recipe.config import Config
 from recipe.draws import Seeded
 from recipe.errors import ConfigError

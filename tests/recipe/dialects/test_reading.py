@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from recipe.config import peak_rate, scaled_schedule
+from recipe.config import MindSpore, peak_rate, scaled_schedule
 from recipe.dialects.base import Asked
 from recipe.errors import ConfigError
 from recipe.loading import Loaded, load, load_run
@@ -194,7 +194,10 @@ def test_file_of_mindcv_is_read(name: str, tmp_path: Path) -> None:
     large = "pit_b" in name
     assert (schedule.per_update, config.optimizer.decay_all) == (not large, not large)
     assert (config.augmentation.repeats, schedule.warmup_rate) == ((3, 2e-6) if large else (1, 0.0))
-    assert sum("mode changes nothing here" in note for note in notes) == 2  # and dataset_sink_mode
+    assert sum("mode is for --framework mindspore" in note for note in notes) == 1
+    assert config.mindspore == MindSpore(
+        "graph", "O2", "dynamic" if "xs" in name else "auto", drop_overflow_update="xs" in name
+    )
     assert all(note.startswith(f"{tmp_path / 'a.yaml'}:") for note in notes)
 
 
@@ -213,6 +216,7 @@ def test_file_of_mindcv_is_read(name: str, tmp_path: Path) -> None:
         ("re_value: 128", "a colour to fill with"),
         ("batch_size: {a: 3}", "unknown key of MindCV batch_size.a; did you mean batch_size?"),
         ("ema: maybe", "ema is 'maybe', expected true or false"),
+        ("mode: 2", "mode is 2, which is not carried out here (another mode of MindSpore); only 0 or 1"),
         ("mean: 3", "mean is 3, expected a list of 3 numbers from 0 to 255"),
     ],
 )
@@ -234,6 +238,11 @@ def test_what_mindcv_alone_carries_out_is_refused(line: str, message: str, tmp_p
         ("auto_augment: autoaugr-mstd0.5", "augmentation.auto", "originalr-mstd0.5"),
         ("auto_augment: randaug-m7", "augmentation.auto", "rand-m7-mstd0.5"),
         ("re_value: 0", "augmentation.erasing_mode", "const"),
+        ("mode: 1", "mindspore.mode", "pynative"),
+        ("amp_level: O3", "mindspore.amp_level", "O3"),
+        ("loss_scale_type: dynamic", "mindspore.loss_scale_type", "dynamic"),
+        ("loss_scale: 1024", "mindspore.loss_scale", 1024.0),
+        ("drop_overflow_update: True", "mindspore.drop_overflow_update", True),
         ("mean: [127.5, 127.5, 127.5]", "data.mean", (0.5, 0.5, 0.5)),
         ("aug_repeats: 3", "augmentation.repeats", 3),
         ("lr_epoch_stair: 1", "schedule.per_update", False),

@@ -15,9 +15,7 @@ from PIL import Image
 from recipe.errors import ConfigError, DataError, TrainingError
 from recipe.loading import dump, load
 from recipe.programs import Request, read_request, run_program
-from reference_torch.training import program
-from reference_torch.training.program import main
-from reference_torch.training.run import Run
+from reference_torch.training.program import StateRun, main
 
 SMALL = (
     *("model.name=pit_micro", "model.image_size=32", "model.num_classes=2", "data.workers=0", "data.batch_size=4"),
@@ -61,13 +59,13 @@ def test_run_keeps_checkpoints_with_the_keys_of_deit(run: Path) -> None:
 def test_resumed_run_equals_one_that_never_stopped(
     run: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save = program._save
+    save = StateRun.save
 
-    def save_all(of: Run, epoch: int, path: Path) -> None:
+    def save_all(of: StateRun, epoch: int, path: Path) -> None:
         save(of, epoch, path)
         shutil.copy(path, tmp_path / f"{epoch}.pth")
 
-    monkeypatch.setattr(program, "_save", save_all)
+    monkeypatch.setattr(StateRun, "save", save_all)
     request = _request("train", images, f"run.output={tmp_path / 'out'}")
     main(replace(request, quiet=True))
     shutil.rmtree(tmp_path / "out")

@@ -22,9 +22,9 @@ from paddle_impl.training.parallel import World
 from paddle_impl.training.parts import Array, MicroBatch, Parts
 from paddle_impl.training.precision import Precision
 from paddle_impl.training.run import train
-from paddle_impl.training.schedule import CosineSchedule
 from recipe.config import Config
 from recipe.draws import Randomness
+from recipe.schedule import CosineSchedule
 
 SIZE, CLASSES, IMAGES = 8, 3, 70
 SETTINGS: dict[str, dict[str, Any]] = {

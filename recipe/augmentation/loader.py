@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from paddle_impl.training.data.mixing import Mixing
-from paddle_impl.training.data.transforms import EvalTransform, TrainTransform
 from recipe import batches
+from recipe.augmentation.mixing import Mixing
+from recipe.augmentation.transforms import EvalTransform, TrainTransform
 from recipe.config import Config
 from recipe.draws import Randomness
 from recipe.images import read_image

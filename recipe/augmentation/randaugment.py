@@ -10,9 +10,9 @@ from typing import TypeAlias
 
 from PIL import Image
 
-from paddle_impl.training.data.operations import OPERATIONS, TOP, Canvas
-from paddle_impl.training.data.policies import AUTO, INCREASING, PLAIN, SETS
 from porting.names import nearest
+from recipe.augmentation.operations import OPERATIONS, TOP, Canvas
+from recipe.augmentation.policies import AUTO, INCREASING, PLAIN, SETS
 from recipe.draws import Draws
 from recipe.errors import ConfigError
 

@@ -9,8 +9,8 @@ from typing import TypeAlias
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-from paddle_impl.training.data.operations import Canvas
-from paddle_impl.training.data.randaugment import Policy, parse
+from recipe.augmentation.operations import Canvas
+from recipe.augmentation.randaugment import Policy, parse
 from recipe.config import Augmentation, Config, Data
 from recipe.draws import Draws
 from recipe.errors import ConfigError

@@ -83,7 +83,8 @@ class Mixing:
         off = self.smoothing / self.num_classes
         smooth = np.full((labels.size, self.num_classes), off, np.float32)
         smooth[np.arange(labels.size), labels.reshape(-1)] = 1 - self.smoothing + off
-        return smooth * np.float32(share) + smooth[::-1] * np.float32(1 - share)
+        targets: Images = smooth * np.float32(share) + smooth[::-1] * np.float32(1 - share)
+        return targets
 
 
 def _blended(images: Images, share: float) -> Images:

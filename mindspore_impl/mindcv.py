@@ -1,4 +1,4 @@
-"""MindCV's models as candidates: what makes them, and lets their stages be seen.
+"""MindCV's models: what makes them, and lets their stages be seen.
 
 MindCV's PiT approximates GELU by tanh, which the published weights were not trained with. The builder puts the exact
 one in its place unless it is asked for the model as it is shipped.
@@ -15,9 +15,20 @@ from mindspore import Parameter, Tensor, nn, ops
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MindCV warns of optional packages that it does without
     from mindcv import create_model
+    from mindcv.models.pit import PoolingTransformer
 
 _NAMES = {"regnety_160": "regnet_y_16gf"}
 _SIZE = (224, 224)
+_MICRO: dict[str, Any] = {
+    "image_size": 32,
+    "patch_size": 8,
+    "stride": 4,
+    "mlp_ratio": 4.0,
+    "base_dims": [12, 12, 12],
+    "depth": [2, 3, 1],
+    "heads": [2, 4, 8],
+}
+"""MindCV's class with the numbers of pit_micro, which nobody published."""
 
 
 def create(
@@ -26,18 +37,25 @@ def create(
     image_size: tuple[int, int] = _SIZE,
     num_classes: int = 1000,
     exact_gelu: bool = True,
+    **rates: float,
 ) -> nn.Cell:
     """A model of MindCV's, freshly initialised.
 
     Args:
-        name: `pit_ti`, `pit_xs`, `pit_s`, `pit_b` or `regnety_160`.
+        name: `pit_ti`, `pit_xs`, `pit_s`, `pit_b`, `regnety_160`, or `pit_micro`, which is MindCV's class too.
         image_size: Height and width, pixels. MindCV builds PiT for 224; the position embedding is changed for others.
         num_classes: Columns of the head.
         exact_gelu: Use GELU by the error function, as the published weights do.
+        rates: `drop_rate`, `attn_drop_rate` and `drop_path_rate` of a PiT, 0 by default.
     """
-    model = create_model(_NAMES.get(name, name), num_classes=num_classes)
+    if name == "pit_micro":
+        model = PoolingTransformer(**_MICRO, num_classes=num_classes, **rates)
+        base = _MICRO["image_size"]
+    else:
+        model = create_model(_NAMES.get(name, name), num_classes=num_classes, **rates)
+        base = _SIZE[0]
     if name.startswith("pit"):
-        _resize(model, image_size)
+        _resize(model, image_size, base)
         model.forward_intermediates = MethodType(_pit_intermediates, model)
     else:
         model.forward_intermediates = MethodType(_regnet_intermediates, model)
@@ -46,12 +64,13 @@ def create(
     return model
 
 
-def _resize(model: nn.Cell, image_size: tuple[int, int]) -> None:
-    if tuple(image_size) == _SIZE:
+def _resize(model: nn.Cell, image_size: tuple[int, int], base: int) -> None:
+    """Give a PiT that was built for a square of side `base` the position embedding of another image size."""
+    if tuple(image_size) == (base, base):
         return
     _, width, rows, _ = model.pos_embed.shape
     patch = model.patch_size
-    stride = (_SIZE[0] - patch) // (rows - 1)
+    stride = (base - patch) // (rows - 1)
     grid = [(pixels - patch) // stride + 1 for pixels in image_size]
     model.pos_embed = Parameter(ops.zeros((1, width, *grid), model.pos_embed.dtype), name="pos_embed")
 

@@ -1,0 +1,1 @@
+"""Training and evaluation batches as NumPy arrays, made without a framework, so that worker processes start fast."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,6 +30,30 @@ def pit_train() -> None:
 
 
 def _run(tool: str) -> None:
+    with _ending_at_once():
+        _require_own_packages(tool)
+        commands = import_module("cli")
+    try:
+        getattr(commands, tool.replace("-", "_"))(prog_name=tool)
+    finally:
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # all is done: Python's own end needs no traceback
+
+
+@contextmanager
+def _ending_at_once() -> Iterator[None]:
+    """End the process by the signal at Ctrl-C, without a traceback: nothing has begun."""
+    handled = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if handled:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        if handled:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _require_own_packages(tool: str) -> None:
     for name in _OWN:
         place = _hidden_by(name)
         if place is not None:
@@ -36,7 +63,6 @@ def _run(tool: str) -> None:
                 file=sys.stderr,
             )
             raise SystemExit(3)
-    getattr(import_module("cli"), tool.replace("-", "_"))(prog_name=tool)
 
 
 def _hidden_by(name: str) -> Path | None:

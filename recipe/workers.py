@@ -246,7 +246,7 @@ def _mapped(descriptor: int, shape: tuple[int, ...]) -> Images:
 
 def _work(connection: Connection, prepare: Prepare, descriptor: int, shape: tuple[int, ...]) -> None:
     """Answer requests until the trainer closes the connection or ends. The trainer handles signals."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     images = _mapped(descriptor, shape)
     os.close(descriptor)

@@ -17,13 +17,13 @@ from alignment.results.report import DIVERGENCE, Report, Row
 
 Where: TypeAlias = Literal["axis", "zero", "off"]
 
-WIDTH, LEFT, RIGHT = 640.0, 58.0, 14.0
+WIDTH, LEFT, RIGHT = 640.0, 72.0, 14.0
 TOP, FOOT = 26.0, 238.0
 _NOT_DRAWN = {"parameter", "metric", "ranking", "input", "integers", "setting", "count", "picture", "sample"}
 _FEWEST = 2
 _MOST_LABELS = 14
 _LETTER = 7.0
-_LONGEST = 18
+_LONGEST = 15
 _MOST_TICKS = 7
 _EDGE = 14.0
 _INDEX = re.compile("[0-9]{1,9}")

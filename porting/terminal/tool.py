@@ -49,12 +49,26 @@ class Tool(click.Group):
     ends_in_order: ClassVar[bool] = True
     """Whether SIGTERM and SIGHUP end a command as Ctrl-C does; False where the commands handle them."""
 
-    def main(self, *args: Any, **extra: Any) -> Any:
-        """Run the tool; after SIGTERM or SIGHUP everything is tidied up, and the process ends by the signal."""
-        from porting.terminal.signals import ending_by_signals
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Run the tool; after SIGTERM or SIGHUP everything is tidied up, and the process ends by the signal.
 
-        with ending_by_signals() if self.ends_in_order else nullcontext():
-            return super().main(*args, **extra)
+        Ctrl-C before or after the command itself exits with 130, for click's 1 means that something differs.
+        """
+        try:
+            from porting.terminal.signals import ending_by_signals
+
+            with ending_by_signals() if self.ends_in_order else nullcontext():
+                result: Any = super().main(*args, **extra | {"standalone_mode": False})
+        except click.ClickException as error:
+            if not standalone_mode:
+                raise
+            error.show()
+            raise SystemExit(error.exit_code) from None
+        except (click.Abort, KeyboardInterrupt):
+            raise SystemExit(_INTERRUPTED) from None
+        if standalone_mode:  # the code of click's Exit; commands themselves return nothing
+            raise SystemExit(result if isinstance(result, int) else 0)
+        return result
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         """Parse the arguments; Ctrl-C meanwhile exits with 130, for click's 1 means that something differs."""

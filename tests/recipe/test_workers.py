@@ -54,7 +54,7 @@ def test_closing_ends_the_workers(feed: Feed) -> None:
     assert feed._started()._workers, "and they start again"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_workers_ignore_signals_to_the_process_group(feed: Feed, number: signal.Signals) -> None:
     def ask_each() -> None:
         for _ in range(2):

@@ -75,3 +75,24 @@ def test_interrupt_while_arguments_are_read_exits_with_130(monkeypatch: pytest.M
     monkeypatch.setattr(tool, "parse_args", interrupt)
     done = CliRunner().invoke(tool, ["x"], prog_name="tool")
     assert (done.exit_code, done.stderr) == (130, "tool: interrupted; nothing was begun\n")
+
+
+def test_ctrl_c_after_the_command_exits_130_and_not_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    @click.group(cls=Tool)
+    def tool() -> None: ...
+
+    @tool.command()
+    def done() -> None: ...
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(click.Context, "__exit__", interrupt)
+    assert CliRunner().invoke(tool, ["done"]).exit_code == 130
+
+
+def test_ctrl_c_while_the_commands_are_imported_ends_the_process_without_a_traceback() -> None:
+    program = "import os, signal, _pit_port; _pit_port.import_module = lambda _: os.kill(os.getpid(), signal.SIGINT)"
+    words = [sys.executable, "-c", f"{program}; _pit_port.pit_port()"]
+    ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")

@@ -72,6 +72,7 @@ def regularisation(trial: PlainTrial) -> Iterator[Quantity]:
         yield Quantity(f"regularisation/decay/{name}", _folded(lost), entry)
     modules = trainer.taps().modules.values()
     known = {rate for one in modules for rate in drop_rates(one.kind, one.bases, one.settings).values()}
+    known |= trainer.measured_rates()
     for rate in sorted(known):
         yield Quantity(f"regularisation/rate_{rate:.6g}", np.asarray(rate), entry)
 

@@ -12,6 +12,7 @@ import paddle
 from paddle import Tensor, nn
 
 from alignment.arrays import Array
+from alignment.backends.measured_rates import drawn
 from alignment.backends.trainers.base import Listing, Updated, build
 from alignment.errors import AlignmentError
 from alignment.pair import Side
@@ -118,14 +119,23 @@ class PaddleTrainer:
         return np.asarray([[schedule.rate(epoch, update) for update in (0, _LATE)] for epoch in range(epochs)])
 
     def drop_rates(self) -> dict[str, float]:
-        """Rate of every dropout and drop path above zero."""
+        """Rate of every dropout and drop path above zero; of classes that are not known it is measured."""
         rates = {}
         for path, layer in self.parts.model.named_sublayers():
             if isinstance(layer, DropPath):
                 rates[f"drop_path/{canonical(path)}"] = float(layer.drop_prob)
             elif isinstance(layer, (Dropout, nn.Dropout)):
                 rates[f"dropout/{canonical(path)}"] = float(layer.p)
+        state, known = paddle.get_rng_state(), (DropPath, Dropout, nn.Dropout)
+        others = drawn(self.parts.model, self._called, lambda layer: isinstance(layer, known))
+        paddle.set_rng_state(state)
+        rates |= {f"{one.kind}/{canonical(path)}": one.rate for path, one in others.items()}
         return {path: rate for path, rate in rates.items() if rate}
+
+    @paddle.no_grad()
+    def _called(self, layer: Any, ones: Array) -> Array:
+        dtype = next((parameter.dtype for parameter in self.parts.model.parameters()), "float32")
+        return _array(layer(paddle.to_tensor(ones, dtype=dtype)))
 
     def apply(self, gradients: Mapping[str, Array], rate: float) -> None:
         """One step of the optimiser with these gradients."""

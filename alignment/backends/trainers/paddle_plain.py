@@ -66,6 +66,15 @@ class PaddlePlain(Plain, PaddleBackend):
     def _held(self) -> list[Any]:
         return [parameter for group in self._groups() for parameter in group["params"]]
 
+    @paddle.no_grad()
+    def _given(self, module: Any, ones: Array) -> Array:
+        dtype = next((parameter.dtype for _, parameter in self._parameters()), "float32")
+        state = paddle.get_rng_state()
+        paddle.seed(next(self._calls))
+        result: Array = module(paddle.to_tensor(ones, dtype=dtype)).numpy()
+        paddle.set_rng_state(state)
+        return result
+
     def _seed(self, seed: int) -> None:
         paddle.seed(seed)
 

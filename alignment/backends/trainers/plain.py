@@ -10,8 +10,10 @@ import importlib
 import importlib.util
 import inspect
 import random
-from collections.abc import Callable, Iterable, Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, ClassVar, Protocol, cast
 
 import numpy as np
@@ -20,6 +22,8 @@ from alignment.arrays import Array, Batch
 from alignment.backends.base import Runtime, Taps
 from alignment.backends.calling import Interface
 from alignment.backends.common import ModelBackend, named
+from alignment.backends.measured_rates import drawn, modules_of
+from alignment.backends.randomness import rates as rates_told
 from alignment.backends.trainers.base import Updated
 from alignment.errors import AlignmentError
 from alignment.frameworks import FRAMEWORKS
@@ -99,6 +103,9 @@ class PlainTrainer(Protocol):
     def taps(self) -> Taps:
         """The modules of the model."""
 
+    def measured_rates(self) -> set[float]:
+        """Rates of dropouts and drop paths of classes whose rate no known attribute tells, measured."""
+
 
 def create_plain(side: Side, runtime: Runtime, names: Mapping[str, str]) -> PlainTrainer:
     """The plain trainer of a side; its function is called when it starts.
@@ -137,6 +144,25 @@ class Plain(ModelBackend):
     _training: Training
     _trains: bool
     _nudges: np.random.Generator | None = None
+    _calls: ClassVar[Iterator[int]] = count()
+    """Seeds of calls that are measured, each another one."""
+
+    def measured_rates(self) -> set[float]:
+        """Rates of dropouts and drop paths of classes whose rate no known attribute tells, measured."""
+        told = {id(one) for one in self._modules_with_rates()}
+        found = drawn(self._training.model, self._given, lambda module: id(module) in told)
+        return {one.rate for one in found.values()}
+
+    def _modules_with_rates(self) -> Iterator[Any]:
+        package = "torch" if hasattr(self._training.model, "named_modules") else "paddle"
+        for _, module in modules_of(self._training.model):
+            bases = [base.__name__ for base in type(module).__mro__ if base.__module__.partition(".")[0] == package]
+            if rates_told(type(module).__name__, bases, vars(module)):
+                yield module
+
+    @abstractmethod
+    def _given(self, module: Any, ones: Array) -> Array:
+        """What a module gives for an array of ones; generators of the framework are given back."""
 
     def prepare(self, side: Side, interface: Interface) -> None:
         """Say whose training it is; nothing is built yet."""

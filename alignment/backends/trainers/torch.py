@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from alignment.arrays import Array
+from alignment.backends.measured_rates import drawn
 from alignment.backends.trainers.base import Listing, Updated, build
 from alignment.errors import AlignmentError
 from alignment.pair import Side
@@ -125,14 +126,21 @@ class TorchTrainer:
         return np.asarray(rates, np.float64)
 
     def drop_rates(self) -> dict[str, float]:
-        """Rate of every dropout and drop path above zero."""
+        """Rate of every dropout and drop path above zero; of classes that are not known it is measured."""
         rates = {}
         for path, layer in self._recipe.model.named_modules():
             if isinstance(layer, DropPath):
                 rates[f"drop_path/{path}"] = float(layer.drop_prob or 0)
             elif isinstance(layer, nn.Dropout):
                 rates[f"dropout/{path}"] = float(layer.p)
+        with torch.random.fork_rng(devices=[]):
+            others = drawn(self._recipe.model, self._called, lambda layer: isinstance(layer, (DropPath, nn.Dropout)))
+        rates |= {f"{one.kind}/{path}": one.rate for path, one in others.items()}
         return {path: rate for path, rate in rates.items() if rate}
+
+    @torch.no_grad()
+    def _called(self, layer: Any, ones: Array) -> Array:
+        return _array(layer(torch.from_numpy(ones).to(self._dtype)))
 
     def apply(self, gradients: Mapping[str, Array], rate: float) -> None:
         """One step of the optimiser with these gradients."""

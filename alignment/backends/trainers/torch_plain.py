@@ -54,6 +54,14 @@ class TorchPlain(Plain, TorchBackend):
     def _held(self) -> list[Any]:
         return [parameter for group in self._training.optimizer.param_groups for parameter in group["params"]]
 
+    @torch.no_grad()
+    def _given(self, module: Any, ones: Array) -> Array:
+        dtype = next((parameter.dtype for _, parameter in self._parameters()), torch.float32)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(next(self._calls))
+            result: Array = module(torch.from_numpy(ones).to(dtype)).numpy()
+        return result
+
     def _seed(self, seed: int) -> None:
         torch.manual_seed(seed)
 

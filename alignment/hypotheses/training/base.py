@@ -12,6 +12,11 @@ from alignment.results.findings import Finding
 from recipe.config import Config
 
 GROUPS = "the parameter groups: by which names, of which objects, they are told apart"
+FILTER = (
+    f"{GROUPS}. Everything decays, as where a filter is on the wrong names: Paddle's apply_decay_param_fun is given "
+    "parameter.name, such as linear_0.b_0, and not the name in the state dict; compare with the names of "
+    "model.named_parameters(), or give groups of parameters"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from alignment.arrays import Array
 from alignment.hypotheses.base import Prediction
-from alignment.hypotheses.training.base import GROUPS, RecipeCase, RecipeHypotheses, of_all
+from alignment.hypotheses.training.base import FILTER, GROUPS, RecipeCase, RecipeHypotheses, of_all
 
 _CLIP = 1e-6
 """Added to the norm that gradients are clipped by, as torch does."""
@@ -135,7 +135,7 @@ def _wrong(correct: _AdamW, case: RecipeCase, trained: Mapping[str, Array]) -> I
 def _other_groups(
     correct: _AdamW, case: RecipeCase, trained: Mapping[str, Array]
 ) -> Iterator[tuple[str, str, str, _AdamW]]:
-    yield "decay group", "every parameter decays", GROUPS, replace(correct, decaying=frozenset(trained))
+    yield "decay group", "every parameter decays", FILTER, replace(correct, decaying=frozenset(trained))
     yield "decay lost", "nothing decays", "weight_decay", replace(correct, decaying=frozenset())
     differing = frozenset(key.split("/", 3)[3] for key in case.keys)
     if len(differing) < len(trained):

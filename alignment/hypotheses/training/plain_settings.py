@@ -8,7 +8,7 @@ import numpy as np
 
 from alignment.arrays import Array
 from alignment.hypotheses.base import Prediction
-from alignment.hypotheses.training.base import GROUPS
+from alignment.hypotheses.training.base import FILTER, GROUPS
 from alignment.hypotheses.training.plain_optimizer import UpdateCase, rate_sentence, settings_that_differ
 from alignment.hypotheses.training.plain_optimizer import decays as decays_of_settings
 from porting.names import fold
@@ -39,7 +39,10 @@ def decays(case: UpdateCase, keys: tuple[str, ...], expected: Arrays) -> Iterato
     proposals += [dict.fromkeys(keys, value) for value in (*others, 0.0)]
     for proposal in proposals[: 1 if said else None]:
         says = "; ".join(_decay_sentences({key: (float(expected[key]), proposal[key]) for key in keys}, names))
-        yield Prediction("decay group", says, GROUPS, [np.full_like(expected[key], proposal[key]) for key in keys])
+        exempt = {key for key, decay in expected.items() if not decay.any()}
+        everything = len(exempt) > 1 and exempt <= {key for key, decay in proposal.items() if decay}
+        arrays = [np.full_like(expected[key], proposal[key]) for key in keys]
+        yield Prediction("decay group", says, FILTER if everything else GROUPS, arrays)
     for says, lost in decays_of_settings(case):
         arrays = [np.full_like(expected[key], lost[name]) for key, name in names.items()]
         yield Prediction("optimizer setting", says, "the optimizer's arguments", arrays)

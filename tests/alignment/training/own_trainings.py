@@ -92,6 +92,20 @@ def paddle_adamw(
     return Training(net, optimizer, loss, scheduler)
 
 
+def paddle_filtered(model: Callable[[], Any], style: str) -> Training:
+    """AdamW with a filter on the weights' names, where Paddle hands over its own, as published ports have it."""
+    import paddle
+
+    net = model()
+    skip = [name for name, parameter in net.named_parameters() if parameter.ndim <= 1]
+    filters = {"list": lambda name: name not in skip, "suffix": lambda name: not name.endswith(".bias")}
+    scheduler = paddle.optimizer.lr.CosineAnnealingDecay(1e-3, 50, 1e-5)
+    optimizer = paddle.optimizer.AdamW(
+        scheduler, parameters=net.parameters(), weight_decay=0.05, apply_decay_param_fun=filters[style]
+    )
+    return Training(net, optimizer, paddle.nn.CrossEntropyLoss(), scheduler)
+
+
 def paddle_other(model: Callable[[], Any], kind: str, *given: Any, rate: float = 0.01, **settings: Any) -> Training:
     import paddle
 
@@ -143,6 +157,8 @@ REFERENCES: dict[str, Callable[[Callable[[], Any]], Training]] = {
 CANDIDATES: dict[str, Callable[[Callable[[], Any]], Training]] = {
     "adamw": paddle_adamw,
     "adamw_by_hand": written_by_hand,
+    "adamw_filter_list": lambda model: paddle_filtered(model, "list"),
+    "adamw_filter_suffix": lambda model: paddle_filtered(model, "suffix"),
     "adamw_norm_decays": lambda model: paddle_adamw(model, norm=True),
     "adamw_bias_decays": lambda model: paddle_adamw(model, bias=True),
     "adamw_other_rate": lambda model: paddle_adamw(model, rate=5e-4),

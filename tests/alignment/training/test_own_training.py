@@ -142,6 +142,8 @@ def test_paddles_own_kernels_show_where_nothing_stands_in_for_them(bench: Bench)
         ("adamw_norm_decays", "regularisation/decay/1.weight", "1.weight decays by 0.05, and should not decay"),
         ("adamw_norm_decays", "optimizer/parameter/1.weight", "the decay of 1.weight is 0.05, not 0"),
         ("adamw_bias_decays", "optimizer/parameter/4.bias", "the decay of 4.bias is 0.05, not 0"),
+        ("adamw_filter_list", "regularisation/decays", "{0..1,4}.bias, 1.weight decay by 0.05, and should not decay"),
+        ("adamw_filter_suffix", "regularisation/decays", "{0..1,4}.bias, 1.weight decay by 0.05, and should not decay"),
         ("adamw_decay", "regularisation/decays", "{0,4}.weight decay by 0.03, not by 0.05"),
         ("adamw_rate_of_group", "optimizer/parameter/4.bias", "the rate of 4.bias is 10 times that of most parameters"),
         ("adamw_rate_of_group", "schedule/relative_rate/4.bias", "the rate of 4.bias is 10 times that of most"),
@@ -172,6 +174,13 @@ def test_mistake_is_named_with_its_values(bench: Bench, candidate: str, where: s
     assert len(causes[where]) == 1
     assert says in causes[where][0]
     assert all(causes.values()), "a difference that follows from another one is no finding"
+
+
+@pytest.mark.parametrize("style", ["list", "suffix"])
+def test_decay_of_everything_has_the_filter_as_its_remedy(bench: Bench, style: str) -> None:
+    _, findings = bench.align("mlp", "adamw", f"adamw_filter_{style}", ("regularisation",))
+    (cause,) = next(finding.causes for finding in findings if finding.path == "regularisation/decays")
+    assert "apply_decay_param_fun is given parameter.name" in cause.look_at
 
 
 def test_own_optimizer_of_a_user_that_is_right_agrees(bench: Bench) -> None:

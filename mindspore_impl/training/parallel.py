@@ -29,9 +29,9 @@ class World:
 
 def join() -> World:
     """Join the other processes if msrun started this one; the device has to be set before."""
-    if os.environ.get("MS_ROLE") != "MS_WORKER":
+    if "MS_ROLE" not in os.environ:
         return World()
-    communication.init()
+    communication.init()  # msrun's scheduler, which runs this too, stays in here until the others have ended
     size = communication.get_group_size()
     return World(size, communication.get_rank(), Averaging(size, ops.AllReduce(ops.ReduceOp.SUM)))
 

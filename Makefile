@@ -1,4 +1,4 @@
-# `make demo` and `make test` need Python 3.10 or later with pip, and nothing else.
+# `make demo` and `make test` need Python 3.11 with pip, and nothing else; `test-base`, `test-oldest` and `test-wheel` take 3.10 to 3.13.
 PYTHON ?= python3
 VENV := .venv
 TORCH := 2.13.0
@@ -7,7 +7,7 @@ MINDSPORE := .venv-mindspore
 FUZZ_SECONDS ?= 300
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help setup demo test test-mindspore test-base fuzz lint format bench dist sbom lint-docker lock lock-mindspore clean
+.PHONY: help setup demo test test-mindspore test-base test-oldest test-wheel fuzz lint format bench dist sbom lint-docker lock lock-mindspore clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -45,6 +45,18 @@ test-base:  ## What needs no framework, with PYTHON, whatever its version, and t
 	@build/base/bin/pip install --quiet . "pytest>=8" hypothesis jsonschema pillow pre-commit pyyaml
 	@build/base/bin/python -m pytest $(BASE_TESTS) $(NEED_TORCH)
 	@rm -rf build/base
+
+test-oldest:  ## The wheel's commands with the oldest base dependencies that pyproject.toml allows; PYTHON has to be 3.10
+	@mkdir -p build && sed -n '/^dependencies = \[/,/^\]/s/^ *"\([A-Za-z0-9_]*\)>=\([0-9.]*\),.*/\1==\2/p' pyproject.toml > build/oldest.txt
+	@PIP_CONSTRAINT="$(CURDIR)/build/oldest.txt" $(MAKE) --no-print-directory test-wheel
+
+test-wheel:  ## Build the wheel, install it into an empty environment and run its commands there, with PYTHON
+	@rm -rf build/wheel && $(PYTHON) -m venv build/wheel && $(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir build/wheel/dist .
+	@build/wheel/bin/pip install --quiet build/wheel/dist/*.whl
+	@cd build/wheel && for tool in pit-port pit-align pit-train; do bin/$$tool --version && bin/$$tool --help > /dev/null || exit 1; done
+	@cd build/wheel && bin/pit-port random pit_micro a.pth && bin/pit-port convert a.pth b.pdparams \
+		&& bin/pit-port convert b.pdparams c.pth && bin/pit-port diff a.pth c.pth && bin/pit-port inspect b.pdparams
+	@rm -rf build/wheel
 
 fuzz: setup  ## Damaged and hostile files for every reader, for FUZZ_SECONDS
 	@$(BIN)/python -m benchmarks.fuzz --seconds $(FUZZ_SECONDS)

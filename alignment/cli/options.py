@@ -38,7 +38,13 @@ python_options = options(
 """Interpreters that have the frameworks; by default the one that runs this."""
 
 
-class Precisions(click.ParamType[tuple[str, ...]]):
+if TYPE_CHECKING:
+    _PrecisionType = click.ParamType[tuple[str, ...]]
+else:  # the type of click 8.1 takes no parameter
+    _PrecisionType = click.ParamType
+
+
+class Precisions(_PrecisionType):
     """Names of precisions, separated by commas; `both` stands for float32 and float64.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -30,6 +31,9 @@ def pit_train() -> None:
 
 
 def _run(tool: str) -> None:
+    if os.name == "nt":
+        print(f"{tool}: runs on Linux and macOS; on Windows use it in WSL", file=sys.stderr)
+        raise SystemExit(3)
     with _ending_at_once():
         _require_own_packages(tool)
         commands = import_module("cli")

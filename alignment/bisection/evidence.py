@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from alignment.recordings.recording import Recording
 from alignment.results.report import DIVERGENCE
 from alignment.steps.base import Trial
 from porting.checkpoint.tensor import LazyTensor
+
+Arrange: TypeAlias = Callable[[Array], Array]
+"""What makes the candidate's shape of a tensor of the reference."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +47,25 @@ class Reference:
         """True if there is an array of this key in a precision."""
         return self.get(key, dtype) is not None
 
-    def judge(self, key: str, kind: str, array: Array, dtype: str) -> Judgement | None:
-        """The verdict on the candidate's array for a key; None where the reference has none."""
-        expected = self.get(key, dtype)
+    def judge(self, key: str, kind: str, array: Array, dtype: str, arrange: Arrange | None = None) -> Judgement | None:
+        """The verdict on the candidate's array for a key; None where the reference has none.
+
+        Args:
+            key: Key of the reference's array.
+            kind: `output`, `gradient`, `loss` or `parameter`.
+            array: The candidate's array.
+            dtype: Its precision.
+            arrange: What makes its shape of the reference's array; None where it has the same.
+        """
+        expected, exact, rounded = (self.get(key, one) for one in (dtype, "float64", "float32"))
         if expected is None:
             return None
+        if arrange is not None:
+            expected, exact, rounded = (one if one is None else arrange(one) for one in (expected, exact, rounded))
+            assert expected is not None  # noqa: S101 - see above
         measured = measure(expected, array, infinities=kind == "output")
         if measured.problem is not None:
             return Judgement(DIVERGENCE, measured.problem)
-        exact, rounded = self.get(key, "float64"), self.get(key, "float32")
         if exact is None or rounded is None:
             return certify(kind, measured)
         noise = noise_floor(measure(exact, rounded, mixed=True, infinities=True), None, None)

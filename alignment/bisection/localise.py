@@ -3,9 +3,6 @@
 Every module is judged twice. End to end its input is what the modules before it computed from the images, so that one
 mistake shows in everything after it. In isolation its input, weights and output gradients are those of the reference's
 module: a difference then comes from the module itself.
-
-A module that differs in isolation and has no children that do is guilty. One that has such children is run again, with
-their outputs replaced by the reference's: if it agrees then, they explain the difference; else it is guilty as well.
 """
 
 from __future__ import annotations
@@ -17,9 +14,10 @@ import numpy as np
 
 from alignment.arrays import Array
 from alignment.backends.base import Isolated, Module, Tap, Taps, Visit
+from alignment.bisection.classifying import classify
 from alignment.bisection.counterparts import Counterparts
-from alignment.bisection.evidence import CallJudgements, Reference, failures, in_another_order
-from alignment.bisection.twins import Call, Cut, Twins, depth, inside, outermost
+from alignment.bisection.evidence import CallJudgements, Reference, failures
+from alignment.bisection.twins import Call, Cut, Twins
 from alignment.bisection.watching import Watched, watch
 from alignment.judging.tolerance import Judgement
 from alignment.results.report import DIVERGENCE
@@ -145,10 +143,9 @@ class Localiser:
             backend.set_state(weights)
             for call in self.end_to_end:
                 backend.set_state({name: weights[name] for name in self._changing if name in weights})
-                self.isolated[call] = self._isolate(call)
+                self.isolated[call] = self.isolate(call)
             self._use_cuts_of_others()
-            for call in sorted(self.isolated, key=lambda call: -depth(call[0])):
-                self._classify(call)
+            classify(self)
         finally:
             backend.train(False)
             backend.set_state(weights)
@@ -187,7 +184,7 @@ class Localiser:
         elif tap.what == "output":
             self._left = (call, [*(self._left[1] if self._left else ()), array])
         elif tap.what == "output_gradient" or not any(tap.index in places for places in self.twins.tied.get(call, ())):
-            self._judge(self.end_to_end.setdefault(call, CallJudgements()), tap, array)
+            self.judge(self.end_to_end.setdefault(call, CallJudgements()), tap, array)
 
     def _judge_outputs(self) -> None:
         """Judge what a call returned, once all of it is known, and note the order of its inputs and outputs."""
@@ -242,16 +239,24 @@ class Localiser:
             if like is not None and call not in self.twins.cuts and self.twins.has(like):
                 self.twins.cuts[call] = like
                 self.trial.backend.set_state(self.weights)
-                self.isolated[call] = self._isolate(call)
+                self.isolated[call] = self.isolate(call)
 
     def _judge_forward(self, judged: CallJudgements, call: Call, outputs: Sequence[Array]) -> None:
         for index, array in enumerate(outputs):
-            self._judge(judged, Tap(*call, "output", index), array)
+            self.judge(judged, Tap(*call, "output", index), array)
 
-    def _judge(self, judged: CallJudgements, tap: Tap, array: Array) -> None:
+    def judge(self, judged: CallJudgements, tap: Tap, array: Array) -> None:
+        """Judge an array of the candidate by the reference's, if there is one for it.
+
+        Args:
+            judged: Where the judgement is added.
+            tap: What the array is.
+            array: The array.
+        """
         key = self.twins.key((tap.path, tap.call), tap.what, tap.index)
         kind = "gradient" if tap.what.endswith("gradient") else "output"
-        judgement = None if key is None else self.reference.judge(key, kind, array, self.dtype)
+        arrange = self.twins.arrangement((tap.path, tap.call), tap.what, tap.index)
+        judgement = None if key is None else self.reference.judge(key, kind, array, self.dtype, arrange)
         if judgement is not None:
             by_kind = judged.forward if kind == "output" else judged.backward
             by_kind[f"{tap.what.replace('_', ' ')} {tap.index}"] = judgement
@@ -274,7 +279,7 @@ class Localiser:
                 self.other_statistics.add(name)
         return judged
 
-    def _isolate(self, call: Call) -> CallJudgements:
+    def isolate(self, call: Call) -> CallJudgements:
         """Judge a call alone; one that differs is right if it is so with its inputs in an order that is possible."""
         judged = self._isolate_once(call)
         orders, known = self.twins.orders["input"], self.twins.orders["input"].get(call)
@@ -323,7 +328,7 @@ class Localiser:
                     continue
                 if gradient is not None or self.recorded_one(call, "input_gradient", index) is not None:
                     gradient = np.zeros_like(inputs[index]) if gradient is None else gradient
-                    self._judge(judged, Tap(*call, "input_gradient", index), gradient)
+                    self.judge(judged, Tap(*call, "input_gradient", index), gradient)
             self._judge_own_gradients(judged, call)
         if self.mode == "train":
             self._judge_own_statistics(judged, call)
@@ -343,69 +348,16 @@ class Localiser:
             statistics = self._judged("output", self.trial.some(self.trial.backend.state, names))
             judged.forward.update({f"running statistic {name}": judgement for name, judgement in statistics.items()})
 
-    def _classify(self, call: Call) -> None:
-        judged = self.isolated[call]
-        failed = failures(judged.forward)
-        if not failed and not failures(judged.backward):
-            return
-        if self._is_reordered(call[0]):
-            self.incomparable[call] = "gives its outputs in another order, by the rules of its weights"
-            return
-        around = self._nearest_around(call)
-        if around is not None and self._agrees(around) and (around[0] or judged.misshapen):
-            self.incomparable[call] = (
-                f"does something else than the reference's, and {around[0] or 'the model'} is right"
-            )
-            return
-        below = [other for other in self.isolated if other != call and inside(other[0], call[0])]
-        failing = [
-            other
-            for other in below
-            if other not in self.incomparable
-            and failures(self.isolated[other].forward if failed else self.isolated[other].backward)
-        ]
-        if not failing:
-            self.differing[call] = "no module in it differs" if below else "it has no modules that could be compared"
-            return
-        names = ", ".join(sorted({self.paths[other[0]] for other in failing if other in self.differing}))
-        if failed and self._fails_with_right_children(call, outermost(failing)):
-            self.differing[call] = f"it differs even where {names} return what they should"
-            return
-        self.children_differ[call] = f"because of {names}" if names else "because of modules in it"
+    def replacing(self, calls: Sequence[Call], *, as_recorded: bool = False) -> dict[Call, list[Array]]:
+        """The reference's outputs of some calls; calls are counted within the run of a module that holds them all.
 
-    def _is_reordered(self, path: str) -> bool:
-        """True if a matrix has the reference's rows in another order, as rotary pairs are for halves."""
-        names = [name for name in self.taps.modules[path].parameters if np.ndim(self.weights.get(name, 0)) == 2]
-        held = [name for name in self.held[path] if name.rpartition(".")[0] == self.paths[path]]
-        arrays = [self.reference.get(f"eval/parameter/{name}", self.dtype) for name in held]
-        matrices = [array for array in arrays if array is not None and array.ndim == 2]
-        return len(names) == len(matrices) == 1 and in_another_order(matrices[0], self.weights[names[0]])
-
-    def _nearest_around(self, call: Call) -> Call | None:
-        around = [other for other in self.isolated if inside(call[0], other[0]) and not self.isolated[other].problem]
-        return max(around, key=lambda other: depth(other[0]), default=None)
-
-    def _agrees(self, call: Call) -> bool:
-        judged = self.isolated[call]
-        return bool(judged.forward) and not judged.failures
-
-    def _fails_with_right_children(self, call: Call, children: Sequence[Call]) -> bool:
-        """True if a module differs with the outputs of these children replaced by the reference's."""
-        replaced = self.replacing(children)
-        try:
-            inputs, integers = self.inputs_of(call), self.integers_of(call)
-            result = self.taps.isolate(*call, inputs, replaced=replaced, integers=integers)
-        except Exception:  # a child whose outputs have another form than the reference's
-            return False
-        judged = CallJudgements()
-        for index, array in enumerate(result.outputs):
-            self._judge(judged, Tap(*call, "output", index), array)
-        return bool(judged.failures)
-
-    def replacing(self, calls: Sequence[Call]) -> dict[Call, list[Array]]:
-        """The reference's outputs of some calls; calls are counted within the run of a module that holds them all."""
+        Args:
+            calls: The calls.
+            as_recorded: Leave their shapes and their order as the reference has them.
+        """
         first = {path: min(number for other, number in calls if other == path) for path, _ in calls}
-        return {(path, number - first[path]): self.outputs_of((path, number)) for path, number in calls}
+        outputs = self.twins.as_recorded if as_recorded else self.outputs_of
+        return {(path, number - first[path]): outputs((path, number)) for path, number in calls}
 
     def recorded_one(self, call: Call, what: str, index: int) -> Array | None:
         """One array that the reference recorded of its module; None where it has none."""

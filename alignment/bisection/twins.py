@@ -19,10 +19,13 @@ import numpy as np
 
 from alignment.arrays import Array
 from alignment.backends.base import Module, Tap
-from alignment.bisection.evidence import Reference
+from alignment.bisection.arrangements import Arrangements, Axes, arranged, distance, is_arranged
+from alignment.bisection.evidence import Arrange, Reference
 
 Call: TypeAlias = tuple[str, int]
 """Path of a module of the candidate, and number of its calls before this one."""
+Place: TypeAlias = tuple[Call, str, int]
+"""A call, what of it (`input`, `integers` or `output`), and the place among these."""
 _ALIKE = 0.5
 """Relative L2 of two tensors below which one is taken for the other, whatever its place."""
 _SURE = 1e-2
@@ -61,6 +64,8 @@ class Twins:
         tied: For calls that take the same values several times, the places of each such set of inputs.
         unsure: Calls whose order could not be told from values, since these differ too much.
         cuts: For modules that are cut otherwise, what their output is compared with.
+        other_shapes: Tensors that the candidate keeps in another shape, by call, kind and place: the shape, and the
+            order in which the reference's axes have to be; None for one that cannot be told from the values.
     """
 
     def __init__(
@@ -74,6 +79,8 @@ class Twins:
         self.tied: dict[Call, list[list[int]]] = {}
         self.unsure: set[Call] = set()
         self.cuts: dict[Call, Cut] = {}
+        self.other_shapes: dict[Place, tuple[tuple[int, ...], Axes | None]] = {}
+        self._arrangements = Arrangements()
 
     def key(self, call: Call, what: str, index: int) -> str | None:
         """Key of the recorded tensor for one of a call of the candidate; None where the reference has none for it."""
@@ -90,7 +97,29 @@ class Twins:
     def get(self, call: Call, what: str, index: int) -> Array | None:
         """One recorded tensor for a call of the candidate; None where the reference has none for it."""
         key = self.key(call, what, index)
-        return None if key is None else self._reference.get(key, self._dtype)
+        array = None if key is None else self._reference.get(key, self._dtype)
+        return array if array is None else self._as_own(array, call, what, index)
+
+    def arrangement(self, call: Call, what: str, index: int) -> Arrange | None:
+        """What makes the candidate's shape of the reference's tensor for one of a call; None where both are the same.
+
+        An order of axes that the values do not tell, since something before differs, is that of most other tensors.
+        """
+        if call in self.cuts and what in ("output", "output_gradient"):
+            return None
+        shape, axes = self.other_shapes.get((call, what.removesuffix("_gradient"), index), ((), None))
+        if not shape:
+            return None
+
+        def arrange(array: Array) -> Array:
+            order = axes or self._arrangements.usual(array.ndim, len(shape))
+            return array if order is None or array.size != np.prod(shape) else arranged(array, order, shape)
+
+        return arrange
+
+    def _as_own(self, array: Array, call: Call, what: str, index: int) -> Array:
+        arrange = self.arrangement(call, what, index)
+        return array if arrange is None else arrange(array)
 
     def all(self, call: Call, what: str) -> list[Array]:
         """The recorded tensors of a kind for a call, in the candidate's order; empty if one is missing."""
@@ -101,7 +130,11 @@ class Twins:
         if places is not None:
             arrays = [self.get(call, what, index) for index in range(len(places))]
             return [array for array in arrays if array is not None]
-        return list(self._recorded(call, what))
+        return [self._as_own(array, call, what, index) for index, array in enumerate(self._recorded(call, what))]
+
+    def as_recorded(self, call: Call) -> list[Array]:
+        """The outputs of the reference's call, in its order and shapes."""
+        return list(self._recorded(call, "output"))
 
     def _recorded(self, call: Call, what: str) -> Iterator[Array]:
         index = 0
@@ -117,13 +150,19 @@ class Twins:
         if what == "input" and len(arrays) > 1:
             self.tied[call] = _tied(arrays)
         expected = list(self._recorded(call, what))
-        if not expected or (len(arrays) == len(expected) == 1):
+        if not expected:
             return
         places = match(arrays, expected)
-        far = any(
-            place is not None and _distance(array, expected[place]) > _SURE
-            for array, place in zip(arrays, places, strict=True)
-        )
+        far = False
+        for index, (array, place) in enumerate(zip(arrays, places, strict=True)):
+            if place is not None and is_arranged(array, expected[place]) and call[0]:
+                axes = self._arrangements.find(array, expected[place])
+                self.other_shapes[call, what, index] = array.shape, axes
+                far |= axes is None
+            elif place is not None:
+                far |= array.shape != expected[place].shape or distance(array, expected[place]) > _SURE
+        if len(arrays) == len(expected) == 1:
+            return
         if far and what == "input":
             self.unsure.add(call)
         if places != list(range(len(expected))):
@@ -219,10 +258,10 @@ def match(arrays: Sequence[Array], expected: Sequence[Array]) -> list[int | None
     Those of the same shape and nearly the same values belong together, then those of the same shape in order.
     """
     close = [
-        (distance, abs(own - place), own, place)
+        (error, abs(own - place), own, place)
         for own, array in enumerate(arrays)
         for place, other in enumerate(expected)
-        if array.shape == other.shape and (distance := _distance(array, other)) < _ALIKE
+        if array.shape == other.shape and (error := distance(array, other)) < _ALIKE
     ]
     places: list[int | None] = [None] * len(arrays)
     taken: set[int] = set()
@@ -262,12 +301,6 @@ def _tied(arrays: Sequence[Array]) -> list[list[int]]:
     for place, array in enumerate(arrays):
         sets[array.shape, hashlib.blake2b(np.ascontiguousarray(array).tobytes()).digest()].append(place)
     return [places for places in sets.values() if len(places) > 1]
-
-
-def _distance(one: Array, other: Array) -> float:
-    with np.errstate(all="ignore"):
-        error = float(np.linalg.norm(one.astype(np.float64) - other) / max(float(np.linalg.norm(other)), 1e-300))
-    return 0.0 if np.array_equal(one, other) else error if np.isfinite(error) else np.inf
 
 
 def _held(modules: Mapping[str, Module]) -> dict[str, frozenset[str]]:

@@ -1,0 +1,118 @@
+"""Which of the modules that differ alone are wrong by themselves.
+
+A module that differs in isolation and has no children that do is wrong. One that has such children is run again, with
+their outputs replaced by the reference's: if it agrees then, they explain the difference; else it is wrong as well.
+
+A module that gives the right numbers in another shape is right, where what is around it expects that shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from alignment.arrays import Array
+from alignment.backends.base import Tap
+from alignment.bisection.evidence import CallJudgements, failures, in_another_order
+from alignment.bisection.twins import Call, depth, inside, outermost
+
+if TYPE_CHECKING:
+    from alignment.bisection.localise import Localiser
+
+_MOST_SHAPES = 8
+"""Modules whose output has another shape that are tried one by one."""
+
+
+def classify(search: Localiser) -> None:
+    """Sort the calls of a search that differ alone into `differing`, `children_differ` and `incomparable`.
+
+    Args:
+        search: A search whose modules have run alone.
+    """
+    for call in sorted(search.isolated, key=lambda call: -depth(call[0])):
+        _classify(search, call)
+
+
+def _classify(search: Localiser, call: Call) -> None:
+    judged = search.isolated[call]
+    failed = failures(judged.forward)
+    if not failed and not failures(judged.backward):
+        return
+    if _is_reordered(search, call[0]):
+        search.incomparable[call] = "gives its outputs in another order, by the rules of its weights"
+        return
+    around = _nearest_around(search, call)
+    if around is not None and _agrees(search, around) and (around[0] or judged.misshapen):
+        search.incomparable[call] = f"does something else than the reference's, and {around[0] or 'the model'} is right"
+        return
+    below = [other for other in search.isolated if other != call and inside(other[0], call[0])]
+    failing = [
+        other
+        for other in below
+        if other not in search.incomparable
+        and failures(search.isolated[other].forward if failed else search.isolated[other].backward)
+    ]
+    if not failing and failed:
+        failing = _wrongly_shaped(search, call, below)
+        for other in failing:
+            search.differing[other] = f"{search.paths[call[0]] or 'the model'} needs it in the reference's shape"
+    if not failing:
+        search.differing[call] = "no module in it differs" if below else "it has no modules that could be compared"
+        return
+    names = ", ".join(sorted({search.paths[other[0]] for other in failing if other in search.differing}))
+    if failed and _fails_with(search, call, search.replacing(outermost(failing)), refused=False):
+        search.differing[call] = f"it differs even where {names} return what they should"
+        return
+    search.children_differ[call] = f"because of {names}" if names else "because of modules in it"
+
+
+def _is_reordered(search: Localiser, path: str) -> bool:
+    """True if a matrix has the reference's rows in another order, as rotary pairs are for halves."""
+    names = [name for name in search.taps.modules[path].parameters if np.ndim(search.weights.get(name, 0)) == 2]
+    held = [name for name in search.held[path] if name.rpartition(".")[0] == search.paths[path]]
+    arrays = [search.reference.get(f"eval/parameter/{name}", search.dtype) for name in held]
+    matrices = [array for array in arrays if array is not None and array.ndim == 2]
+    return len(names) == len(matrices) == 1 and in_another_order(matrices[0], search.weights[names[0]])
+
+
+def _nearest_around(search: Localiser, call: Call) -> Call | None:
+    around = [other for other in search.isolated if inside(call[0], other[0]) and not search.isolated[other].problem]
+    return max(around, key=lambda other: depth(other[0]), default=None)
+
+
+def _agrees(search: Localiser, call: Call) -> bool:
+    judged = search.isolated[call]
+    return bool(judged.forward) and not judged.failures
+
+
+def _wrongly_shaped(search: Localiser, call: Call, below: Sequence[Call]) -> list[Call]:
+    """The modules in one that give the right numbers in a shape with which it differs, and does not in the reference's.
+
+    They are judged again, by the reference's shape.
+    """
+    shaped = [other for other in below if (other, "output", 0) in search.twins.other_shapes]
+    search.trial.backend.set_state(search.weights)
+    for wrong in [*([one] for one in shaped[:_MOST_SHAPES]), shaped]:
+        if wrong and not _fails_with(search, call, search.replacing(outermost(wrong), as_recorded=True), refused=True):
+            for other in wrong:
+                search.twins.other_shapes = {
+                    place: shape for place, shape in search.twins.other_shapes.items() if place[0] != other
+                }
+                search.isolated[other] = search.isolate(other)
+            return wrong
+    return []
+
+
+def _fails_with(search: Localiser, call: Call, replaced: Mapping[Call, Sequence[Array]], *, refused: bool) -> bool:
+    """True if a module differs with the outputs of modules in it replaced by these; `refused` if it does not run."""
+    try:
+        inputs, integers = search.inputs_of(call), search.integers_of(call)
+        result = search.taps.isolate(*call, inputs, replaced=replaced, integers=integers)
+    except Exception:  # whatever a framework raises of outputs that do not fit
+        return refused
+    judged = CallJudgements()
+    for index, array in enumerate(result.outputs):
+        search.judge(judged, Tap(*call, "output", index), array)
+    return bool(judged.failures)

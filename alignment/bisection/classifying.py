@@ -9,17 +9,14 @@ A module that gives the right numbers in another shape is right, where what is a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from alignment.arrays import Array
 from alignment.backends.base import Tap
 from alignment.bisection.evidence import CallJudgements, failures, in_another_order
+from alignment.bisection.localise import Localiser
 from alignment.bisection.twins import Call, depth, inside, outermost
-
-if TYPE_CHECKING:
-    from alignment.bisection.localise import Localiser
 
 _MOST_SHAPES = 8
 """Modules whose output has another shape that are tried one by one."""

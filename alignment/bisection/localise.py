@@ -8,13 +8,12 @@ module: a difference then comes from the module itself.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from alignment.arrays import Array
 from alignment.backends.base import Isolated, Module, Tap, Taps, Visit
-from alignment.bisection.classifying import classify
 from alignment.bisection.counterparts import Counterparts
 from alignment.bisection.evidence import CallJudgements, Reference, failures
 from alignment.bisection.twins import Call, Cut, Twins
@@ -131,11 +130,12 @@ class Localiser:
         before = self.trial.weights[name].astype(array.dtype)
         return not np.array_equal(array, before, equal_nan=array.dtype.kind == "f")
 
-    def run_isolated(self, weights: Mapping[str, Array]) -> None:
+    def run_isolated(self, weights: Mapping[str, Array], classify: Callable[[Localiser], None]) -> None:
         """Run every module alone, and classify those that differ.
 
         Args:
             weights: The reference's weights, as the candidate's state dict.
+            classify: Sorts the calls that differ, see `alignment.bisection.classifying`.
         """
         backend, self.weights = self.trial.backend, weights
         backend.train(self.mode == "train")

@@ -18,6 +18,7 @@ import numpy as np
 from alignment.arrays import Array
 from alignment.backends.base import Taps
 from alignment.bisection.bench import SECONDS, Budget, ModuleBench
+from alignment.bisection.classifying import classify
 from alignment.bisection.counterparts import Counterparts, match
 from alignment.bisection.criteria import function_cases
 from alignment.bisection.evidence import failures, reference_weights
@@ -158,7 +159,7 @@ class _Search:
                 if localiser.model_diverges:
                     attempt.places.add(("", mode, "end to end"))
                 if watched.usable:
-                    localiser.run_isolated(weights)
+                    localiser.run_isolated(weights, classify)
                     for call in localiser.differing:
                         forward = failures(localiser.isolated[call].forward)
                         attempt.places.add((call[0], mode, "forward" if forward else "backward"))

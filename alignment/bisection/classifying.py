@@ -95,7 +95,7 @@ def _wrongly_shaped(search: Localiser, call: Call, below: Sequence[Call]) -> lis
         if wrong and not _fails_with(search, call, search.replacing(outermost(wrong), as_recorded=True), refused=True):
             for other in wrong:
                 search.twins.other_shapes = {
-                    place: shape for place, shape in search.twins.other_shapes.items() if place[0] != other
+                    place: shape for place, shape in search.twins.other_shapes.items() if place[:2] != (other, "output")
                 }
                 search.isolated[other] = search.isolate(other)
             return wrong

@@ -123,6 +123,69 @@ def paddle_text(*, scale: float = 1.0, types: int = 0) -> Any:
     return Net()
 
 
+def torch_patches() -> Any:
+    """Patches as a map with the channels last."""
+    from torch import nn
+
+    class Patches(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, (8, 4), (8, 4))
+
+        def forward(self, x: Any) -> Any:
+            return self.conv(x).permute(0, 2, 3, 1)
+
+    class Mean(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x.mean((1, 2), keepdim=True)
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.patches, self.mean, self.norm, self.head = Patches(), Mean(), nn.LayerNorm(4), nn.Linear(4, 5)
+
+        def forward(self, x: Any) -> Any:
+            x = self.patches(x)
+            return self.head(self.norm(x + self.mean(x).square()).mean((1, 2)))
+
+    return Net()
+
+
+def paddle_patches(*, eps: float = 1e-5, keepdim: bool = True) -> Any:
+    """Patches as a sequence; the mean of the patches is added right only with its axis."""
+    from paddle import nn
+
+    class Patches(nn.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2D(3, 4, (8, 4), (8, 4))
+
+        def forward(self, x: Any) -> Any:
+            return self.conv(x).flatten(2).transpose([0, 2, 1])
+
+    class Mean(nn.Layer):
+        def forward(self, x: Any) -> Any:
+            return x.mean(1, keepdim=keepdim)
+
+    class Net(nn.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.patches, self.mean, self.norm = Patches(), Mean(), nn.LayerNorm(4, epsilon=eps)
+            self.head = nn.Linear(4, 5)
+
+        def forward(self, x: Any) -> Any:
+            x = self.patches(x)
+            mean = self.mean(x).mean(1).reshape([x.shape[0], 1, -1])
+            return self.head(self.norm(x + mean.square()).mean(1))
+
+    return Net()
+
+
+def _patches(**options: Any) -> Pair:
+    sides = Side("torch", f"{_FILE}:torch_patches"), Side("paddle", f"{_FILE}:paddle_patches", options=options)
+    return Pair("patches", *sides, input_shape=(3, 8, 8), rules="auto")
+
+
 def _convolutional(**options: Any) -> Pair:
     sides = (
         Side("torch", f"{_FILE}:torch_convolutional"),
@@ -142,3 +205,5 @@ EPSILON = _convolutional(eps=1e-3)
 TEXT = _text()
 SCALE = _text(scale=1.5)
 TYPES = _text(types=1)
+SEQUENCE = _patches(eps=1e-3)
+AXIS = _patches(keepdim=False)

@@ -29,6 +29,13 @@ def diagnose(pair: str, out: Path) -> Bisection:
     [
         ("PADDING", "2.conv1", "it pads by reflect, not with zeros"),
         ("EPSILON", "2.bn1", "its epsilon is 0.001, not 1e-05: pass epsilon=1e-05"),
+        ("SEQUENCE", "norm", "its epsilon is 0.001, not 1e-05: pass epsilon=1e-05"),
+        (
+            "AXIS",
+            "mean",
+            "it gives the shape (2, 4), where (2, 1, 1, 4) is meant: an axis of length one is lost or added; "
+            "name the axis of squeeze",
+        ),
     ],
 )
 def test_mistake_among_modules_cut_otherwise_is_the_only_one_named(

@@ -27,8 +27,12 @@ def framework(name: str) -> ModuleType:
 
 @pytest.fixture(scope="session")
 def mindspore() -> ModuleType:
-    """MindSpore. It refuses to load what does not fit into memory, and takes what the system caches for taken."""
+    """MindSpore. It refuses to load what does not fit into memory, and takes what the system caches for taken.
+
+    The device is set first, since a training sets it too, and MindSpore allows that only where it was so from the start.
+    """
     loaded = framework("mindspore")
+    loaded.set_device("CPU")
     loaded.train.serialization._get_available_memory = lambda: None
     return loaded
 

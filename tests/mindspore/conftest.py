@@ -29,7 +29,7 @@ def framework(name: str) -> ModuleType:
 def mindspore() -> ModuleType:
     """MindSpore. It refuses to load what does not fit into memory, and takes what the system caches for taken.
 
-    The device is set first, since a training sets it too, and MindSpore allows that only where it was so from the start.
+    The device is set first: a training sets it too, which MindSpore allows only where it was set from the start.
     """
     loaded = framework("mindspore")
     loaded.set_device("CPU")

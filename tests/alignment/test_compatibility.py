@@ -49,6 +49,8 @@ WITH_A_FRAMEWORK = {
     "alignment.backends.torch_training": "create",
 }
 """The same for modules that import a framework, with what `Side.training` names."""
+WITH_MINDSPORE = {"alignment.backends.mindcv": "create"}
+"""The same for modules that import MindSpore, which is not installed beside the others."""
 
 
 @pytest.fixture
@@ -80,7 +82,7 @@ def test_module_under_its_earlier_name_is_the_module_itself(earlier: str, names:
 
 
 def test_every_earlier_name_that_a_package_declares_is_tested() -> None:
-    assert _declared().keys() == EARLIER.keys() | WITH_A_FRAMEWORK.keys()
+    assert _declared().keys() == EARLIER.keys() | WITH_A_FRAMEWORK.keys() | WITH_MINDSPORE.keys()
 
 
 @pytest.mark.parametrize(("earlier", "name"), WITH_A_FRAMEWORK.items())
@@ -90,6 +92,12 @@ def test_trainer_under_its_earlier_name_is_the_one_of_today(earlier: str, name: 
         [sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2], text=True
     )
     assert done.stdout.strip() == _declared()[earlier]
+
+
+@pytest.mark.parametrize(("earlier", "name"), WITH_MINDSPORE.items())
+def test_module_for_mindspore_has_what_its_earlier_name_had(earlier: str, name: str) -> None:
+    file = Path(__file__).parents[2] / f"{_declared()[earlier].replace('.', '/')}.py"
+    assert name in {getattr(node, "name", "") for node in ast.parse(file.read_text()).body}
 
 
 def test_room_of_a_run_offers_what_the_module_of_that_name_did() -> None:

@@ -92,7 +92,9 @@ def test_ctrl_c_after_the_command_exits_130_and_not_1(monkeypatch: pytest.Monkey
 
 
 def test_ctrl_c_while_the_commands_are_imported_ends_the_process_without_a_traceback() -> None:
-    program = "import os, signal, _pit_port; _pit_port.import_module = lambda _: os.kill(os.getpid(), signal.SIGINT)"
-    words = [sys.executable, "-c", f"{program}; _pit_port.pit_port()"]
+    # A process in the background of a script ignores SIGINT, and so would this one.
+    program = "import os, signal, _pit_port; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program += "; _pit_port.import_module = lambda _: os.kill(os.getpid(), signal.SIGINT); _pit_port.pit_port()"
+    words = [sys.executable, "-c", program]
     ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")

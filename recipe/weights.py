@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from porting import architectures
 from porting.checkpoint import Checkpoint, LazyTensor, open_checkpoint
@@ -19,6 +20,24 @@ from recipe.errors import TrainingError
 from recipe.loading import Loaded
 
 _DISTILLED = "_distilled"
+
+
+Net = TypeVar("Net")
+
+
+@dataclass(frozen=True)
+class Start(Generic[Net]):
+    """A framework's model with its first weights.
+
+    Attributes:
+        model: Model in training mode.
+        notes: What was read and what was changed, one line each; empty for a fresh model.
+        fresh: Names of the tensors that were drawn, not read.
+    """
+
+    model: Net
+    notes: tuple[str, ...] = ()
+    fresh: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ def _rate(share: float, draws: int, scale: float, held: tuple[float, ...]) -> fl
 def _takes(call: Callable[[Array], Array], shape: tuple[int, ...]) -> bool:
     try:
         result = call(np.ones(shape, np.float32))
-    except Exception:
+    except Exception:  # whatever a framework raises of a shape that does not fit
         return False
     return isinstance(result, np.ndarray) and result.shape == shape
 

@@ -91,8 +91,9 @@ def _wrongly_shaped(search: Localiser, call: Call, below: Sequence[Call]) -> lis
     """
     shaped = [other for other in below if (other, "output", 0) in search.twins.other_shapes]
     search.trial.backend.set_state(search.weights)
-    for wrong in [*([one] for one in shaped[:_MOST_SHAPES]), shaped]:
-        if wrong and not _fails_with(search, call, search.replacing(outermost(wrong), as_recorded=True), refused=True):
+    together = [shaped] if len(shaped) > 1 else []
+    for wrong in [*([one] for one in shaped[:_MOST_SHAPES]), *together]:
+        if not _fails_with(search, call, search.replacing(outermost(wrong), as_recorded=True), refused=True):
             for other in wrong:
                 search.twins.other_shapes = {
                     place: shape for place, shape in search.twins.other_shapes.items() if place[:2] != (other, "output")

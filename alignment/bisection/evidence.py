@@ -57,12 +57,12 @@ class Reference:
             dtype: Its precision.
             arrange: What makes its shape of the reference's array; None where it has the same.
         """
-        expected, exact, rounded = (self.get(key, one) for one in (dtype, "float64", "float32"))
+        exact, rounded = self.get(key, "float64"), self.get(key, "float32")
+        if arrange is not None:
+            exact, rounded = (one if one is None else arrange(one) for one in (exact, rounded))
+        expected = exact if dtype == "float64" else rounded
         if expected is None:
             return None
-        if arrange is not None:
-            expected, exact, rounded = (one if one is None else arrange(one) for one in (expected, exact, rounded))
-            assert expected is not None  # noqa: S101 - see above
         measured = measure(expected, array, infinities=kind == "output")
         if measured.problem is not None:
             return Judgement(DIVERGENCE, measured.problem)

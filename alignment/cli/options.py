@@ -167,7 +167,7 @@ def without_old_reports(out: Path | None, declaration: str | None) -> Iterator[N
     """
     try:
         yield
-    except Exception:
+    except Exception:  # whatever ends the command: it is raised again
         for path in [out / "report.json"] if out else Path("logs").glob("*/report.json"):
             if path.is_file() and (out or (declaration and _names(path, declaration))):
                 path.unlink()

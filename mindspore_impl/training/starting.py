@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import mindspore
@@ -14,26 +13,11 @@ from mindspore import Parameter, Tensor, nn
 from mindspore_impl.mindcv import create
 from recipe.config import Config
 from recipe.draws import Seeded
-from recipe.weights import open_weights
+from recipe.weights import Start, open_weights
 
 LAYOUT = "mindcv"
 """The layout of the models' parameters."""
 _RATES = ("drop_rate", "attn_drop_rate", "drop_path_rate")
-
-
-@dataclass(frozen=True)
-class Start:
-    """A model with its first weights.
-
-    Attributes:
-        model: Model in training mode.
-        notes: What was read and what was changed, one line each; empty for a fresh model.
-        fresh: Names of the tensors that were drawn, not read.
-    """
-
-    model: nn.Cell
-    notes: tuple[str, ...] = ()
-    fresh: tuple[str, ...] = ()
 
 
 def create_model(config: Config) -> nn.Cell:
@@ -52,7 +36,7 @@ def create_model(config: Config) -> nn.Cell:
     return net.set_train()
 
 
-def start(config: Config) -> Start:
+def start(config: Config) -> Start[nn.Cell]:
     """The model of a configuration, with the weights that it names.
 
     Initial weights are the same for the same seed. A checkpoint of another image size has its position embedding

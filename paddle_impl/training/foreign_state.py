@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import paddle
@@ -13,6 +13,7 @@ from paddle_impl.training.starting import LAYOUT
 from paddle_impl.training.state import Progress
 from porting.carrying import carried, in_words
 from porting.checkpoint import LazyTensor, open_checkpoint
+from porting.checkpoint.tensor import Array
 from porting.conversion import fitting, job_of, plan_port
 from porting.training_state.paddle_files import named_state
 from recipe.errors import TrainingError
@@ -64,7 +65,7 @@ def restore_foreign(path: Path, parts: Parts, last_epoch: int | None) -> tuple[P
     return Progress(epochs), tuple(notes)
 
 
-def _load(path: Path, model: paddle.nn.Layer, tensors: dict[str, LazyTensor] | Any) -> None:
+def _load(path: Path, model: paddle.nn.Layer, tensors: Mapping[str, LazyTensor]) -> None:
     own = model.state_dict()
     problems = [f"{name}: not in the checkpoint" for name in own if name not in tensors]
     problems += [f"{name}: not in the model" for name in tensors if name not in own]
@@ -79,7 +80,7 @@ def _load(path: Path, model: paddle.nn.Layer, tensors: dict[str, LazyTensor] | A
         own[name].set_value(np.asarray(tensor.load()).astype(own[name].numpy().dtype))
 
 
-def _arrays(state: Any, parts: Parts) -> Any:
+def _arrays(state: Iterable[tuple[str, LazyTensor]], parts: Parts) -> Iterator[tuple[str, Array]]:
     """Yield the optimizer's tensors as arrays, moments in the dtype of their weights."""
     dtypes = {name: tensor.numpy().dtype for name, tensor in parts.model.state_dict().items()}
     for key, tensor in state:

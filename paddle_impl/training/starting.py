@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,25 +11,10 @@ from paddle import nn
 from paddle_impl import deit, pit, regnet
 from recipe.config import Config, Model
 from recipe.draws import Seeded
-from recipe.weights import Weights, open_teacher, open_weights, teacher_of
+from recipe.weights import Start, Weights, open_teacher, open_weights, teacher_of
 
 LAYOUT = "paddlevit"
 """The layout of the models' state dicts."""
-
-
-@dataclass(frozen=True)
-class Start:
-    """A model with its first weights.
-
-    Attributes:
-        model: Model in training mode.
-        notes: What was read and what was changed, one line each; empty for a fresh model.
-        fresh: Names of the tensors that were drawn, not read.
-    """
-
-    model: nn.Layer
-    notes: tuple[str, ...] = ()
-    fresh: tuple[str, ...] = ()
 
 
 def create_model(config: Model) -> nn.Layer:
@@ -47,7 +31,7 @@ def create_model(config: Model) -> nn.Layer:
     return family.create(config.name, attn_drop_rate=config.attn_drop_rate, **options)
 
 
-def start(config: Config) -> Start:
+def start(config: Config) -> Start[nn.Layer]:
     """The model of a configuration, with the weights that it names, in the precision that it names.
 
     Initial weights are the same for the same seed, whatever was drawn before. A checkpoint of another image size has

@@ -146,7 +146,7 @@ def open_checkpoint(
     sources: list[Source] = []
     try:
         return _opened(place, sources, selection, required=required, check=check)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: the file is closed, and it is raised again
         for source in sources:
             source.close()
         raise

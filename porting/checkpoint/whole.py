@@ -50,7 +50,7 @@ class Whole:
 
                 saved = mindspore.everything(self._source)
             self.tree = self._plain("", saved, MAX_DEPTH)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: the file is closed, and it is raised again
             self._source.close()
             raise
 

@@ -101,7 +101,7 @@ class Tool(click.Group):
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(COULD_NOT_RUN)
-        except Exception as error:
+        except Exception as error:  # a defect of ours is told as such, in a few lines
             self.fail(ctx, *_failure(error))
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,26 +10,11 @@ from torch import nn
 
 from recipe.config import Config, Model
 from recipe.draws import Seeded
-from recipe.weights import Weights, open_teacher, open_weights, teacher_of
+from recipe.weights import Start, Weights, open_teacher, open_weights, teacher_of
 from reference_torch import deit, pit, regnet
 
 LAYOUT = "canonical"
 """The layout of the models' state dicts."""
-
-
-@dataclass(frozen=True)
-class Start:
-    """A model with its first weights.
-
-    Attributes:
-        model: Model in training mode.
-        notes: What was read and what was changed, one line each; empty for a fresh model.
-        fresh: Names of the tensors that were drawn, not read.
-    """
-
-    model: nn.Module
-    notes: tuple[str, ...] = ()
-    fresh: tuple[str, ...] = ()
 
 
 def create_model(config: Model) -> nn.Module:
@@ -47,7 +31,7 @@ def create_model(config: Model) -> nn.Module:
     return family.create(config.name, attn_drop_rate=config.attn_drop_rate, **options)
 
 
-def start(config: Config) -> Start:
+def start(config: Config) -> Start[nn.Module]:
     """The model of a configuration, with the weights that it names, in the precision that it names.
 
     Initial weights are the same for the same seed, whatever was drawn before. A checkpoint of another image size has

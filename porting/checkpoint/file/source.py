@@ -96,7 +96,7 @@ class Source:
             file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 buffer = mmap.mmap(file, 0, access=mmap.ACCESS_READ)
-            except BaseException:
+            except BaseException:  # Ctrl-C too: the file is closed, and it is raised again
                 os.close(file)
                 raise
             if not ahead:

@@ -98,7 +98,7 @@ class Nested:
             value = self._lazy("", pdparams.read(self._source))
             if not isinstance(value, dict):
                 raise CheckpointError(path, f"holds a {type(value).__name__}, expected a dict")
-        except BaseException:
+        except BaseException:  # Ctrl-C too: the file is closed, and it is raised again
             self._source.close()
             raise
         self.tree: dict[str, Tree] = value

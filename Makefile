@@ -16,7 +16,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@echo "Setting up $(VENV) (once; PyTorch and PaddlePaddle are large)"
 	@$(PYTHON) -m venv $(VENV) 2>/dev/null || \
 		{ $(PYTHON) -m pip install --quiet --user virtualenv && $(PYTHON) -m virtualenv --quiet $(VENV); }
-	@$(BIN)/pip install --quiet --requirement requirements.lock
+	@$(BIN)/pip install --quiet --no-compile --requirement requirements.lock
 	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -32,7 +32,7 @@ $(MINDSPORE)/.ready: requirements-mindspore.lock
 	@echo "Setting up $(MINDSPORE) (once; MindSpore is large)"
 	@$(PYTHON) -m venv $(MINDSPORE) 2>/dev/null || \
 		{ $(PYTHON) -m pip install --quiet --user virtualenv && $(PYTHON) -m virtualenv --quiet $(MINDSPORE); }
-	@$(MINDSPORE)/bin/pip install --quiet --requirement requirements-mindspore.lock
+	@$(MINDSPORE)/bin/pip install --quiet --no-compile --requirement requirements-mindspore.lock
 	@touch $@
 
 test-mindspore: $(MINDSPORE)/.ready  ## Run the tests that need MindSpore and MindCV, in an environment of their own

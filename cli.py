@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alignment.cli.own_rules import own_options, own_rules
-from alignment.cli.ports import command_to_verify, show_plan, verify_port
+from alignment.cli.ports import after_diff, command_to_verify, show_plan, verify_port
 from porting.checkpoint.file.bus_errors import ending_in_order
 from porting.exporting import exporting
+from porting.terminal.again import again
 from porting.terminal.commands import check_rules, list_models, random
+from porting.terminal.next_commands import after_inspect, file_in
 from porting.terminal.options import (
     NEEDS_PAIR,
     SOURCE,
@@ -222,6 +224,7 @@ def plan(
             checkpoint, target_layout, model=named, source_layout=source_layout, surgery=surgery_of(options)
         )
     output.show(lambda: render.plan_text(port, folded=not output.verbose), lambda: render.table_json(port.plan))
+    output.end(then=again("convert", source, file_in(target_layout, source)))
 
 
 @pit_port.command()
@@ -274,6 +277,7 @@ def inspect(file: Path | str, output: Output, **where: Any) -> None:
         lambda: render.describe_text(description, verbose=output.verbose),
         lambda: render.describe_json(description, verbose=output.verbose),
     )
+    output.end(then=after_inspect(description))
 
 
 @pit_port.command()
@@ -298,6 +302,7 @@ def diff(first: Path | str, second: Path | str, output: Output, **where: Any) ->
     with output.tensors() as progress:
         result = diff_checkpoints(first, second, **where, rules=rules, progress=progress)
     output.show(lambda: result.to_text(verbose=output.verbose), result.to_json)
+    output.end(then=after_diff(result, own=rules is not None))
     if not result.same:
         raise SystemExit(DIFFERENT)
 

@@ -158,8 +158,11 @@ def _refusal(
         names = fold(shapes)
         seen = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
         return PlanError(
-            f"the tensors are not {wanted or 'a known model'} (found {len(shapes)}: {seen or 'none'}); "
-            "`pit-port list` shows the models and layouts that are known; --pair or --rules port one of your own"
+            f"the tensors are not {wanted or 'a known model'} (found {len(shapes)}: {seen or 'none'})",
+            [
+                "`pit-port list` shows those that are known; "
+                "one of your own takes --pair my_pair.py, which declares both models"
+            ],
         )
     identity, problems = nearest
     count = f"{len(problems)} mismatch{'es' if len(problems) > 1 else ''}"

@@ -46,7 +46,7 @@ def test_commands_run_as_written_and_print_what_the_page_shows(outputs: dict[str
         "look at blocks.2.shortcut.1: epsilon of its BatchNorm2D",
         "Wrote mine.pdparams (pdparams, layout candidate (paddle))",
         "verified: mine.pdparams (in paddle), a port of mine.pth (in torch)",
-        "  forward  same function: float64 agrees in all 1 quantities",
+        "  forward  same function: float64 agrees in the one quantity",
         "trained: SAME FUNCTION",
         "   cause: {0..1,4}.bias, 1.weight decay by 0.05, and should not decay",
     ):

@@ -34,9 +34,9 @@ def test_plan_is_printed_as_a_table(source: Path) -> None:
     done = pit_port("plan", source, "--to", "paddlevit")
     assert done.exit_code == 0, done.output
     rows = [line.split() for line in done.stdout.splitlines()]
-    assert rows[1] == ["target", "source", "operations", "tensors"]
+    assert rows[1] == ["target", "source", "tensors", "operations"]
     name = "transformers.1.blocks.{0..5}.attn.proj.weight"
-    assert [name, name, "transpose", "6"] in rows
+    assert [name, name, "6", "transpose"] in rows
     timm = pit_port("plan", source, "--to", "timm").stdout
     assert "transformers.{1..2}.pool.fc.weight" in timm
     assert "pools.{0..1}.fc.weight" in timm

@@ -5,44 +5,15 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
-from click.core import ParameterSource
 
+from porting.terminal.again import again
 from porting.terminal.output import Output
 
 if TYPE_CHECKING:
     from alignment.results.report import Report
-
-_NOT_REPEATED = {"out", "html", "as_json", "quiet", "verbose"}
-
-
-def again(name: str) -> str:
-    """Return the command line of another command with the options of this one that it has too.
-
-    Args:
-        name: The other command of `pit-align`.
-    """
-    context = click.get_current_context()
-    assert isinstance(context.parent and context.parent.command, click.Group)  # noqa: S101 - where commands are
-    other = context.parent.command.get_command(context, name)  # type: ignore[union-attr] # as asserted above
-    known = {parameter.name for parameter in other.params} if other is not None else set()
-    words = ["pit-align", name]
-    for parameter in context.command.params:
-        chosen = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
-        if chosen and parameter.name in known - _NOT_REPEATED:
-            words += _words(parameter, context.params[parameter.name or ""])
-    return shlex.join(words)
-
-
-def _words(parameter: click.Parameter, value: Any) -> list[str]:
-    if not isinstance(parameter, click.Option):
-        return [str(word) for word in (value if isinstance(value, tuple) else (value,))]
-    if parameter.is_flag:
-        return [parameter.opts[0] if value else parameter.secondary_opts[0]]
-    values = value if parameter.multiple else (value,)
-    return [word for one in values for word in (parameter.opts[0], str(one))]
 
 
 def end_of_run(report: Report, folder: Path, output: Output, *, html: Path | None, trains: bool) -> None:
@@ -60,7 +31,7 @@ def end_of_run(report: Report, folder: Path, output: Output, *, html: Path | Non
     file = folder / "report.json"
     diverges = report.verdict == DIVERGENCE
     verdict = f"{report.model}: {report.verdict.upper()}" if diverges else ""
-    then = _mending(report, folder, trains) if diverges else _gating([file])
+    then = _mending(report, folder, trains) if diverges else gating([file])
     output.end(verdict=verdict, wrote=[file, *([html] if html else [])], then=then)
 
 
@@ -86,8 +57,8 @@ def _difference(folder: Path) -> str:
     return shlex.join(["pit-port", "diff", *map(str, files), *(["--rules", str(rules)] if rules.is_file() else [])])
 
 
-def _gating(files: Sequence[Path]) -> str:
-    """The command that gates on reports, and writes its thresholds where there are none yet."""
+def gating(files: Sequence[Path]) -> str:
+    """Return the command that gates on reports, and writes its thresholds where there are none yet."""
     from alignment.gating.config import find_config
     from porting.errors import ExpectedError
 

@@ -6,11 +6,15 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from porting.terminal.again import again
+from porting.terminal.next_commands import port_of
 from porting.terminal.output import Output
 from porting.terminal.tool import DIFFERENT, command_line
 
 if TYPE_CHECKING:
     from alignment.cli.own_rules import OwnRules
+    from alignment.running.differences import CheckpointDiff
+    from alignment.running.verification import Verification
     from porting.convert_report import ConvertReport
 
 
@@ -23,6 +27,19 @@ def command_to_verify(report: ConvertReport, own: OwnRules) -> str:
         return ""
     pair = ["--pair", own.table.name] if own.pair and own.table else []
     return shlex.join(["pit-port", "verify", str(report.source), str(report.target), *pair])
+
+
+def after_diff(result: CheckpointDiff, *, own: bool) -> str:
+    """Return the command that compares by a pair what are perhaps two models of the user's, whose names differ.
+
+    Args:
+        result: What was compared.
+        own: Whether rules or a pair were given.
+    """
+    other_names = any((tensor.problem or "").startswith("only in the") for tensor in result.different)
+    if own or not (result.by_name and other_names):
+        return ""
+    return again("diff", result.first, result.second, "--pair", "my_pair.py")
 
 
 def show_plan(source: Path | str, own: OwnRules, side: str | None, where: dict[str, Any], output: Output) -> None:
@@ -47,6 +64,18 @@ def show_plan(source: Path | str, own: OwnRules, side: str | None, where: dict[s
     with open_checkpoint(source, **where) as checkpoint:
         port = plan_by_rules(own.table, checkpoint, side=side)
     output.show(lambda: render.rules_text(port, folded=not output.verbose), lambda: render.table_json(port.plan))
+    output.end(then=again("convert", source, port_of(source, checkpoint.format)))
+
+
+def _after_verification(result: Verification, source: Path | str, target: Path | str, own: OwnRules) -> str:
+    """The command that proves more than outputs, shows which tensors differ, or searches for what does."""
+    if not result.tensors.same:
+        return again("diff", source, target)
+    if own.pair is None or own.table is None or result.source_side != "reference":
+        return ""
+    files = ["--weights", str(source), "--candidate-weights", str(target)]
+    name = "all" if result.passed else "diagnose"
+    return shlex.join(["pit-align", name, "--pair", own.table.name, *files])
 
 
 def verify_port(
@@ -85,5 +114,6 @@ def verify_port(
         from alignment.report.terminal import print_report
 
         print_report(result.forward, output.console(), verbose=True)
+    output.end(then=_after_verification(result, source, target, own))
     if not result.passed:
         raise SystemExit(DIFFERENT)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from alignment.cli.endings import gating
 from alignment.cli.options import candidate_weights_option, pair_of, pair_options, settings_of, without_option
 from alignment.cli.reports import html_option, write_page
+from porting.terminal.again import again
 from porting.terminal.output import Output, output_options
 from porting.terminal.tool import DIFFERENT, command_line
 
@@ -71,7 +73,8 @@ def power(
     if html is not None:
         write_page([report], html, output, [folder])
     output.show(lambda: print_power(result, output.console(), verbose=output.verbose), lambda: _as_json(result))
-    output.end(wrote=[folder / "report.json", *([html] if html else [])])
+    file = folder / "report.json"
+    output.end(wrote=[file, *([html] if html else [])], then=again("all") if result.problem else gating([file]))
     if result.problem or (at_least is not None and 100 * result.share < at_least):
         raise SystemExit(DIFFERENT)
 

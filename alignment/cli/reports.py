@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from alignment.cli.endings import gating
 from alignment.cli.options import (
     candidate_option,
     dtype_option,
@@ -149,7 +150,8 @@ def report(
     folders = [file.parent for file in files]
     diverges = show(reports, output, html=html, folders=folders, quantities=quantities, diagnoses=diagnoses)
     page = shlex.join(["pit-align", "report", *map(str, files), "--html", f"{files[0].absolute().parent.name}.html"])
-    output.end(wrote=[html] if html else [], then="" if html else page)
+    after = "" if diverges else gating(files)
+    output.end(wrote=[html] if html else [], then=after if html else page)
     if diverges:
         raise SystemExit(DIFFERENT)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from alignment.cli.endings import again
 from alignment.cli.options import python_options, pythons_of
+from porting.terminal.again import again
 from porting.terminal.output import Output, output_options
 from porting.terminal.tool import FILE
 

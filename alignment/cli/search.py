@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 
-from alignment.cli.endings import again
 from alignment.cli.options import (
     candidate_weights_option,
     pair_of,
@@ -19,6 +18,7 @@ from alignment.cli.options import (
     pythons_of,
     settings_of,
 )
+from porting.terminal.again import again
 from porting.terminal.output import Output, output_options
 from porting.terminal.tool import DIFFERENT, FILE, command_line
 
@@ -71,7 +71,7 @@ def _search(out: Path | None, output: Output, values: dict[str, Any], *, seconds
         output.end(
             verdict=f"{result.model}: DIVERGES",
             wrote=[folder / BISECTION_FILE],
-            then=again("diagnose") if unknown else "",
+            then=again("diagnose" if unknown else "all"),
         )
         raise SystemExit(DIFFERENT)
     output.end(wrote=[folder / BISECTION_FILE], then=again("all"))

@@ -5,6 +5,7 @@ Everything heavy is imported by the command that needs it, so `--help` loads no 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -27,11 +28,12 @@ from alignment.cli.power import power as power_command
 from alignment.cli.reports import EVERY_QUANTITY, doctor, gate, html_option, matrix, report, show
 from alignment.cli.rules import rules
 from alignment.cli.search import bisect, diagnose, selftest
+from porting.terminal.again import again
 from porting.terminal.output import Output, output_options
 from porting.terminal.tool import DIFFERENT, FILE, Tool, command_line, options, tool_options
 
 if TYPE_CHECKING:
-    from alignment.pair import Pair
+    from alignment.pair import Pair, Role
     from alignment.processes.settings import Settings
     from alignment.results.findings import Finding
     from alignment.results.report import Report
@@ -258,6 +260,17 @@ def record(step: str, backend: str, out: Path | None, output: Output, **values: 
             written = record_side(pair, role, folder, settings, progress=progress, command=command_line())
     paths = [str(path) for path in written]
     output.show(lambda: "\n".join(paths), lambda: paths)
+    output.end(then=_after_recording(pair, role, folder, step))
+
+
+def _after_recording(pair: Pair, role: Role, folder: Path, step: str) -> str:
+    """The command that compares both sides where the other is in its usual folder, else the one that records it."""
+    side = pair.candidate if role == "reference" else pair.reference
+    other = Path("logs") / f"{pair.name}-{side.framework}"
+    if not any(other.glob("recordings/*/manifest.json")):
+        return again("record", step, "--backend", side.framework, without=("backend",))
+    both = (folder, other) if role == "reference" else (other, folder)
+    return shlex.join(["pit-align", "compare", *map(str, both)])
 
 
 @pit_align.command()

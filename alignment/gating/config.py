@@ -205,7 +205,8 @@ def read_text(path: Path) -> str:
     try:
         return read_plain_text(path)
     except OSError as error:
-        raise FileError(path, f"the gate's configuration cannot be read: {error.strerror}") from None
+        written = f"; `pit-align gate REPORT --init --config {path}` writes it" if not path.exists() else ""
+        raise FileError(path, f"the gate's configuration cannot be read: {error.strerror}{written}") from None
     except UnicodeDecodeError as error:
         raise FileError(path, f"not valid TOML: byte {error.start} is no UTF-8, which TOML is written in") from None
 

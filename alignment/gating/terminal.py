@@ -10,7 +10,7 @@ from alignment.results.summary import plural
 from porting.names import fold
 from porting.visible import printable
 
-_REASONS = 12
+_REASONS, _NAMES = 6, 6
 
 
 def print_gate(result: GateResult, console: Console, *, name: str = "", verbose: bool = False) -> None:
@@ -36,7 +36,8 @@ def print_gate(result: GateResult, console: Console, *, name: str = "", verbose:
         console.print(Text(f"  {failure}"))
     if not verbose and len(result.failures) > _REASONS:
         names = fold(failure.key for failure in result.failures[_REASONS:])
-        console.print(Text(f"  and {len(result.failures) - _REASONS} more: {', '.join(names)}"))
+        more = ", ...; -v shows all" if names[_NAMES:] else ""
+        console.print(Text(f"  and {len(result.failures) - _REASONS} more: {', '.join(names[:_NAMES])}{more}"))
     for waived in result.waived[:shown]:
         console.print(Text(f"  waived: {waived}", style="yellow"))
     if not verbose and len(result.waived) > _REASONS:

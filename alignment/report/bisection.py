@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from alignment.results.findings import Bisection, Finding, ModuleRow, Status
+from alignment.results.summary import plural
 from porting.names import fold
 from porting.visible import printable
 
@@ -37,10 +38,8 @@ def print_bisection(bisection: Bisection, console: Console, *, verbose: bool = F
 
 def print_findings(findings: Sequence[Finding], console: Console) -> None:
     """Print findings for which known mistakes were tried, with their likely causes."""
-    for number, finding in enumerate(printable(tuple(findings)), 1):
-        console.print()
-        for part in _finding(number, finding, diagnosed=True):
-            console.print(part)
+    for part in _findings(printable(tuple(findings)), diagnosed=True, verbose=False):
+        console.print(part)
 
 
 def _parts(bisection: Bisection, verbose: bool) -> Iterator[Text]:
@@ -57,9 +56,7 @@ def _parts(bisection: Bisection, verbose: bool) -> Iterator[Text]:
     )
     for note in bisection.notes:
         yield Text(f"note: {note}", style="yellow")
-    for number, finding in enumerate(bisection.findings, 1):
-        yield Text()
-        yield from _finding(number, finding, bisection.hypotheses)
+    yield from _findings(bisection.findings, bisection.hypotheses, verbose)
     if verbose:
         yield Text()
         yield from map(_row, bisection.modules)
@@ -67,13 +64,28 @@ def _parts(bisection: Bisection, verbose: bool) -> Iterator[Text]:
         yield from _uncompared(bisection)
 
 
-def _finding(number: int, finding: Finding, diagnosed: bool) -> Iterator[Text]:
+def _findings(findings: Sequence[Finding], diagnosed: bool, verbose: bool) -> Iterator[Text]:
+    """Yield the findings; those with the cause of an earlier one only as names below it, unless `verbose`."""
+    groups: dict[tuple[str, ...], list[tuple[int, Finding]]] = {}
+    for number, finding in enumerate(findings, 1):
+        alike = (finding.kind, finding.mode, finding.direction, finding.causes[0].says) if finding.causes else ()
+        groups.setdefault(alike if alike and not verbose else (str(number),), []).append((number, finding))
+    for (number, first), *others in groups.values():
+        yield Text()
+        yield from _finding(number, first, diagnosed, verbose)
+        if others:
+            names = fold(dict.fromkeys(one.candidate or one.path or "the model itself" for _, one in others))
+            yield Text(f"   the same in {plural(len(others), 'other place')}: {', '.join(names)}; -v shows them")
+
+
+def _finding(number: int, finding: Finding, diagnosed: bool, verbose: bool) -> Iterator[Text]:
     name = finding.path or "the model itself"
     where = "" if finding.candidate == finding.path else f", {finding.candidate} in the candidate"
     mode = "" if finding.mode == "eval" else ", in training mode"
     mode = "" if finding.kind == "quantity" else f"{mode}, {finding.direction}"
     yield Text.assemble(f"{number}. {finding.kind} ", (name, "bold red"), f"{where}{mode}")
-    for evidence in finding.evidence[:4]:
+    shown = finding.evidence if verbose or not finding.causes else [one for one in finding.evidence if one.error]
+    for evidence in shown[:4]:
         yield Text(f"   {evidence.what}: {evidence.reason}", style="dim" if evidence.error is None else "")
     for cause in finding.causes[:1]:
         yield Text.assemble("   cause: ", (cause.says, "bold"))

@@ -27,7 +27,9 @@ _SENTENCES = 3
 
 
 def overview(report: Report, width: int) -> Iterator[Text]:
-    """Yield the lines of a report's rows: those that diverge if some do, else one line a step and precision.
+    """Yield the lines of a report's rows: one line a step and precision, or the rows that diverge.
+
+    Where the cause of a divergence is known, which the report shows above, only the first of these rows is shown.
 
     Args:
         report: The report; it has rows.
@@ -35,8 +37,11 @@ def overview(report: Report, width: int) -> Iterator[Text]:
     """
     failures = in_order_of_execution(report)
     yield Text()
-    if failures:
-        yield from _diverging(failures, width, reasons=1 if report.cause else _SENTENCES)
+    if failures and report.cause:
+        yield Text.assemble((f"{failures[0].key} ({failures[0].dtype}): ", "red"), failures[0].reason)
+        yield Text("-v shows the other rows that diverge", style="dim")
+    elif failures:
+        yield from _diverging(failures, width)
     elif len(report.rows) <= FEW:
         lines = [(f"{_short(row)} ({row.dtype})", [row]) for row in report.rows]
         yield from _table("quantity", lines, width)
@@ -47,7 +52,7 @@ def overview(report: Report, width: int) -> Iterator[Text]:
         yield from _table("step", lines, width)
 
 
-def _diverging(failures: Sequence[Row], width: int, *, reasons: int) -> Iterator[Text]:
+def _diverging(failures: Sequence[Row], width: int) -> Iterator[Text]:
     """Yield the first quantities that diverge, each in its first precision and indices folded, and a few reasons."""
     failures = list({row.key: row for row in reversed(failures)}.values())[::-1]
     groups = list(_folded(failures))
@@ -58,7 +63,7 @@ def _diverging(failures: Sequence[Row], width: int, *, reasons: int) -> Iterator
         shown = ", ".join([*names[:_SENTENCES], *(["..."] if names[_SENTENCES:] else [])])
         yield Text(f"and {len(rest)} more quantities that diverge: {shown}")
     yield Text()
-    for row in failures[:reasons]:
+    for row in failures[:_SENTENCES]:
         yield Text.assemble((f"{row.key} ({row.dtype}): ", "red"), row.reason)
 
 

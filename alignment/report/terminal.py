@@ -16,7 +16,7 @@ from alignment.recordings.reprod_check import THRESHOLD, MeanCheck
 from alignment.report.overview import STYLES, overview
 from alignment.report.power import power_lines
 from alignment.results.report import DIVERGENCE, WITHIN_TOLERANCE, Report, Row, Verdict
-from alignment.results.summary import headline, margin, number, plural
+from alignment.results.summary import KNOWN_OF, headline, margin, number, plural
 from porting.visible import printable
 
 if TYPE_CHECKING:
@@ -81,7 +81,8 @@ def _parts(report: Report, verbose: bool, width: int) -> Iterator[Text]:
     if report.cause:
         yield Text.assemble("cause: ", (report.cause, "bold"))
     yield Text(headline(report))
-    for note in report.notes:
+    hidden = KNOWN_OF if report.cause and not verbose else None
+    for note in (note for note in report.notes if hidden is None or not note.startswith(hidden)):
         yield Text(f"note: {note}", style="yellow")
     for side, environment in report.environments.items():
         yield Text(f"{side}: {_describe(environment)}", style="dim")

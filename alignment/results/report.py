@@ -153,6 +153,7 @@ class Report:
             DivergenceError: Something diverges; the message has the cause or the headline, and the first rows.
             NothingComparedError: It has no rows.
         """
+        __tracebackhide__ = True  # of pytest: a test that fails shows its own line
         _showing().refuse_divergence(self)
         return self
 

@@ -13,7 +13,7 @@ from porting.visible import printable
 if TYPE_CHECKING:
     from alignment.results.report import Report
 
-_FIRST, _REASONS = 15, 10
+_FIRST, _REASONS = 15, 5
 _COLOURS = {"divergence": "#b3261e", "within tolerance": "#8a6100"}
 
 
@@ -30,12 +30,27 @@ def refuse_divergence(report: Report) -> None:
         DivergenceError: Something diverges; the message has the cause or the headline, and the first rows.
         NothingComparedError: It has no rows.
     """
+    __tracebackhide__ = True
     if not report.rows:
         raise NothingComparedError("nothing was compared: the report has no rows")
     if not report.passed:
-        reasons = [f"{row.key} ({row.dtype}): {row.reason}" for row in in_order_of_execution(report)[:_REASONS]]
-        problem = report.cause or headline(report)
-        raise DivergenceError(f"{report.model or 'the candidate'} diverges: {problem}", reasons)
+        raise divergence(report)
+
+
+def divergence(report: Report, *, next_command: str = "") -> DivergenceError:
+    """Return the error of a report that diverges, with the cause or the headline, and the first rows.
+
+    Args:
+        report: The report.
+        next_command: The command that searches for the cause; the last line of the error.
+    """
+    rows = in_order_of_execution(report)[:_REASONS]
+    lines = [f"{row.key} ({row.dtype}): {row.reason}" for row in rows]
+    problem = report.cause or headline(report)
+    if not any(row.kind == "parameter" for row in report.rows):
+        lines.append("weights were not compared: check that both sides have the same")
+    following = [f"next: {next_command}"] if next_command else []
+    return DivergenceError(f"{report.model or 'the candidate'} diverges: {problem}", [*lines, *following])
 
 
 def as_html(report: Report) -> str:

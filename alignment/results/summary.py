@@ -12,6 +12,8 @@ from alignment.results.report import ROUNDING, SAME_FUNCTION, WITHIN_TOLERANCE, 
 
 UNKNOWN = "not known"
 OTHER_WEIGHTS = "the two sides started from different weights"
+KNOWN_OF = "known of "
+"""How a note begins that says what a framework is known to do."""
 _TELLING = 1e-9
 """Relative L2 in float64 above which a quantity that passes is rounding alone, such as a gradient that vanishes."""
 
@@ -69,7 +71,7 @@ def _evidence(rows: tuple[Row, ...]) -> Iterator[str]:
         alone = [row for row in certified if row.floor is not None and (row.error or 0.0) > _TELLING]
         error = at_most((row.error for row in certified if row not in alone), ".1e")
         noisy = f" ({len(alone)} nothing but rounding, and within its noise)" if alone else ""
-        yield f"float64 agrees in all {len(certified)} quantities, to a relative L2 of {error} or better{noisy}"
+        yield f"float64 agrees in {_all(len(certified))}, to a relative L2 of {error} or better{noisy}"
     for dtype in dict.fromkeys(row.dtype for row in rounded):
         multiple = at_most((row.margin for row in rounded if row.dtype == dtype), ".2g")
         yield f"{dtype} differs by rounding, at most {multiple} times the measured noise"
@@ -80,6 +82,11 @@ def _evidence(rows: tuple[Row, ...]) -> Iterator[str]:
         yield f"{len(sampled)} tensors are drawn from the same distributions as far as their values tell"
     if not (certified or rounded or tolerated or sampled):
         yield f"all {len(rows)} rows are exactly equal"
+
+
+def _all(count: int) -> str:
+    """Return how many quantities agree: `all 7 quantities`, `the one quantity`."""
+    return f"all {count} quantities" if count != 1 else "the one quantity"
 
 
 def identical_rows(rows: Sequence[Row]) -> str:

@@ -21,11 +21,12 @@ from porting.checkpoint.tensor import LazyTensor, TensorCallback
 from porting.conversion import fitting
 from porting.describe import Canonical, canonical, canonical_by_rules
 from porting.errors import CheckpointError
-from porting.names import fold
+from porting.names import fold_members
 from porting.saved_rules import SavedTable
 from porting.visible import lines_of
 
-_SHOWN = 10
+_SHOWN, _FEW = 10, 3
+"""Numbers of lines for tensors with one problem: all up to `_SHOWN`, else the first few."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class CheckpointDiff:
         different: The tensors that differ, the worst first.
         left_out: Names of the counters that the layout of one file does not keep.
         notes: How the files were read, where that is not plain.
+        by_name: True where the files are no model that is known, and tensors were compared under their names as stored.
     """
 
     first: Path | str
@@ -70,6 +72,7 @@ class CheckpointDiff:
     different: tuple[TensorDifference, ...]
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    by_name: bool = False
 
     @property
     def same(self) -> bool:
@@ -102,7 +105,12 @@ class CheckpointDiff:
             if tensor.problem:
                 broken.setdefault(tensor.problem, []).append(tensor.name)
         for problem, names in broken.items():
-            yield from (f"  {name}: {problem}" for name in fold(names))
+            members = fold_members(names)
+            first = list(members) if verbose or len(members) <= _SHOWN else list(members)[:_FEW]
+            yield from (f"  {name}: {problem}" for name in first)
+            rest = sum(len(members[name]) for name in members if name not in first)
+            if rest:
+                yield f"  and {rest} more: {problem}; -v names all"
         measured = [tensor for tensor in self.different if not tensor.problem]
         shown = len(measured) if verbose else _SHOWN
         for tensor in measured[:shown]:
@@ -157,7 +165,9 @@ def diff(
         found = _differences(names, sides[0].tensors, sides[1].tensors, progress)
         different = [*_not_turned(compared.wrong), *(one for one in found if one.name not in compared.wrong)]
     worst_first = sorted(different, key=lambda tensor: (tensor.problem is None, -(tensor.rel_l2 or 0.0)))
-    return CheckpointDiff(as_source(first), as_source(second), len(names), tuple(worst_first), left_out, compared.notes)
+    return CheckpointDiff(
+        as_source(first), as_source(second), len(names), tuple(worst_first), left_out, compared.notes, compared.by_name
+    )
 
 
 class _Compared(NamedTuple):
@@ -167,11 +177,13 @@ class _Compared(NamedTuple):
         sides: Both.
         wrong: Name of every tensor that one file has the other way round than its layout to what is said of it.
         notes: How the files were read.
+        by_name: Whether no model is known, and the names are those that are stored.
     """
 
     sides: tuple[Canonical, Canonical]
     wrong: Mapping[str, str] = MappingProxyType({})
     notes: tuple[str, ...] = ()
+    by_name: bool = False
 
 
 def _not_turned(wrong: Mapping[str, str]) -> Iterator[TensorDifference]:
@@ -192,7 +204,8 @@ def _alike(one: Checkpoint, other: Checkpoint) -> _Compared:
             form = turned(sides[place].checkpoint, known.identity.architecture)
             if form is not None:
                 return _with_turned(sides, place, form)
-    return _Compared((Canonical(None, one.tensors, one), Canonical(None, other.tensors, other)))
+    stored = Canonical(None, one.tensors, one), Canonical(None, other.tensors, other)
+    return _Compared(stored, by_name=True)
 
 
 def _with_turned(sides: tuple[Canonical, Canonical], place: int, form: Turned) -> _Compared:

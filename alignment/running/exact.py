@@ -93,7 +93,7 @@ def _run_again(
     """The report of a run with exact versions; without any kernels where none was used, or a side could not run."""
     again.recorded.mkdir(exist_ok=True)
     try:
-        again.run_sides(progress, module, arguments)
+        again.run_sides(_once_more(progress), module, arguments)
     except AlignmentError as error:
         return replace(report, notes=(*report.notes, f"no run with exact kernels: {error.summary}"))
     kernels = [kernel for role in ROLES for kernel in _used(again, again.pair.label(role))]
@@ -108,6 +108,13 @@ def _run_again(
     sized = {row.key for row in second.rows if row.dtype == "float64" and row.floor is None}
     apart = _apart(again.folder, again.recorded, kinds, sized)
     return replace(second, kernels=tuple(kernels), apart=apart, notes=(*report.notes, *refused))
+
+
+def _once_more(progress: Progress | None) -> Progress | None:
+    """Return what shows the progress of a second run as such."""
+    if progress is None:
+        return None
+    return lambda side, what, done, total: progress(side, f"{what}, with exact kernels", done, total)
 
 
 def _meant(prepared: Prepared, exact: Path, second: Report) -> Iterator[str]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from alignment.framework_facts import FOLDER, behaviours, framework_facts
 from alignment.pair import Pair
 from alignment.results.report import DIVERGENCE, Report, write_report
+from alignment.results.summary import KNOWN_OF
 from alignment.running.prepare import REPORT_FILE, Prepared
 
 _PAGE = "docs/framework-differences.md"
@@ -55,4 +56,4 @@ def _behaviours(pair: Pair, report: Report, framework: str) -> Iterator[str]:
     kinds = [kind for module in pair.contract.candidate.modules for kind in module.bases]
     for kind, note in behaviours(framework, kinds).items():
         if statistics or not kind.startswith(_STATISTICS):
-            yield f"known of {framework}, {kind}: {note} ({_PAGE})"
+            yield f"{KNOWN_OF}{framework}, {kind}: {note} ({_PAGE})"

@@ -39,12 +39,14 @@ class Verification:
         forward: Report on the two models, each run with its own file's weights.
         framework: The framework that ran the port.
         source_framework: The framework that ran the source.
+        source_side: The side of the pair that the source is weights of.
     """
 
     tensors: CheckpointDiff
     forward: Report
     framework: str
     source_framework: str = "torch"
+    source_side: Role = "reference"
 
     @property
     def passed(self) -> bool:
@@ -135,7 +137,7 @@ def verify(
     )
     folder = out or Path("logs") / task.pair.name
     forward = align(task.pair, folder, settings, progress=progress, command=command)
-    return Verification(tensors, forward, task.frameworks[1], task.frameworks[0])
+    return Verification(tensors, forward, task.frameworks[1], task.frameworks[0], task.roles[0])
 
 
 class _Task(NamedTuple):

@@ -36,6 +36,7 @@ def _assert_aligned(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[
     runs: list[Path] = []
 
     def check(pair: Pair | str, **settings: Any) -> Report:
+        __tracebackhide__ = True
         runs.append(folder if not runs else folder.with_name(f"{folder.name}-{len(runs) + 1}"))
         return assert_aligned(pair, runs[-1], **settings)
 

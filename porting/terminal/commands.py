@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
+from porting.terminal.next_commands import port_of
 from porting.terminal.options import complete_models, to_option
 from porting.terminal.output import Output, output_options
 from porting.terminal.tool import DIFFERENT, FILE, force_option
@@ -95,3 +97,4 @@ def random(
         click.echo(
             f"{visible(str(target))}: {architecture.name}, {written.nbytes:,} bytes, random weights of seed {seed}"
         )
+    output.end(then=shlex.join(["pit-port", "convert", str(target), port_of(target, "")]))

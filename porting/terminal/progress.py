@@ -23,6 +23,8 @@ Callback: TypeAlias = Callable[[str, str, int, int], None]
 """Called with the name of a side, what it has done, the number of parts done, and their total."""
 SHOWN_AFTER = 1.0
 """Seconds before progress is shown."""
+LOGGED_EVERY = 10.0
+"""Seconds between two lines of progress of a side in a log."""
 
 
 def on_terminal(console: Console | None = None) -> bool:
@@ -34,7 +36,9 @@ def on_terminal(console: Console | None = None) -> bool:
 
 @contextmanager
 def showing_sides(console: Console | None = None, *, quiet: bool = False) -> Iterator[Callback]:
-    """Show the progress of the sides of an alignment: a bar for each on a terminal, one line for each event elsewhere.
+    """Show the progress of the sides of an alignment: a bar for each on a terminal, now and then a line elsewhere.
+
+    In a log, each side writes what it does first, what it does every ten seconds, and that it has ended.
 
     Args:
         console: The console; standard error by default.
@@ -53,8 +57,20 @@ def showing_sides(console: Console | None = None, *, quiet: bool = False) -> Ite
 
             yield show
     else:
-        to = console or _stderr()
-        yield lambda side, what, done, total: to.print(f"{side}: {what} ({done}/{total})", highlight=False)
+        yield _logging(console or _stderr())
+
+
+def _logging(to: Console) -> Callback:
+    """Return what writes a line for the first event of each side, its last, and one every `LOGGED_EVERY` seconds."""
+    written: dict[str, float] = {}
+
+    def write(side: str, what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if side not in written or done == total or now - written[side] >= LOGGED_EVERY:
+            written[side] = now
+            to.print(f"{side}: {what} ({done}/{total})", highlight=False)
+
+    return write
 
 
 @contextmanager

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from porting.describe import Description
 
 
+_MANY, _FEW = 6, 2
+"""Numbers of lines for tensors that are left out for one reason: all up to `_MANY`, else the first few."""
 _PROVEN: Mapping[bool | None, str] = {
     True: "proven in float64",
     False: "not proven: the outputs differ",
@@ -93,6 +95,7 @@ def describe_text(description: Description, *, verbose: bool = False) -> str:
         "unwrapped": " > ".join(description.envelope),
         "also inside": "; ".join(description.notes),
         "model": _model(known) if known else _unknown(description),
+        "": "; ".join(description.problem[1:4]),
         "rules": description.rules or "",
         "layout": description.layout or "",
         "tensors": f"{description.tensors}, {description.parameters:,} parameters, {_size(description.nbytes)}",
@@ -107,7 +110,7 @@ def describe_text(description: Description, *, verbose: bool = False) -> str:
 
 def _unknown(description: Description) -> str:
     """What is said of a model that is none of the published ones; nothing for a side of rules of the user's."""
-    return f"not known: {'; '.join(description.problem[:4])}" if description.problem else ""
+    return f"not known: {description.problem[0]}" if description.problem else ""
 
 
 def describe_json(description: Description, *, verbose: bool = False) -> dict[str, Any]:
@@ -168,13 +171,13 @@ def table_text(plan: Plan, *, folded: bool = True) -> str:
     """Return a plan as a table; `folded` as for `plan_text`."""
     plain_rows = _folded(plan) if folded else _unfolded(plan)
     rows = [
-        (visible(target) or "-", visible(source) or "-", visible(what), f"{count:>3}")
+        (visible(target) or "-", visible(source) or "-", f"{count:>7}", visible(what))
         for target, source, what, count in plain_rows
     ]
-    header = ("target", "source", "operations", "tensors")
+    header = ("target", "source", "tensors", "operations")
     widths = [max(len(row[column]) for row in (header, *rows)) for column in range(3)]
     lines = [
-        "  ".join((*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[3]))
+        "  ".join((*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[3])).rstrip()
         for row in (header, *rows)
     ]
     return "\n".join(lines)
@@ -192,8 +195,13 @@ def _folded(plan: Plan) -> Iterator[tuple[str, str, str, int]]:
             yield folded, " + ".join(sources), ", ".join(plan.operations_of(members[0])), len(members)
     left_out = plan.left_out
     for what in dict.fromkeys(left_out.values()):
-        for folded, members in fold_members(name for name, why in left_out.items() if why == what).items():
+        rows = list(fold_members(name for name, why in left_out.items() if why == what).items())
+        shown = rows if len(rows) <= _MANY else rows[:_FEW]
+        for folded, members in shown:
             yield "", folded, what, len(members)
+        rest = sum(len(members) for _, members in rows[len(shown) :])
+        if rest:
+            yield "", "and others; -v names them", what, rest
 
 
 def _unfolded(plan: Plan) -> Iterator[tuple[str, str, str, int]]:

@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 import cli
-from alignment.cli.endings import again, end_of_run
+from alignment.cli.endings import end_of_run
 from alignment.results.report import DIVERGENCE, SAME_FUNCTION, Report, Row, Verdict, write_report
+from porting.terminal.again import again
 from porting.terminal.output import Output
 
 
@@ -29,7 +30,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def ended(result: Report, *words: str, folder: str = "logs/p", trains: bool = False) -> list[str]:
     """Return the lines that end `pit-align bp WORDS`."""
 
-    @click.group()
+    @click.group("pit-align")
     def tool() -> None: ...
 
     @tool.command()
@@ -93,7 +94,8 @@ def test_report_ends_with_what_it_wrote_and_quiet_and_json_with_nothing() -> Non
     write_report(report(SAME_FUNCTION), "run/report.json")
     *_, last = pit_align("report run/report.json").stdout.splitlines()
     assert last == "next: pit-align report run/report.json --html run.html"
-    assert pit_align("report run/report.json --html page.html").stdout.endswith("wrote page.html\n")
+    after = "wrote page.html\nnext: pit-align gate run/report.json --init\n"
+    assert pit_align("report run/report.json --html page.html").stdout.endswith(after)
     assert pit_align("report run/report.json -q").stdout == ""
     assert "next:" not in pit_align("report run/report.json --json").stdout
 

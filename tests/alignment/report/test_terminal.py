@@ -22,7 +22,7 @@ from alignment.results.report import (
     Verdict,
     overall,
 )
-from alignment.results.summary import badness, headline
+from alignment.results.summary import KNOWN_OF, badness, headline
 
 
 def row(key: str, dtype: str, verdict: Verdict, size: float = 1e-7, kind: str = "output", margin: float = 0.7) -> Row:
@@ -72,7 +72,7 @@ def test_verdict_comes_first_and_its_reason_second() -> None:
     first, second, note, environment = shown(report(*GOOD.rows[:2]), width=160).splitlines()[:4]
     assert first == "pit_ti: SAME FUNCTION"
     assert second == (
-        "float64 agrees in all 1 quantities, to a relative L2 of 1.0e-14 or better; "
+        "float64 agrees in the one quantity, to a relative L2 of 1.0e-14 or better; "
         "float32 differs by rounding, at most 0.7 times the measured noise"
     )
     assert note == "note: a note"
@@ -101,6 +101,21 @@ def test_many_rows_that_pass_are_one_line_a_step() -> None:
     lines = [" ".join(line.split()) for line in text.splitlines()]
     assert "bp, float32: 160 rows 1.6e-05 6.4e-05 40% rounding" in lines
     assert "gradient/blocks.3.weight" in shown(GOOD, width=120, verbose=True)
+
+
+def test_known_cause_is_shown_in_place_of_the_rows() -> None:
+    rows = [row(f"forward/stage_{i}", "float64", DIVERGENCE, 1e-3) for i in range(9)]
+    known = f"{KNOWN_OF}paddle, Conv2D: something"
+    broken = replace(report(*rows), cause="norm: its epsilon is 1e-3", notes=(known, "weights mapped"))
+    text = shown(broken)
+    assert "cause: norm: its epsilon is 1e-3" in text
+    assert "forward/stage_0 (float64): reason of forward/stage_0" in text
+    assert "stage_1" not in text
+    assert "Conv2D" not in text
+    assert "note: weights mapped" in text
+    whole = shown(broken, verbose=True)
+    assert "stage_8" in whole
+    assert "Conv2D" in whole
 
 
 def test_rows_that_diverge_are_shown_with_their_reasons_and_no_others() -> None:
@@ -209,4 +224,4 @@ def test_gate_result_is_printed_with_its_failures() -> None:
     text = console.file.getvalue()
     assert text.startswith("PASSED  12 rows held against thresholds\nFAILED  20 failures\n")
     assert "bp/gradient/blocks.0.w (float32): rel_l2 is 1, expected at most 0.1" in text
-    assert "and 8 more: bp/gradient/blocks.{12..19}.w" in text
+    assert "and 14 more: bp/gradient/blocks.{6..19}.w" in text

@@ -35,7 +35,10 @@ def test_divergence_is_raised_with_its_rows_and_a_passing_report_returned() -> N
     assert GOOD.raise_for_divergence() is GOOD
     with pytest.raises(DivergenceError, match="<m> diverges: 1 of 1 rows diverge") as caught:
         BAD.raise_for_divergence()
-    assert caught.value.details == ("forward/<b> (float64): differs",)
+    assert caught.value.details == (
+        "forward/<b> (float64): differs",
+        "weights were not compared: check that both sides have the same",
+    )
     assert caught.value.exit_code == 1
     with pytest.raises(DivergenceError, match="its epsilon"):
         replace(BAD, cause="its epsilon is 0.1").raise_for_divergence()

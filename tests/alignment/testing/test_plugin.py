@@ -43,6 +43,15 @@ def test_diverging_pair_fails_as_an_assertion(aligned: list[Any]) -> None:
     assert not Path(aligned[0][1]).exists()
 
 
+def test_error_ends_with_the_command_that_searches_for_the_cause(aligned: list[Any], tmp_path: Path) -> None:
+    with pytest.raises(DivergenceError) as caught:
+        assert_aligned("regnety_160", weights=tmp_path / "a b.pth")
+    assert caught.value.details[-1] == (
+        f"next: pit-align diagnose --model regnety_160 --weights '{tmp_path / 'a b.pth'}'"
+    )
+    assert caught.value.details[-2] == "weights were not compared: check that both sides have the same"
+
+
 def test_fixture_keeps_its_runs_in_the_named_folder(
     aligned: list[Any], pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

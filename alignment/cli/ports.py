@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from alignment.cli.own_rules import OwnRules
     from alignment.running.differences import CheckpointDiff
     from alignment.running.verification import Verification
-    from porting.convert_report import ConvertReport
+    from porting.conversion.report import ConvertReport
 
 
 def command_to_verify(report: ConvertReport, own: OwnRules) -> str:

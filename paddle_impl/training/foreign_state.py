@@ -11,10 +11,10 @@ import paddle
 from paddle_impl.training.parts import Parts
 from paddle_impl.training.starting import LAYOUT
 from paddle_impl.training.state import Progress
-from porting.carrying import carried, in_words
 from porting.checkpoint import LazyTensor, open_checkpoint
 from porting.checkpoint.tensor import Array
 from porting.conversion import fitting, job_of, plan_port
+from porting.conversion.carrying import carried, in_words
 from porting.training_state.paddle_files import named_state
 from recipe.errors import TrainingError
 

@@ -1,4 +1,4 @@
-"""Conversion: open a checkpoint, identify its model, plan the port into another layout, and write it."""
+"""The job: open a checkpoint, identify its model, plan the port into another layout, and write it."""
 
 from __future__ import annotations
 
@@ -6,56 +6,38 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from porting import tables
-from porting.architectures.base import FAMILIES, Architecture, TensorSpec
+from porting.architectures.base import Architecture
 from porting.checkpoint import Checkpoint, Written, format_of, open_checkpoint, write_checkpoint, write_sharded
 from porting.checkpoint.addresses import as_source
-from porting.checkpoint.dtypes import holds_floats
 from porting.checkpoint.envelope import Kind
 from porting.checkpoint.file.target import check_target
 from porting.checkpoint.format_names import INDEX
-from porting.checkpoint.prefixes import shared_prefix
 from porting.checkpoint.sharding import planned_shards, set_paths, whole_target
 from porting.checkpoint.sizes import nbytes_of
 from porting.checkpoint.tensor import LazyTensor
-from porting.convert_report import ConvertReport, Job, count_dtypes, report
-from porting.converters import inward, outward, plan_between, specs_in, table_of
-from porting.errors import CheckpointError, PlanError
-from porting.identify import Identity, identify
-from porting.names import fold
+from porting.conversion.planning import (
+    USUAL_LAYOUT,
+    Port,
+    fitting,
+    identify_checkpoint,
+    planned,
+    translate,
+    usual_layout,
+)
+from porting.conversion.report import ConvertReport, Job, report
+from porting.converters import table_of
+from porting.errors import CheckpointError
 from porting.operations.casting import cast
-from porting.plan import Plan, mismatches
-from porting.surgery import Surgery, operate
+from porting.surgery import Surgery
 from porting.synthetic import random_weights
 
 if TYPE_CHECKING:
     from porting.saved_rules import SavedTable
 
-__all__ = [
-    "SAFETENSORS_FORMAT",
-    "USUAL_LAYOUT",
-    "ConvertReport",
-    "Port",
-    "check_files",
-    "convert",
-    "count_dtypes",
-    "fitting",
-    "identify_checkpoint",
-    "job_of",
-    "plan_port",
-    "translate",
-    "usual_layout",
-    "write_random",
-]
-
-USUAL_LAYOUT: Mapping[str, str] = {"pdparams": "paddlevit", "mindspore": "mindcv"}
-"""Target format to its usual layout; canonical for the others."""
 SAFETENSORS_FORMAT: Mapping[str, str] = {"torch": "pt", "paddle": "np", "mindspore": "ms"}
 """Framework to the `format` that its loaders expect in a safetensors file's metadata; PaddleNLP refuses `pd`."""
-
-_KINDS = {"float": "a floating dtype", "int": "an integer"}
 
 
 def convert(
@@ -130,7 +112,7 @@ def convert(
 
         require_proven(rules)
     if with_optimizer:
-        from porting import carrying  # few conversions need it
+        from porting.conversion import carrying  # few conversions need it
 
         weights = carrying.checked(target, target_format, weights, dtype, max_shard_size)
     with open_checkpoint(source, weights=weights, key=key, prefix=prefix, ignore=ignore, check=False) as opened:
@@ -182,7 +164,7 @@ def _job_of_model(
     checkpoint = fitting(opened, model=model, layout=source_layout)
     identity = identify_checkpoint(checkpoint, model=model, layout=source_layout)
     layout, target_format = target
-    return job_of(checkpoint, _planned(identity, layout or usual_layout(identity.family, target_format), surgery))
+    return job_of(checkpoint, planned(identity, layout or usual_layout(identity.family, target_format), surgery))
 
 
 def job_of(checkpoint: Checkpoint, port: Port) -> Job:
@@ -277,124 +259,3 @@ def write_random(
 def _metadata(architecture: Architecture, layout: str) -> dict[str, str]:
     """The metadata of a file for the loaders of its layout's framework."""
     return {"format": SAFETENSORS_FORMAT[table_of(architecture.family, layout).framework]}
-
-
-class Port(NamedTuple):
-    """The planned port of a checkpoint.
-
-    Attributes:
-        identity: Model and layout of the source.
-        architecture: The model of the target.
-        layout: The layout of the target.
-        plan: The plan of the target's tensors from those of the source.
-    """
-
-    identity: Identity
-    architecture: Architecture
-    layout: str
-    plan: Plan
-
-
-def plan_port(
-    checkpoint: Checkpoint,
-    layout: str,
-    *,
-    model: str | None = None,
-    source_layout: str | None = None,
-    surgery: Surgery = Surgery(),  # noqa: B008 - immutable
-) -> Port:
-    """Plan the port of an open checkpoint into a layout; arguments and errors as those of `convert`."""
-    return _planned(identify_checkpoint(checkpoint, model=model, layout=source_layout), layout, surgery)
-
-
-def usual_layout(family: str, target_format: str) -> str:
-    """Return the layout of a family that files of a format usually have.
-
-    Args:
-        family: A family that has a module, or one of `porting.tables`.
-        target_format: One of `porting.checkpoint.FORMATS`.
-    """
-    if family in FAMILIES:
-        return USUAL_LAYOUT.get(target_format, "canonical")
-    return tables.usual_layout(family, {"pdparams": "paddle", "mindspore": "mindspore"}.get(target_format, ""))
-
-
-def _planned(identity: Identity, layout: str, surgery: Surgery) -> Port:
-    if identity.family not in FAMILIES and surgery != Surgery():
-        raise PlanError(f"{identity.architecture.name}: only models of {', '.join(FAMILIES)} can be changed on the way")
-    architecture, change = operate(identity.architecture, surgery)
-    there = inward(identity.architecture, identity.layout)
-    return Port(identity, architecture, layout, there.then(change).then(outward(architecture, layout)))
-
-
-def fitting(checkpoint: Checkpoint, *, model: str | None = None, layout: str | None = None) -> Checkpoint:
-    """Return an open checkpoint without the prefix that all its names share, where a known model has it so.
-
-    Of all readings (`Checkpoint.readings`) the first is taken that holds a known model; if none does, the checkpoint as
-    it is. The envelope tells what was taken off.
-    """
-    for reading in checkpoint.readings() if shared_prefix(checkpoint.tensors) else ():
-        shapes = {name: tensor.shape for name, tensor in reading.tensors.items()}
-        try:
-            identify(shapes, model=model, layout=layout)
-        except PlanError:
-            continue
-        return reading
-    return checkpoint
-
-
-def identify_checkpoint(checkpoint: Checkpoint, *, model: str | None = None, layout: str | None = None) -> Identity:
-    """Return the model and layout of an open checkpoint.
-
-    Raises:
-        CheckpointError: The file holds no known model, or one with missing, unexpected or misshapen tensors, or tensors
-            of a wrong kind of dtype (integers for floating numbers, or the other way round).
-        UnknownNameError: `model` or `layout` is not known.
-    """
-    try:
-        identity = identify(
-            {name: tensor.shape for name, tensor in checkpoint.tensors.items()}, model=model, layout=layout
-        )
-    except PlanError as error:
-        checkpoint.check()  # damage is the better explanation of missing tensors
-        raise CheckpointError(checkpoint.path, error.summary, error.details) from None
-    if wrong := _wrong_dtypes(specs_in(identity.architecture, identity.layout), checkpoint.tensors):
-        looks = f"looks like {identity.architecture.name} in layout {identity.layout}, with wrong dtypes; save it again"
-        raise CheckpointError(checkpoint.path, looks, wrong)
-    return identity
-
-
-def _wrong_dtypes(specs: Mapping[str, TensorSpec], tensors: Mapping[str, LazyTensor]) -> list[str]:
-    """The tensors with a wrong kind of dtype, one line for each, indices folded."""
-    wrong: dict[tuple[str, str], list[str]] = {}
-    for name, tensor in tensors.items():
-        kind = "float" if holds_floats(tensor.dtype) else "int" if tensor.dtype.kind in "iu" else "other"
-        if kind != specs[name].kind:
-            wrong.setdefault((tensor.dtype.name, _KINDS[specs[name].kind]), []).append(name)
-    return [
-        f"wrong dtype: {name} is {dtype}, expected {kind}"
-        for (dtype, kind), names in wrong.items()
-        for name in fold(names)
-    ]
-
-
-def translate(
-    tensors: Mapping[str, LazyTensor], architecture: Architecture, source: str, target: str
-) -> dict[str, LazyTensor]:
-    """Return the tensors of a model in another layout.
-
-    Args:
-        tensors: Tensor name in the source layout to tensor: all tensors of the model, no others.
-        architecture: The model.
-        source: Layout of `tensors`.
-        target: Layout of the result.
-
-    Raises:
-        PlanError: The tensors are not exactly the model's in the source layout.
-        UnknownNameError: The family has no such layout.
-    """
-    shapes = {name: tensor.shape for name, tensor in tensors.items()}
-    problems = mismatches(specs_in(architecture, source), shapes)
-    if problems:
-        raise PlanError(f"the tensors are not {architecture.name} in layout {source}", problems)
-    return plan_between(architecture, source, target).apply(tensors)

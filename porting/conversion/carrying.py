@@ -11,7 +11,7 @@ from typing import NamedTuple
 from porting.by_rules import other_side
 from porting.checkpoint import LazyTensor, format_of
 from porting.checkpoint.envelope import Kind
-from porting.convert_report import ConvertReport, Job, framework_of, report
+from porting.conversion.report import ConvertReport, Job, framework_of, report
 from porting.converters import specs_in
 from porting.errors import CheckpointError, PlanError
 from porting.operations.casting import cast

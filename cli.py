@@ -209,7 +209,8 @@ def plan(
     """
     from porting.checkpoint import open_checkpoint
     from porting.conversion import fitting, plan_port
-    from porting.terminal import render
+    from porting.terminal.plan_table import table_json
+    from porting.terminal.render import plan_text
 
     if not is_own(options, model=model != "auto", to=target_layout) and target_layout is None:
         raise click.UsageError("Missing option '--to'.")
@@ -223,7 +224,7 @@ def plan(
         port = plan_port(
             checkpoint, target_layout, model=named, source_layout=source_layout, surgery=surgery_of(options)
         )
-    output.show(lambda: render.plan_text(port, folded=not output.verbose), lambda: render.table_json(port.plan))
+    output.show(lambda: plan_text(port, folded=not output.verbose, width=output.width), lambda: table_json(port.plan))
     output.end(then=again("convert", source, file_in(target_layout, source)))
 
 

@@ -12,7 +12,20 @@ import numpy as np
 from porting.architectures.base import TensorSpec
 from porting.checkpoint.tensor import Array, LazyTensor, Pieces
 from porting.errors import PlanError
-from porting.operations import Chain, Concat, Each, Interleave, Op, Permute, Scale, Split, Stack, Transpose, Unsqueeze
+from porting.operations import (
+    Chain,
+    Concat,
+    Each,
+    Interleave,
+    Op,
+    Permute,
+    Scale,
+    Split,
+    Stack,
+    Tie,
+    Transpose,
+    Unsqueeze,
+)
 from porting.operations.grammar import text
 from porting.operations.own import is_own, require_undone
 
@@ -146,6 +159,21 @@ def operations_in(expression: Expression) -> list[str]:
         case Filled(value):
             return [f"fill with {value}"]
     return [str(expression)]
+
+
+def part_in(expression: Expression) -> tuple[int, int] | None:
+    """Return which of the tensors that an operation cuts one into an expression is, from 1, and how many they are.
+
+    None for what is not cut; names of one tensor are no parts.
+    """
+    match expression:
+        case Applied(Tie(), args, _):
+            return part_in(args[0])
+        case Applied(op, _, output) if op.outputs > 1:
+            return output + 1, op.outputs
+        case Applied(op, args, _) if len(args) == 1:
+            return part_in(args[0])
+    return None
 
 
 def spelled(expression: Expression) -> str:

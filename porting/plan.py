@@ -26,6 +26,7 @@ from porting.expressions import (
     constants_in,
     evaluate,
     operations_in,
+    part_in,
     pieces_of,
     sources_in,
     spelled,
@@ -138,6 +139,10 @@ class Plan:
     def operations_of(self, target: str) -> tuple[str, ...]:
         """Return the operations on the way to a target in words, first to last."""
         return tuple(self._texts.get(target) or operations_in(self.outputs[target]))
+
+    def part_of(self, target: str) -> tuple[int, int] | None:
+        """Return which part of its source a target is, from 1, and of how many; None where the source is not cut."""
+        return part_in(self.outputs[target])
 
     @property
     def left_out(self) -> dict[str, str]:

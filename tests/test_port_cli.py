@@ -33,9 +33,19 @@ def source(tmp_path: Path) -> Path:
 def test_plan_is_printed_as_a_table(source: Path) -> None:
     done = pit_port("plan", source, "--to", "paddlevit")
     assert done.exit_code == 0, done.output
-    rows = [line.split() for line in done.stdout.splitlines()]
-    assert rows[1] == ["target", "source", "tensors", "operations"]
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines[:-1])) <= 80  # the last line is a command with paths
+    assert lines[2].split() == ["target", "<-", "source:", "operations", "tensors"]
     name = "transformers.1.blocks.{0..5}.attn.proj.weight"
+    assert [line.split() for line in lines[lines.index(f"{name:<79}6") :][:2]] == [
+        [name, "6"],
+        ["<-", f"{name}:", "transpose"],
+    ]
+    wide = CliRunner().invoke(
+        cli.pit_port, ["plan", str(source), "--to", "paddlevit"], prog_name="pit-port", env={"COLUMNS": "200"}
+    )
+    rows = [line.split() for line in wide.stdout.splitlines()]
+    assert rows[1] == ["target", "source", "tensors", "operations"]
     assert [name, name, "6", "transpose"] in rows
     timm = pit_port("plan", source, "--to", "timm").stdout
     assert "transformers.{1..2}.pool.fc.weight" in timm

@@ -58,12 +58,13 @@ def show_plan(source: Path | str, own: OwnRules, side: str | None, where: dict[s
     """
     from porting.by_rules import plan_by_rules
     from porting.checkpoint import open_checkpoint
-    from porting.terminal import render
+    from porting.terminal.plan_table import table_json
+    from porting.terminal.render import rules_text
 
     assert own.table is not None  # noqa: S101 - what the options say
     with open_checkpoint(source, **where) as checkpoint:
         port = plan_by_rules(own.table, checkpoint, side=side)
-    output.show(lambda: render.rules_text(port, folded=not output.verbose), lambda: render.table_json(port.plan))
+    output.show(lambda: rules_text(port, folded=not output.verbose, width=output.width), lambda: table_json(port.plan))
     output.end(then=again("convert", source, port_of(source, checkpoint.format)))
 
 

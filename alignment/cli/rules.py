@@ -34,7 +34,8 @@ def rules(declaration: str, save: Path | None, out: Path | None, output: Output,
     from alignment.processes.settings import Settings
     from alignment.rules.settle import settle
     from alignment.running.prepare import workspace
-    from porting.terminal.render import table_text
+    from porting.terminal.plan_table import table_text, wrapped
+    from porting.visible import lines_of
 
     pair = load_pair(declaration)
     if not pair.own:
@@ -47,9 +48,12 @@ def rules(declaration: str, save: Path | None, out: Path | None, output: Output,
     if save is not None:
         contract.write(save)
     head = f"{pair.name}: {pair.reference.framework} -> {pair.candidate.framework}, {contract.summary}"
-    output.show(
-        lambda: f"{head}\n{contract.saved.proof}\n{table_text(contract.table, folded=not output.verbose)}",
-        contract.to_json,
-    )
+    table, proof = contract.table, contract.saved.proof
+
+    def text() -> str:
+        told = wrapped(lines_of(head, proof), output.width)
+        return f"{told}\n{table_text(table, folded=not output.verbose, width=output.width)}"
+
+    output.show(text, contract.to_json)
     saving = f"{again('rules')} --save {shlex.quote(f'{pair.name}.json')}"
     output.end(wrote=[save] if save else [], then=again("all") if save else saving)

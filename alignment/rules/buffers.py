@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from alignment.pair.units import COUNTER
+from alignment.rules.forms import form
 from alignment.rules.model import Model
 from alignment.rules.proposals import Link
-from alignment.rules.refine import form
 from alignment.rules.similar_names import pair_by_names
 from alignment.rules.ways import ways
 from porting.checkpoint.tensor import Shape

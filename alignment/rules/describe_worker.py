@@ -80,8 +80,9 @@ def describe(pair: Pair, role: Role, backend: Backend) -> ModelDescription:
     _randomise(backend, state, buffers)
     batch = random_batch(pair, TRACED_BATCH, seed=0)
     picked: tuple[dict[str, Array], dict[str, Array]] = ({}, {})
-    modules, given = _traced(backend, taps, batch, picked[0])
-    with taps.watch(_picking(picked[1])):
+    gave: tuple[dict[str, bytes], dict[str, bytes]] = ({}, {})
+    modules, given = _traced(backend, taps, batch, _both(_picking(picked[0]), _digesting(gave[0], TRACED_BATCH)))
+    with taps.watch(_both(_picking(picked[1]), _digesting(gave[1], FEWER))):
         fewer = backend.forward(random_batch(pair, FEWER, seed=1), None)
     logits = given.logits
     model = ModelDescription(
@@ -104,7 +105,10 @@ def describe(pair: Pair, role: Role, backend: Backend) -> ModelDescription:
     constants = [name for name in constants if name not in drawn]
     values = {name: replace(tensors[name], values=pack(state[name])) for name in constants}
     model = replace(model, tensors={**tensors, **values})
-    fixed = [name for module in modules if _same_rows(module.path, picked) for name in module.tensors]
+    same = {path for path, digest in gave[0].items() if gave[1].get(path) == digest}
+    fixed = [
+        name for module in modules if module.path in same or _same_rows(module.path, picked) for name in module.tensors
+    ]
     return _in_order(model, pair, backend, batch, fixed)
 
 
@@ -118,7 +122,7 @@ def _in_order(
         pair: What is aligned.
         backend: The framework, with the model.
         batch: Inputs that the model takes.
-        fixed: Names of tensors whose modules give the same rows for any input.
+        fixed: Names of tensors whose modules pick the same rows for any input.
     """
     tells = all(FRAMEWORKS[side.framework].tells_order for side in (pair.reference, pair.candidate))
     rows = first_rows(batch, FEWER)
@@ -160,6 +164,27 @@ def _picking(rows: dict[str, Array]) -> Visit:
     return visit
 
 
+def _digesting(gave: dict[str, bytes], rows: int) -> Visit:
+    """Keeps a digest of the first output of each module, of as many rows as all batches have."""
+
+    def visit(tap: Tap, array: Array) -> None:
+        if tap.what == "output" and not tap.call and not tap.index:
+            first = array[:FEWER] if array.ndim and len(array) == rows else array
+            gave[tap.path] = hashlib.blake2b(first.tobytes(), digest_size=12).digest()
+
+    return visit
+
+
+def _both(one: Visit, other: Visit) -> Visit:
+    """Visits twice."""
+
+    def visit(tap: Tap, array: Array) -> None:
+        one(tap, array)
+        other(tap, array)
+
+    return visit
+
+
 def _same_rows(path: str, picked: tuple[Mapping[str, Array], Mapping[str, Array]]) -> bool:
     """Whether a module was given the same integers for two batches, so that they are no input: positions."""
     one, other = (rows.get(path) for rows in picked)
@@ -168,17 +193,13 @@ def _same_rows(path: str, picked: tuple[Mapping[str, Array], Mapping[str, Array]
     return one.shape[1:] == other.shape[1:] and np.array_equal(one[: len(other)], other[: len(one)])
 
 
-def _traced(
-    backend: Backend, taps: Taps, batch: Batch, picked: dict[str, Array]
-) -> tuple[tuple[ModuleInfo, ...], Outputs]:
+def _traced(backend: Backend, taps: Taps, batch: Batch, also: Visit) -> tuple[tuple[ModuleInfo, ...], Outputs]:
     """The modules with the order, input digest and output digest of their first calls; and what the model gives."""
     calls: dict[str, int] = {}
     seen: dict[tuple[str, str], str] = {}
 
-    pick = _picking(picked)
-
     def visit(tap: Tap, array: Array) -> None:
-        pick(tap, array)
+        also(tap, array)
         if not tap.call and not tap.index:
             calls.setdefault(tap.path, len(calls))
             digest = hashlib.blake2b(array.tobytes(), digest_size=12).hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain, combinations, product
 from math import prod
@@ -12,7 +12,7 @@ from alignment.pair.units import BARE
 from alignment.rules.layouts import alternating, head_counts, head_sizes, rearranged, rotated
 from alignment.rules.ways import Stored, bridges
 from porting.checkpoint.tensor import Shape
-from porting.operations import Concat, Each, Interleave, Op, Stack, Transpose, chained
+from porting.operations import Concat, Each, Interleave, Op, Permute, Reshape, Stack, Transpose, chained
 
 _MOST_APART = 3
 """Of no more parts in classes that are not known, each may be stored its own way."""
@@ -80,6 +80,22 @@ def _all_ways(parts: Sequence[Stored], whole: Stored) -> Iterator[Way]:
     if len(whole.shape) == len(parts[0].shape) + 1 and whole.shape[0] == len(parts):
         for stored in _stored_as(parts, [whole.shape[1:]] * len(parts), [False] * len(parts)):
             yield Way(1, None, chained([Each(tuple(stored)), Stack(len(parts), 0), whole.op]))
+    for merged in _merged(whole, len(parts)):
+        yield from _all_ways(parts, merged)
+
+
+def _merged(whole: Stored, count: int) -> Iterator[Stored]:
+    """A tensor of three axes with the first two as one, in which parts lie: experts, each with gate and other half.
+
+    The last two axes may be exchanged.
+    """
+    if len(whole.shape) != 3 or whole.shape[0] == count or count % whole.shape[0]:
+        return
+    for axes in ((0, 1, 2), (0, 2, 1)):
+        shape = tuple(whole.shape[axis] for axis in axes)
+        merged = (shape[0] * shape[1], shape[2])
+        back = [Reshape(merged, shape), Permute(axes) if axes != (0, 1, 2) else None, whole.op]
+        yield replace(whole, shape=merged, op=chained(back))
 
 
 def _cut_again(stored: Sequence[Op | None], sizes: Sequence[int], whole: Stored, axis: int) -> Iterator[Way]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from alignment.pair.model_description import ModelDescription
+from alignment.rules.forms import common_forms, form
 from alignment.rules.recurrent import by_layers
 from alignment.rules.refine import Flow
 from alignment.rules.tensor_graph import TensorGraph
 from alignment.rules.ways import Stored, stored
+from porting.checkpoint.tensor import Shape
 
 
 @dataclass(frozen=True)
@@ -20,10 +23,12 @@ class Model:
     Attributes:
         description: The model.
         apart: Tensors that are left out of the data flow, since the other model has them as buffers.
+        forms: Forms of this model to those that the other model has in their place; see `common_forms`.
     """
 
     description: ModelDescription
     apart: frozenset[str] = frozenset()
+    forms: Mapping[Shape, Shape] = field(default_factory=dict)
 
     @cached_property
     def stored(self) -> Mapping[str, Stored]:
@@ -36,4 +41,35 @@ class Model:
         graph = TensorGraph(self.description.before, self.description.last).without(self.apart)
         parts = {name: (how.path, name.rpartition(".")[2]) for name, how in self.stored.items()}
         graph = by_layers(graph, parts)
-        return Flow({name: self.description.tensors[name].shape for name in graph.before}, graph)
+        shapes = {name: self.description.tensors[name].shape for name in graph.before}
+        return Flow({name: self.forms.get(form(shape), shape) for name, shape in shapes.items()}, graph)
+
+    @cached_property
+    def contents(self) -> Mapping[str, frozenset[str]]:
+        """Path of each module to the tensors of the data flow in it and in all modules that it holds."""
+        contents: dict[str, set[str]] = defaultdict(set)
+        for name in self.flow.shapes:
+            for path in holders(self.stored[name].path):
+                contents[path].add(name)
+        return {path: frozenset(names) for path, names in contents.items()}
+
+
+def holders(path: str) -> list[str]:
+    """The path of a module and those of all that hold it, the innermost first; the last is empty, the model's."""
+    parts = path.split(".") if path else []
+    return [".".join(parts[:count]) for count in range(len(parts), -1, -1)]
+
+
+def both(
+    reference: ModelDescription, candidate: ModelDescription, apart: frozenset[str] = frozenset()
+) -> tuple[Model, Model]:
+    """Return both models; what one has cut or merged has the form that it has in the other.
+
+    Args:
+        reference: The reference.
+        candidate: The candidate.
+        apart: Tensors that are left out of the data flow of both.
+    """
+    models = Model(reference, apart), Model(candidate, apart)
+    forms = common_forms(*(model.flow.shapes.values() for model in models))
+    return Model(reference, apart, forms), Model(candidate, apart, forms)

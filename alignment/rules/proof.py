@@ -10,7 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice, product
+from itertools import chain, islice, product
 from math import prod
 
 from alignment.rules.model import Model
@@ -77,6 +77,7 @@ class _Deciding:
         self._models, self._trial, self._given, self._progress = (reference, candidate), trial, given, progress
         self._scores: dict[Key, dict[int, float]] = defaultdict(dict)
         self._chosen: dict[Key, int] = {}
+        self._crossed: set[Key] = set()
         self._begun = time.thread_time()
 
     def run(self) -> Settled:
@@ -101,19 +102,29 @@ class _Deciding:
         for decision in proposal.decisions:
             if decision.key in tried:
                 self._scores[decision.key][tried[decision.key]] = _score(decision, self._models[1], checks)
+                if decision.named and self._given_otherwise(decision, checks):
+                    self._scores[decision.key] = dict.fromkeys(range(len(decision.options)), 0.0)
+                    self._crossed.add(decision.key)
+
+    def _given_otherwise(self, decision: Decision, checks: Mapping[Check, bool]) -> bool:
+        """Whether modules that both sides call by the same words are given something else on one.
+
+        Another order would only hide that mistake of the candidate's.
+        """
+        stored = self._models[1].stored
+        return not all(checks.get((stored[name].path, "input"), True) for name in decision.targets)
 
     def _try_alone(self, proposal: Proposal) -> None:
         """Try the options of decisions that have many on the smallest module around each, run alone."""
         groups: dict[str, list[Decision]] = defaultdict(list)
         for decision in proposal.decisions:
             path = self._trial.within(decision.targets)
-            if path is not None and _open(decision, self._scores[decision.key]):
+            if path is not None and self._fails(decision) and decision.key not in self._crossed:
                 groups[path].append(decision)
         begun = time.thread_time()
         known: dict[object, tuple[int, ...]] = {}
         for path, decisions in sorted(groups.items(), key=lambda group: _combinations(group[1])):
-            failing = [d for d in decisions if max(self._scores[d.key].values(), default=0.0) < 1]
-            if len(failing) < 2 and all(len(decision.options) <= _FEW for decision in decisions):
+            if len(decisions) < 2 and not any(_open(decision, self._scores[decision.key]) for decision in decisions):
                 continue
             kind = tuple(decision.kind for decision in decisions)
             sole = self._sole_within(path, decisions, proposal)
@@ -135,8 +146,12 @@ class _Deciding:
         others = [
             d for d in proposal.decisions if any(self._models[1].stored[t].path.startswith(path) for t in d.targets)
         ]
-        failing = {d.key for d in others if max(self._scores[d.key].values(), default=0.0) < 1}
+        failing = {d.key for d in others if self._fails(d)}
         return len(decisions) == 1 and failing <= {decisions[0].key}
+
+    def _fails(self, decision: Decision) -> bool:
+        """Whether none of the options of a decision that were tried agrees."""
+        return max(self._scores[decision.key].values(), default=0.0) < 1
 
     def _try_all(self, proposal: Proposal, *, again: bool) -> Proposal:
         """Try the options of all decisions; where a better one shows, proposals that follow from it are made again."""
@@ -167,13 +182,13 @@ class _Deciding:
 
     def _try_again(self, proposal: Proposal) -> Proposal:
         """Try once more what failed while other decisions were not made yet, as long as that settles any."""
-        failing = {d.key for d in proposal.decisions if max(self._scores[d.key].values(), default=0.0) < 1}
+        failing = {d.key for d in proposal.decisions if self._fails(d)}
         while failing and len(failing) < len(proposal.decisions):
             for decision in proposal.decisions:
-                if decision.key in failing and len(decision.options) <= _FEW:
+                if decision.key in failing - self._crossed and len(decision.options) <= _FEW:
                     del self._scores[decision.key]
             proposal = self._try_all(proposal, again=True)
-            left = {d.key for d in proposal.decisions if max(self._scores[d.key].values(), default=0.0) < 1}
+            left = {d.key for d in proposal.decisions if self._fails(d)}
             if not left < failing:
                 break
             failing = left
@@ -227,7 +242,7 @@ class _Deciding:
         With each option of the decisions that nothing has settled, the same for all, since what is what and in which
         order its rows are may only agree together.
         """
-        failing = [d for d in proposal.decisions if max(self._scores[d.key].values(), default=0.0) < 1]
+        failing = [d for d in proposal.decisions if self._fails(d) and d.key not in self._crossed]
         for place in range(max((min(len(d.options), _FEW) for d in failing), default=1)):
             tried = {d.key: place if place < len(d.options) else 0 for d in failing}
             if time.thread_time() > self._begun + ALL_SECONDS:
@@ -281,11 +296,26 @@ def _combinations(decisions: Sequence[Decision]) -> int:
 
 
 def _together(decisions: Sequence[Decision], first: tuple[int, ...] | None) -> Iterator[tuple[int, ...]]:
-    """Options of several decisions at once, the likeliest first; those that agreed in another block before all."""
+    """Options of several decisions at once, the likeliest first; those that agreed in another block before all.
+
+    Decisions of one kind, such as how a query and how a key is stored, are mostly made alike.
+    """
     if first is not None:
         yield first
-    places = product(*(range(len(decision.options)) for decision in decisions))
-    yield from islice(places, _MOST_TOGETHER)
+    kinds = list(dict.fromkeys(decision.kind for decision in decisions))
+    numbers = [kinds.index(decision.kind) for decision in decisions]
+    counts = [min(len(d.options) for d in decisions if d.kind == kind) for kind in kinds]
+    alike = (tuple(places[number] for number in numbers) for places in _likeliest(counts))
+    apart = _likeliest([len(decision.options) for decision in decisions])
+    yield from islice(chain(alike, apart) if len(kinds) < len(decisions) else apart, _MOST_TOGETHER)
+
+
+def _likeliest(counts: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """Places of one option of each decision: all of the first two each, then with the third, and so on."""
+    for most in range(2, max(2, *counts) + 1):
+        for places in product(*(range(min(count, most)) for count in counts)):
+            if most == 2 or max(places) == most - 1:
+                yield places
 
 
 def _open(decision: Decision, scores: Mapping[int, float]) -> bool:
@@ -369,6 +399,8 @@ def _evidence(decision: Decision, scores: Mapping[int, float]) -> str:
     if best == 1:
         if len(agreeing) > 1:
             return f"symmetry, by {decision.by}"
+        if agreeing != [0] and decision.by != USUAL:
+            return "proof against the names" if decision.named else "proof"
         return "proof" if decision.by == USUAL else f"{decision.by} and proof"
     if decision.sure:
         return decision.by

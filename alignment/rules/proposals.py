@@ -168,9 +168,9 @@ class _Proposer:
         effects = [effect for order in _orders(first, theirs, ours) if (effect := self._effect(order, refined, weak))]
         same = [effect for effect in effects if set(effect.values()) == set(effects[0].values())]
         sources, targets = tuple(effects[0]), tuple(effects[0].values())
+        named = sure and named_alike(sources, targets)
         options = tuple(tuple(self._usual_links(effect)) for effect in same)
         several = {source: target for source, target in effects[0].items() if len(self._links({source: target})) > 1}
-        named = sure and named_alike(sources, targets)
         decision = Decision(sources, targets, options, "name" if sure else "order", sure, bool(several), named)
         self._decide(decision, same)
         place = self._chosen.get(decision.key, 0) % len(same)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import TypeAlias
 
+from alignment.rules.forms import form
 from alignment.rules.tensor_graph import INPUT, TensorGraph
 from porting.checkpoint.tensor import Shape
 
@@ -49,11 +50,6 @@ class Refined:
     pairs: dict[str, str] = field(default_factory=dict)
     classes: list[tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=list)
     left: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
-
-
-def form(shape: Shape) -> Shape:
-    """The lengths of a shape in falling order, without axes of length one."""
-    return tuple(sorted((length for length in shape if length != 1), reverse=True))
 
 
 def refine(

@@ -239,8 +239,7 @@ def _options(many: _View, one: _View, parts: tuple[str, ...], whole: str) -> lis
     if (vector is None) != all(name is None for name in vectors) or (vector and None in vectors):
         vectors, vector = [None] * len(parts), None
     options: list[tuple[int, list[Ends]]] = []
-    orders = list(permutations(range(len(parts)))) if len(parts) <= 3 else [tuple(range(len(parts)))]
-    for order in orders:
+    for order in _orders(len(parts)):
         names = tuple(parts[place] for place in order)
         added = tuple(str(vectors[place]) for place in order)
         ops = (
@@ -256,6 +255,21 @@ def _options(many: _View, one: _View, parts: tuple[str, ...], whole: str) -> lis
                 option.append((added, (vector,), ops[way.form]))
             options.append((way.unusual, option))
     return sorted(options, key=lambda entry: entry[0])
+
+
+def _orders(count: int) -> Iterator[tuple[int, ...]]:
+    """Orders of parts: all of few; of many, such as a gate and its other half of each expert, those with a plan."""
+    if count <= 3:
+        yield from permutations(range(count))
+        return
+    rows = [tuple(range(count))]
+    if count % 2 == 0:
+        pairs = [(place, place + 1) for place in range(0, count, 2)]
+        rows.append(tuple(place for one, other in pairs for place in (other, one)))
+        rows += [(*range(start, count, 2), *range(1 - start, count, 2)) for start in (0, 1)]
+        halves = [(place, place + count // 2) for place in range(count // 2)]
+        rows += [tuple(place for pair in halves for place in pair[::turn]) for turn in (1, -1)]
+    yield from dict.fromkeys(rows)
 
 
 def _turned(choice: Choice) -> Choice:

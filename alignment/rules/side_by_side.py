@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import TypeAlias
 
+from alignment.rules.forms import form
 from alignment.rules.model import Model
-from alignment.rules.refine import form
 from alignment.rules.similar_names import similarity
 from alignment.rules.tensor_graph import INPUT
 from porting.checkpoint.tensor import Shape

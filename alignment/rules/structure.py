@@ -10,7 +10,7 @@ from alignment.pair.units import COUNTER
 from alignment.rules.buffers import match_rest
 from alignment.rules.derive import COUNTED, checked, idle, refuse, taken
 from alignment.rules.differences import differences
-from alignment.rules.model import Model
+from alignment.rules.model import Model, both
 from alignment.rules.proof import Settled
 from alignment.rules.proposals import Decision, Link, names_in
 from alignment.rules.ways import ways
@@ -41,13 +41,13 @@ def derive_by_structure(
         AlignmentError: With a line for all that has no counterpart, and for all that could be several things.
     """
     problems = idle(rules, reference, candidate)
-    theirs, ours = Model(reference), Model(candidate)
+    theirs, ours = both(reference, candidate)
     given = list(_given(rules, reference, candidate))
     settled = decide(theirs, ours, given)
     crossed = list(_crossed(theirs, ours, given)) if settled.same is False else []
     if crossed:
         apart = frozenset(link.targets[0] for link in crossed)
-        models = Model(reference, apart), Model(candidate, apart)
+        models = both(reference, candidate, apart)
         again = decide(*models, [*given, *crossed])
         settled, crossed = (again, crossed) if again.same else (settled, [])
         theirs, ours = models if again.same else (theirs, ours)

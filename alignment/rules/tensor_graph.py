@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from alignment.backends.graph import OperationGraph
 
@@ -28,7 +29,7 @@ class TensorGraph:
     before: Mapping[str, tuple[str, ...]]
     last: tuple[str, ...]
 
-    @property
+    @cached_property
     def after(self) -> dict[str, tuple[str, ...]]:
         """Tensor name to the tensors directly after it."""
         after: dict[str, list[str]] = {name: [] for name in self.before}

@@ -19,7 +19,7 @@ from alignment.backends.base import Backend, Tap, Taps
 from alignment.errors import AlignmentError
 from alignment.rules.buffers import match_rest
 from alignment.rules.evidence import Evidence
-from alignment.rules.model import Model
+from alignment.rules.model import Model, holders
 from alignment.rules.proposals import Link, names_in
 from porting.operations import Each, Interleave, Op, Reorder
 from porting.operations.chains import steps_of
@@ -86,13 +86,10 @@ class Trial:
         """
         wanted, graph = set(targets), self._candidate.flow.graph
         later = {name for name, before in graph.before.items() if wanted & set(before)} - wanted
-        paths = [self._candidate.stored[name].path.split(".") for name in wanted]
-        parts = paths[0]
-        for count in range(len(parts), 0, -1):
-            path = ".".join(parts[:count])
-            holds = all(own[:count] == parts[:count] for own in paths)
-            ends = any(f"{self._candidate.stored[name].path}.".startswith(f"{path}.") for name in later)
-            if holds and ends and path in self._modules and path in self._placed:
+        for path in holders(self._candidate.stored[next(iter(wanted))].path)[:-1]:
+            contents = self._candidate.contents[path]
+            ends = later & contents or not contents <= wanted
+            if wanted <= contents and ends and path in self._modules and path in self._placed:
                 return path
         return None
 
@@ -224,16 +221,9 @@ def _modules(links: Iterable[Link], reference: Model, candidate: Model) -> dict[
 
 def _by_contents(model: Model) -> dict[frozenset[str], list[str]]:
     """The tensors of the data flow in a module and all that it holds, to the paths of the modules that hold these."""
-    contents: dict[str, set[str]] = defaultdict(set)
-    for name in model.flow.shapes:
-        path = model.stored[name].path
-        contents[path].add(name)
-        while path:
-            path = path.rpartition(".")[0]
-            contents[path].add(name)
     groups: dict[frozenset[str], list[str]] = defaultdict(list)
-    for path, names in contents.items():
-        groups[frozenset(names)].append(path)
+    for path, names in model.contents.items():
+        groups[names].append(path)
     return groups
 
 
@@ -252,26 +242,40 @@ def regroups(op: Op | None) -> bool:
 def checks_of(targets: Iterable[str], candidate: Model, checks: Mapping[Check, bool]) -> set[Check]:
     """The checks that tensors of the candidate have a part in: of their modules, and the next ones along the data flow.
 
+    What a module gives is replaced, so that nothing after it tells anything about its tensors; only if all of them are
+    among those of interest, what comes next tells whether they are the right ones.
+
     Args:
         targets: The tensors.
         candidate: The candidate.
         checks: All that were made.
     """
-    wanted, graph = set(targets), candidate.flow.graph
-    own = {(candidate.stored[name].path, "output") for name in wanted} & checks.keys()
-    after, seen, left = graph.after, set(wanted), [*wanted]
+    wanted, graph = frozenset(targets), candidate.flow.graph
+    own, seen, left = set[Check](), set(wanted), [*wanted]
     while left:
         name = left.pop()
-        if name in graph.last:
-            own |= {("", "output")} & checks.keys()
-        for later in after.get(name, ()):
-            check = candidate.stored[later].path, "input"
-            if check[0] == candidate.stored[name].path:  # a bias after its weight
-                pass
-            elif check in checks:
-                own.add(check)
-                continue
-            if later not in seen:
+        nexts = graph.after.get(name, ())
+        for later in (*nexts, None) if name in graph.last else nexts:
+            met, ends = _met(candidate, (name, later), checks, wanted)
+            own |= met
+            if later is not None and not ends and later not in seen:
                 seen.add(later)
                 left.append(later)
     return own
+
+
+def _met(
+    candidate: Model, step: tuple[str, str | None], checks: Mapping[Check, bool], wanted: frozenset[str]
+) -> tuple[set[Check], bool]:
+    """The checks between a tensor and the next one, or the end of the model; and whether what is wanted ends there."""
+    name, later = step
+    here = holders(candidate.stored[name].path)
+    there = holders(candidate.stored[later].path) if later is not None else []
+    met: set[Check] = set()
+    for path in here:
+        if path not in there and (path, "output") in checks:
+            met.add((path, "output"))
+            if not candidate.contents[path] <= wanted:
+                return met, True
+    given = next((path for path in reversed(there) if path not in here and (path, "input") in checks), None)
+    return (met, False) if given is None else ({*met, (given, "input")}, True)

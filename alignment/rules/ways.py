@@ -6,7 +6,7 @@ is not known may be stored either way, and only running the model tells which.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from math import prod
@@ -121,25 +121,37 @@ def _bridges(before: Shape, after: Shape) -> Iterator[Op | None]:
         return
     if len(start) > 6:
         return
-    for axes in permutations(range(len(start))):
+    orders = [axes for axes in permutations(range(len(start))) if _merges([start[axis] for axis in axes], end)]
+    for axes in sorted(orders, key=lambda axes: _disorder(axes, start, end)):
         moved = tuple(start[axis] for axis in axes)
-        if _merges(moved, end):
-            turned = None if list(axes) == sorted(axes) else Transpose() if len(axes) == 2 else Permute(axes)
-            yield chained(
-                [
-                    between(before, start) if before != start else None,
-                    turned,
-                    Reshape(moved, end) if moved != end else None,
-                    between(end, after) if end != after else None,
-                ]
-            )
+        turned = None if list(axes) == sorted(axes) else Transpose() if len(axes) == 2 else Permute(axes)
+        yield chained(
+            [
+                between(before, start) if before != start else None,
+                turned,
+                Reshape(moved, end) if moved != end else None,
+                between(end, after) if end != after else None,
+            ]
+        )
+
+
+def _disorder(axes: Sequence[int], shape: Shape, into: Shape) -> int:
+    """How many neighbouring axes are merged in another order than they have: heads before what is in a head."""
+    left, count = list(axes), 0
+    for length in into:
+        size, last = 1, -1
+        while left and size < length:
+            axis = left.pop(0)
+            count += axis < last
+            size, last = size * shape[axis], axis
+    return count
 
 
 def _core(shape: Shape) -> Shape:
     return tuple(length for length in shape if length != 1)
 
 
-def _merges(shape: Shape, into: Shape) -> bool:
+def _merges(shape: Sequence[int], into: Shape) -> bool:
     """Whether neighbouring axes of a shape can be merged so that it becomes another."""
     left = list(shape)
     for length in into:

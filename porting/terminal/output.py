@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import wraps
@@ -78,6 +79,11 @@ class Output(NamedTuple):
                 raise BrokenPipeError
 
         return Printer(quiet=self.quiet)
+
+    @property
+    def width(self) -> int:
+        """Number of columns of the terminal: `COLUMNS`, what the terminal says, or else 80."""
+        return shutil.get_terminal_size().columns
 
     def sides(self) -> AbstractContextManager[Callback]:
         """Show the progress of the sides of an alignment."""

@@ -14,17 +14,15 @@ from porting.architectures.figures import accuracies, macs
 from porting.conversion import ConvertReport, Port
 from porting.converters import LAYOUTS
 from porting.fields import encode
-from porting.names import fold, fold_members, without_indices
-from porting.plan import Plan
-from porting.visible import lines_of, visible
+from porting.names import fold
+from porting.terminal.plan_table import table_text, wrapped
+from porting.visible import lines_of
 
 if TYPE_CHECKING:
     from porting.by_rules import RulesPort
     from porting.describe import Description
 
 
-_MANY, _FEW = 6, 2
-"""Numbers of lines for tensors that are left out for one reason: all up to `_MANY`, else the first few."""
 _PROVEN: Mapping[bool | None, str] = {
     True: "proven in float64",
     False: "not proven: the outputs differ",
@@ -138,75 +136,18 @@ def _fields_json(
     return values
 
 
-def plan_text(port: Port, *, folded: bool = True) -> str:
-    """Return a port's plan as a table; with `folded`, tensors that differ only in their indices share a line."""
+def plan_text(port: Port, *, folded: bool, width: int) -> str:
+    """Return a port's plan as a table; `folded` and `width` as for `table_text`."""
     before = f"{_model(port.identity.architecture)}, layout {port.identity.layout}"
     after = f"{_model(port.architecture)}, layout {port.layout}"
-    return f"{before} -> {after}\n{table_text(port.plan, folded=folded)}"
+    return f"{wrapped(f'{before} -> {after}', width)}\n{table_text(port.plan, folded=folded, width=width)}"
 
 
-def rules_text(port: RulesPort, *, folded: bool = True) -> str:
-    """Return a port by rules of the user's as a table; `folded` as for `plan_text`."""
+def rules_text(port: RulesPort, *, folded: bool, width: int) -> str:
+    """Return a port by rules of the user's as a table; `folded` and `width` as for `table_text`."""
     table = port.table
     head = f"{table.title(port.source)} of {table.name} -> {table.title(port.target)}"
-    return f"{lines_of(head, table.proof)}\n{table_text(port.plan, folded=folded)}"
-
-
-def table_json(plan: Plan) -> list[dict[str, Any]]:
-    """Return a plan for programs: every target tensor with its sources, operations and shape, then what is dropped."""
-    return [
-        {
-            "target": name,
-            "sources": list(plan.sources_of(name)),
-            "operations": list(plan.operations_of(name)),
-            "shape": list(plan.specs[name].shape),
-        }
-        for name in plan.outputs
-    ] + [
-        {"target": None, "sources": [name], "operations": [what], "shape": None} for name, what in plan.left_out.items()
-    ]
-
-
-def table_text(plan: Plan, *, folded: bool = True) -> str:
-    """Return a plan as a table; `folded` as for `plan_text`."""
-    plain_rows = _folded(plan) if folded else _unfolded(plan)
-    rows = [
-        (visible(target) or "-", visible(source) or "-", f"{count:>7}", visible(what))
-        for target, source, what, count in plain_rows
-    ]
-    header = ("target", "source", "tensors", "operations")
-    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(3)]
-    lines = [
-        "  ".join((*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[3])).rstrip()
-        for row in (header, *rows)
-    ]
-    return "\n".join(lines)
-
-
-def _folded(plan: Plan) -> Iterator[tuple[str, str, str, int]]:
-    """Yield target, source and operations with indices folded, and the number of tensors that they stand for."""
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for name in plan.outputs:
-        alike = (*plan.operations_of(name), *(without_indices(source) for source in plan.sources_of(name)))
-        groups.setdefault(alike, []).append(name)
-    for names in groups.values():
-        for folded, members in fold_members(names).items():
-            sources = fold(dict.fromkeys(source for name in members for source in plan.sources_of(name)))
-            yield folded, " + ".join(sources), ", ".join(plan.operations_of(members[0])), len(members)
-    left_out = plan.left_out
-    for what in dict.fromkeys(left_out.values()):
-        rows = list(fold_members(name for name, why in left_out.items() if why == what).items())
-        shown = rows if len(rows) <= _MANY else rows[:_FEW]
-        for folded, members in shown:
-            yield "", folded, what, len(members)
-        rest = sum(len(members) for _, members in rows[len(shown) :])
-        if rest:
-            yield "", "and others; -v names them", what, rest
-
-
-def _unfolded(plan: Plan) -> Iterator[tuple[str, str, str, int]]:
-    for row in table_json(plan):
-        yield row["target"] or "", " + ".join(row["sources"]), ", ".join(row["operations"]), 1
+    return f"{wrapped(lines_of(head, table.proof), width)}\n{table_text(port.plan, folded=folded, width=width)}"
 
 
 def list_text(*, verbose: bool = False) -> str:

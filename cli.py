@@ -44,6 +44,7 @@ from porting.terminal.tool import (
     tool_options,
     uncollected,
 )
+from recipe.endings import end_of_training
 from recipe.options import (
     Source,
     TrainTool,
@@ -362,12 +363,17 @@ def train(
     elif framework != "paddle":
         if last_epoch is not None:
             raise click.UsageError(f"--last-epoch is for Paddle's files; a checkpoint of {framework} knows its epoch")
-        run_elsewhere(framework, "train", loaded, resume=resume or loaded.resume)
+        code = run_elsewhere(framework, "train", loaded, resume=resume or loaded.resume)
+        if code == 0:
+            end_of_training(loaded.config, overrides, whole=True)
+        raise SystemExit(code)
     else:
         from paddle_impl.training.run import train as train_run
 
         start, epochs = resume or loaded.resume, loaded.last_epoch if last_epoch is None else last_epoch
-        raise SystemExit(train_run(loaded.config, resume=start, last_epoch=epochs).exit_code)
+        result = train_run(loaded.config, resume=start, last_epoch=epochs)
+        end_of_training(loaded.config, overrides, whole=result.stopped is None)
+        raise SystemExit(result.exit_code)
 
 
 @pit_train.command("eval")
@@ -393,7 +399,8 @@ def _evaluate(loaded: Loaded, output: Output, framework: str) -> None:
     for note in notes:
         output.note(note)
     if framework != "paddle":
-        run_elsewhere(framework, "eval", replace(loaded, config=config), as_json=output.as_json, quiet=output.quiet)
+        form = {"as_json": output.as_json, "quiet": output.quiet}
+        raise SystemExit(run_elsewhere(framework, "eval", replace(loaded, config=config), **form))
     from paddle_impl.training.run import evaluate as evaluate_run
 
     with output.waiting("evaluating"):
@@ -445,7 +452,8 @@ def predict(
         found = Loaded(override(config, [f"model.weights={weights}"]))
         form = {"as_json": output.as_json, "quiet": output.quiet, "top": top}
         names = str(classes) if classes else None
-        run_elsewhere(framework, "predict", found, images=tuple(map(str, find_images(images))), classes=names, **form)
+        files = tuple(map(str, find_images(images)))
+        raise SystemExit(run_elsewhere(framework, "predict", found, images=files, classes=names, **form))
     from paddle_impl.training.predicting import Predictor
 
     predictor = Predictor(config, weights, read_classes(classes) if classes else None)

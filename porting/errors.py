@@ -42,6 +42,18 @@ class CheckpointError(PortingError):
         self.path = path
 
 
+class NoStateError(CheckpointError):
+    """A checkpoint without the state of an optimizer.
+
+    Attributes:
+        problem: What it lacks, without its path.
+    """
+
+    def __init__(self, path: str | PathLike[str], problem: str) -> None:
+        super().__init__(path, problem)
+        self.problem = problem
+
+
 class UnsafePickleError(CheckpointError):
     """A pickle that needs something other than tensors and plain containers. Nothing of it was executed."""
 

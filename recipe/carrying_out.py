@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from math import isfinite
@@ -14,6 +16,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy.typing as npt
 
 from porting.errors import ExpectedError
+from porting.terminal.signals import ending_by_signals
 from recipe.classes import CLASSES, read_classes
 from recipe.config import Config
 from recipe.errors import ConfigError, DataError, TrainingError
@@ -23,6 +26,8 @@ from recipe.programs import Request, read_request
 from recipe.samples import check, find
 from recipe.weights import require_teacher
 
+COULD_NOT_RUN = 3
+"""Exit code of what could not be carried out."""
 Note: TypeAlias = Callable[[str], None]
 """Takes a line for people."""
 
@@ -157,13 +162,42 @@ class Opened(Protocol):
 
 
 def run_as_program(framework: Framework) -> int:
-    """Carry out the request on standard input; return the exit code."""
+    """Carry out the request on standard input; return the exit code.
+
+    SIGTERM and SIGHUP remove a draft, and end the process by the signal.
+    """
     try:
-        carry_out(read_request(sys.stdin.read()), framework)
+        with ending_by_signals():
+            carry_out(read_request(sys.stdin.read()), framework)
+            sys.stdout.flush()
     except ExpectedError as error:
         print(f"pit-train: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:  # the command that started this process says so
+        return COULD_NOT_RUN
+    except BrokenPipeError:  # whoever read the output has enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return COULD_NOT_RUN
+    except OSError as error:
+        print(f"pit-train: {error}", file=sys.stderr)
+        return COULD_NOT_RUN
+    except Exception as error:  # a framework's error, or a defect of ours, is told in a line
+        print(f"pit-train: failed in a way that was not expected ({_with_place(error)})", file=sys.stderr)
+        return COULD_NOT_RUN
     return 0
+
+
+def _with_place(error: Exception) -> str:
+    """An error's class, the first line of its message, and the line of code that raised it."""
+    *_, last = traceback.extract_tb(error.__traceback__)
+    return f"{type(error).__name__}: {_first_line(error)}, {last.filename}:{last.lineno}"
+
+
+def _first_line(error: Exception) -> str:
+    """The first line of an error's message; its class where there is none."""
+    if isinstance(error, KeyError):
+        return f"it lacks {error}"
+    return next((line for line in str(error).splitlines() if line.strip(" -")), type(error).__name__)
 
 
 def carry_out(request: Request, framework: Framework) -> None:
@@ -190,6 +224,7 @@ def _train(request: Request, config: Config, framework: Framework, note: Note) -
         raise TrainingError(
             f"{output}: holds a run, which a new one would overwrite; resume it, or choose another run.output"
         )
+    _state_of(request.resume, output, framework.latest)
     images = find(config.data, "train")
     check(images, config.model.num_classes)
     run = framework.run(config)
@@ -271,23 +306,42 @@ def _opened(config: Config, framework: Framework, note: Note) -> Opened:
 
 def _save(run: Running, epoch: int, path: Path) -> None:
     draft = path.with_name(f".part-{path.name}")
-    if run.leads:
+    if not run.leads:
+        return
+    try:
         run.save(epoch, draft)
         draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _resumed(run: Running, resume: str | None, output: Path, latest: str) -> int:
     """Bring a run to the place after the last epoch of a checkpoint; return the epoch to go on with."""
-    path = output / latest if resume == "auto" else Path(resume or "")
-    if resume is None or (resume == "auto" and not path.exists()):
+    path = _state_of(resume, output, latest)
+    if path is None:
         return 0
-    path = path / latest if path.is_dir() else path
     try:
         return run.restore(path) + 1
     except OSError as error:
         raise TrainingError(f"{path}: cannot be read ({error.strerror})") from None
     except Exception as error:  # whatever a framework finds wrong with a file or a state
-        raise TrainingError(f"{path}: is no state of this run: {str(error).splitlines()[0]}") from None
+        problem = f"{path}: is no state of this run: {_first_line(error)}"
+        raise TrainingError(f"{problem}; model.weights={path} starts from its weights alone") from None
+
+
+def _state_of(resume: str | None, output: Path, latest: str) -> Path | None:
+    """The file to go on from; None for a run that starts.
+
+    Raises:
+        TrainingError: There is no such file.
+    """
+    path = output / latest if resume == "auto" else Path(resume or "")
+    if resume is None or (resume == "auto" and not path.exists()):
+        return None
+    path = path / latest if path.is_dir() else path
+    if not path.exists():
+        raise TrainingError(f"{path}: there is no checkpoint to resume; check the path")
+    return path
 
 
 def _silent(line: str) -> None:

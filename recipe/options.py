@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -159,14 +159,17 @@ framework_option = click.option(
 """The framework that carries a command out."""
 
 
-def run_elsewhere(framework: str, action: str, loaded: Loaded, **more: Any) -> NoReturn:
-    """Carry a command out in another framework, and exit with its code.
+def run_elsewhere(framework: str, action: str, loaded: Loaded, **more: Any) -> int:
+    """Carry a command out in another framework.
 
     Args:
         framework: One of `recipe.programs.PROGRAMS`.
         action: `train`, `eval` or `predict`.
         loaded: The configuration.
         more: The other attributes of `recipe.programs.Request`.
+
+    Returns:
+        The exit code.
     """
     from recipe.limits import check_for
     from recipe.loading import dump
@@ -174,7 +177,7 @@ def run_elsewhere(framework: str, action: str, loaded: Loaded, **more: Any) -> N
 
     check_for(framework, action, loaded.config, loaded.places)
     request = Request(action, dump(loaded.config), **more)
-    raise SystemExit(run_program(framework, request, os.environ.get(f"PIT_{framework.upper()}_PYTHON")))
+    return run_program(framework, request, os.environ.get(f"PIT_{framework.upper()}_PYTHON"))
 
 
 overrides_argument = click.argument("overrides", nargs=-1, metavar="[SECTION.KEY=VALUE]...")

@@ -15,6 +15,7 @@ from porting.checkpoint import LazyTensor, open_checkpoint
 from porting.checkpoint.tensor import Array
 from porting.conversion import fitting, job_of, plan_port
 from porting.conversion.carrying import carried, in_words
+from porting.errors import NoStateError
 from porting.training_state.paddle_files import named_state
 from recipe.errors import TrainingError
 
@@ -47,6 +48,13 @@ def restore_foreign(path: Path, parts: Parts, last_epoch: int | None) -> tuple[P
         CheckpointError: It cannot be read, or holds no state of AdamW that belongs to its weights.
         PlanError: Its weights cannot be laid out as Paddle's.
     """
+    try:
+        return _restored(path, parts, last_epoch)
+    except NoStateError as error:
+        raise TrainingError(f"{path}: {error.problem}; model.weights={path} starts from its weights alone") from None
+
+
+def _restored(path: Path, parts: Parts, last_epoch: int | None) -> tuple[Progress, tuple[str, ...]]:
     with open_checkpoint(path, weights="model") as opened:
         checkpoint = fitting(opened)
         port = plan_port(checkpoint, LAYOUT)

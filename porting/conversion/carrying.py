@@ -13,7 +13,7 @@ from porting.checkpoint import LazyTensor, format_of
 from porting.checkpoint.envelope import Kind
 from porting.conversion.report import ConvertReport, Job, framework_of, report
 from porting.converters import specs_in
-from porting.errors import CheckpointError, PlanError
+from porting.errors import CheckpointError, NoStateError, PlanError
 from porting.operations.casting import cast
 from porting.training_state.moving import moved
 from porting.training_state.runs import WRITTEN, Run, Settings, grouped, open_run, trained, write_run
@@ -73,6 +73,14 @@ def carry(source: Path | str, job: Job, how: Writing) -> ConvertReport:
             cannot be written.
         PlanError: The plan changes weights and does not only move them.
     """
+    try:
+        return _carry(source, job, how)
+    except NoStateError as error:
+        remedy = "without --with-optimizer the weights alone are ported"
+        raise CheckpointError(error.path, f"{error.problem}; {remedy}") from None
+
+
+def _carry(source: Path | str, job: Job, how: Writing) -> ConvertReport:
     _require_framework(how.target, job)
     with carried(job, how.settings) as (planned, run):
         weights, average, state = _cast(planned, how.dtype), run.average, run.state

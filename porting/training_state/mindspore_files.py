@@ -16,7 +16,7 @@ import numpy as np
 
 from porting.checkpoint.formats.mindspore_training import AVERAGES, SLOTS
 from porting.checkpoint.tensor import LazyTensor
-from porting.errors import CheckpointError
+from porting.errors import CheckpointError, NoStateError
 from porting.training_state.state import (
     AVERAGE,
     SQUARES,
@@ -59,9 +59,7 @@ def read_mindspore(path: Path, items: Mapping[str, Any], weights: Path) -> Optim
         elif kind in SLOTS and weight:
             raise CheckpointError(path, f"its optimizer keeps {kind}: only the state of AdamW and Adam is carried")
     if not moments:
-        raise CheckpointError(
-            path, "holds no moments of AdamW (adam_m., adam_v.); without --with-optimizer the weights alone are ported"
-        )
+        raise NoStateError(path, "holds no moments of AdamW (adam_m., adam_v.)")
     step = _step(path, items)
     named = _OPTIMIZER.fullmatch(weights.stem)
     epochs = next((_number(items[key]) for key in _EPOCHS if key in items), None)

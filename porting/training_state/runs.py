@@ -14,7 +14,7 @@ from porting.checkpoint.formats import mindspore
 from porting.checkpoint.formats.nested import Nested, write_tree
 from porting.checkpoint.formats.torch_zip import write_tree as write_torch_tree
 from porting.checkpoint.locating import locate
-from porting.errors import CheckpointError, PlanError
+from porting.errors import CheckpointError, NoStateError, PlanError
 from porting.names import unknown
 from porting.training_state.mindspore_files import mindspore_entries, read_mindspore
 from porting.training_state.mindspore_files import optimizer_beside as mindspore_optimizer
@@ -129,7 +129,7 @@ def _state(
         if beside is not None and not any(name.startswith(("adam_m.", "moment1.")) for name in whole.tree):
             whole = stack.enter_context(Whole(beside))
         return read_mindspore(whole.path, whole.tree, path), whole.path
-    raise CheckpointError(path, f"{checkpoint.format} files hold no state of an optimizer; omit --with-optimizer")
+    raise NoStateError(path, f"{checkpoint.format} files hold no state of an optimizer")
 
 
 def _state_of_paddle(path: Path, settings: Settings, stack: ExitStack) -> tuple[OptimizerState, Path]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from porting.checkpoint.tensor import LazyTensor, Shape
-from porting.errors import CheckpointError
+from porting.errors import CheckpointError, NoStateError
 from porting.training_state.naming import names_of
 from porting.training_state.state import MOMENTS, SQUARES, USUAL_BETAS, Group, OptimizerState, one_value
 
@@ -88,10 +88,10 @@ def _optimizer(path: Path, tree: Mapping[Any, Any]) -> Mapping[str, Any]:
         raise CheckpointError(path, f"holds the states of several optimizers ({names}); only one can be carried")
     if not known:
         seen = ", ".join(str(key) for key in list(tree)[:8])
-        raise CheckpointError(
+        raise NoStateError(
             path,
-            f"holds no state of an optimizer (its keys are {seen:.200}); expected `optimizer` with `state` and "
-            "`param_groups`, as DeiT and timm save it; without --with-optimizer the weights alone are ported",
+            f"holds no state of an optimizer (its keys are {seen:.100}{'...' * (len(seen) > 100)}); "
+            "expected `optimizer` with `state` and `param_groups`, as DeiT and timm save it",
         )
     optimizer: Mapping[str, Any] = known[0][1]
     return optimizer

@@ -1,6 +1,7 @@
-"""Records the losses of a run in torch, for MindSpore's to be compared with where no torch is installed.
+"""Records losses and a prediction of torch, for MindSpore's to be compared with where no torch is installed.
 
-`python tests/mindspore/record_losses.py` writes `losses.json` beside this file; a test checks that it is still true.
+`python tests/mindspore/record_losses.py` writes `losses.json` and `shares.json` beside this file; a test checks that
+they are still true.
 """
 
 from __future__ import annotations
@@ -16,9 +17,13 @@ from porting.architectures import build
 from porting.conversion import write_random
 from recipe.config import Config
 from recipe.draws import Seeded
+from recipe.images import read_image
 from recipe.loading import load
 
 RECORDED = Path(__file__).with_name("losses.json")
+SHARES = Path(__file__).with_name("shares.json")
+IMAGE = "val/3/0.png"
+"""The image that is classified."""
 SETTINGS = (
     *("model.name=pit_micro", "model.image_size=32", "model.num_classes=2", "model.drop_path_rate=0.3"),
     *("data.workers=0", "data.batch_size=4", "run.device=cpu", "optimizer.base_batch=0"),
@@ -55,5 +60,16 @@ def losses() -> list[tuple[float, float]]:
     return [*rows, (result.loss, result.top1)]
 
 
+def shares() -> list[float]:
+    """The probabilities of both classes of the first image in torch, in float64, with the first weights."""
+    from reference_torch.training.program import Torch
+
+    with tempfile.TemporaryDirectory() as folder:
+        opened = Torch().open(configuration(Path(folder), "run.precision=float64"))
+        image = opened.prepare(read_image(Path(folder) / IMAGE))
+        return [float(share) for share in opened.shares(image[None].astype(np.float64))[0]]
+
+
 if __name__ == "__main__":
+    SHARES.write_text(json.dumps(shares()) + "\n")
     RECORDED.write_text(json.dumps(losses()) + "\n")

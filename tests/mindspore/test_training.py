@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from recipe.config import Config, MindSpore, Run, peak_rate
-from recipe.loading import load
+from recipe.loading import dump, load
+from recipe.programs import Request, run_program
 from recipe.schedule import CosineSchedule
 
 RECORDER: Mapping[str, Any] = runpy.run_path(str(Path(__file__).with_name("record_losses.py")))
@@ -23,6 +24,7 @@ def test_recorded_losses_are_those_of_torch() -> None:
     pytest.importorskip("torch", reason="torch is not installed here; `make test` has it")
     recorded = json.loads(RECORDER["RECORDED"].read_text())
     np.testing.assert_allclose(RECORDER["losses"](), recorded, rtol=1e-9)
+    np.testing.assert_allclose(RECORDER["shares"](), json.loads(RECORDER["SHARES"].read_text()), rtol=1e-9)
 
 
 def test_run_has_the_losses_of_torch_and_goes_on_from_its_state(mindspore: Any, tmp_path: Path) -> None:
@@ -46,6 +48,41 @@ def test_run_has_the_losses_of_torch_and_goes_on_from_its_state(mindspore: Any, 
         np.testing.assert_array_equal(state[1][name].asnumpy(), state[0][name].asnumpy())
     opened = Opened(load("deit", [*RECORDER["SETTINGS"], f"data.path={tmp_path}", f"model.weights={path}"]))
     assert asdict(opened.evaluate()) == asdict(result)
+
+
+def test_command_predicts_with_the_probabilities_of_torch(
+    mindspore: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config = RECORDER["configuration"](tmp_path, "mindspore.mode=pynative")
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    files = (str(tmp_path / RECORDER["IMAGE"]), str(tmp_path / "broken.png"))
+    request = Request("predict", dump(config), as_json=True, images=files)
+    assert run_program("mindspore", request) == 0
+    said = capfd.readouterr()
+    first, second = map(json.loads, said.out.splitlines())
+    predicted = [row["probability"] for row in sorted(first["classes"], key=lambda row: int(row["index"]))]
+    np.testing.assert_allclose(predicted, json.loads(RECORDER["SHARES"].read_text()), rtol=1e-5)
+    assert second["path"] == files[1]
+    assert "classes" not in second or not second["classes"]
+    assert "WARNING" not in said.err
+
+
+@pytest.mark.parametrize("level", ["O1", "O2", "O3"])
+def test_levels_of_mixed_precision_train_near_float32(mindspore: Any, tmp_path: Path, level: str) -> None:
+    from mindspore_impl.training.program import set_up
+    from mindspore_impl.training.run import Run as MindSporeRun
+
+    settings = ("mindspore.mode=pynative", "run.precision=mixed", f"mindspore.amp_level={level}")
+    settings += (
+        "mindspore.loss_scale_type=fixed",
+        "mindspore.loss_scale=128",
+    )  # the dynamic one drops the first update
+    config = RECORDER["configuration"](tmp_path, *settings)
+    set_up(config)
+    steps = list(MindSporeRun(config).epoch(0))
+    losses = [loss for loss, _ in json.loads(RECORDER["RECORDED"].read_text())[: len(steps)]]
+    np.testing.assert_allclose([step.loss for step in steps], losses, rtol=0.02)
+    assert [step.loss for step in steps] != losses
 
 
 @pytest.mark.parametrize("stairs", [False, True])

@@ -65,7 +65,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Asked]:
 
     def train(config: Config, resume: Any = None, last_epoch: int | None = None) -> Any:
         calls.append(Asked("train", config, resume, last_epoch))
-        return type("Done", (), {"exit_code": 0})
+        return type("Done", (), {"exit_code": 0, "stopped": None})
 
     def evaluate(config: Config) -> Evaluation:
         calls.append(Asked("eval", config))

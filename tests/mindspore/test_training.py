@@ -57,8 +57,9 @@ def test_command_predicts_with_the_probabilities_of_torch(
     (tmp_path / "broken.png").write_bytes(b"no image")
     files = (str(tmp_path / RECORDER["IMAGE"]), str(tmp_path / "broken.png"))
     request = Request("predict", dump(config), as_json=True, images=files)
-    assert run_program("mindspore", request) == 0
+    assert run_program("mindspore", request) == 3
     said = capfd.readouterr()
+    assert "1 image could not be read" in said.err
     first, second = map(json.loads, said.out.splitlines())
     predicted = [row["probability"] for row in sorted(first["classes"], key=lambda row: int(row["index"]))]
     np.testing.assert_allclose(predicted, json.loads(RECORDER["SHARES"].read_text()), rtol=1e-5)
@@ -73,11 +74,8 @@ def test_levels_of_mixed_precision_train_near_float32(mindspore: Any, tmp_path: 
     from mindspore_impl.training.run import Run as MindSporeRun
 
     settings = ("mindspore.mode=pynative", "run.precision=mixed", f"mindspore.amp_level={level}")
-    settings += (
-        "mindspore.loss_scale_type=fixed",
-        "mindspore.loss_scale=128",
-    )  # the dynamic one drops the first update
-    config = RECORDER["configuration"](tmp_path, *settings)
+    scale = ("mindspore.loss_scale_type=fixed", "mindspore.loss_scale=128")  # the dynamic one drops the first update
+    config = RECORDER["configuration"](tmp_path, *settings, *scale)
     set_up(config)
     steps = list(MindSporeRun(config).epoch(0))
     losses = [loss for loss, _ in json.loads(RECORDER["RECORDED"].read_text())[: len(steps)]]

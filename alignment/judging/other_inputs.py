@@ -96,15 +96,7 @@ class OtherInputs:
         if any(key.endswith(UNSTEADY) for key in self._sides["candidate"]):
             yield f"the candidate gives something else for the same input once more, as {_UNSTEADY}"
             return
-        if any(key.startswith("forward/") for key in diverging):
-            return
-        wrong = list(dict.fromkeys(name for key in diverging if key.startswith(f"{STEP}/") and (name := _name_of(key))))
-        if {ONE, TWO} & {*wrong}:
-            yield f"the candidate depends on how many inputs a batch has, or {_KEEPS}"
-        elif {OTHER, AGAIN} & {*wrong}:
-            yield f"the candidate {_KEEPS}: its first call agrees, a later one does not"
-        elif wrong:
-            yield f"the candidate gives something else for {', '.join(map(_words, wrong))}"
+        yield from causes_of(diverging)
 
     def notes(self) -> Iterator[str]:
         """Yield what was not exercised and for what reason, and what a reader must know of the rest."""
@@ -140,6 +132,23 @@ class OtherInputs:
         """The message with which a side refused a batch; empty where it did not."""
         side, key = self._sides[role], f"{_REFUSED}{name}"
         return bytes(side[key]).decode(errors="replace").strip() or "no message" if key in side else ""
+
+
+def causes_of(diverging: Collection[str]) -> Iterator[str]:
+    """Yield what the diverging rows of one precision say of a candidate that agrees on the first batch.
+
+    Args:
+        diverging: Keys of the rows that diverge.
+    """
+    if any(key.startswith("forward/") for key in diverging):
+        return
+    wrong = list(dict.fromkeys(name for key in diverging if key.startswith(f"{STEP}/") and (name := _name_of(key))))
+    if {ONE, TWO} & {*wrong}:
+        yield f"the candidate depends on how many inputs a batch has, or {_KEEPS}"
+    elif {OTHER, AGAIN} & {*wrong}:
+        yield f"the candidate {_KEEPS}: its first call agrees, a later one does not"
+    elif wrong:
+        yield f"the candidate gives something else for {', '.join(map(_words, wrong))}"
 
 
 def failing_batch(diverging: Collection[str]) -> str:

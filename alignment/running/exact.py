@@ -15,6 +15,7 @@ from pathlib import Path
 from alignment.errors import AlignmentError
 from alignment.judging.compare_paths import compare_paths, open_side
 from alignment.judging.measuring import compare_key
+from alignment.judging.other_inputs import causes_of
 from alignment.pair import ROLES
 from alignment.processes.processes import Progress
 from alignment.recordings.kernels import CAST, KERNELS_FILE, Kernel, read_kernels
@@ -107,7 +108,25 @@ def _run_again(
     ]
     sized = {row.key for row in second.rows if row.dtype == "float64" and row.floor is None}
     apart = _apart(again.folder, again.recorded, kinds, sized)
-    return replace(second, kernels=tuple(kernels), apart=apart, notes=(*report.notes, *refused))
+    return replace(second, kernels=tuple(kernels), apart=apart, notes=(*notes_of_both(report, second), *refused))
+
+
+def notes_of_both(first: Report, second: Report) -> Iterator[str]:
+    """Yield the notes of a run, without what only kernels made it look like, and with what their absence shows.
+
+    Args:
+        first: The report of the run; what was added to its notes later stands there alone.
+        second: The same run with exact kernels, as its recordings were judged.
+    """
+    before, after = ([*_causes(report)] for report in (first, second))
+    yield from (note for note in first.notes if note not in before or note in after)
+    yield from (cause for cause in after if cause not in first.notes)
+
+
+def _causes(report: Report) -> Iterator[str]:
+    """Yield the notes of a report that rest on its rows of further inputs."""
+    for dtype in dict.fromkeys(row.dtype for row in report.failures):
+        yield from causes_of([row.key for row in report.failures if row.dtype == dtype])
 
 
 def _once_more(progress: Progress | None) -> Progress | None:

@@ -11,8 +11,9 @@ from alignment.gating.config import GateConfig, Requirement
 from alignment.pair import Pair, load_pair
 from alignment.processes.settings import Settings
 from alignment.recordings.kernels import CAST
-from alignment.results.report import DIVERGENCE, SAME_FUNCTION, read_report
+from alignment.results.report import DIVERGENCE, SAME_FUNCTION, Report, Row, read_report
 from alignment.results.summary import headline
+from alignment.running.exact import notes_of_both
 from alignment.running.run import align
 
 PAIRS = Path(__file__).parents[1] / "kernel_pairs.py"
@@ -79,3 +80,24 @@ def test_cast_that_is_part_of_what_the_reference_computes_is_not_lifted(tmp_path
     assert report.verdict == DIVERGENCE
     assert not report.kernels
     assert any(note.startswith("the casts in the reference are part of what it computes") for note in report.notes)
+
+
+def _report_of(notes: tuple[str, ...], *diverging: str) -> Report:
+    rows = [Row(key, key.partition("/")[0], "output", "float64", 0.1, 0.2, 0.3, DIVERGENCE, "") for key in diverging]
+    return Report(DIVERGENCE if rows else SAME_FUNCTION, "net", ("forward", "other_inputs"), tuple(rows), notes=notes)
+
+
+def test_note_on_a_later_call_goes_where_only_kernels_made_it_differ() -> None:
+    keeps = "the candidate keeps something between calls: its first call agrees, a later one does not"
+    first = _report_of(("a note of the run", keeps), "other_inputs/other/logits")
+    assert [*notes_of_both(first, _report_of(()))] == ["a note of the run"]
+    assert [*notes_of_both(first, _report_of((keeps,), "other_inputs/other/logits"))] == ["a note of the run", keeps]
+
+
+def test_note_on_a_later_call_comes_where_kernels_had_hidden_it() -> None:
+    first = _report_of(("a note of the run",), "forward/logits", "other_inputs/again/logits")
+    second = _report_of((), "other_inputs/again/logits")
+    assert [note.partition(":")[0] for note in notes_of_both(first, second)] == [
+        "a note of the run",
+        "the candidate keeps something between calls",
+    ]

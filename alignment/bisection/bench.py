@@ -9,6 +9,7 @@ from time import monotonic
 import numpy as np
 
 from alignment.arrays import Array
+from alignment.backends.base import Tap, Visit
 from alignment.backends.functions.calls import Answer, Arrays, FunctionCall, Functions
 from alignment.bisection.evidence import failures
 from alignment.bisection.localise import Localiser
@@ -33,6 +34,35 @@ class Budget:
     seconds: float
 
 
+class _InsideRight:
+    """Which modules that are right by themselves are running within one: what they call needs no trial.
+
+    Args:
+        search: The search.
+        call: The call of the module around them.
+
+    Attributes:
+        open: Those that run now, the innermost last.
+    """
+
+    def __init__(self, search: Localiser, call: Call) -> None:
+        self.open: list[tuple[str, int]] = []
+        self._right = {
+            other
+            for other, judged in search.isolated.items()
+            if inside(other[0], call[0]) and not judged.failures and not judged.problem and judged.forward
+        }
+        self._first = {path: min(number for other, number in self._right if other == path) for path, _ in self._right}
+
+    def __call__(self, tap: Tap, _: Array) -> None:
+        """Note that a module begins or ends."""
+        called = tap.path, tap.call + self._first.get(tap.path, 0)
+        if tap.what in ("input", "integers") and called in self._right and called not in self.open:
+            self.open.append(called)
+        elif tap.what == "output" and called in self.open:
+            del self.open[self.open.index(called) :]
+
+
 class ModuleBench:
     """See `alignment.hypotheses.bench.Bench`.
 
@@ -47,14 +77,16 @@ class ModuleBench:
         self._search, self._call, self._functions, self._budget = search, call, functions, budget
         self.calls: tuple[FunctionCall, ...] = ()
         seen: list[FunctionCall] = []
+        inside_right = _InsideRight(search, call)
 
         def note(call: FunctionCall, _: Arrays) -> Answer:
-            seen.append(call)
+            if not inside_right.open:
+                seen.append(call)
             return None
 
         search.trial.backend.set_state(search.weights)
         with functions.watch(note):
-            self._run()
+            self._run(inside_right)
         self.calls = tuple(seen)
 
     def run(self, answers: Answers | None = None, weights: Mapping[str, Array] | None = None) -> Result:
@@ -95,7 +127,21 @@ class ModuleBench:
                     held[tensor] = Weight(name, array, axis if array.ndim == 2 else 0)
         return held
 
-    def _run(self) -> Result:
+    @property
+    def tensors(self) -> dict[str, Array]:
+        """The candidate's floating-point tensors within the module, by name, as the reference's weights make them."""
+        path, modules = self._call[0], self._search.taps.modules
+        names = (
+            tensor
+            for name, module in modules.items()
+            if name == path or inside(name, path)
+            for tensor in module.parameters
+            if tensor in self._search.weights
+        )
+        arrays = {name: np.asarray(self._search.weights[name]) for name in names}
+        return {name: array for name, array in arrays.items() if array.dtype.kind == "f"}
+
+    def _run(self, visit: Visit | None = None) -> Result:
         search, call = self._search, self._call
         search.trial.backend.train(search.mode == "train")
         try:
@@ -103,7 +149,7 @@ class ModuleBench:
             guilty = [other for other in search.differing if inside(other[0], call[0])]
             replaced = search.replacing(outermost(guilty))
             inputs, integers = search.inputs_of(call), search.integers_of(call)
-            result = search.taps.isolate(*call, inputs, gradients, replaced or None, None, integers)
+            result = search.taps.isolate(*call, inputs, gradients, replaced or None, visit, integers)
             return Result(result.outputs, beside(search, call, result) if gradients else {})
         finally:
             search.trial.backend.train(False)

@@ -7,7 +7,7 @@ Modules without parameters (an activation, a dropout) match by their name within
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -22,6 +22,10 @@ _OTHER_FUNCTIONS: Mapping[tuple[str, str], Mapping[str, str | None]] = {
 }
 """By family and layout, modules that hold the same parameters as one of timm's and compute something else: timm's patch
 embedding returns tokens, not a map, and most of timm's batch norms include the ReLU."""
+
+
+_LISTS = ("ModuleList", "ModuleDict", "LayerList", "LayerDict", "CellList", "CellDict")
+"""Classes of the frameworks that hold modules and are never called themselves."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,8 @@ def match(pair: Pair, reference: Mapping[str, Module], candidate: Mapping[str, M
     """
     ours, theirs = _held(pair, "candidate", candidate), _held(pair, "reference", reference)
     whole = {path: names for path, (names, _) in theirs.items()}
-    matched = _by_parameters(whole, {path: names for path, (names, _) in ours.items()}) | {"": ""}
+    lists = {path for modules in (reference, candidate) for path, one in modules.items() if one.kind in _LISTS}
+    matched = _by_parameters(whole, {path: names for path, (names, _) in ours.items()}, lists) | {"": ""}
     matched |= _by_most_parameters(whole, ours, matched)
     for path in candidate:
         if path not in matched and not any(ours[path]):
@@ -94,8 +99,13 @@ def _held(pair: Pair, role: Role, modules: Mapping[str, Module]) -> dict[str, tu
     }
 
 
-def _by_parameters(reference: Mapping[str, frozenset[str]], candidate: Mapping[str, frozenset[str]]) -> dict[str, str]:
-    """Match modules that hold the same tensors; of nested ones that do, the innermost match, then the next."""
+def _by_parameters(
+    reference: Mapping[str, frozenset[str]], candidate: Mapping[str, frozenset[str]], lists: Set[str]
+) -> dict[str, str]:
+    """Match modules that hold the same tensors; of nested ones that do, the innermost match, then the next.
+
+    Lists of modules, which nothing calls, come last.
+    """
     around: dict[frozenset[str], list[str]] = defaultdict(list)
     for path, names in reference.items():
         around[names].append(path)
@@ -106,7 +116,8 @@ def _by_parameters(reference: Mapping[str, frozenset[str]], candidate: Mapping[s
     for names, paths in inner.items():
         if names:
             outwards = (
-                sorted(nested, key=lambda path: -path.count(".") if path else 1) for nested in (paths, around[names])
+                sorted(nested, key=lambda path: (path in lists, -path.count(".") if path else 1))
+                for nested in (paths, around[names])
             )
             matches.update(zip(*outwards, strict=False))
     return matches

@@ -24,7 +24,7 @@ def rerun(search: Localiser, call: Call) -> tuple[Isolated, dict[str, Array], di
     path = call[0]
 
     def visit(tap: Tap, array: Array) -> None:
-        if tap.what in ("input", "output"):
+        if tap.what in ("input", "output", "integers"):
             name = str(tap)[len(path) :].lstrip(".") if path else str(tap)
             own[name] = array
             if tap.path in search.paths:

@@ -1,8 +1,8 @@
 """Search for what is wrong with one candidate, in all modes, and a second time without the framework's own kernels.
 
 A framework may lose precision inside its kernels, or take up a running variance otherwise than the reference's does.
-That is no mistake of the port: where fewer places differ with exact versions of the kernels, and none besides, that
-search counts.
+That is no mistake of the port: where fewer places differ with exact versions of the kernels, and none besides, or less
+of the same places, that search counts.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ from alignment.bisection.counterparts import Counterparts, match
 from alignment.bisection.criteria import function_cases
 from alignment.bisection.evidence import failures, reference_weights
 from alignment.bisection.localise import Localiser
+from alignment.bisection.parameterless import with_parameterless
 from alignment.bisection.recorded import ReferenceModules
 from alignment.bisection.reruns import beside, rerun
 from alignment.bisection.telling import findings_of, rows_of
 from alignment.bisection.twins import Call, inside
+from alignment.bisection.watching import Watched
 from alignment.errors import AlignmentError
 from alignment.hypotheses.base import Case
 from alignment.hypotheses.explain import agree, explain
@@ -58,7 +60,7 @@ def localise(job: Job, recorded: ReferenceModules, *, hypotheses: bool, seconds:
             kernels = stack.enter_context(job.backend.exact("kernels"))
             exact = search.attempt(exact=True)
             used = [kernel for kernel in kernels.values() if kernel.calls]
-            if (used or exact.by_other_statistics) and _fewer(exact.places, attempt.places):
+            if (used or exact.by_other_statistics) and _less(exact, attempt):
                 names = [f"{kernel.name} ({plural(kernel.calls, 'call')})" for kernel in used]
                 names += ["running variances that take up the biased one"] if exact.by_other_statistics else []
                 exact.notes.append(f"the framework's own differences are left out: {', '.join(names)}")
@@ -100,9 +102,23 @@ class _Attempt:
         return False
 
     @property
+    def failed(self) -> int:
+        """Number of quantities that differ in the modules that differ by themselves, and in the model."""
+        return sum(
+            len(localiser.isolated[call].failures) for localiser in self.modes for call in localiser.differing
+        ) + sum(len(judged.failures) for localiser in self.modes for judged in localiser.end_to_end.values())
+
+    @property
     def by_other_statistics(self) -> bool:
         """True if a running statistic agrees only with what the candidate's framework makes of the same batch."""
         return any(localiser.other_statistics for localiser in self.modes)
+
+
+def _less(exact: _Attempt, plain: _Attempt) -> bool:
+    """Whether a search with exact kernels finds less than one with the framework's own: fewer places, or less there."""
+    if exact.places == plain.places:
+        return exact.failed < plain.failed
+    return _fewer(exact.places, plain.places)
 
 
 def _fewer(exact: Set[_Place], plain: Set[_Place]) -> bool:
@@ -130,6 +146,7 @@ class _Search:
         self._budget = Budget(seconds)
         self._trial, self._taps, self._recorded, self._hypotheses = trial, taps, recorded, hypotheses
         self._reference = recorded.reference
+        self._all_matched = False
         self._counterparts: Counterparts = match(trial.pair, recorded.modules, taps.modules)
 
     def attempt(self, *, exact: bool = False) -> _Attempt:
@@ -142,10 +159,8 @@ class _Search:
             unknown = mode == "train" and not self._reference.has(f"{mode}/loss", dtype)
             if unknown or (optional and (attempt.diverges or attempt.places)):
                 break
-            modules = self._recorded.modules
-            localiser = Localiser(trial, self._taps, self._counterparts, self._reference, modules, mode, exact=exact)
             try:
-                watched = localiser.run_end_to_end()
+                localiser, watched = self._end_to_end(mode, exact=exact)
             except AlignmentError as error:
                 if not optional:
                     raise
@@ -164,6 +179,26 @@ class _Search:
                         forward = failures(localiser.isolated[call].forward)
                         attempt.places.add((call[0], mode, "forward" if forward else "backward"))
         return attempt
+
+    def _end_to_end(self, mode: str, *, exact: bool) -> tuple[Localiser, Watched]:
+        """Run the model in a mode; where it differs, modules without parameters are matched that were not before."""
+        for again in (False, True):
+            localiser = Localiser(
+                *(self._trial, self._taps, self._counterparts, self._reference, self._recorded.modules, mode),
+                exact=exact,
+            )
+            watched = localiser.run_end_to_end()
+            if again or self._all_matched or not (localiser.diverges and watched.usable):
+                break
+            self._all_matched, before = True, self._counterparts
+            self._trial.reset()
+            self._counterparts = with_parameterless(
+                before, self._trial, self._taps, self._reference, self._recorded.modules
+            )
+            self._trial.reset()
+            if self._counterparts is before:
+                break
+        return localiser, watched
 
     def result(self, attempt: _Attempt, job: Job) -> Bisection:
         """The findings of a search, explained by known mistakes if these are asked for."""

@@ -103,7 +103,8 @@ class Twins:
     def arrangement(self, call: Call, what: str, index: int) -> Arrange | None:
         """What makes the candidate's shape of the reference's tensor for one of a call; None where both are the same.
 
-        An order of axes that the values do not tell, since something before differs, is that of most other tensors.
+        An order of axes that the values do not tell, since something before differs, is that of most other tensors, or
+        unchanged where only axes of length one are there or not.
         """
         if call in self.cuts and what in ("output", "output_gradient"):
             return None
@@ -112,7 +113,7 @@ class Twins:
             return None
 
         def arrange(array: Array) -> Array:
-            order = axes or self._arrangements.usual(array.ndim, len(shape))
+            order = axes or self._arrangements.usual(array.ndim, len(shape)) or _unchanged(array.shape, shape)
             return array if order is None or array.size != np.prod(shape) else arranged(array, order, shape)
 
         return arrange
@@ -278,6 +279,12 @@ def match(arrays: Sequence[Array], expected: Sequence[Array]) -> list[int | None
         (left,) = set(range(len(expected))) - taken
         places[places.index(None)] = left  # another shape: a mistake, and not another order
     return places
+
+
+def _unchanged(shape: tuple[int, ...], other: tuple[int, ...]) -> Axes | None:
+    """The order of axes that changes nothing, if two shapes differ in axes of length one only; else None."""
+    same = [size for size in shape if size != 1] == [size for size in other if size != 1]
+    return tuple(range(len(shape))) if same else None
 
 
 def outermost(calls: Sequence[Call]) -> list[Call]:

@@ -16,6 +16,8 @@ from alignment.hypotheses.functions import FUNCTION_HYPOTHESES
 from alignment.hypotheses.generic import GENERIC_HYPOTHESES
 from alignment.hypotheses.layers import LAYER_HYPOTHESES, dropped
 from alignment.hypotheses.parameters import PARAMETER_HYPOTHESES
+from alignment.hypotheses.tensors import on_the_way
+from alignment.hypotheses.unused import unused
 from alignment.hypotheses.wiring import wiring
 
 __all__ = ["COSTLY", "HYPOTHESES"]
@@ -24,7 +26,17 @@ COSTLY = trials
 """Run the candidate's module many times: tried only where nothing before it explains the finding, until one does."""
 
 HYPOTHESES: Mapping[str, tuple[Hypotheses, ...]] = {
-    "module": (*LAYER_HYPOTHESES, embedding, attention, trials, dropped, wiring, *GENERIC_HYPOTHESES),
+    "module": (
+        *LAYER_HYPOTHESES,
+        embedding,
+        attention,
+        on_the_way,
+        unused,
+        trials,
+        dropped,
+        wiring,
+        *GENERIC_HYPOTHESES,
+    ),
     "parameter": PARAMETER_HYPOTHESES,
     "statistic": (),
     "function": FUNCTION_HYPOTHESES,

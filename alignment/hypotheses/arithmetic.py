@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 import numpy as np
 
@@ -60,19 +61,24 @@ def softmax(x: Array, axis: int = -1) -> Array:
     return result
 
 
+Sides: TypeAlias = "tuple[int, int] | tuple[tuple[int, int], tuple[int, int]]"
+"""Rows and columns of padding; or those before and after the image, for each of both axes."""
+
+
 def convolve(
     x: Array,
     weight: Array,
     bias: Array | None,
     stride: tuple[int, int],
-    padding: tuple[int, int],
+    padding: Sides,
     groups: int = 1,
     dilation: tuple[int, int] = (1, 1),
     mode: str = "constant",
 ) -> Array:
     """Return the convolution of `(batch, in, rows, columns)` by `(out, in / groups, rows, columns)`."""
+    sides = tuple((pad, pad) if isinstance(pad, int) else pad for pad in padding)
     # NumPy types one mode a call.
-    x = np.pad(x, ((0, 0), (0, 0), *((pad, pad) for pad in padding)), mode=mode)  # type: ignore[call-overload]
+    x = np.pad(x, ((0, 0), (0, 0), *sides), mode=mode)  # type: ignore[call-overload]
     reach = [(size - 1) * apart + 1 for size, apart in zip(weight.shape[2:], dilation, strict=True)]
     windows = np.lib.stride_tricks.sliding_window_view(x, reach, axis=(2, 3))
     windows = windows[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
@@ -80,4 +86,43 @@ def convolve(
     inputs = windows.reshape(batch, groups, channels // groups, rows, columns, *windows.shape[4:])
     weights = weight.reshape(groups, len(weight) // groups, *weight.shape[1:])
     result: Array = np.einsum("bgcrsij,gocij->bgors", inputs, weights, optimize=True).reshape(batch, -1, rows, columns)
+    return result if bias is None else result + bias[:, None, None]
+
+
+def spread(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    more: tuple[int, int] = (0, 0),
+    groups: int = 1,
+    dilation: tuple[int, int] = (1, 1),
+) -> Array:
+    """Return the transposed convolution of `(batch, in, rows, columns)` by `(in, out / groups, rows, columns)`.
+
+    Args:
+        x: The image.
+        weight: The kernels.
+        bias: `(out,)`, or None.
+        stride: Distance of two samples in the result.
+        padding: What is cut off on each side.
+        more: Rows and columns at the end that are not cut off: `output_padding`.
+        groups: Number of groups of channels.
+        dilation: Distance of two samples of a kernel.
+    """
+    batch, channels, *sizes = x.shape
+    kernel = weight.shape[2:]
+    reach = [(size - 1) * apart + 1 for size, apart in zip(kernel, dilation, strict=True)]
+    whole = [(size - 1) * step + far for size, step, far in zip(sizes, stride, reach, strict=True)]
+    inputs = x.reshape(batch, groups, channels // groups, *sizes)
+    weights = weight.reshape(groups, channels // groups, *weight.shape[1:])
+    parts = np.einsum("bgcrs,gcoij->bgorsij", inputs, weights, optimize=True)
+    parts = parts.reshape(batch, -1, *sizes, *kernel)
+    result = np.zeros((batch, parts.shape[1], whole[0] + more[0], whole[1] + more[1]), parts.dtype)
+    for i, j in np.ndindex(*kernel):
+        rows, columns = i * dilation[0], j * dilation[1]
+        ends = rows + (sizes[0] - 1) * stride[0] + 1, columns + (sizes[1] - 1) * stride[1] + 1
+        result[:, :, rows : ends[0] : stride[0], columns : ends[1] : stride[1]] += parts[..., i, j]
+    result = result[:, :, padding[0] : result.shape[2] - padding[0], padding[1] : result.shape[3] - padding[1]]
     return result if bias is None else result + bias[:, None, None]

@@ -55,6 +55,10 @@ class Bench(Protocol):
     def weights(self) -> Mapping[str, Weight]:
         """The tensors of the Linears within the module, by name."""
 
+    @property
+    def tensors(self) -> Mapping[str, Array]:
+        """All floating-point tensors within the module, by name."""
+
     def run(self, answers: Answers | None = None, weights: Mapping[str, Array] | None = None) -> Result:
         """What the module gives with other answers of functions, or with other weights.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from alignment.arrays import Array
-from alignment.hypotheses.base import FITTED, Case, Prediction, predictions, ratio
+from alignment.hypotheses.base import FITTED, Case, Prediction, distance, predictions, ratio
 from alignment.hypotheses.wiring import express
 
 _DETACHED = "stop_gradient, detach or no_grad"
@@ -67,6 +67,8 @@ def beside_fills(case: Case) -> Iterator[Prediction]:
         rest = sizes < _FILLS * sizes.max(initial=0.0)
         if not FITTED <= np.count_nonzero(rest) < rest.size or np.array_equal(correct[rest], actual[rest]):
             continue
+        if distance([correct[~rest]], [actual[~rest]]) > case.limit:
+            continue  # what fills it in is the same on both sides
         ours, theirs = actual[rest], correct[rest]
         beside = f"its elements beside fills of {correct.flat[sizes.argmax()]:.3g}"
         shift, scale = float(np.mean(ours - theirs)), ratio([theirs], [ours])

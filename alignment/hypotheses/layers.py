@@ -1,4 +1,4 @@
-"""Mistakes in single layers: norms, activations, products, convolutions, dropout."""
+"""Mistakes in single layers: norms, activations, products, dropout."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from alignment.arrays import Array
 from alignment.backends.checks import is_random
 from alignment.hypotheses import arithmetic
 from alignment.hypotheses.activations import activation
-from alignment.hypotheses.base import Case, Prediction, distance, predictions, ratio
+from alignment.hypotheses.base import Case, Prediction, distance, ratio
+from alignment.hypotheses.convolutions import NO_BIAS, TWO_BIASES, convolution
 from alignment.hypotheses.norms import epsilons, grouped_norm
-from alignment.hypotheses.pooling import pair, pooling, windows
+from alignment.hypotheses.pooling import pooling, windows
 from alignment.hypotheses.running_statistics import running_statistics
-
-_NO_BIAS, _TWO_BIASES = ("bias lost", "its bias is not added"), ("bias doubled", "its bias is added twice")
 
 
 def _affine(case: Case, y: Array, *, scaled: bool = True, shifted: bool = True, axes: int = 0) -> Array:
@@ -101,81 +100,12 @@ def linear(case: Case) -> Iterator[Prediction]:
         says = "the weight is applied transposed: torch stores (out, in), Paddle (in, out)"
         yield Prediction("not transposed", says, case.place("weight"), [x @ weight + shift])
     if bias is not None:
-        yield Prediction(*_NO_BIAS, case.place("bias"), [product])
-        yield Prediction(*_TWO_BIASES, case.place("bias"), [product + 2 * bias])
+        yield Prediction(*NO_BIAS, case.place("bias"), [product])
+        yield Prediction(*TWO_BIASES, case.place("bias"), [product + 2 * bias])
         yield Prediction("bias subtracted", "its bias is taken off", case.place("bias"), [product - bias])
     for name in arithmetic.FOLLOWING:
         y = arithmetic.ACTIVATIONS[name](product + shift)
         yield Prediction("extra activation", f"an activation, {name}, follows it", case.place("forward"), [y])
-
-
-def convolution(case: Case) -> Iterator[Prediction]:
-    """Predict another stride, padding, kernel or bias."""
-    if "Conv2d" not in case.kind or case.parameters.get("weight") is None or len(case.inputs) != 1:
-        return
-    yield from predictions((_kernels, _windows), _Convolution(case))
-
-
-class _Convolution:
-    """The reference's convolution, to be run with some of its arguments changed."""
-
-    def __init__(self, case: Case) -> None:
-        self.case, self.x = case, case.inputs[0]
-        self.weight, self.bias = case.parameters["weight"], case.parameters.get("bias")
-        pairs = [pair(case.settings.get(name)) for name in ("stride", "padding", "dilation")]
-        self.stride, self.padding, self.dilation = pairs[0] or (1, 1), pairs[1] or (0, 0), pairs[2] or (1, 1)
-
-    def run(self, **changed: object) -> list[Array]:
-        """Return the output with other arguments."""
-        own = {name: getattr(self, name) for name in ("weight", "bias", "stride", "padding", "dilation")}
-        groups = int(self.case.settings.get("groups", 1))
-        return [arithmetic.convolve(self.x, **{**own, "groups": groups, **changed})]
-
-    def fits(self, padding: int) -> bool:
-        """Return whether the kernel fits into the padded image."""
-        sizes = zip(self.x.shape[2:], self.weight.shape[2:], strict=True)
-        return all(size + 2 * padding >= kernel for size, kernel in sizes)
-
-    def late(self) -> list[Array]:
-        """Return the output for the image moved by a pixel; nothing where there is no room."""
-        if self.padding == (0, 0) or min(self.x.shape[2:]) < 2:
-            return []
-        moved = self.run(padding=(self.padding[0] + 1, self.padding[1] + 1), stride=(1, 1))[0]
-        whole = self.run()[0]
-        step = max(1, round(self.x.shape[2] / whole.shape[2]))
-        return [moved[:, :, 2::step, 2::step][:, :, : whole.shape[2], : whole.shape[3]]]
-
-
-def _kernels(model: _Convolution) -> Iterator[Prediction]:
-    weight, bias, place = model.weight, model.bias, model.case.place("weight")
-    if bias is not None:
-        yield Prediction(*_NO_BIAS, model.case.place("bias"), model.run(bias=None))
-        yield Prediction(*_TWO_BIASES, model.case.place("bias"), model.run(bias=2 * bias))
-    says = "its kernel is turned by 180 degrees"
-    yield Prediction("kernel flipped", says, place, model.run(weight=weight[:, :, ::-1, ::-1]))
-    if weight.shape[2] == weight.shape[3]:
-        says = "rows and columns of its kernel are exchanged"
-        yield Prediction("rows and columns swapped", says, place, model.run(weight=weight.swapaxes(2, 3)))
-    if weight.shape[1] == 3:
-        says = "the input channels are in reverse order"
-        yield Prediction("channel order", says, place, model.run(weight=weight[:, ::-1]))
-
-
-def _windows(model: _Convolution) -> Iterator[Prediction]:
-    case, stride, padding = model.case, model.stride, model.padding
-    for other in range(4):
-        if (other, other) != padding and model.fits(other):
-            says = f"its padding is {other}, not {padding[0]}"
-            yield Prediction("padding", says, case.place("padding"), model.run(padding=(other, other)))
-    for name, mode in (("reflect", "reflect"), ("replicate", "edge"), ("circular", "wrap")):
-        if padding > (0, 0):
-            says = f"it pads by {name}, not with zeros"
-            yield Prediction("padding mode", says, case.place("padding_mode"), model.run(mode=mode))
-    for other in (1, 2, 4, 8, 16):
-        if (other, other) != stride:
-            says = f"its stride is {other}, not {stride[0]}"
-            yield Prediction("stride", says, case.place("stride"), model.run(stride=(other, other)))
-    yield Prediction("stride phase", "its windows start one pixel later", case.place("padding"), model.late())
 
 
 def dropout(case: Case) -> Iterator[Prediction]:

@@ -75,6 +75,7 @@ def windows(case: Case) -> Iterator[Prediction]:
     if own is None or case.inputs[0].ndim != 4:
         return
     x = case.inputs[0]
+    yield from _as_declared(case, own)
     for kind in _WORDS:
         if kind != own.kind and (own.padding != (0, 0) or _LEFT_OUT not in (kind, own.kind)):
             yield Prediction("pooling", *_of_kind(case, own, kind), [replace(own, kind=kind).run(x)])
@@ -90,6 +91,29 @@ def windows(case: Case) -> Iterator[Prediction]:
                 title = "kernel_size" if name == "kernel" else name
                 says = f"its {title} is {other}, not {correct[0]}: pass {title}={correct[0]}"
                 yield Prediction("pooling", says, case.place(title), [changed.run(x)])
+
+
+def _as_declared(case: Case, own: _Windows) -> Iterator[Prediction]:
+    """Predict what the candidate's own kernel, stride and padding make of the image, where they are others."""
+    settings = case.candidate_settings
+    kernel = pair(settings.get("kernel_size", settings.get("ksize")))
+    if kernel is None:
+        return
+    stride = pair(settings.get("stride")) or kernel
+    declared = {"kernel_size": kernel, "stride": stride, "padding": pair(settings.get("padding")) or (0, 0)}
+    correct = {"kernel_size": own.kernel, "stride": own.stride, "padding": own.padding}
+    other = [name for name, value in declared.items() if value != correct[name]]
+    if other:
+        parts = [f"its {name} is {_short(declared[name])}, not {_short(correct[name])}" for name in other]
+        passed = ", ".join(f"{name}={_short(correct[name])}" for name in other)
+        says = f"{', and '.join(parts)}: pass {passed}"
+        changed = _Windows(declared["kernel_size"], declared["stride"], declared["padding"], own.kind)
+        yield Prediction("pooling", says, case.place(other[0]), [changed.run(case.inputs[0])])
+
+
+def _short(value: tuple[int, int]) -> str:
+    """A pair as one number, where both are the same."""
+    return str(value[0] if value[0] == value[1] else value)
 
 
 def _declared(case: Case) -> _Windows | None:

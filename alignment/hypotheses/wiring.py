@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
@@ -23,6 +24,10 @@ _MOST_TERMS = 4
 _LATER_CALL = re.compile(r" \(call \d+\)")
 _SMALL = 1e-9
 _SAMPLES = 20_000
+_MOST_COLUMNS, _FEW = 24, 64
+"""Tensors that are added up in all ways, and elements that are looked at first."""
+_AROUND = ("silu", "gelu erf", "gelu tanh", "tanh", "sigmoid", "hard swish")
+"""Activations that may follow a sum; what a ReLU makes of one shows in the elements above zero."""
 
 
 @dataclass(frozen=True)
@@ -32,40 +37,45 @@ class Sum:
     Attributes:
         terms: What is summed, by name, with its factor.
         array: The sum.
-        clipped: Whether a ReLU follows it.
+        activation: What follows it; empty for nothing.
     """
 
     terms: Mapping[str, float]
     array: Array
-    clipped: bool = False
+    activation: str = ""
 
     def __str__(self) -> str:
         words = [name if abs(factor - 1) < _SMALL else f"{factor:.10g} {name}" for name, factor in self.terms.items()]
         total = " + ".join(words) or "nothing"
-        return f"relu of {total if len(words) == 1 else f'({total})'}" if self.clipped else total
+        whole = total if len(words) == 1 else f"({total})"
+        return f"{self.activation} of {whole}" if self.activation else total
 
 
 def wiring(case: Case) -> Iterator[Prediction]:
     """Predict the first tensor that differs, written as a sum of others on both sides."""
     if case.finding.direction != "forward" or not case.children:
         return
-    difference = _first_difference(case)
+    difference = first_difference(case)
     if difference is None:
         return
     name, correct, wrong = difference
     recorded = _terms(case, case.reference_children, name)
-    theirs = express(correct, recorded) or _clipped(correct, recorded)
+    theirs = express(correct, recorded) or _clipped(correct, recorded) or _activated(correct, recorded)
+    if theirs is None:
+        recorded = _terms(case, case.reference_children, name, later=True)
+        theirs = express(correct, recorded)
     own = _terms(case, case.children, name)
-    clipped = None
-    if theirs is not None and theirs.clipped:  # what the ReLU gives is no part of what goes into it
+    own = {part: own[part] for part in sorted(own, key=lambda part: part not in recorded)}
+    ours = None
+    if theirs is not None and theirs.activation:  # what the activation gives is no part of what goes into it
         own = {part: array for part, array in own.items() if not np.array_equal(array, wrong)}
-        clipped = _clipped(wrong, own)
-    ours = clipped or express(wrong, own)
+        ours = _clipped(wrong, own) if theirs.activation == "relu" else _activated(wrong, own)
+    ours = ours or express(wrong, own) or _activated(wrong, own)
     if ours is None or (theirs is None and not _are_known(ours, _derived(correct.shape, recorded))):
         return
     if str(ours) == str(theirs):  # the same parts, of which one differs by itself
         return
-    says = f"{_words(name)} is {ours}" + (f", not {theirs}" if theirs is not None else "")
+    says = f"{words(name)} is {ours}" + (f", not {theirs}" if theirs is not None else "")
     place = f"{case.finding.candidate or 'the model'}: forward of its {case.candidate_kind}"
     yield Prediction(_name(theirs, ours, case), says, place, [ours.array], [correct], [wrong])
 
@@ -106,7 +116,12 @@ def _tokens_of(names: set[str]) -> set[str]:
     return {"joined" if "joined" in name else name.partition("[:, ")[0] for name in names}
 
 
-def _first_difference(case: Case) -> tuple[str, Array, Array] | None:
+def first_difference(case: Case) -> tuple[str, Array, Array] | None:
+    """Return the first tensor that a module within is given, or that the module gives, and that differs.
+
+    Returns:
+        Its name, the reference's and the candidate's; None without one.
+    """
     for name, array in case.children.items():
         correct = case.reference_children.get(name)
         if "/input/" in name and correct is not None and _near(name, case.children) and _differ(correct, array):
@@ -117,22 +132,40 @@ def _first_difference(case: Case) -> tuple[str, Array, Array] | None:
     return None
 
 
-def _terms(case: Case, children: Mapping[str, Array], until: str) -> dict[str, Array]:
-    """Return everything that precedes a tensor: the module's inputs and own tensors, and what its modules returned."""
+def _terms(case: Case, children: Mapping[str, Array], until: str, *, later: bool = False) -> dict[str, Array]:
+    """Return everything that precedes a tensor: the module's inputs and own tensors, and what its modules returned.
+
+    Args:
+        case: The finding.
+        children: Inputs and outputs of the modules within.
+        until: Name of the tensor.
+        later: Also what comes after it, but for what the module that takes the tensor makes of it: the reference may
+            run its modules in another order.
+    """
     terms = {
         "what it gets" + (f" ({index})" if len(case.inputs) > 1 else ""): array
         for index, array in enumerate(case.inputs)
     }
     terms |= {name: array for name, array in case.parameters.items() if "." not in name}
+    taker, after = until.partition("/")[0], False
     for name, array in children.items():
-        if name == until:
-            break
-        if "/output/" in name and _near(name, children):
-            terms[_words(name)] = array
+        after |= name == until
+        if after and not (later and name.partition("/")[0] != taker and until != name):
+            if not later:
+                break
+            continue
+        if "/output/" in name and _near(name, children) and not _passes_on(name, children):
+            terms[words(name)] = array
     for name, array in children.items():
         if name not in case.children and "/output/" in name:  # of modules that the candidate does not call
-            terms.setdefault(_words(name), array)
+            terms.setdefault(words(name), array)
     return terms
+
+
+def _passes_on(name: str, children: Mapping[str, Array]) -> bool:
+    """Return whether a module gives what it gets, as a dropout that is off does."""
+    given = children.get(f"{name.partition('/')[0]}/input/0")
+    return given is not None and np.array_equal(given, children[name])
 
 
 def _near(name: str, children: Mapping[str, Array]) -> bool:
@@ -180,7 +213,33 @@ def _clipped(target: Array, terms: Mapping[str, Array]) -> Sum | None:
     whole = np.maximum(sum(factor * forms[name] for name, factor in total.terms.items()), 0)
     if not np.linalg.norm(whole - target) <= _tolerance(target) * np.linalg.norm(target):
         return None
-    return Sum(total.terms, whole, clipped=True)
+    return Sum(total.terms, whole, "relu")
+
+
+def _activated(target: Array, terms: Mapping[str, Array]) -> Sum | None:
+    """Return a tensor as the plain sum of up to three others, or what an activation makes of it; None if it is none."""
+    columns = {name: array for name, array in _derived(target.shape, terms).items() if np.isfinite(array).all()}
+    distinct = [*_distinct(columns)]
+    names = [*(name for name in distinct if name in terms), *(name for name in distinct[::-1] if name not in terms)]
+    names = names[:_MOST_COLUMNS]
+    if target.size < FITTED:
+        return None
+    chosen: Array = np.random.default_rng(0).choice(target.size, min(target.size, _FEW), replace=False)
+    parts = {name: np.broadcast_to(columns[name], target.shape).reshape(-1)[chosen] for name in names}
+    goal, limit = target.reshape(-1)[chosen], _tolerance(target)
+    for count in (1, 2, 3):
+        for used in combinations(names, count):
+            total = np.sum([parts[name] for name in used], axis=0)
+            for activation in ("no activation", *_AROUND):
+                with np.errstate(over="ignore"):
+                    near = np.linalg.norm(ACTIVATIONS[activation](total) - goal) <= limit * np.linalg.norm(goal)
+                if near:
+                    whole = np.zeros(target.shape) + sum(np.broadcast_to(columns[name], target.shape) for name in used)
+                    whole = ACTIVATIONS[activation](whole)
+                    if np.linalg.norm(whole - target) <= limit * np.linalg.norm(target):
+                        after = "" if activation == "no activation" else activation
+                        return Sum(dict.fromkeys(used, 1.0), whole, after)
+    return None
 
 
 def _sum(target: Array, terms: Mapping[str, Array], factors: Array) -> Sum:
@@ -258,7 +317,7 @@ def _forms(name: str, array: Array, shape: tuple[int, ...]) -> Iterator[tuple[st
     elif (array.ndim, len(shape)) == (3, 4):
         yield from _maps(name, array, shape)
     elif (array.ndim, len(shape)) == (4, 2):
-        yield f"the mean over the map of {name}", array.mean((2, 3))
+        yield f"the mean over the map of {name}", array.mean((2, 3) if array.shape[1] == shape[1] else (1, 2))
         yield f"the largest over the map of {name}", array.max((2, 3))
     elif (array.ndim, len(shape)) == (4, 4) and array.shape[2] == array.shape[3]:
         yield f"{name} with rows and columns exchanged", array.swapaxes(2, 3)
@@ -352,12 +411,13 @@ def _tolerance(array: Array) -> float:
     return 2e-5 if array.dtype == np.float32 else 1e-9
 
 
-def _words(name: str) -> str:
+def words(name: str) -> str:
+    """Return what a tensor is, in a sentence; what a module gives has the module's name."""
     if name.startswith("output"):
         return f"its {name}"
     path, _, rest = name.partition(":")
     call, what, index = rest.split("/")
     path += f" (call {int(call) + 1})" if call != "0" else ""
-    if what == "input":
-        return f"what {path} gets"
+    if what in ("input", "integers"):
+        return f"what {path} gets" + (f" ({index})" if index != "0" else "")
     return path if index == "0" else f"{path} ({index})"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from alignment.pair import Pair, Side
+from alignment.pair import Mask, Pair, Side, Tokens
+from porting.rules import rule
 from tests.models import named_pairs, references
 
 _HERE = "benchmarks.mistakes.nets"
@@ -126,6 +127,12 @@ def scorer() -> Any:
     return Scorer()
 
 
+def _sides(name: str) -> tuple[Side, Side]:
+    """A net of `benchmarks.mistakes.ports` and its port."""
+    ports = "benchmarks.mistakes.ports"
+    return Side("torch", f"{ports}.{name}_torch:{name}"), Side("paddle", f"{ports}.{name}_paddle:{name}")
+
+
 NET_PAIRS: dict[str, Pair] = {
     "resnet": Pair(
         "resnet18",
@@ -162,5 +169,23 @@ NET_PAIRS: dict[str, Pair] = {
         input_shape=(3, 4, 4),
         rules="auto",
     ),
+    "unet": Pair("unet", *_sides("unet"), input_shape=(3, 16, 16), rules="auto"),
+    "convnet": Pair("convnet", *_sides("convnet"), input_shape=(3, 32, 32), rules="auto"),
+    "translator": Pair(
+        "translator",
+        *_sides("translator"),
+        inputs={
+            "input_ids": Tokens(31, (9,), special=(0, 1)),
+            "attention_mask": Mask((9,)),
+            "decoder_input_ids": Tokens(31, (7,), special=(0, 1)),
+        },
+        rules="auto",
+    ),
+    "reader": Pair(
+        "reader",
+        *_sides("reader"),
+        input_shape=(1, 8, 12),
+        rules=("auto", rule("decoder.h0", "writer.first_h"), rule("decoder.c0", "writer.first_c")),
+    ),
 }
-RESNET, MOBILENET, VIT, BERT, LLAMA, DECODER, SCORER = NET_PAIRS.values()
+RESNET, MOBILENET, VIT, BERT, LLAMA, DECODER, SCORER, UNET, CONVNET, TRANSLATOR, READER = NET_PAIRS.values()

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol, TypeAlias
@@ -23,8 +24,13 @@ from alignment.arrays import Array
 _PLAIN = (bool, int, float, str)
 _OWN = "alignment"
 _INJECTED = "alignment.selftest"
+_STAND_INS = "alignment.backends.stand_ins"
 _MODELS = ("paddle.vision.models",)
 """Modules within a framework that are a user's model all the same."""
+ARITHMETIC = {"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide"}
+"""Short name of an operator, as in `__add__`, to the name of its function."""
+_DIRECT = frozenset({*ARITHMETIC.values(), "getitem", "full", "max", "min", "exp", "log", "sqrt", "rsqrt", "square"})
+"""Functions of which only those calls are shown that the code of a model makes itself: frameworks use them within."""
 _ALIASES = {"dim": "axis", "eps": "epsilon", "input": "x", "repeats": "repeats", "correction": "unbiased"}
 
 
@@ -39,6 +45,7 @@ class FunctionCall:
         settings: Its plain arguments, as text, by name.
         takes: Shapes of the tensors that it is given, in order.
         gives: Shapes of the tensors that it returns.
+        column: Where in the line it is called, which tells two calls in a line apart; -1 where that is not known.
     """
 
     name: str
@@ -47,6 +54,7 @@ class FunctionCall:
     settings: tuple[tuple[str, str], ...]
     takes: tuple[tuple[int, ...], ...]
     gives: tuple[tuple[int, ...], ...]
+    column: int = -1
 
     def setting(self, name: str, default: str = "") -> str:
         """A plain argument as text; the default where it is not given."""
@@ -116,8 +124,9 @@ class Watcher:
             tensors = list(self._leaves((args, by_name)))
             before = [self._tensors.array(tensor) for tensor in tensors] if name.endswith("_") else None
             result = own(*args, **by_name)
-            frame = _caller(sys._getframe(1), self._tensors.package)
-            if _is_injected(frame):
+            direct = name.rstrip("_") in _DIRECT
+            frame = _caller(sys._getframe(1), self._tensors.package, direct=direct)
+            if _is_injected(frame) or (direct and frame is None):
                 return result
             returned = list(self._leaves(result))
             seen = FunctionCall(
@@ -126,6 +135,7 @@ class Watcher:
                 _settings(own, args, by_name, self._tensors.is_tensor),
                 tuple(tuple(tensor.shape) for tensor in tensors),
                 tuple(tuple(tensor.shape) for tensor in returned),
+                _column(frame),
             )
 
             def arrays() -> tuple[list[Array], list[Array]]:
@@ -178,6 +188,8 @@ def _caller(frame: FrameType | None, package: str, *, direct: bool = False) -> F
     while frame is not None:
         name = str(frame.f_globals.get("__name__", ""))
         room = name.partition(".")[0]
+        if direct and name.startswith(_STAND_INS):
+            return None
         if name.startswith(_MODELS) or room not in (package, _OWN, "contextlib", "functools", "decorator"):
             return frame
         if name.startswith(_INJECTED):
@@ -203,9 +215,20 @@ def _place(frame: FrameType | None) -> tuple[str, str]:
     return f"{shown}:{number}", linecache.getline(path, number).strip()
 
 
+def _column(frame: FrameType | None) -> int:
+    """The column of the call that a frame makes; -1 without one, and before Python 3.11."""
+    positions = getattr(None if frame is None else frame.f_code, "co_positions", None)
+    if frame is None or frame.f_lasti < 0 or positions is None:
+        return -1
+    _, _, column, _ = next(islice(positions(), frame.f_lasti // 2, None), (None,) * 4)
+    return -1 if column is None else int(column)
+
+
 def _settings(
     own: Callable[..., Any], args: Sequence[Any], by_name: Mapping[str, Any], is_tensor: Callable[[Any], bool]
 ) -> tuple[tuple[str, str], ...]:
+    if getattr(own, "__name__", "") == "__getitem__":
+        return (("index", _index(args[1])),)
     names = _names(own)
     arguments = {**dict(zip(names, args, strict=False)), **by_name}
     return tuple(
@@ -214,6 +237,16 @@ def _settings(
         if isinstance(value, _PLAIN)
         or (isinstance(value, tuple | list) and value and all(isinstance(item, _PLAIN) for item in value))
     )
+
+
+def _index(value: Any) -> str:
+    """An index as it is written between brackets."""
+    if isinstance(value, tuple):
+        return ", ".join(map(_index, value))
+    if isinstance(value, slice):
+        bounds = ["" if part is None else str(part) for part in (value.start, value.stop, value.step)]
+        return ":".join(bounds if bounds[2] else bounds[:2])
+    return str(value) if isinstance(value, int) else "another"
 
 
 @cache

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from alignment.arrays import Array
-from alignment.backends.functions.calls import OnCall, Tensors, Watcher
+from alignment.backends.functions.calls import ARITHMETIC, OnCall, Tensors, Watcher
 
 _SAME = (
     *("gelu", "relu", "relu6", "silu", "hardswish", "hardsigmoid", "sigmoid", "tanh", "leaky_relu", "elu"),
@@ -20,10 +20,18 @@ _SAME = (
     *("cross_entropy", "std", "var", "repeat_interleave", "tile", "expand", "triu", "tril", "matmul", "bmm"),
     *("einsum", "chunk", "split", "unbind", "reshape", "flatten", "stack", "mean", "arange", "roll", "detach"),
     *("unflatten", "batch_norm", "instance_norm", "group_norm", "linear", "conv2d", "embedding", "max_pool2d"),
+    *("add", "exp", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt", "square", "flip", "full", "norm"),
+    *("sum", "amax", "amin", "adaptive_avg_pool2d", "adaptive_max_pool2d", "conv1d", "conv_transpose2d"),
 )
 _NAMES = {
     **{name: name for name in _SAME},
     "cat": "concat",
+    "sub": "subtract",
+    "mul": "multiply",
+    "div": "divide",
+    "clamp": "clip",
+    "__getitem__": "getitem",
+    **{f"__{prefix}{short}__": name for prefix in ("", "r") for short, name in ARITHMETIC.items()},
     "view": "reshape",
     "repeat": "tile",
     "__matmul__": "matmul",

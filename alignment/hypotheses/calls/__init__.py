@@ -12,16 +12,21 @@ from alignment.hypotheses.base import Case, Prediction
 from alignment.hypotheses.bench import OutOfTimeError
 from alignment.hypotheses.calls.arguments import ARGUMENTS
 from alignment.hypotheses.calls.attention import SCORES
+from alignment.hypotheses.calls.fitted import fitted
 from alignment.hypotheses.calls.gradients import stopped
 from alignment.hypotheses.calls.losses import LOSSES
+from alignment.hypotheses.calls.operations import MISSING, OPERATIONS
 from alignment.hypotheses.calls.orders import ORDERS
+from alignment.hypotheses.calls.reductions import REDUCTIONS
 from alignment.hypotheses.calls.resizing import RESIZES
 from alignment.hypotheses.calls.sites import tried
+from alignment.hypotheses.calls.slices import SLICES
 from alignment.hypotheses.calls.weights import reordered
 
 __all__ = ["trials"]
 
-_TABLES = (ARGUMENTS, RESIZES, SCORES, LOSSES, ORDERS)
+_TABLES = (ARGUMENTS, RESIZES, SCORES, LOSSES, ORDERS, SLICES)
+_SMOOTH = (REDUCTIONS, OPERATIONS)
 
 
 def trials(case: Case) -> Iterator[Prediction]:
@@ -35,6 +40,10 @@ def trials(case: Case) -> Iterator[Prediction]:
             return
         for table in _TABLES:
             yield from tried(case, bench, table)
+        for table in _SMOOTH:
+            yield from tried(case, bench, table, smooth=True)
         yield from reordered(case, bench)
+        yield from fitted(case, bench)
+        yield from tried(case, bench, MISSING, smooth=True)
     except OutOfTimeError:
         return

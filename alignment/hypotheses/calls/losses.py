@@ -1,4 +1,4 @@
-"""Losses and means within a model: which elements count."""
+"""Losses within a model: which elements count."""
 
 from __future__ import annotations
 
@@ -40,22 +40,5 @@ def _entropy(call: FunctionCall) -> Iterator[Alternative]:
     yield Alternative("ignored labels in the mean", says, lambda given, _: mean(given, own, all_count=True))
 
 
-def _mean(call: FunctionCall) -> Iterator[Alternative]:
-    """Predict a mean over all elements, of which those that are zero should not count."""
-    if call.gives[0] not in ((), (1,)):
-        return
-    count = int(np.prod(call.takes[0]))
-
-    def counted(given: Sequence[Array], returned: Sequence[Array]) -> list[Array]:
-        total, kept = given[0].sum(), np.count_nonzero(given[0])
-        return [np.reshape(total / max(1, kept), returned[0].shape)]
-
-    says = (
-        f"the mean counts all {count} elements, also those that are left out (ignore_index, padding): "
-        "divide by the number of the others"
-    )
-    yield Alternative("ignored labels in the mean", says, counted)
-
-
-LOSSES: Table = {"cross_entropy": (_entropy,), "mean": (_mean,)}
+LOSSES: Table = {"cross_entropy": (_entropy,)}
 """Name of a function to its calls in which other elements count."""

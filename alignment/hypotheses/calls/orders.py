@@ -12,13 +12,15 @@ from alignment.backends.functions.calls import FunctionCall
 from alignment.hypotheses.calls.sites import Alternative, Table
 
 _MOST_PARTS = 3
+_MOST_CUT = 4
+"""Parts that one tensor is cut into: q, k and v, or the four gates of an LSTM."""
 _MOST_AXES = 4
 
 
 def _parts(call: FunctionCall) -> Iterator[Alternative]:
     """Predict parts that are taken in another order."""
     count = len(call.gives)
-    if not 1 < count <= _MOST_PARTS or len(set(call.gives)) > 1:
+    if not 1 < count <= _MOST_CUT or len(set(call.gives)) > 1:
         return
     for order in list(permutations(range(count)))[1:]:
         says = (

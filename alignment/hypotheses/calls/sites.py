@@ -11,9 +11,11 @@ import numpy as np
 
 from alignment.arrays import Array
 from alignment.backends.functions.calls import Answer, Arrays, FunctionCall
-from alignment.hypotheses.base import Case, Prediction
+from alignment.hypotheses.base import Case, Prediction, distance
 from alignment.hypotheses.bench import Answers, Bench, OutOfTimeError, Result
 
+_LITTLE = 1e-6
+"""Share by which an answer is changed to see whether it matters."""
 _SAME = 1e-13
 """Relative L2 of two answers below which they are the same."""
 
@@ -38,26 +40,43 @@ Table: TypeAlias = Mapping[str, tuple[Alternatives, ...]]
 """Name of a function to the alternatives of a call of it."""
 
 
-def tried(case: Case, bench: Bench, table: Table) -> Iterator[Prediction]:
+def tried(case: Case, bench: Bench, table: Table, *, smooth: bool = False) -> Iterator[Prediction]:
     """Yield what the module gives with each alternative of each place, and of all places that make the same call.
 
     Args:
         case: The finding.
         bench: The module.
         table: The functions and their alternatives.
+        smooth: Leave out an alternative of which a small part makes no difference: where numbers are rounded to whole
+            ones later, many answers do as well.
 
     Raises:
         OutOfTimeError: The time for trials is over.
     """
-    for calls in _groups([call for call in bench.calls if call.name in table]):
+    for calls in groups([call for call in bench.calls if call.name in table]):
         for alternatives in table[calls[0].name]:
             for alternative in alternatives(calls[0]):
                 result = attempted(bench, calls, alternative)
-                if result is not None:
+                if result is not None and not (smooth and _is_rounded(case, bench, calls, alternative, result)):
                     look_at = where(case, calls)
                     yield Prediction(
                         alternative.name, alternative.says, look_at, result.outputs, case.found, case.expected
                     )
+
+
+def _is_rounded(
+    case: Case, bench: Bench, calls: Sequence[FunctionCall], alternative: Alternative, result: Result
+) -> bool:
+    """True for an alternative that explains the finding, and does so with a little more as well."""
+    if distance(result.outputs, case.expected) > case.limit:
+        return False
+
+    def more(given: Sequence[Array], returned: Sequence[Array]) -> list[Array]:
+        arrays = [np.asarray(array) for array in alternative.answer(given, returned)]
+        return [array * (1 + _LITTLE) if array.dtype.kind == "f" else array for array in arrays]
+
+    other = attempted(bench, calls, Alternative(alternative.name, alternative.says, more))
+    return other is not None and all(map(np.array_equal, other.outputs, result.outputs))
 
 
 def attempted(bench: Bench, calls: Sequence[FunctionCall], alternative: Alternative) -> Result | None:
@@ -72,7 +91,10 @@ def attempted(bench: Bench, calls: Sequence[FunctionCall], alternative: Alternat
         if call not in chosen:
             return None
         inputs, returned = arrays()
-        other = [np.asarray(array) for array in alternative.answer(inputs, returned)]
+        with np.errstate(all="ignore"):
+            other = [np.asarray(array) for array in alternative.answer(inputs, returned)]
+        if call.name != "arange" and not all(_may_index(array, inputs, returned) for array in other):
+            return None
         changed.append(any(_differs(*pair) for pair in zip(other, returned, strict=True)))
         return other if changed[-1] else None
 
@@ -100,14 +122,26 @@ def where(case: Case, calls: Sequence[FunctionCall]) -> str:
     return f"{first.place}: {first.line}" if first.place else case.place(first.name, "in")
 
 
-def _groups(calls: Sequence[FunctionCall]) -> list[list[FunctionCall]]:
-    """The distinct calls of each place, then those that are the same but for their place."""
-    by_place: dict[tuple[object, ...], list[FunctionCall]] = defaultdict(list)
-    alike: dict[tuple[object, ...], list[FunctionCall]] = defaultdict(list)
+def groups(calls: Sequence[FunctionCall]) -> list[list[FunctionCall]]:
+    """The distinct calls of each place, then those of a line, then those that are the same but for their place."""
+    places, lines, alike = (defaultdict[tuple[object, ...], list[FunctionCall]](list) for _ in range(3))
     for call in dict.fromkeys(calls):
-        by_place[call.name, call.place, call.settings, len(call.takes)].append(call)
+        places[call.name, call.place, call.column, call.settings, len(call.takes)].append(call)
+        lines[call.name, call.place, call.settings, len(call.takes)].append(call)
         alike[call.name, call.settings, call.takes].append(call)
-    return [*by_place.values(), *(group for group in alike.values() if len(group) > 1)]
+    distinct = {frozenset(group): group for table in (places, lines, alike) for group in table.values()}
+    return list(distinct.values())
+
+
+def _may_index(array: Array, given: Sequence[Array], returned: Sequence[Array]) -> bool:
+    """False for whole numbers beyond all that were there: as indices they may end the process within the framework."""
+    if array.dtype.kind not in "iu":
+        return True
+    known = [one for one in (*given, *returned) if one.dtype.kind in "iu" and one.size]
+    if not array.size or not known:
+        return not array.size
+    lowest, highest = min(int(one.min()) for one in known), max(int(one.max()) for one in known)
+    return lowest <= int(array.min()) and int(array.max()) <= highest
 
 
 def _differs(one: Array, other: Array) -> bool:

@@ -77,3 +77,19 @@ def test_norms_match_although_the_candidate_holds_a_part_of_the_mean_elsewhere()
         f"s3.b2.conv3.bn.{part}" for part in ("weight", "bias", "running_mean", "running_var")
     }
     assert "stages.2.blocks.1.bn1" not in matched.paths  # timm's ends with the ReLU
+
+
+def test_module_in_a_list_matches_before_the_list_that_nothing_calls() -> None:
+    pair = build("pit_micro", image_size=32, num_classes=10)
+    names = [*pair.architecture.tensors]
+    reference = tree(names)
+    moved = {path.replace("blocks.1.mlp", "blocks.1.mlp.parts"): one for path, one in tree(names).items()}
+    listed = {path: replace(one, kind="LayerList") if path.endswith("parts") else one for path, one in moved.items()}
+    listed |= {path.removesuffix(".parts"): Module("Any") for path in listed if path.endswith("parts")}
+    held = {
+        path: replace(one, parameters=reference[path.replace("mlp.parts", "mlp")].parameters) if one.parameters else one
+        for path, one in listed.items()
+    }
+    matched = match(pair, reference, held)
+    assert matched.paths["transformers.0.blocks.1.mlp"] == "transformers.0.blocks.1.mlp"
+    assert "transformers.0.blocks.1.mlp.parts" in matched.candidate_only

@@ -27,7 +27,7 @@ def diagnose(pair: str, out: Path) -> Bisection:
 @pytest.mark.parametrize(
     ("pair", "module", "cause"),
     [
-        ("PADDING", "2.conv1", "it pads by reflect, not with zeros"),
+        ("PADDING", "2.conv1", "it pads by reflect, not with zeros: pass padding_mode='zeros'"),
         ("EPSILON", "2.bn1", "its epsilon is 0.001, not 1e-05: pass epsilon=1e-05"),
         ("SEQUENCE", "norm", "its epsilon is 0.001, not 1e-05: pass epsilon=1e-05"),
         (

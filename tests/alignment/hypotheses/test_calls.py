@@ -33,9 +33,11 @@ class OneFunction:
     ) -> None:
         self._given, self._returned = list(given), list(returned)
         shown = tuple((key, str(value)) for key, value in settings.items())
-        shapes = (tuple(array.shape for array in arrays) for arrays in (given, returned))
-        self.calls: tuple[FunctionCall, ...] = (FunctionCall(name, "my_model.py:7", f"y = {name}(x)", shown, *shapes),)
+        takes, gives = (tuple(array.shape for array in arrays) for arrays in (given, returned))
+        call = FunctionCall(name, "my_model.py:7", f"y = {name}(x)", shown, takes, gives)
+        self.calls: tuple[FunctionCall, ...] = (call,)
         self.weights: Mapping[str, Weight] = {}
+        self.tensors: Mapping[str, Array] = {}
         self.runs = 0
 
     def run(self, answers: Answers | None = None, weights: Mapping[str, Array] | None = None) -> Result:

@@ -118,3 +118,17 @@ def test_part_of_a_sum_that_the_candidate_leaves_out_is_named() -> None:
     )
     (cause,) = explain(case).causes[:1]
     assert cause.says == "what norm gets is position + word, not word + position + segment"
+
+
+def test_own_windows_are_told_with_all_that_is_wrong() -> None:
+    x = np.random.default_rng(1).standard_normal((2, 3, 8, 8))
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    right = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))[:, :, ::2, ::2].mean((-2, -1))
+    wrong = np.lib.stride_tricks.sliding_window_view(x, (2, 2), axis=(2, 3))[:, :, ::2, ::2].mean((-2, -1))
+    finding = Finding("module", "pool", "pool", "eval", "forward", ())
+    settings = {"kernel_size": 3, "stride": 2, "padding": 1}
+    own = {"ksize": 2, "stride": None, "padding": 0}
+    case = Case(finding, (right,), (wrong,), "AvgPool2d", settings, "AvgPool2D", own, inputs=(x,))
+    assert explain(case).causes[0].says == (
+        "its kernel_size is 2, not 3, and its padding is 0, not 1: pass kernel_size=3, padding=1"
+    )

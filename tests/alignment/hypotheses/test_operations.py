@@ -1,0 +1,183 @@
+"""Operations that are one too many, too few, of other axes or with another number are named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+
+from alignment.arrays import Array
+from alignment.backends.functions.calls import FunctionCall, PassedOn
+from alignment.hypotheses.arithmetic import ACTIVATIONS, softmax
+from alignment.hypotheses.base import Case
+from alignment.hypotheses.bench import Answers, Result, Weight
+from alignment.hypotheses.calls.slices import _parsed
+from alignment.hypotheses.explain import explain
+from alignment.results.findings import Evidence, Finding
+
+DRAWS = np.random.default_rng(11)
+X, MAP, ONE, OTHER = (DRAWS.standard_normal(shape) for shape in ((3, 4, 5), (2, 3, 4, 6), (2, 7), (2, 7)))
+POSITIVE = np.exp(X)
+
+
+@dataclass
+class Bench:
+    """A module that calls one function and makes something of what that gives."""
+
+    name: str
+    given: Sequence[Array]
+    returned: Array
+    settings: Mapping[str, Any]
+    rest: Callable[[Array], Array] = np.tanh
+    weights: Mapping[str, Weight] = field(default_factory=dict)
+    tensors: Mapping[str, Array] = field(default_factory=dict)
+
+    @property
+    def calls(self) -> tuple[FunctionCall, ...]:
+        shown = tuple((key, str(value)) for key, value in self.settings.items())
+        takes = tuple(array.shape for array in self.given)
+        return (FunctionCall(self.name, "my_model.py:7", "y = f(x)", shown, takes, (self.returned.shape,)),)
+
+    def run(self, answers: Answers | None = None, weights: Mapping[str, Array] | None = None) -> Result:
+        answer = None if answers is None else answers(self.calls[0], lambda: ([*self.given], [self.returned]))
+        assert not isinstance(answer, PassedOn)
+        return Result((self.rest(self.returned if answer is None else np.asarray(answer[0])),))
+
+
+def causes(bench: Bench, right: Array) -> list[str]:
+    finding = Finding("module", "part", "part", "eval", "forward", (Evidence("output 0", 1.0, ""),))
+    case = Case(finding, (bench.rest(right),), bench.run().outputs, candidate_kind="Own", bench=lambda: bench)
+    return [cause.says for cause in explain(case).causes]
+
+
+def scaled(x: Array) -> Array:
+    return np.asarray(0.1 * x)
+
+
+CASES: dict[str, tuple[Bench, Array, str]] = {
+    "log2 for log": (
+        Bench("log2", [POSITIVE], np.log2(POSITIVE), {}),
+        X,
+        "it computes log2 where the reference computes log",
+    ),
+    "sum for mean": (
+        Bench("sum", [X], X.sum(1), {"axis": 1}, scaled),
+        X.mean(1),
+        "it takes the sum over axis 1, where the mean is meant",
+    ),
+    "another axis": (
+        Bench("mean", [MAP], MAP.mean(-1, keepdims=True), {"axis": -1, "keepdim": True}),
+        MAP.mean(1, keepdims=True),
+        "its mean goes over axis 3 of (2, 3, 4, 6), where axis 1 is meant: pass axis=-3",
+    ),
+    "largest for mean": (
+        Bench("adaptive_max_pool2d", [MAP], MAP.max((2, 3), keepdims=True), {}),
+        MAP.mean((2, 3), keepdims=True),
+        "it takes the largest value over axes 2, 3, where the mean is meant",
+    ),
+    "zeros count": (
+        Bench("mean", [np.maximum(X, 0)], np.maximum(X, 0).mean(1), {"axis": 1}),
+        np.maximum(X, 0).sum(1) / np.count_nonzero(X > 0, 1),
+        "the mean counts all 4 elements, also those that are left out (ignore_index, padding): divide by the number of "
+        "the others",
+    ),
+    "another token": (
+        Bench("getitem", [X], X[:, 0], {"index": ":, 0"}),
+        X[:, -1],
+        "it takes [:, 0] of (3, 4, 5), where [:, 3] is meant",
+    ),
+    "labels not shifted": (
+        Bench("getitem", [X], X[:, :-1], {"index": ":, :-1"}),
+        X[:, 1:],
+        "it takes [:, :-1] of (3, 4, 5), where [:, 1:] is meant",
+    ),
+    "cut at the other end": (
+        Bench("getitem", [MAP], MAP[:, :, :-1, :-1], {"index": ":, :, :-1, :-1"}),
+        MAP[:, :, 1:, 1:],
+        "it takes [:, :, :-1, :-1] of (2, 3, 4, 6), where [:, :, 1:4, 1:6] is meant",
+    ),
+    "bound of a clip": (
+        Bench("clip", [X], np.clip(X, 0.5, 2.0), {"min": 0.5, "max": 2.0}),
+        np.clip(X, 0.05, 2.0),
+        "the min of its clip is 0.5, not 0.05: pass min=0.05",
+    ),
+    "bound that is too much": (
+        Bench("clip", [X], np.clip(X, -0.5, 9.0), {"min": -0.5, "max": 9.0}),
+        X,
+        "its lower bound, -0.5, cuts off what the reference keeps: widen it, or leave it out",
+    ),
+    "sum with something": (
+        Bench("add", [ONE, OTHER], ONE + OTHER, {}),
+        ONE,
+        "its '+', of which only the left side is meant, is one too many: leave it out",
+    ),
+    "softmax for sigmoid": (
+        Bench("softmax", [ONE], softmax(ONE), {"axis": -1}),
+        1 / (1 + np.exp(-ONE)),
+        "it computes softmax where the reference computes sigmoid",
+    ),
+    "no root": (
+        Bench("sum", [X * X], np.square(X).sum(1), {"axis": 1}, scaled),
+        np.sqrt(np.square(X).sum(1)),
+        "sqrt of what its sum gives is meant, not that itself",
+    ),
+    "no tanh of a factor": (
+        Bench("multiply", [ONE, OTHER], ONE * OTHER, {}),
+        ONE * np.tanh(OTHER),
+        "tanh of the right factor of its product is meant, not that itself",
+    ),
+    "temperature": (
+        Bench("matmul", [X, X], X, {}, softmax),
+        X / 0.7,
+        "what its matmul gives is to be multiplied by 10/7",
+    ),
+    "bias of a gate": (
+        Bench("add", [ONE, np.ones(())], ONE + 1, {}),
+        ONE + 2.5,
+        "1.5 is to be added to what its add gives",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_mistake_in_operation_is_named_with_what_is_meant(name: str) -> None:
+    bench, right, says = CASES[name]
+    assert causes(bench, right)[0] == says
+
+
+def test_difference_that_no_number_explains_is_not_fitted() -> None:
+    assert causes(Bench("matmul", [X, X], X, {}), X + 0.01 * DRAWS.standard_normal(X.shape)) == []
+
+
+@pytest.mark.parametrize("text", ["another", "...", "x", "True", "1:, None", "a:b"])
+def test_index_of_anything_but_numbers_and_slices_is_not_tried(text: str) -> None:
+    assert _parsed(text) is None
+
+
+def test_two_calls_in_one_line_are_told_apart_by_their_columns() -> None:
+    silu = ACTIVATIONS["silu"]
+
+    def both(x: Array) -> tuple[list[Array], list[Array]]:
+        return [x], [silu(x)]
+
+    class Twice(Bench):
+        @property
+        def calls(self) -> tuple[FunctionCall, ...]:
+            shapes = ((X.shape,), (X.shape,))
+            return tuple(FunctionCall("silu", "m.py:7", "y = silu(silu(x))", (), *shapes, at) for at in (9, 4))
+
+        def run(self, answers: Answers | None = None, weights: Mapping[str, Array] | None = None) -> Result:
+            x = X
+            for call in self.calls:
+                answer = None if answers is None else answers(call, partial(both, x))
+                assert not isinstance(answer, PassedOn)
+                x = silu(x) if answer is None else np.asarray(answer[0])
+            return Result((x,))
+
+    assert causes(Twice("silu", [X], silu(X), {}, rest=lambda x: x), silu(X))[0] == (
+        "it computes silu where the reference computes no activation"
+    )

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from porting.architectures.base import TensorSpec
 from porting.checkpoint import Checkpoint
 from porting.checkpoint.dtypes import holds_floats
+from porting.checkpoint.other_forms import other_form
 from porting.checkpoint.tensor import LazyTensor, Shape
 from porting.errors import CheckpointError, PlanError, RulesError, UnknownNameError, UnprovenError
 from porting.names import fold
@@ -157,13 +158,13 @@ def _refusal(table: SavedTable, checkpoint: Checkpoint, problems: Mapping[Role, 
     role = min(problems, key=lambda role: len(problems[role]))
     known = table.side(role).tensors
     shared = sum(name in known for name in checkpoint.tensors)
+    form = other_form(name for name in checkpoint.tensors if name not in known)
+    lines = [*problems[role], *([form] if form else [])]
     if not shared:
         names = fold(checkpoint.tensors)
         seen = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
         sides = " nor ".join(table.title(role) for role in problems)
         word = "neither" if len(problems) > 1 else "not"
-        return CheckpointError(checkpoint.path, f"is {word} {sides} of {table.name} (found {seen})", problems[role])
+        return CheckpointError(checkpoint.path, f"is {word} {sides} of {table.name} (found {seen})", lines)
     count = f"{len(problems[role])} mismatch{'es' if len(problems[role]) > 1 else ''}"
-    return CheckpointError(
-        checkpoint.path, f"looks like {table.title(role)} of {table.name}, with {count}", problems[role]
-    )
+    return CheckpointError(checkpoint.path, f"looks like {table.title(role)} of {table.name}, with {count}", lines)

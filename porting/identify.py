@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from porting import architectures, tables
 from porting.architectures.base import Architecture
+from porting.checkpoint.other_forms import other_form
 from porting.checkpoint.tensor import Shape
 from porting.converters import LAYOUTS, MISTAKES, plan_between, specs_in, table_of
 from porting.errors import PlanError
@@ -160,12 +161,15 @@ def _refusal(
         return PlanError(
             f"the tensors are not {wanted or 'a known model'} (found {len(shapes)}: {seen or 'none'})",
             [
+                *filter(None, [other_form(shapes)]),
                 "`pit-port list` shows those that are known; "
-                "one of your own takes --pair my_pair.py, which declares both models"
+                "one of your own takes --pair my_pair.py, which declares both models",
             ],
         )
     identity, problems = nearest
     count = f"{len(problems)} mismatch{'es' if len(problems) > 1 else ''}"
+    known = specs_in(identity.architecture, identity.layout)
+    problems = [*problems, *filter(None, [other_form(name for name in shapes if name not in known)])]
     return PlanError(f"looks like {identity.architecture.name} in layout {identity.layout}, with {count}", problems)
 
 

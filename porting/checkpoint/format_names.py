@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
@@ -54,6 +55,13 @@ def format_of(path: str | PathLike[str]) -> str:
     return SUFFIXES[suffix]
 
 
+_BESIDE = re.compile(
+    r".*_optim_states\.pt|(optimizer|scheduler|scaler)(_\d+)?\.(pt|pth|bin)|rng_state\w*\.pth|random_states_\d+\.pkl"
+    r"|training_args\.bin"
+)
+"""Files of training that DeepSpeed, transformers and accelerate write beside the weights."""
+
+
 def usual(names: Iterable[str]) -> list[str]:
     """Return the first of `USUAL` among these, or else all that may be checkpoints: indices, or known suffixes."""
     names = list(names)
@@ -61,4 +69,5 @@ def usual(names: Iterable[str]) -> list[str]:
         if name in names:
             return [name]
     indices = [name for name in names if name.endswith(INDEX)]
-    return indices or [name for name in names if Path(name).suffix.lower() in SUFFIXES]
+    known = [name for name in names if Path(name).suffix.lower() in SUFFIXES]
+    return indices or [name for name in known if not _BESIDE.match(name)] or known

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 from porting.checkpoint.averages import lists_in
+from porting.checkpoint.containers.numpy_arrays import Latin, PickledScalar
 from porting.checkpoint.containers.pickle_machine import Symbol
 from porting.checkpoint.containers.stand_ins import Inert
 from porting.checkpoint.file.source import brief
@@ -62,6 +63,8 @@ def _beside(key: object, value: object, search: Search) -> str:
 
 def kind_of(value: object) -> str:
     """Return the name of a value's type; of a stand-in, that of what it stands for."""
+    if isinstance(value, PickledScalar | Latin):
+        return "NumPy number" if isinstance(value, PickledScalar) else "bytes"
     return value.name if isinstance(value, Inert | Symbol) else type(value).__name__
 
 
@@ -138,7 +141,7 @@ def what(value: object) -> str:
     """Return what a value is, with its article."""
     if isinstance(value, Inert | Symbol):
         return f"an object of the class {value.name}" if isinstance(value, Inert) else f"the name {value.name}"
-    return f"a {type(value).__name__}"
+    return f"a {kind_of(value)}"
 
 
 def counted(count: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
@@ -16,13 +17,15 @@ from porting.converters import LAYOUTS
 from porting.fields import encode
 from porting.names import fold
 from porting.terminal.plan_table import table_text, wrapped
-from porting.visible import lines_of
+from porting.visible import lines_of, visible
 
 if TYPE_CHECKING:
     from porting.by_rules import RulesPort
     from porting.describe import Description
 
 
+_PART = re.compile(r"\{[^{}]*\}|[^.]+")
+"""A part of a name, which may be folded indices: `{0..2}`."""
 _PROVEN: Mapping[bool | None, str] = {
     True: "proven in float64",
     False: "not proven: the outputs differ",
@@ -140,14 +143,20 @@ def plan_text(port: Port, *, folded: bool, width: int) -> str:
     """Return a port's plan as a table; `folded` and `width` as for `table_text`."""
     before = f"{_model(port.identity.architecture)}, layout {port.identity.layout}"
     after = f"{_model(port.architecture)}, layout {port.layout}"
-    return f"{wrapped(f'{before} -> {after}', width)}\n{table_text(port.plan, folded=folded, width=width)}"
+    return f"{_headed(before, after, width)}\n{table_text(port.plan, folded=folded, width=width)}"
 
 
 def rules_text(port: RulesPort, *, folded: bool, width: int) -> str:
     """Return a port by rules of the user's as a table; `folded` and `width` as for `table_text`."""
     table = port.table
-    head = f"{table.title(port.source)} of {table.name} -> {table.title(port.target)}"
-    return f"{wrapped(lines_of(head, table.proof), width)}\n{table_text(port.plan, folded=folded, width=width)}"
+    head = _headed(f"{table.title(port.source)} of {visible(table.name)}", table.title(port.target), width)
+    return f"{head}\n{wrapped(visible(table.proof), width)}\n{table_text(port.plan, folded=folded, width=width)}"
+
+
+def _headed(before: str, after: str, width: int) -> str:
+    """Return what becomes what, in two lines where one is too long."""
+    line = f"{before} -> {after}"
+    return line if len(line) <= width else f"{before}\n-> {after}"
 
 
 def list_text(*, verbose: bool = False) -> str:
@@ -247,8 +256,8 @@ def _architecture_json(architecture: Architecture | None) -> dict[str, Any]:
 
 def _transposed(names: tuple[str, ...]) -> str:
     """The number of transposed Linear weights, and their names without stages and blocks."""
-    kinds = dict.fromkeys(map(_kind, fold(names)))
-    return f"{len(names)} Linear weights ({', '.join(kinds)})" if names else ""
+    kinds = ", ".join(filter(None, dict.fromkeys(map(_kind, fold(names)))))
+    return f"{len(names)} Linear weights{f' ({kinds})' if kinds else ''}" if names else ""
 
 
 def _by_reason(names: Mapping[str, str]) -> str:
@@ -259,7 +268,7 @@ def _by_reason(names: Mapping[str, str]) -> str:
 
 def _kind(name: str) -> str:
     """`transformers.0.blocks.{0..2}.attn.qkv.weight` is an `attn.qkv`."""
-    parts = name.removesuffix(".weight").split(".")
+    parts = _PART.findall(name.removesuffix(".weight"))
     return ".".join(part for part in parts[-2:] if not part[0].isdigit() and not part.startswith("{"))
 
 

@@ -108,9 +108,12 @@ def storage_of(identity: object, storages: dict[str, Storage]) -> tuple[Storage,
     raise Malformed("a persistent id has another form than ('storage', class, key, location, number of elements)")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class TorchView(Described):
-    """A strided view of a storage; offset and strides count elements of the view's dtype."""
+    """A strided view of a storage; offset and strides count elements of the view's dtype.
+
+    It hashes by its identity: a pickled optimizer has the model's parameters for keys.
+    """
 
     source: Source
     storage: Storage
@@ -191,7 +194,8 @@ def torch_symbols(source: Source) -> dict[str, Symbol]:
             case (Storage() as storage, offset, shape, strides, _, _, Symbol(name), *rest):
                 dtype = name.removeprefix("torch.")
                 known = dtype in dtypes.DTYPES or dtype in dtypes.FLOAT8
-                problem = None if known else f"has the dtype {name}, which is not supported"
+                remedy = "cast it, or leave it out with --ignore"
+                problem = None if known else f"has the dtype {name}, which is not supported; {remedy}"
                 return TorchView(source, storage, dtype, offset, shape, strides, problem or _math_bits(rest))
         raise Malformed("_rebuild_tensor_v3 has other arguments than (storage, offset, size, stride, .., dtype)")
 
@@ -214,7 +218,7 @@ def torch_symbols(source: Source) -> dict[str, Symbol]:
 _TORCH_DTYPES = tuple(f"torch.{name}" for name in (*dtypes.DTYPES, *dtypes.FLOAT8, "float4_e2m1fn_x2"))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Unportable(Described):
     """A tensor of a kind that no other framework has: sparse, quantised, without data.
 

@@ -130,6 +130,8 @@ def folder(tmp_path: Path) -> Callable[..., Path]:
         (["pit.pdparams"], "pit.pdparams"),
         (["model.safetensors", "pytorch_model.bin"], "model.safetensors"),
         (["pytorch_model.bin", "other.pth"], "pytorch_model.bin"),
+        (["mp_rank_00_model_states.pt", "zero_pp_rank_0_mp_rank_00_optim_states.pt"], "mp_rank_00_model_states.pt"),
+        (["epoch_3.pth", "optimizer.pt", "scheduler.pt", "rng_state_0.pth", "training_args.bin"], "epoch_3.pth"),
     ],
 )
 def test_the_checkpoint_of_a_folder(folder: Callable[..., Path], names: list[str], chosen: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import ml_dtypes
 import numpy as np
@@ -89,6 +90,7 @@ class PaddleBackend(ModelBackend):
         self._dtype = "float32"
         self._model: nn.Layer = nn.Identity()
         self._silence = Silence()
+        self._handles: list[Any] = []
         paddle.set_device(_device(runtime.device))
         paddle.seed(runtime.seed)
         if runtime.threads is not None:
@@ -171,8 +173,10 @@ class PaddleBackend(ModelBackend):
 
     def train(self, training: bool) -> None:
         """Put the model in training mode, or back in evaluation mode."""
-        self._model.train() if training else _evaluate(self._model)
         self._silence.end()
+        while self._handles:
+            self._handles.pop().remove()
+        self._model.train() if training else self._handles.extend(_evaluate(self._model))
         if training:
             self._silence.begin(self._model.sublayers(include_self=True), "paddle")
         for layer in self._model.sublayers():
@@ -309,15 +313,33 @@ def _accumulations(tensors: Mapping[str, Tensor]) -> dict[int, str]:
     return {node.node_ptr(): name for name, node in nodes if node is not None}
 
 
-def _evaluate(model: nn.Layer) -> None:
+def _evaluate(model: nn.Layer) -> Iterator[Any]:
     """Put a model in evaluation mode, its recurrent layers in training mode without dropout: that is the same function.
 
     In evaluation mode Paddle's recurrent kernels keep nothing for the backward pass, which then fails.
+
+    Yields:
+        Handles of the hooks that keep the rate of a dropout from a layer's calls; it stays an attribute.
     """
     model.eval()
     for layer in model.sublayers(include_self=True):
-        if isinstance(layer, RNNBase) and not layer.dropout:
+        if isinstance(layer, RNNBase):
             layer.training = True
+            if layer.dropout:
+                yield layer.register_forward_pre_hook(_begin_without_dropout)
+                yield layer.register_forward_post_hook(_end_without_dropout)
+
+
+_RATES: WeakKeyDictionary[nn.Layer, float] = WeakKeyDictionary()
+"""Rate of each recurrent layer that is being called in evaluation mode."""
+
+
+def _begin_without_dropout(layer: nn.Layer, inputs: Any) -> None:
+    _RATES[layer], layer.dropout = layer.dropout, 0.0
+
+
+def _end_without_dropout(layer: nn.Layer, inputs: Any, outputs: Any) -> None:
+    layer.dropout = _RATES.pop(layer)
 
 
 @contextmanager

@@ -204,7 +204,7 @@ def torch_recurrent() -> Any:
     class Net(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.rnn, self.head = nn.LSTM(8, 6, batch_first=True), nn.Linear(6, 4)
+            self.rnn, self.head = nn.LSTM(8, 6, 2, batch_first=True, dropout=0.3), nn.Linear(6, 4)
 
         def forward(self, x: Any) -> Any:
             return self.head(self.rnn(x)[0][:, -1])
@@ -218,7 +218,7 @@ def paddle_recurrent() -> Any:
     class Net(nn.Layer):
         def __init__(self) -> None:
             super().__init__()
-            self.rnn, self.head = nn.LSTM(8, 6), nn.Linear(6, 4)
+            self.rnn, self.head = nn.LSTM(8, 6, 2, dropout=0.3), nn.Linear(6, 4)
 
         def forward(self, x: Any) -> Any:
             return self.head(self.rnn(x)[0][:, -1])

@@ -7,6 +7,9 @@ import paddle
 import pytest
 import torch
 
+from alignment import backends
+from alignment.backends.base import Runtime
+
 WEIGHT, OUTPUT_GRADIENT = (np.random.default_rng(seed).standard_normal(8) for seed in (0, 1))
 INPUT = np.random.default_rng(2).standard_normal((4, 8))
 
@@ -62,3 +65,28 @@ def test_paddle_gives_zeros_for_the_id_of_padding_where_torch_gives_its_row() ->
     assert not weight.grad[0].any()
     given = paddle.nn.functional.embedding(paddle.to_tensor(ids), paddle.to_tensor(table), padding_idx=0).numpy()
     assert np.array_equal(given, np.where(ids[:, None] == 0, 0.0, table[ids]))
+
+
+def test_recurrent_layers_with_a_dropout_have_no_gradient_in_evaluation_mode() -> None:
+    layer = paddle.nn.GRU(3, 4, num_layers=2, dropout=0.3)
+    layer.eval()
+    x = paddle.ones([2, 5, 3])
+    x.stop_gradient = False
+    with pytest.raises(RuntimeError, match="holds no memory"):
+        layer(x)[0].sum().backward()
+
+
+def test_recurrent_layers_with_a_dropout_are_evaluated_without_it_and_have_a_gradient() -> None:
+    layer = paddle.nn.GRU(3, 4, num_layers=2, dropout=0.3)
+    backend = backends.create("paddle", Runtime(threads=1))
+    backend.build(lambda: layer, {})
+    images = np.ones((2, 5, 3), dtype="float32")
+    evaluated = [backend.forward(images, None).logits for _ in range(2)]
+    np.testing.assert_array_equal(evaluated[0], evaluated[1])
+    backend.backward(images, np.ones((2, 5, 4), dtype="float32"), "projection")
+    assert backend.gradients()["weight_hh_l1"].any()
+    assert layer.dropout == 0.3
+    backend.train(True)
+    assert (layer.dropout, layer.training) == (0.0, True)
+    backend.train(False)
+    assert layer.dropout == 0.3

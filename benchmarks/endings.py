@@ -1,12 +1,12 @@
 """Ends commands by signals at random moments, and starts several on one target, and checks what they leave.
 
-A conversion over an older target, and a training run that is resumed after every ending, each get the same number of
-SIGTERM, SIGHUP, SIGINT and SIGKILL. After each one is checked: the target is the old or the new one, whole; nothing
-else is left, but a draft after SIGKILL; no process of the command lives on; the exit code is a documented one; there is
-no traceback; and the state of a run can be read. Half of the signals come at any moment of the command, the other half
-while it writes.
+A conversion over an older target, a training run that is resumed after every ending, and a matrix that the next one
+completes each get the same number of SIGTERM, SIGHUP, SIGINT and SIGKILL. After each one is checked: the target is the
+old or the new one, whole; nothing else is left, but a draft after SIGKILL; no process of the command lives on; the exit
+code is a documented one; there is no traceback; and the state of a run can be read. Half of the signals come at any
+moment of the command, the other half while it writes.
 
-Exit status 1 if anything is found. `python -m benchmarks.endings --draws 2` takes about a minute.
+Exit status 1 if anything is found. `python -m benchmarks.endings --draws 2` takes about six minutes.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from porting.errors import CheckpointError
 
 ROOT = Path(__file__).parents[1]
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL)
+PARTS = ("convert", "train", "matrix", "conversions", "alignments")
 PATIENCE = 120.0
 _LONGEST_AFTER = 20.0
 """Seconds that a command may take to end after a signal, on a busy machine."""
@@ -304,7 +305,7 @@ def alignments_at_once(folder: Path) -> Iterator[str]:
     """Yield what is wrong after two `matrix`, and two `all`, that share a folder."""
     for tool_words, report in (
         (("matrix", "pit_micro", "--step", "forward"), "logs/pit_micro/report.json"),
-        (("all", "--model", "pit_micro", "--step", "forward"), "logs/report.json"),
+        (("all", "--model", "pit_micro", "--batch-size", "1"), "logs/report.json"),
     ):
         shutil.rmtree(folder / "logs", ignore_errors=True)
         codes = at_once([command("pit-align", *tool_words, "--out", "logs")] * 2, folder)
@@ -315,7 +316,54 @@ def alignments_at_once(folder: Path) -> Iterator[str]:
         click.echo(f"two {tool_words[0]} at once: exit codes {codes}")
 
 
-def end_many(kind: str, subject: Conversion | Training, draws: int) -> list[str]:
+class Matrices:
+    """Ends runs of `matrix`, each of which a second one then completes.
+
+    Args:
+        folder: An empty folder.
+        draw: Source of the moments.
+    """
+
+    codes: ClassVar = {signal.SIGTERM: (), signal.SIGHUP: (), signal.SIGINT: (3, 130), signal.SIGKILL: ()}
+
+    def __init__(self, folder: Path, draw: random.Random) -> None:
+        self._draw, self._folder, self._log = draw, folder, folder / "log"
+        self._words = command("pit-align", "matrix", "pit_micro", "pit_micro_distilled", "--step", "forward")
+        start = time.monotonic()
+        self._complete()
+        self.seconds = time.monotonic() - start
+
+    def _complete(self) -> int:
+        with self._log.open("wb") as log:
+            return subprocess.call(self._words, env=environment(), cwd=self._folder, stdout=log, stderr=log)
+
+    def attempt(self, number: signal.Signals, *, writing: bool) -> tuple[Ending, list[str]]:
+        """End one run, and complete it with the next; return how it ended and what is wrong."""
+        shutil.rmtree(self._folder / "logs")
+        with self._log.open("wb") as log:
+            process = subprocess.Popen(
+                self._words,
+                env=environment(),
+                cwd=self._folder,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
+            )
+        if writing:
+            first = self._folder / "logs/matrix/pit_micro/report.json"
+            _until(lambda: first.exists() or process.poll() is not None)
+        time.sleep(self._draw.uniform(0, 0.3 if writing else self.seconds))
+        ending = ended(process.pid, number, self._log, lambda: process.wait(PATIENCE))
+        problems = list(problems_of(ending, self.codes[number]))
+        if code := self._complete():
+            problems.append(f"the run after it exited with {code}: {self._log.read_text(errors='replace').strip()}")
+        reports = {path.parent.name for path in (self._folder / "logs/matrix").glob("*/report.json")}
+        if reports != {"pit_micro", "pit_micro_distilled"}:
+            problems.append(f"the run after it left the reports of {sorted(reports)}")
+        return ending, problems
+
+
+def end_many(kind: str, subject: Conversion | Training | Matrices, draws: int) -> list[str]:
     """Send each signal so often, by turns; print a line for each, and return what is wrong.
 
     Ctrl-C ends it early; what was done until then is told.
@@ -337,7 +385,7 @@ def end_many(kind: str, subject: Conversion | Training, draws: int) -> list[str]
 
 
 @click.command()
-@click.argument("parts", nargs=-1, type=click.Choice(["convert", "train", "conversions", "alignments"]))
+@click.argument("parts", nargs=-1, type=click.Choice(PARTS))
 @click.option("--draws", default=50, show_default=True, type=click.IntRange(min=1), help="Of each signal.")
 @click.option("--seed", default=0, show_default=True)
 def main(parts: tuple[str, ...], draws: int, seed: int) -> None:
@@ -346,14 +394,15 @@ def main(parts: tuple[str, ...], draws: int, seed: int) -> None:
         signal.signal(number, signal.default_int_handler)
     found: list[str] = []
     draw = random.Random(seed)
-    chosen = parts or ("convert", "train", "conversions", "alignments")
-    for part in chosen:
+    for part in parts or PARTS:
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
             if part == "convert":
                 found += end_many("convert", Conversion(folder, draw), draws)
             elif part == "train":
                 found += end_many("train", Training(folder, draw), draws)
+            elif part == "matrix":
+                found += end_many("matrix", Matrices(folder, draw), draws)
             else:
                 found += list((conversions_at_once if part == "conversions" else alignments_at_once)(folder))
     click.echo("\n".join(found) or "nothing was lost, and nothing was left behind")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alignment.cli.own_rules import own_options, own_rules
+from alignment.cli.own_rules import own_options, own_rules, require_one_of
 from alignment.cli.ports import after_diff, command_to_verify, show_plan, verify_port
 from porting.checkpoint.file.bus_errors import ending_in_order
 from porting.exporting import exporting
@@ -150,6 +150,11 @@ def convert(
     if verifying:
         require_verifiable(source_layout, options, changes=dry_run or dtype is not None)
     where = selection_of(options)
+    require_one_of(options)
+    if optimizer_settings and not with_optimizer:
+        raise click.UsageError("--optimizer-setting is for --with-optimizer")
+    if unproven and not (options["rules"] or options["pair"]):
+        raise click.UsageError("--unproven is for --rules and --pair: those of published models are proven")
     if options["pair"] is not None:
         check_files(source, target, overwrite=force or dry_run, **where)
     own = own_rules(options, output)

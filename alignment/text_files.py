@@ -56,8 +56,11 @@ def read_json(path: str | os.PathLike[str], *, unreadable: str, malformed: str) 
         return parse_json(read_plain_text(path))
     except OSError as error:
         raise FileError(path, unreadable.format(error.strerror)) from None
+    except UnicodeDecodeError:
+        raise FileError(path, malformed.format("not valid JSON (it is no text)")) from None
     except ValueError as error:
-        raise FileError(path, malformed.format(f"not valid JSON ({error})")) from None
+        reason = str(error) if Path(path).stat().st_size else "it is empty"
+        raise FileError(path, malformed.format(f"not valid JSON ({reason})")) from None
 
 
 def decode_from(path: str | os.PathLike[str], cls: type[T], value: object, *, problem: str = "{}") -> T:

@@ -133,6 +133,8 @@ def _samples(pattern: Pattern, indices: Sequence[int]) -> Iterator[str]:
 
 def _run(path: Path) -> Mapping[str, Any]:
     """Run a file, which can import modules beside it, and return what it declares."""
+    if path.is_dir():
+        raise PortingError(f"{path}: is a folder, expected a Python file; name the files in it")
     folder = str(path.absolute().parent)
     sys.path.insert(0, folder)
     try:

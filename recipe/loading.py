@@ -199,7 +199,10 @@ def locate(source: str | PathLike[str]) -> Path:
     if folder and str(source) in preset_names():
         return folder / f"{source}.yaml"
     close = nearest(name, preset_names())
-    hint = f"did you mean the shipped {close[0]}?" if close else f"shipped: {', '.join(preset_names())}"
+    if path.is_dir():
+        raise ConfigError(f"{source}: is a folder, expected a YAML file or the name of a shipped configuration")
+    some = [name for name in preset_names() if name.startswith("pit_")][:3]
+    hint = f"did you mean the shipped {close[0]}?" if close else f"shipped are {', '.join(some)} and others"
     raise ConfigError(f"{source}: there is no such file, nor a shipped configuration of this name; {hint}")
 
 

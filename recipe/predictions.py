@@ -68,7 +68,7 @@ def class_names(model: Model, given: Sequence[ClassName] | None = None) -> tuple
     """
     classes = tuple(given) if given is not None else _names(model)
     if len(classes) != model.num_classes:
-        raise DataError(f"there are {len(classes)} names for the model's {model.num_classes} classes")
+        raise DataError(f"--classes: {_misfit(len(classes), model)}")
     return classes
 
 
@@ -133,10 +133,18 @@ def find_images(places: Iterable[Path]) -> list[Path]:
     return paths
 
 
+def _misfit(names: int, model: Model) -> str:
+    return f"there are {names} names for the model's {model.num_classes} classes"
+
+
 def _names(model: Model) -> tuple[ClassName, ...]:
     beside = Path(model.weights or "").parent / CLASSES
     if "://" not in (model.weights or "") and beside.is_file():
-        return named([name.label for name in read_classes(beside)], model.num_classes)
+        labels = [name.label for name in read_classes(beside)]
+        if len(labels) != model.num_classes:
+            problem = f"{beside}, which lies beside the weights: {_misfit(len(labels), model)}"
+            raise DataError(f"{problem}; --classes names another file")
+        return named(labels, model.num_classes)
     return named((), model.num_classes)
 
 

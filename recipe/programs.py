@@ -125,4 +125,4 @@ class _Forwarding:
 
 
 def _command(framework: str, python: str) -> Sequence[str]:
-    return [python, "-W", "ignore", "-m", PROGRAMS[framework]]
+    return [python, "-W", "ignore", "-m", "recipe.starting_program", framework]

@@ -155,7 +155,7 @@ def find(data: Data, split: str) -> Samples:
     """
     root = Path(data.path)
     if not root.is_dir():
-        raise DataError(f"{root}: no such folder (data.path)")
+        raise DataError(f"{root}: no such folder (data.path); name the folder of your images: data.path=FOLDER")
     source = _source(data, split, root)
     return read_list(source, root) if source.is_file() else read_folder(source)
 

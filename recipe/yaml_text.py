@@ -41,11 +41,15 @@ def read_settings(path: Path) -> dict[str, Setting]:
         loader.name = str(path)
         try:
             node = loader.get_single_node()
-            return {} if node is None else dict(_settings(loader, node, path, ""))
+            if node is None:
+                raise ConfigError(f"{path}: is empty, expected sections such as model, data and schedule")
+            return dict(_settings(loader, node, path, ""))
         finally:
             loader.dispose()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is no text, expected a YAML file") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
     except yaml.YAMLError as error:
         raise ConfigError(_refusal(path, error)) from None
     except RecursionError:

@@ -8,10 +8,14 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
 import cli
+from alignment.results.report import SAME_FUNCTION, Report, Row, write_report
+from porting.architectures import build
+from porting.conversion import write_random
 
 _PAIR = """from alignment.pair import Pair, Side
 
@@ -55,6 +59,15 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo("fifo.json")
     Path("run").mkdir()
     Path("run/report.json").write_text("{}")
+    for name in ("empty.json", "empty.yaml"):
+        Path(name).touch()
+    Path("list.json").write_text("[]")
+    for name in ("words.txt", "classes.txt"):
+        Path(name).write_text("a\nb\n")
+    write_random(build("pit_micro"), "other.pth")
+    np.savez("odd.npz", weight=np.ones((2, 3), np.float32))
+    row = Row("forward/logits", "forward", "output", "float64", 0.0, 0.0, 0.0, SAME_FUNCTION, "because")
+    write_report(Report(SAME_FUNCTION, "p", ("forward",), (row,)), "good.json")
     Path("my_pair.py").write_text(_PAIR.replace("FILE", "my_pair.py"))
 
 
@@ -117,6 +130,35 @@ PAIRS = {
         "def f(): f()",
         ", line 11",
     ),
+    "shape that is a number": (
+        "input_shape=(12,)",
+        "input_shape=12",
+        "input_shape is 12",
+        "input_shape=(3, 64, 64)",
+        "",
+    ),
+    "shape that holds words": ("input_shape=(12,)", 'input_shape=("a",)', "input_shape holds 'a'", "(3, 64, 64)", ""),
+    "function in place of its name": (
+        '"torch", "FILE:reference"',
+        '"torch", reference',
+        "build is the function reference itself and not its name",
+        'build="my_model.py:create"',
+        "",
+    ),
+    "model in place of a side": (
+        'reference=Side("torch", "FILE:reference")',
+        "reference=reference",
+        "reference is <function",
+        'reference=Side("torch", "my_model.py:create")',
+        "",
+    ),
+    "options that are no mapping": (
+        '"FILE:reference")',
+        '"FILE:reference", options=[1])',
+        "options is [1]",
+        'options={"depth": 12}',
+        "",
+    ),
     "image size without a channel": (
         "input_shape=(12,)",
         "input_shape=()",
@@ -169,8 +211,44 @@ COMMANDS: dict[str, tuple[int, str, str]] = {
     "pit-align report cut.json": (3, "not valid JSON", "line 1 column"),
     "pit-align report old.json": (3, "schema version 7", "this version reads 1"),
     "pit-align gate absent.json": (3, "absent.json: the report cannot be read", "run the alignment"),
-    "pit-align gate run/report.json --config bad.toml": (3, "schema version None", "this version reads 1"),
+    "pit-align gate run/report.json --config bad.toml": (3, "it has no schema_version", "report.json"),
     "pit-align compare old.json absent.npy": (3, "is no .npy file", "expected one that"),
+    "pit-align forward --pair run": (3, "run is a folder", "name the Python file in it"),
+    "pit-align forward --pair old.json": (3, "old.json is no Python file", "path/to/file.py:name"),
+    "pit-align forward --model pit_ti --weights other.pth": (3, "holds pit_micro", "expected pit_ti at 224x224"),
+    "pit-align forward --model pit_ti --inputs words.txt": (3, "it is none of these", ".npz, .npy or .safetensors"),
+    "pit-align forward --model pit_ti --out words.txt": (3, "is a file, expected a folder", "name another --out"),
+    "pit-align forward --model pit_ti --html run": (2, "--html", "is a directory"),
+    "pit-align rules --pair my_pair.py --save run": (2, "--save", "is a directory"),
+    "pit-align forward --model pit_ti --torch-python run": (3, "it is a folder", "run/bin/python"),
+    "pit-align forward --model pit_ti --torch-python words.txt": (3, "looked for on PATH", "./words.txt"),
+    "pit-align report empty.json": (3, "it is empty", "empty.json: not a report"),
+    "pit-align report list.json": (3, "it has no schema_version", "logs/<model>/report.json"),
+    "pit-align report other.pth": (3, "it is no text", "not a report"),
+    "pit-align gate old.json --config absent.toml": (3, "schema version 7", "this version reads 1"),
+    "pit-align gate good.json --config absent.toml": (3, "absent.toml", "--init --config absent.toml` writes it"),
+    "pit-align gate good.json --config run": (3, "run: the gate's configuration cannot be read", "Is a directory"),
+    "pit-port convert other.pth run": (2, "run is a folder", "name a file in it"),
+    "pit-port convert other.pth x.pth --rules my_pair.py": (3, "rules are JSON", "is for --pair"),
+    "pit-port convert other.pth x.pth --pair my_pair.py --rules old.json": (2, "either --rules or --pair", "--help"),
+    "pit-port convert other.pth x.pth --optimizer-setting lr=1": (2, "--optimizer-setting", "is for --with-optimizer"),
+    "pit-port convert other.pth x.pth --unproven": (2, "--unproven is for", "--rules and --pair"),
+    "pit-port convert other.pth x.pdparams --with-optimizer": (
+        *(3, "holds no state of an optimizer"),
+        "without --with-optimizer the weights alone are ported",
+    ),
+    "pit-port convert odd.npz x.pdparams": (3, "not a known model", "--pair my_pair.py, which declares both models"),
+    "pit-port check-rules run": (3, "run: is a folder", "expected a Python file"),
+    "pit-train train --config empty.yaml": (2, "empty.yaml: is empty", "sections such as model"),
+    "pit-train train --config run": (2, "run: is a folder", "expected a YAML file"),
+    "pit-train train --config other.pth": (2, "is no text", "expected a YAML file"),
+    "pit-train train --config pit_micro_digits": (3, "no such folder (data.path)", "data.path=FOLDER"),
+    "pit-train predict --weights other.pth words.txt": (
+        3,
+        "classes.txt, which lies beside the weights",
+        "--classes names another file",
+    ),
+    "pit-train predict --weights other.pth words.txt --classes words.txt": (3, "--classes: there are 2", "10 classes"),
     "pit-port convert absent.pth x.pdparams": (3, "there is no such file", "check the path"),
     "pit-port convert garbage.pth x.pdparams": (3, "is not a checkpoint", "expected a file of"),
     "pit-port convert garbage.pth x": (2, "unknown suffix", "known: .pth"),

@@ -113,7 +113,8 @@ def failed(error: Exception, what: str, given: Mapping[str, Array], function: Ca
         function: What was called, for the names of its arguments.
     """
     details = [f"given {form(given)}"] if given else []
-    if set(given) == {ONLY} and isinstance(error, _OF_SHAPES):
+    half = any(array.dtype.itemsize == 2 for array in given.values())  # which few kernels of a CPU have
+    if set(given) == {ONLY} and isinstance(error, _OF_SHAPES) and not half:
         shape = given[ONLY].shape[1:]
         details[0] += f", as input_shape={shape} of the pair says: if the model refuses this shape, change it there"
     arguments = names_of(function)[0]

@@ -42,6 +42,16 @@ class OwnRules(NamedTuple):
     pythons: dict[str, str]
 
 
+def require_one_of(values: dict[str, Any]) -> None:
+    """Refuse both rules and a pair.
+
+    Raises:
+        UsageError: Both are given.
+    """
+    if values["pair"] is not None and values["rules"] is not None:
+        raise click.UsageError("give either --rules or --pair: a pair may name its file of rules itself")
+
+
 def own_rules(values: dict[str, Any], output: Output, out: Path | None = None) -> OwnRules:
     """Take the values of `own_options` out of those of a command, and settle the rules of a pair.
 
@@ -58,8 +68,7 @@ def own_rules(values: dict[str, Any], output: Output, out: Path | None = None) -
     declaration, pythons = values.pop("pair"), pythons_of(values)
     if declaration is None:
         return OwnRules(rules_of(values), None, pythons)
-    if values["rules"] is not None:
-        raise click.UsageError("give either --rules or --pair: a pair may name its file of rules itself")
+    require_one_of({**values, "pair": declaration})
     rules_of(values)
     pair = _settled(declaration, pythons, output, out)
     return OwnRules(_table(pair, declaration), pair, pythons)

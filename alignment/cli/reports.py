@@ -27,13 +27,13 @@ from alignment.cli.options import (
 )
 from porting.terminal.options import complete_models
 from porting.terminal.output import Output, output_options
-from porting.terminal.tool import DIFFERENT, FILE, command_line, force_option
+from porting.terminal.tool import DIFFERENT, FILE, PAGE, command_line, force_option
 
 if TYPE_CHECKING:
     from alignment.results.report import Report
     from alignment.running.matrix import Result
 
-html_option = click.option("--html", type=FILE, metavar="FILE", help="Write the report as one HTML page, too.")
+html_option = click.option("--html", type=PAGE, metavar="FILE", help="Write the report as one HTML page, too.")
 EVERY_QUANTITY = "Show every quantity, not only the worst."
 
 
@@ -166,8 +166,8 @@ def report(
     metavar="BASELINE",
     help="An earlier report of the same model: fail if a margin is much larger than there. Repeat for several models.",
 )
-@click.option("--junit", type=FILE, metavar="FILE", help="Write JUnit XML.")
-@click.option("--markdown", type=FILE, metavar="FILE", help="Write Markdown.")
+@click.option("--junit", type=PAGE, metavar="FILE", help="Write JUnit XML.")
+@click.option("--markdown", type=PAGE, metavar="FILE", help="Write Markdown.")
 @click.option("--github", is_flag=True, help="Annotate the job on GitHub, and append to its summary.")
 @click.option("--init", is_flag=True, help="Write the configuration from these reports instead.")
 @force_option

@@ -11,12 +11,12 @@ import click
 from alignment.cli.options import python_options, pythons_of
 from porting.terminal.again import again
 from porting.terminal.output import Output, output_options
-from porting.terminal.tool import FILE
+from porting.terminal.tool import FILE, PAGE
 
 
 @click.command()
 @click.option("--pair", "declaration", metavar="FILE[:NAME]", required=True, help="A pair declared in a Python file.")
-@click.option("--save", type=FILE, metavar="RULES.json", help="Write them to a file, which the pair's rules may name.")
+@click.option("--save", type=PAGE, metavar="RULES.json", help="Write them to a file, which the pair's rules may name.")
 @click.option("--out", type=FILE, help="Where the sides write their logs; logs/<pair>-rules/ by default.")
 @python_options
 @output_options(verbose="Show every tensor, indices not folded.")

@@ -373,6 +373,8 @@ def _read_arrays(path: Path) -> dict[str, Array]:
         return {"image": loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
     except (OSError, ValueError, EOFError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        if "allow_pickle" in reason:  # what NumPy says of anything that it does not know
+            reason = "it is none of these, or holds Python objects"
         raise FileError(path, f"cannot be read as .npz, .npy or .safetensors: {reason}") from None
 
 

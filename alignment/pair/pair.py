@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 from alignment.errors import AlignmentError
 from alignment.frameworks import FRAMEWORKS
 from alignment.pair import targets
+from alignment.pair.argument_types import require_types
 from alignment.pair.contract import OWN, Contract
 from alignment.pair.feeds import Feed, Floats, Tokens
 from porting.architectures import Architecture
@@ -62,6 +63,7 @@ class Side:
     gives: Sequence[str] | Mapping[str, str] = ()
 
     def __post_init__(self) -> None:
+        require_types(f"the {self.framework!r:.30} side", vars(self))
         if self.framework not in FRAMEWORKS:
             raise unknown("framework", self.framework, FRAMEWORKS)
         if bool(self.build) == bool(self.function):
@@ -133,6 +135,11 @@ class Pair:
     inputs: Mapping[str, Feed] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        require_types(f"the pair {self.name!r:.60}", vars(self))
+        for role in ROLES:
+            if not isinstance(side := getattr(self, role), Side):
+                example = f'{role}=Side("torch", "my_model.py:create")'
+                raise AlignmentError(f"the pair {self.name!r:.60}: {role} is {side!r:.60}, expected such as {example}")
         object.__setattr__(self, "paths", MappingProxyType(dict(self.paths)))
         object.__setattr__(self, "inputs", MappingProxyType(dict(self.inputs)))
         object.__setattr__(self, "rules", self.rules if isinstance(self.rules, str) else tuple(self.rules))

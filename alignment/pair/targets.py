@@ -62,6 +62,8 @@ def resolve(target: str) -> Any:
         AlignmentError: Nothing of this name is there, or importing it failed.
     """
     place, attribute = split(target)
+    if Path(place).is_dir() and not (Path(place) / "__init__.py").exists():
+        raise AlignmentError(f"{place} is a folder; name the Python file in it: {Path(place) / 'my_pair.py'}")
     named: Any = _load_file(Path(place)) if is_file(place) else _load_module(place)
     for part in attribute.split("."):
         if not hasattr(named, part):
@@ -102,6 +104,8 @@ def _load_module(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
             raise
+        if Path(name).is_file():
+            raise AlignmentError(f"{name} is no Python file; expected path/to/file.py:name or module:name") from error
         file = Path(f"{name.replace('.', '/')}.py")
         meant = (
             f"did you mean the file {file}?" if file.is_file() else "install it there, or put its folder on PYTHONPATH"

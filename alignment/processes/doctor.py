@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from alignment.frameworks import FRAMEWORKS
+from alignment.processes.needs import reason_of
 from porting.installing import install_command
 
 Level: TypeAlias = Literal["missing", "bad", "note"]
@@ -132,7 +133,7 @@ def _ask(framework: str, python: str, needed: bool) -> Environment:
             [python, str(_PROBE), framework], capture_output=True, text=True, errors="replace", timeout=_SECONDS
         )
     except OSError as error:
-        problem = f"the interpreter cannot be started: {error.strerror}"
+        problem = f"the interpreter cannot be started: {reason_of(python, error)}"
     except subprocess.TimeoutExpired:
         problem = f"importing {framework} took more than {_SECONDS} seconds"
     else:

@@ -69,7 +69,7 @@ def _missing_packages(framework: str, python: str, packages: Sequence[str]) -> I
     try:
         missing = _absent(python, packages)
     except OSError as error:
-        problem = error.strerror or str(error)
+        problem = reason_of(python, error)
         yield f"{framework} side: the interpreter {python!r} cannot be started: {problem}; name another with " + (
             f"--{framework}-python"
         )
@@ -82,6 +82,15 @@ def _missing_packages(framework: str, python: str, packages: Sequence[str]) -> I
             f"`{install_command(known.extra, *common, python=python)}`, "
             f"or name an interpreter that has {known.title} with --{framework}-python"
         )
+
+
+def reason_of(python: str, error: OSError) -> str:
+    """Return why an interpreter cannot be started."""
+    if Path(python).is_dir():
+        return f"it is a folder; the interpreter of an environment is {Path(python) / 'bin' / 'python'}"
+    if Path(python).is_file() and "/" not in python:
+        return f"a program without a folder is looked for on PATH; the file here is ./{python}"
+    return error.strerror or str(error)
 
 
 def _absent(python: str, packages: Sequence[str]) -> list[str]:

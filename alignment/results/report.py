@@ -215,6 +215,8 @@ def read_report(path: str | os.PathLike[str]) -> Report:
     hint = f"name the file in it: {inside}" if inside.is_file() else "run the alignment, or check the path"
     value = read_json(path, unreadable=f"the report cannot be read: {{}}; {hint}", malformed="not a report: {}")
     version = value.get("schema_version") if isinstance(value, dict) else None
+    if version is None:
+        raise FileError(path, "not a report: it has no schema_version; a run writes logs/<model>/report.json")
     if version != SCHEMA_VERSION:
         raise FileError(path, f"not a report: schema version {version!r}, this version reads {SCHEMA_VERSION}")
     report = decode_from(path, Report, value)

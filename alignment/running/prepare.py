@@ -352,6 +352,8 @@ def held(folder: Path, name: str = ".lock") -> Iterator[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         opened = (folder / name).open("w")
+    except FileExistsError:
+        raise FileError(folder, "is a file, expected a folder; name another --out") from None
     except OSError as error:
         raise FileError(folder, f"cannot be written: {error.strerror or error}") from error
     with opened as lock:

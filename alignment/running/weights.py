@@ -152,7 +152,9 @@ def find_layout(pair: Pair, checkpoint: Checkpoint, preferred: str) -> str:
     except CheckpointError:
         summary = f"not the weights of {pair.name} in any layout; {expected}; nearest is layout {best}"
         raise CheckpointError(checkpoint.path, summary, problems[best]) from None
-    raise CheckpointError(checkpoint.path, f"holds {identity.architecture.name}, {expected}", problems[best])
+    held = identity.architecture.name
+    details = problems[best] if held == pair.architecture.name else ()  # of another model all names are others
+    raise CheckpointError(checkpoint.path, f"holds {held}, {expected}", details)
 
 
 def _write(pair: Pair, role: Role, canonical: Mapping[str, LazyTensor], target: Path) -> WeightFile:

@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
+from porting.errors import UnknownNameError
 from porting.names import unknown
 
 
@@ -51,6 +52,8 @@ def format_of(path: str | PathLike[str]) -> str:
     """
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
+        if Path(path).is_dir():
+            raise UnknownNameError(f"{path} is a folder; name a file in it, such as {Path(path) / 'model.pdparams'}")
         raise unknown("suffix", suffix, SUFFIXES)
     return SUFFIXES[suffix]
 

@@ -139,6 +139,8 @@ def _json(path: str | PathLike[str]) -> Any:
         reason = error.strerror or type(error).__name__
         raise RulesError(path, f"cannot be read as rules: {reason}; check the path") from None
     except ValueError as error:
+        if str(path).endswith(".py"):
+            raise RulesError(path, "is Python, and rules are JSON; a file that declares a pair is for --pair") from None
         reason = "nested too deeply" if "nested too deep" in str(error) else str(error)
         raise RulesError(path, f"cannot be read as rules: {reason}") from None
 

@@ -20,6 +20,8 @@ DIFFERENT, COULD_NOT_RUN = 1, 3
 _INTERRUPTED = 130
 _DEBUG, _JSON = "--debug", "--json"
 FILE = click.Path(path_type=Path)
+PAGE = click.Path(path_type=Path, dir_okay=False)
+"""A file that a command writes at its end; a folder in its place is refused before anything is begun."""
 _PACKAGES = {
     "torch": ("torch", "timm", "torchvision"),
     "paddle": ("paddlepaddle", "paddlepaddle-gpu", "reprod-log"),

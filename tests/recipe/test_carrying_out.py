@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from recipe import carrying_out
+from recipe import carrying_out, starting_program
 from recipe.carrying_out import COULD_NOT_RUN, run_as_program
 from recipe.programs import Request, run_program
 
@@ -140,6 +140,18 @@ def test_missing_checkpoint_is_told_before_anything_is_prepared(
     monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(asdict(request))))
     assert run_as_program(Failing(AssertionError("prepared"))) == COULD_NOT_RUN
     assert "absent.x: there is no checkpoint to resume; check the path" in capsys.readouterr().err
+
+
+def test_interpreter_without_the_framework_is_told_with_what_installs_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(starting_program, "find_spec", lambda name: None if name in ("mindcv", "PIL") else name)
+    assert starting_program.main("mindspore") == COULD_NOT_RUN
+    said = capsys.readouterr().err
+    assert said.startswith("pit-train: --framework mindspore needs mindcv, PIL, which ")
+    assert "-m pip install 'mindspore>=2.10,<3' 'mindcv>=0.3,<1' 'numpy<2' 'pyyaml>=6,<7'" in said
+    assert "export PIT_MINDSPORE_PYTHON=" in said
+    assert said.count("\n") == 1
 
 
 def test_exit_code_of_the_process_is_returned(tmp_path: Path) -> None:

@@ -173,14 +173,15 @@ def test_files_that_are_no_configuration_are_refused(text: str, message: str, tm
     assert message in _refusal(_file(tmp_path, text))
 
 
-def test_an_empty_file_and_empty_sections_are_the_defaults(tmp_path: Path) -> None:
-    assert load(_file(tmp_path, "")) == load(_file(tmp_path, "model:\nrun: {}\n")) == Config()
+def test_empty_sections_are_the_defaults_and_an_empty_file_is_refused(tmp_path: Path) -> None:
+    assert load(_file(tmp_path, "{}")) == load(_file(tmp_path, "model:\nrun: {}\n")) == Config()
+    assert "is empty, expected sections such as model" in _refusal(_file(tmp_path, ""))
 
 
 def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_bytes(b"\xff\xfe\x00")
-    assert "cannot be read" in _refusal(path)
+    assert "is no text, expected a YAML file" in _refusal(path)
 
 
 def test_a_misspelt_preset_names_the_nearest() -> None:

@@ -22,6 +22,9 @@ _FUNCTIONS = {
     "scaled_dot_product_attention": "dropout_p",
 }
 """Function that draws to its argument for the rate."""
+_DOWNSCALED = "downscale_in_infer"
+"""Mode of Paddle's dropouts that multiplies by one minus the rate in evaluation, and in training by nothing: what they
+give on average in training is what they give in evaluation, and not what the rate of zero gives."""
 _ATTENTION = ("query", "key", "value", "attn_mask", "dropout_p")
 """Arguments of an attention that tells no signature, in their order."""
 
@@ -62,6 +65,8 @@ class Silence:
         self.end()
         self.called = set()
         for module in modules:
+            if vars(module).get("mode") == _DOWNSCALED:
+                continue  # it is put in evaluation mode as it is
             bases = [base.__name__ for base in type(module).__mro__ if base.__module__.partition(".")[0] == package]
             for name in rates(type(module).__name__, bases, vars(module)):
                 self._set(module, name if name in vars(module) else f"_{name}", 0.0)
@@ -118,10 +123,11 @@ def _silent(function: Callable[..., Any], rate: str) -> Callable[..., Any]:
             return function(*args, **named)
         for silence in list(_ACTIVE):
             silence.called.add(float(given[rate]))
-        place = names.index(rate)
+        name, value = ("training", False) if given.get("mode") == _DOWNSCALED else (rate, 0.0)
+        place = names.index(name)
         if place < len(args):
-            return function(*args[:place], 0.0, *args[place + 1 :], **named)
-        return function(*args, **{**named, rate: 0.0})
+            return function(*args[:place], value, *args[place + 1 :], **named)
+        return function(*args, **{**named, name: value})
 
     return silent
 

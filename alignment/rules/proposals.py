@@ -15,7 +15,7 @@ from typing import TypeAlias
 from alignment.rules.model import Model
 from alignment.rules.refine import Refined, refine
 from alignment.rules.regroup import regrouped
-from alignment.rules.similar_names import named_alike, pair_by_names
+from alignment.rules.similar_names import in_numbered_order, named_alike, pair_by_names
 from alignment.rules.tensor_graph import INPUT
 from alignment.rules.ways import ways
 from porting.operations import Op
@@ -204,14 +204,29 @@ class _Proposer:
         for own, marks in zip(labels, self._marks, strict=True):
             own.update(marks)
         choices = regrouped(self._reference, self._candidate, refined.left, labels)
-        for sources, targets, options in choices:
-            decision = Decision(
-                sources, targets, tuple(tuple(Link(*ends) for ends in option) for option in options), USUAL
-            )
+        for sources, targets, choice in choices:
+            options = tuple(tuple(Link(*ends) for ends in option) for option in choice)
+            decision = Decision(sources, targets, options, USUAL, sure=self._is_a_stack(options[0]))
             self._decide(decision)
             for link in decision.options[self._chosen.get(decision.key, 0)]:
                 self._settle(link, ("regrouped", link.sources, link.targets))
         return bool(choices)
+
+    def _is_a_stack(self, option: Sequence[Link]) -> bool:
+        """Whether numbered tensors lie in one along its first axis, in the order of their numbers.
+
+        How each lies there, as it is or transposed, its shape has to tell: a square matrix does not.
+        """
+        for link in option:
+            many = (self._reference, link.sources), (self._candidate, link.targets)
+            (parts, names), (whole, others) = many if len(link.sources) > 1 else many[::-1]
+            count, *shape = whole.description.tensors[others[0]].shape
+            sorted_shapes = {tuple(sorted(parts.description.tensors[name].shape)) for name in names}
+            if len(others) > 1 or len(names) != count or not in_numbered_order(names):
+                return False
+            if sorted_shapes != {tuple(sorted(shape))} or len({*shape}) < len(shape):
+                return False
+        return True
 
 
 def _orders(first: Mapping[str, str], theirs: Sequence[str], ours: Sequence[str]) -> Iterator[dict[str, str]]:

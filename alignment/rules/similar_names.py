@@ -126,6 +126,11 @@ def named_alike(names: Sequence[str], others: Sequence[str]) -> bool:
     )
 
 
+def in_numbered_order(names: Sequence[str]) -> bool:
+    """Return whether names differ in their numbers alone, and come in the order of these."""
+    return len({*map(words_of, names)}) == 1 and len({*names}) == len(names) and sorted(names, key=_natural) == [*names]
+
+
 def _by_words(names: Iterable[str]) -> dict[str, list[str]]:
     groups: dict[str, list[str]] = defaultdict(list)
     for name in names:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from alignment import backends
+from alignment.backends.base import Runtime
 from alignment.backends.randomness import Silence, rates
 
 
@@ -92,3 +94,18 @@ def test_model_that_is_thrown_away_in_training_mode_leaves_no_silent_function() 
     ended.begin((), "torch")
     ended.end()
     assert not hasattr(torch.nn.functional.dropout, "__wrapped__")
+
+
+def test_dropouts_of_paddle_that_scale_in_evaluation_are_silent_as_they_are_there() -> None:
+    paddle = pytest.importorskip("paddle")
+    layer, ones = paddle.nn.Dropout(0.25, mode="downscale_in_infer"), paddle.ones([3, 67])
+    backend = backends.create("paddle", Runtime(threads=1))
+    backend.build(lambda: paddle.nn.Sequential(layer), {})
+    backend.train(True)
+    assert float(layer(ones).sum()) == 201 * 0.75
+    dropout = paddle.nn.functional.dropout
+    assert float(dropout(ones, 0.25, mode="downscale_in_infer").sum()) == 201 * 0.75
+    assert float(dropout(ones, 0.5, None, True, False, "downscale_in_infer").sum()) == 201 * 0.5
+    backend.train(False)
+    assert layer.p == 0.25
+    assert backend.drawn == {0.25, 0.5}

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from alignment.errors import AlignmentError
 from alignment.rules.forms import common_forms
 from tests.alignment.rules.small_models import derive, pairs_of
 
@@ -182,3 +183,43 @@ def test_positions_are_known_whatever_their_module_is_given(kinds: tuple[Any, An
     contract = derive(lambda: Placed(kinds[0]), lambda: Placed(kinds[1]), (6,), tokens=20)
     assert contract.saved.proof.startswith("proven")
     assert set(contract.evidence.values()) == {"structure"}
+
+
+class Stacked(nn.Module):
+    """A sum of the outputs of three layers, whose weights are one tensor."""
+
+    def __init__(self, inner: int) -> None:
+        super().__init__()
+        self.into, self.weights = nn.Linear(8, WIDTH), nn.Parameter(torch.randn(3, WIDTH, inner))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(batch, tokens, inner)`."""
+        return F.silu(torch.einsum("bnd,ndo->bno", self.into(x), self.weights))
+
+
+class Apart(nn.Module):
+    """The same with three modules, and another activation."""
+
+    def __init__(self, inner: int) -> None:
+        super().__init__()
+        self.into, self.layers = (
+            nn.Linear(8, WIDTH),
+            nn.ModuleList(nn.Linear(WIDTH, inner, bias=False) for _ in range(3)),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(batch, tokens, inner)`."""
+        x = self.into(x)
+        return F.gelu(torch.stack([layer(x[:, place]) for place, layer in enumerate(self.layers)], 1))
+
+
+def test_numbered_modules_are_those_of_a_stack_in_their_order_where_another_mistake_hides_the_proof() -> None:
+    contract = derive(lambda: Stacked(7), lambda: Apart(7), (3, 8))
+    assert not contract.saved.proof.startswith("proven")
+    assert pairs_of(contract)["layers.1.weight"] == ("weights", "split in 3, (squeeze 0 then transpose) each of 3")
+    assert contract.evidence["layers.1.weight"] == "usual form"
+
+
+def test_square_modules_beside_a_mistake_are_refused_as_they_may_lie_in_a_stack_either_way() -> None:
+    with pytest.raises(AlignmentError, match="no way fits"):
+        derive(lambda: Stacked(WIDTH), lambda: Apart(WIDTH), (3, 8))

@@ -11,11 +11,11 @@ import numpy as np
 from alignment.arrays import Array
 from alignment.hypotheses.base import Case, Prediction
 
-_LARGEST, _COUNTED, _LEFT_OUT = "largest", "mean", "mean without padding"
+LARGEST, COUNTED, LEFT_OUT = "largest", "mean", "mean without padding"
 _WORDS = {
-    _LARGEST: "the largest value of each window",
-    _COUNTED: "the mean of each window, padding counted",
-    _LEFT_OUT: "the mean of each window",
+    LARGEST: "the largest value of each window",
+    COUNTED: "the mean of each window, padding counted",
+    LEFT_OUT: "the mean of each window",
 }
 
 
@@ -43,8 +43,15 @@ def pooling(case: Case) -> Iterator[Prediction]:
 
 
 @dataclass(frozen=True)
-class _Windows:
-    """How a pooling moves over an image of `(batch, channels, rows, columns)`."""
+class Windows:
+    """How a pooling moves over an image of `(batch, channels, rows, columns)`.
+
+    Attributes:
+        kernel: Rows and columns of a window.
+        stride: From one window to the next.
+        padding: On either side.
+        kind: `LARGEST`, `COUNTED` (the padding counts in a mean) or `LEFT_OUT`.
+    """
 
     kernel: tuple[int, int]
     stride: tuple[int, int]
@@ -57,15 +64,15 @@ class _Windows:
         Raises:
             ValueError: The windows are larger than the image.
         """
-        if self.kind == _LEFT_OUT:
-            whole = replace(self, kind=_COUNTED)
+        if self.kind == LEFT_OUT:
+            whole = replace(self, kind=COUNTED)
             result: Array = whole.run(x) / whole.run(np.ones_like(x))
             return result
-        outside = -np.inf if self.kind == _LARGEST else 0.0
+        outside = -np.inf if self.kind == LARGEST else 0.0
         padded = np.pad(x, ((0, 0), (0, 0), *((pad, pad) for pad in self.padding)), constant_values=outside)
         windows = np.lib.stride_tricks.sliding_window_view(padded, self.kernel, axis=(2, 3))
         windows = windows[:, :, :: self.stride[0], :: self.stride[1]]
-        pooled: Array = windows.max((-2, -1)) if self.kind == _LARGEST else windows.mean((-2, -1))
+        pooled: Array = windows.max((-2, -1)) if self.kind == LARGEST else windows.mean((-2, -1))
         return pooled
 
 
@@ -77,7 +84,7 @@ def windows(case: Case) -> Iterator[Prediction]:
     x = case.inputs[0]
     yield from _as_declared(case, own)
     for kind in _WORDS:
-        if kind != own.kind and (own.padding != (0, 0) or _LEFT_OUT not in (kind, own.kind)):
+        if kind != own.kind and (own.padding != (0, 0) or LEFT_OUT not in (kind, own.kind)):
             yield Prediction("pooling", *_of_kind(case, own, kind), [replace(own, kind=kind).run(x)])
     for name in ("kernel", "stride", "padding"):
         correct = getattr(own, name)
@@ -85,7 +92,7 @@ def windows(case: Case) -> Iterator[Prediction]:
             kernel, stride, padding = (
                 (other, other) if name == one else getattr(own, one) for one in ("kernel", "stride", "padding")
             )
-            changed = _Windows(kernel, stride, padding, own.kind)
+            changed = Windows(kernel, stride, padding, own.kind)
             possible = changed.stride > (0, 0) < changed.kernel and 2 * max(changed.padding) <= min(changed.kernel)
             if (other, other) != correct and possible:
                 title = "kernel_size" if name == "kernel" else name
@@ -93,7 +100,7 @@ def windows(case: Case) -> Iterator[Prediction]:
                 yield Prediction("pooling", says, case.place(title), [changed.run(x)])
 
 
-def _as_declared(case: Case, own: _Windows) -> Iterator[Prediction]:
+def _as_declared(case: Case, own: Windows) -> Iterator[Prediction]:
     """Predict what the candidate's own kernel, stride and padding make of the image, where they are others."""
     settings = case.candidate_settings
     kernel = pair(settings.get("kernel_size", settings.get("ksize")))
@@ -107,7 +114,7 @@ def _as_declared(case: Case, own: _Windows) -> Iterator[Prediction]:
         parts = [f"its {name} is {_short(declared[name])}, not {_short(correct[name])}" for name in other]
         passed = ", ".join(f"{name}={_short(correct[name])}" for name in other)
         says = f"{', and '.join(parts)}: pass {passed}"
-        changed = _Windows(declared["kernel_size"], declared["stride"], declared["padding"], own.kind)
+        changed = Windows(declared["kernel_size"], declared["stride"], declared["padding"], own.kind)
         yield Prediction("pooling", says, case.place(other[0]), [changed.run(case.inputs[0])])
 
 
@@ -116,9 +123,9 @@ def _short(value: tuple[int, int]) -> str:
     return str(value[0] if value[0] == value[1] else value)
 
 
-def _declared(case: Case) -> _Windows | None:
+def _declared(case: Case) -> Windows | None:
     """Return the pooling of the reference; None where it is no such, or moves in ways that are not known here."""
-    kind = next((kind for word, kind in (("MaxPool", _LARGEST), ("AvgPool", _COUNTED)) if word in case.kind), "")
+    kind = next((kind for word, kind in (("MaxPool", LARGEST), ("AvgPool", COUNTED)) if word in case.kind), "")
     kernel = pair(case.settings.get("kernel_size"))
     if (
         not kind
@@ -127,17 +134,22 @@ def _declared(case: Case) -> _Windows | None:
         or case.settings.get("dilation", 1) not in (1, (1, 1))
     ):
         return None
-    counted = kind == _LARGEST or bool(case.settings.get("count_include_pad", True))
+    counted = kind == LARGEST or bool(case.settings.get("count_include_pad", True))
     stride, padding = pair(case.settings.get("stride")) or kernel, pair(case.settings.get("padding")) or (0, 0)
-    return _Windows(kernel, stride, padding, kind if counted else _LEFT_OUT)
+    return Windows(kernel, stride, padding, kind if counted else LEFT_OUT)
 
 
-def _of_kind(case: Case, own: _Windows, kind: str) -> tuple[str, str]:
+def _of_kind(case: Case, own: Windows, kind: str) -> tuple[str, str]:
     """Return what is wrong, and where to look, where the kind of pooling is another one."""
-    if _LARGEST in (kind, own.kind):
-        words = {**_WORDS, _COUNTED: _WORDS[_LEFT_OUT]} if own.padding == (0, 0) else _WORDS
-        return f"it takes {words[kind]}, not {words[own.kind]}", case.place("class")
-    counted = own.kind == _COUNTED
+    place = "class" if LARGEST in (kind, own.kind) else "exclusive or count_include_pad"
+    return in_words(kind, own), case.place(place)
+
+
+def in_words(kind: str, meant: Windows) -> str:
+    """Return what is wrong with a pooling of this kind, by the windows that are meant."""
+    if LARGEST in (kind, meant.kind):
+        words = {**_WORDS, COUNTED: _WORDS[LEFT_OUT]} if meant.padding == (0, 0) else _WORDS
+        return f"it takes {words[kind]}, not {words[meant.kind]}"
+    counted = meant.kind == COUNTED
     says = "the padding is left out of its means" if counted else "the padding counts in its means as zeros"
-    says += f": pass exclusive={not counted} to Paddle's, count_include_pad={counted} to torch's"
-    return says, case.place("exclusive or count_include_pad")
+    return f"{says}: pass exclusive={not counted} to Paddle's, count_include_pad={counted} to torch's"

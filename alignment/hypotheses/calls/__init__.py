@@ -17,6 +17,7 @@ from alignment.hypotheses.calls.gradients import stopped
 from alignment.hypotheses.calls.losses import LOSSES
 from alignment.hypotheses.calls.operations import MISSING, OPERATIONS
 from alignment.hypotheses.calls.orders import ORDERS
+from alignment.hypotheses.calls.pooling import POOLINGS
 from alignment.hypotheses.calls.reductions import REDUCTIONS
 from alignment.hypotheses.calls.resizing import RESIZES
 from alignment.hypotheses.calls.sites import tried
@@ -25,7 +26,7 @@ from alignment.hypotheses.calls.weights import reordered
 
 __all__ = ["trials"]
 
-_TABLES = (ARGUMENTS, RESIZES, SCORES, LOSSES, ORDERS, SLICES)
+_TABLES = (ARGUMENTS, POOLINGS, RESIZES, SCORES, LOSSES, ORDERS, SLICES)
 _SMOOTH = (REDUCTIONS, OPERATIONS)
 
 

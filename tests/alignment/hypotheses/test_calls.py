@@ -15,6 +15,7 @@ from alignment.hypotheses.base import Case
 from alignment.hypotheses.bench import Answers, OutOfTimeError, Result, Weight
 from alignment.hypotheses.calls.resizing import _legacy
 from alignment.hypotheses.explain import explain
+from alignment.hypotheses.pooling import COUNTED, LARGEST, LEFT_OUT, Windows
 from alignment.hypotheses.resizing import resizing
 from alignment.results.findings import Evidence, Finding
 
@@ -102,6 +103,23 @@ CASES: dict[str, tuple[str, list[Array], list[Array], list[Array], dict[str, Any
         "unbiased one, not the biased: pass unbiased=False",
     ),
     "biased var": ("var", [X], [X.var(1)], [X.var(1, ddof=1)], {}, "biased one, not the unbiased: pass unbiased=True"),
+    "largest for the mean": (
+        *("max_pool2d", [IMAGE], [Windows((2, 2), (2, 2), (0, 0), LARGEST).run(IMAGE)]),
+        *([Windows((2, 2), (2, 2), (0, 0), LEFT_OUT).run(IMAGE)], {"kernel_size": 2}),
+        "it takes the largest value of each window, not the mean of each window",
+    ),
+    "padding counts": (
+        *("avg_pool2d", [IMAGE], [Windows((3, 3), (2, 2), (1, 1), LEFT_OUT).run(IMAGE)]),
+        [Windows((3, 3), (2, 2), (1, 1), COUNTED).run(IMAGE)],
+        {"kernel_size": 3, "stride": 2, "padding": 1, "exclusive": True},
+        "the padding is left out of its means: pass exclusive=False to Paddle's",
+    ),
+    "smaller windows": (
+        *("avg_pool2d", [IMAGE], [Windows((2, 2), (2, 2), (0, 0), LEFT_OUT).run(IMAGE)]),
+        [Windows((3, 3), (2, 2), (1, 1), LEFT_OUT).run(IMAGE)],
+        {"kernel_size": 2, "stride": 2},
+        "the kernel_size is 2, not 3 and padding is 0, not 1 in its avg_pool2d: pass kernel_size=3, padding=1",
+    ),
     "dropout": ("dropout", [X], [np.where(X > 1, 0, X / 0.7)], [X], {"p": 0.3}, "a dropout of 0.3 that is called"),
     "mask too wide": ("triu", [MASK], [np.triu(MASK, 2)], [np.triu(MASK, 1)], {"diagonal": 2}, "diagonal=2, not 1"),
     "comparison": (

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from alignment.pair.units import BARE, COUNTER
+from alignment.rules.forms import form
 from alignment.rules.model import Model
 from alignment.rules.side_by_side import SideBySide, Stretch, side_by_side
 from alignment.rules.tensor_graph import INPUT
@@ -13,6 +14,8 @@ from alignment.rules.ways import Stored
 from porting.checkpoint.tensor import Shape
 from porting.names import fold, nearest
 
+_NAMED = 3
+"""Tensors before one that a line names."""
 _LISTED = 6
 """Modules of one difference that a line names."""
 
@@ -88,7 +91,7 @@ def _of_stretches(
 ) -> list[str]:
     """A line for each stretch of the data flow that differs, and one for each buffer that none of them explains."""
     sides = (reference, candidate)
-    lines = [_line(sides, _with_buffers(sides, stretch, left)) for stretch in laid.stretches]
+    lines = [difference(sides, _with_buffers(sides, stretch, left)) for stretch in laid.stretches]
     flows = [{model.stored[name].path for name in model.flow.shapes} for model in sides]
     rest = [
         [name for name in names if name not in model.flow.shapes and model.stored[name].path not in flow]
@@ -106,10 +109,21 @@ def _with_buffers(sides: tuple[Model, Model], stretch: Stretch, left: tuple[Sequ
     return Stretch(both[0], both[1], stretch.after)
 
 
-def _line(sides: tuple[Model, Model], stretch: Stretch) -> str:
-    """A difference in words: what, and where it is in both models."""
+def difference(sides: tuple[Model, Model], stretch: Stretch) -> str:
+    """A difference in words: what, and where it is in both models.
+
+    Args:
+        sides: The reference and the candidate.
+        stretch: What differs.
+    """
     earlier, later = stretch.after
     names = ("reference", "candidate")
+    if _same_forms(sides, stretch):
+        places = "; ".join(
+            f"{_tensors(model, own)} in the {side}, after {_directly_before(model, own[0])}"
+            for model, own, side in zip(sides, (stretch.reference, stretch.candidate), names, strict=True)
+        )
+        return f"in another place: {places}"
     if stretch.reference and stretch.candidate:
         what = " against ".join(
             f"{_tensors(model, own)} in the {side}"
@@ -122,6 +136,21 @@ def _line(sides: tuple[Model, Model], stretch: Stretch) -> str:
     where = f", after {own} ({other} in the {names[1 - place]})" if own else ", right after the input"
     tensors = _tensors(sides[place], stretch.reference or stretch.candidate)
     return f"only in the {names[place]}: {tensors}{where}"
+
+
+def _same_forms(sides: tuple[Model, Model], stretch: Stretch) -> bool:
+    """Whether a stretch has the same tensors on both sides, which then differ in what they are given or given to."""
+    theirs, ours = (
+        sorted(form(model.stored[name].shape) for name in names)
+        for model, names in zip(sides, (stretch.reference, stretch.candidate), strict=True)
+    )
+    return bool(theirs) and theirs == ours
+
+
+def _directly_before(model: Model, name: str) -> str:
+    """The tensors directly before one along the data flow, in words."""
+    before = [earlier if earlier != INPUT else "the input" for earlier in model.description.before.get(name, ())]
+    return " and ".join(before[:_NAMED]) + (" and others" if len(before) > _NAMED else "") if before else "nothing"
 
 
 def _tensors(model: Model, names: Sequence[str]) -> str:

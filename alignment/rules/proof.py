@@ -8,13 +8,23 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import chain, islice, product
-from math import prod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
+from alignment.rules.choosing import (
+    FEW,
+    Settled,
+    best_option,
+    combinations,
+    is_open,
+    next_options,
+    score_of,
+    settled_by,
+    together,
+    with_options,
+)
 from alignment.rules.model import Model
-from alignment.rules.proposals import USUAL, Decision, Key, Link, Proposal, propose, replaced
+from alignment.rules.proposals import USUAL, Decision, Key, Link, Proposal, propose
 from alignment.rules.trial import Check, Trial, checks_of
 from alignment.rules.turns import turned
 
@@ -23,25 +33,11 @@ PASSES = 8
 MORE_PASSES, SECONDS = 48, 30.0
 ALL_SECONDS = 90.0
 """Time after which no further option is tried: seconds of work of this thread, so that a busy machine decides alike."""
-_MOST_TOGETHER = 2000
 _ROWS = "the order of rows and proof"
-_FEW = 6
-"""Of no more options all are tried, so that a symmetry is told."""
-
-
-@dataclass
-class Settled:
-    """Proposals after they were tried.
-
-    Attributes:
-        proposal: The links to take, with what settled each as its evidence.
-        doubtful: Decisions of which no option, or none that is likelier than others, agrees.
-        same: Whether the outputs of both models agree with these links; None where they could not be compared.
-    """
-
-    proposal: Proposal
-    doubtful: list[Decision] = field(default_factory=list)
-    same: bool | None = None
+_JOINT_PASSES = 16
+"""Passes that are made at most to try options together."""
+_IN_VAIN = 2
+"""Blocks of one kind that are searched without success before the others are left out."""
 
 
 def decide(
@@ -78,19 +74,21 @@ class _Deciding:
         self._scores: dict[Key, dict[int, float]] = defaultdict(dict)
         self._chosen: dict[Key, int] = {}
         self._crossed: set[Key] = set()
+        self._given_up: set[object] = set()
         self._begun = time.thread_time()
 
     def run(self) -> Settled:
         proposal = propose(*self._models, self._given, self._chosen)
         if proposal.decisions:
-            few = [decision for decision in proposal.decisions if len(decision.options) <= _FEW]
+            few = [decision for decision in proposal.decisions if len(decision.options) <= FEW]
             self._try_all(replace(proposal, decisions=few), again=False)
             proposal = propose(*self._models, self._given, self._chosen)
-            self._run(proposal.links)
+            checks = self._run(proposal.links)
             self._try_alone(proposal)
+            self._try_jointly(proposal, checks)
             proposal = propose(*self._models, self._given, self._chosen)
         proposal = self._try_again(self._try_all(proposal, again=True))
-        settled = _settled(proposal, self._scores)
+        settled = settled_by(proposal, self._scores)
         settled.same = self._same(settled.proposal.links)
         if settled.same is False:
             settled = self._exchange(proposal) or self._turn(proposal, settled)
@@ -98,10 +96,10 @@ class _Deciding:
 
     def _score_all(self, proposal: Proposal, tried: Mapping[Key, int]) -> None:
         """Run the candidate with these options, and note how they agree."""
-        checks = self._run(_with(proposal, tried))
+        checks = self._run(with_options(proposal, tried))
         for decision in proposal.decisions:
             if decision.key in tried:
-                self._scores[decision.key][tried[decision.key]] = _score(decision, self._models[1], checks)
+                self._scores[decision.key][tried[decision.key]] = score_of(decision, self._models[1], checks)
                 if decision.named and self._given_otherwise(decision, checks):
                     self._scores[decision.key] = dict.fromkeys(range(len(decision.options)), 0.0)
                     self._crossed.add(decision.key)
@@ -121,25 +119,86 @@ class _Deciding:
             path = self._trial.within(decision.targets)
             if path is not None and self._fails(decision) and decision.key not in self._crossed:
                 groups[path].append(decision)
-        begun = time.thread_time()
+        begun, latest = time.thread_time(), self._begun + ALL_SECONDS
         known: dict[object, tuple[int, ...]] = {}
-        for path, decisions in sorted(groups.items(), key=lambda group: _combinations(group[1])):
-            if len(decisions) < 2 and not any(_open(decision, self._scores[decision.key]) for decision in decisions):
+        in_vain: dict[object, int] = defaultdict(int)
+        for path, decisions in sorted(groups.items(), key=lambda group: combinations(group[1])):
+            if len(decisions) < 2 and not any(is_open(decision, self._scores[decision.key]) for decision in decisions):
                 continue
             kind = tuple(decision.kind for decision in decisions)
-            sole = self._sole_within(path, decisions, proposal)
-            for places in _together(decisions, known.get(kind)):
-                tried = {d.key: place for d, place in zip(decisions, places, strict=True)}
-                if self._trial.alone(path, _with(proposal, self._chosen | tried)):
-                    known[kind] = places
-                    self._chosen |= tried
-                    for key, place in tried.items():
-                        self._scores[key][place] = 1.0
-                    break
-                if sole:
-                    self._scores[decisions[0].key][places[0]] = 0.0
-                if time.thread_time() > min(begun + SECONDS, self._begun + ALL_SECONDS):
-                    return
+            if kind not in known and in_vain[kind] == _IN_VAIN:
+                self._given_up |= {decision.kind for decision in decisions}
+                continue
+            in_vain[kind] += 1
+            agreed = self._search(path, decisions, proposal, known.get(kind), min(begun + SECONDS, latest))
+            if agreed is not None:
+                known[kind] = agreed
+            elif time.thread_time() > min(begun + SECONDS, latest):
+                return
+
+    def _search(
+        self,
+        path: str,
+        decisions: Sequence[Decision],
+        proposal: Proposal,
+        first: tuple[int, ...] | None,
+        latest: float,
+    ) -> tuple[int, ...] | None:
+        """Try options of several decisions on a module run alone, and take those that agree.
+
+        Args:
+            path: Of the module.
+            decisions: Those to make.
+            proposal: With all others.
+            first: Options that agreed in another module of the kind.
+            latest: Time at which to stop.
+
+        Returns:
+            The place of the option of each; None where none agreed in that time.
+        """
+        sole = self._sole_within(path, decisions, proposal)
+        for places in together(decisions, first):
+            tried = {d.key: place for d, place in zip(decisions, places, strict=True)}
+            if self._trial.alone(path, with_options(proposal, self._chosen | tried)):
+                self._chosen |= tried
+                for key, place in tried.items():
+                    self._scores[key][place] = 1.0
+                return places
+            if sole:
+                self._scores[decisions[0].key][places[0]] = 0.0
+            if time.thread_time() > latest:
+                break
+        return None
+
+    def _try_jointly(self, proposal: Proposal, checks: Mapping[Check, bool]) -> None:
+        """Try options of decisions together that only agree together, where no module around them can be run alone.
+
+        Args:
+            proposal: With all decisions.
+            checks: Those of a pass with the options chosen so far: decisions with a failing one in common go together.
+        """
+        groups: dict[frozenset[Check], list[Decision]] = defaultdict(list)
+        for decision in proposal.decisions:
+            if self._fails(decision) and decision.key not in self._crossed:
+                own = checks_of(decision.targets, self._models[1], checks)
+                groups[frozenset(check for check in own if not checks[check])].append(decision)
+        searches = {key: together(decisions, None) for key, decisions in groups.items() if key and len(decisions) > 1}
+        for _ in range(_JOINT_PASSES):
+            places = {key: next(search, None) for key, search in searches.items()}
+            searches = {key: search for key, search in searches.items() if places[key] is not None}
+            if not searches or time.thread_time() > self._begun + ALL_SECONDS:
+                break
+            tried = {
+                decision.key: place
+                for key in searches
+                for decision, place in zip(groups[key], places[key] or (), strict=True)
+            }
+            made = self._run(with_options(proposal, self._chosen | tried))
+            for key in [key for key in searches if all(score_of(d, self._models[1], made) == 1 for d in groups[key])]:
+                for decision in groups[key]:
+                    self._chosen[decision.key] = tried[decision.key]
+                    self._scores[decision.key][tried[decision.key]] = 1.0
+                del searches[key]
 
     def _sole_within(self, path: str, decisions: Sequence[Decision], proposal: Proposal) -> bool:
         """Whether there is one decision, and nothing else within the module is open: only then does a failure count."""
@@ -153,6 +212,10 @@ class _Deciding:
         """Whether none of the options of a decision that were tried agrees."""
         return max(self._scores[decision.key].values(), default=0.0) < 1
 
+    def _is_given_up(self, decision: Decision) -> bool:
+        """Whether blocks with such a decision were searched without success, and its first option was tried too."""
+        return decision.kind in self._given_up and bool(self._scores[decision.key])
+
     def _try_all(self, proposal: Proposal, *, again: bool) -> Proposal:
         """Try the options of all decisions; where a better one shows, proposals that follow from it are made again."""
         first, begun = self._trial.passes, time.thread_time()
@@ -161,22 +224,22 @@ class _Deciding:
         ):
             if time.thread_time() > self._begun + ALL_SECONDS:
                 break
-            pending = [d for d in proposal.decisions if _open(d, self._scores[d.key])]
+            pending = [d for d in proposal.decisions if is_open(d, self._scores[d.key]) and not self._is_given_up(d)]
             if not pending:
                 break
-            tried = self._apart(pending, _next_options(pending, self._scores, proposal.decisions))
+            tried = self._apart(pending, next_options(pending, self._scores, proposal.decisions))
             self._score_all(proposal, tried)
             better = {
                 key: best
                 for key, options in self._scores.items()
-                if options and (best := _best(options)) != self._chosen.get(key, 0)
+                if options and (best := best_option(options)) != self._chosen.get(key, 0)
             }
             if better:
                 self._chosen |= better
                 proposal = (
                     propose(*self._models, self._given, self._chosen)
                     if again
-                    else replace(proposal, links=_with(proposal, self._chosen))
+                    else replace(proposal, links=with_options(proposal, self._chosen))
                 )
         return proposal
 
@@ -185,7 +248,7 @@ class _Deciding:
         failing = {d.key for d in proposal.decisions if self._fails(d)}
         while failing and len(failing) < len(proposal.decisions):
             for decision in proposal.decisions:
-                if decision.key in failing - self._crossed and len(decision.options) <= _FEW:
+                if decision.key in failing - self._crossed and len(decision.options) <= FEW:
                     del self._scores[decision.key]
             proposal = self._try_all(proposal, again=True)
             left = {d.key for d in proposal.decisions if self._fails(d)}
@@ -213,7 +276,7 @@ class _Deciding:
         chosen, scores = dict(self._chosen), {key: dict(own) for key, own in self._scores.items()}
         kinds: dict[object, list[Decision]] = defaultdict(list)
         for decision in proposal.decisions:
-            if decision.by != USUAL and not decision.named and len(decision.options) <= _FEW:
+            if decision.by != USUAL and not decision.named and len(decision.options) <= FEW:
                 kinds[decision.kind].append(decision)
         for decisions in kinds.values():
             for place in range(len(decisions[0].options)):
@@ -228,7 +291,7 @@ class _Deciding:
                 self._chosen |= {decision.key: place for decision in decisions}
                 self._scores |= {decision.key: {place: 1.0} for decision in decisions}
                 tried = self._try_all(propose(*self._models, self._given, self._chosen), again=True)
-                settled = _settled(tried, self._scores)
+                settled = settled_by(tried, self._scores)
                 settled.same = self._same(settled.proposal.links)
                 if settled.same:
                     return settled
@@ -243,16 +306,16 @@ class _Deciding:
         order its rows are may only agree together.
         """
         failing = [d for d in proposal.decisions if self._fails(d) and d.key not in self._crossed]
-        for place in range(max((min(len(d.options), _FEW) for d in failing), default=1)):
+        for place in range(max((min(len(d.options), FEW) for d in failing), default=1)):
             tried = {d.key: place if place < len(d.options) else 0 for d in failing}
             if time.thread_time() > self._begun + ALL_SECONDS:
                 break
-            plain = _with(proposal, {d.key: self._chosen.get(d.key, 0) for d in proposal.decisions} | tried)
+            plain = with_options(proposal, {d.key: self._chosen.get(d.key, 0) for d in proposal.decisions} | tried)
             links = self._turn_rows(proposal, plain)
             if links is not None:
                 for key, option in tried.items():
                     self._scores[key] = {option: 1.0}
-                again = _settled(replace(proposal, links=plain), self._scores)
+                again = settled_by(replace(proposal, links=plain), self._scores)
                 evidence = {link.targets: link.evidence for link in again.proposal.links}
                 links = [replace(link, evidence=evidence[link.targets] if link in plain else _ROWS) for link in links]
                 return Settled(replace(proposal, links=links), again.doubtful, self._same(links))
@@ -265,18 +328,18 @@ class _Deciding:
         if not decisions:
             return None
         for decision in decisions:
-            self._scores[decision.key] = {0: _score(decision, self._models[1], checks)}
+            self._scores[decision.key] = {0: score_of(decision, self._models[1], checks)}
         plain = replace(proposal, links=links, decisions=decisions)
         self._try_alone(plain)
         self._try_all(plain, again=False)
         if not any(max(self._scores[d.key].values()) == 1 for d in decisions):
             return None
         best = {d.key: self._best_or_plain(d) for d in decisions}
-        return _with(plain, best)
+        return with_options(plain, best)
 
     def _best_or_plain(self, decision: Decision) -> int:
         scores = self._scores[decision.key]
-        return _best(scores) if max(scores.values()) == 1 else 0
+        return best_option(scores) if max(scores.values()) == 1 else 0
 
     def _run(self, links: Iterable[Link]) -> dict[Check, bool]:
         checks = self._trial.run([*self._given, *links])
@@ -288,121 +351,3 @@ class _Deciding:
         checks = self._trial.run([*self._given, *links], force=False)
         self._progress(self._trial.passes)
         return checks.get(("", "output"))
-
-
-def _combinations(decisions: Sequence[Decision]) -> int:
-    """Number of ways in which several decisions can be made."""
-    return prod(len(decision.options) for decision in decisions)
-
-
-def _together(decisions: Sequence[Decision], first: tuple[int, ...] | None) -> Iterator[tuple[int, ...]]:
-    """Options of several decisions at once, the likeliest first; those that agreed in another block before all.
-
-    Decisions of one kind, such as how a query and how a key is stored, are mostly made alike.
-    """
-    if first is not None:
-        yield first
-    kinds = list(dict.fromkeys(decision.kind for decision in decisions))
-    numbers = [kinds.index(decision.kind) for decision in decisions]
-    counts = [min(len(d.options) for d in decisions if d.kind == kind) for kind in kinds]
-    alike = (tuple(places[number] for number in numbers) for places in _likeliest(counts))
-    apart = _likeliest([len(decision.options) for decision in decisions])
-    yield from islice(chain(alike, apart) if len(kinds) < len(decisions) else apart, _MOST_TOGETHER)
-
-
-def _likeliest(counts: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """Places of one option of each decision: all of the first two each, then with the third, and so on."""
-    for most in range(2, max(2, *counts) + 1):
-        for places in product(*(range(min(count, most)) for count in counts)):
-            if most == 2 or max(places) == most - 1:
-                yield places
-
-
-def _open(decision: Decision, scores: Mapping[int, float]) -> bool:
-    """Whether further options of a decision are worth a pass: until one agrees, and of few options all."""
-    if len(scores) >= len(decision.options):
-        return False
-    return max(scores.values(), default=0.0) < 1 or (not decision.sure and len(decision.options) <= _FEW)
-
-
-def _next_options(
-    pending: Sequence[Decision], scores: Mapping[Key, Mapping[int, float]], decisions: Sequence[Decision]
-) -> dict[Key, int]:
-    """The option to try next of each decision; what agreed for a decision of the same kind goes first."""
-    agreed: dict[object, list[int]] = defaultdict(list)
-    for decision in decisions:
-        agreed[decision.kind] += [place for place, score in scores[decision.key].items() if score == 1]
-    tried: dict[Key, int] = {}
-    count: dict[object, int] = defaultdict(int)
-    for decision in pending:
-        kind, done = decision.kind, scores[decision.key]
-        left = [place for place in range(len(decision.options)) if place not in done]
-        known = next((place for place in agreed[kind] if place in left), None)
-        turn = count[kind] % len(left) if len(decision.options) > _FEW and done else 0
-        tried[decision.key] = left[turn] if known is None else known
-        count[kind] += 1
-    return tried
-
-
-def _with(proposal: Proposal, tried: Mapping[Key, int]) -> list[Link]:
-    """The links of a proposal with other options of some decisions."""
-    links: list[Link] = list(proposal.links)
-    moved: set[str] = set()
-    for decision in proposal.decisions:
-        if decision.key not in tried:
-            continue
-        option = decision.options[tried[decision.key]]
-        if decision.by == USUAL and moved & set(decision.targets):
-            continue  # another source fills it now, whose way to be stored is not decided here
-        if decision.wiring:
-            sources = {target: link.sources for link in links for target in link.targets}
-            moved |= {t for link in option for t in link.targets if sources.get(t) != link.sources}
-            option = tuple(link for link in option if any(t in moved for t in link.targets))
-        links = replaced(links, option)
-    return links
-
-
-def _score(decision: Decision, candidate: Model, checks: Mapping[Check, bool]) -> float:
-    """Share of the checks that a decision has a part in that agree; nothing where there are none."""
-    found = checks_of(decision.targets, candidate, checks)
-    outputs = {check for check in found if check[0] and check[1] == "output"}
-    if decision.wiring:
-        found -= outputs
-    elif decision.by == USUAL and len(decision.targets) == 1 and outputs:
-        found = outputs  # what a module gives tells how its weight is stored; what comes after has other reasons too
-    own = [checks[check] for check in found]
-    return sum(own) / len(own) if own else 0.0
-
-
-def _best(scores: Mapping[int, float]) -> int:
-    """The option that agrees best, the likeliest of those that agree equally."""
-    return min(scores, key=lambda place: (-scores[place], place), default=0)
-
-
-def _settled(proposal: Proposal, scores: Mapping[Key, Mapping[int, float]]) -> Settled:
-    """The links, each with what settled it, and the decisions that nothing settled."""
-    evidence: dict[str, str] = {}
-    doubtful = []
-    for decision in proposal.decisions:
-        what = _evidence(decision, scores.get(decision.key, {}))
-        if not what:
-            doubtful.append(decision)
-        evidence |= dict.fromkeys(decision.targets, what or decision.by)
-    links = [replace(link, evidence=evidence.get(link.targets[0], link.evidence)) for link in proposal.links]
-    return Settled(replace(proposal, links=links), doubtful)
-
-
-def _evidence(decision: Decision, scores: Mapping[int, float]) -> str:
-    """What settled a decision; empty for nothing."""
-    best = max(scores.values(), default=0.0)
-    agreeing = [place for place, score in scores.items() if score == best]
-    if best == 1:
-        if len(agreeing) > 1:
-            return f"symmetry, by {decision.by}"
-        if agreeing != [0] and decision.by != USUAL:
-            return "proof against the names" if decision.named else "proof"
-        return "proof" if decision.by == USUAL else f"{decision.by} and proof"
-    if decision.sure:
-        return decision.by
-    alone = len(agreeing) == 1 and len(scores) == len(decision.options)
-    return "proof" if best > 0 and alone else ""

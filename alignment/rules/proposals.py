@@ -24,6 +24,8 @@ Key: TypeAlias = "tuple[frozenset[str], frozenset[str]]"
 """What tells a decision from others: the tensors of the reference and of the candidate that it is about."""
 USUAL = "usual form"
 """Of a decision on how a tensor is stored: the way that is most usual goes first."""
+_TOLD = 12
+"""Options that tell kinds of decisions apart; of more, some are taken."""
 _MANY = 4
 """Largest number of tensors of which every order is tried."""
 
@@ -76,7 +78,8 @@ class Decision:
     @cached_property
     def kind(self) -> object:
         """What decisions share whose options mean the same: those of the blocks of one model."""
-        return self.by, tuple(tuple(str(link.op) for link in option) for option in self.options)
+        some = self.options if len(self.options) <= _TOLD else self.options[:: len(self.options) // _TOLD]
+        return self.by, len(self.options), tuple(tuple(str(link.op) for link in option) for option in some)
 
 
 @dataclass

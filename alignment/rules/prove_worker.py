@@ -14,9 +14,10 @@ from alignment.pair import Origin, locate
 from alignment.pair.contract import Contract
 from alignment.pair.model_description import ModelDescription
 from alignment.processes.serving import Advance, JsonRequest, serve
+from alignment.rules.choosing import Settled
 from alignment.rules.evidence import Evidence
 from alignment.rules.model import Model
-from alignment.rules.proof import PASSES, Settled, decide
+from alignment.rules.proof import PASSES, decide
 from alignment.rules.proposals import Link
 from alignment.rules.structure import derive_by_structure
 from alignment.rules.trial import Trial

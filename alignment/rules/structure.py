@@ -8,10 +8,10 @@ from alignment.pair.contract import Contract, ties_of
 from alignment.pair.model_description import ModelDescription
 from alignment.pair.units import COUNTER
 from alignment.rules.buffers import match_rest
+from alignment.rules.choosing import Settled
 from alignment.rules.derive import COUNTED, checked, idle, refuse, taken
 from alignment.rules.differences import differences
 from alignment.rules.model import Model, both
-from alignment.rules.proof import Settled
 from alignment.rules.proposals import Decision, Link, names_in
 from alignment.rules.ways import ways
 from porting.names import fold

@@ -48,6 +48,8 @@ class Trial:
         self._taps = backend.taps()
         self._modules: Mapping[str, str] = {}
         self._placed: dict[str, list[list[Array]]] = {}
+        self._stored = candidate.stored
+        self._loaded: dict[str, tuple[tuple[str, ...], Op | None]] = {}
         self._rests: dict[frozenset[tuple[tuple[str, ...], tuple[str, ...]]], list[Link]] = {}
         self.passes = 0
 
@@ -111,11 +113,16 @@ class Trial:
         return bool(pairs) and all(in_form(theirs, ours) is not None for theirs, ours in pairs)
 
     def _load(self, links: Iterable[Link]) -> None:
+        """Fill the candidate; parameters that hold these values already are left as they are."""
         arrays: dict[str, Array] = {}
         for link in links:
+            made = link.sources, link.op
+            if all(self._loaded.get(name) == made and not self._stored[name].buffer for name in link.targets):
+                continue
             sources = tuple(self._evidence.state[name] for name in link.sources)
             results = link.op.apply(*sources) if link.op else sources
             arrays |= {name: np.ascontiguousarray(a) for name, a in zip(link.targets, results, strict=True)}
+            self._loaded |= dict.fromkeys(link.targets, made)
         self._backend.set_state(arrays)
 
 

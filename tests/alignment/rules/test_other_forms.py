@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
 import pytest
@@ -10,8 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from alignment.errors import AlignmentError
+from alignment.pair import Pair, Side
+from alignment.rules.describe_worker import describe
+from alignment.rules.differences import difference
 from alignment.rules.forms import common_forms
-from tests.alignment.rules.small_models import derive, pairs_of
+from alignment.rules.model import Model
+from alignment.rules.side_by_side import Stretch
+from tests.alignment.rules.small_models import built, derive, pairs_of
 
 WIDTH, HEADS, SIZE = 12, 3, 4
 
@@ -61,7 +67,7 @@ class Block(nn.Module):
         return self.norm(x + torch.einsum("bnhe,hed->bnd", y, self.o) + self.o_bias)
 
 
-def stack(form: str) -> nn.Module:
+def stack(form: str) -> nn.Sequential:
     return nn.Sequential(nn.Linear(8, WIDTH), Block(form), Block(form), nn.Linear(WIDTH, 5))
 
 
@@ -76,6 +82,18 @@ def test_weights_cut_by_heads_stand_for_linears(form: str, back: bool) -> None:
         assert pairs["2.q"][0] == "2.query.weight"
         assert pairs["2.v_bias"] == ("2.value.bias", "reshape 12 to 3x4")
         assert contract.evidence["2.q"] == "proof"
+
+
+def test_weights_cut_by_heads_are_found_where_no_module_around_them_has_a_counterpart() -> None:
+    def wrapped() -> nn.Module:
+        inner = stack("linear")
+        return nn.Sequential(
+            inner[0], nn.Sequential(nn.Sequential(inner[1])), nn.Sequential(nn.Sequential(inner[2])), inner[3]
+        )
+
+    contract = derive(wrapped, lambda: stack("by head"), (6, 8))
+    assert contract.saved.proof.startswith("proven")
+    assert pairs_of(contract)["2.q_bias"] == ("2.0.0.query.bias", "reshape 12 to 3x4")
 
 
 @pytest.mark.parametrize(
@@ -223,3 +241,17 @@ def test_numbered_modules_are_those_of_a_stack_in_their_order_where_another_mist
 def test_square_modules_beside_a_mistake_are_refused_as_they_may_lie_in_a_stack_either_way() -> None:
     with pytest.raises(AlignmentError, match="no way fits"):
         derive(lambda: Stacked(WIDTH), lambda: Apart(WIDTH), (3, 8))
+
+
+def test_same_tensors_at_another_place_are_not_called_different() -> None:
+    def described(order: str) -> Model:
+        backend = built("torch", lambda: nn.Sequential(OrderedDict((name, nn.Linear(4, 4)) for name in order)))
+        side = Side("torch", "nowhere:model")
+        return Model(describe(Pair("small", side, side, input_shape=(4,), rules="auto"), "reference", backend))
+
+    sides = described("ab"), described("ba")
+    line = difference(sides, Stretch(["a.weight", "a.bias"], ["a.weight", "a.bias"], ("", "")))
+    assert line == (
+        "in another place: a (4, 4) of a Linear in the reference, after the input; "
+        "a (4, 4) of a Linear in the candidate, after b.bias"
+    )

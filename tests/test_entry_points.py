@@ -6,8 +6,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+import _pit_port
 
 ROOT = Path(__file__).parents[1]
 
@@ -36,3 +39,15 @@ def test_module_that_is_hidden_is_told_in_one_line(name: str, tmp_path: Path) ->
 def test_tools_run(tool: str) -> None:
     done = run(tool)
     assert done.stdout.startswith(f"{tool.replace('_', '-')} 0."), done.stderr
+
+
+@pytest.mark.parametrize("tool", ["pit_port", "pit_align", "pit_train"])
+def test_windows_is_refused_in_one_line(
+    tool: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(_pit_port, "os", SimpleNamespace(name="nt"))
+    with pytest.raises(SystemExit) as ended:
+        getattr(_pit_port, tool)()
+    assert ended.value.code == 3
+    name = tool.replace("_", "-")
+    assert capsys.readouterr().err == f"{name}: runs on Linux and macOS; on Windows use it in WSL\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,10 @@ from porting.names import did_you_mean, nearest
 ONLY = ""
 """Name of the input of a model that is given one array."""
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_OF_INDICES = re.compile(
+    r"\b(indices|embedding|index_select|lookup_table\w*|gather|scalar types: Long)\b", re.IGNORECASE
+)
+"""What frameworks say of floating-point numbers where a table is looked up."""
 _OF_SHAPES = (RuntimeError, ValueError, IndexError, AssertionError)
 """Errors that frameworks and models raise for an input of a wrong shape."""
 _ALIKE = 0.85
@@ -116,7 +121,11 @@ def failed(error: Exception, what: str, given: Mapping[str, Array], function: Ca
     half = any(array.dtype.itemsize == 2 for array in given.values())  # which few kernels of a CPU have
     if set(given) == {ONLY} and isinstance(error, _OF_SHAPES) and not half:
         shape = given[ONLY].shape[1:]
-        details[0] += f", as input_shape={shape} of the pair says: if the model refuses this shape, change it there"
+        details[0] += f", as input_shape={shape} of the pair says: " + (
+            "it wants whole numbers; say below which: tokens=30522"
+            if given[ONLY].dtype.kind == "f" and _OF_INDICES.search(str(error))
+            else "if the model refuses this shape, change it there"
+        )
     arguments = names_of(function)[0]
     if arguments:
         details.append(f"it takes: {', '.join(arguments)}")

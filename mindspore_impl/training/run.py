@@ -114,6 +114,7 @@ class Run:
         everything = {**parameters(recipe.model), **_all(recipe.average), **kept}
         everything["epoch"] = Tensor([epoch], mindspore.int32)
         everything["loss_scale"] = Tensor([recipe.scale.value], mindspore.float32)
+        everything["current_iterator_step"] = Tensor([recipe.scale.good], mindspore.int32)
         listed = [{"name": name, "data": value} for name, value in everything.items()]
         mindspore.save_checkpoint(listed, str(path), crc_check=True)
         path.chmod(0o644)  # MindSpore leaves its files read-only
@@ -129,6 +130,7 @@ class Run:
             raise TrainingError(f"it lacks {missing[0]}" + (f" and {len(missing) - 1} more" if missing[1:] else ""))
         load_arrays(own, {name: arrays[name] for name in wanted})
         self.recipe.scale.value = float(arrays["loss_scale"][0])
+        self.recipe.scale.good = int(arrays.get("current_iterator_step", [0])[0])  # files of earlier versions lack it
         return int(arrays["epoch"][0])
 
     def _factors(self, epoch: int, update: int, micro_batches: int) -> Callable[[int, int], Any]:

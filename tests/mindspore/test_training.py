@@ -40,9 +40,11 @@ def test_run_has_the_losses_of_torch_and_goes_on_from_its_state(mindspore: Any, 
     rows.append((result.loss, result.top1))
     np.testing.assert_allclose(rows, json.loads(RECORDER["RECORDED"].read_text()), rtol=1e-5)
     path = tmp_path / "state.ckpt"
+    run.recipe.scale.good = 7
     run.save(3, path)
     other = MindSporeRun(config)
     assert other.restore(path) == 3
+    assert other.recipe.scale == run.recipe.scale
     state = [{parameter.name: parameter for parameter in one.recipe.optimizer.get_parameters()} for one in (run, other)]
     for name in ("adam_v.head.weight", "head.weight", "global_step", "beta2_power"):
         np.testing.assert_array_equal(state[1][name].asnumpy(), state[0][name].asnumpy())

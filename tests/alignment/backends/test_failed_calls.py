@@ -9,9 +9,6 @@ from alignment.backends.calling import ONLY, failed
 
 WHOLE = "it wants whole numbers; say below which: tokens=30522"
 SHAPE = "if the model refuses this shape, change it there"
-    "it wants whole numbers; say below which: tokens=30522",
-    "if the model refuses this shape, change it there",
-)
 
 
 def call(x: object) -> None:

@@ -255,3 +255,26 @@ def test_same_tensors_at_another_place_are_not_called_different() -> None:
         "in another place: a (4, 4) of a Linear in the reference, after the input; "
         "a (4, 4) of a Linear in the candidate, after b.bias"
     )
+
+
+class Shifted(nn.Module):
+    """A scale and a shift of each feature between two Linears, in one operation or in two."""
+
+    def __init__(self, *, fused: bool) -> None:
+        super().__init__()
+        self.fused = fused
+        self.one, self.other = nn.Linear(8, WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.p, self.q = nn.Parameter(torch.randn(WIDTH)), nn.Parameter(torch.randn(WIDTH))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(batch, width)`; fused, `p` is the shift and `q` the scale, and the other way round."""
+        x = self.one(x)
+        return self.other(torch.addcmul(self.p, self.q, x) if self.fused else x * self.p + self.q)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_scale_and_shift_that_one_operation_reads_at_once_are_told_apart_by_a_run(fused: bool) -> None:
+    contract = derive(lambda: Shifted(fused=fused), lambda: Shifted(fused=not fused), (8,))
+    assert contract.saved.proof.startswith("proven")
+    assert pairs_of(contract)["p"] == ("q", "")
+    assert contract.evidence["p"] == "proof"

@@ -45,7 +45,8 @@ class FunctionCall:
         settings: Its plain arguments, as text, by name.
         takes: Shapes of the tensors that it is given, in order.
         gives: Shapes of the tensors that it returns.
-        column: Where in the line it is called, which tells two calls in a line apart; -1 where that is not known.
+        span: Where its expression begins and ends, which tells two calls in a line apart: `a * b * c` has two products,
+            which begin at the same column. Empty where that is not known.
     """
 
     name: str
@@ -54,7 +55,7 @@ class FunctionCall:
     settings: tuple[tuple[str, str], ...]
     takes: tuple[tuple[int, ...], ...]
     gives: tuple[tuple[int, ...], ...]
-    column: int = -1
+    span: tuple[int, ...] = ()
 
     def setting(self, name: str, default: str = "") -> str:
         """A plain argument as text; the default where it is not given."""
@@ -135,7 +136,7 @@ class Watcher:
                 _settings(own, args, by_name, self._tensors.is_tensor),
                 tuple(tuple(tensor.shape) for tensor in tensors),
                 tuple(tuple(tensor.shape) for tensor in returned),
-                _column(frame),
+                _span(frame),
             )
 
             def arrays() -> tuple[list[Array], list[Array]]:
@@ -215,13 +216,13 @@ def _place(frame: FrameType | None) -> tuple[str, str]:
     return f"{shown}:{number}", linecache.getline(path, number).strip()
 
 
-def _column(frame: FrameType | None) -> int:
-    """The column of the call that a frame makes; -1 without one, and before Python 3.11."""
+def _span(frame: FrameType | None) -> tuple[int, ...]:
+    """First and last line and column of the call that a frame makes; empty without one, and before Python 3.11."""
     positions = getattr(None if frame is None else frame.f_code, "co_positions", None)
     if frame is None or frame.f_lasti < 0 or positions is None:
-        return -1
-    _, _, column, _ = next(islice(positions(), frame.f_lasti // 2, None), (None,) * 4)
-    return -1 if column is None else int(column)
+        return ()
+    position = next(islice(positions(), frame.f_lasti // 2, None), ())
+    return tuple(-1 if number is None else number for number in position)
 
 
 def _settings(

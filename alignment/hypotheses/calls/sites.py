@@ -126,7 +126,7 @@ def groups(calls: Sequence[FunctionCall]) -> list[list[FunctionCall]]:
     """The distinct calls of each place, then those of a line, then those that are the same but for their place."""
     places, lines, alike = (defaultdict[tuple[object, ...], list[FunctionCall]](list) for _ in range(3))
     for call in dict.fromkeys(calls):
-        places[call.name, call.place, call.column, call.settings, len(call.takes)].append(call)
+        places[call.name, call.place, call.span, call.settings, len(call.takes)].append(call)
         lines[call.name, call.place, call.settings, len(call.takes)].append(call)
         alike[call.name, call.settings, call.takes].append(call)
     distinct = {frozenset(group): group for table in (places, lines, alike) for group in table.values()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -96,3 +97,19 @@ def test_gradient_flows_again_through_what_stops_it_in_paddle() -> None:
     with functions.watch(lambda call, _: PASSED_ON if call.name in ("no_grad", "stop_gradient", "detach") else None):
         stopping(x).sum().backward()
     assert (x.grad.numpy() == 6).all()
+
+
+def test_products_that_begin_at_the_same_column_are_told_apart() -> None:
+    def model(x: Any) -> Any:
+        return x * x * x + (x * (x * x))
+
+    seen: list[FunctionCall] = []
+
+    def visit(call: FunctionCall, _: Arrays) -> Answer:
+        seen.append(call)
+        return None
+
+    with TorchFunctions(torch.nn.Identity(), lambda tensor: tensor.numpy()).watch(visit):
+        model(torch.tensor(X))
+    assert [call.name for call in seen] == ["multiply"] * 4 + ["add"]
+    assert len(set(seen)) == (5 if sys.version_info >= (3, 11) else 2)

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import paddle
 import paddle.nn.functional as F
-from paddle import Tensor
+from paddle import Tensor, nn
+from paddle.base.dygraph_utils import _append_activation_in_dygraph
 
 from alignment.backends.stand_ins.paddle_casts import lifted
 from alignment.backends.stand_ins.paddle_functions import versions as versions_of_functions
@@ -27,7 +28,8 @@ def exact() -> Iterator[dict[str, Kernel]]:
     """Use exact versions, for as long as the context lasts; yields what was used, see `using`."""
     layers = {f"paddle.nn.functional.{name}": (getattr(F, name), version) for name, version in _VERSIONS.items()}
     functions = {name: (own, _wide(version)) for name, (own, version) in {**layers, **versions_of_functions()}.items()}
-    with using(functions, _apart, holders=(Tensor,)) as used, lifted(used):
+    functions["paddle.nn.BatchNorm"] = (nn.BatchNorm.forward, _batch_norm_layer)
+    with using(functions, _apart, holders=(Tensor, nn.BatchNorm)) as used, lifted(used):
         yield used
 
 
@@ -145,6 +147,25 @@ def _batch_norm(
     others = [place for place in range(x.ndim) if place != axis]
     y = _scaled(_normed(x, others, epsilon), weight, bias, shape)
     return Finished(y, _updated(x.detach(), others, running_mean, running_var, momentum)) if training else y
+
+
+def _batch_norm_layer(layer: nn.BatchNorm, input: Tensor) -> Any:  # noqa: A002 - Paddle's own name of it
+    """The older class, which calls the kernel itself, and an activation after it."""
+    if input.dtype != paddle.float64 or layer._trainable_statistics:
+        return NotImplemented
+    y = _batch_norm(
+        input,
+        *(layer._mean, layer._variance, layer.weight, layer.bias),
+        training=layer.training,
+        momentum=layer._momentum,
+        epsilon=layer._epsilon,
+        data_format=layer._data_layout,
+        use_global_stats=layer._use_global_stats or not layer.training,
+    )
+    if layer._act is None:
+        return y
+    value = _append_activation_in_dygraph(y.value if isinstance(y, Finished) else y, act=layer._act)
+    return Finished(value, y.after) if isinstance(y, Finished) else value
 
 
 def _updated(

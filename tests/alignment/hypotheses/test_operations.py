@@ -168,7 +168,10 @@ def test_two_calls_in_one_line_are_told_apart_by_their_columns() -> None:
         @property
         def calls(self) -> tuple[FunctionCall, ...]:
             shapes = ((X.shape,), (X.shape,))
-            return tuple(FunctionCall("silu", "m.py:7", "y = silu(silu(x))", (), *shapes, at) for at in ((7, 7, 9, 16), (7, 7, 4, 17)))
+            return tuple(
+                FunctionCall("silu", "m.py:7", "y = silu(silu(x))", (), *shapes, at)
+                for at in ((7, 7, 9, 16), (7, 7, 4, 17))
+            )
 
         def run(self, answers: Answers | None = None, weights: Mapping[str, Array] | None = None) -> Result:
             x = X

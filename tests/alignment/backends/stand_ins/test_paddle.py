@@ -141,6 +141,28 @@ def test_batch_norm_in_evaluation_reads_the_running_statistics() -> None:
     assert used == {}
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("act", [None, "relu"])
+def test_older_batch_norm_of_paddle_gives_what_torch_gives_in_both_modes(training: bool, act: str | None) -> None:
+    layer = paddle.nn.BatchNorm(6, act=act, momentum=0.9, epsilon=1e-3, dtype="float64")
+    layer._mean.set_value(MEAN)
+    layer._variance.set_value(VARIANCE)
+    layer.train() if training else layer.eval()
+    theirs = [torch.tensor(MEAN), torch.tensor(VARIANCE)]
+    y, gradient, used = _in_paddle(layer)
+
+    def in_torch(x: torch.Tensor) -> torch.Tensor:
+        norm = T.batch_norm(x, *theirs, training=training, momentum=0.1, eps=1e-3)
+        return T.relu(norm) if act else norm
+
+    expected, expected_gradient, _ = _in_torch(in_torch)
+    assert _apart(y, expected) < CLOSE
+    assert _apart(gradient, expected_gradient) < CLOSE
+    assert _apart(layer._mean.numpy(), theirs[0].numpy()) < CLOSE
+    assert _apart(layer._variance.numpy(), theirs[1].numpy()) < CLOSE
+    assert {name: kernel.calls for name, kernel in used.items()} == {"paddle.nn.BatchNorm": 1}
+
+
 def test_variance_of_a_reference_stays_torchs_beside_another_framework() -> None:
     variance = torch.tensor(VARIANCE)
     _in_torch(lambda x: T.batch_norm(x, torch.tensor(MEAN), variance, training=True), peer="torch")

@@ -22,7 +22,7 @@ from recipe.config import Config
 from recipe.errors import ConfigError, DataError, TrainingError
 from recipe.loading import load
 from recipe.predictions import class_names, classify, report
-from recipe.programs import Request, read_request
+from recipe.programs import Request, read_request, tell_error
 from recipe.samples import check, find
 from recipe.weights import require_teacher
 
@@ -166,25 +166,28 @@ def run_as_program(framework: Framework) -> int:
 
     SIGTERM and SIGHUP remove a draft, and end the process by the signal.
     """
+    request = read_request(sys.stdin.read())
     try:
         with ending_by_signals():
-            carry_out(read_request(sys.stdin.read()), framework)
+            carry_out(request, framework)
             sys.stdout.flush()
-    except ExpectedError as error:
-        print(f"pit-train: {error}", file=sys.stderr)
-        return error.exit_code
     except KeyboardInterrupt:  # the command that started this process says so
         return COULD_NOT_RUN
     except BrokenPipeError:  # whoever read the output has enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return COULD_NOT_RUN
-    except OSError as error:
-        print(f"pit-train: {error}", file=sys.stderr)
-        return COULD_NOT_RUN
     except Exception as error:  # a framework's error, or a defect of ours, is told in a line
-        print(f"pit-train: failed in a way that was not expected ({_with_place(error)})", file=sys.stderr)
-        return COULD_NOT_RUN
+        return tell_error(*_told(error), as_json=request.as_json)
     return 0
+
+
+def _told(error: Exception) -> tuple[str, int]:
+    """The line to print for an error, and the exit code."""
+    if isinstance(error, ExpectedError):
+        return str(error), error.exit_code
+    if isinstance(error, OSError):
+        return str(error), COULD_NOT_RUN
+    return f"failed in a way that was not expected ({_with_place(error)})", COULD_NOT_RUN
 
 
 def _with_place(error: Exception) -> str:

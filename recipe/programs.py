@@ -48,6 +48,16 @@ class Request:
     top: int = 5
 
 
+def tell_error(message: str, code: int, *, as_json: bool) -> int:
+    """Tell an error on standard error; as JSON on standard output, too. Return the exit code."""
+    print(f"pit-train: {message}", file=sys.stderr)
+    if as_json:
+        summary, *details = message.splitlines() or [""]
+        value = {"summary": summary, "details": [line.strip() for line in details], "exit_code": code}
+        print(json.dumps({"error": value}, indent=2))
+    return code
+
+
 def read_request(text: str) -> Request:
     """Return the request that `run_program` wrote."""
     values = json.loads(text)
@@ -69,7 +79,7 @@ def run_program(framework: str, request: Request, python: str | None = None) -> 
         TrainingError: The interpreter cannot be started.
         KeyboardInterrupt: Ctrl-C was pressed; the process has ended.
     """
-    command = _command(framework, python or sys.executable)
+    command = [*_command(framework, python or sys.executable), *(["--json"] if request.as_json else [])]
     search = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
     environment = {**_QUIET.get(framework, {}), **os.environ, "PYTHONPATH": search}
     try:

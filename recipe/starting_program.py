@@ -7,7 +7,7 @@ import sys
 from importlib.util import find_spec
 
 from porting.installing import install_command
-from recipe.programs import PROGRAMS
+from recipe.programs import PROGRAMS, tell_error
 
 _COULD_NOT_RUN = 3
 _PACKAGES = {"torch": ("torch", "timm"), "mindspore": ("mindspore", "mindcv")}
@@ -34,14 +34,18 @@ def problem_of(framework: str, python: str) -> str:
     )
 
 
-def main(framework: str) -> int:
-    """Run the program of a framework; return the exit code where it cannot."""
+def main(framework: str, *options: str) -> int:
+    """Run the program of a framework; return the exit code where it cannot.
+
+    Args:
+        framework: One of `recipe.programs.PROGRAMS`.
+        options: `--json`, where an error is JSON too.
+    """
     if problem := problem_of(framework, sys.executable):
-        print(f"pit-train: {problem}", file=sys.stderr)
-        return _COULD_NOT_RUN
+        return tell_error(problem, _COULD_NOT_RUN, as_json="--json" in options)
     runpy.run_module(PROGRAMS[framework], run_name="__main__", alter_sys=True)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

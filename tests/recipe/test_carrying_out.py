@@ -62,6 +62,23 @@ def test_error_of_a_framework_is_one_line(
     assert said.count("\n") == 1
 
 
+def test_error_is_json_too_where_json_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    request = Request("eval", "model: {name: pit_micro, image_size: 32}", as_json=True)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(asdict(request))))
+    assert run_as_program(Failing(AssertionError())) == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error == {
+        "summary": "an evaluation needs weights: set model.weights to a checkpoint",
+        "details": [],
+        "exit_code": 2,
+    }
+    monkeypatch.setattr(starting_program, "find_spec", lambda name: None)
+    assert starting_program.main("torch", "--json") == COULD_NOT_RUN
+    assert json.loads(capsys.readouterr().out)["error"]["summary"].startswith("--framework torch needs torch, timm")
+
+
 def test_interruption_is_silent_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert ended(KeyboardInterrupt(), monkeypatch) == COULD_NOT_RUN
     assert capsys.readouterr().err == ""

@@ -29,6 +29,8 @@ def write_text(text: str, path: str | os.PathLike[str], what: str = "the file") 
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
+    except (FileExistsError, NotADirectoryError):
+        raise FileError(path, f"{what} cannot be written: {path.parent} is no folder; name another place") from None
     except OSError as error:
         raise FileError(path, f"{what} cannot be written: {error.strerror}") from None
     finally:

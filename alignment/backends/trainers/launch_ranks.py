@@ -7,6 +7,7 @@ update's micro-batches are all there. Paddle's are started by `paddle.distribute
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,8 +22,10 @@ from alignment.pair import Side
 from recipe.config import Config
 
 _BOOTSTRAP = Path(__file__).resolve().parents[2] / "processes" / "bootstrap.py"
-_PATIENCE, _TAIL = 1800, 20
-"""Seconds that the processes may take, and lines of a failed process's log that are shown."""
+_PATIENCE = 1800
+"""Seconds that the processes may take."""
+_ERROR = re.compile(r"[\w.]*(Error|Exception|Interrupt|Exit)\b")
+"""How a line begins that tells a Python error."""
 
 
 def train_in_ranks(
@@ -48,10 +51,18 @@ def train_in_ranks(
         write_request(folder, side, config, weights, updates, world)
         logs = (_run_torch if side.framework == "torch" else _run_paddle)(folder, world)
         if logs is not None:
-            lines = [line for log in logs for line in log.splitlines()[-_TAIL:] if line.strip()]
+            print("\n".join(logs), file=sys.stderr)  # which is the side's log
             title = {"torch": "torch", "paddle": "Paddle"}[side.framework]
-            raise AlignmentError(f"{world} {title} processes could not train together", lines)
+            summary = f"{world} {title} processes could not train together; the side's log in workers/ has their output"
+            raise AlignmentError(summary, dict.fromkeys(filter(None, map(last_error, logs))))
         return read_results(folder)
+
+
+def last_error(log: str) -> str:
+    """Return the last line of a log that tells a Python error, else its last line, shortened; empty without any."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    errors = [line for line in lines if _ERROR.match(line)]
+    return f"{(errors or lines or [''])[-1]:.300}"
 
 
 def _run_torch(folder: Path, world: int) -> list[str] | None:

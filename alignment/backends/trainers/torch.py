@@ -192,7 +192,14 @@ class TorchTrainer:
         """The validation images, by torchvision's reader of folders or from the lines of a list."""
         root = Path(self.config.data.path)
         if form == "folder":
-            samples = ImageFolder(str(find_folder(root))).samples
+            folder = find_folder(root)
+            try:
+                samples = ImageFolder(str(folder)).samples
+            except FileNotFoundError as error:
+                reason = "there is no such folder" if not folder.is_dir() else str(error).partition(";")[0]
+                raise AlignmentError(
+                    f"{folder}: holds no validation images ({reason}); expected a folder for each class (--data)"
+                ) from None
         else:
             lines = (root / "val_list.txt").read_text(encoding="utf-8").split("\n")
             pairs = (line.rsplit(" ", 1) for line in lines if line)

@@ -116,7 +116,10 @@ class _Deciding:
         return not all(checks.get((stored[name].path, "input"), True) for name in decision.targets)
 
     def _try_alone(self, proposal: Proposal) -> None:
-        """Try the options of decisions that have many on the smallest module around each, run alone."""
+        """Try the options of decisions that have many on the smallest module around each, run alone.
+
+        Small modules go first, so that what is decided within a larger one does not hide what agrees there.
+        """
         groups: dict[str, list[Decision]] = defaultdict(list)
         for decision in proposal.decisions:
             path = self._trial.within(decision.targets)
@@ -125,7 +128,8 @@ class _Deciding:
         begun, latest = time.thread_time(), self._begun + ALL_SECONDS
         known: dict[object, tuple[int, ...]] = {}
         in_vain: dict[object, int] = defaultdict(int)
-        for path, decisions in sorted(groups.items(), key=lambda group: combinations(group[1])):
+        contents = self._models[1].contents
+        for path, decisions in sorted(groups.items(), key=lambda own: (len(contents[own[0]]), combinations(own[1]))):
             if len(decisions) < 2 and not any(is_open(decision, self._scores[decision.key]) for decision in decisions):
                 continue
             kind = tuple(decision.kind for decision in decisions)

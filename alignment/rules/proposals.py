@@ -15,7 +15,7 @@ from typing import TypeAlias
 from alignment.rules.model import Model
 from alignment.rules.refine import Refined, refine
 from alignment.rules.regroup import regrouped
-from alignment.rules.similar_names import in_numbered_order, named_alike, pair_by_names
+from alignment.rules.similar_names import in_numbered_order, named_alike, pair_by_names, roles_of
 from alignment.rules.tensor_graph import INPUT
 from alignment.rules.ways import ways
 from porting.operations import Op
@@ -209,11 +209,20 @@ class _Proposer:
         choices = regrouped(self._reference, self._candidate, refined.left, labels)
         for sources, targets, choice in choices:
             options = tuple(tuple(Link(*ends) for ends in option) for option in choice)
-            decision = Decision(sources, targets, options, USUAL, sure=self._is_a_stack(options[0]))
+            known = [option for option in options if self._is_packed(option[0])][:1]
+            options = tuple(dict.fromkeys((*known, *options)))
+            decision = Decision(sources, targets, options, USUAL, sure=bool(known) or self._is_a_stack(options[0]))
             self._decide(decision)
             for link in decision.options[self._chosen.get(decision.key, 0)]:
                 self._settle(link, ("regrouped", link.sources, link.targets))
         return bool(choices)
+
+    def _is_packed(self, link: Link) -> bool:
+        """Whether tensors that their names call query, key and value lie in this order in one of torch's attention."""
+        many = (self._candidate, link.targets), (self._reference, link.sources)
+        (_, names), (whole, others) = many if len(link.targets) > 1 else many[::-1]
+        packed = whole.description.framework == "torch" and others[0].rpartition(".")[2] == "in_proj_weight"
+        return packed and roles_of(names) == ("q", "k", "v")
 
     def _is_a_stack(self, option: Sequence[Link]) -> bool:
         """Whether numbered tensors lie in one along its first axis, in the order of their numbers.

@@ -126,6 +126,20 @@ def named_alike(names: Sequence[str], others: Sequence[str]) -> bool:
     )
 
 
+_ROLES = {
+    **dict.fromkeys(("q", "query", "queries", "wq", "qproj"), "q"),
+    **dict.fromkeys(("k", "key", "keys", "wk", "kproj"), "k"),
+    **dict.fromkeys(("v", "value", "values", "wv", "vproj"), "v"),
+}
+"""Words for the parts of an attention."""
+
+
+def roles_of(names: Iterable[str]) -> tuple[str, ...]:
+    """Return for each name whether it is a query (`q`), a key (`k`) or a value (`v`); empty for what tells none."""
+    words = [[word for part in name.lower().split(".") for word in re.split(r"[_\d]+", part)] for name in names]
+    return tuple(next((_ROLES[word] for word in reversed(own) if word in _ROLES), "") for own in words)
+
+
 def in_numbered_order(names: Sequence[str]) -> bool:
     """Return whether names differ in their numbers alone, and come in the order of these."""
     return len({*map(words_of, names)}) == 1 and len({*names}) == len(names) and sorted(names, key=_natural) == [*names]

@@ -278,3 +278,45 @@ def test_scale_and_shift_that_one_operation_reads_at_once_are_told_apart_by_a_ru
     assert contract.saved.proof.startswith("proven")
     assert pairs_of(contract)["p"] == ("q", "")
     assert contract.evidence["p"] == "proof"
+
+
+class Attending(nn.Module):
+    """torch's attention, whose weights are packed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention, self.norm = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True), nn.LayerNorm(WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Of the same shape."""
+        return self.norm(x + self.attention(x, x, x, need_weights=False)[0])
+
+
+class Scaled(nn.Module):
+    """The same with a module for each of the three, and another scale."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.to_k, self.to_v, self.query, self.out = (nn.Linear(WIDTH, WIDTH) for _ in range(4))
+        self.norm = nn.LayerNorm(WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Of the same shape."""
+        q, k, v = (part(x).unflatten(-1, (HEADS, SIZE)).transpose(1, 2) for part in (self.query, self.to_k, self.to_v))
+        return self.norm(x + self.out(mixed(q * 0.1, k, v).flatten(2)))
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_packed_attention_of_torch_holds_query_key_and_value_in_this_order_beside_a_mistake(back: bool) -> None:
+    sides = (
+        (lambda: nn.Sequential(nn.Linear(8, WIDTH), Attending())),
+        (lambda: nn.Sequential(nn.Linear(8, WIDTH), Scaled())),
+    )
+    contract = derive(*(sides[::-1] if back else sides), (6, 8))
+    assert not contract.saved.proof.startswith("proven")
+    pairs = pairs_of(contract)
+    if back:
+        assert pairs["1.attention.in_proj_weight"][0] == "1.query.weight + 1.to_k.weight + 1.to_v.weight"
+    else:
+        assert pairs["1.query.weight"] == pairs["1.to_v.weight"] == ("1.attention.in_proj_weight", "split in 3")
+        assert contract.evidence["1.to_v.weight"] == "usual form"

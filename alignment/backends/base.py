@@ -382,6 +382,17 @@ class Backend(Protocol):
         """Rates above zero that the model has called dropouts with as functions, since it is in training mode."""
 
     @property
+    def idle_rates(self) -> frozenset[float]:
+        """Rates above zero of dropouts that are modules and that nothing has used since it is in training mode."""
+
+    def ways_of_dropping(self) -> frozenset[str]:
+        """What dropouts and drop paths of the user's own classes do otherwise than those of the framework.
+
+        Such as `0.1_unscaled`, for one of rate 0.1 that does not divide what it keeps by one minus the rate, and
+        `0.1_whole_batch` for one that keeps or drops all samples of a batch together.
+        """
+
+    @property
     def casts(self) -> Mapping[str, Kernel]:
         """Casts to float32 in the model's own code that are lifted in float64, since it does not run with them."""
 

@@ -77,6 +77,18 @@ class ModelBackend:
         """Rates above zero that the model has called dropouts with as functions, since it is in training mode."""
         return frozenset(self._silence.called)
 
+    @property
+    def idle_rates(self) -> frozenset[float]:
+        """Rates above zero of dropouts that are modules and that nothing has used since it is in training mode."""
+        return frozenset(self._silence.held - self._silence.read)
+
+    def ways_of_dropping(self) -> frozenset[str]:
+        """What dropouts and drop paths of the user's own classes do otherwise than those of the framework.
+
+        Such as `0.1_unscaled`, for one of rate 0.1 that does not divide what it keeps.
+        """
+        return frozenset()
+
     def _lifting(self, used: MutableMapping[str, Kernel]) -> AbstractContextManager[None]:
         """Compute in float64 what the model casts to float32; nothing is known of that in this framework."""
         del used

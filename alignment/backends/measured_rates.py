@@ -65,6 +65,51 @@ def drawn(
     return found
 
 
+def ways(model: Any, call: Callable[[Any, Array], Array], package: str) -> frozenset[str]:
+    """What dropouts and drop paths of a user's own classes do otherwise than a framework's, by rate.
+
+    Args:
+        model: A module of torch or a layer of Paddle.
+        call: As for `drawn`.
+        package: Package of the framework, whose own classes are left out.
+
+    Returns:
+        `<rate>_unscaled` for one that does not divide what it keeps by one minus the rate; `<rate>_whole_batch` for one
+        that keeps or drops all samples together.
+    """
+    own: dict[tuple[type, tuple[float, ...]], Any] = {}
+    for _, module in modules_of(model):
+        kind = type(module)
+        of_user = kind.__module__.partition(".")[0] != package and is_random(kind.__name__)
+        if of_user and _may_draw(module) and _held(module):
+            own.setdefault((kind, _held(module)), module)
+    named: set[str] = set()
+    for module in own.values():
+        with _in_training(module):
+            named |= {f"{_held(module)[0]:.6g}_{way}" for way in _ways(partial(call, module))}
+    return frozenset(named)
+
+
+def _ways(call: Callable[[Array], Array]) -> Iterator[str]:
+    """What one does otherwise: nothing is said of one that drops nothing in as many calls as are made."""
+    shape = next((shape for shape in _SHAPES if _takes(call, shape)), None)
+    if shape is None:
+        return
+    dropped, kept, apart = False, 0.0, False
+    for _ in range(_CALLS):
+        values = np.asarray(call(np.ones(shape, np.float32)), np.float64).reshape(shape[0], -1)
+        gone = values == 0
+        dropped |= bool(gone.any())
+        apart |= bool(gone.any()) and not bool(gone.all())
+        kept = max(kept, float(values.max()))
+        if dropped and (apart or kept):
+            break
+    if dropped and kept and abs(kept - 1) < _EXACT:
+        yield "unscaled"
+    if dropped and not apart:
+        yield "whole_batch"
+
+
 def modules_of(model: Any) -> Iterator[tuple[str, Any]]:
     """Yield path and module of a model of torch or Paddle and of all its parts."""
     yield from model.named_modules() if hasattr(model, "named_modules") else model.named_sublayers(include_self=True)

@@ -25,6 +25,7 @@ from alignment.backends.common import FunctionModel, ModelBackend, named
 from alignment.backends.functions.calls import Functions
 from alignment.backends.graph import OperationGraph, walk
 from alignment.backends.hooks import HookedTaps, Primitives
+from alignment.backends.measured_rates import ways
 from alignment.backends.randomness import Silence
 from alignment.errors import AlignmentError
 from alignment.recordings.kernels import Kernel
@@ -95,6 +96,19 @@ class PaddleBackend(ModelBackend):
         paddle.seed(runtime.seed)
         if runtime.threads is not None:
             paddle.set_flags({"FLAGS_paddle_num_threads": runtime.threads})
+
+    def ways_of_dropping(self) -> frozenset[str]:
+        """See `alignment.backends.base.Backend`."""
+
+        def call(layer: Any, ones: Array) -> Array:
+            return self._array(layer(self._tensor(ones)))
+
+        state = paddle.get_rng_state()
+        try:
+            with paddle.no_grad():
+                return ways(self._model, call, "paddle")
+        finally:
+            paddle.set_rng_state(state)
 
     def functions(self) -> Functions:
         """The functions of Paddle, its tensors' methods and operators."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 from weakref import WeakSet
 
@@ -42,6 +42,41 @@ def rates(kind: str, bases: Iterable[str], settings: Mapping[str, Any]) -> dict[
     return {name: rate for name, rate in values.items() if isinstance(rate, float) and 0 < rate <= 1}
 
 
+class _Off(float):
+    """Zero in the place of a rate, which says when it is used: compared, computed with, or passed on.
+
+    Args:
+        note: Called then.
+    """
+
+    note: Callable[[], None]
+
+    def __new__(cls, note: Callable[[], None]) -> _Off:
+        """Zero."""
+        self = super().__new__(cls, 0.0)
+        self.note = note
+        return self
+
+    __hash__ = float.__hash__
+
+
+def _noting(name: str) -> Callable[..., Any]:
+    own = getattr(float, name)
+
+    def operation(self: _Off, *others: Any) -> Any:
+        self.note()
+        return own(self, *others)
+
+    return operation
+
+
+for _name in (
+    *("__lt__", "__le__", "__gt__", "__ge__", "__eq__", "__ne__", "__bool__", "__neg__", "__float__", "__repr__"),
+    *(f"__{way}{name}__" for way in ("", "r") for name in ("add", "sub", "mul", "truediv", "pow")),
+):
+    setattr(_Off, _name, _noting(_name))
+
+
 class Silence:
     """Sets what draws in training mode to the rate of zero, and back: modules, and the framework's functions.
 
@@ -49,11 +84,16 @@ class Silence:
 
     Attributes:
         called: Rates above zero that functions were called with in training mode, since it began.
+        read: Rates above zero of dropouts that are modules and were used since, by themselves or by others.
+        held: Rates above zero of all dropouts that are modules.
     """
 
     def __init__(self) -> None:
         self.called: set[float] = set()
+        self.read: set[float] = set()
+        self.held: set[float] = set()
         self._kept: list[tuple[Any, str, Any]] = []
+        self._watched: list[Any] = []
 
     def begin(self, modules: Iterable[Any], package: str) -> None:
         """Set every rate to zero.
@@ -63,13 +103,20 @@ class Silence:
             package: Package whose classes are the framework's own.
         """
         self.end()
-        self.called = set()
+        self.called, self.read, self.held = set(), set(), set()
         for module in modules:
             if vars(module).get("mode") == _DOWNSCALED:
                 continue  # it is put in evaluation mode as it is
+            kind = type(module).__name__
             bases = [base.__name__ for base in type(module).__mro__ if base.__module__.partition(".")[0] == package]
-            for name in rates(type(module).__name__, bases, vars(module)):
-                self._set(module, name if name in vars(module) else f"_{name}", 0.0)
+            for name, rate in rates(kind, bases, vars(module)).items():
+                self.held.add(rate)
+                off = _Off(partial(self.read.add, rate)) if is_random(kind) else 0.0
+                if is_random(kind):
+                    self._watch(module, rate)
+                else:  # a layer of the framework, which reads its rate where nobody sees it
+                    self.read.add(rate)
+                self._set(module, name if name in vars(module) else f"_{name}", off)
         if not _ACTIVE:
             _silence_functions()
         _ACTIVE.add(self)
@@ -78,10 +125,27 @@ class Silence:
         """Give every module its rate back, and the frameworks their functions when no model is in training mode."""
         for owner, name, value in self._kept:
             setattr(owner, name, value)
+        for module in self._watched:
+            vars(module).pop("forward", None)
         self._kept.clear()
+        self._watched.clear()
         _ACTIVE.discard(self)
         if not _ACTIVE:
             _give_functions_back()
+
+    def _watch(self, module: Any, rate: float) -> None:
+        """Note that a rate is used when a module is called: one that is off may not look at it."""
+        own = None if "forward" in vars(module) else getattr(module, "forward", None)
+        if own is None:
+            self.read.add(rate)
+            return
+
+        def forward(*args: Any, **named: Any) -> Any:
+            self.read.add(rate)
+            return own(*args, **named)
+
+        vars(module)["forward"] = forward
+        self._watched.append(module)
 
     def _set(self, owner: Any, name: str, value: Any) -> None:
         self._kept.append((owner, name, getattr(owner, name)))

@@ -21,6 +21,7 @@ from alignment.backends.common import FunctionModel, ModelBackend, named
 from alignment.backends.functions.calls import Functions
 from alignment.backends.graph import OperationGraph, walk
 from alignment.backends.hooks import HookedTaps, Primitives
+from alignment.backends.measured_rates import ways
 from alignment.backends.randomness import Silence
 from alignment.errors import AlignmentError
 from alignment.recordings.kernels import Kernel
@@ -76,6 +77,15 @@ class TorchBackend(ModelBackend):
         self._model: nn.Module = nn.Identity()
         self._silence = Silence()
         _configure(runtime)
+
+    def ways_of_dropping(self) -> frozenset[str]:
+        """See `alignment.backends.base.Backend`."""
+
+        def call(module: Any, ones: Array) -> Array:
+            return self._array(module(self._tensor(ones)))
+
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            return ways(self._model, call, "torch")
 
     def functions(self) -> Functions:
         """The functions of torch, its tensors' methods and operators."""

@@ -129,8 +129,13 @@ class ModuleBench:
 
     @property
     def tensors(self) -> dict[str, Array]:
-        """The candidate's floating-point tensors within the module, by name, as the reference's weights make them."""
+        """The candidate's floating-point tensors within the module, by name, as the reference's weights make them.
+
+        None where modules in it are made to give what they should: what leads to them has no effect then.
+        """
         path, modules = self._call[0], self._search.taps.modules
+        if any(inside(other, path) for other, _ in self._search.differing):
+            return {}
         names = (
             tensor
             for name, module in modules.items()

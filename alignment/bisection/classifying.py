@@ -60,6 +60,9 @@ def _classify(search: Localiser, call: Call) -> None:
         return
     names = ", ".join(sorted({search.paths[other[0]] for other in failing if other in search.differing}))
     if failed and _fails_with(search, call, search.replacing(outermost(failing)), refused=False):
+        if _are_cut_otherwise(search, call, outermost(failing)):
+            search.children_differ[call] = f"because of {names}"
+            return
         search.differing[call] = f"it differs even where {names} return what they should"
         return
     search.children_differ[call] = f"because of {names}" if names else "because of modules in it"
@@ -87,10 +90,12 @@ def _agrees(search: Localiser, call: Call) -> bool:
 def _wrongly_shaped(search: Localiser, call: Call, below: Sequence[Call]) -> list[Call]:
     """The modules in one that give the right numbers in a shape with which it differs, and does not in the reference's.
 
-    They are judged again, by the reference's shape.
+    They are judged again, by the reference's shape. One that is right in the reference's shapes only passes
+    on what it is given.
     """
-    shaped = [other for other in below if (other, "output", 0) in search.twins.other_shapes]
+    shapes = search.twins.other_shapes
     search.trial.backend.set_state(search.weights)
+    shaped = [other for other in below if (other, "output", 0) in shapes and not _only_passes_on(search, other)]
     together = [shaped] if len(shaped) > 1 else []
     for wrong in [*([one] for one in shaped[:_MOST_SHAPES]), *together]:
         if not _fails_with(search, call, search.replacing(outermost(wrong), as_recorded=True), refused=True):
@@ -101,6 +106,45 @@ def _wrongly_shaped(search: Localiser, call: Call, below: Sequence[Call]) -> lis
                 search.isolated[other] = search.isolate(other)
             return wrong
     return []
+
+
+def _only_passes_on(search: Localiser, call: Call) -> bool:
+    """True for a module that gives the reference's tensors in their shapes where it is given those of the reference.
+
+    Ids cannot be given in another shape than the candidate's own; a module that takes such is taken to be right.
+    """
+    twins = search.twins
+    before = twins.other_shapes
+    if (call, "integers", 0) in before:
+        return True
+    twins.other_shapes = {place: shape for place, shape in before.items() if place[0] != call}
+    try:
+        judged = search.isolate(call)
+        return bool(judged.forward) and not failures(judged.forward) and not judged.problem
+    finally:
+        twins.other_shapes = before
+
+
+def _are_cut_otherwise(search: Localiser, call: Call, failing: Sequence[Call]) -> bool:
+    """True if a module is right once modules in it give what the reference's make on the way to their output.
+
+    A norm of the reference may have its activation within, of which the candidate's knows nothing. What such modules
+    are compared with is changed then.
+    """
+    twins, before = search.twins, dict(search.twins.cuts)
+    ways = {cut.within: None for other in failing for cut in twins.other_cuts(other) if cut.within}
+    for within in ways:
+        cuts = {other: twins.like(other, within) for other in failing}
+        cuts = {other: cut for other, cut in cuts.items() if other not in before and twins.has(cut)}
+        twins.cuts.update(cuts)
+        if cuts and not _fails_with(search, call, search.replacing(failing), refused=True):
+            search.trial.backend.set_state(search.weights)
+            for other in cuts:
+                search.isolated[other] = search.isolate(other)
+            return True
+        twins.cuts.clear()
+        twins.cuts.update(before)
+    return False
 
 
 def _fails_with(search: Localiser, call: Call, replaced: Mapping[Call, Sequence[Array]], *, refused: bool) -> bool:

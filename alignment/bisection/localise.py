@@ -142,7 +142,6 @@ class Localiser:
         try:
             backend.set_state(weights)
             for call in self.end_to_end:
-                backend.set_state({name: weights[name] for name in self._changing if name in weights})
                 self.isolated[call] = self.isolate(call)
             self._use_cuts_of_others()
             classify(self)
@@ -300,6 +299,7 @@ class Localiser:
         if not (inputs or integers) or not expected:
             judged.problem = "the reference's module was not called, or takes no tensors"
             return judged
+        self.trial.backend.set_state({name: self.weights[name] for name in self._changing if name in self.weights})
         try:
             result = self.taps.isolate(path, number, inputs, self.gradients_of(call), integers=integers)
         except Exception as error:  # whatever a framework raises of a tensor that does not fit

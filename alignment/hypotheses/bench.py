@@ -57,7 +57,7 @@ class Bench(Protocol):
 
     @property
     def tensors(self) -> Mapping[str, Array]:
-        """All floating-point tensors within the module, by name."""
+        """All floating-point tensors within the module, by name; none where it is not known which of them matter."""
 
     def run(self, answers: Answers | None = None, weights: Mapping[str, Array] | None = None) -> Result:
         """What the module gives with other answers of functions, or with other weights.

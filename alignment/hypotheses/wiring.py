@@ -68,8 +68,8 @@ def wiring(case: Case) -> Iterator[Prediction]:
     own = {part: own[part] for part in sorted(own, key=lambda part: part not in recorded)}
     ours = None
     if theirs is not None and theirs.activation:  # what the activation gives is no part of what goes into it
-        own = {part: array for part, array in own.items() if not np.array_equal(array, wrong)}
-        ours = _clipped(wrong, own) if theirs.activation == "relu" else _activated(wrong, own)
+        parts = {part: array for part, array in own.items() if not np.array_equal(array, wrong)}
+        ours = _clipped(wrong, parts) if theirs.activation == "relu" else _activated(wrong, parts)
     ours = ours or express(wrong, own) or _activated(wrong, own)
     if ours is None or (theirs is None and not _are_known(ours, _derived(correct.shape, recorded))):
         return

@@ -8,6 +8,11 @@ DRAWS = "train_mode/draws"
 """Key that a side has which draws although its dropouts and drop paths are off."""
 _STEP, _RATE = "train_mode/", "train_mode/rate_"
 
+_WAYS = {
+    "unscaled": "does not divide what it keeps by one minus the rate",
+    "whole_batch": "keeps or drops all samples of a batch together",
+}
+
 
 def left_out(key: str, reference: Collection[str], candidate: Collection[str]) -> bool:
     """Return True for the keys of training mode where one side draws: a dropout called as a function has no rate.
@@ -38,8 +43,19 @@ def reason(key: str, reference: Collection[str], candidate: Collection[str]) -> 
     if key == DRAWS:
         return f"the {other} draws random numbers in training mode, the {lacks[0]} none"
     if key.startswith(_RATE):
-        return f"the {other} has dropouts or drop paths of rate {key.removeprefix(_RATE)}, the {lacks[0]} none"
+        rate, _, way = key.removeprefix(_RATE).partition("_")
+        if way:
+            return f"the {other} has a dropout or drop path of rate {rate} that {_WAYS[way]}, the {lacks[0]} none"
+        sides = {"reference": reference, "candidate": candidate}
+        instead = ", ".join(sorted(_rates(sides[lacks[0]]) - _rates(sides[other])))
+        none = f"none, but of rate {instead}" if instead else "none"
+        return f"the {other} has dropouts or drop paths of rate {rate}, the {lacks[0]} {none}"
     return ""
+
+
+def _rates(keys: Collection[str]) -> set[str]:
+    """The rates of a side, as its keys have them."""
+    return {rate for key in keys if key.startswith(_RATE) and "_" not in (rate := key.removeprefix(_RATE))}
 
 
 def _alone(reference: Collection[str], candidate: Collection[str]) -> bool:

@@ -2,7 +2,8 @@
 
 Evaluation never shows a factor, a hook or a branch that is on in training only. Dropouts and drop paths are switched
 off, since each framework draws its own numbers, and their rates are compared instead, as the modules hold them or as
-functions are called with them: every rate that one side has anywhere, the other has too. A model that draws
+functions are called with them: every rate that one side uses anywhere, the other uses too. What those of a class of the
+user's own do otherwise, such as keeping without a factor, is compared as well. A model that draws
 nevertheless is not compared.
 
 The step is recorded in float64 only. All gradients are one quantity: those that vanish in exact arithmetic are rounding
@@ -26,9 +27,10 @@ _GRADIENT = Entry("gradient", "train_mode", limit=1e-9)
 
 
 def run(trial: Trial) -> Iterator[Quantity]:
-    """Record `train_mode/rate_<rate>`, `train_mode/<output>`, and `train_mode/gradient` of everything, in float64.
+    """Record rates, ways of dropping, outputs and the gradient of everything, in float64.
 
-    A model that still draws has `train_mode/draws` instead of outputs and gradients.
+    The keys are `train_mode/rate_<rate>`, `train_mode/rate_<rate>_unscaled`, `train_mode/<output>` and
+    `train_mode/gradient`. A model that still draws has `train_mode/draws` instead of outputs and gradients.
     """
     if trial.inputs.dtype != "float64":
         return
@@ -37,8 +39,10 @@ def run(trial: Trial) -> Iterator[Quantity]:
         _one_pass(trial)
     modules = trial.backend.taps().modules.values()
     known = {rate for module in modules for rate in rates(module.kind, module.bases, module.settings).values()}
-    for rate in sorted(known | trial.backend.drawn):
+    for rate in sorted((known - trial.backend.idle_rates) | trial.backend.drawn):
         yield Quantity(f"train_mode/rate_{rate:.6g}", np.asarray(rate), _RATE)
+    for way in sorted(trial.backend.ways_of_dropping()):
+        yield Quantity(f"train_mode/rate_{way}", np.asarray(1), _DRAWS)
     yield from quantities
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from alignment.pair import Mask, Pair, Side, Tokens
+from porting.operations import Transpose
+from porting.rules import rule
 
 _FILE = "cut_otherwise_pairs.py"
 
@@ -47,6 +49,38 @@ def paddle_convolutional(*, mode: str = "zeros", eps: float = 1e-5) -> Any:
     return nn.Sequential(
         nn.Conv2D(3, 4, 3, stride=2), Block(), Block(mode, eps), Block(), nn.Flatten(), nn.Linear(4 * 3 * 3, 5)
     )
+
+
+def torch_units() -> Any:
+    """Convolutions with norms of timm's, each in a module of its own."""
+    from torch import nn
+
+    from reference_torch.compat import prepare_timm
+
+    prepare_timm()
+    from timm.layers import BatchNormAct2d
+
+    class Unit(nn.Module):
+        def __init__(self, into: int) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(into, 4, 3, padding=1, bias=False)
+            self.bn = BatchNormAct2d(4, act_layer=nn.Hardswish)
+
+        def forward(self, x: Any) -> Any:
+            return self.bn(self.conv(x))
+
+    return nn.Sequential(Unit(3), Unit(4), nn.Flatten(), nn.Linear(4 * 6 * 6, 5))
+
+
+def paddle_units(*, eps: float = 1e-5, swish: bool = False) -> Any:
+    """The port, with a norm and an activation of its own in each."""
+    from paddle import nn
+
+    def unit(into: int) -> Any:
+        act = nn.Swish() if swish else nn.Hardswish()
+        return nn.Sequential(nn.Conv2D(into, 4, 3, padding=1, bias_attr=False), nn.BatchNorm2D(4, epsilon=eps), act)
+
+    return nn.Sequential(unit(3), unit(4), nn.Flatten(), nn.Linear(4 * 6 * 6, 5))
 
 
 def torch_text() -> Any:
@@ -207,3 +241,60 @@ SCALE = _text(scale=1.5)
 TYPES = _text(types=1)
 SEQUENCE = _patches(eps=1e-3)
 AXIS = _patches(keepdim=False)
+
+
+def torch_places() -> Any:
+    """Positions are looked up with an axis for the batch."""
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words, self.places, self.head = nn.Embedding(9, 4), nn.Embedding(9, 4), nn.Linear(4, 5)
+
+        def forward(self, x: Any) -> Any:
+            return self.head((self.words(x) + self.places(torch.arange(x.shape[1])[None])).square().mean(1))
+
+    return Net()
+
+
+def paddle_places() -> Any:
+    """The port looks them up without that axis, and begins them at one."""
+    import paddle
+    from paddle import nn
+
+    class Net(nn.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words, self.places, self.head = nn.Embedding(9, 4), nn.Embedding(9, 4), nn.Linear(4, 5)
+
+        def forward(self, x: Any) -> Any:
+            return self.head((self.words(x) + self.places(paddle.arange(x.shape[1]) + 1)).square().mean(1))
+
+    return Net()
+
+
+def _places() -> Pair:
+    sides = Side("torch", f"{_FILE}:torch_places"), Side("paddle", f"{_FILE}:paddle_places")
+    names = ("words.weight", "places.weight", "head.bias")
+    rules = [*(rule(name, name) for name in names), rule("head.weight", "head.weight", Transpose())]
+    return Pair("places", *sides, inputs={"x": Tokens(9, (6,))}, rules=rules)
+
+
+PLACES = _places()
+UNITS = Pair(
+    "units",
+    Side("torch", f"{_FILE}:torch_units"),
+    Side("paddle", f"{_FILE}:paddle_units", options={"eps": 1e-3}),
+    input_shape=(3, 6, 6),
+    rules="auto",
+)
+"""Another epsilon in every norm, so that none shows how they are cut."""
+SWISH = Pair(
+    "units",
+    Side("torch", f"{_FILE}:torch_units"),
+    Side("paddle", f"{_FILE}:paddle_units", options={"swish": True}),
+    input_shape=(3, 6, 6),
+    rules="auto",
+)

@@ -30,7 +30,68 @@ def _pair(rate: float = 0.0, **options: Any) -> Pair:
     return Pair("training_mode", reference, candidate, input_shape=(6,), rules="auto")
 
 
+def dropping(*, rate: float = 0.1, scaled: bool = True, whole: bool = False, used: bool = True) -> Any:
+    """A net with a drop path of its own class, and a dropout."""
+    import torch
+    from torch import nn
+
+    class DropPath(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rate_of_paths = self.drop_prob = rate
+
+        def forward(self, x: Any) -> Any:
+            if not self.training:
+                return x
+            keep = 1 - self.drop_prob
+            mask = (torch.rand(1 if whole else len(x), 1) < keep).to(x.dtype)
+            return x * mask / keep if scaled else x * mask
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.path, self.drop, self.head = nn.Linear(6, 12), DropPath(), nn.Dropout(0.3), nn.Linear(12, 5)
+
+        def forward(self, x: Any) -> Any:
+            x = self.path(self.fc(x).tanh())
+            return self.head(self.drop(x) if used else x)
+
+    return Net()
+
+
+def passing(*, by_function: bool = True) -> Any:
+    """A net that calls a dropout as a function with the rate of a module, or the module."""
+    from torch import nn
+    from torch.nn import functional
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.drop, self.head = nn.Linear(6, 12), nn.Dropout(0.3), nn.Linear(12, 5)
+
+        def forward(self, x: Any) -> Any:
+            x = self.fc(x).tanh()
+            if not by_function:
+                return self.head(self.drop(x))
+            return self.head(functional.dropout(x, self.drop.p if self.training else 0.0, self.training))
+
+    return Net()
+
+
+def _dropping(function: str = "dropping", **options: Any) -> Pair:
+    build = f"{_FILE}:{function}"
+    return Pair(
+        "training_mode", Side("torch", build), Side("torch", build, options=options), input_shape=(6,), rules="auto"
+    )
+
+
 RIGHT = _pair(0.5)
+SAME_PATHS = _dropping()
+UNSCALED = _dropping(scaled=False)
+WHOLE_BATCH = _dropping(whole=True)
+UNUSED = _dropping(used=False)
+OTHER_RATE = _dropping(rate=0.25)
+BY_FUNCTION = _dropping("passing", by_function=False)
 FACTOR = _pair(factor=3.0)
 HOOK = _pair(hook=True)
 

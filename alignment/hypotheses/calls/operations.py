@@ -45,6 +45,12 @@ _AFTER = (
     "var",
 )
 _SYMBOLS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
+_OPERATORS: Mapping[str, Callable[[Array, Array], Array]] = {
+    "add": np.add,
+    "subtract": np.subtract,
+    "multiply": np.multiply,
+    "divide": np.divide,
+}
 
 
 def _left_out(call: FunctionCall) -> Iterator[Alternative]:
@@ -57,6 +63,16 @@ def _left_out(call: FunctionCall) -> Iterator[Alternative]:
                 what = f"'{_SYMBOLS[call.name]}', of which only the {one} side is meant,"
             says = f"its {what} is one too many: leave it out"
             yield Alternative("one too many", says, lambda given, _, index=index: [given[index]])
+
+
+def _other_operator(call: FunctionCall) -> Iterator[Alternative]:
+    """Predict another operator of the same two sides."""
+    if len(call.takes) != 2:
+        return
+    for other, function in _OPERATORS.items():
+        if other != call.name:
+            says = f"it computes a '{_SYMBOLS[call.name]}' where the reference has a '{_SYMBOLS[other]}'"
+            yield Alternative("operator", says, lambda given, _, function=function: [function(*given)])
 
 
 def _family(table: Mapping[str, Callable[[Array], Array]]) -> Callable[[FunctionCall], Iterator[Alternative]]:
@@ -120,7 +136,7 @@ def _to_sigmoid(call: FunctionCall) -> Iterator[Alternative]:
 
 
 OPERATIONS: Table = {
-    **dict.fromkeys(_SYMBOLS, (_left_out,)),
+    **dict.fromkeys(_SYMBOLS, (_left_out, _other_operator)),
     **dict.fromkeys(_BASES, (_family(_BASES), _left_out)),
     **dict.fromkeys(_POWERS, (_family(_POWERS), _left_out)),
     **dict.fromkeys(("sqrt", "rsqrt", "square"), (_family(_ROOTS), _left_out)),

@@ -132,7 +132,7 @@ CONVNET: tuple[Mistake, ...] = (
         old="ConvBlock(12, 0.1)",
         new="ConvBlock(12, 0.2)",
         guilty="blocks.1.path",
-        cause="0.2",
+        cause="rate 0.1, the candidate none",
         hidden=True,
     ),
     _planted(

@@ -82,7 +82,7 @@ RESNET: tuple[Mistake, ...] = (
         old="out = self.bn2(out)\n\n        if",
         new="out = self.bn2(out) * (2.0 if self.training else 1.0)\n\n        if",
         guilty="layer?.?",
-        cause="multiplied by 2|2 bn2",
+        cause=r"multiplied by 2|2 bn2|'\*', of which only the left side",
         hidden=True,
     ),
     _resnet(
@@ -145,7 +145,7 @@ MOBILENET: tuple[Mistake, ...] = (
         old="return scale * input",
         new="return scale + input",
         guilty="blocks.*.mid_se",
-        cause="scale_activation|what it gets",
+        cause=r"scale_activation \+ what it gets|'\+' where the reference has a '\*'",
     ),
     _mobilenet(
         "momentum of the other convention, with Paddle's variance",

@@ -45,7 +45,7 @@ BERT: tuple[Mistake, ...] = (
         old="paddle.arange(ids.shape[1])",
         new="paddle.arange(1, ids.shape[1] + 1)",
         guilty="embedding",
-        cause="positions are off|what embedding.position gets is off by",
+        cause="positions are off|what position gets is off by",
     ),
     _bert(
         "epsilon of the embedding's norm",

@@ -124,7 +124,7 @@ VIT: tuple[Mistake, ...] = (
         old="return self.fc2(self.act(self.fc1(x)))",
         new="return self.fc2(self.act(self.fc1(x))) * (2.0 if self.training else 1.0)",
         guilty="layers.?.mlp",
-        cause="multiplied by 2|2 fc2",
+        cause=r"multiplied by 2|2 fc2|'\*', of which only the left side",
         hidden=True,
     ),
     _planted(

@@ -54,7 +54,8 @@ def test_calls_of_a_model_in_paddle_are_seen_once_each_and_nothing_stays_replace
     net, before = Net(), (F.softmax, paddle.Tensor.__matmul__, paddle.Tensor.stop_gradient, paddle.std)
     functions = PaddleFunctions(net, lambda tensor: tensor.numpy())
     seen = names(functions, net, paddle.to_tensor(X, stop_gradient=False))
-    wanted = ["no_grad", "matmul", "gelu", "dropout", "detach", "relu", "softmax", "std", "greater_equal"]
+    wanted = ["no_grad", "multiply", "matmul", "gelu", "dropout", "detach", "relu", "softmax", "std", "greater_equal"]
+    wanted += ["multiply", "add"]
     assert [name for name in seen if name in wanted] == wanted
     assert (F.softmax, paddle.Tensor.__matmul__, paddle.Tensor.stop_gradient, paddle.std) == before
     assert net.held is F.relu
@@ -113,3 +114,17 @@ def test_products_that_begin_at_the_same_column_are_told_apart() -> None:
         model(torch.tensor(X))
     assert [call.name for call in seen] == ["multiply"] * 4 + ["add"]
     assert len(set(seen)) == (5 if sys.version_info >= (3, 11) else 2)
+
+
+def test_index_of_what_is_cut_out_is_shown() -> None:
+    seen: list[FunctionCall] = []
+
+    def visit(call: FunctionCall, _: Arrays) -> Answer:
+        seen.append(call)
+        return None
+
+    with PaddleFunctions(nn.Identity(), lambda tensor: tensor.numpy()).watch(visit):
+        F.silu(F.silu(paddle.to_tensor(X))[:, 1:])
+    inner, cut, outer = seen
+    assert (inner.name, outer.name) == ("silu", "silu")
+    assert (cut.name, cut.setting("index")) == ("getitem", ":, 1:")

@@ -47,6 +47,23 @@ def test_mistake_among_modules_cut_otherwise_is_the_only_one_named(
     assert not [row.path for row in found.modules if row.status == "not compared"]
 
 
+def test_epsilon_of_all_norms_is_the_only_cause_where_none_shows_how_they_are_cut(tmp_path: Path) -> None:
+    found = diagnose("UNITS", tmp_path).findings
+    assert {finding.path for finding in found} == {"0.bn", "1.bn"}
+    assert {finding.causes[0].says for finding in found} == {"its epsilon is 0.001, not 1e-05: pass epsilon=1e-05"}
+
+
+def test_positions_off_by_one_are_named_where_the_port_has_no_axis_for_the_batch(tmp_path: Path) -> None:
+    (finding,) = [one for one in diagnose("PLACES", tmp_path).findings if one.direction == "forward"]
+    assert (finding.candidate, finding.causes[0].says) == ("", "what places gets is off by +1")
+
+
+def test_activation_of_another_name_is_the_only_cause_and_no_statistics_are(tmp_path: Path) -> None:
+    found = diagnose("SWISH", tmp_path).findings
+    assert all("it computes silu" in finding.causes[0].says for finding in found)
+    assert {finding.path for finding in found} <= {"0.bn.act", "1.bn.act", "0", "1"}
+
+
 @pytest.mark.parametrize(("pair", "modules"), [("TEXT", []), ("SCALE", ["second"]), ("TYPES", ["words"])])
 def test_modules_with_tensors_in_another_order_run_alone(tmp_path: Path, pair: str, modules: list[str]) -> None:
     found = diagnose(pair, tmp_path)

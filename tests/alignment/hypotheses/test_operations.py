@@ -115,6 +115,11 @@ CASES: dict[str, tuple[Bench, Array, str]] = {
         ONE,
         "its '+', of which only the left side is meant, is one too many: leave it out",
     ),
+    "sum for product": (
+        Bench("add", [ONE, OTHER], ONE + OTHER, {}),
+        ONE * OTHER,
+        "it computes a '+' where the reference has a '*'",
+    ),
     "softmax for sigmoid": (
         Bench("softmax", [ONE], softmax(ONE), {"axis": -1}),
         1 / (1 + np.exp(-ONE)),
@@ -151,6 +156,12 @@ def test_mistake_in_operation_is_named_with_what_is_meant(name: str) -> None:
 
 def test_difference_that_no_number_explains_is_not_fitted() -> None:
     assert causes(Bench("matmul", [X, X], X, {}), X + 0.01 * DRAWS.standard_normal(X.shape)) == []
+
+
+def test_answer_that_only_decides_what_is_rounded_is_not_named() -> None:
+    steps = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0])
+    floored = Bench("log2", [steps], np.log2(steps), {}, lambda x: np.where(x > 2.5, 1.0, 0.0))
+    assert causes(floored, np.log10(steps) * 3) == []
 
 
 @pytest.mark.parametrize("text", ["another", "...", "x", "True", "1:, None", "a:b"])

@@ -32,3 +32,14 @@ def test_rate_of_one_side_is_named() -> None:
         "the candidate has dropouts or drop paths of rate 0.5, the reference none"
     )
     assert reason(LOGITS, {LOGITS}, {LOGITS}) == ""
+
+
+def test_rate_of_the_other_side_is_named_with_it() -> None:
+    other, unscaled = "train_mode/rate_0.2", f"{RATE}_unscaled"
+    assert reason(RATE, {RATE}, {other}) == (
+        "the reference has dropouts or drop paths of rate 0.5, the candidate none, but of rate 0.2"
+    )
+    assert reason(unscaled, {RATE}, {RATE, unscaled}) == (
+        "the candidate has a dropout or drop path of rate 0.5 that does not divide what it keeps by one minus the "
+        "rate, the reference none"
+    )

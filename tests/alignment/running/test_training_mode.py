@@ -23,6 +23,12 @@ SETTINGS = Settings(threads=1, dtypes=("float64",), steps=("forward", "train_mod
         ("FACTOR", {"train_mode/logits", "train_mode/gradient"}),
         ("HOOK", {"train_mode/gradient"}),
         ("RATE", {"train_mode/rate_0.5"}),
+        ("SAME_PATHS", set()),
+        ("UNSCALED", {"train_mode/rate_0.1_unscaled"}),
+        ("WHOLE_BATCH", {"train_mode/rate_0.1_whole_batch"}),
+        ("UNUSED", {"train_mode/rate_0.3"}),
+        ("OTHER_RATE", {"train_mode/rate_0.1", "train_mode/rate_0.25"}),
+        ("BY_FUNCTION", set()),
     ],
 )
 def test_difference_in_training_mode_alone_diverges_there(name: str, diverging: set[str], tmp_path: Path) -> None:

@@ -256,7 +256,7 @@ LLAMA: tuple[Mistake, ...] = (
         old="return self.w2(F.silu(self.w1(x)) * self.w3(x))",
         new="return self.w2(F.dropout(F.silu(self.w1(x)) * self.w3(x), 0.25, training=self.training))",
         guilty="layers.?.feed_forward",
-        cause="stays on",
+        cause="stays on|candidate has dropouts or drop paths of rate 0.25",
         hidden=True,
     ),
 )

@@ -100,7 +100,13 @@ UNET: tuple[Mistake, ...] = (
         guilty="",
         cause="split|shuffle",
     ),
-    _planted("ReLU for PReLU", old="y = self.slope(y)", new="y = F.relu(y)", guilty="", cause="relu of .*slope"),
+    _planted(
+        "ReLU for PReLU",
+        old="y = self.slope(y)",
+        new="y = F.relu(y)",
+        guilty="",
+        cause="relu of .*slope|its slope takes no part",
+    ),
     _planted(
         "lower bound of a clamp",
         old="paddle.clip(distance, 0.05, 6.0)",

@@ -15,18 +15,19 @@ _RATES = ("p", "drop_prob", "drop_p", "drop_rate")
 """Attributes that hold the rate of a dropout or drop path, without the underscore that they may start with."""
 _OF_FRAMEWORKS = ("dropout",)
 """The same of the frameworks' own attention and recurrent layers, which draw inside."""
-_MODULES = ("torch.nn.functional", "paddle.nn.functional", "mindspore.ops", "mindspore.mint.nn.functional")
+_MODULES = ("torch", "torch.nn.functional", "paddle.nn.functional", "mindspore.ops", "mindspore.mint.nn.functional")
 """Modules of the frameworks that have their dropouts as functions."""
 _FUNCTIONS = {
-    **dict.fromkeys(("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout"), "p"),
+    **dict.fromkeys(("dropout", "dropout_", "dropout1d", "dropout2d", "dropout3d", "feature_dropout"), "p"),
+    **dict.fromkeys(("alpha_dropout", "feature_alpha_dropout"), "p"),
     "scaled_dot_product_attention": "dropout_p",
 }
 """Function that draws to its argument for the rate."""
 _DOWNSCALED = "downscale_in_infer"
 """Mode of Paddle's dropouts that multiplies by one minus the rate in evaluation, and in training by nothing: what they
 give on average in training is what they give in evaluation, and not what the rate of zero gives."""
-_ATTENTION = ("query", "key", "value", "attn_mask", "dropout_p")
-"""Arguments of an attention that tells no signature, in their order."""
+_ATTENTION, _DROPOUT = ("query", "key", "value", "attn_mask", "dropout_p"), ("input", "p", "train")
+"""Arguments of an attention and of a dropout that tell no signature, in their order."""
 
 
 def rates(kind: str, bases: Iterable[str], settings: Mapping[str, Any]) -> dict[str, float]:
@@ -105,12 +106,13 @@ class Silence:
         self.end()
         self.called, self.read, self.held = set(), set(), set()
         for module in modules:
-            if vars(module).get("mode") == _DOWNSCALED:
-                continue  # it is put in evaluation mode as it is
             kind = type(module).__name__
             bases = [base.__name__ for base in type(module).__mro__ if base.__module__.partition(".")[0] == package]
             for name, rate in rates(kind, bases, vars(module)).items():
                 self.held.add(rate)
+                if vars(module).get("mode") == _DOWNSCALED:
+                    self._watch(module, rate)  # it is put in evaluation mode as it is
+                    continue
                 off = _Off(partial(self.read.add, rate)) if is_random(kind) else 0.0
                 if is_random(kind):
                     self._watch(module, rate)
@@ -182,7 +184,11 @@ def _silent(function: Callable[..., Any], rate: str) -> Callable[..., Any]:
     @wraps(function)
     def silent(*args: Any, **named: Any) -> Any:
         given = {**usual, **dict(zip(names, args, strict=False)), **named}
-        drawing = given.get("training", True) and isinstance(given.get(rate), int | float) and given[rate] > 0
+        drawing = (
+            given.get("training", given.get("train", True))
+            and isinstance(given.get(rate), int | float)
+            and given[rate] > 0
+        )
         if not drawing or not _ACTIVE:
             return function(*args, **named)
         for silence in list(_ACTIVE):
@@ -201,6 +207,6 @@ def _signature(function: Callable[..., Any]) -> tuple[Sequence[str], Mapping[str
     try:
         parameters = inspect.signature(function).parameters.values()
     except ValueError:  # a function written in C++
-        return _ATTENTION, {}
+        return _DROPOUT if "dropout" in function.__name__ else _ATTENTION, {}
     known = [parameter for parameter in parameters if parameter.default is not inspect.Parameter.empty]
     return [parameter.name for parameter in parameters], {parameter.name: parameter.default for parameter in known}

@@ -109,3 +109,27 @@ def test_dropouts_of_paddle_that_scale_in_evaluation_are_silent_as_they_are_ther
     backend.train(False)
     assert layer.p == 0.25
     assert backend.drawn == {0.25, 0.5}
+
+
+def test_dropouts_of_torch_itself_are_silent_and_their_rates_are_used() -> None:
+    torch = pytest.importorskip("torch")
+    layer, ones, silence = torch.nn.Dropout(0.25), torch.ones([3, 67]), Silence()
+    silence.begin((layer,), "torch")
+    assert float(torch.dropout(ones, 0.5, True).sum()) == 201
+    assert float(torch.dropout(ones, p=0.75, train=False).sum()) == 201
+    assert silence.read == set()
+    assert float(torch.dropout(ones, layer.p, layer.training).sum()) == 201
+    assert (silence.called, silence.read) == ({0.5}, {0.25})
+    silence.end()
+    assert float(torch.dropout(ones, 0.5, True).sum()) != 201
+
+
+def test_dropout_that_scales_in_evaluation_is_known_and_used_once_it_is_called() -> None:
+    paddle = pytest.importorskip("paddle")
+    layer, silence = paddle.nn.Dropout(0.25, mode="downscale_in_infer"), Silence()
+    silence.begin((layer,), "paddle")
+    assert (silence.held, silence.read) == ({0.25}, set())
+    layer(paddle.ones([2, 3]))
+    assert silence.read == {0.25}
+    silence.end()
+    assert "forward" not in vars(layer)

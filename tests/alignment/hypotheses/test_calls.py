@@ -13,6 +13,7 @@ from alignment.backends.functions.calls import FunctionCall, PassedOn
 from alignment.hypotheses.arithmetic import gelu, gelu_tanh, softmax
 from alignment.hypotheses.base import Case
 from alignment.hypotheses.bench import Answers, OutOfTimeError, Result, Weight
+from alignment.hypotheses.calls.fitted import _factor
 from alignment.hypotheses.calls.resizing import _legacy
 from alignment.hypotheses.explain import explain
 from alignment.hypotheses.pooling import COUNTED, LARGEST, LEFT_OUT, Windows
@@ -284,3 +285,8 @@ def test_costly_trials_are_left_out_where_another_mistake_explains_the_finding()
     case = Case(finding, (right,), (np.maximum(X, 0),), "LeakyReLU", settings, "ReLU", inputs=(X,), bench=lambda: bench)
     assert explain(case).causes[0].name == "relu"
     assert not bench.runs
+
+
+def test_factor_of_zero_is_said_to_be_one_too_many() -> None:
+    assert _factor("matmul", -1e-17) == "what its matmul gives is one too many: leave it out"
+    assert _factor("matmul", 0.125) == "what its matmul gives is to be divided by 8"

@@ -49,12 +49,12 @@ class Request:
 
 
 def tell_error(message: str, code: int, *, as_json: bool) -> int:
-    """Tell an error on standard error; as JSON on standard output, too. Return the exit code."""
+    """Tell an error on standard error; as a line of JSON on standard output, too. Return the exit code."""
     print(f"pit-train: {message}", file=sys.stderr)
     if as_json:
         summary, *details = message.splitlines() or [""]
         value = {"summary": summary, "details": [line.strip() for line in details], "exit_code": code}
-        print(json.dumps({"error": value}, indent=2))
+        print(json.dumps({"error": value}))
     return code
 
 

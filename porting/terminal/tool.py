@@ -144,14 +144,14 @@ class Tool(click.Group):
 
 
 def _echo_json(message: str, code: int) -> None:
-    """Print an error as JSON: its first line, the further ones, and the exit code."""
+    """Print an error as a line of JSON: its first line, the further ones, and the exit code."""
     import json
 
     from porting.visible import harmless
 
     summary, *details = message.splitlines() or [""]
     value = {"summary": summary, "details": [line.strip() for line in details], "exit_code": code}
-    click.echo(harmless(json.dumps({"error": value}, indent=2)))
+    click.echo(harmless(json.dumps({"error": value})))
 
 
 def _failure(error: Exception) -> tuple[str, int]:

@@ -62,7 +62,8 @@ def test_command_predicts_with_the_probabilities_of_torch(
     assert run_program("mindspore", request) == 3
     said = capfd.readouterr()
     assert "1 image could not be read" in said.err
-    first, second = map(json.loads, said.out.splitlines())
+    first, second, last = map(json.loads, said.out.splitlines())
+    assert (last["error"]["summary"], last["error"]["exit_code"]) == ("1 image could not be read", 3)
     predicted = [row["probability"] for row in sorted(first["classes"], key=lambda row: int(row["index"]))]
     np.testing.assert_allclose(predicted, json.loads(RECORDER["SHARES"].read_text()), rtol=1e-5)
     assert second["path"] == files[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any
 
 from alignment.errors import AlignmentError
@@ -19,7 +20,7 @@ _EXAMPLES: Mapping[str, tuple[tuple[type, ...], str]] = {
     "gives": ((str, list, tuple, Mapping), '("logits",)'),
     "name": ((str,), '"my_model"'),
     "input_shape": ((list, tuple), "(3, 64, 64)"),
-    "tokens": ((int,), "30522"),
+    "tokens": ((Integral,), "30522"),
     "paths": ((Mapping,), '{"layer1": "stage1"}'),
     "inputs": ((Mapping,), '{"input_ids": Tokens(30522, (128,))}'),
     "rules": ((str, list, tuple), '"auto"'),
@@ -42,7 +43,7 @@ def require_types(owner: str, values: Mapping[str, Any]) -> None:
         if name in values and not isinstance(values[name], types):
             raise AlignmentError(f"{owner}: {name} is {_shown(values[name])}, expected such as {name}={example}")
     for length in values.get("input_shape", ()):
-        if not isinstance(length, int):
+        if not isinstance(length, Integral):
             raise AlignmentError(f"{owner}: input_shape holds {_shown(length)}, expected integers: (3, 64, 64)")
 
 

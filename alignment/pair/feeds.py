@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import ClassVar, cast
 
 import numpy as np
@@ -204,7 +205,8 @@ def shifted_normal(generator: np.random.Generator, shape: tuple[int, ...], batch
 def _check(feed: Feed, dtypes: tuple[str, ...] = ()) -> None:
     """Make the shape a tuple, and refuse a shape or dtype that no input has."""
     kind, axes = type(feed).__name__, cast(object, feed.shape)  # a number is what a user writes for one axis
-    shape = (axes,) if isinstance(axes, int) else tuple(feed.shape)
+    shape = (axes,) if isinstance(axes, Integral) else tuple(feed.shape)
+    shape = tuple(int(size) if isinstance(size, Integral) else size for size in shape)  # NumPy's integers are no ints
     object.__setattr__(feed, "shape", shape)
     if not all(isinstance(size, int) and size > 0 for size in shape):
         raise AlignmentError(f"{kind} of shape {shape}: expected positive integers, without the batch")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import index
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
@@ -140,6 +141,8 @@ class Pair:
             if not isinstance(side := getattr(self, role), Side):
                 example = f'{role}=Side("torch", "my_model.py:create")'
                 raise AlignmentError(f"the pair {self.name!r:.60}: {role} is {side!r:.60}, expected such as {example}")
+        object.__setattr__(self, "input_shape", tuple(map(index, self.input_shape)))  # NumPy's integers are no ints
+        object.__setattr__(self, "tokens", index(self.tokens))
         object.__setattr__(self, "paths", MappingProxyType(dict(self.paths)))
         object.__setattr__(self, "inputs", MappingProxyType(dict(self.inputs)))
         object.__setattr__(self, "rules", self.rules if isinstance(self.rules, str) else tuple(self.rules))

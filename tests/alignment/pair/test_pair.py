@@ -3,10 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from alignment.errors import AlignmentError
-from alignment.pair import Pair, Side, load_pair, locate, published
+from alignment.pair import Floats, Pair, Side, load_pair, locate, published
 from alignment.pair.targets import resolve
 from porting.architectures import build
 from porting.errors import UnknownNameError
@@ -122,3 +123,12 @@ def test_pairs_are_compared_by_value() -> None:
     assert isinstance(published.build("pit_ti"), Pair)
     assert published.build("pit_ti") == published.build("pit_ti")
     assert published.build("pit_ti") != published.build("pit_ti", num_classes=10)
+
+
+def test_integers_of_numpy_are_shapes_and_counts_like_others() -> None:
+    sides = Side("torch", "my.py:one"), Side("paddle", "my.py:other")
+    pair = Pair("mine", *sides, input_shape=tuple(np.array([3, 8])), tokens=np.int64(20), rules="auto")
+    assert (pair.input_shape, pair.tokens) == ((3, 8), 20)
+    assert {type(number) for number in (*pair.input_shape, pair.tokens)} == {int}
+    assert Floats(tuple(np.array([3, 8]))).shape == (3, 8)
+    assert type(Floats(np.int64(4)).shape[0]) is int

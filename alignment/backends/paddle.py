@@ -93,6 +93,8 @@ class PaddleBackend(ModelBackend):
         self._silence = Silence()
         self._handles: list[Any] = []
         paddle.set_device(_device(runtime.device))
+        if runtime.device == "cpu":  # where Paddle has no kernel for it; over one process it is the usual batch norm
+            nn.SyncBatchNorm.forward = _norm_over_one_process
         paddle.seed(runtime.seed)
         if runtime.threads is not None:
             paddle.set_flags({"FLAGS_paddle_num_threads": runtime.threads})
@@ -342,6 +344,18 @@ def _evaluate(model: nn.Layer) -> Iterator[Any]:
             if layer.dropout:
                 yield layer.register_forward_pre_hook(_begin_without_dropout)
                 yield layer.register_forward_post_hook(_end_without_dropout)
+
+
+def _norm_over_one_process(layer: nn.SyncBatchNorm, x: Tensor) -> Tensor:
+    """A batch norm whose processes exchange their means, where there is one."""
+    return F.batch_norm(
+        x,
+        *(layer._mean, layer._variance, layer.weight, layer.bias),
+        training=layer.training,
+        momentum=layer._momentum,
+        epsilon=layer._epsilon,
+        data_format=layer._data_format,
+    )
 
 
 _RATES: WeakKeyDictionary[nn.Layer, float] = WeakKeyDictionary()

@@ -90,3 +90,20 @@ def test_recurrent_layers_with_a_dropout_are_evaluated_without_it_and_have_a_gra
     assert (layer.dropout, layer.training) == (0.0, True)
     backend.train(False)
     assert layer.dropout == 0.3
+
+
+@pytest.mark.filterwarnings("ignore:When training, we now always track")  # by Paddle's usual one
+def test_synchronised_batch_norm_runs_on_the_cpu_as_the_usual_one() -> None:
+    images = INPUT.reshape(2, 2, 4, 2)
+    runs = []
+    for norm in (paddle.nn.SyncBatchNorm, paddle.nn.BatchNorm2D):
+        backend = backends.create("paddle", Runtime(threads=1))
+        backend.build(lambda norm=norm: paddle.nn.Sequential(norm(2)), {})
+        backend.use("float64")
+        evaluated = backend.forward(images, None).logits
+        backend.train(True)
+        backend.backward(images, np.ones_like(images), "projection")
+        runs.append([evaluated, backend.gradients()["0.weight"], backend.state()["0._variance"]])
+        backend.use("float32")
+    for one, other in zip(*runs, strict=True):
+        np.testing.assert_array_equal(one, other)

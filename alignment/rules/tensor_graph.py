@@ -7,7 +7,8 @@ its bias are a chain of two, whether the framework adds the bias inside one oper
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,6 +16,8 @@ from alignment.backends.graph import OperationGraph
 
 INPUT = ""
 """Stands among the predecessors of a tensor that an input of the model meets first."""
+_MANY = 5
+"""Number of tensors of which a result is made that is no weight any more, but data that a learned tensor began."""
 
 
 @dataclass(frozen=True)
@@ -94,13 +97,46 @@ def contract(
 
 
 def _depends(graph: OperationGraph, *, integers: bool, fixed: Collection[str]) -> list[bool]:
-    """Whether the result of each operation depends on what the model is given."""
-    depends: list[bool] = []
+    """Whether the result of each operation depends on what the model is given, or on a tensor that is like that."""
+
+    def reached(streams: Collection[int]) -> list[bool]:
+        depends: list[bool] = []
+        for place, operands in enumerate(graph.operands):
+            tables = [graph.tensors[operand] for operand in operands if operand in graph.tensors]
+            picks = integers and place in graph.lookups and not any(name in fixed for name in tables)
+            begins = place in graph.inputs or place in streams
+            depends.append(begins or picks or any(depends[operand] for operand in operands))
+        return depends
+
+    depends = reached(())
+    streams = _streams(graph, depends) if any(depends) else frozenset()
+    return reached(streams) if streams else depends
+
+
+def _streams(graph: OperationGraph, depends: Sequence[bool]) -> frozenset[int]:
+    """Places of tensors that go through layers as an input does, such as the learned queries of a decoder.
+
+    Such a tensor meets itself again with others, as at the shortcut around an attention, and of what becomes of it many
+    tensors are a part. A weight that is normed or joined of parts is made of a few.
+    """
+    made: list[frozenset[str]] = []  # of the results that no input is a part of: all tensors that are
+    users: dict[int, list[int]] = defaultdict(list)
+    again: dict[int, frozenset[str]] = {}
     for place, operands in enumerate(graph.operands):
-        tables = [graph.tensors[operand] for operand in operands if operand in graph.tensors]
-        picks = integers and place in graph.lookups and not any(name in fixed for name in tables)
-        depends.append(place in graph.inputs or picks or any(depends[operand] for operand in operands))
-    return depends
+        if depends[place]:
+            made.append(frozenset())
+            continue
+        parts = [made[operand] for operand in operands]
+        made.append(frozenset({graph.tensors[place]} if place in graph.tensors else ()).union(*parts))
+        for operand in operands:
+            users[operand].append(place)
+        alone = frozenset(name for part in parts if len(part) == 1 for name in part)
+        again[place] = alone & frozenset(name for part in parts if len(part) > 1 for name in part)
+    most = [len(names) for names in made]
+    for place in reversed(range(len(made))):
+        most[place] = max([most[place], *(most[user] for user in users[place])])
+    names = {name for place, own in again.items() if most[place] >= _MANY for name in own}
+    return frozenset(place for place, name in graph.tensors.items() if name in names)
 
 
 def _all_tensors(graph: OperationGraph) -> Iterable[set[str]]:

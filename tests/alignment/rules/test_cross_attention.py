@@ -57,3 +57,43 @@ def test_packed_attention_to_something_else_is_taken_apart() -> None:
         for name in ("q_proj.weight", "k_proj.weight", "v_proj.weight", "k_proj.bias"):
             sources = contract.table.sources_of(f"attentions.{layer}.{name}")
             assert sources == (f"layers.{layer}.in_proj_{name.rpartition('.')[2]}",)
+
+
+def torch_decoder() -> Any:
+    import torch
+    from torch import nn
+
+    class Decoder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            layer = nn.TransformerDecoderLayer(16, 4, 32, dropout=0.0, batch_first=True)
+            self.queries, self.decoder = nn.Embedding(5, 16), nn.TransformerDecoder(layer, 2)
+            self.memory, self.head = nn.Linear(8, 16), nn.Linear(16, 6)
+
+        def forward(self, x: torch.Tensor) -> Any:
+            return self.head(self.decoder(self.queries.weight.expand(len(x), -1, -1), self.memory(x)))
+
+    return Decoder()
+
+
+def paddle_decoder() -> Any:
+    from paddle import nn
+
+    class Decoder(nn.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.query = nn.Embedding(5, 16)
+            self.body = nn.TransformerDecoder(nn.TransformerDecoderLayer(16, 4, 32, dropout=0.0), 2)
+            self.stem, self.classes = nn.Linear(8, 16), nn.Linear(16, 6)
+
+        def forward(self, x: Any) -> Any:
+            queries = self.query.weight.unsqueeze(0).expand([len(x), -1, -1])
+            return self.classes(self.body(queries, self.stem(x)))
+
+    return Decoder()
+
+
+def test_learned_queries_go_through_a_decoder_as_an_input_does() -> None:
+    contract = derive(torch_decoder, paddle_decoder, (7, 8), frameworks=("torch", "paddle"))
+    assert contract.saved.proof.startswith("proven")
+    assert contract.evidence["query.weight"] == "structure"

@@ -26,6 +26,7 @@ from porting.terminal.options import (
     complete_layouts,
     is_own,
     model_options,
+    require_effect,
     require_verifiable,
     selection_of,
     selection_options,
@@ -151,10 +152,7 @@ def convert(
         require_verifiable(source_layout, options, changes=dry_run or dtype is not None)
     where = selection_of(options)
     require_one_of(options)
-    if optimizer_settings and not with_optimizer:
-        raise click.UsageError("--optimizer-setting is for --with-optimizer")
-    if unproven and not (options["rules"] or options["pair"]):
-        raise click.UsageError("--unproven is for --rules and --pair: those of published models are proven")
+    require_effect(options, settings=bool(optimizer_settings) and not with_optimizer, unproven=unproven)
     if options["pair"] is not None:
         check_files(source, target, overwrite=force or dry_run, **where)
     own = own_rules(options, output)

@@ -202,6 +202,23 @@ def surgery_of(values: dict[str, Any]) -> Surgery:
     )
 
 
+def require_effect(options: Mapping[str, Any], *, settings: bool, unproven: bool) -> None:
+    """Refuse options of a conversion that would change nothing.
+
+    Args:
+        options: `rules` and `pair` of the command.
+        settings: Settings of an optimizer were given for a conversion without one.
+        unproven: Rules that are not proven are wanted.
+
+    Raises:
+        click.UsageError: One changes nothing.
+    """
+    if settings:
+        raise click.UsageError("--optimizer-setting is for --with-optimizer")
+    if unproven and not (options["rules"] or options["pair"]):
+        raise click.UsageError("--unproven is for --rules and --pair: those of published models are proven")
+
+
 def require_verifiable(source_layout: str | None, values: dict[str, Any], *, changes: bool) -> None:
     """Refuse, before anything is written, a port that could not be verified.
 

@@ -45,7 +45,6 @@ from porting.terminal.tool import (
     tool_options,
     uncollected,
 )
-from recipe.endings import end_of_training
 from recipe.options import (
     Source,
     TrainTool,
@@ -368,15 +367,21 @@ def train(
             raise click.UsageError(f"--last-epoch is for Paddle's files; a checkpoint of {framework} knows its epoch")
         code = run_elsewhere(framework, "train", loaded, resume=resume or loaded.resume)
         if code == 0:
-            end_of_training(loaded.config, overrides, whole=True)
+            _end_of_training(loaded, overrides, whole=True)
         raise SystemExit(code)
     else:
         from paddle_impl.training.run import train as train_run
 
         start, epochs = resume or loaded.resume, loaded.last_epoch if last_epoch is None else last_epoch
         result = train_run(loaded.config, resume=start, last_epoch=epochs)
-        end_of_training(loaded.config, overrides, whole=result.stopped is None)
+        _end_of_training(loaded, overrides, whole=result.stopped is None)
         raise SystemExit(result.exit_code)
+
+
+def _end_of_training(loaded: Loaded, overrides: tuple[str, ...], *, whole: bool) -> None:
+    from recipe.endings import end_of_training
+
+    end_of_training(loaded.config, overrides, whole=whole)
 
 
 @pit_train.command("eval")

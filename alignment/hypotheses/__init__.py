@@ -20,10 +20,13 @@ from alignment.hypotheses.tensors import on_the_way
 from alignment.hypotheses.unused import unused
 from alignment.hypotheses.wiring import wiring
 
-__all__ = ["COSTLY", "HYPOTHESES"]
+__all__ = ["COSTLY", "HYPOTHESES", "LAST"]
 
 COSTLY = trials
 """Run the candidate's module many times: tried only where nothing before it explains the finding, until one does."""
+
+LAST = unused
+"""Saves the costly trials, and comes after the causes that others name, which say what is computed in its place."""
 
 HYPOTHESES: Mapping[str, tuple[Hypotheses, ...]] = {
     "module": (

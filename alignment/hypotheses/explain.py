@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 
-from alignment.hypotheses import COSTLY, HYPOTHESES
+from alignment.hypotheses import COSTLY, HYPOTHESES, LAST
 from alignment.hypotheses.base import DO_NOT_APPLY, Case, Prediction, cause_of, distance, predictions
 from alignment.hypotheses.parameters import differing
 from alignment.results.findings import Cause, Finding
@@ -27,19 +27,20 @@ def explain(case: Case) -> Finding:
     """
     before = distance(case.expected, case.found)
     causes: list[Cause] = []
+    last: list[Cause] = []
     tried = 0
     for hypotheses in HYPOTHESES[case.finding.kind]:
-        if hypotheses is COSTLY and causes:
+        if hypotheses is COSTLY and (causes or last):
             continue
         for prediction in predictions((hypotheses,), case):
             tried += 1
             with suppress(*DO_NOT_APPLY):
                 cause = _cause(case, prediction, before)
                 if cause is not None:
-                    causes.append(cause)
+                    (last if hypotheses is LAST else causes).append(cause)
                     if hypotheses is COSTLY:
                         break
-    causes.sort(key=lambda cause: cause.after > case.limit / 100)
+    causes = [*sorted(causes, key=lambda cause: cause.after > case.limit / 100), *last]
     evidence = (*case.finding.evidence, *(differing(case) if case.finding.kind == "parameter" else ()))
     return replace(case.finding, causes=tuple(causes), tried=tried, evidence=evidence)
 

@@ -232,9 +232,11 @@ class _Proposer:
         for link in option:
             many = (self._reference, link.sources), (self._candidate, link.targets)
             (parts, names), (whole, others) = many if len(link.sources) > 1 else many[::-1]
-            count, *shape = whole.description.tensors[others[0]].shape
+            shape = whole.description.tensors[others[0]].shape[1:]
             sorted_shapes = {tuple(sorted(parts.description.tensors[name].shape)) for name in names}
-            if len(others) > 1 or len(names) != count or not in_numbered_order(names):
+            if len(others) > 1 or len(names) < 2 or whole.description.tensors[others[0]].shape[:1] != (len(names),):
+                return False
+            if not in_numbered_order(names):
                 return False
             if sorted_shapes != {tuple(sorted(shape))} or len({*shape}) < len(shape):
                 return False

@@ -11,7 +11,7 @@ import pytest
 from alignment.arrays import Array
 from alignment.backends.functions.calls import FunctionCall, PassedOn
 from alignment.hypotheses.arithmetic import gelu, gelu_tanh, softmax
-from alignment.hypotheses.base import Case
+from alignment.hypotheses.base import Case, Prediction
 from alignment.hypotheses.bench import Answers, OutOfTimeError, Result, Weight
 from alignment.hypotheses.calls.fitted import _factor
 from alignment.hypotheses.calls.resizing import _legacy
@@ -290,3 +290,18 @@ def test_costly_trials_are_left_out_where_another_mistake_explains_the_finding()
 def test_factor_of_zero_is_said_to_be_one_too_many() -> None:
     assert _factor("matmul", -1e-17) == "what its matmul gives is one too many: leave it out"
     assert _factor("matmul", 0.125) == "what its matmul gives is to be divided by 8"
+
+
+def test_what_is_computed_in_place_of_an_unused_tensor_is_named_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    zeros, ones = [np.zeros(3)], [np.ones(3)]
+
+    def idle(_: Case) -> Any:
+        yield Prediction("not used", "its scale takes no part", "", ones, zeros, ones)
+
+    def telling(_: Case) -> Any:
+        yield Prediction("part lost", "its output is what it gets", "", ones, zeros, ones)
+
+    monkeypatch.setattr("alignment.hypotheses.explain.HYPOTHESES", {"module": (idle, telling)})
+    monkeypatch.setattr("alignment.hypotheses.explain.LAST", idle)
+    finding = explained(OneFunction("relu", ones, ones, {}), zeros, ones)
+    assert [cause.name for cause in finding.causes] == ["part lost", "not used"]

@@ -102,7 +102,9 @@ def restore(checkpoint: Nested, parts: Parts, precision: Precision) -> Progress:
         average.set_state_dict(matching(checkpoint, "model_ema", average.state_dict()))
     parts.optimizer.set_named_state(_optimizer_of(checkpoint))
     _restore_scaler(precision, tree.get("amp_grad_scaler"))
-    return _progress_of(checkpoint)
+    progress = _progress_of(checkpoint)
+    parts.optimizer.set_lr(progress.rate)  # saved again as it is where no update is left in the epoch
+    return progress
 
 
 def _optimizer_of(checkpoint: Nested) -> dict[str, Array]:

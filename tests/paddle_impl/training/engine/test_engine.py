@@ -50,16 +50,16 @@ def _hooked(tiny_run: ModuleType, before: Callable[[int, int], None]) -> Any:
     return _assemble(tiny_run, lambda parts: replace(parts, training=_Hooked(parts.training, before)))
 
 
-def _latest(folder: Path) -> dict[str, Any]:
-    """What a run ended with, but its folder's name."""
-    with Nested(folder / "latest.pdparams") as checkpoint:
+def _saved(folder: Path, name: str = "latest.pdparams") -> dict[str, Any]:
+    """What a run's checkpoint holds, but its folder's name."""
+    with Nested(folder / name) as checkpoint:
         tree = checkpoint.tree
         tensors = {
             f"{key}/{name}": array.tobytes()
             for key in ("model", "model_ema", "optimizer")
             for name, array in arrays(tree.get(key)).items()
         }
-        return {**tensors, "progress": tree["progress"]}
+        return {**tensors, "progress": tree["progress"], "groups": tree["optimizer_groups"]}
 
 
 def _model(folder: Path) -> dict[str, Any]:
@@ -87,7 +87,8 @@ def test_run_ended_by_sigterm_resumes_to_the_state_of_an_undisturbed_run(
     resumed = run_tiny(resume=tmp_path / "run")
     assert (resumed.stopped, resumed.exit_code, resumed.epochs) == (None, 0, 3)
     assert resumed.history == undisturbed.history
-    assert _latest(tmp_path / "run") == _latest(tmp_path / "undisturbed")
+    for name in ("latest.pdparams", "epoch_0002.pdparams"):
+        assert _saved(tmp_path / "run", name) == _saved(tmp_path / "undisturbed", name), name
     assert _losses(tmp_path / "run") == _losses(tmp_path / "undisturbed")
 
 
@@ -107,7 +108,7 @@ def test_run_interrupted_in_evaluation_repeats_the_evaluation(
     stopped = run_tiny(assemble=change)
     assert (stopped.stopped, stopped.exit_code, stopped.epochs, stopped.history) == ("SIGINT", 130, 0, ())
     assert run_tiny(resume=tmp_path / "run").history == undisturbed.history
-    assert _latest(tmp_path / "run") == _latest(tmp_path / "undisturbed")
+    assert _saved(tmp_path / "run") == _saved(tmp_path / "undisturbed")
 
 
 def test_accumulated_micro_batches_are_averaged(run_tiny: Run, tmp_path: Path, tiny_run: ModuleType) -> None:

@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 MINDSPORE := .venv-mindspore
 FUZZ_SECONDS ?= 300
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# pip compiles nothing (`--no-compile`): what is imported is compiled then, once, and has to be kept. Without that, each
+# process that imports PyTorch and PaddlePaddle starts five seconds later.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo test test-mindspore test-base test-oldest test-wheel fuzz lint format bench dist sbom lint-docker lock lock-mindspore clean
 
@@ -18,6 +21,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 		{ $(PYTHON) -m pip install --quiet --user virtualenv && $(PYTHON) -m virtualenv --quiet $(VENV); }
 	@$(BIN)/pip install --quiet --no-compile --requirement requirements.lock
 	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -W ignore -c "import alignment.backends.torch, alignment.backends.paddle, cli"
 	@touch $@
 
 setup: $(VENV)/.ready  ## Create the virtual environment from the lock

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping
-from hashlib import sha256
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -184,6 +183,8 @@ def spelled(expression: Expression) -> str:
         case Applied(op, args, output):
             return f"{text(op)} ({', '.join(map(spelled, args))}) {output}"
         case Constant(values=values):
+            from hashlib import sha256  # takes 3 ms, and few conversions have a constant
+
             return f"constant {values.dtype.name} {values.shape} {sha256(values.tobytes()).hexdigest()}"
     return f"{expression!r}"
 

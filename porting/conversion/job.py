@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from porting.architectures.base import Architecture
-from porting.checkpoint import Checkpoint, Written, format_of, open_checkpoint, write_checkpoint, write_sharded
+from porting.checkpoint import Checkpoint, Written, format_of, open_checkpoint, write_checkpoint
 from porting.checkpoint.addresses import as_source
 from porting.checkpoint.envelope import Kind
 from porting.checkpoint.file.target import check_target
 from porting.checkpoint.format_names import INDEX
-from porting.checkpoint.sharding import planned_shards, set_paths, whole_target
 from porting.checkpoint.sizes import nbytes_of
 from porting.checkpoint.tensor import LazyTensor
 from porting.conversion.planning import (
@@ -126,9 +125,7 @@ def convert(
             return carrying.carry(source, job, how)
         planned = job.plan.apply(job.tensors)
         tensors = {name: cast(name, tensor, dtype) for name, tensor in planned.items()} if dtype else planned
-        shards = () if max_shard_size is None else tuple(planned_shards(target, tensors, max_shard_size))
-        for replaced in set_paths(target) if shards else ():
-            opened.require_other(replaced)
+        shards = () if max_shard_size is None else _shards(opened, target, tensors, max_shard_size)
         if dry_run:
             opened.check()
             return report(source, target, job, (planned, tensors), None, shards)
@@ -188,9 +185,23 @@ def _job_by_rules(rules: SavedTable, opened: Checkpoint, side: str | None) -> Jo
     )
 
 
+def _shards(
+    opened: Checkpoint, target: Path, tensors: Mapping[str, LazyTensor], max_shard_size: int | str
+) -> tuple[str, ...]:
+    """Return the names of the files to write; none of the files that they replace may be the source."""
+    from porting.checkpoint.sharding import planned_shards, set_paths  # few conversions need it
+
+    shards = tuple(planned_shards(target, tensors, max_shard_size))
+    for replaced in set_paths(target):
+        opened.require_other(replaced)
+    return shards
+
+
 def _target(target: str | PathLike[str], max_shard_size: int | str | None) -> Path:
     """Return the file to write, or that the shards to write are parts of."""
     if max_shard_size is not None:
+        from porting.checkpoint.sharding import whole_target
+
         nbytes_of(max_shard_size)
         return whole_target(target)
     if Path(target).name.endswith(INDEX):
@@ -211,6 +222,8 @@ def _write(
         return write_checkpoint(
             target, tensors, overwrite=overwrite, metadata=metadata, check=job.checkpoint.check, progress=progress
         )
+    from porting.checkpoint import write_sharded
+
     return write_sharded(
         target,
         tensors,

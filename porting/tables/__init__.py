@@ -6,7 +6,6 @@ other one. `python -m benchmarks.rules.tables` makes and proves them. Nothing is
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -242,6 +241,8 @@ def usual_layout(name: str, framework: str) -> str:
 
 def digest(tensors: Iterable[str]) -> str:
     """Return a digest of the names of a model's tensors, in any order."""
+    import hashlib  # takes 3 ms, and most commands need no digest
+
     return hashlib.sha256("\n".join(sorted(tensors)).encode()).hexdigest()[:16]
 
 

@@ -83,10 +83,13 @@ class Outputs:
 
 @dataclass(frozen=True, slots=True)
 class AdamW:
-    """Hyper-parameters of the optimiser; the weight decay is decoupled and applies to every parameter."""
+    """Hyper-parameters of the optimiser; the weight decay is decoupled and applies to every parameter.
+
+    The decay is 0.05 in float32, since Paddle's kernel holds it so: another number would be off by 1e-8 there.
+    """
 
     learning_rate: float = 5e-4
-    weight_decay: float = 0.05
+    weight_decay: float = 0.05000000074505806
     epsilon: float = 1e-8
     betas: tuple[float, float] = (0.9, 0.999)
 

@@ -180,7 +180,7 @@ class PaddleBackend(ModelBackend):
         own = self._model.state_dict()
         half = self._dtype in HALVES
         for name, array in (arrays if half else widen(arrays, self._dtype)).items():
-            own[name].set_value(self._tensor(array).astype(own[name].dtype) if half else array)
+            own[name].set_value(self._tensor(array).astype(own[name].dtype) if half else np.asarray(array))
 
     def buffers(self) -> frozenset[str]:
         """Names in the state dict that are no parameters."""

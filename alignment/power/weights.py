@@ -66,7 +66,7 @@ def _of_tensor(subject: Subject, name: str, tensor: _Tensor) -> Iterator[Mistake
 
 
 def _changed(wrong: _Wrong, array: Array) -> Array:
-    return np.ascontiguousarray(wrong(array), array.dtype)
+    return np.asarray(wrong(array), array.dtype, order="C")
 
 
 def _fault(kind: str, *given: object) -> _Wrong:

@@ -121,7 +121,7 @@ class Trial:
                 continue
             sources = tuple(self._evidence.state[name] for name in link.sources)
             results = link.op.apply(*sources) if link.op else sources
-            arrays |= {name: np.ascontiguousarray(a) for name, a in zip(link.targets, results, strict=True)}
+            arrays |= {name: np.asarray(a, order="C") for name, a in zip(link.targets, results, strict=True)}
             self._loaded |= dict.fromkeys(link.targets, made)
         self._backend.set_state(arrays)
 

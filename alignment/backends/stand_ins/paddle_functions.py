@@ -192,6 +192,33 @@ def _smooth_l1_loss(
     return _reduced(loss if is_huber else loss / delta, reduction)
 
 
+def _label_smooth(label: Tensor, prior_dist: Tensor | None = None, epsilon: float = 0.1, name: Any = None) -> Any:
+    return label * (1 - epsilon) + (epsilon / label.shape[-1] if prior_dist is None else epsilon * prior_dist)
+
+
+def _multi_margin_loss(
+    input: Tensor,  # noqa: A002 - the name in Paddle
+    label: Tensor,
+    p: int = 1,
+    margin: float = 1.0,
+    weight: Tensor | None = None,
+    reduction: str = "mean",
+    name: Any = None,
+) -> Any:
+    if weight is not None:
+        return NotImplemented
+    scores = paddle.take_along_axis(input, label.reshape([-1, 1]), 1)
+    behind = paddle.clip(input - scores + margin, min=0.0) ** p
+    others = 1 - F.one_hot(label, input.shape[1]).astype(input.dtype)
+    return _reduced((behind * others).sum(1) / input.shape[1], reduction)
+
+
+def _renorm(x: Tensor, p: float, axis: int, max_norm: float) -> Any:
+    others = [other for other in range(x.ndim) if other != axis % x.ndim]
+    norms = (x * x).sum(others, keepdim=True).sqrt() if p == 2 else _p_norm(x, p, others, True)
+    return paddle.where(norms > max_norm, x * (max_norm / (norms + 1e-7)), x)
+
+
 def _cross_entropy(
     input: Tensor,  # noqa: A002 - the name in Paddle
     label: Tensor,
@@ -222,6 +249,7 @@ _OF_TENSORS: Mapping[str, Callable[..., Any]] = {
     "dist": _dist,
     "cdist": _cdist,
     "stanh": _stanh,
+    "renorm": _renorm,
 }
 _OF_LAYERS: Mapping[str, Callable[..., Any]] = {
     "normalize": _normalize,
@@ -233,4 +261,6 @@ _OF_LAYERS: Mapping[str, Callable[..., Any]] = {
     "dropout": _dropout,
     "smooth_l1_loss": _smooth_l1_loss,
     "cross_entropy": _cross_entropy,
+    "label_smooth": _label_smooth,
+    "multi_margin_loss": _multi_margin_loss,
 }

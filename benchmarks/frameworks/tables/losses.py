@@ -8,6 +8,7 @@ _WEIGHT = numbers([0.3, 1.0, 2.0, 0.5, 0.7])
 _MEAN = "the mean divides by all labels, those of -100 too; with an ignore_index of 0 or more it does not"
 _SMOOTH = "the whole loss of a row has the weight of its smoothed label; torch weighs each class"
 _X, _Y = real(6, 4), constant(6, 4)
+_STOPPED = "what is given as the label gets no gradient"
 
 CASES = (
     layer("CrossEntropyLoss()", "", _SCORES, _LABELS),
@@ -68,6 +69,25 @@ CASES = (
         _SCORES,
         constant(6, 5),
     ),
+    function(
+        "F.kl_div(F.log_softmax(x, -1), F.softmax(y, -1), reduction='batchmean')", "", _SCORES, _SCORES, note=_STOPPED
+    ),
+    function(
+        "F.binary_cross_entropy_with_logits(x, torch.sigmoid(y))",
+        "F.binary_cross_entropy_with_logits(x, F.sigmoid(y))",
+        _X,
+        _X,
+        note=_STOPPED,
+    ),
+    function(
+        "F.cross_entropy(x, F.softmax(y, -1))",
+        "F.cross_entropy(x, F.softmax(y, -1), soft_label=True)",
+        _SCORES,
+        _SCORES,
+        note=_STOPPED,
+    ),
+    function("x * 0.9 + 0.1 / 5", "F.label_smooth(x, epsilon=0.1)", _SCORES),
+    function("torch.renorm(x, 2.0, 0, 0.7)", "", _SCORES),
     layer("PoissonNLLLoss()", "", _X, target(6, 4)),
     layer("PoissonNLLLoss(log_input=False, full=True)", "", share(6, 4), numbers([[0.0, 1, 3, 5]] * 6)),
     layer("GaussianNLLLoss()", "", _X, _Y, share(6, 4), note="the gradient of the variance is stopped"),

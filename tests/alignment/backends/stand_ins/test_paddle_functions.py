@@ -104,6 +104,24 @@ PLABELS, TLABELS = paddle.to_tensor(LABELS), torch.tensor(LABELS)
             lambda x: T.smooth_l1_loss(x, TY, beta=0.3, reduction="none"),
             X,
         ),
+        ("paddle.renorm", lambda x: paddle.renorm(x, 2.0, 0, 0.7), lambda x: torch.renorm(x, 2.0, 0, 0.7), X),
+        ("paddle.renorm", lambda x: paddle.renorm(x, 3.0, 1, 0.7), lambda x: torch.renorm(x, 3.0, 1, 0.7), X),
+        ("F.label_smooth", lambda x: F.label_smooth(x, epsilon=0.1), lambda x: x * 0.9 + 0.1 / 6, X),
+        (
+            "F.label_smooth",
+            lambda x: F.label_smooth(x, paddle.full([1, 6], 0.3), 0.1),
+            lambda x: x * 0.9 + 0.1 * 0.3,
+            X,
+        ),
+        *(
+            (
+                "F.multi_margin_loss",
+                lambda x, power=power: F.multi_margin_loss(x, PLABELS, power, 0.3),
+                lambda x, power=power: T.multi_margin_loss(x, TLABELS, power, 0.3),
+                X,
+            )
+            for power in (1, 2)
+        ),
         *(
             (
                 "F.cross_entropy",

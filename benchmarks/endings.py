@@ -170,7 +170,7 @@ class Training:
         for module in ("paddle_impl.training.run", "paddle_impl.training.assembly", "matplotlib.pyplot", "cli"):
             import_module(module)  # before the forks, which would do it each
         self._draw, self._folder, self._log = draw, folder, folder / "log"
-        self._run, self._data, self._number = folder / "run", folder / "data", 0
+        self._run, self._data = folder / "run", folder / "data"
         _write_images(self._data)
         start = time.monotonic()
         code = _wait(self._begin())
@@ -180,11 +180,10 @@ class Training:
         self.complete = 0
 
     def _begin(self) -> int:
-        self._number += 1
         settings = {
             "data.path": self._data,
             "run.output": self._run,
-            "data.workers": self._number % 2 * 2,
+            "data.workers": self._draw.choice((0, 2)),
             "data.batch_size": 4,
             "schedule.epochs": 2,
             "schedule.warmup_epochs": 0,

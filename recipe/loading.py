@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from operator import attrgetter
@@ -22,6 +23,7 @@ from recipe.config import Config
 from recipe.dialects import reading
 from recipe.dialects.base import Asked, Translation
 from recipe.errors import ConfigError
+from recipe.misspelt import misspelt_sections
 from recipe.validation import validate
 from recipe.yaml_text import Setting, read_settings, read_value, write_mapping
 
@@ -123,9 +125,9 @@ def _foreign(
 ) -> Loaded:
     """The configuration of another project's file, in the one dialect that it is in."""
     found = reading.readings(path, settings, dialect, asked)
-    last = _overrides(overrides)
+    last, keys = _overrides(overrides), _keys(settings)
     configs = {
-        name: _applied(Config(), {**_defaults(translation), **translation.settings, **last}, f"{path}: ")
+        name: _applied(Config(), {**_defaults(translation), **translation.settings, **last}, f"{path}: ", keys)
         for name, translation in found.items()
     }
     first, *others = configs
@@ -137,6 +139,12 @@ def _foreign(
     resume, epochs = translation.resume, translation.last_epoch
     places = _places({**_defaults(translation), **translation.settings, **last})
     return Loaded(configs[first], translation.evaluate, resume, epochs, first, places)
+
+
+def _keys(settings: Mapping[str, Setting]) -> dict[str, str]:
+    """The keys of a file by the lines that they stand in, for lines of one key."""
+    places = Counter(setting.where for setting in settings.values())
+    return {setting.where: key for key, setting in settings.items() if places[setting.where] == 1}
 
 
 def _places(settings: Mapping[str, Setting]) -> dict[str, str]:
@@ -265,11 +273,21 @@ def _value(name: str, text: str) -> Any:
     return value if value is None or isinstance(value, str) else text
 
 
-def _applied(base: Config, settings: Mapping[str, Setting], where: str) -> Config:
-    """The configuration with some settings replaced, and checked."""
+def _applied(
+    base: Config, settings: Mapping[str, Setting], where: str, keys: Mapping[str, str] | None = None
+) -> Config:
+    """The configuration with some settings replaced, and checked.
+
+    Args:
+        base: The configuration to change.
+        settings: The settings by name, with their places.
+        where: Beginning of an error about several settings.
+        keys: What the file of another project calls what stands in a place.
+    """
+    keys = keys or {}
     values: dict[str, dict[str, Any]] = {}
-    problems: list[str] = []
-    for name, setting in settings.items():
+    problems, known = misspelt_sections(settings, _types())
+    for name, setting in known.items():
         hint = _types().get(name)
         if hint is None:
             problems += [f"{setting.where}: {problem}" for problem in _unknown(name, setting.value)]
@@ -278,15 +296,25 @@ def _applied(base: Config, settings: Mapping[str, Setting], where: str) -> Confi
         try:
             values.setdefault(section, {})[field] = decode_value(hint, setting.value, name, yaml=True)
         except FieldError:
-            problems.append(f"{setting.where}: {name} is {_shown(setting.value)}, expected {expected(hint)}")
+            problem = f"{name} is {_shown(setting.value)}, expected {expected(hint)}"
+            problems.append(f"{_prefix([setting], keys)}{problem}")
     if len(problems) == 1:
         raise ConfigError(problems[0])
     if problems:
         raise ConfigError(f"{where}{len(problems)} settings cannot be understood", problems)
     changed = {section: dataclasses.replace(getattr(base, section), **fields) for section, fields in values.items()}
     config = dataclasses.replace(base, **changed)
-    validate(config)
+    validate(config, lambda names: _prefix([settings[name] for name in names if name in settings], keys))
     return config
+
+
+def _prefix(settings: Iterable[Setting], keys: Mapping[str, str]) -> str:
+    """Where settings were made, as the beginning of a problem; shipped files only where there are no others."""
+    folder = str(_preset_folder())
+    places = dict.fromkeys(setting.where for setting in settings)
+    own = [place for place in places if not place.startswith(folder)] or list(places)
+    shown = [f"{place}: {keys[place]}" if place in keys else place for place in own]
+    return f"{', '.join(shown)}: " if shown else ""
 
 
 @cache

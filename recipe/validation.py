@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from operator import attrgetter
 
 from porting import architectures
@@ -51,6 +52,7 @@ _RANGES: Mapping[str, tuple[Callable[[float], bool], str]] = {
     ),
 }
 """Range, in words, to its test and the settings that must be in it; one that is null is in any."""
+_NAME = re.compile(rf"\b(?:{'|'.join(field.name for field in fields(Config))})\.[a-z_]+")
 _NUMBER = r"\d+(\.\d+)?"
 _POLICY = re.compile(
     rf"rand(-(m{_NUMBER}|n\d+|p{_NUMBER}|mstd{_NUMBER}|mmax\d+|inc[01]|t[a-z0-9]+))*|(original|v0)r?(-mstd{_NUMBER})?"
@@ -58,13 +60,19 @@ _POLICY = re.compile(
 )
 
 
-def validate(config: Config) -> None:
+def validate(config: Config, place_of: Callable[[Sequence[str]], str] | None = None) -> None:
     """Check everything that can be checked without looking at data, weights or devices.
+
+    Args:
+        config: The configuration.
+        place_of: Returns where settings were made, such as `run.yaml:3: `, given the names that a problem is about;
+            empty where they are the defaults.
 
     Raises:
         ConfigError: Settings are out of range or exclude each other; every one is named.
     """
-    problems = list(_problems(config))
+    places = place_of or (lambda _: "")
+    problems = [f"{places(_NAME.findall(problem))}{problem}" for problem in _problems(config)]
     if len(problems) == 1:
         raise ConfigError(problems[0])
     if problems:
@@ -130,7 +138,8 @@ def _data(config: Config) -> Iterator[str]:
 def _schedule(config: Config) -> Iterator[str]:
     schedule = config.schedule
     if schedule.warmup_epochs > schedule.epochs:
-        yield f"schedule.warmup_epochs is {schedule.warmup_epochs}, more than the {schedule.epochs} epochs there are"
+        epochs = f"schedule.epochs, which is {schedule.epochs}"
+        yield f"schedule.warmup_epochs is {schedule.warmup_epochs}, more than {epochs}: set both"
     if schedule.ahead and schedule.deit_quirk:
         yield "schedule.ahead and schedule.deit_quirk move the same schedule, one on and one back: keep one of them"
 

@@ -16,7 +16,8 @@ import tempfile
 import traceback
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from multiprocessing import util
+from contextlib import contextmanager
+from multiprocessing import resource_tracker, util
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import DupFd
 from queue import SimpleQueue
@@ -37,6 +38,8 @@ _AHEAD = 3
 """Batches in memory: the one in use, and those that the workers fill meanwhile."""
 _PATIENCE = 5.0
 """Seconds that a worker may take to end before it is killed."""
+_FOR_THE_TRAINER = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that only the trainer answers, though a terminal or a scheduler sends them to the workers as well."""
 
 
 class Item(NamedTuple):
@@ -174,7 +177,8 @@ class _Worker:
         self.connection, theirs = context.Pipe()
         arguments = (theirs, prepare, _Descriptor(descriptor), shape)
         self.process = context.Process(target=_work, args=arguments, daemon=True, name="image worker")
-        self.process.start()
+        with _signals_held_back():
+            self.process.start()
         theirs.close()
 
     def ask(self, slot: int, start: int, items: Sequence[Item]) -> None:
@@ -203,6 +207,21 @@ class _Worker:
         how = f"was killed by {signal.Signals(-code).name}" if code is not None and code < 0 else f"ended with {code}"
         hint = "; memory may be short, so try fewer workers (data.workers)" if code == -signal.SIGKILL else ""
         return DataError(f"a process that reads images (pid {self.process.pid}) {how}{hint}")
+
+
+@contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Hold back signals, which processes that are started meanwhile then never receive; this process does afterwards.
+
+    A worker that ignored them in its own code would still die of one that came while it imported its modules. The
+    resource tracker of `multiprocessing` is started first, because it would let the signals through again.
+    """
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_THE_TRAINER)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end(workers: Sequence[_Worker]) -> None:
@@ -245,9 +264,7 @@ def _mapped(descriptor: int, shape: tuple[int, ...]) -> Images:
 
 
 def _work(connection: Connection, prepare: Prepare, descriptor: int, shape: tuple[int, ...]) -> None:
-    """Answer requests until the trainer closes the connection or ends. The trainer handles signals."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    """Answer requests until the trainer closes the connection or ends."""
     images = _mapped(descriptor, shape)
     os.close(descriptor)
     requests: SimpleQueue[tuple[int, int, list[Item]]] = SimpleQueue()
@@ -259,7 +276,10 @@ def _work(connection: Connection, prepare: Prepare, descriptor: int, shape: tupl
             answer = ([failure._replace(row=start + failure.row) for failure in failures], "")
         except Exception:  # whatever it is, the trainer has to hear of it
             answer = ([], traceback.format_exc())
-        connection.send(answer)
+        try:
+            connection.send(answer)
+        except OSError:  # the trainer was killed
+            os._exit(0)
 
 
 def _listen(connection: Connection, requests: SimpleQueue[tuple[int, int, list[Item]]]) -> None:

@@ -67,7 +67,7 @@ def resolve(target: str) -> Any:
     named: Any = _load_file(Path(place)) if is_file(place) else _load_module(place)
     for part in attribute.split("."):
         if not hasattr(named, part):
-            raise AlignmentError(f"{place} has no {part!r}{did_you_mean(part, dir(named))}")
+            raise AlignmentError(f"{place} has no {part!r}{did_you_mean(part, dir(named), any_case=False)}")
         named = getattr(named, part)
     return named
 

@@ -104,6 +104,8 @@ class Tool(click.Group):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(COULD_NOT_RUN)
         except Exception as error:  # a defect of ours is told as such, in a few lines
+            if _interrupted(error):
+                self.fail(ctx, "interrupted; nothing was left half-written", COULD_NOT_RUN)
             self.fail(ctx, *_failure(error))
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -152,6 +154,15 @@ def _echo_json(message: str, code: int) -> None:
     summary, *details = message.splitlines() or [""]
     value = {"summary": summary, "details": [line.strip() for line in details], "exit_code": code}
     click.echo(harmless(json.dumps({"error": value})))
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """True if Ctrl-C is behind an error: a framework that is interrupted while it is imported raises ImportError."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _failure(error: Exception) -> tuple[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from recipe.dialects.yacs_keys import (
     SWITCHES,
 )
 from recipe.errors import ConfigError
+from recipe.misspelt import misspelt_sections
 from recipe.yaml_text import Setting, read_settings
 
 PROJECTS = {"paddlevit": "PaddleViT", "hatimwen": "hatimwen/paddle_pit"}
@@ -58,7 +59,7 @@ def read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Setting]:
     """
     if path.resolve() in seen:
         raise ConfigError(f"{path}: is its own BASE")
-    own = {name: Setting(literal(at.value), at.where) for name, at in read_settings(path).items()}
+    own = {name: replace(setting, value=literal(setting.value)) for name, setting in read_settings(path).items()}
     merged: dict[str, Setting] = {}
     bases = own["BASE"].value if "BASE" in own else []
     bases = [bases] if isinstance(bases, str) else bases or []
@@ -86,7 +87,9 @@ def translate(
             them are named, with file and line.
     """
     translator = _Translator(settings, dialect, choose(settings, dialect, stem, asked or Asked()))
-    for name in settings:
+    problems, others = misspelt_sections(settings, KNOWN)
+    translator.problems += problems
+    for name in others:
         translator.take(name)
     translator.settle()
     if translator.problems:

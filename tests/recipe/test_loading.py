@@ -180,8 +180,93 @@ def test_empty_sections_are_the_defaults_and_an_empty_file_is_refused(tmp_path: 
 
 def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
-    path.write_bytes(b"\xff\xfe\x00")
+    path.write_bytes(b"\x80\x02\x00")
     assert "is no text, expected a YAML file" in _refusal(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_a_byte_order_mark_and_line_ends_change_nothing(encoding: str, line_end: str, tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_bytes("# fünf\nschedule:\n  epochs: 7\n".replace("\n", line_end).encode(encoding))
+    assert load(path).schedule.epochs == 7
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("run:\n".encode("utf-16"), "run.yaml: is UTF-16, expected UTF-8: save it as UTF-8"),
+        ("run:\n# é\n".encode("latin-1"), "run.yaml:2: is no text in UTF-8: save the file as UTF-8"),
+        (b"run:\n  seed: 1\0\n", "run.yaml:2: holds the character U+0000, which YAML does not have"),
+    ],
+)
+def test_a_file_of_another_encoding_is_told_as_such(content: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_bytes(content)
+    assert message in _refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("run:\n\tseed: 1\n", "run.yaml:2: is no YAML: found character '\\t' that cannot start any token (a tab;"),
+        ("run:\n  seed:1\n  workers: 2\n", "run.yaml:3: is no YAML: mapping values are not allowed here (a value"),
+        ("run:\n  device: cpu\n  seed:1\n  output: a\n", "run.yaml:3: is no YAML: could not find expected ':' (the"),
+        ("run:\n  seed: 1\n   device: cpu\n", "the line above lacks its colon"),
+        ("  run:\n    seed: 1\nmodel:\n", "run.yaml:3: is no YAML: expected '<document start>', but found"),
+        ("run:\n  seed: 1\n---\nrun:\n", "run.yaml:3: is no YAML: but found another document (a second document"),
+        ("[a, b]: 1\n", "run.yaml:1: a key is a list or a mapping, expected a name"),
+        ("run:\n  <<: 3\n", "run.yaml:2: << merges mappings only"),
+        ("run: {output: 2026-99-99}\n", "run.yaml:1: run.output holds a value that is none"),
+    ],
+)
+def test_mistakes_of_writing_are_named_with_their_line(text: str, message: str, tmp_path: Path) -> None:
+    assert message in _refusal(_file(tmp_path, text))
+
+
+def test_merged_mappings_are_read_behind_own_keys(tmp_path: Path) -> None:
+    text = "mixing: &off {mixup: 0.1, cutmix: 0.2}\naugmentation:\n  <<: {flip: 0.1, erasing: 0.2}\n  flip: 0.3\n"
+    config = load(_file(tmp_path, text))
+    assert (config.augmentation.flip, config.augmentation.erasing, config.mixing.cutmix) == (0.3, 0.2, 0.2)
+
+
+def test_references_that_unfold_to_any_number_of_settings_are_refused(tmp_path: Path) -> None:
+    levels = [
+        f"{name}: &{name} {{{', '.join(f'k{at}: *{before}' for at in range(9))}}}"
+        for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+    ]
+    assert "holds more than 10,000 settings" in _refusal(_file(tmp_path, "\n".join(["a: &a {x: 1}", *levels])))
+
+
+def test_settings_out_of_range_are_told_with_their_place_and_their_own_name(tmp_path: Path) -> None:
+    path = _file(tmp_path, "augmentation:\n  flip: 3\n")
+    assert _refusal(path) == f"{path}:2: augmentation.flip is 3.0, expected 0 to 1"
+    assert _refusal("deit", "data.crop=2") == "data.crop=2: data.crop is 2.0, expected more than 0, at most 1"
+    path = _file(tmp_path, "epoch_size: 20\ndata_dir: data\nmodel: pit_ti\nhflip: 3\nbatch_size: x\n")
+    assert _refusal(path) == f"{path}:5: batch_size: data.batch_size is 'x', expected an integer"
+    path.write_text(path.read_text().replace("batch_size: x", "batch_size: 8"))
+    assert _refusal(path) == f"{path}:4: hflip: augmentation.flip is 3.0, expected 0 to 1"
+
+
+def test_settings_that_exclude_each_other_are_told_with_the_place_of_each(tmp_path: Path) -> None:
+    path = _file(tmp_path, "extends: deit\nschedule:\n  warmup_epochs: 9\n")
+    message = "schedule.warmup_epochs is 9, more than schedule.epochs, which is 3: set both"
+    assert _refusal(path, "schedule.epochs=3") == f"{path}:3, schedule.epochs=3: {message}"
+
+
+@pytest.mark.parametrize("misspelt", ["train", "TRIAN", "TRAINING"])
+def test_a_misspelt_section_is_one_problem_with_its_line(misspelt: str, tmp_path: Path) -> None:
+    text = f"MODEL:\n  NAME: pit_ti\n{misspelt}:\n  NUM_EPOCHS: 3\n  BASE_LR: 1e-3\n  OPTIMIZER:\n    EPS: 1e-8\n"
+    with pytest.raises(ConfigError) as caught:
+        load(_file(tmp_path, text), dialect="paddlevit")
+    assert caught.value.details == (f"{tmp_path}/run.yaml:3: unknown section {misspelt}; did you mean TRAIN?",)
+    own = _file(tmp_path, "schedul:\n  epochs: 3\n  warmup_epochs: 1\n")
+    assert _refusal(own) == f"{own}:1: unknown section schedul; did you mean schedule?"
+
+
+def test_a_key_in_another_case_is_answered_with_the_one_meant(tmp_path: Path) -> None:
+    path = _file(tmp_path, "SCHEDULE:\n  Warmup-Epochs: 3\n")
+    assert _refusal(path).endswith("did you mean schedule.warmup_epochs?")
 
 
 def test_a_misspelt_preset_names_the_nearest() -> None:

@@ -140,7 +140,7 @@ def test_bases_are_merged(tmp_path: Path) -> None:
         ("TRAIN: {OPTIMIZER: {NAME: SGD}}", "TRAIN.OPTIMIZER.NAME is 'SGD'"),
         ("TRAIN: {CUTMIX_MINMAX: [0.2, 0.8]}", "TRAIN.CUTMIX_MINMAX"),
         ("TRAIN: {MIXUP_MODE: elem}", "only 'batch'"),
-        ("TRAIN: {BASE_LR: fast}", "pv.yaml:1: optimizer.learning_rate is 'fast', expected a number"),
+        ("TRAIN: {BASE_LR: fast}", "pv.yaml:1: TRAIN.BASE_LR: optimizer.learning_rate is 'fast', expected a number"),
     ],
 )
 def test_unsupported_settings_are_refused(text: str, message: str, tmp_path: Path) -> None:

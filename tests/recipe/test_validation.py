@@ -36,7 +36,7 @@ from recipe.validation import validate
         ("optimizer.learning_rate=0", "optimizer.learning_rate is 0.0, expected more than 0"),
         ("optimizer.clip=0", "optimizer.clip is 0.0, expected more than 0"),
         ("optimizer.betas=[0.9, 1]", "optimizer.betas are [0.9, 1.0]"),
-        ("schedule.epochs=3", "schedule.warmup_epochs is 5, more than the 3 epochs there are"),
+        ("schedule.epochs=3", "schedule.warmup_epochs is 5, more than schedule.epochs, which is 3: set both"),
         ("schedule.decay_epochs=-1", "schedule.decay_epochs is -1, expected 0 or more"),
         ("schedule.ahead=1", "schedule.ahead and schedule.deit_quirk move the same schedule"),
         ("loss.smoothing=1", "loss.smoothing is 1.0"),

@@ -67,6 +67,36 @@ def test_workers_ignore_signals_to_the_process_group(feed: Feed, number: signal.
     ask_each()
 
 
+class EndsWhoeverReadsIt:
+    """Prepares nothing: a signal comes while a worker that was just started unpickles it.
+
+    Args:
+        number: The signal.
+    """
+
+    def __init__(self, number: signal.Signals) -> None:
+        self._number = number
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _signalled, (self._number,)
+
+    def __call__(self, item: Item) -> Any:
+        raise NotImplementedError
+
+
+def _signalled(number: signal.Signals) -> Any:
+    os.kill(os.getpid(), number)
+    return attrgetter("key")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signals_while_workers_start_are_ignored_too(number: signal.Signals) -> None:
+    items = [Item("x", (1, row)) for row in range(4)]
+    with closing(Feed(EndsWhoeverReadsIt(number), (4, 1, 1, 2), 2)) as feed:
+        values = [images.reshape(-1, 2).tolist() for images, _ in feed.batches([items])]
+    assert values == [[[1, row] for row in range(4)]]
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_large_batches_come_in_order_and_nobody_waits_for_room_in_a_pipe(workers: int) -> None:
     prepare: Any = attrgetter("key")  # which is what the "image" consists of

@@ -91,6 +91,21 @@ def test_ctrl_c_after_the_command_exits_130_and_not_1(monkeypatch: pytest.Monkey
     assert CliRunner().invoke(tool, ["done"]).exit_code == 130
 
 
+def test_ctrl_c_within_an_import_that_fails_of_it_is_said_to_be_an_interruption() -> None:
+    @click.group(cls=Tool)
+    def tool() -> None: ...
+
+    @tool.command()
+    def done() -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:  # as the binding of a compiled module does
+            raise ImportError("initialization failed") from error
+
+    result = CliRunner().invoke(tool, ["done"], prog_name="tool")
+    assert (result.exit_code, result.stderr) == (3, "tool: interrupted; nothing was left half-written\n")
+
+
 def test_ctrl_c_while_the_commands_are_imported_ends_the_process_without_a_traceback() -> None:
     # A process in the background of a script ignores SIGINT, and so would this one.
     program = "import os, signal, _pit_port; signal.signal(signal.SIGINT, signal.default_int_handler)"

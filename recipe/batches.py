@@ -82,7 +82,7 @@ class Split:
         if self.updates < 1:
             raise DataError(
                 f"the training set has {self.count} images, but an update takes {self.global_batch} ({self.world} "
-                f"devices x {self.accumulation} micro-batches x {self.batch_size}): use smaller batches"
+                f"devices x {self.accumulation} micro-batches x {self.batch_size}): use a smaller data.batch_size"
             )
 
     @property

@@ -19,12 +19,12 @@ from porting.errors import ExpectedError
 from porting.terminal.signals import ending_by_signals
 from recipe.classes import CLASSES, read_classes
 from recipe.config import Config
-from recipe.errors import ConfigError, DataError, TrainingError
+from recipe.errors import ConfigError, TrainingError
 from recipe.loading import load
 from recipe.predictions import class_names, classify, report
 from recipe.programs import Request, read_request, tell_error
 from recipe.samples import check, find
-from recipe.weights import require_teacher
+from recipe.weights import require_teacher, without_head
 
 COULD_NOT_RUN = 3
 """Exit code of what could not be carried out."""
@@ -298,10 +298,7 @@ def _opened(config: Config, framework: Framework, note: Note) -> Opened:
         raise ConfigError("an evaluation needs weights: set model.weights to a checkpoint")
     model = framework.open(config)
     if model.fresh:
-        raise DataError(
-            f"{config.model.weights}: has no head for {config.model.num_classes} classes; set model.num_classes to "
-            "the checkpoint's"
-        )
+        raise without_head(config, model.fresh)
     for line in model.notes:
         note(line)
     return model

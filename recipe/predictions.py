@@ -20,7 +20,7 @@ from recipe.classes import CLASSES, ClassName, named, read_classes
 from recipe.config import Config, Data, Model
 from recipe.errors import DataError
 from recipe.images import ImageError, read_image
-from recipe.samples import SUFFIXES
+from recipe.samples import SUFFIXES, image_paths
 
 _CROPS = {"pit": 0.9, "deit": 0.875, "regnet": 0.875}
 """Evaluation crop of each family."""
@@ -126,7 +126,10 @@ def find_images(places: Iterable[Path]) -> list[Path]:
                 raise DataError(f"{place}: no such file or folder")
             paths.append(place)
             continue
-        images = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+        try:
+            images = sorted(Path(path) for path in image_paths(place))
+        except OSError as error:
+            raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from None
         if not images:
             raise DataError(f"{place}: holds no image ({', '.join(SUFFIXES)})")
         paths += images

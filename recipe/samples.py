@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,20 +81,30 @@ def read_folder(path: Path) -> Samples:
     """Find the images in one folder for each class, at any depth, labelled by the sorted names of the folders.
 
     Labels and order are those of torchvision's `ImageFolder`, which DeiT's recipe reads with; timm sorts names that end
-    in numbers by their value instead. Names that start with a dot are left out.
+    in numbers by their value instead. Names that start with a dot are left out, and so are links to a folder that they
+    stand in.
 
     Args:
         path: Folder that holds the folders of the classes.
 
     Raises:
-        DataError: The path is no folder, has no folders, or one of them holds no image.
+        DataError: The path is no folder, has no folders, or one of them holds no image, cannot be read, or has a name
+            that is no line of text.
     """
     if not path.is_dir():
         raise DataError(f"{path}: no such folder of images" if not path.exists() else f"{path}: not a folder")
-    classes = sorted(entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith("."))
+    try:
+        classes = sorted(
+            entry.name for entry in os.scandir(path) if _is_folder(entry) and not entry.name.startswith(".")
+        )
+        paths = [sorted(image_paths(path / name)) for name in classes]
+    except OSError as error:
+        raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from None
     if not classes:
         raise DataError(f"{path}: has no folder, but images are read from a folder a class")
-    paths = [sorted(_walk(path / name)) for name in classes]
+    if odd := [name for name in classes if not _is_line(name)]:
+        shown = ", ".join(repr(name) for name in odd[:_SHOWN])
+        raise DataError(f"{path}: folders of classes whose names cannot be written in a list, rename them: {shown}")
     empty = [name for name, names in zip(classes, paths, strict=True) if not names]
     if empty:
         raise DataError(f"{path}: no image ({' '.join(SUFFIXES)}) in the folders of classes {_few(empty)}")
@@ -101,12 +112,46 @@ def read_folder(path: Path) -> Samples:
     return Samples(path, tuple(name for names in paths for name in names), labels, tuple(classes))
 
 
-def _walk(folder: Path) -> Iterator[str]:
-    for root, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in files:
-            if not name.startswith(".") and name.lower().endswith(SUFFIXES):
-                yield os.path.join(root, name)  # noqa: PTH118 (a tenth of the time of Path, over a million names)
+def image_paths(folder: str | os.PathLike[str], above: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
+    """Yield the paths of the image files in a folder, at any depth, in no order.
+
+    Links to folders are followed, but not to one that the link stands in. Names that start with a dot are left out.
+
+    Args:
+        folder: The folder.
+        above: Device and inode of the folders that it was reached through.
+
+    Raises:
+        OSError: A folder cannot be read.
+    """
+    status = Path(folder).stat()
+    own = status.st_dev, status.st_ino
+    if own in above:
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if _is_folder(entry):
+                yield from image_paths(entry.path, (*above, own))
+            elif entry.name.lower().endswith(SUFFIXES):
+                yield entry.path
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself: it is told when it is read as an image
+        return False
+
+
+def _is_line(name: str) -> bool:
+    """True if a name comes back from a list of names, a line each, that is written in UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # bytes that are no UTF-8
+        return False
+    return name.splitlines() == [name.strip()] and "\t" not in name
 
 
 def read_list(path: Path, root: Path | None = None) -> Samples:
@@ -181,7 +226,7 @@ def check(samples: Samples, num_classes: int, trained: Samples | None = None) ->
         trained: The training split, if the split is another one.
 
     Returns:
-        Sentences about what is unusual but possible: classes without an image.
+        Sentences about what is unusual but possible: classes without an image, or one class only.
 
     Raises:
         DataError: A label is not below `num_classes`, the number of folders is not `num_classes`, or the classes have
@@ -191,7 +236,7 @@ def check(samples: Samples, num_classes: int, trained: Samples | None = None) ->
     if samples.classes and len(samples.classes) != num_classes:
         raise DataError(
             f"{samples.root}: has {len(samples.classes)} folders of classes, model.num_classes is {num_classes}; "
-            "labels are the folders in order, so that both must agree"
+            f"labels are the folders in order, so that both must agree: set model.num_classes={len(samples.classes)}"
         )
     if beyond.any():
         first = int(np.argmax(beyond))
@@ -200,8 +245,11 @@ def check(samples: Samples, num_classes: int, trained: Samples | None = None) ->
             f"{samples.labels[first]}, of {samples.names[first]}"
         )
     if trained is not None and trained.classes and samples.classes and trained.classes != samples.classes:
+        form = {unicodedata.normalize("NFC", name) for name in samples.classes}
+        same = form == {unicodedata.normalize("NFC", name) for name in trained.classes}
+        why = "; the names differ in their Unicode form (NFC or NFD) only" if same else ""
         raise DataError(
-            f"{samples.root}: its classes are not those of {trained.root}",
+            f"{samples.root}: its classes are not those of {trained.root}{why}",
             [
                 f"{kind} {_few(sorted(names))}"
                 for kind, names in (
@@ -211,6 +259,8 @@ def check(samples: Samples, num_classes: int, trained: Samples | None = None) ->
                 if names
             ],
         )
+    if num_classes == 1:
+        return (f"{samples.root}: one class only: the loss is 0 and every prediction right, whatever the model does",)
     missing = np.setdiff1d(np.arange(num_classes), samples.labels)
     named = _few([str(label) for label in missing])
     return (f"{samples.root}: no image of {len(missing)} of {num_classes} labels: {named}",) if len(missing) else ()

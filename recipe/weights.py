@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from porting.converters import specs_in
 from porting.names import fold
 from porting.surgery import Surgery
 from recipe.config import Config, Model
-from recipe.errors import TrainingError
+from recipe.errors import ConfigError, TrainingError
 from recipe.loading import Loaded
 
 _DISTILLED = "_distilled"
@@ -135,6 +135,26 @@ def to_evaluate(loaded: Loaded) -> tuple[Config, tuple[str, ...]]:
         return replace(config, model=model), ()
     note = f"{model.weights}: holds {held}, which is evaluated; the file alone would mean {model.name}"
     return replace(config, model=replace(model, name=held)), (note,)
+
+
+def without_head(config: Config, fresh: Iterable[str]) -> ConfigError:
+    """Return the error of weights to use as they are that lack the head for the classes of the configuration.
+
+    Args:
+        config: The configuration, which names the weights.
+        fresh: Names of the tensors that the weights lack.
+
+    Raises:
+        CheckpointError: The weights cannot be read.
+        HubError: They cannot be fetched.
+    """
+    source, lacking = str(config.model.weights), ", ".join(fold(fresh))
+    with open_checkpoint(as_source(source)) as opened:
+        held = identify_checkpoint(fitting(opened)).architecture.num_classes
+    remedy = f"set model.num_classes={held}, or fine-tune first" if held else "fine-tune first"
+    return ConfigError(
+        f"{source}: has no {lacking} for {config.model.num_classes} classes, and random ones would be used; {remedy}"
+    )
 
 
 def teacher_of(config: Config) -> Model:

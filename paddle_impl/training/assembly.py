@@ -14,13 +14,13 @@ from paddle_impl.training.parallel import World
 from paddle_impl.training.parts import EvalSource, Parts
 from paddle_impl.training.precision import Precision
 from paddle_impl.training.starting import load_teacher, start
-from porting.names import fold
 from recipe.augmentation.loader import EvalLoader, TrainLoader
 from recipe.config import Config, peak_rate, scaled_schedule
 from recipe.draws import Randomness
 from recipe.errors import ConfigError
 from recipe.samples import Samples, check, find
 from recipe.schedule import CosineSchedule
+from recipe.weights import without_head
 
 
 def assemble(config: Config, world: World, precision: Precision, randomness: Randomness) -> Parts:
@@ -80,10 +80,7 @@ def assemble_evaluation(config: Config, world: World, precision: Precision) -> t
     check(held_out, config.model.num_classes)
     begun = start(config)
     if begun.fresh:
-        raise ConfigError(
-            f"{config.model.weights}: has no {', '.join(fold(begun.fresh))} for {config.model.num_classes} classes, "
-            "and random ones would be evaluated; set model.num_classes to the checkpoint's, or fine-tune first"
-        )
+        raise without_head(config, begun.fresh)
     return begun.model, EvalLoader(config, held_out, world.size, world.rank)
 
 

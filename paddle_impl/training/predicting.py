@@ -18,8 +18,8 @@ from paddle_impl.training.starting import start
 from recipe.augmentation.transforms import EvalTransform
 from recipe.classes import ClassName
 from recipe.config import Config
-from recipe.errors import DataError
 from recipe.predictions import Prediction, class_names, classify, config_for, find_images, report
+from recipe.weights import without_head
 
 __all__ = ["Prediction", "Predictor", "config_for", "find_images", "report"]
 
@@ -37,7 +37,8 @@ class Predictor:
         notes: What was read from the weights and what was changed, one line each.
 
     Raises:
-        DataError: The weights have no head for the model's classes, or the number of names is not that of the classes.
+        ConfigError: The weights have no head for the model's classes.
+        DataError: The number of names is not that of the classes.
         CheckpointError: The weights cannot be read.
     """
 
@@ -48,10 +49,7 @@ class Predictor:
         paddle.set_device(device_of(config.run.device))
         started = start(config)
         if started.fresh:
-            raise DataError(
-                f"{weights}: has no head for {config.model.num_classes} classes; set model.num_classes to "
-                "the checkpoint's"
-            )
+            raise without_head(config, started.fresh)
         self.notes = started.notes
         self._precision = Precision.of(config.run.precision, device_of(config.run.device))
         self._model = started.model

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,19 +18,32 @@ from recipe.images import ImageError, read_image
 PHOTOGRAPH = Image.fromarray(skimage.data.chelsea()).resize((60, 40))
 
 
-@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "CMYK", "1", "LA", "I;16"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "CMYK", "1", "LA"])
 def test_every_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
     path = tmp_path / ("x.jpg" if mode == "CMYK" else "x.png")
-    image = (
-        Image.fromarray(np.arange(2400, dtype=np.uint16).reshape(40, 60))
-        if mode == "I;16"
-        else PHOTOGRAPH.convert(mode)
-    )
-    image.save(path)
+    PHOTOGRAPH.convert(mode).save(path)
     image = read_image(path)
     assert (image.mode, image.size) == ("RGB", (60, 40))
     with Image.open(path) as opened:
         np.testing.assert_array_equal(np.asarray(image), np.asarray(opened.convert("RGB")))
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_the_upper_8_of_16_bits_are_taken(tmp_path: Path, suffix: str) -> None:
+    grey = np.asarray(PHOTOGRAPH.convert("L"))
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / f"x.{suffix}")
+    image = read_image(tmp_path / f"x.{suffix}")
+    np.testing.assert_array_equal(np.asarray(image), np.repeat(grey[..., None], 3, -1))
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_32_bits_are_read_where_their_white_is_known(tmp_path: Path, dtype: type) -> None:
+    grey: Any = np.asarray(PHOTOGRAPH.convert("L")).astype(dtype)
+    Image.fromarray(grey).save(tmp_path / "x.tif")
+    assert np.asarray(read_image(tmp_path / "x.tif"))[..., 0].tolist() == grey.tolist()
+    Image.fromarray(grey * 9).save(tmp_path / "y.tif")
+    with pytest.raises(ImageError, match=r"y\.tif: has 32 bits a pixel, from \d+ to \d+, whose white is not known"):
+        read_image(tmp_path / "y.tif")
 
 
 def test_orientation_tags_are_ignored_as_timm_ignores_them(tmp_path: Path) -> None:
@@ -48,8 +62,8 @@ def _png() -> bytes:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"", "cannot be read as an image: UnidentifiedImageError"),
-        (b"<html>404</html>", "cannot be read as an image: UnidentifiedImageError"),
+        (b"", "cannot be read as an image: it is empty"),
+        (b"<html>404</html>", "cannot be read as an image: it has no format of images that Pillow knows"),
         (_png()[:-600], "cannot be read as an image"),
         (_png()[:60] + b"\0" * 400 + _png()[460:], "cannot be read as an image"),
     ],

@@ -10,6 +10,7 @@ import pytest
 
 from recipe.config import Data
 from recipe.errors import DataError
+from recipe.predictions import find_images
 from recipe.samples import Sample, Samples, check, find, read_folder, read_list
 
 
@@ -40,6 +41,31 @@ def test_a_folder_that_is_linked(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "linked").symlink_to(tmp_path / "elsewhere")
     assert _names(read_folder(tmp_path / "set")) == ["linked/x.jpg"]
+
+
+def test_links_to_a_folder_that_they_stand_in_are_left_out(tmp_path: Path) -> None:
+    _touch(tmp_path, "a/deep/x.jpg", "b/y.jpg")
+    for link, target in (("a/deep/up", ".."), ("a/self", "."), ("b/over", "../a"), ("a/over", "../b")):
+        (tmp_path / link).symlink_to(target)
+    (tmp_path / "b" / "itself.jpg").symlink_to("itself.jpg")
+    found = _names(read_folder(tmp_path))
+    assert found == [
+        "a/deep/x.jpg",
+        "a/over/itself.jpg",
+        "a/over/y.jpg",
+        "b/itself.jpg",
+        "b/over/deep/x.jpg",
+        "b/y.jpg",
+    ]
+    assert [str(path.relative_to(tmp_path)) for path in find_images([tmp_path / "a"])] == found[:3]
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "a\tb", " a", "a ", "a\u2028b", "a\udcff"])
+def test_classes_whose_names_are_no_line_are_refused(tmp_path: Path, name: str) -> None:
+    _touch(tmp_path, f"{name}/x.jpg", "Grüne Äpfel/x.jpg", "两个\u3000橙子/x.jpg")
+    with pytest.raises(DataError, match="names cannot be written in a list, rename them: ") as caught:
+        read_folder(tmp_path)
+    assert str(caught.value).endswith(repr(name))
 
 
 @pytest.mark.parametrize(
@@ -132,18 +158,24 @@ def _labelled(labels: list[int], classes: tuple[str, ...] = ()) -> Samples:
 
 def test_classes_must_be_those_of_the_head_and_of_training() -> None:
     assert check(_labelled([0, 1, 1], ("a", "b")), 2) == ()
-    with pytest.raises(DataError, match=r"set: has 2 folders of classes, model\.num_classes is 1000"):
+    with pytest.raises(
+        DataError, match=r"set: has 2 folders of classes, model\.num_classes is 1000; .*: set model\.num_classes=2$"
+    ):
         check(_labelled([0, 1], ("a", "b")), 1000)
     with pytest.raises(DataError, match=r"set: 2 labels are not below model\.num_classes=3; the first is 3, of 1\.jpg"):
         check(_labelled([0, 3, 7]), 3)
     with pytest.raises(DataError) as caught:
         check(_labelled([0, 1], ("a", "b")), 2, _labelled([0, 1], ("a", "c")))
     assert caught.value.details == ("only here: b", "only there: c")
+    with pytest.raises(DataError, match="the names differ in their Unicode form"):
+        check(_labelled([0], ("\xe4",)), 1, _labelled([0], ("a\u0308",)))
 
 
 def test_classes_without_an_image_are_told_but_possible() -> None:
     (note,) = check(_labelled([0, 3, 5]), 12)
     assert note == "set: no image of 9 of 12 labels: 1, 2, 4, 6, 7, 8 and 3 more"
+    (note,) = check(_labelled([0, 0], ("a",)), 1)
+    assert note == "set: one class only: the loss is 0 and every prediction right, whatever the model does"
 
 
 def test_set_is_built_from_single_samples() -> None:

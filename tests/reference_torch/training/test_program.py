@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from recipe.errors import ConfigError, DataError, TrainingError
+from recipe.errors import ConfigError, TrainingError
 from recipe.loading import dump, load
 from recipe.programs import Request, read_request, run_program
 from reference_torch.training.program import StateRun, main
@@ -98,7 +98,8 @@ def test_what_cannot_be_done_is_refused(run: Path, images: Path, tmp_path: Path)
         main(_request("train", images, f"run.output={run}"))
     with pytest.raises(ConfigError, match="an evaluation needs weights"):
         main(_request("eval", images))
-    with pytest.raises(DataError, match="has no head for 3 classes"):
+    refusal = r"has no head\.weight, head\.bias for 3 classes, .*; set model\.num_classes=2, or fine-tune"
+    with pytest.raises(ConfigError, match=refusal):
         main(_request("eval", images, f"model.weights={run / 'latest.pth'}", "model.num_classes=3"))
     (tmp_path / "torn.pth").write_bytes(b"no checkpoint")
     with pytest.raises(TrainingError, match=r"torn\.pth: is no state of this run"):

@@ -154,7 +154,9 @@ def test_evaluation_with_weights_of_another_head_is_refused(pictures: Path, tmp_
     weights = tmp_path / "weights.safetensors"
     write_random(build("pit_micro", num_classes=classes), weights)
     config = _config(pictures, tmp_path, model={"weights": str(weights)})
-    with pytest.raises(ConfigError, match=r"has no head\.weight, head\.bias for 3 classes, and random ones would be"):
+    remedy = "set model.num_classes=4, or fine-tune first" if classes else "fine-tune first"
+    refusal = rf"has no head\.weight, head\.bias for 3 classes, and random ones would be used; {remedy}$"
+    with pytest.raises(ConfigError, match=refusal):
         evaluate(config, console=Console(file=io.StringIO()))
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+_PRODUCT = re.compile("(b|add|baddb)?mm|mv|linear|matmul|einsum|(depthwise)?conv", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,7 @@ class OperationGraph:
         tensors: Place of an operation that only stands for a tensor of the state dict, to the tensor's first name.
         inputs: Place of an operation that only stands for an input of the model, to the input's name.
         lookups: Places of operations that pick rows of a table by integers.
+        products: Places of operations that multiply matrices, or convolve.
         outputs: Places of the operations that gave the outputs of the model.
     """
 
@@ -23,6 +27,7 @@ class OperationGraph:
     tensors: Mapping[int, str]
     inputs: Mapping[int, str]
     lookups: frozenset[int]
+    products: frozenset[int]
     outputs: tuple[int, ...]
 
 
@@ -33,7 +38,7 @@ def walk(
     operands: Callable[[Any], Iterable[Any]],
     tensor: Callable[[Any], str | None],
     model_input: Callable[[Any], str | None],
-    is_lookup: Callable[[Any], bool],
+    kind: Callable[[Any], str],
 ) -> OperationGraph:
     """The graph behind the results of a pass; a loop, since deep models have graphs deeper than Python's stack.
 
@@ -43,7 +48,7 @@ def walk(
         operands: The operations whose results an operation takes.
         tensor: Name of the tensor of the state dict that an operation stands for; None for any other operation.
         model_input: Likewise for the inputs of the model.
-        is_lookup: Whether an operation picks rows of a table by integers.
+        kind: The framework's name of an operation.
     """
     places: dict[Hashable, int] = {}
     order: list[Any] = []  # holds every operation, since frameworks reuse the address of one that is gone
@@ -68,6 +73,7 @@ def walk(
         operands=tuple(taken),
         tensors={place: name for place, node in nodes.items() if (name := tensor(node)) is not None},
         inputs={place: name for place, node in nodes.items() if (name := model_input(node)) is not None},
-        lookups=frozenset(place for place, node in nodes.items() if is_lookup(node)),
+        lookups=frozenset(place for place, node in nodes.items() if kind(node).startswith("Embedding")),
+        products=frozenset(place for place, node in nodes.items() if _PRODUCT.match(kind(node))),
         outputs=tuple(places[key(root)] for root in roots),
     )

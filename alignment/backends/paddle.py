@@ -246,7 +246,7 @@ class PaddleBackend(ModelBackend):
                 operands=lambda node: node.next_functions,
                 tensor=lambda node: tensors.get(node.node_ptr()),
                 model_input=lambda node: leaves.get(node.node_ptr()),
-                is_lookup=lambda node: node.name().startswith("Embedding"),
+                kind=lambda node: str(node.name()),
             )
         finally:
             for parameter in frozen:

@@ -212,7 +212,7 @@ class TorchBackend(ModelBackend):
             operands=lambda node: [child for child, _ in node.next_functions],
             tensor=lambda node: tensors.get(id(getattr(node, "variable", None))),
             model_input=lambda node: names.get(id(getattr(node, "variable", None))),
-            is_lookup=lambda node: node.name().startswith("Embedding"),
+            kind=lambda node: str(node.name()),
         )
 
     def taps(self) -> HookedTaps:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from alignment.pair.units import BARE, COUNTER
 from alignment.rules.forms import form
@@ -26,6 +27,7 @@ def differences(
     left: tuple[Sequence[str], Sequence[str]],
     pairs: Mapping[str, str],
     marks: tuple[Mapping[str, object], Mapping[str, object]] = ({}, {}),
+    proven: tuple[Collection[str], Collection[str]] = ((), ()),
 ) -> list[str]:
     """A line for each place in which two models differ, indices folded.
 
@@ -35,6 +37,7 @@ def differences(
         left: Tensors of both without a counterpart.
         pairs: Name in the reference to name in the candidate of those that have one.
         marks: Of both sides, tensors whose counterpart the user has given, to what both have in common.
+        proven: Of both sides, tensors of which a run has shown what becomes of them.
     """
     if not any(left):
         return []
@@ -42,7 +45,7 @@ def differences(
     laid = side_by_side(reference, candidate, marks) if len(plain) > 1 else None
     if laid is None or not laid.stretches:
         return plain
-    beside = _of_stretches(reference, candidate, left, laid)
+    beside = _of_stretches(reference, candidate, left, replace(laid, stretches=_without(laid.stretches, proven)))
     return min(plain, beside, key=len)
 
 
@@ -84,6 +87,19 @@ def _place(own: Model, name: str, pairs: Mapping[str, str], other_side: str) -> 
         if earlier in pairs:
             return f", after {earlier} ({pairs[earlier]} in the {other_side})"
     return ", right after the input" if INPUT in before else ""
+
+
+def _without(stretches: Iterable[Stretch], proven: tuple[Collection[str], Collection[str]]) -> list[Stretch]:
+    """Stretches without tensors whose counterpart a run has shown; those of which nothing is left are gone."""
+    rest = [
+        Stretch(
+            [name for name in stretch.reference if name not in proven[0]],
+            [name for name in stretch.candidate if name not in proven[1]],
+            stretch.after,
+        )
+        for stretch in stretches
+    ]
+    return [stretch for stretch in rest if stretch.reference or stretch.candidate]
 
 
 def _of_stretches(

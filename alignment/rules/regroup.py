@@ -147,7 +147,7 @@ def _joined(many: _View, one: _View) -> Iterator[Choice]:
         if whole in done or not 2 <= len(siblings) <= 64 or len(one.shape(whole)) < 1:
             continue
         alike = [name for name in one.left if one.before(name) == one.before(whole)]
-        alike = [name for name in alike if prod(one.shape(name)) == prod(one.shape(whole))]
+        alike = _beside(one, whole, one, [name for name in alike if prod(one.shape(name)) == prod(one.shape(whole))])
         ranked = [option for name in alike for option in _all_options(many, one, siblings, name)]
         options = [option for _, option in sorted(ranked, key=lambda entry: entry[0])]
         if options:
@@ -158,15 +158,25 @@ def _joined(many: _View, one: _View) -> Iterator[Choice]:
 
 
 def _siblings(many: _View, one: _View, whole: str) -> list[str]:
-    """The tensors that may be parts of one of the other side."""
+    """The tensors that may be parts of one of the other side: at its place, or together what is before and after it."""
     before = one.before(whole)
-    siblings = [name for name in many.left if many.before(name) == before]
-    if len(siblings) > 1 or len(before) < 2:
+    siblings = _beside(one, whole, many, [name for name in many.left if many.before(name) == before])
+    if len(before) < 2 or (len(siblings) > 1 and next(_subsets(many, one, siblings, whole), None)):
         return siblings
     after = one.after(whole)
-    apart = [name for name in many.left if many.before(name) < before and after and many.after(name) == after]
+    apart = [name for name in many.left if many.before(name) <= before and after and many.after(name) == after]
     matrices = [name for name in apart if len(many.shape(name)) == len(one.shape(whole))]
     return matrices if frozenset().union(*map(many.before, matrices)) == before else siblings
+
+
+def _beside(one: _View, whole: str, many: _View, names: Sequence[str]) -> list[str]:
+    """Of tensors at the place of a whole those that come before the same ones; all, where that is not one tensor's.
+
+    One embedding of the time goes into every block of a network, so what is before them does not tell blocks apart.
+    """
+    after = one.after(whole)
+    same = [name for name in names if many.after(name) == after]
+    return same if sum(prod(many.shape(name)) for name in same) >= prod(one.shape(whole)) else list(names)
 
 
 def _all_options(many: _View, one: _View, siblings: Sequence[str], whole: str) -> Iterator[tuple[int, list[Ends]]]:

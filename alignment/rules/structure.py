@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from alignment.pair.contract import Contract, ties_of
@@ -14,7 +15,7 @@ from alignment.rules.differences import differences
 from alignment.rules.model import Model, both
 from alignment.rules.proposals import Decision, Link, names_in
 from alignment.rules.ways import ways
-from porting.names import fold
+from porting.names import fold, without_indices
 from porting.operations import Each, Keep, Op, Tie, chained
 from porting.operations.one_sided import Build
 from porting.patterns import Pattern
@@ -102,7 +103,8 @@ class _Derived:
             )
         ]
         settled = {source: target for link in self._links for source in link.sources for target in link.targets}
-        lines = differences(self._reference, self._candidate, (both[0], both[1]), settled, self._marks)
+        proven = names_in(link for link in self._settled.proposal.links if "proof" in link.evidence)
+        lines = differences(self._reference, self._candidate, (both[0], both[1]), settled, self._marks, proven)
         return [*lines, *_doubts(self._settled.doubtful, alone=not lines), *self._torn()]
 
     def _with_ties(self, link: Link) -> tuple[tuple[str, ...], Op | None]:
@@ -195,9 +197,17 @@ def _names(patterns: Iterable[Pattern], bindings: dict[str, int | str]) -> tuple
 
 
 def _doubts(doubtful: Sequence[Decision], *, alone: bool) -> Iterator[str]:
-    """A line for each decision that nothing settled; one for all where the models differ, which may be the reason."""
+    """A line for the decisions of a kind that nothing settled; one for all where the models differ, perhaps therefore.
+
+    Args:
+        doubtful: The decisions.
+        alone: Whether everything has its counterpart.
+    """
     if alone or len(doubtful) < 2:
-        yield from map(_doubt, doubtful)
+        kinds: dict[object, list[Decision]] = defaultdict(list)
+        for decision in doubtful:
+            kinds[frozenset(_last_words(decision.sources)), frozenset(_last_words(decision.targets))].append(decision)
+        yield from map(_doubt, kinds.values())
     else:
         names = ", ".join(fold(name for decision in doubtful for name in decision.targets)[:_NAMED])
         yield (
@@ -206,18 +216,25 @@ def _doubts(doubtful: Sequence[Decision], *, alone: bool) -> Iterator[str]:
         )
 
 
-def _doubt(decision: Decision) -> str:
-    """A line for a decision that nothing settled, with the rule to give."""
-    option = decision.options[0]
+def _last_words(names: Iterable[str]) -> Iterator[str]:
+    """The last two parts of names, without numbers: the same for the same tensors of several blocks."""
+    return (without_indices(".".join(name.split(".")[-2:])) for name in names)
+
+
+def _doubt(decisions: Sequence[Decision]) -> str:
+    """A line for decisions that nothing settled, of the same tensors of several blocks, with the rule to give."""
+    option = decisions[0].options[0]
     written = ", ".join(
         f"rule({_written(link.sources)}, {_written(link.targets)}{f', op({str(link.op)!r})' if link.op else ''})"
         for link in option[:2]
     )
+    sources = ", ".join(fold(name for decision in decisions for name in decision.sources))
+    targets = ", ".join(fold(name for decision in decisions for name in decision.targets))
     return (
-        f"no way fits: {', '.join(decision.sources)} of the reference with {', '.join(decision.targets)} of the "
-        f"candidate; with none of the ways that were tried, of {len(decision.options)}, does the candidate compute in "
-        "float64 what the reference does: it computes something else there, or the right way is not among them; give "
-        f"the rule that you mean, such as {written}, and a run says where the two differ"
+        f"no way fits: {sources} of the reference with {targets} of the "
+        f"candidate; with none of the ways that were tried, of {len(decisions[0].options)}, does the candidate compute "
+        "in float64 what the reference does: it computes something else there, or the right way is not among them; "
+        f"give the rule that you mean, such as {written}, and a run says where the two differ"
     )
 
 

@@ -19,6 +19,9 @@ INPUT = ""
 _MANY = 5
 """Number of tensors of which a result is made that is no weight any more, but data that a learned tensor began."""
 
+_SEVERAL = 3
+"""The same where two of them are multiplied: a table, and the weight and bias of a linear layer."""
+
 
 @dataclass(frozen=True)
 class TensorGraph:
@@ -69,7 +72,7 @@ def contract(
         integers: Whether an input is integers, so that picking rows of a table depends on the data.
         fixed: Tables of which the same rows are picked whatever the input is, such as positions.
     """
-    depends = _depends(graph, integers=integers, fixed=fixed)
+    depends = _depends(graph, shapes, integers=integers, fixed=fixed)
     if not any(depends[place] for place in graph.outputs):
         depends = [len(set(names)) > 1 for names in _all_tensors(graph)]
     before: dict[str, dict[str, None]] = {}
@@ -96,7 +99,9 @@ def contract(
     return TensorGraph({name: tuple(names) for name, names in before.items()}, tuple(last))
 
 
-def _depends(graph: OperationGraph, *, integers: bool, fixed: Collection[str]) -> list[bool]:
+def _depends(
+    graph: OperationGraph, shapes: Mapping[str, tuple[int, ...]], *, integers: bool, fixed: Collection[str]
+) -> list[bool]:
     """Whether the result of each operation depends on what the model is given, or on a tensor that is like that."""
 
     def reached(streams: Collection[int]) -> list[bool]:
@@ -109,15 +114,15 @@ def _depends(graph: OperationGraph, *, integers: bool, fixed: Collection[str]) -
         return depends
 
     depends = reached(())
-    streams = _streams(graph, depends) if any(depends) else frozenset()
+    streams = _streams(graph, depends, shapes) if any(depends) else frozenset()
     return reached(streams) if streams else depends
 
 
-def _streams(graph: OperationGraph, depends: Sequence[bool]) -> frozenset[int]:
-    """Places of tensors that go through layers as an input does, such as the learned queries of a decoder.
+def _streams(graph: OperationGraph, depends: Sequence[bool], shapes: Mapping[str, tuple[int, ...]]) -> frozenset[int]:
+    """Places of tensors that go through layers as an input does: learned queries, embeddings of relative positions.
 
-    Such a tensor meets itself again with others, as at the shortcut around an attention, and of what becomes of it many
-    tensors are a part. A weight that is normed or joined of parts is made of a few.
+    Such a tensor meets itself again with others, as at the shortcut around an attention, or is multiplied by another
+    one, and of what becomes of it many tensors are a part. A weight that is normed or joined of parts is made of a few.
     """
     made: list[frozenset[str]] = []  # of the results that no input is a part of: all tensors that are
     users: dict[int, list[int]] = defaultdict(list)
@@ -136,7 +141,21 @@ def _streams(graph: OperationGraph, depends: Sequence[bool]) -> frozenset[int]:
     for place in reversed(range(len(made))):
         most[place] = max([most[place], *(most[user] for user in users[place])])
     names = {name for place, own in again.items() if most[place] >= _MANY for name in own}
+    for place in sorted(graph.products & again.keys()):
+        if most[place] >= _SEVERAL:
+            names |= _multiplied([made[operand] for operand in graph.operands[place]], names, shapes)
     return frozenset(place for place, name in graph.tensors.items() if name in names)
+
+
+def _multiplied(
+    parts: Sequence[Collection[str]], streams: Collection[str], shapes: Mapping[str, tuple[int, ...]]
+) -> set[str]:
+    """The table that two learned tensors are multiplied as: the first one; none where it goes through layers anyway."""
+    tables = [[name for name in part if len(shapes.get(name, ())) > 1] for part in parts]
+    tables = [part for part in tables if part]
+    if len(tables) < 2 or len(tables[0]) > 1 or any(name in streams for part in tables for name in part):
+        return set()
+    return set(tables[0])
 
 
 def _all_tensors(graph: OperationGraph) -> Iterable[set[str]]:

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
@@ -17,13 +18,15 @@ import numpy.typing as npt
 
 from porting.errors import ExpectedError
 from porting.terminal.signals import ending_by_signals
-from recipe.classes import CLASSES, read_classes
+from recipe.classes import read_classes
 from recipe.config import Config
 from recipe.errors import ConfigError, TrainingError
 from recipe.loading import load
 from recipe.predictions import class_names, classify, report
 from recipe.programs import Request, read_request, tell_error
-from recipe.samples import check, find
+from recipe.resuming import require_no_other_run
+from recipe.run_folder import begin_log, best_so_far, held, log, require_same_run, write_classes, write_state
+from recipe.samples import Samples, check, find, fingerprint
 from recipe.weights import require_teacher, without_head
 
 COULD_NOT_RUN = 3
@@ -227,27 +230,45 @@ def _train(request: Request, config: Config, framework: Framework, note: Note) -
         raise TrainingError(
             f"{output}: holds a run, which a new one would overwrite; resume it, or choose another run.output"
         )
-    _state_of(request.resume, output, framework.latest)
-    images = find(config.data, "train")
-    check(images, config.model.num_classes)
-    run = framework.run(config)
-    if run.leads:
-        output.mkdir(parents=True, exist_ok=True)
-        if images.classes:
-            (output / CLASSES).write_text("".join(f"{name}\n" for name in images.classes), encoding="utf-8")
+    state = _state_of(request.resume, output, framework.latest)
+    images, remarks = _images(config)
+    digest = fingerprint(images, Path(config.data.path))
+    if state is None:
+        require_no_other_run(output, framework.latest)
     else:
-        note = _silent
-    first = _resumed(run, request.resume, output, framework.latest)
-    for line in run.notes:
-        note(line)
-    best = -1.0
+        require_same_run(state, config, digest)
+    run = framework.run(config)
+    with held(output) if run.leads else nullcontext():
+        first = 0 if state is None else _resumed(run, state)
+        if run.leads:
+            write_classes(output, images.classes)
+            begin_log(output, config, digest, first)
+        else:
+            note = _silent
+        for line in (*run.notes, *remarks):
+            note(line)
+        _epochs(run, first, output, framework, note)
+
+
+def _images(config: Config) -> tuple[Samples, tuple[str, ...]]:
+    """The training images, and remarks on what is unusual about them and those to evaluate on."""
+    images = find(config.data, "train")
+    remarks = check(images, config.model.num_classes)
+    if not config.run.validate_every:
+        return images, remarks
+    return images, (*remarks, *check(find(config.data, "validation"), config.model.num_classes, images))
+
+
+def _epochs(run: Running, first: int, output: Path, framework: Framework, note: Note) -> None:
+    """Carry out the epochs; the latest state comes last, so that a run that is killed writes the best one again."""
+    best = best_so_far(output, framework.best)
     for epoch in range(first, run.epochs):
         _one_epoch(run, epoch, output, note)
         top1 = _validated(run, epoch, output, note)
-        _save(run, epoch, output / framework.latest)
         if top1 is not None and top1 > best:
             best = top1
             _save(run, epoch, output / framework.best)
+        _save(run, epoch, output / framework.latest)
 
 
 def _one_epoch(run: Running, epoch: int, output: Path, note: Note) -> None:
@@ -256,7 +277,7 @@ def _one_epoch(run: Running, epoch: int, output: Path, note: Note) -> None:
         if not isfinite(step.loss):
             raise TrainingError(f"the loss is {step.loss} in epoch {epoch}, at update {step.update + 1}")
         if run.leads and ((step.update + 1) % every == 0 or step.update + 1 == updates):
-            _log(output, {"event": "train", **asdict(step)})
+            log(output, {"event": "train", **asdict(step)})
             place = f"epoch {epoch + 1}/{epochs}, update {step.update + 1}/{updates}"
             note(f"{place}: loss {step.loss:.4f}, rate {step.rate:.3g}")
 
@@ -268,7 +289,7 @@ def _validated(run: Running, epoch: int, output: Path, note: Note) -> float | No
         return None
     results = {weights: run.evaluate(weights) for weights in ("model", "ema") if weights == "model" or run.averaged}
     for weights, result in results.items() if run.leads else ():
-        _log(output, {"event": "evaluate", "epoch": epoch, "weights": weights, **asdict(result)})
+        log(output, {"event": "evaluate", "epoch": epoch, "weights": weights, **asdict(result)})
         note(f"epoch {epoch + 1}/{epochs}: {weights} {_summary(result)}")
     return max(result.top1 for result in results.values())
 
@@ -305,21 +326,12 @@ def _opened(config: Config, framework: Framework, note: Note) -> Opened:
 
 
 def _save(run: Running, epoch: int, path: Path) -> None:
-    draft = path.with_name(f".part-{path.name}")
-    if not run.leads:
-        return
-    try:
-        run.save(epoch, draft)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    if run.leads:
+        write_state(path, lambda draft: run.save(epoch, draft))
 
 
-def _resumed(run: Running, resume: str | None, output: Path, latest: str) -> int:
-    """Bring a run to the place after the last epoch of a checkpoint; return the epoch to go on with."""
-    path = _state_of(resume, output, latest)
-    if path is None:
-        return 0
+def _resumed(run: Running, path: Path) -> int:
+    """Bring a run to the place after the last epoch of a state; return the epoch to go on with."""
     try:
         return run.restore(path) + 1
     except OSError as error:
@@ -346,11 +358,6 @@ def _state_of(resume: str | None, output: Path, latest: str) -> Path | None:
 
 def _silent(line: str) -> None:
     """Take a line that the first process shows."""
-
-
-def _log(output: Path, event: dict[str, Any]) -> None:
-    with (output / "log.jsonl").open("a", encoding="utf-8") as log:
-        log.write(json.dumps(event) + "\n")
 
 
 def _summary(result: Evaluation) -> str:

@@ -6,6 +6,7 @@ import os
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import overload
 
@@ -215,6 +216,15 @@ def _source(data: Data, split: str, root: Path) -> Path:
         return usable[0]
     tried = ", ".join(dict.fromkeys(str(path.relative_to(root)) for path in (*list_paths, *folder_paths)))
     raise DataError(f"{root}: no images to use for {split}; looked for {tried} (data.format is {data.format})")
+
+
+def fingerprint(samples: Samples, root: Path) -> str:
+    """A digest of the images' names below the data set's folder, their labels, and their order."""
+    digest = blake2b(digest_size=16)
+    for name in samples.names:
+        digest.update(name.removeprefix(str(root)).encode(errors="surrogateescape") + b"\0")
+    digest.update(samples.labels.tobytes())
+    return digest.hexdigest()
 
 
 def check(samples: Samples, num_classes: int, trained: Samples | None = None) -> tuple[str, ...]:

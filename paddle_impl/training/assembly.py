@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from pathlib import Path
 
 from paddle import nn
@@ -18,7 +17,7 @@ from recipe.augmentation.loader import EvalLoader, TrainLoader
 from recipe.config import Config, peak_rate, scaled_schedule
 from recipe.draws import Randomness
 from recipe.errors import ConfigError
-from recipe.samples import Samples, check, find
+from recipe.samples import Samples, check, find, fingerprint
 from recipe.schedule import CosineSchedule
 from recipe.weights import without_head
 
@@ -82,15 +81,6 @@ def assemble_evaluation(config: Config, world: World, precision: Precision) -> t
     if begun.fresh:
         raise without_head(config, begun.fresh)
     return begun.model, EvalLoader(config, held_out, world.size, world.rank)
-
-
-def fingerprint(samples: Samples, root: Path) -> str:
-    """A digest of the images' names below the data set's folder, their labels, and their order."""
-    digest = blake2b(digest_size=16)
-    for name in samples.names:
-        digest.update(name.removeprefix(str(root)).encode(errors="surrogateescape") + b"\0")
-    digest.update(samples.labels.tobytes())
-    return digest.hexdigest()
 
 
 def _samples(config: Config) -> tuple[Samples, Samples | None, tuple[str, ...]]:

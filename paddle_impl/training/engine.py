@@ -267,6 +267,9 @@ class Engine:
                     self.stopped = True
                     return
                 entries.append(entry)
+        for entry in entries:  # before they are saved: a run that is killed in between evaluates and logs once more
+            self._follower.evaluated(entry, self.parts.training.updates)
+        self._report_unreadable(epoch)
         best = _better(self.progress.best, entries)
         kept = (epoch_name(epoch + 1),) if self.timetable.keeps(epoch) else ()
         also = (*kept, BEST) if best != self.progress.best else kept
@@ -274,9 +277,6 @@ class Engine:
             self.progress, epoch=epoch + 1, update=0, best=best, history=(*self.progress.history, *entries)
         )
         self._save(also)
-        for entry in entries:
-            self._follower.evaluated(entry, self.parts.training.updates)
-        self._report_unreadable(epoch)
 
     def _report_unreadable(self, epoch: int) -> None:
         """Report each image that some rank could not read, once."""

@@ -56,7 +56,7 @@ class Log:
         at, event = (entry.get("epoch", 0), entry.get("update", 0)), entry.get("event")
         if event == "evaluation":
             return bool(at[0] < self._start[0])
-        return at < self._start or (at == self._start and event == "train")
+        return at < self._start or (at == self._start and event in ("train", "unreadable"))
 
 
 def read_log(path: Path) -> Iterator[dict[str, Any]]:

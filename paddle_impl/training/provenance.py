@@ -17,26 +17,9 @@ from paddle_impl.training.state import plain
 from porting.checkpoint.formats.nested import Nested, Tree
 from recipe.config import Config
 from recipe.errors import ConfigError
+from recipe.resuming import changed_settings
 
 _PACKAGES = ("paddlepaddle", "paddlepaddle-gpu", "numpy", "pillow", "pit-port")
-FREE = frozenset(
-    {
-        "model.weights",
-        "data.path",
-        "data.workers",
-        "distillation.weights",
-        "schedule.cooldown_epochs",
-        "run.output",
-        "run.accumulation",
-        "run.device",
-        "run.save_every",
-        "run.save_updates",
-        "run.validate_every",
-        "run.log_every",
-        "run.tracker",
-    }
-)
-"""Settings that may change when a run is resumed: paths, devices, logging, and what `global_batch` checks."""
 
 
 def about(config: Config, world: World, fingerprint: str) -> dict[str, Tree]:
@@ -57,7 +40,9 @@ def about(config: Config, world: World, fingerprint: str) -> dict[str, Tree]:
 
 
 def continued(checkpoint: Nested, config: Config, world: World, fingerprint: str) -> dict[str, Tree]:
-    """The entries of a run that resumes a checkpoint, which must be of the same configuration but for `FREE`.
+    """The entries of a run that resumes a checkpoint, which must be of the same configuration.
+
+    Settings of `recipe.resuming.FREE` may differ.
 
     Raises:
         ConfigError: Settings, the global batch or the images differ; the details name each.
@@ -66,7 +51,7 @@ def continued(checkpoint: Nested, config: Config, world: World, fingerprint: str
     saved = checkpoint.tree
     if not isinstance(saved.get("config"), dict):  # PaddleViT's, which does not hold its configuration
         return own
-    problems = list(_differences(saved, own))
+    problems = list(_differences(saved, own, config))
     if problems:
         raise ConfigError(
             f"{checkpoint.path}: was written by a run of another configuration, which cannot go on as this one; "
@@ -78,12 +63,8 @@ def continued(checkpoint: Nested, config: Config, world: World, fingerprint: str
     return own
 
 
-def _differences(saved: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[str]:
-    # A setting that is younger than the checkpoint had its default there.
-    theirs, ours = _flat(plain(asdict(Config()))) | _flat(saved["config"]), _flat(own["config"])
-    for name in sorted((theirs.keys() | ours.keys()) - FREE):
-        if theirs.get(name) != ours.get(name):
-            yield f"{name}: {theirs.get(name)!r} then, {ours.get(name)!r} now"
+def _differences(saved: Mapping[str, Any], own: Mapping[str, Any], config: Config) -> Iterator[str]:
+    yield from changed_settings(saved["config"], config)
     then, now = saved.get("global_batch") or {}, own["global_batch"]
     if then.get("micro_batches") != now["micro_batches"]:
         yield (
@@ -92,15 +73,6 @@ def _differences(saved: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[s
         )
     if then.get("images") != now["images"]:
         yield "the training images: other names, labels or order than then"
-
-
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(tree, Mapping):
-        return {prefix: tree}
-    flat: dict[str, Any] = {}
-    for name, value in tree.items():
-        flat |= _flat(value, f"{prefix}.{name}" if prefix else str(name))
-    return flat
 
 
 def _origins(origins: list[Any]) -> list[Any]:

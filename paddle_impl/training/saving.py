@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,8 @@ from uuid import uuid4
 
 from porting.checkpoint.formats.nested import Tree, write_nested
 from recipe.errors import TrainingError
+from recipe.locking import take
+from recipe.resuming import require_no_other_run
 
 LATEST, BEST = "latest.pdparams", "best.pdparams"
 
@@ -37,7 +38,7 @@ class Store:
 
     def __enter__(self) -> Store:
         if self._writes:
-            self._take()
+            self._lock = take(self.folder)
             for draft in self.folder.glob(".*.pdparams.*.part"):  # left by a run that was killed while it wrote
                 draft.unlink(missing_ok=True)
         return self
@@ -45,19 +46,6 @@ class Store:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._lock is not None:
             self._lock.close()
-
-    def _take(self) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.folder / ".lock").open("w")
-        except OSError as error:
-            raise TrainingError(f"{self.folder}: cannot be written ({error.strerror}); set run.output") from error
-        try:
-            # A record lock belongs to this process only: image workers do not keep it when this one is killed.
-            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.close()
-            raise TrainingError(f"{self.folder}: another run is writing there; set run.output") from None
 
     def save(self, tree: Mapping[str, Tree], also: Sequence[str] = ()) -> None:
         """Write a checkpoint under the names in `also`, then under `latest`.
@@ -99,7 +87,8 @@ def checkpoint_to_resume(resume: str | os.PathLike[str] | None, output: Path) ->
         output: Folder of the run.
 
     Raises:
-        TrainingError: The checkpoint is missing, or a new run would overwrite the one in the output.
+        TrainingError: The checkpoint is missing, or a new run would overwrite the one in the output, or the log of one
+            in another framework.
     """
     latest = output / LATEST
     if resume is None:
@@ -107,9 +96,13 @@ def checkpoint_to_resume(resume: str | os.PathLike[str] | None, output: Path) ->
             raise TrainingError(
                 f"{output}: holds a run, which a new one would overwrite; resume it, or choose another run.output"
             )
+        require_no_other_run(output, LATEST)
         return None
     if str(resume) == "auto":
-        return latest if latest.exists() else None
+        if latest.exists():
+            return latest
+        require_no_other_run(output, LATEST)
+        return None
     path = Path(resume)
     path = path / LATEST if path.is_dir() else path
     if not path.exists() and (named := path.with_name(f"{path.name}.pdparams")).exists():

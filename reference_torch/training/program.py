@@ -27,11 +27,12 @@ class StateRun(Run):
     leads = True
 
     def save(self, epoch: int, path: Path) -> None:
-        """Write `model`, `model_ema`, `optimizer`, `epoch` and `config` after an epoch."""
+        """Write `model`, `model_ema`, `optimizer`, `scaler`, `epoch` and `config` after an epoch."""
         recipe = self.recipe
         average = {} if recipe.ema is None else {"model_ema": recipe.ema.module.state_dict()}
         state = {"model": recipe.model.state_dict(), **average, "optimizer": recipe.optimizer.state_dict()}
-        torch.save({**state, "epoch": epoch, "config": asdict(self.config)}, path)
+        scaler = {} if self.scaler is None else {"scaler": self.scaler.state_dict()}
+        torch.save({**state, **scaler, "epoch": epoch, "config": asdict(self.config)}, path)
 
     def restore(self, path: Path) -> int:
         """Take the state of a file, and return its epoch; raises whatever torch finds wrong with it."""
@@ -40,6 +41,8 @@ class StateRun(Run):
         if self.recipe.ema is not None:
             self.recipe.ema.module.load_state_dict(saved["model_ema"])
         self.recipe.optimizer.load_state_dict(saved["optimizer"])
+        if self.scaler is not None and "scaler" in saved:  # files of earlier versions lack it
+            self.scaler.load_state_dict(saved["scaler"])
         epoch = int(saved["epoch"])
         self.recipe.schedule.finish_epoch(epoch)
         return epoch

@@ -41,6 +41,7 @@ class Run:
         recipe: Model, optimizer, schedule, loss and average.
         training: The training images.
         validation: The images to evaluate on.
+        scaler: Scales the loss in float16; None otherwise.
 
     Raises:
         ConfigError: The precision needs another device.
@@ -58,7 +59,7 @@ class Run:
         self.recipe: Recipe = prepare(config, device=device)
         self.training = TrainLoader(config, find(config.data, "train"), tape or self._seeded)
         self.validation = EvalLoader(config, find(config.data, "validation"))
-        self._scaler = torch.amp.GradScaler(device) if half is torch.float16 else None
+        self.scaler = torch.amp.GradScaler(device) if half is torch.float16 else None
         self._half = half
 
     @property
@@ -95,7 +96,7 @@ class Run:
             recipe.schedule.begin_update(epoch, update, self.training.updates)
             rate = recipe.schedule.rate
             done = recipe.update(
-                pairs, before=self._randomiser(epoch, update), context=self._context, scaler=self._scaler
+                pairs, before=self._randomiser(epoch, update), context=self._context, scaler=self.scaler
             )
             loss = float(torch.stack(done.losses).double().mean())
             now = time.perf_counter()

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from recipe.errors import ConfigError, TrainingError
+from recipe.errors import ConfigError, DataError, TrainingError
 from recipe.loading import dump, load
 from recipe.programs import Request, read_request, run_program
 from reference_torch.training.program import StateRun, main
@@ -48,12 +48,12 @@ def run(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_run_keeps_checkpoints_with_the_keys_of_deit(run: Path) -> None:
-    assert {path.name for path in run.iterdir()} == {"latest.pth", "best.pth", "log.jsonl", "classes.txt"}
+    assert {path.name for path in run.iterdir()} == {"latest.pth", "best.pth", "log.jsonl", "classes.txt", ".lock"}
     saved = torch.load(run / "latest.pth", weights_only=True)
     assert {"model", "model_ema", "optimizer", "epoch"} <= saved.keys()
     assert saved["epoch"] == 1
     events = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    assert [event["event"] for event in events] == ["train", "evaluate", "evaluate"] * 2
+    assert [event["event"] for event in events] == ["start", *["train", "evaluate", "evaluate"] * 2]
 
 
 def test_resumed_run_equals_one_that_never_stopped(
@@ -74,6 +74,37 @@ def test_resumed_run_equals_one_that_never_stopped(
     for kind in ("model", "model_ema"):
         for name, tensor in whole[kind].items():
             torch.testing.assert_close(resumed[kind][name], tensor, rtol=0, atol=0)
+
+
+def test_loss_scale_is_saved_and_restored(images: Path, tmp_path: Path) -> None:
+    runs = [StateRun(load("deit", [*SMALL, f"data.path={images}"])) for _ in range(2)]
+    for run, scale in zip(runs, (128.0, 64.0), strict=True):
+        run.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+        run.scaler.scale(torch.ones([]))  # which makes its scale a tensor
+    runs[0].save(0, tmp_path / "state.pth")
+    assert runs[1].restore(tmp_path / "state.pth") == 0
+    assert runs[1].scaler is not None
+    assert runs[1].scaler.get_scale() == 128.0
+
+
+def test_another_recipe_or_other_images_do_not_go_on(run: Path, images: Path, tmp_path: Path) -> None:
+    latest = str(run / "latest.pth")
+    more = (f"run.output={tmp_path / 'o'}", "optimizer.weight_decay=0.3", "run.log_every=7")
+    with pytest.raises(ConfigError, match="written by a run of another configuration") as caught:
+        main(replace(_request("train", images, *more), resume=latest))
+    assert caught.value.details == ("optimizer.weight_decay: 0.05 then, 0.3 now",)
+    others = shutil.copytree(images, tmp_path / "others")
+    (others / "train" / "3" / "0.png").rename(others / "train" / "3" / "x.png")
+    with pytest.raises(ConfigError) as caught:
+        main(replace(_request("train", others, f"run.output={tmp_path / 'o'}"), resume=latest))
+    assert caught.value.details == ("the training images: other names, labels or order than then",)
+
+
+def test_classes_to_evaluate_on_are_those_of_training(images: Path, tmp_path: Path) -> None:
+    others = shutil.copytree(images, tmp_path / "others")
+    (others / "val" / "3").rename(others / "val" / "8")
+    with pytest.raises(DataError, match="its classes are not those of"):
+        main(_request("train", others, f"run.output={tmp_path / 'o'}"))
 
 
 def test_evaluation_prints_what_the_run_logged(run: Path, images: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ from paddle_impl.training.parallel import World
 from paddle_impl.training.parts import MicroBatch, Parts
 from paddle_impl.training.precision import Precision
 from paddle_impl.training.run import Result, train
+from paddle_impl.training.saving import Store
 from porting.checkpoint.formats.nested import Nested, arrays
 from recipe.config import Config
 from recipe.draws import Randomness, Seeded
@@ -109,6 +110,29 @@ def test_run_interrupted_in_evaluation_repeats_the_evaluation(
     assert (stopped.stopped, stopped.exit_code, stopped.epochs, stopped.history) == ("SIGINT", 130, 0, ())
     assert run_tiny(resume=tmp_path / "run").history == undisturbed.history
     assert _saved(tmp_path / "run") == _saved(tmp_path / "undisturbed")
+
+
+def test_evaluation_is_in_the_log_of_a_run_that_ended_just_after_it_was_saved(
+    run_tiny: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = Store.save
+
+    def save_and_end(store: Store, tree: Any, also: Any = ()) -> None:
+        save(store, tree, also)
+        if tree["progress"]["update"] == 0:
+            raise KeyboardInterrupt
+
+    run_tiny(run={"output": str(tmp_path / "undisturbed")})
+    monkeypatch.setattr(Store, "save", save_and_end)
+    with pytest.raises(KeyboardInterrupt):
+        run_tiny()
+    monkeypatch.undo()
+    run_tiny(resume=tmp_path / "run")
+    logged, expected = (
+        [entry for entry in read_log(tmp_path / name / "log.jsonl") if entry["event"] == "evaluation"]
+        for name in ("run", "undisturbed")
+    )
+    assert logged == expected
 
 
 def test_accumulated_micro_batches_are_averaged(run_tiny: Run, tmp_path: Path, tiny_run: ModuleType) -> None:

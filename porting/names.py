@@ -46,13 +46,18 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
     return UnknownNameError(f"unknown {kind} {name!r}{hint}")
 
 
-def fold(names: Iterable[str]) -> list[str]:
+def fold(names: Iterable[str], *, in_order: bool = False) -> list[str]:
     """Fold names that differ in their indices only into one: `a.0.w`, `a.1.w`, `a.2.w` become `a.{0..2}.w`.
 
     Two names are folded together when all their indices but one agree, so that the result stands for exactly these
-    names. Order of first appearance is kept.
+    names. Order of first appearance is kept, and with `in_order` that of the indices too: `a.{2,0,1}.w`.
     """
-    return list(fold_members(names))
+    return list(fold_members(names, in_order=in_order))
+
+
+def by_number(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts names by their words, and by their numbers as numbers."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name) if part]
 
 
 def without_indices(name: str) -> str:
@@ -60,16 +65,16 @@ def without_indices(name: str) -> str:
     return _INDEX.sub("#", name)
 
 
-def fold_members(names: Iterable[str]) -> dict[str, list[str]]:
+def fold_members(names: Iterable[str], *, in_order: bool = False) -> dict[str, list[str]]:
     """Return the folded names as `fold` does, each with the names that it stands for."""
     folded = {name: [name] for name in names}
     positions = max((sum(1 for _ in islice(_INDEX.finditer(name), _MAX_INDICES)) for name in folded), default=0)
     for position in reversed(range(positions)):
-        folded = _fold_at(folded, position)
+        folded = _fold_at(folded, position, in_order)
     return folded
 
 
-def _fold_at(names: Mapping[str, list[str]], position: int) -> dict[str, list[str]]:
+def _fold_at(names: Mapping[str, list[str]], position: int, in_order: bool) -> dict[str, list[str]]:
     groups: dict[tuple[str, ...], tuple[list[int], list[str]]] = {}
     for name, members in names.items():
         parts = _split_at(name, position)
@@ -78,7 +83,7 @@ def _fold_at(names: Mapping[str, list[str]], position: int) -> dict[str, list[st
         indices += [int(parts[1])] if len(parts) == 3 else []
         together += members
     return {
-        key[0] if len(key) == 1 else f"{key[0]}{_ranges(indices)}{key[1]}": together
+        key[0] if len(key) == 1 else f"{key[0]}{_ranges(indices if in_order else sorted(indices))}{key[1]}": together
         for key, (indices, together) in groups.items()
     }
 
@@ -92,7 +97,6 @@ def _split_at(name: str, position: int) -> tuple[str, ...]:
 
 
 def _ranges(indices: list[int]) -> str:
-    indices = sorted(indices)
     runs: list[list[int]] = []
     for index in indices:
         if runs and index == runs[-1][1] + 1:

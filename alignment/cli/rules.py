@@ -48,10 +48,10 @@ def rules(declaration: str, save: Path | None, out: Path | None, output: Output,
     if save is not None:
         contract.write(save)
     head = f"{pair.name}: {pair.reference.framework} -> {pair.candidate.framework}, {contract.summary}"
-    table, proof = contract.table, contract.saved.proof
+    table, saved = contract.table, contract.saved
 
     def text() -> str:
-        told = wrapped(lines_of(head, proof), output.width)
+        told = wrapped(lines_of(head, saved.proof, *filter(None, [saved.crosswise])), output.width)
         return f"{told}\n{table_text(table, folded=not output.verbose, width=output.width)}"
 
     output.show(text, contract.to_json)

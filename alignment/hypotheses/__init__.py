@@ -12,6 +12,7 @@ from alignment.hypotheses.attention import attention
 from alignment.hypotheses.base import Hypotheses
 from alignment.hypotheses.calls import trials
 from alignment.hypotheses.embeddings import embedding
+from alignment.hypotheses.exchanged import exchanged
 from alignment.hypotheses.functions import FUNCTION_HYPOTHESES
 from alignment.hypotheses.generic import GENERIC_HYPOTHESES
 from alignment.hypotheses.layers import LAYER_HYPOTHESES, dropped
@@ -34,6 +35,7 @@ HYPOTHESES: Mapping[str, tuple[Hypotheses, ...]] = {
         embedding,
         attention,
         on_the_way,
+        exchanged,
         unused,
         trials,
         dropped,

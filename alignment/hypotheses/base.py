@@ -18,7 +18,7 @@ from alignment.results.findings import Cause, Finding
 T = TypeVar("T")
 FITTED = 4
 """Elements that have to agree for each number that a hypothesis fits to them, else the fit says nothing."""
-_EMPTY = re.compile(r"multiplied by 1(?![\d.e])|\b(?:is|has|computes) ([^\s,;:]+), not \1(?=[\s,;:)]|$)")
+_EMPTY = re.compile(r"multiplied by 1(?![\d.e])|\b(?:is|has|computes) ([^\s,;:]+), not \1(?=[,;:)]|\s(?!\+)|$)")
 """A sentence that says nothing, since two numbers are the same once they are printed."""
 DO_NOT_APPLY = (ArithmeticError, LookupError, TypeError, ValueError)
 """What a hypothesis may raise of what is built otherwise than it knows: then it explains nothing."""

@@ -71,6 +71,10 @@ def wiring(case: Case) -> Iterator[Prediction]:
         parts = {part: array for part, array in own.items() if not np.array_equal(array, wrong)}
         ours = _clipped(wrong, parts) if theirs.activation == "relu" else _activated(wrong, parts)
     ours = ours or express(wrong, own) or _activated(wrong, own)
+    if theirs is None and ours is not None and ours.activation and len(ours.terms) == 1:
+        recorded |= {f"{ours.activation} of {part}": ACTIVATIONS[ours.activation](x) for part, x in recorded.items()}
+        ours = Sum({str(ours): 1.0}, ours.array)
+        theirs = express(correct, recorded) or _activated(correct, recorded)
     if ours is None or (theirs is None and not _are_known(ours, _derived(correct.shape, recorded))):
         return
     if str(ours) == str(theirs):  # the same parts, of which one differs by itself

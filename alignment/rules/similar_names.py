@@ -9,6 +9,8 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+from porting.names import by_number
+
 
 def words_of(path: str) -> str:
     """The words of a path, in its order, without numbers."""
@@ -93,12 +95,12 @@ def pair_by_names(names: Sequence[str], others: Sequence[str]) -> tuple[dict[str
     if len(groups[0]) == len(groups[1]) == 1:
         words, others_words = next(iter(groups[0])), next(iter(groups[1]))
         sure = words == others_words and _same_numbers(names, others)
-        return dict(zip(sorted(names, key=_natural), sorted(others, key=_natural), strict=True)), sure
+        return dict(zip(sorted(names, key=by_number), sorted(others, key=by_number), strict=True)), sure
     sure = True
     for words, other_words in best_of_both(list(groups[0]), list(groups[1])):
         one, other = groups[0][words], groups[1][other_words]
         if len(one) == len(other):
-            pairs |= dict(zip(sorted(one, key=_natural), sorted(other, key=_natural), strict=True))
+            pairs |= dict(zip(sorted(one, key=by_number), sorted(other, key=by_number), strict=True))
             sure = sure and (len(one) == 1 or _same_numbers(one, other))
     rest = [name for name in names if name not in pairs]
     taken = set(pairs.values())
@@ -142,7 +144,9 @@ def roles_of(names: Iterable[str]) -> tuple[str, ...]:
 
 def in_numbered_order(names: Sequence[str]) -> bool:
     """Return whether names differ in their numbers alone, and come in the order of these."""
-    return len({*map(words_of, names)}) == 1 and len({*names}) == len(names) and sorted(names, key=_natural) == [*names]
+    return (
+        len({*map(words_of, names)}) == 1 and len({*names}) == len(names) and sorted(names, key=by_number) == [*names]
+    )
 
 
 def _by_words(names: Iterable[str]) -> dict[str, list[str]]:
@@ -155,8 +159,3 @@ def _by_words(names: Iterable[str]) -> dict[str, list[str]]:
 def _same_numbers(names: Iterable[str], others: Iterable[str]) -> bool:
     numbers = [sorted(tuple(re.findall(r"\d+", name)) for name in side) for side in (names, others)]
     return numbers[0] == numbers[1] and len(set(numbers[0])) == len(numbers[0])
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """A key that sorts by words and by numbers as numbers."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name) if part]

@@ -170,6 +170,8 @@ def _advice(target_format: str, job: Job) -> Iterator[str]:
         yield whose + _hint(framework, job)
     if job.rules and job.rules.proven is False:
         yield job.rules.proof
+    if job.rules and job.rules.crosswise:
+        yield job.rules.crosswise
     if job.added:
         yield f"{len(job.added)} tensors that the source lacks come from the rules: {', '.join(fold(job.added))}"
 

@@ -13,6 +13,7 @@ from porting.checkpoint.tensor import Array
 from porting.expressions import Expression
 from porting.plan import Plan, plan
 from porting.rules import Rule, invert
+from porting.saved_rules.crosswise import crosswise
 from porting.saved_rules.tensors import TensorInfo
 
 Role: TypeAlias = Literal["reference", "candidate"]
@@ -85,6 +86,11 @@ class SavedTable:
     def proof(self) -> str:
         """What a run in float64 said of the rules, in a sentence."""
         return _PROOFS[self.proven]
+
+    @cached_property
+    def crosswise(self) -> str:
+        """Which modules take each other's weights, in a sentence; empty where none do."""
+        return crosswise(self._there, self.reference.tensors, self.candidate.tensors)
 
     def side(self, role: Role) -> SavedSide:
         """Return one of the models."""

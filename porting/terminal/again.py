@@ -39,4 +39,12 @@ def _words(parameter: click.Parameter, value: Any) -> list[str]:
     if parameter.is_flag:
         return [parameter.opts[0] if value else parameter.secondary_opts[0]]
     values = value if parameter.multiple else (value,)
-    return [word for one in values for word in (parameter.opts[0], str(one))]
+    return [word for one in values for word in (parameter.opts[0], *_given(parameter, one))]
+
+
+def _given(option: click.Option, value: Any) -> list[str]:
+    """The words of an option's value as a user gives them: one word of names with commas where it takes one word."""
+    if not isinstance(value, tuple):
+        return [str(value)]
+    words = [str(part) for part in value]
+    return [",".join(words)] if option.nargs == 1 else words

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from porting.names import fold, fold_members, without_indices
+from porting.names import by_number, fold, fold_members, without_indices
 from porting.plan import Plan
 from porting.visible import visible
 
@@ -121,7 +121,8 @@ def _folded(plan: Plan) -> Iterator[_Row]:
         groups.setdefault(alike, []).append(name)
     for names in groups.values():
         for folded, members in fold_members(names).items():
-            sources = fold(dict.fromkeys(source for name in members for source in plan.sources_of(name)))
+            ordered = sorted(members, key=by_number)
+            sources = fold(dict.fromkeys(source for name in ordered for source in plan.sources_of(name)), in_order=True)
             yield _Row(folded, sources, _operations(plan, members[0]), len(members))
     left_out = plan.left_out
     for what in dict.fromkeys(left_out.values()):

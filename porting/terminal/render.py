@@ -150,7 +150,8 @@ def rules_text(port: RulesPort, *, folded: bool, width: int) -> str:
     """Return a port by rules of the user's as a table; `folded` and `width` as for `table_text`."""
     table = port.table
     head = _headed(f"{table.title(port.source)} of {visible(table.name)}", table.title(port.target), width)
-    return f"{head}\n{wrapped(visible(table.proof), width)}\n{table_text(port.plan, folded=folded, width=width)}"
+    told = "\n".join(wrapped(visible(line), width) for line in (table.proof, table.crosswise) if line)
+    return f"{head}\n{told}\n{table_text(port.plan, folded=folded, width=width)}"
 
 
 def _headed(before: str, after: str, width: int) -> str:

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 import cli
 from alignment.cli.endings import end_of_run
+from alignment.cli.options import dtype_option
 from alignment.results.report import DIVERGENCE, SAME_FUNCTION, Report, Row, Verdict, write_report
 from porting.terminal.again import again
 from porting.terminal.output import Output
@@ -38,12 +39,16 @@ def ended(result: Report, *words: str, folder: str = "logs/p", trains: bool = Fa
     @click.option("--diagnose", is_flag=True)
     @click.option("--set", "overrides", multiple=True)
     @click.option("--deep/--flat", default=None)
+    @click.option("--pixels", nargs=2, type=int)
     @click.option("--out")
+    @dtype_option("float32")
     def bp(**_: Any) -> None:
         end_of_run(result, Path(folder), Output(), html=None, trains=trains)
 
     @tool.command("diagnose")
     @click.option("--pair")
+    @click.option("--pixels", nargs=2, type=int)
+    @dtype_option("float32")
     @click.option("--deep/--flat", default=None)
     def _diagnose(**_: Any) -> None: ...
 
@@ -67,6 +72,9 @@ def test_divergence_without_a_cause_ends_with_the_search_for_it_and_the_same_opt
         "wrote logs/p/report.json",
         "next: pit-align diagnose --pair 'my pair.py' --flat",
     ]
+    several = ("--dtype", "both", "--pixels", "3", "4")
+    last = ended(report(DIVERGENCE), *several)[-1]
+    assert last == "next: pit-align diagnose --pixels 3 4 --dtype float32,float64"
     last = ended(report(DIVERGENCE), "--set", "a.b=1", "--set", "c.d=2", trains=True)[-1]
     assert last == "next: pit-align bp --set a.b=1 --set c.d=2 --diagnose"
 

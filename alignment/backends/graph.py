@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _PRODUCT = re.compile("(b|add|baddb)?mm|mv|linear|matmul|einsum|(depthwise)?conv", re.IGNORECASE)
+_PART = re.compile("(unsafe)?split|(strided)?slice|select|unbind|unstack|index|narrow|gather|getitem", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class OperationGraph:
         inputs: Place of an operation that only stands for an input of the model, to the input's name.
         lookups: Places of operations that pick rows of a table by integers.
         products: Places of operations that multiply matrices, or convolve.
+        parts: Places of operations that take a part of a tensor, or take it apart.
         outputs: Places of the operations that gave the outputs of the model.
     """
 
@@ -28,6 +30,7 @@ class OperationGraph:
     inputs: Mapping[int, str]
     lookups: frozenset[int]
     products: frozenset[int]
+    parts: frozenset[int]
     outputs: tuple[int, ...]
 
 
@@ -75,5 +78,6 @@ def walk(
         inputs={place: name for place, node in nodes.items() if (name := model_input(node)) is not None},
         lookups=frozenset(place for place, node in nodes.items() if kind(node).startswith("Embedding")),
         products=frozenset(place for place, node in nodes.items() if _PRODUCT.match(kind(node))),
+        parts=frozenset(place for place, node in nodes.items() if _PART.match(kind(node))),
         outputs=tuple(places[key(root)] for root in roots),
     )

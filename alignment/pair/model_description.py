@@ -56,6 +56,21 @@ class OutputInfo:
 
 
 @dataclass(frozen=True)
+class Cut:
+    """The order of the tensors of a model along its data flow, where tensors that are used row by row are in pieces.
+
+    Attributes:
+        pieces: Tensor name to the number of its pieces; piece 0 of `scale` is called `scale[0]`.
+        before: Tensor or piece to those directly before it, as in `ModelDescription.before`.
+        last: Those directly before the outputs.
+    """
+
+    pieces: Mapping[str, int] = field(default_factory=dict)
+    before: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    last: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class ModelDescription:
     """One model.
 
@@ -74,6 +89,7 @@ class ModelDescription:
         before: Tensor name to the tensors directly before it along the data flow, the empty name for an input of the
             model; tensors that nothing flows through are left out. Empty where the framework does not tell.
         last: The tensors directly before the outputs.
+        cut: The same with tensors in pieces; empty where none is used row by row.
     """
 
     framework: str
@@ -88,6 +104,7 @@ class ModelDescription:
     others: Mapping[str, str] = field(default_factory=dict)
     before: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     last: tuple[str, ...] = ()
+    cut: Cut = field(default_factory=Cut)
 
     @property
     def padding(self) -> dict[str, int]:

@@ -11,6 +11,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from alignment.pair.inputs import random_batch
 from alignment.pair.model_description import (
     FEWER,
     TRACED_BATCH,
+    Cut,
     ModelDescription,
     ModuleInfo,
     OutputInfo,
@@ -36,6 +38,7 @@ from alignment.pair.units import units_of
 from alignment.processes.serving import Advance, JsonRequest, serve
 from alignment.rules.dataflow import successors
 from alignment.rules.evidence import gather, randomised
+from alignment.rules.pieces import cut_graph, cut_of, piece, piece_shape
 from alignment.rules.tensor_graph import contract
 from porting.fields import decode, encode
 
@@ -129,8 +132,17 @@ def _in_order(
     graph = backend.graph(rows) if tells else None
     if graph is not None:
         shapes = {name: info.shape for name, info in model.tensors.items()}
-        order = contract(graph, shapes, integers=_has_integers(batch), fixed=fixed)
-        return replace(model, before=order.before, last=order.last)
+        order = partial(contract, integers=_has_integers(batch), fixed=fixed)
+        whole = order(graph, shapes)
+        loose = {name: shape for name, shape in shapes.items() if name in whole.before}
+        graph, pieces = cut_graph(graph, loose)
+        sizes = {
+            piece(name, place): piece_shape(shapes[name], count) or ()
+            for name, count in pieces.items()
+            for place in range(count)
+        }
+        cut = cut_of(order(graph, shapes | sizes), pieces) if pieces else Cut()
+        return replace(model, before=whole.before, last=whole.last, cut=cut)
     after = successors(backend.taps(), lambda: backend.forward(rows, None), _forms(model))
     return replace(model, modules=tuple(replace(module, after=after.get(module.path, ())) for module in model.modules))
 

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from alignment.pair.model_description import ModelDescription
 from alignment.rules.forms import common_forms, form
+from alignment.rules.pieces import in_pieces
 from alignment.rules.recurrent import by_layers
 from alignment.rules.refine import Flow
 from alignment.rules.tensor_graph import TensorGraph
@@ -24,11 +25,20 @@ class Model:
         description: The model.
         apart: Tensors that are left out of the data flow, since the other model has them as buffers.
         forms: Forms of this model to those that the other model has in their place; see `common_forms`.
+        cut: Tensors that are matched piece by piece.
+        in_pieces: The model with these in pieces; None where there are none.
     """
 
     description: ModelDescription
     apart: frozenset[str] = frozenset()
     forms: Mapping[Shape, Shape] = field(default_factory=dict)
+    cut: frozenset[str] = frozenset()
+    in_pieces: Model | None = None
+
+    @property
+    def pieces(self) -> Model:
+        """The model with the tensors that are matched piece by piece in pieces."""
+        return self.in_pieces or self
 
     @cached_property
     def stored(self) -> Mapping[str, Stored]:
@@ -61,7 +71,10 @@ def holders(path: str) -> list[str]:
 
 
 def both(
-    reference: ModelDescription, candidate: ModelDescription, apart: frozenset[str] = frozenset()
+    reference: ModelDescription,
+    candidate: ModelDescription,
+    apart: frozenset[str] = frozenset(),
+    cut: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset()),
 ) -> tuple[Model, Model]:
     """Return both models; what one has cut or merged has the form that it has in the other.
 
@@ -69,7 +82,11 @@ def both(
         reference: The reference.
         candidate: The candidate.
         apart: Tensors that are left out of the data flow of both.
+        cut: Tensors of each that are matched piece by piece.
     """
     models = Model(reference, apart), Model(candidate, apart)
     forms = common_forms(*(model.flow.shapes.values() for model in models))
-    return Model(reference, apart, forms), Model(candidate, apart, forms)
+    pieces: tuple[Model | None, Model | None] = (None, None)
+    if any(cut):
+        pieces = both(in_pieces(reference, cut[0]), in_pieces(candidate, cut[1]), apart)
+    return Model(reference, apart, forms, cut[0], pieces[0]), Model(candidate, apart, forms, cut[1], pieces[1])

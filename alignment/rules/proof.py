@@ -24,7 +24,8 @@ from alignment.rules.choosing import (
     with_options,
 )
 from alignment.rules.model import Model
-from alignment.rules.proposals import USUAL, Decision, Key, Link, Proposal, propose, replaced
+from alignment.rules.proposals import USUAL, Decision, Key, Link, Proposal, replaced
+from alignment.rules.rows import propose_whole as propose
 from alignment.rules.trial import Check, Trial, checks_of
 from alignment.rules.turns import turned
 from alignment.rules.ways import ways

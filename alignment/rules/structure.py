@@ -13,6 +13,7 @@ from alignment.rules.choosing import Settled
 from alignment.rules.derive import COUNTED, checked, idle, refuse, taken
 from alignment.rules.differences import differences
 from alignment.rules.model import Model, both
+from alignment.rules.pieces import cut_only_here
 from alignment.rules.proposals import Decision, Link, names_in
 from alignment.rules.ways import ways
 from porting.names import fold, without_indices
@@ -52,6 +53,10 @@ def derive_by_structure(
         again = decide(*models, [*given, *crossed])
         settled, crossed = (again, crossed) if again.same else (settled, [])
         theirs, ours = models if again.same else (theirs, ours)
+    if not settled.same:
+        theirs, ours, settled = _in_pieces(
+            theirs, ours, settled, lambda one, other: decide(one, other, [*given, *crossed])
+        )
     known = (*rules, *(rule(link.sources, link.targets, link.op) for link in crossed))
     derived = _Derived(theirs, ours, known, [*given, *crossed], settled)
     problems += derived.problems()
@@ -59,6 +64,20 @@ def derive_by_structure(
     every = (*known, *derived.rules())  # which fills the evidence too
     evidence = derived.evidence | {link.targets[0]: link.evidence for link in crossed}
     return checked(Contract(reference, candidate, every, evidence, settled.same))
+
+
+def _in_pieces(
+    reference: Model, candidate: Model, settled: Settled, decide: Callable[[Model, Model], Settled]
+) -> tuple[Model, Model, Settled]:
+    """Both models and what is settled, with tensors that only one keeps as rows matched row by row where that helps."""
+    descriptions = reference.description, candidate.description
+    cut = cut_only_here(*descriptions), cut_only_here(*descriptions[::-1])
+    if not any(cut):
+        return reference, candidate, settled
+    models = both(*descriptions, reference.apart, cut)
+    again = decide(*models)
+    fewer = sum(map(len, again.proposal.left)) < sum(map(len, settled.proposal.left))
+    return (*models, again) if again.same or fewer else (reference, candidate, settled)
 
 
 class _Derived:

@@ -49,7 +49,7 @@ class Trial:
         self._modules: Mapping[str, str] = {}
         self._placed: dict[str, list[list[Array]]] = {}
         self._stored = candidate.stored
-        self._loaded: dict[str, tuple[tuple[str, ...], Op | None]] = {}
+        self._loaded: dict[str, tuple[tuple[str, ...], Op | None, int]] = {}
         self._rests: dict[frozenset[tuple[tuple[str, ...], tuple[str, ...]]], list[Link]] = {}
         self.passes = 0
 
@@ -116,13 +116,13 @@ class Trial:
         """Fill the candidate; parameters that hold these values already are left as they are."""
         arrays: dict[str, Array] = {}
         for link in links:
-            made = link.sources, link.op
-            if all(self._loaded.get(name) == made and not self._stored[name].buffer for name in link.targets):
+            made = {name: (link.sources, link.op, place) for place, name in enumerate(link.targets)}
+            if all(self._loaded.get(name) == made[name] and not self._stored[name].buffer for name in made):
                 continue
             sources = tuple(self._evidence.state[name] for name in link.sources)
             results = link.op.apply(*sources) if link.op else sources
             arrays |= {name: np.asarray(a, order="C") for name, a in zip(link.targets, results, strict=True)}
-            self._loaded |= dict.fromkeys(link.targets, made)
+            self._loaded |= made
         self._backend.set_state(arrays)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from alignment.endings import how_it_ended, memory_kills
 from alignment.errors import AlignmentError
 from alignment.processes.forks import BOOTSTRAP, Forked, ForkServer, server
 from porting.terminal.progress import Callback
@@ -147,7 +148,7 @@ class _Process:
         if event == "error" and self.last["expected"]:
             raise AlignmentError(f"{name} side: {self.last['summary']}", self.last["details"])
         told = event == "error"
-        what = self.last["summary"] if told else _ending(code, memory_kills() > self._killed_before)
+        what = self.last["summary"] if told else how_it_ended(code, memory_kills() > self._killed_before)
         details = self.last["details"] if told else self._tail()
         raise AlignmentError(f"the {name} side failed: {what}; its full log is {self.launch.log}", details)
 
@@ -200,36 +201,3 @@ def _parse(line: bytes) -> Mapping[str, Any] | None:
     except ValueError:
         return None
     return event if isinstance(event, dict) and "event" in event else None
-
-
-def memory_kills(counters: Path = Path("/proc/vmstat")) -> int:
-    """Return how many processes the system has ended for lack of memory since it started; 0 where it does not tell.
-
-    Args:
-        counters: The file in which Linux counts them, as `oom_kill`.
-    """
-    try:
-        lines = counters.read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
-
-
-def _ending(code: int, for_memory: bool) -> str:
-    """How a process ended.
-
-    Args:
-        code: Its exit code, negative for a signal.
-        for_memory: Whether the system has ended a process for lack of memory meanwhile.
-    """
-    if code >= 0:
-        return f"it ended with exit code {code}, before it was done"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    if name != "SIGKILL":
-        return f"it was ended by {name}"
-    if for_memory:
-        return f"the system ended it by {name} for lack of memory: a smaller batch (--batch-size) needs less"
-    return f"it was ended by {name}, perhaps out of memory"

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from alignment.arrays import Array
 from alignment.backends.trainers.base import Updated
 from alignment.backends.trainers.exchange import read_results, write_request
+from alignment.endings import how_it_ended, memory_kills
 from alignment.errors import AlignmentError
 from alignment.pair import Side
 from recipe.config import Config
@@ -26,6 +28,8 @@ _PATIENCE = 1800
 """Seconds that the processes may take."""
 _ERROR = re.compile(r"[\w.]*(Error|Exception|Interrupt|Exit)\b")
 """How a line begins that tells a Python error."""
+_CODE = re.compile(r"^Container rank \d+ status failed .* code (-?\d+) ", re.MULTILINE)
+"""Where Paddle's launcher tells the exit code of a process."""
 
 
 def train_in_ranks(
@@ -49,13 +53,28 @@ def train_in_ranks(
     with tempfile.TemporaryDirectory(prefix="pit-align-") as name:
         folder = Path(name)
         write_request(folder, side, config, weights, updates, world)
-        logs = (_run_torch if side.framework == "torch" else _run_paddle)(folder, world)
-        if logs is not None:
+        before = memory_kills()
+        codes, logs = (_run_torch if side.framework == "torch" else _run_paddle)(folder, world)
+        if any(codes):
             print("\n".join(logs), file=sys.stderr)  # which is the side's log
             title = {"torch": "torch", "paddle": "Paddle"}[side.framework]
             summary = f"{world} {title} processes could not train together; the side's log in workers/ has their output"
-            raise AlignmentError(summary, dict.fromkeys(filter(None, map(last_error, logs))))
+            raise AlignmentError(summary, causes(codes, logs, for_memory=memory_kills() > before))
         return read_results(folder)
+
+
+def causes(codes: Sequence[int], logs: Sequence[str], *, for_memory: bool) -> list[str]:
+    """Return why processes that trained together failed: that one was killed, else the last error of each log.
+
+    Args:
+        codes: Exit codes of the processes, negative for a signal.
+        logs: What each of them printed.
+        for_memory: Whether the system has ended a process for lack of memory meanwhile.
+    """
+    if -signal.SIGKILL in codes:  # the others only lost the one that was killed
+        ending = how_it_ended(-signal.SIGKILL, for_memory, "a smaller --image-size or model needs less")
+        return [f"one of the processes: {ending}"]
+    return list(dict.fromkeys(filter(None, map(last_error, logs))))
 
 
 def last_error(log: str) -> str:
@@ -65,8 +84,8 @@ def last_error(log: str) -> str:
     return f"{(errors or lines or [''])[-1]:.300}"
 
 
-def _run_torch(folder: Path, world: int) -> list[str] | None:
-    """Run torch's processes; returns all logs where one failed."""
+def _run_torch(folder: Path, world: int) -> tuple[list[int], list[str]]:
+    """Run torch's processes; returns their exit codes and logs."""
     program = [sys.executable, str(_BOOTSTRAP), "first", "alignment.backends.trainers.torch_rank", str(folder)]
     running = []
     for rank in range(world):
@@ -78,11 +97,11 @@ def _run_torch(folder: Path, world: int) -> list[str] | None:
     finally:
         for process in running:
             process.kill()
-    return [(folder / f"log.{rank}").read_text(errors="replace") for rank in range(world)] if any(codes) else None
+    return codes, [(folder / f"log.{rank}").read_text(errors="replace") for rank in range(world)]
 
 
-def _run_paddle(folder: Path, world: int) -> list[str] | None:
-    """Run Paddle's launcher; returns the logs of its processes and what it printed where one failed."""
+def _run_paddle(folder: Path, world: int) -> tuple[list[int], list[str]]:
+    """Run Paddle's launcher; returns its exit code and those that it tells, the logs of its processes and its own."""
     launcher = ("-m", "paddle.distributed.launch", "--nproc_per_node", str(world), "--log_dir", str(folder / "logs"))
     done = subprocess.run(
         [sys.executable, *launcher, str(_BOOTSTRAP), "first", "alignment.backends.trainers.paddle_rank", str(folder)],
@@ -93,6 +112,5 @@ def _run_paddle(folder: Path, world: int) -> list[str] | None:
         text=True,
         timeout=_PATIENCE,
     )
-    if not done.returncode:
-        return None
-    return [*(path.read_text(errors="replace") for path in sorted(folder.glob("logs/workerlog.*"))), done.stdout]
+    codes = [done.returncode, *map(int, _CODE.findall(done.stdout))]
+    return codes, [*(path.read_text(errors="replace") for path in sorted(folder.glob("logs/workerlog.*"))), done.stdout]

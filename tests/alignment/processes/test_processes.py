@@ -12,8 +12,9 @@ from typing import TypeAlias
 
 import pytest
 
+from alignment.endings import how_it_ended, memory_kills
 from alignment.errors import AlignmentError
-from alignment.processes.processes import Launch, _ending, memory_kills, run_all
+from alignment.processes.processes import Launch, run_all
 
 MakeLaunch: TypeAlias = Callable[..., Launch]
 
@@ -123,8 +124,8 @@ def test_processes_that_the_system_ended_for_memory_are_counted(tmp_path: Path) 
     assert memory_kills(counters) == 0
     counters.write_text("pgfault 12\noom_kill 3\n")
     assert memory_kills(counters) == 3
-    assert "for lack of memory: a smaller batch" in _ending(-signal.SIGKILL, for_memory=True)
-    assert "perhaps out of memory" in _ending(-signal.SIGKILL, for_memory=False)
+    assert "for lack of memory: a smaller batch" in how_it_ended(-signal.SIGKILL, for_memory=True)
+    assert "perhaps out of memory" in how_it_ended(-signal.SIGKILL, for_memory=False)
 
 
 def test_an_exit_before_the_work_is_done_is_no_success(launch: MakeLaunch) -> None:

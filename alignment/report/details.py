@@ -166,7 +166,7 @@ def _of_recordings(report: Report, folder: Path, quantities: Sequence[str]) -> D
             if quantities:
                 again = printable(report.command or "pit-align all")
                 raise AlignmentError(
-                    f"{folder}: the recordings of this report are not there, so the distribution of "
+                    f"{folder.absolute()}: the recordings of this report are not there, so the distribution of "
                     f"{', '.join(quantities)} cannot be shown; run it again ({again})"
                 )
             return Details()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from porting import architectures
-from porting.names import did_you_mean, nearest
+from porting.names import did_you_mean
 from recipe.dialects import mindcv_keys
 from recipe.dialects.base import Invocation
 from recipe.dialects.distilling import plain_name
+from recipe.dialects.words import parse_options
 from recipe.errors import ConfigError
 
 _DEIT: Mapping[str, str] = {
@@ -101,7 +101,7 @@ def translate_mindcv(arguments: Sequence[str], *, evaluate: bool) -> tuple[Invoc
         ConfigError: An option is unknown or has no value.
     """
     words = ["--config" + word[2:] if re.fullmatch(r"-c(=.*)?", word) else word for word in arguments]
-    values = _parse(words, _MINDCV_KNOWN, mindcv_keys.FLAGS, "true")
+    values = parse_options(words, _MINDCV_KNOWN, mindcv_keys.FLAGS, dash="--", truth="true")
     config = values.pop("config", None)
     return Invocation(config, evaluate=evaluate, dialect="mindcv" if values else None), values
 
@@ -112,7 +112,7 @@ def translate_deit(arguments: Sequence[str]) -> Invocation:
     Raises:
         ConfigError: An option is unknown, has no value, or asks for what is not carried out here.
     """
-    values = _parse(arguments, _DEIT_KNOWN, frozenset(_DEIT_FLAGS), "", several=("opt-betas",))
+    values = parse_options(arguments, _DEIT_KNOWN, _DEIT_FLAGS, dash="--", several=("opt-betas",))
     for name, only in _DEIT_ONLY.items():
         if values.get(name, only).lower() != only.lower():
             raise ConfigError(f"--{name} is {values[name]!r}, which is not carried out here; only {only}")
@@ -148,28 +148,3 @@ def _settings(values: Mapping[str, str]) -> list[str]:
         elif name == "opt-betas":
             overrides.append(f"optimizer.betas=[{value.replace(' ', ', ')}]")
     return overrides
-
-
-def _parse(
-    arguments: Sequence[str], known: Sequence[str], flags: frozenset[str], truth: str, several: Sequence[str] = ()
-) -> dict[str, Any]:
-    values: dict[str, str] = {}
-    rest = list(arguments)
-    while rest:
-        argument = rest.pop(0)
-        name, equals, value = argument.removeprefix("--").partition("=")
-        if not argument.startswith("--") or name not in known:
-            close = nearest(name, known)
-            raise ConfigError(f"unknown option {argument!r}" + (f"; did you mean --{close[0]}?" if close else ""))
-        follows = bool(rest) and not rest[0].startswith("--")
-        if equals:
-            values[name] = value
-        elif name in flags and not (follows and truth):
-            values[name] = truth
-        elif follows:
-            values[name] = rest.pop(0)
-            while name in several and rest and not rest[0].startswith("--"):
-                values[name] += f" {rest.pop(0)}"
-        else:
-            raise ConfigError(f"--{name} needs a value")
-    return values

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from porting.names import nearest
 from recipe.dialects.base import SCRIPTS, Invocation, with_suffix
+from recipe.dialects.words import parse_options
 from recipe.dialects.yacs_keys import IDLE
 from recipe.errors import ConfigError
 
@@ -54,7 +54,7 @@ def translate_arguments(arguments: Sequence[str]) -> Invocation:
     Raises:
         ConfigError: An option is unknown, has no value or a wrong one, or asks for another data set than ImageNet.
     """
-    values = _parse(arguments)
+    values = parse_options(arguments, _KNOWN, _FLAGS, dash="-")
     if values.get("dataset", _DATASETS[0]) not in _DATASETS:
         raise ConfigError(f"-dataset is {values['dataset']!r}, which is not read here; only {' or '.join(_DATASETS)}")
     overrides = [
@@ -103,23 +103,3 @@ def _epochs_of(values: Mapping[str, str]) -> int | None:
     if not (epochs.isascii() and epochs.isdigit()) or len(epochs) > 9:
         raise ConfigError(f"-last_epoch is {epochs!r}, expected the number of epochs that are done")
     return int(epochs)
-
-
-def _parse(arguments: Sequence[str]) -> dict[str, str]:
-    values: dict[str, str] = {}
-    rest = list(arguments)
-    while rest:
-        argument = rest.pop(0)
-        name, equals, value = argument.removeprefix("-").partition("=")
-        if not argument.startswith("-") or name not in _KNOWN:
-            close = nearest(name, _KNOWN)
-            raise ConfigError(f"unknown option {argument!r}" + (f"; did you mean -{close[0]}?" if close else ""))
-        if name in _FLAGS:
-            values[name] = ""
-        elif equals:
-            values[name] = value
-        elif rest:
-            values[name] = rest.pop(0)
-        else:
-            raise ConfigError(f"-{name} needs a value")
-    return values

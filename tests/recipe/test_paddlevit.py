@@ -202,6 +202,7 @@ def test_evaluation_takes_no_mixed_precision() -> None:
     [
         ("-batchsize=3", "unknown option '-batchsize=3'; did you mean -batch_size?"),
         ("-cfg", "-cfg needs a value"),
+        ("-batch_size -eval", "-batch_size needs a value"),
         ("-dataset=cifar10", "only imagenet2012"),
         ("train", "unknown option 'train'"),
     ],

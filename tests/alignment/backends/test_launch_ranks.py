@@ -24,7 +24,9 @@ def test_last_error_of_a_log_is_its_error_else_its_last_line(log: str, line: str
 def test_process_that_was_killed_is_the_cause_and_not_those_that_lost_it() -> None:
     logs = ["FatalError: `Termination signal` is detected\n", "bye\n"]
     (cause,) = causes([-15, *_told_by_the_launcher(-9)], logs, for_memory=True)
-    assert cause.startswith("one of the processes: the system ended it by SIGKILL for lack of memory: a smaller --image")
+    assert cause.startswith(
+        "one of the processes: the system ended it by SIGKILL for lack of memory: a smaller --image"
+    )
     assert causes([1, *_told_by_the_launcher(1)], logs, for_memory=False) == [line.strip() for line in logs]
 
 

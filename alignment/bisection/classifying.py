@@ -51,6 +51,7 @@ def _classify(search: Localiser, call: Call) -> None:
         if other not in search.incomparable
         and failures(search.isolated[other].forward if failed else search.isolated[other].backward)
     ]
+    failing = _without_other_cuts(search, call, failing)
     if not failing and failed:
         failing = _wrongly_shaped(search, call, below)
         for other in failing:
@@ -106,6 +107,37 @@ def _wrongly_shaped(search: Localiser, call: Call, below: Sequence[Call]) -> lis
                 search.isolated[other] = search.isolate(other)
             return wrong
     return []
+
+
+def _without_other_cuts(search: Localiser, call: Call, failing: list[Call]) -> list[Call]:
+    """The modules that differ but for those whose shape is meant: what is around them cannot take the reference's.
+
+    An embedding gives a row a token; a bag of embeddings, which holds the same weight, gives their mean.
+    """
+    shaped = [other for other in failing if other in search.differing and search.isolated[other].misshapen]
+    for path in dict.fromkeys(path for path, _ in shaped):
+        calls = [other for other in shaped if other[0] == path]
+        if _runs_with(search, call, search.replacing(outermost(calls))):
+            continue
+        for other in calls:
+            del search.differing[other]
+            search.incomparable[other] = (
+                f"gives another shape than the reference's, which {call[0] or 'the model'} needs so"
+            )
+    return [other for other in failing if other not in search.incomparable]
+
+
+def _runs_with(search: Localiser, call: Call, replaced: Mapping[Call, Sequence[Array]]) -> bool:
+    """True if a module runs with the outputs of modules in it replaced by these, and gives what has the right shape."""
+    try:
+        inputs, integers = search.inputs_of(call), search.integers_of(call)
+        result = search.taps.isolate(*call, inputs, replaced=replaced, integers=integers)
+    except Exception:  # whatever a framework raises of outputs that do not fit
+        return False
+    expected = search.outputs_of(call)
+    return len(expected) == len(result.outputs) and all(
+        one.shape == other.shape for one, other in zip(expected, result.outputs, strict=True)
+    )
 
 
 def _only_passes_on(search: Localiser, call: Call) -> bool:

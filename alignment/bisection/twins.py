@@ -170,9 +170,14 @@ class Twins:
             self.orders[what][call] = places
 
     def other_orders(self, call: Call) -> Iterator[list[int | None]]:
-        """Further orders of the inputs of a call whose order could not be told, that of the reference first."""
+        """Further orders of the inputs of a call, that of the reference first.
+
+        Of calls whose order could not be told, and of those that are given their inputs in another one: which of both
+        is wrong, the call or what is called, shows when it runs alone.
+        """
         expected = list(self._recorded(call, "input"))
-        if call not in self.unsure or not 1 < len(expected) <= _MOST_INPUTS:
+        told = call not in self.unsure and call not in self.orders["input"]
+        if told or not 1 < len(expected) <= _MOST_INPUTS:
             return
         now = self.orders["input"].get(call, list(range(len(expected))))
         shapes = [None if place is None else expected[place].shape for place in now]

@@ -151,6 +151,7 @@ def _small_elements(measured: Measurement, noise: Noise | None, limit: float, ep
         largest=measured.reference_max,
         epsilon=epsilon,
         of_noise=EPS32 if noise is None else noise.epsilon,
+        moved=noise.max_abs * epsilon / noise.epsilon if noise is not None and noise.arrays is None else 0.0,
         noise_limit=limit_of_carriers,
         fewest=_FEWEST_SMALL if epsilon >= EPS32 else 0,
     )

@@ -11,7 +11,8 @@ The error of a rest counts if it is larger than each of these:
 - the rounding noise of the rest, as the reference measured it in float32, scaled to the precision that is judged.
   An element that was added to 1e12 and lost it again has the noise of 1e12;
 - where that noise says that the rest is nothing but rounding (the gradient of a key's bias in a fused one, the far tail
-  of a GELU), or where no noise was measured, the rounding of the largest element.
+  of a GELU), or where it was not measured for each element, the rounding of the largest element, or of that which a
+  perturbation moved most: a sum of large terms that cancel has the rounding of the terms.
 """
 
 from __future__ import annotations
@@ -156,6 +157,7 @@ def hidden(
     largest: float,
     epsilon: float,
     of_noise: float = EPS32,
+    moved: float = 0.0,
     noise_limit: Callable[[float], float],
     fewest: int = 0,
 ) -> Hidden | None:
@@ -169,6 +171,8 @@ def hidden(
         largest: Largest absolute value of the reference.
         epsilon: Rounding of the precision that is judged, such as 2 ** -52.
         of_noise: Rounding of the precision in which the noise was measured.
+        moved: By how much the element that rounding moves most moves in the precision that is judged, where that is
+            known of no other element.
         noise_limit: Number of elements that carry noise to how many times the noise they may be off; widened here.
         fewest: Number of elements that are not zero which a rest must have.
     """
@@ -190,7 +194,7 @@ def hidden(
         allowed = max(
             limit * rest.reference_l2,
             _FACTOR * noise_limit(max(rest.carriers, 1)) * floor * epsilon / of_noise,
-            0.0 if resolved else _FACTOR * epsilon * largest * math.sqrt(rest.count),
+            0.0 if resolved else _FACTOR * max(epsilon * largest, moved) * math.sqrt(rest.count),
         )
         if rest.l2 > allowed:
             return Hidden(rest, allowed)

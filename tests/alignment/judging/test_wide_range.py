@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from alignment.arrays import Array
 from alignment.judging.measuring import measure
-from alignment.judging.noise import noise_floor
+from alignment.judging.noise import noise_floor, noise_in_float64
 from alignment.judging.tolerance import Judgement, certify, rounding
 from alignment.judging.wide_range import Magnitudes
 from alignment.results.report import DIVERGENCE, ROUNDING, SAME_FUNCTION
@@ -141,3 +141,19 @@ def test_a_few_elements_far_below_all_others_are_a_rest() -> None:
     reference[:3] = 1.0
     (rest,) = Magnitudes(reference, reference).rests()
     assert rest.count == 3
+
+
+@pytest.mark.parametrize(("spread", "verdict"), [(None, DIVERGENCE), (4e-16, SAME_FUNCTION)])
+def test_element_that_cancels_to_nothing_is_rounding_where_a_perturbation_in_float64_moves_others_so(
+    spread: float | None, verdict: str
+) -> None:
+    reference, candidate = (np.append(np.linspace(1e-3, 2e-3, 7), last) for last in (3e-18, 3e-17))
+    measured = measure(reference, candidate)
+    noise = None if spread is None else noise_in_float64(measured, spread, spread)
+    assert certify("gradient", measured, noise).verdict == verdict
+
+
+def test_small_part_that_differs_is_accused_beside_what_a_perturbation_in_float64_moves() -> None:
+    reference, candidate = (np.append(np.linspace(1.0, 2.0, 7), last) for last in (3e-9, 3.1e-9))
+    measured = measure(reference, candidate)
+    assert certify("gradient", measured, noise_in_float64(measured, 4e-16, 4e-16)).verdict == DIVERGENCE

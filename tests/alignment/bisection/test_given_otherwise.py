@@ -1,0 +1,40 @@
+"""A module that is right is not blamed for what it is given, nor for a shape that the model around it needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import cli
+from alignment.results.findings import Bisection
+
+pytest.importorskip("torch")
+PAIRS = Path(__file__).parents[1] / "given_otherwise_pairs.py"
+SMALL = ("--batch-size", "2", "--threads", "1")
+
+
+def found(name: str, folder: Path) -> tuple[int, Bisection]:
+    words = ["diagnose", "--pair", f"{PAIRS}:{name}", *SMALL, "--out", str(folder)]
+    done = CliRunner().invoke(cli.pit_align, words, prog_name="pit-align")
+    return done.exit_code, Bisection.read(folder / "bisection.json")
+
+
+def test_cell_whose_two_inputs_are_exchanged_is_right_and_the_model_is_wrong(tmp_path: Path) -> None:
+    code, bisection = found("CELL", tmp_path)
+    assert code == 1
+    assert [finding.candidate for finding in bisection.findings] == [""]
+
+
+def test_embedding_in_the_place_of_a_bag_is_right_where_the_model_makes_the_mean(tmp_path: Path) -> None:
+    code, bisection = found("BAG", tmp_path)
+    assert code == 0, bisection.findings
+
+
+def test_embedding_in_the_place_of_a_bag_is_not_blamed_for_a_sum_around_it(tmp_path: Path) -> None:
+    code, bisection = found("SUMMED", tmp_path)
+    assert code == 1
+    (finding,) = bisection.findings
+    assert finding.candidate == ""
+    assert "it takes the sum over axis 1, where the mean is meant" in finding.causes[0].says

@@ -14,10 +14,13 @@ import numpy as np
 
 from alignment.arrays import Array
 from alignment.backends.base import Tap
+from alignment.bisection.arrangements import distance
 from alignment.bisection.evidence import CallJudgements, failures, in_another_order
 from alignment.bisection.localise import Localiser
 from alignment.bisection.twins import Call, depth, inside, outermost
 
+_ROUNDED = 1e-10
+"""Relative L2 of outputs that are the same but for a factor."""
 _MOST_SHAPES = 8
 """Modules whose output has another shape that are tried one by one."""
 
@@ -39,6 +42,9 @@ def _classify(search: Localiser, call: Call) -> None:
         return
     if _is_reordered(search, call[0]):
         search.incomparable[call] = "gives its outputs in another order, by the rules of its weights"
+        return
+    if failed and _is_rescaled(search, call):
+        search.incomparable[call] = "works with numbers that the rules of the weights multiply"
         return
     around = _nearest_around(search, call)
     if around is not None and _agrees(search, around) and (around[0] or judged.misshapen):
@@ -76,6 +82,27 @@ def _is_reordered(search: Localiser, path: str) -> bool:
     arrays = [search.reference.get(f"eval/parameter/{name}", search.dtype) for name in held]
     matrices = [array for array in arrays if array is not None and array.ndim == 2]
     return len(names) == len(matrices) == 1 and in_another_order(matrices[0], search.weights[names[0]])
+
+
+def _is_rescaled(search: Localiser, call: Call) -> bool:
+    """True if a module's own weights are multiplied by the rules, or if it gives the reference's output so multiplied.
+
+    A weight that is twice the reference's stands behind something that halves its input, such as a dropout.
+    """
+    scales = search.trial.scales
+    own = [name for name in search.held[call[0]] if name.rpartition(".")[0] == search.paths[call[0]]]
+    if not scales or any(name in scales for name in own):
+        return bool(scales)
+    factors = {1 / float(scale.flat[0]) for scale in scales.values() if scale.size}
+    expected = search.outputs_of(call)
+    try:
+        found = search.taps.isolate(*call, search.inputs_of(call), integers=search.integers_of(call)).outputs
+    except Exception:  # whatever a framework raises of a tensor that does not fit
+        return False
+    pairs = list(zip(expected, found, strict=False))
+    return any(
+        all(a.shape == b.shape and distance(a * factor, b) <= _ROUNDED for a, b in pairs) for factor in factors
+    )
 
 
 def _nearest_around(search: Localiser, call: Call) -> Call | None:

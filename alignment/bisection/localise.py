@@ -119,7 +119,7 @@ class Localiser:
         self._judge_outputs()
         if results.loss is not None:
             self.loss = self.reference.judge(f"{self.mode}/loss", "loss", results.loss, self.dtype)
-            self.gradients = self._judged("gradient", self.trial.canonical(results.gradients))
+            self.gradients = self._judged("gradient", self.trial.gradients(results.gradients))
         if self.mode == "train":
             self._changing = [name for name, array in results.state.items() if self._is_changed(name, array)]
             state = self.trial.canonical(results.state)
@@ -338,7 +338,7 @@ class Localiser:
         within = self.held[call[0]]
         if not within or any(other[0] == call[0] and other[1] != call[1] for other in self.end_to_end):
             return
-        own = self.trial.some(self.trial.backend.gradients, within - self.trial.pair.architecture.buffers)
+        own = self.trial.some_gradients(self.trial.backend.gradients, within - self.trial.pair.architecture.buffers)
         gradients = self._judged("gradient", own)
         judged.backward.update({f"gradient of {name}": judgement for name, judgement in gradients.items()})
 

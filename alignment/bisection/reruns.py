@@ -79,7 +79,7 @@ def _gradients_beside(search: Localiser, call: Call, result: Isolated) -> dict[s
             arrays[f"expected/input gradient {index}"] = expected
             arrays[f"found/input gradient {index}"] = np.zeros_like(expected) if gradient is None else gradient
     wanted = search.held[call[0]] - trial.pair.architecture.buffers
-    arrays |= _both(search, "gradient", "gradient of", trial.some(trial.backend.gradients, wanted))
+    arrays |= _both(search, "gradient", "gradient of", trial.some_gradients(trial.backend.gradients, wanted))
     for index, gradient in enumerate(search.gradients_of(call)):
         if gradient is not None:
             arrays[f"given/output gradient {index}"] = gradient

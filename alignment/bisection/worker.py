@@ -90,7 +90,7 @@ def _record_mode(trial: Trial, taps: Taps, mode: str, recorder: Deduplicator) ->
     results = watched.results
     if results.loss is not None:
         recorder.add(f"{mode}/loss", results.loss, "loss", mode)
-    for name, array in trial.canonical(results.gradients).items():
+    for name, array in trial.gradients(results.gradients).items():
         recorder.add(f"{mode}/gradient/{name}", array, "gradient", mode)
     if mode == "train":
         state = trial.canonical(results.state)

@@ -60,6 +60,7 @@ def weights_of(pair: Pair, roles: Sequence[Role], folder: Path, settings: Settin
     """Each side's weight file; the candidate's is a port of the reference's unless it has its own."""
     files: dict[Role, WeightFile] = {}
     source: str | os.PathLike[str] | None = settings.weights or pair.weights or None
+    named: Role | None = None
     for role in roles:
         shipped = role == "candidate" and settings.candidate_weights is not None
         files[role] = write_weights(
@@ -70,8 +71,10 @@ def weights_of(pair: Pair, roles: Sequence[Role], folder: Path, settings: Settin
             seed=settings.seed,
             selection=settings.selection,
             shipped=shipped,
+            named=None if shipped else named,
         )
-        source = source if files[role].empty else files[role].path
+        if not files[role].empty:
+            source, named = files[role].path, role
     return files
 
 

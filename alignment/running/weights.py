@@ -47,6 +47,7 @@ def write_weights(
     seed: int,
     selection: Selection = Selection(),  # noqa: B008 - immutable
     shipped: bool = False,
+    named: Role | None = None,
 ) -> WeightFile:
     """Write one side's weight file with the conversion that is under test.
 
@@ -75,7 +76,8 @@ def write_weights(
         checkpoint = _reading(pair, opened) if pair.own else fitting(opened)
         tensors = {name: cast(name, tensor, "float32") for name, tensor in checkpoint.tensors.items()}
         if pair.own:
-            canonical = inward(pair, _names_of(pair, checkpoint, role, shipped=shipped)).apply(tensors)
+            names = named or _names_of(pair, checkpoint, role, shipped=shipped)
+            canonical = inward(pair, names).apply(tensors)
         else:
             layout = find_layout(pair, checkpoint, side.layout)
             if shipped and layout != side.layout:

@@ -11,12 +11,15 @@ from collections.abc import Iterator, Mapping
 from alignment.arrays import HALVES, Array, is_floating
 from alignment.backends.base import UNREACHED, AdamW
 from alignment.frameworks import FRAMEWORKS
-from alignment.pair import ROLES
+from alignment.pair import ROLES, Pair
+from alignment.pair.layouts import inward
 from alignment.recordings.recording import Entry
-from alignment.steps.base import Quantity, Trial, remark
+from alignment.steps.base import Quantity, Trial, remark, scaled_in
 
 _LOSS = Entry("loss", "bp")
 _UPDATES = 2
+UNUPDATED = "bp/not_updated"
+"""Key of the remark that nothing is updated, with the tensors that are kept multiplied."""
 
 
 def run(trial: Trial) -> Iterator[Quantity]:
@@ -25,7 +28,8 @@ def run(trial: Trial) -> Iterator[Quantity]:
     Where the pair names its inputs, each floating-point one has its gradient: `bp/gradient/input/<name>`. The later
     losses are those of the same batch after one and two updates; in half precision there are none, since training keeps
     its weights in float32 there. `bp/untrained/<canonical name>` says why
-    no optimizer updates a tensor.
+    no optimizer updates a tensor. Nor are there later losses where one side keeps a parameter multiplied by a number:
+    AdamW's step does not grow with the parameter, so that both sides are trained otherwise.
     """
     backend = trial.backend
     architecture, contract = trial.pair.architecture, trial.pair.contract
@@ -38,18 +42,26 @@ def run(trial: Trial) -> Iterator[Quantity]:
     yield Quantity("bp/loss_0", trial.backward(), _LOSS)
     for key, gradient in trial.input_gradients("bp"):
         yield Quantity(key, gradient, kind)
-    for name, gradient in trial.canonical(backend.gradients(), parameters).items():
+    for name, gradient in trial.gradients(backend.gradients(), parameters).items():
         if is_floating(gradient):
             yield Quantity(f"bp/gradient/{name}", gradient, kind)
     if trial.record_parameters:
         yield from _untrained(trial)
     if not parameters or trial.inputs.dtype in HALVES:
         return
+    if scaled := scaled_tensors(trial.pair):
+        yield remark(UNUPDATED, ", ".join(scaled))
+        return
     for update in range(1, _UPDATES):
         backend.optimizer_step()
         yield Quantity(f"bp/loss_{update}", trial.backward(), _LOSS)
     backend.optimizer_step()
     yield Quantity(f"bp/loss_{_UPDATES}", _loss(trial), _LOSS)
+
+
+def scaled_tensors(pair: Pair) -> list[str]:
+    """Canonical names of the tensors that one side keeps multiplied by a number."""
+    return sorted({name for role in ROLES for name in scaled_in(inward(pair, role))})
 
 
 def _untrained(trial: Trial) -> Iterator[Quantity]:

@@ -21,6 +21,8 @@ from alignment.pair.inputs import Inputs, perturb
 from alignment.pair.layouts import inward, to_side
 from alignment.recordings.recording import Entry
 from porting.checkpoint.tensor import LazyTensor
+from porting.expressions import evaluate, uses
+from porting.operations import Scale
 from porting.plan import Plan
 from recipe.config import Config
 
@@ -75,15 +77,50 @@ class SideTrial:
             if name not in counters and (only is None or name in only)
         }
 
+    @cached_property
+    def scales(self) -> Mapping[str, Array]:
+        """Canonical names of the tensors that the side keeps multiplied, to what each element is multiplied by."""
+
+        def ones(source: str) -> Array:
+            return np.ones(self.weights[source].shape)
+
+        return {
+            name: 1 / evaluate(self._plan.outputs[name], ones, np.dtype(np.float64)) for name in scaled_in(self._plan)
+        }
+
+    def gradients(self, arrays: Mapping[str, Array], only: Container[str] | None = None) -> dict[str, Array]:
+        """Gradients of the state dict's tensors as those of the canonical ones.
+
+        Where a side keeps `w` as `2 * w`, the gradient of `w` is twice its own, and not half of it.
+
+        Args:
+            arrays: A gradient for each tensor of the state dict.
+            only: The canonical names that are wanted; all by default.
+        """
+        scaled = [name for name in scaled_in(self._plan) if only is None or name in only]
+        named = self.canonical(arrays, only) if not scaled else self.canonical(_wide(arrays), only)
+        for name in scaled:
+            named[name] = named[name] * np.square(self.scales[name])
+        dtypes = {name: arrays[next(iter(self._plan.sources_of(name)))].dtype for name in named if scaled}
+        return {name: array.astype(dtypes.get(name, array.dtype), copy=False) for name, array in named.items()}
+
     def some(self, read: Callable[[Container[str]], Mapping[str, Array]], names: Collection[str]) -> dict[str, Array]:
         """Arrays of a few canonical names, without reading those of the rest of a large model.
 
         Args:
-            read: Reads arrays of the side's own names: `state` or `gradients` of its backend.
+            read: Reads arrays of the side's own names, such as `state` of its backend.
             names: The canonical names.
         """
-        own = {source for name in names if name in self._plan.outputs for source in self._plan.sources_of(name)}
-        return self.canonical({**self.weights, **read(own)}, names)
+        return self.canonical({**self.weights, **read(self._own(names))}, names)
+
+    def some_gradients(
+        self, read: Callable[[Container[str]], Mapping[str, Array]], names: Collection[str]
+    ) -> dict[str, Array]:
+        """The same of gradients."""
+        return self.gradients({**self.weights, **read(self._own(names))}, names)
+
+    def _own(self, names: Collection[str]) -> set[str]:
+        return {source for name in names if name in self._plan.outputs for source in self._plan.sources_of(name)}
 
 
 @dataclass(frozen=True)
@@ -211,6 +248,16 @@ def differs(first: Array, second: Array) -> bool:
     first, second = (array.astype(np.float64) for array in (first, second))
     known = np.isfinite(first) & np.isfinite(second)
     return bool(np.linalg.norm((first - second)[known]) > _FIXED * np.linalg.norm(first[known]))
+
+
+def scaled_in(plan: Plan) -> list[str]:
+    """Names of the targets of a plan that are multiplied by a number on the way."""
+    return [name for name, expression in plan.outputs.items() if uses(expression, Scale)]
+
+
+def _wide(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Arrays in float64, in which no gradient is too small to be halved."""
+    return {name: array.astype(np.float64) if is_floating(array) else array for name, array in arrays.items()}
 
 
 def remark(key: str, text: str = "") -> Quantity:

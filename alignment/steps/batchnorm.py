@@ -101,6 +101,6 @@ def _gradients(trial: Trial) -> Iterator[Quantity]:
     norms = {name.rpartition(".")[0] for name in statistics}
     for key, gradient in trial.input_gradients("batchnorm"):
         yield Quantity(key, gradient, _GRADIENT)
-    for name, gradient in trial.canonical(trial.backend.gradients()).items():
+    for name, gradient in trial.gradients(trial.backend.gradients()).items():
         if name not in statistics and name.rpartition(".")[0] in norms:
             yield Quantity(f"batchnorm/gradient/{name}", gradient, _GRADIENT)

@@ -72,7 +72,7 @@ def _passes(trial: Trial) -> Iterator[Quantity]:
             if name in evaluated:  # further outputs of training alone have no names that both sides share
                 yield Quantity(f"train_mode/{name}", array, _OUTPUT)
         trial.backward()
-        gradients = trial.canonical(trial.backend.gradients(), _parameters(trial))
+        gradients = trial.gradients(trial.backend.gradients(), _parameters(trial))
     finally:
         trial.backend.train(False)
     floating = [array.ravel() for array in gradients.values() if np.issubdtype(array.dtype, np.floating)]

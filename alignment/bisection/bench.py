@@ -13,6 +13,7 @@ from alignment.backends.base import Tap, Visit
 from alignment.backends.functions.calls import Answer, Arrays, FunctionCall, Functions
 from alignment.bisection.evidence import failures
 from alignment.bisection.localise import Localiser
+from alignment.bisection.replacing import replacing
 from alignment.bisection.reruns import beside
 from alignment.bisection.twins import Call, inside, outermost
 from alignment.hypotheses.bench import Answers, OutOfTimeError, Result, Weight
@@ -152,7 +153,7 @@ class ModuleBench:
         try:
             gradients = [] if failures(search.isolated[call].forward) else search.gradients_of(call)
             guilty = [other for other in search.differing if inside(other[0], call[0])]
-            replaced = search.replacing(outermost(guilty))
+            replaced = replacing(search, call, outermost(guilty))
             inputs, integers = search.inputs_of(call), search.integers_of(call)
             result = search.taps.isolate(*call, inputs, gradients, replaced or None, visit, integers)
             return Result(result.outputs, beside(search, call, result) if gradients else {})

@@ -17,6 +17,7 @@ from alignment.backends.base import Tap
 from alignment.bisection.arrangements import distance
 from alignment.bisection.evidence import CallJudgements, failures, in_another_order
 from alignment.bisection.localise import Localiser
+from alignment.bisection.replacing import replacing
 from alignment.bisection.twins import Call, depth, inside, outermost
 
 _ROUNDED = 1e-10
@@ -66,7 +67,7 @@ def _classify(search: Localiser, call: Call) -> None:
         search.differing[call] = "no module in it differs" if below else "it has no modules that could be compared"
         return
     names = ", ".join(sorted({search.paths[other[0]] for other in failing if other in search.differing}))
-    if failed and _fails_with(search, call, search.replacing(outermost(failing)), refused=False):
+    if failed and _fails_with(search, call, replacing(search, call, outermost(failing)), refused=False):
         if _are_cut_otherwise(search, call, outermost(failing)):
             search.children_differ[call] = f"because of {names}"
             return
@@ -100,9 +101,7 @@ def _is_rescaled(search: Localiser, call: Call) -> bool:
     except Exception:  # whatever a framework raises of a tensor that does not fit
         return False
     pairs = list(zip(expected, found, strict=False))
-    return any(
-        all(a.shape == b.shape and distance(a * factor, b) <= _ROUNDED for a, b in pairs) for factor in factors
-    )
+    return any(all(a.shape == b.shape and distance(a * factor, b) <= _ROUNDED for a, b in pairs) for factor in factors)
 
 
 def _nearest_around(search: Localiser, call: Call) -> Call | None:
@@ -126,7 +125,7 @@ def _wrongly_shaped(search: Localiser, call: Call, below: Sequence[Call]) -> lis
     shaped = [other for other in below if (other, "output", 0) in shapes and not _only_passes_on(search, other)]
     together = [shaped] if len(shaped) > 1 else []
     for wrong in [*([one] for one in shaped[:_MOST_SHAPES]), *together]:
-        if not _fails_with(search, call, search.replacing(outermost(wrong), as_recorded=True), refused=True):
+        if not _fails_with(search, call, replacing(search, call, outermost(wrong), as_recorded=True), refused=True):
             for other in wrong:
                 search.twins.other_shapes = {
                     place: shape for place, shape in search.twins.other_shapes.items() if place[:2] != (other, "output")
@@ -144,7 +143,7 @@ def _without_other_cuts(search: Localiser, call: Call, failing: list[Call]) -> l
     shaped = [other for other in failing if other in search.differing and search.isolated[other].misshapen]
     for path in dict.fromkeys(path for path, _ in shaped):
         calls = [other for other in shaped if other[0] == path]
-        if _runs_with(search, call, search.replacing(outermost(calls))):
+        if _runs_with(search, call, replacing(search, call, outermost(calls))):
             continue
         for other in calls:
             del search.differing[other]
@@ -196,7 +195,7 @@ def _are_cut_otherwise(search: Localiser, call: Call, failing: Sequence[Call]) -
         cuts = {other: twins.like(other, within) for other in failing}
         cuts = {other: cut for other, cut in cuts.items() if other not in before and twins.has(cut)}
         twins.cuts.update(cuts)
-        if cuts and not _fails_with(search, call, search.replacing(failing), refused=True):
+        if cuts and not _fails_with(search, call, replacing(search, call, failing), refused=True):
             search.trial.backend.set_state(search.weights)
             for other in cuts:
                 search.isolated[other] = search.isolate(other)

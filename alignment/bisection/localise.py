@@ -17,10 +17,20 @@ from alignment.backends.base import Isolated, Module, Tap, Taps, Visit
 from alignment.bisection.counterparts import Counterparts
 from alignment.bisection.evidence import CallJudgements, Reference, failures
 from alignment.bisection.twins import Call, Cut, Twins
+from alignment.bisection.used_elsewhere import used_elsewhere
 from alignment.bisection.watching import Watched, watch
 from alignment.judging.tolerance import Judgement
+from alignment.pair import ROLES
 from alignment.results.report import DIVERGENCE
 from alignment.steps.base import Trial
+
+_ATTENDING = frozenset(
+    (
+        "multiheadattention",
+        *(f"transformer{part}" for part in ("", "encoder", "decoder", "encoderlayer", "decoderlayer")),
+    )
+)
+"""Classes of the frameworks that take masks of booleans, in lower case."""
 
 
 class Localiser:
@@ -290,7 +300,28 @@ class Localiser:
             orders.pop(call)
             if known is not None:
                 orders[call] = known
-        return judged
+        return self._with_inverted_masks(call, judged) if judged.failures else judged
+
+    def _with_inverted_masks(self, call: Call, judged: CallJudgements) -> CallJudgements:
+        """Judge a call that differs with its masks the other way round, where it may mean them so: the nearer counts.
+
+        Paddle's attentions show where a mask of booleans is true, torch's hide there.
+        """
+        twins = self.twins
+        masks = {place for place in twins.opposite if place[0] == call} - twins.inverted
+        kinds = self.taps.modules[call[0]].kind, twins.kinds[self.paths[call[0]]]
+        frameworks = {self.trial.pair.side(role).framework for role in ROLES}
+        if not masks and len(frameworks) > 1 and all(kind.lower() in _ATTENDING for kind in kinds):
+            bools = enumerate(array.dtype == np.bool_ for array in self.integers_of(call))
+            masks = {(call, "integers", index) for index, is_mask in bools if is_mask}
+        if not masks:
+            return judged
+        twins.inverted |= masks
+        again = self._isolate_once(call)
+        if again.problem or (again.failures and not (again.error or 0.0) < (judged.error or 0.0)):
+            twins.inverted -= masks
+            return judged
+        return again
 
     def _isolate_once(self, call: Call) -> CallJudgements:
         path, number = call
@@ -321,6 +352,8 @@ class Localiser:
 
     def _judge_backward(self, judged: CallJudgements, call: Call, inputs: Sequence[Array], result: Isolated) -> None:
         """Judge what a module that ran alone gives its inputs, its parameters and its running statistics."""
+        if self.mode == "train":
+            self._judge_own_statistics(judged, call)
         if self.taps.gradients:
             order = self.twins.counterparts(call, result.input_gradients)
             for index, gradient in zip(order, result.input_gradients, strict=True):
@@ -330,34 +363,28 @@ class Localiser:
                     gradient = np.zeros_like(inputs[index]) if gradient is None else gradient
                     self.judge(judged, Tap(*call, "input_gradient", index), gradient)
             self._judge_own_gradients(judged, call)
-        if self.mode == "train":
-            self._judge_own_statistics(judged, call)
 
     def _judge_own_gradients(self, judged: CallJudgements, call: Call) -> None:
-        """Judge the gradients of the module's parameters, if no other call contributes to them."""
+        """Judge the gradients of the module's parameters, if no other call contributes to them on either side."""
         within = self.held[call[0]]
-        if not within or any(other[0] == call[0] and other[1] != call[1] for other in self.end_to_end):
+        if (
+            not within
+            or self.twins.is_called_again(call)
+            or any(other[0] == call[0] and other[1] != call[1] for other in self.end_to_end)
+        ):
             return
         own = self.trial.some_gradients(self.trial.backend.gradients, within - self.trial.pair.architecture.buffers)
         gradients = self._judged("gradient", own)
-        judged.backward.update({f"gradient of {name}": judgement for name, judgement in gradients.items()})
+        wrong = failures(gradients)
+        elsewhere = used_elsewhere(self, call, wrong) if wrong and call[0] else set()
+        kept = {name: judgement for name, judgement in gradients.items() if name not in elsewhere}
+        judged.backward.update({f"gradient of {name}": judgement for name, judgement in kept.items()})
 
     def _judge_own_statistics(self, judged: CallJudgements, call: Call) -> None:
         names = [name for name in self.statistics_names if name in self.held[call[0]]]
         if names:
             statistics = self._judged("output", self.trial.some(self.trial.backend.state, names))
             judged.forward.update({f"running statistic {name}": judgement for name, judgement in statistics.items()})
-
-    def replacing(self, calls: Sequence[Call], *, as_recorded: bool = False) -> dict[Call, list[Array]]:
-        """The reference's outputs of some calls; calls are counted within the run of a module that holds them all.
-
-        Args:
-            calls: The calls.
-            as_recorded: Leave their shapes and their order as the reference has them.
-        """
-        first = {path: min(number for other, number in calls if other == path) for path, _ in calls}
-        outputs = self.twins.as_recorded if as_recorded else self.outputs_of
-        return {(path, number - first[path]): outputs((path, number)) for path, number in calls}
 
     def recorded_one(self, call: Call, what: str, index: int) -> Array | None:
         """One array that the reference recorded of its module; None where it has none."""

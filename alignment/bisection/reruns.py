@@ -9,6 +9,7 @@ import numpy as np
 from alignment.arrays import Array
 from alignment.backends.base import Isolated, Tap
 from alignment.bisection.localise import Localiser
+from alignment.bisection.replacing import calls_before, replacing
 from alignment.bisection.twins import Call, inside, outermost
 
 
@@ -28,7 +29,8 @@ def rerun(search: Localiser, call: Call) -> tuple[Isolated, dict[str, Array], di
             name = str(tap)[len(path) :].lstrip(".") if path else str(tap)
             own[name] = array
             if tap.path in search.paths:
-                expected = search.recorded_one((tap.path, tap.call), tap.what, tap.index)
+                number = tap.call + calls_before(search, call, tap.path)
+                expected = search.recorded_one((tap.path, number), tap.what, tap.index)
                 if expected is not None:
                     recorded[name] = expected
 
@@ -37,7 +39,7 @@ def rerun(search: Localiser, call: Call) -> tuple[Isolated, dict[str, Array], di
     try:
         gradients = search.gradients_of(call)
         guilty = [other for other in search.differing if inside(other[0], path)]
-        replaced = search.replacing(outermost(guilty))
+        replaced = replacing(search, call, outermost(guilty))
         integers = search.integers_of(call)
         result = search.taps.isolate(*call, search.inputs_of(call), gradients, replaced, visit, integers)
         called = {name.partition(":")[0] for name in own}

@@ -66,6 +66,8 @@ class Twins:
         cuts: For modules that are cut otherwise, what their output is compared with.
         other_shapes: Tensors that the candidate keeps in another shape, by call, kind and place: the shape, and the
             order in which the reference's axes have to be; None for one that cannot be told from the values.
+        opposite: Masks of booleans that the candidate is given the other way round: it may mean them so.
+        inverted: Those of them that are the reference's once they are turned round.
     """
 
     def __init__(
@@ -80,6 +82,8 @@ class Twins:
         self.unsure: set[Call] = set()
         self.cuts: dict[Call, Cut] = {}
         self.other_shapes: dict[Place, tuple[tuple[int, ...], Axes | None]] = {}
+        self.opposite: set[Place] = set()
+        self.inverted: set[Place] = set()
         self._arrangements = Arrangements()
 
     def key(self, call: Call, what: str, index: int) -> str | None:
@@ -120,7 +124,8 @@ class Twins:
 
     def _as_own(self, array: Array, call: Call, what: str, index: int) -> Array:
         arrange = self.arrangement(call, what, index)
-        return array if arrange is None else arrange(array)
+        array = array if arrange is None else arrange(array)
+        return np.logical_not(array) if (call, what, index) in self.inverted else array
 
     def all(self, call: Call, what: str) -> list[Array]:
         """The recorded tensors of a kind for a call, in the candidate's order; empty if one is missing."""
@@ -160,7 +165,9 @@ class Twins:
                 axes = self._arrangements.find(array, expected[place])
                 self.other_shapes[call, what, index] = array.shape, axes
                 far |= axes is None
-            elif place is not None:
+            if place is not None and what == "integers" and _is_opposite(array, expected[place]):
+                self.opposite.add((call, what, index))
+            elif place is not None and (call, what, index) not in self.other_shapes:
                 far |= array.shape != expected[place].shape or distance(array, expected[place]) > _SURE
         if len(arrays) == len(expected) == 1:
             return
@@ -199,6 +206,10 @@ class Twins:
                 for place, at in zip(places, places_of_own, strict=True):
                     order[place] = place if at is None else places[at]
         return order
+
+    def is_called_again(self, call: Call) -> bool:
+        """True if the reference calls the counterpart of a module again after this call."""
+        return any(self._at((call[0], call[1] + 1), what, 0) is not None for what in ("input", "integers", "output"))
 
     def other_cuts(self, call: Call) -> list[Cut]:
         """Tensors of the reference that may stand for the output of a module that is cut otherwise.
@@ -284,6 +295,12 @@ def match(arrays: Sequence[Array], expected: Sequence[Array]) -> list[int | None
         (left,) = set(range(len(expected))) - taken
         places[places.index(None)] = left  # another shape: a mistake, and not another order
     return places
+
+
+def _is_opposite(array: Array, expected: Array) -> bool:
+    """True for a mask of booleans that is another one the other way round, whatever their shapes."""
+    alike = array.dtype == expected.dtype == np.bool_ and array.size == expected.size
+    return alike and np.array_equal(array.ravel(), ~expected.ravel())
 
 
 def _unchanged(shape: tuple[int, ...], other: tuple[int, ...]) -> Axes | None:

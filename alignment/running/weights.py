@@ -60,6 +60,8 @@ def write_weights(
         selection: Which tensors to take from a source that holds more.
         shipped: True if the source is itself under test, a port that is used as it is. Then it has to be in the side's
             own names, or in a published layout of its framework: in any other, the framework would not load it.
+        named: The side of a user's pair whose names the source has, where that is known: names and shapes of both sides
+            may be the same. None to find out.
 
     Raises:
         PortingError: The source cannot be read or is not this model; the file cannot be written.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from alignment.pair import Pair, Side, Tokens
+from alignment.pair import Mask, Pair, Side, Tokens
 from porting.rules import rule
 
 _FILE = Path(__file__).name
@@ -45,6 +45,112 @@ def bags(embedded: bool, summed: bool = False) -> Any:
     return Net()
 
 
+def tied(scaled: bool) -> Any:
+    """An embedding whose weight makes the logits too; what comes between may be scaled wrongly."""
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words, self.mix = nn.Embedding(11, 6), nn.Linear(6, 6)
+
+        def forward(self, ids: Any) -> Any:
+            x = torch.tanh(self.mix(self.words(ids)))
+            return (2.5 * x if scaled else x) @ self.words.weight.T
+
+    return Net()
+
+
+def repeated(times: int) -> Any:
+    """A block that is called again and again."""
+    import torch
+    from torch import nn
+
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.mix = nn.LayerNorm(6), nn.Linear(6, 6)
+
+        def forward(self, x: Any) -> Any:
+            return x + torch.tanh(self.mix(self.norm(x)))
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.block, self.head = Block(), nn.Linear(6, 4)
+
+        def forward(self, x: Any) -> Any:
+            for _ in range(times):
+                x = self.block(x)
+            return self.head(x)
+
+    return Net()
+
+
+def continued(counted: bool) -> Any:
+    """A block that is called for each half of a sequence, and adds the places that it is told, or its own."""
+    import torch
+    from torch import nn
+
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.mix = nn.LayerNorm(6), nn.Linear(6, 6)
+
+        def forward(self, x: Any, start: int) -> Any:
+            places = torch.arange(x.shape[1], dtype=x.dtype) + (start if counted else 0)
+            return x + torch.sin(self.mix(self.norm(x)) * places[:, None])
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.block, self.head = Block(), nn.Linear(6, 4)
+
+        def forward(self, x: Any) -> Any:
+            halves = self.block(x[:, :3], 0), self.block(x[:, 3:], 3)
+            return self.head(torch.cat(halves, 1).mean(1))
+
+    return Net()
+
+
+def torch_masked() -> Any:
+    """A layer of an encoder whose mask hides where it is true."""
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words = nn.Embedding(11, 8)
+            self.layer = nn.TransformerEncoderLayer(8, 2, 12, dropout=0.0, batch_first=True)
+
+        def forward(self, ids: Any, mask: Any) -> Any:
+            return self.layer(3.5 * self.words(ids), src_key_padding_mask=mask == 0)
+
+    return Net()
+
+
+def paddle_masked(scale: float, shows: bool) -> Any:
+    """The same in Paddle, whose mask shows where it is true."""
+    from paddle import nn
+
+    class Net(nn.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words, self.layer = nn.Embedding(11, 8), nn.TransformerEncoderLayer(8, 2, 12, dropout=0.0)
+
+        def forward(self, ids: Any, mask: Any) -> Any:
+            mask = (mask != 0 if shows else mask == 0).unsqueeze([1, 2])
+            return self.layer(scale * self.words(ids), src_mask=mask)
+
+    return Net()
+
+
+def _masked(**options: Any) -> Pair:
+    sides = Side("torch", f"{_FILE}:torch_masked"), Side("paddle", f"{_FILE}:paddle_masked", options=options)
+    return Pair("masked", *sides, inputs={"ids": Tokens(11, (6,)), "mask": Mask((6,))}, rules="auto")
+
+
 def _pair(build: str, right: dict[str, Any], wrong: dict[str, Any], **given: Any) -> Pair:
     sides = (Side("torch", f"{_FILE}:{build}", options=options) for options in (right, wrong))
     return Pair(build, *sides, **{"rules": "auto", **given})
@@ -59,3 +165,8 @@ CELL = _pair(
 )
 BAG = _pair("bags", {"embedded": False}, {"embedded": True}, inputs={"ids": Tokens(11, (5,))})
 SUMMED = _pair("bags", {"embedded": False}, {"embedded": True, "summed": True}, inputs={"ids": Tokens(11, (5,))})
+TIED = _pair("tied", {"scaled": False}, {"scaled": True}, inputs={"ids": Tokens(11, (5,))})
+ONCE = _pair("repeated", {"times": 2}, {"times": 1}, input_shape=(6,))
+CONTINUED = _pair("continued", {"counted": True}, {"counted": False}, input_shape=(6, 6))
+SCALED = _masked(scale=1.0, shows=True)
+HIDDEN = _masked(scale=3.5, shows=False)

@@ -15,6 +15,8 @@ _MOST_PARTS = 3
 _MOST_CUT = 4
 """Parts that one tensor is cut into: q, k and v, or the four gates of an LSTM."""
 _MOST_AXES = 4
+_HEADED = 4
+"""Axes of keys and values that are cut by heads."""
 
 
 def _parts(call: FunctionCall) -> Iterator[Alternative]:
@@ -60,16 +62,13 @@ def _repeats(call: FunctionCall) -> Iterator[Alternative]:
     if len(into) != len(out) or len(axes) != 1 or into[axes[0]] < 2 or out[axes[0]] % into[axes[0]]:
         return
     axis, count = axes[0], out[axes[0]] // into[axes[0]]
+    parts = f"{into[axis]} parts{' (heads of keys and values)' if len(into) == _HEADED and axis in (1, 2) else ''}"
     if call.name == "tile":
-        says = (
-            f"its {into[axis]} parts (heads of keys and values) are repeated in turn (1, 2, 1, 2), where each is to be "
-        )
+        says = f"its {parts} are repeated in turn (1, 2, 1, 2), where each is to be "
         says += "repeated in its place (1, 1, 2, 2): use repeat_interleave"
         yield Alternative("repeated heads", says, lambda given, _: [np.repeat(np.reshape(given[0], into), count, axis)])
     else:
-        says = (
-            f"its {into[axis]} parts (heads of keys and values) are repeated each in its place (1, 1, 2, 2), where all "
-        )
+        says = f"its {parts} are repeated each in its place (1, 1, 2, 2), where all "
         says += "are to be repeated in turn (1, 2, 1, 2): use tile"
         times = [count if place == axis else 1 for place in range(len(out))]
         yield Alternative("repeated heads", says, lambda given, _: [np.tile(np.reshape(given[0], into), times)])

@@ -38,3 +38,35 @@ def test_embedding_in_the_place_of_a_bag_is_not_blamed_for_a_sum_around_it(tmp_p
     (finding,) = bisection.findings
     assert finding.candidate == ""
     assert "it takes the sum over axis 1, where the mean is meant" in finding.causes[0].says
+
+
+@pytest.mark.parametrize("name", ["TIED", "ONCE"])
+def test_module_is_not_blamed_for_gradients_that_come_from_elsewhere_or_from_a_call_that_is_missing(
+    name: str, tmp_path: Path
+) -> None:
+    code, bisection = found(name, tmp_path)
+    assert code == 1
+    assert [finding.candidate for finding in bisection.findings] == [""]
+
+
+def test_later_call_is_compared_with_the_later_calls_of_the_modules_within(tmp_path: Path) -> None:
+    code, bisection = found("CONTINUED", tmp_path)
+    assert code == 1
+    assert [finding.candidate for finding in bisection.findings] == ["block"]
+    assert not any("is what it gets" in cause.says for finding in bisection.findings for cause in finding.causes)
+
+
+def test_layer_whose_framework_means_masks_the_other_way_round_is_right(tmp_path: Path) -> None:
+    pytest.importorskip("paddle")
+    code, bisection = found("SCALED", tmp_path)
+    assert code == 1
+    assert [finding.candidate for finding in bisection.findings] == [""]
+    assert "is to be multiplied by 3.5" in bisection.findings[0].causes[0].says
+
+
+def test_mask_that_is_the_wrong_way_round_for_its_framework_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("paddle")
+    code, bisection = found("HIDDEN", tmp_path)
+    assert code == 1
+    assert [finding.candidate for finding in bisection.findings] == [""]
+    assert "is the wrong way round" in bisection.findings[0].causes[0].says

@@ -25,10 +25,7 @@ from alignment.results.report import DIVERGENCE
 from alignment.steps.base import Trial
 
 _ATTENDING = frozenset(
-    (
-        "multiheadattention",
-        *(f"transformer{part}" for part in ("", "encoder", "decoder", "encoderlayer", "decoderlayer")),
-    )
+    ("multiheadattention", *(f"transformer{of}" for of in ("", "encoder", "decoder", "encoderlayer", "decoderlayer")))
 )
 """Classes of the frameworks that take masks of booleans, in lower case."""
 

@@ -152,8 +152,8 @@ def _masked(**options: Any) -> Pair:
 
 
 def _pair(build: str, right: dict[str, Any], wrong: dict[str, Any], **given: Any) -> Pair:
-    sides = (Side("torch", f"{_FILE}:{build}", options=options) for options in (right, wrong))
-    return Pair(build, *sides, **{"rules": "auto", **given})
+    sides = [Side("torch", f"{_FILE}:{build}", options=options) for options in (right, wrong)]
+    return Pair(build, sides[0], sides[1], **{"rules": "auto", **given})
 
 
 _NAMES = [f"{module}.{part}" for module in ("message", "head") for part in ("weight", "bias")]

@@ -373,7 +373,8 @@ class Localiser:
         own = self.trial.some_gradients(self.trial.backend.gradients, within - self.trial.pair.architecture.buffers)
         gradients = self._judged("gradient", own)
         wrong = failures(gradients)
-        elsewhere = used_elsewhere(self, call, wrong) if wrong and call[0] else set()
+        given = self.trial, self.taps, self.weights, self.mode == "train"
+        elsewhere = used_elsewhere(*given, call, wrong) if wrong and call[0] else set()
         kept = {name: judgement for name, judgement in gradients.items() if name not in elsewhere}
         judged.backward.update({f"gradient of {name}": judgement for name, judgement in kept.items()})
 

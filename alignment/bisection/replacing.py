@@ -6,13 +6,10 @@ Calls are counted from the beginning of a run: of a module that runs alone, from
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from alignment.arrays import Array
-
-if TYPE_CHECKING:
-    from alignment.bisection.localise import Localiser
-    from alignment.bisection.twins import Call
+from alignment.bisection.localise import Localiser
+from alignment.bisection.twins import Call
 
 
 def calls_before(search: Localiser, around: Call, path: str) -> int:

@@ -26,10 +26,14 @@ from porting.operations.chains import steps_of
 
 Check: TypeAlias = "tuple[str, str]"
 """Path of a module of the candidate, and `input` or `output`."""
+_MOST_AXES = 5
+"""Axes of arrays of which every order is tried."""
 _ARGUMENTS = 4
 """Inputs of a module that are looked through where one of another place has its values."""
 CLOSE = 3e-5
 """Largest relative L2 difference of arrays that are the same: Paddle keeps some constants in float32."""
+MASKED = -9e3
+"""Below it, a number that is added to scores takes them out: -1e4, -1e9, the smallest number, or minus infinity."""
 
 
 class Trial:
@@ -162,7 +166,8 @@ class _Pass:
         check = tap.path, tap.what
         others = (self._evidence.taps.get(str(Tap(there, tap.call, tap.what, index))) for index in range(_ARGUMENTS))
         for other in (theirs, *others):
-            if other is not None and (placed := in_form(other, array)) is not None:
+            masks = bool(tap.path)  # not in what the model gives, which is compared as it is
+            if other is not None and (placed := in_form(other, array, masks=masks)) is not None:
                 self.checks.setdefault(check, True)
                 return placed
         if theirs is None or theirs.size != array.size:
@@ -173,8 +178,14 @@ class _Pass:
         return theirs.astype(array.dtype) if theirs.shape == array.shape else array
 
 
-def in_form(reference: Array, array: Array) -> Array | None:
+def in_form(reference: Array, array: Array, *, masks: bool = True) -> Array | None:
     """The reference's values in the form of an array, which may have its axes in another order, merged or cut.
+
+    Args:
+        reference: The reference's.
+        array: The candidate's.
+        masks: Whether entries that a mask takes out on one side may be anything on the other: each port fills in a
+            number of its own, and where it adds the mask is its own choice.
 
     Returns:
         The values, where they are those of the array; None where they are not.
@@ -182,16 +193,28 @@ def in_form(reference: Array, array: Array) -> Array | None:
     if reference.size != array.size:
         return None
     wide = reference.astype(np.float64)
+    if masks and wide.ndim <= _MOST_AXES and (np.any(array < MASKED) or np.any(wide < MASKED)):
+        return _seen_in_form(wide, array)
     if not array.size or _close(wide.reshape(array.shape), array):
         return np.asarray(wide.reshape(array.shape), array.dtype)
     norms = np.linalg.norm(wide), np.linalg.norm(array)
     sums = abs(wide.sum() - array.sum())
-    if abs(norms[0] - norms[1]) > CLOSE * norms[0] or sums > CLOSE * np.abs(wide).sum() or wide.ndim > 5:
+    if abs(norms[0] - norms[1]) > CLOSE * norms[0] or sums > CLOSE * np.abs(wide).sum() or wide.ndim > _MOST_AXES:
         return None
     for axes in permutations(range(wide.ndim)):
         moved = wide.transpose(axes).reshape(array.shape)
         if _close(moved, array):
             return np.asarray(moved, array.dtype)
+    return None
+
+
+def _seen_in_form(reference: Array, array: Array) -> Array | None:
+    """As `in_form`, of entries that no mask takes out on either side; the others are the array's own."""
+    for axes in permutations(range(reference.ndim)):
+        moved = reference.transpose(axes).reshape(array.shape)
+        seen = (moved >= MASKED) & (array >= MASKED)
+        if seen.any() and _close(moved[seen], array[seen]):
+            return np.where(seen, moved, array).astype(array.dtype)
     return None
 
 

@@ -114,7 +114,7 @@ def _rotary(shape: Shape, sizes: tuple[int, ...]) -> Iterator[Op]:
     orders = list(permutations(range(3)))
     pairs = list(combinations(range(3), 2)) if alike else [(0, 1), (0, 2)]
     for dim in head_sizes(*sizes):
-        counts = dict.fromkeys((1, min(sizes) // dim))
+        counts = _counts(sizes, dim)
         for before in (Layout(order, count) for order in (orders[:1] if alike else orders) for count in counts):
             for _, op in _rotated(shape, sizes, pairs, before, dim):
                 yield op
@@ -139,7 +139,7 @@ def _rotated(
     shape: Shape, sizes: Sequence[int], pairs: Sequence[tuple[int, int]], before: Layout, dim: int
 ) -> Iterator[tuple[object, Op]]:
     """The ways for one size of a head, from one layout."""
-    for count in dict.fromkeys((1, min(sizes) // dim)):
+    for count in _counts(sizes, dim):
         for after in (Layout(order, count) for order in permutations(range(3))):
             for pair in pairs:
                 for parts in dict.fromkeys((2, dim // 2)):
@@ -148,6 +148,12 @@ def _rotated(
                     op = _turning(shape, sizes, before, rows, after)
                     if op is not None:
                         yield (after, pair, dim, parts), op
+
+
+def _counts(sizes: Sequence[int], dim: int) -> list[int]:
+    """Numbers of groups that parts with heads of a size may alternate in: one, and one for each head of the least."""
+    heads = min(sizes) // dim
+    return [1, heads] if heads > 1 and all(size % heads == 0 for size in sizes) else [1]
 
 
 def head_counts(sizes: Sequence[int]) -> list[int]:

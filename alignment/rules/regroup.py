@@ -14,9 +14,11 @@ from itertools import combinations, permutations
 from math import prod
 from typing import TypeAlias
 
+from alignment.rules.forms import form
 from alignment.rules.joining import ways_to_join
 from alignment.rules.layouts import head_sizes
 from alignment.rules.model import Model
+from alignment.rules.similar_names import similarity
 from alignment.rules.ways import Stored, at, rows_first, ways
 from porting.checkpoint.tensor import Shape
 from porting.operations import Each, Interleave, Op, Tie, chained
@@ -26,6 +28,8 @@ Ends: TypeAlias = "tuple[tuple[str, ...], tuple[str, ...], Op | None]"
 Choice: TypeAlias = "tuple[tuple[str, ...], tuple[str, ...], list[list[Ends]]]"
 """All sources, all targets, and the options."""
 _MOST_SIBLINGS = 8
+_FEW_RESHAPED = 3
+"""Largest number of tensors of one size at one place that are tried in each order."""
 _TURNED = 2
 """How unusual rotary positions of another form are, among the ways to join."""
 _FEW = 4
@@ -80,6 +84,10 @@ class _View:
     def shape(self, name: str) -> Shape:
         return self.model.stored[name].shape
 
+    def form(self, name: str) -> Shape:
+        """The form by which structure matches a tensor."""
+        return form(self.model.flow.shapes[name])
+
 
 def regrouped(
     reference: Model,
@@ -107,18 +115,59 @@ def regrouped(
 
 
 def _reshaped(reference: _View, candidate: _View) -> Iterator[Choice]:
-    """Tensors of the same number of elements at the same place: a patch embedding as a convolution or a Linear."""
+    """Tensors of the same number of elements at the same place: a patch embedding as a convolution or a Linear.
+
+    Two or three of one number, such as biases that one side keeps by heads, are tried in each order.
+    """
+    done: set[str] = set()
     for target in candidate.left:
-        here = prod(candidate.shape(target))
-        others = [name for name in candidate.left if prod(candidate.shape(name)) == here]
-        sources = [name for name in reference.left if prod(reference.shape(name)) == here]
-        if len(others) > 1 or len(sources) > 1:
-            sources = [name for name in sources if reference.before(name) == candidate.before(target)]
-            others = [name for name in others if candidate.before(name) == candidate.before(target)]
-        if len(sources) == len(others) == 1:
-            ops = ways(reference.stored(sources[0]), candidate.stored(target))
-            if ops:
-                yield (sources[0],), (target,), [[((sources[0],), (target,), op)] for op in ops]
+        if target in done:
+            continue
+        sources, targets = _of_one_size(reference, candidate, target)
+        done |= set(targets)
+        if len(sources) != len(targets) or not 1 <= len(sources) <= _FEW_RESHAPED:
+            continue
+        options = [
+            option
+            for order in sorted(permutations(sources), key=lambda names: -_alike(names, targets))
+            for option in _each_reshaped(reference, candidate, order, targets)
+        ]
+        if options:
+            yield tuple(sources), tuple(targets), options
+
+
+def _of_one_size(reference: _View, candidate: _View, target: str) -> tuple[list[str], list[str]]:
+    """The tensors with as many elements as one of the candidate; where these are several, those at its place alone."""
+    size = prod(candidate.shape(target))
+    sources = [name for name in reference.left if prod(reference.shape(name)) == size]
+    targets = [name for name in candidate.left if prod(candidate.shape(name)) == size]
+    if len(targets) > 1 or len(sources) > 1:
+        before = candidate.before(target)
+        sources = [name for name in sources if reference.before(name) == before]
+        targets = [name for name in targets if candidate.before(name) == before]
+    if len(targets) == 1 or len(sources) == 1:
+        return sources, targets
+    kinds = [{view.form(name) for name in names} for view, names in ((reference, sources), (candidate, targets))]
+    return (sources, targets) if len(kinds[0]) == len(kinds[1]) == 1 and kinds[0] != kinds[1] else ([], [target])
+
+
+def _each_reshaped(
+    reference: _View, candidate: _View, sources: Sequence[str], targets: Sequence[str]
+) -> Iterator[list[Ends]]:
+    """Ways to take each of some tensors to another, each in the same way."""
+    ops = [
+        ways(reference.stored(source), candidate.stored(target))
+        for source, target in zip(sources, targets, strict=True)
+    ]
+    for turn in range(max(map(len, ops)) if all(ops) else 0):
+        yield [
+            ((source,), (target,), own[min(turn, len(own) - 1)])
+            for source, target, own in zip(sources, targets, ops, strict=True)
+        ]
+
+
+def _alike(sources: Sequence[str], targets: Sequence[str]) -> float:
+    return sum(similarity(source, target) for source, target in zip(sources, targets, strict=True))
 
 
 def _tied(reference: _View, candidate: _View) -> Iterator[Choice]:

@@ -66,7 +66,9 @@ def test_mask_of_another_number_or_place_tells_nothing(fill: float, masked: bool
 
 def test_entries_that_no_mask_takes_out_have_to_agree() -> None:
     reference, array = np.array([[1.0, -np.inf], [2.0, 3.0]]), np.array([[1.0, -1e9], [2.0, 3.0]])
-    assert np.array_equal(in_form(reference, array), array)
+    placed = in_form(reference, array)
+    assert placed is not None
+    assert np.array_equal(placed, array)
     assert in_form(reference, array, masks=False) is None
-    assert in_form(reference, array + [[0, 0], [0, 0.01]]) is None
+    assert in_form(reference, np.array([[1.0, -1e9], [2.0, 3.01]])) is None
     assert in_form(np.full(3, -1e9), np.full(3, -2e9)) is None

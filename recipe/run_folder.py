@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,12 +14,14 @@ from typing import Any
 from porting.fields import encode
 from recipe.classes import CLASSES
 from recipe.config import Config
-from recipe.errors import ConfigError
+from recipe.errors import ConfigError, TrainingError
 from recipe.locking import take
 from recipe.resuming import FREE, changed_settings
 
 LOG = "log.jsonl"
 _DRAFT = ".part-"
+_BLOCK = 2**20
+"""Bytes that may be left of a disk or a limit when a framework gives up writing to it."""
 _FREE = FREE - {"run.accumulation"}
 
 
@@ -46,6 +50,9 @@ def write_state(path: Path, write: Callable[[Path], None]) -> None:
     Args:
         path: The file.
         write: Writes it to the path that it is given.
+
+    Raises:
+        TrainingError: It cannot be written; what was there before is untouched.
     """
     draft = path.with_name(f"{_DRAFT}{path.name}")
     try:
@@ -53,8 +60,23 @@ def write_state(path: Path, write: Callable[[Path], None]) -> None:
         with draft.open("rb") as file:
             os.fsync(file.fileno())
         draft.replace(path)
+    except Exception as error:  # frameworks raise errors of their own where a disk is full
+        reason = _why_not_written(error, draft)
+        raise TrainingError(f"{path}: cannot be written: {reason}. What was there before is untouched") from error
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _why_not_written(error: Exception, draft: Path) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    size = draft.stat().st_size if draft.exists() else 0
+    if limit != resource.RLIM_INFINITY and size + _BLOCK > limit:
+        return "the file is larger than the system allows (ulimit -f)"
+    if shutil.disk_usage(draft.parent).free < _BLOCK:
+        return "the disk is full"
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
 def log(folder: Path, event: Mapping[str, Any]) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import resource
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +19,7 @@ from recipe.errors import TrainingError
 from recipe.loading import dump, load
 from recipe.locking import take
 from recipe.programs import Request
-from recipe.run_folder import held
+from recipe.run_folder import held, write_state
 
 TOP1 = (0.3, 0.7, 0.5, 0.6)
 """Accuracy after each epoch; the best is not the last."""
@@ -114,6 +117,44 @@ def test_worse_epochs_after_resuming_do_not_replace_the_best(tmp_path: Path) -> 
     (tmp_path / "undisturbed" / "latest.pth").write_text("state after 1")
     carry_out(_request(tmp_path / "images", tmp_path / "undisturbed", resume="auto"), _Framework())
     assert _left(tmp_path / "undisturbed") == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (
+            RuntimeError("[enforce fail] unexpected pos 1 vs 2\nmore"),
+            "RuntimeError: [enforce fail] unexpected pos 1 vs 2",
+        ),
+    ],
+)
+def test_state_that_cannot_be_written_leaves_the_one_before(tmp_path: Path, error: Exception, reason: str) -> None:
+    def write(draft: Path) -> None:
+        draft.write_text("half")
+        raise error
+
+    path = tmp_path / "latest.pth"
+    path.write_text("before")
+    with pytest.raises(TrainingError) as caught:
+        write_state(path, write)
+    assert caught.value.summary == f"{path}: cannot be written: {reason}. What was there before is untouched"
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["before"]
+
+
+def test_errors_of_a_framework_are_told_as_the_limit_behind_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(draft: Path) -> None:
+        raise RuntimeError("[enforce fail] unexpected pos")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=4096))
+        with pytest.raises(TrainingError, match="cannot be written: the disk is full"):
+            write_state(tmp_path / "x", write)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (204800, 204800))
+    with pytest.raises(TrainingError, match=r"larger than the system allows \(ulimit -f\)"):
+        write_state(tmp_path / "x", write)
 
 
 def test_second_run_in_a_folder_is_refused(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ class Interface:
         names: Own name of an output to the name that both sides use, where they were found to differ; a name that is
             not there is no error.
         single: Whether the model has to give one tensor and nothing else.
+        declared: Whether a pair says what the inputs are; False where they were given without one.
     """
 
     takes: Mapping[str, str | None] = field(default_factory=dict)
@@ -45,6 +46,7 @@ class Interface:
     gives: Sequence[str] | Mapping[str, str] = ()
     names: Mapping[str, str] = field(default_factory=dict)
     single: bool = False
+    declared: bool = True
 
     def arguments(self, tensors: Mapping[str, Any], function: Callable[..., Any]) -> tuple[list[Any], dict[str, Any]]:
         """Positional and keyword arguments of a call.
@@ -108,7 +110,14 @@ class Interface:
         return chosen
 
 
-def failed(error: Exception, what: str, given: Mapping[str, Array], function: Callable[..., Any]) -> AlignmentError:
+def failed(
+    error: Exception,
+    what: str,
+    given: Mapping[str, Array],
+    function: Callable[..., Any],
+    *,
+    declared: bool = True,
+) -> AlignmentError:
     """The error of a model that raised one: its own message, what it was given, and the line of the user's code.
 
     Args:
@@ -116,10 +125,11 @@ def failed(error: Exception, what: str, given: Mapping[str, Array], function: Ca
         what: What failed, with the side's framework: `the torch model fails in forward`.
         given: The arrays of the call, by input; none for a builder.
         function: What was called, for the names of its arguments.
+        declared: Whether a pair says what shape the input has.
     """
     details = [f"given {form(given)}"] if given else []
     half = any(array.dtype.itemsize == 2 for array in given.values())  # which few kernels of a CPU have
-    if set(given) == {ONLY} and isinstance(error, _OF_SHAPES) and not half:
+    if declared and set(given) == {ONLY} and isinstance(error, _OF_SHAPES) and not half:
         shape = given[ONLY].shape[1:]
         details[0] += f", as input_shape={shape} of the pair says: " + (
             "it wants whole numbers; say below which: tokens=30522"

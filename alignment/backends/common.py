@@ -199,7 +199,9 @@ class ModelBackend:
         except (ExpectedError, MemoryError):
             raise
         except Exception as error:
-            raise failed(error, f"the {self.title} model fails in forward", arrays, signature) from error
+            raise failed(
+                error, f"the {self.title} model fails in forward", arrays, signature, declared=self._interface.declared
+            ) from error
 
     def _run(self, call: Callable[[], Any]) -> Any:
         """Run the model; in float64 without its casts to float32 where it fails with them, and from then on."""

@@ -37,7 +37,8 @@ def compare(
         command: The command line, for the report.
 
     Raises:
-        AlignmentError: One side is a path and the other is not, or a value is no array.
+        AlignmentError: A side is neither a path nor a dictionary, one is a path and the other is not, or a value is no
+            array.
         NothingComparedError: Nothing is there to be compared.
         FileError: As `compare_paths`.
     """
@@ -46,6 +47,12 @@ def compare(
         return judge_arrays(*sides, step="compare", tolerances=tolerances, squeeze=squeeze, command=command)
     if isinstance(reference, Mapping) or isinstance(candidate, Mapping):
         raise AlignmentError("one side is a path and the other a dictionary: give two paths, or two dictionaries")
+    for side in (reference, candidate):
+        if not isinstance(side, str | PathLike):
+            raise AlignmentError(
+                f"a {type(side).__name__} is neither a path nor a dictionary: give two paths, or two dictionaries of "
+                "arrays or tensors by name, such as {'logits': tensor} or model.state_dict()"
+            )
     return compare_paths(reference, candidate, tolerances=tolerances, squeeze=squeeze, command=command)
 
 
@@ -58,12 +65,20 @@ def arrays_of(values: Values, side: str = "") -> dict[str, Array]:
     return {name: _array(value, f"{side} {name}".strip()) for name, value in values.items()}
 
 
-def _array(value: Any, what: str) -> Array:
+def _taken(value: Any) -> Array:
     for method in ("detach", "cpu"):
         value = getattr(value, method, lambda value=value: value)()
     if "bfloat16" in str(getattr(value, "dtype", "")):
         value = value.float() if hasattr(value, "float") else value.astype("float32")
-    array = np.asarray(value.numpy() if hasattr(value, "numpy") else value)
+    return np.asarray(value.numpy() if hasattr(value, "numpy") else value)
+
+
+def _array(value: Any, what: str) -> Array:
+    try:
+        array = _taken(value)
+    except Exception as error:  # of a framework, whose tensor is sparse or holds no numbers
+        reason = str(error).partition("\n")[0]
+        raise AlignmentError(f"{what}: a {type(value).__name__} that NumPy cannot take: {reason}") from error
     if array.dtype.kind not in "biufc":
         raise AlignmentError(f"{what}: a {type(value).__name__} is no array of numbers; give arrays or tensors")
     return array

@@ -18,6 +18,7 @@ from alignment.judging.comparing import arrays_of
 from alignment.judging.judge import judge
 from alignment.pair import ROLES, Role
 from alignment.pair.inputs import perturb
+from alignment.pair.targets import user_code
 from alignment.recordings.recording import Entry, Held, Manifest
 from alignment.results.report import Report
 
@@ -48,15 +49,26 @@ def align(reference: Any, candidate: Any, inputs: Any, *, name: str = "") -> Rep
     Raises:
         AlignmentError: A model is none of these classes or not in float32, or fails on the inputs.
     """
-    batch = arrays_of(inputs if isinstance(inputs, Mapping) else {_ONE: inputs})
+    batch = _inputs(inputs)
     recordings: dict[Role, dict[str, Held]] = {}
     for role, model in zip(ROLES, (reference, candidate), strict=True):
-        with _borrowed(model, role) as (framework, backend):
+        with user_code(f"the {role} model fails"), _borrowed(model, role) as (framework, backend):
             recordings[role] = {
                 dtype: _recorded(backend, framework, batch, dtype, role) for dtype in ("float64", "float32")
             }
     report = judge(recordings["reference"], recordings["candidate"], notes=(_NOTE,))
     return replace(report, model=name or type(candidate).__name__)
+
+
+def _inputs(inputs: Any) -> dict[str, Array]:
+    if isinstance(inputs, Mapping):
+        return arrays_of(inputs)
+    if isinstance(inputs, list | tuple) and any(getattr(item, "shape", ()) for item in inputs):
+        raise AlignmentError(
+            f"inputs is a {type(inputs).__name__} of {len(inputs)} arrays: give one array, or several by the names of "
+            "the arguments of forward: {'x': ..., 'mask': ...}"
+        )
+    return {_ONE: arrays_of({"inputs": inputs})["inputs"]}
 
 
 def _framework(model: Any, role: str) -> str:
@@ -74,7 +86,7 @@ def _borrowed(model: Any, role: Role) -> Iterator[tuple[str, Backend]]:
     modules = list(model.modules() if hasattr(model, "modules") else model.sublayers(include_self=True))
     modes = [module.training for module in modules]
     backend.build(lambda: model, {})
-    backend.connect(Interface())
+    backend.connect(Interface(declared=False))
     wrong = {array.dtype.name for array in backend.state().values() if array.dtype.kind in "fV"} - {"float32"}
     try:
         if wrong:

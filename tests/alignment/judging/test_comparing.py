@@ -44,3 +44,23 @@ def test_what_is_no_array_and_a_path_beside_a_dictionary_are_refused(tmp_path: P
         compare({"a": np.ones(2)}, {"a": "text"})
     with pytest.raises(AlignmentError, match="two paths, or two dictionaries"):
         compare({"a": np.ones(2)}, tmp_path)
+
+
+class Sparse:
+    """A tensor that does not become an array, as sparse ones of torch."""
+
+    def numpy(self) -> Any:
+        raise TypeError("can't convert Sparse layout tensor to numpy.\nUse Tensor.to_dense() first.")
+
+
+@pytest.mark.parametrize("value", [np.ones(2), (np.ones(2),), Sparse()])
+def test_what_is_neither_a_path_nor_a_dictionary_is_refused(value: Any) -> None:
+    with pytest.raises(
+        AlignmentError, match=f"a {type(value).__name__} is neither a path nor a dictionary: .*state_dict"
+    ):
+        compare(value, value)
+
+
+def test_tensor_that_becomes_no_array_is_named() -> None:
+    with pytest.raises(AlignmentError, match="reference a: a Sparse that NumPy cannot take: can't convert Sparse"):
+        compare({"a": Sparse()}, {"a": np.ones(2)})

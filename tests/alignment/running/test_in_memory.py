@@ -51,3 +51,34 @@ def test_what_is_no_model_or_not_in_float32_is_refused() -> None:
         align(theirs, lambda x: x, X)
     with pytest.raises(AlignmentError, match=r"the reference has tensors in float64: cast it to float32 first"):
         align(theirs.double(), ours, X)
+
+
+def ending(error: BaseException) -> Any:
+    """Return a model of Paddle whose forward pass raises an error."""
+    model = paddle.nn.Linear(6, 8)
+
+    def fail(x: Any) -> Any:
+        raise error
+
+    model.forward = fail
+    return model
+
+
+def test_model_that_ends_the_program_is_an_error() -> None:
+    with pytest.raises(AlignmentError, match=r"the candidate model fails: it ends the program with sys\.exit\(0\)"):
+        align(models()[0], ending(SystemExit(0)), X)
+
+
+def test_error_of_a_model_does_not_speak_of_a_pair() -> None:
+    with pytest.raises(AlignmentError, match="the Paddle model fails in forward: ValueError: oops") as caught:
+        align(models()[0], ending(ValueError("oops")), X)
+    assert "given float64 (3, 6)" in caught.value.details
+    assert "pair" not in str(caught.value)
+
+
+@pytest.mark.parametrize("inputs", [(X, X), [torch.from_numpy(X)]])
+def test_several_inputs_without_names_are_refused(inputs: Any) -> None:
+    with pytest.raises(AlignmentError, match="give one array, or several by the names of the arguments of forward"):
+        align(*models(), inputs)
+    with pytest.raises(AlignmentError, match="inputs: a NoneType is no array of numbers"):
+        align(*models(), None)

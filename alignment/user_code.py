@@ -26,8 +26,11 @@ _SUMMARY = "Error Message Summary:"
 _UNEXPECTED = re.compile(r"got an unexpected keyword argument '(\w+)'")
 _MISSING = re.compile(r"missing \d+ required (?:positional|keyword-only) arguments?:")
 _CANNOT_IMPORT = re.compile(r"cannot import name '(\w+)' from '([\w.]+)'")
-_ALIKE, _ALIKE_PACKAGES = 0.7, 0.78
-"""Similarity of two names, from 0 to 1, above which one may be a misspelling of the other; and of two packages."""
+_ALIKE, _ALIKE_ARGUMENTS, _ALIKE_PACKAGES = 0.7, 0.6, 0.78
+"""Similarity of two names, from 0 to 1, above which one may be a misspelling of the other.
+
+Of names, of arguments and of packages.
+"""
 _SHOWN = 8
 """Number of arguments of a function that an error names."""
 
@@ -83,7 +86,7 @@ def _meant_argument(error: TypeError) -> str:
     if misspelt is None and missing is None:
         return ""
     known = _arguments_of_call(error, misspelt[1] if misspelt else "")
-    if misspelt is not None and (near := did_you_mean(misspelt[1], known)):
+    if misspelt is not None and (near := did_you_mean(misspelt[1], known, cutoff=_ALIKE_ARGUMENTS)):
         return near
     shown = [*known[:_SHOWN], *(["..."] if known[_SHOWN:] else [])]
     return f"; it takes {', '.join(shown)}" if known else ""

@@ -14,17 +14,15 @@ _MAX_INDICES = 6
 _INDEX = re.compile(r"(?<![^.])\d{1,9}(?![^.])")
 
 
-def nearest(
-    name: str, known: Iterable[str], count: int = 1, *, cutoff: float = 0.5, any_case: bool = True
-) -> list[str]:
+def nearest(name: str, known: Iterable[str], count: int = 1, *, cutoff: float = 0.5) -> list[str]:
     """Return the known names that look most like this one, best first; none whose similarity is below the cutoff.
 
-    With `any_case`, names that differ in case or in hyphens for underscores only come first.
+    Names that differ in case or in hyphens for underscores only come first.
     """
     from difflib import get_close_matches  # needed for errors only, while names are folded by every command
 
     known = list(known)
-    same = [candidate for candidate in known if _plain(candidate) == _plain(name)] if any_case else []
+    same = [candidate for candidate in known if _plain(candidate) == _plain(name)]
     others = get_close_matches(name, known, n=count + len(same), cutoff=cutoff)
     return [*same, *(candidate for candidate in others if candidate not in same)][:count]
 
@@ -33,9 +31,9 @@ def _plain(name: str) -> str:
     return name.casefold().replace("-", "_")
 
 
-def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.5, any_case: bool = True) -> str:
+def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.5) -> str:
     """Return the end of an error message, `; did you mean pit_b?`, or nothing where no known name is near."""
-    close = nearest(name, known, cutoff=cutoff, any_case=any_case)
+    close = nearest(name, known, cutoff=cutoff)
     return f"; did you mean {close[0]}?" if close else ""
 
 

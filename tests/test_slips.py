@@ -96,6 +96,12 @@ PAIRS = {
     "exception": ("PAIR =", "x = {}['nope']\nPAIR =", "KeyError: 'nope'", "    x = {}['nope']", ", line 11"),
     "sys.exit": ("PAIR =", "import sys; sys.exit()\nPAIR =", "sys.exit(None)", "sys.exit()", ", line 11"),
     "misspelt PAIR": ("PAIR =", "PIAR =", "has no 'PAIR'", "did you mean PIAR?", ""),
+    "PAIR in lower case": ("PAIR =", "pair =", "has no 'PAIR'", "did you mean pair?", ""),
+    "argument that there is none like": (
+        "    input_shape=(12,),",
+        "    input_shape=(12,), num_classes=3,",
+        *("num_classes", "it takes name, reference", ", line "),
+    ),
     "no pair": ("Pair(\n", "dict(\n", "is a dict", "expected an alignment.pair.Pair", ""),
     "unknown framework": ('Side("torch"', 'Side("pytorch"', "unknown framework 'pytorch'", "did you mean torch?", ""),
     "no rules": ('    rules="auto",\n', "", "nothing says which weights", "rules='auto'", ""),

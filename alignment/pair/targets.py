@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from alignment.errors import AlignmentError
@@ -67,9 +67,22 @@ def resolve(target: str) -> Any:
     named: Any = _load_file(Path(place)) if is_file(place) else _load_module(place)
     for part in attribute.split("."):
         if not hasattr(named, part):
-            raise AlignmentError(f"{place} has no {part!r}{did_you_mean(part, dir(named), any_case=False)}")
+            raise AlignmentError(f"{place} has no {part!r}{did_you_mean(part, _own_names(named))}")
         named = getattr(named, part)
     return named
+
+
+def _own_names(place: Any) -> list[str]:
+    """Names that a module or object has, without those of what a module imports."""
+    if not isinstance(place, ModuleType):
+        return dir(place)
+    return [name for name, value in vars(place).items() if not _is_imported(value, place.__name__)]
+
+
+def _is_imported(value: Any, module: str) -> bool:
+    return isinstance(value, ModuleType) or (
+        isinstance(value, type | FunctionType) and getattr(value, "__module__", module) != module
+    )
 
 
 @contextmanager

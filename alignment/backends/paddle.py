@@ -192,6 +192,7 @@ class PaddleBackend(ModelBackend):
         self._silence.end()
         while self._handles:
             self._handles.pop().remove()
+        _give_rates_back(self._model)
         self._model.train() if training else self._handles.extend(_evaluate(self._model))
         if training:
             self._silence.begin(self._model.sublayers(include_self=True), "paddle")
@@ -363,11 +364,19 @@ _RATES: WeakKeyDictionary[nn.Layer, float] = WeakKeyDictionary()
 
 
 def _begin_without_dropout(layer: nn.Layer, inputs: Any) -> None:
-    _RATES[layer], layer.dropout = layer.dropout, 0.0
+    _RATES.setdefault(layer, layer.dropout)  # a call that failed has left it
+    layer.dropout = 0.0
 
 
 def _end_without_dropout(layer: nn.Layer, inputs: Any, outputs: Any) -> None:
     layer.dropout = _RATES.pop(layer)
+
+
+def _give_rates_back(model: nn.Layer) -> None:
+    """Set the rates of recurrent layers whose calls in evaluation mode have failed, so that no hook came after them."""
+    for layer in model.sublayers(include_self=True):
+        if layer in _RATES:
+            layer.dropout = _RATES.pop(layer)
 
 
 @contextmanager

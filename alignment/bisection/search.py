@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Set
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeAlias
 
@@ -21,6 +21,7 @@ from alignment.bisection.bench import SECONDS, Budget, ModuleBench
 from alignment.bisection.classifying import classify
 from alignment.bisection.counterparts import Counterparts, match
 from alignment.bisection.criteria import function_cases
+from alignment.bisection.dropouts import other_rates
 from alignment.bisection.evidence import failures, reference_weights
 from alignment.bisection.localise import Localiser
 from alignment.bisection.parameterless import with_parameterless
@@ -215,6 +216,7 @@ class _Search:
             ]
         trial.reset()
         findings += [self._explained(case) for case in function_cases(trial, self._taps, self._reference)]
+        findings += self._rates(attempt)
         notes = [*job.request.notes, *self._recorded.notes, *attempt.notes]
         if attempt.diverges and not findings and attempt.usable:
             notes.append("it differs end to end, and every module that could be run alone is right by itself")
@@ -233,6 +235,13 @@ class _Search:
             notes=tuple(dict.fromkeys(notes)),
             command=job.request.command,
         )
+
+    def _rates(self, attempt: _Attempt) -> Iterator[Finding]:
+        """Findings of dropouts whose rates differ, without a cause where none is asked for."""
+        called = {path for localiser in attempt.modes for path, _ in localiser.end_to_end}
+        modules = self._recorded.modules, self._taps.modules
+        for finding in other_rates(*modules, self._counterparts.paths, called):
+            yield finding if self._hypotheses else replace(finding, causes=())
 
     def _explained(self, case: Case) -> Finding:
         return explain(case) if self._hypotheses else case.finding

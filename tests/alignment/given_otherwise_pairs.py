@@ -114,6 +114,22 @@ def continued(counted: bool) -> Any:
     return Net()
 
 
+def dropping(rate: float, elsewhere: float = 0.0) -> Any:
+    """Two dropouts, of which one may be of another rate, or both of rates that the other model has elsewhere."""
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mix, self.drop = nn.Linear(6, 6), nn.Dropout(rate)
+            self.head, self.last = nn.Linear(6, 4), nn.Dropout(elsewhere)
+
+        def forward(self, x: Any) -> Any:
+            return self.last(self.head(self.drop(self.mix(x))))
+
+    return Net()
+
+
 def torch_masked() -> Any:
     """A layer of an encoder whose mask hides where it is true."""
     from torch import nn
@@ -170,3 +186,5 @@ ONCE = _pair("repeated", {"times": 2}, {"times": 1}, input_shape=(6,))
 CONTINUED = _pair("continued", {"counted": True}, {"counted": False}, input_shape=(6, 6))
 SCALED = _masked(scale=1.0, shows=True)
 HIDDEN = _masked(scale=3.5, shows=False)
+RATE = _pair("dropping", {"rate": 0.3}, {"rate": 0.2}, input_shape=(6,))
+ELSEWHERE = _pair("dropping", {"rate": 0.3, "elsewhere": 0.1}, {"rate": 0.1, "elsewhere": 0.3}, input_shape=(6,))

@@ -9,6 +9,7 @@ import torch
 
 from alignment import backends
 from alignment.backends.base import Runtime
+from alignment.errors import AlignmentError
 
 WEIGHT, OUTPUT_GRADIENT = (np.random.default_rng(seed).standard_normal(8) for seed in (0, 1))
 INPUT = np.random.default_rng(2).standard_normal((4, 8))
@@ -89,6 +90,19 @@ def test_recurrent_layers_with_a_dropout_are_evaluated_without_it_and_have_a_gra
     backend.train(True)
     assert (layer.dropout, layer.training) == (0.0, True)
     backend.train(False)
+    assert layer.dropout == 0.3
+
+
+def test_recurrent_layer_whose_call_fails_in_evaluation_mode_gets_its_rate_back() -> None:
+    layer = paddle.nn.GRU(3, 4, num_layers=2, dropout=0.3)
+    backend = backends.create("paddle", Runtime(threads=1))
+    backend.build(lambda: layer, {})
+    for _ in range(2):
+        with pytest.raises(AlignmentError, match="fails in forward"):
+            backend.forward(np.ones((2, 5, 7), dtype="float32"), None)
+    backend.train(False)
+    assert layer.dropout == 0.3
+    backend.forward(np.ones((2, 5, 3), dtype="float32"), None)
     assert layer.dropout == 0.3
 
 

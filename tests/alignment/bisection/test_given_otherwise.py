@@ -70,3 +70,15 @@ def test_mask_that_is_the_wrong_way_round_for_its_framework_is_named(tmp_path: P
     assert code == 1
     assert [finding.candidate for finding in bisection.findings] == [""]
     assert "is the wrong way round" in bisection.findings[0].causes[0].says
+
+
+def test_dropout_of_another_rate_is_named_though_nothing_that_is_compared_shows_it(tmp_path: Path) -> None:
+    code, bisection = found("RATE", tmp_path)
+    assert code == 1
+    assert bisection.diverges
+    assert bisection.cause.startswith("drop in training mode: its rate is 0.2, not 0.3")
+
+
+def test_rates_that_both_models_have_elsewhere_are_not_accused(tmp_path: Path) -> None:
+    code, _ = found("ELSEWHERE", tmp_path)
+    assert code == 0

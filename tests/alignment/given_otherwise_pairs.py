@@ -130,6 +130,45 @@ def dropping(rate: float, elsewhere: float = 0.0) -> Any:
     return Net()
 
 
+def stopping(stopped: bool) -> Any:
+    """A value that is rounded, with a gradient as if it were not; the port lets that of the rounding through."""
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mix, self.head = nn.Linear(6, 6), nn.Linear(6, 4)
+
+        def forward(self, x: Any) -> Any:
+            x = torch.tanh(self.mix(x))
+            off = torch.round(x * 4) / 4 - x
+            return self.head(x + (off.detach() if stopped else off))
+
+    return Net()
+
+
+def arguments(equation: str = "bi,ij->bj", **given: Any) -> Any:
+    """A sampled image, a sum along an axis and a product, of which one has another argument."""
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight, self.head = nn.Parameter(torch.randn(5, 5)), nn.Linear(5, 4)
+
+        def forward(self, x: Any) -> Any:
+            places = torch.linspace(-1.3, 1.2, 5, dtype=x.dtype)
+            grid = torch.stack(torch.meshgrid(places, places, indexing="xy"), -1).expand(len(x), -1, -1, -1)
+            x = F.grid_sample(x, grid, padding_mode=given.get("padding_mode", "border"), align_corners=True)
+            x = torch.cumsum(x.mean(1), given.get("axis", 1)).mean(1)
+            return self.head(torch.einsum(equation, x, self.weight))
+
+    return Net()
+
+
 def torch_masked() -> Any:
     """A layer of an encoder whose mask hides where it is true."""
     from torch import nn
@@ -188,3 +227,8 @@ SCALED = _masked(scale=1.0, shows=True)
 HIDDEN = _masked(scale=3.5, shows=False)
 RATE = _pair("dropping", {"rate": 0.3}, {"rate": 0.2}, input_shape=(6,))
 ELSEWHERE = _pair("dropping", {"rate": 0.3, "elsewhere": 0.1}, {"rate": 0.1, "elsewhere": 0.3}, input_shape=(6,))
+UNSTOPPED = _pair("stopping", {"stopped": True}, {"stopped": False}, input_shape=(6,))
+_SAME = [rule(name, name) for name in ("weight", "head.weight", "head.bias")]
+PADDED = _pair("arguments", {}, {"padding_mode": "zeros"}, input_shape=(3, 5, 5), rules=_SAME)
+SUMMED_ALONG = _pair("arguments", {}, {"axis": 2}, input_shape=(3, 5, 5), rules=_SAME)
+EQUATION = _pair("arguments", {}, {"equation": "bi,ji->bj"}, input_shape=(3, 5, 5), rules=_SAME)

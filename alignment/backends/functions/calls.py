@@ -29,6 +29,16 @@ _MODELS = ("paddle.vision.models",)
 """Modules within a framework that are a user's model all the same."""
 ARITHMETIC = {"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide"}
 """Short name of an operator, as in `__add__`, to the name of its function."""
+SPECIAL = (
+    *("affine_grid", "grid_sample", "ctc_loss", "kl_div", "triplet_margin_loss", "cosine_embedding_loss", "celu"),
+    *("margin_ranking_loss", "smooth_l1_loss", "mse_loss", "l1_loss", "binary_cross_entropy", "label_smooth"),
+    *("binary_cross_entropy_with_logits", "avg_pool1d", "avg_pool3d", "lp_pool1d", "lp_pool2d", "softshrink"),
+    *("hardshrink", "max_pool1d", "max_pool3d", "cosine_similarity"),
+)
+"""Functions of layers whose plain arguments are tried."""
+ALONG = ("topk", "cumprod", "logsumexp", "argmax", "argmin", "argsort", "sort", "round", "floor", "ceil", "trunc")
+"""Functions of tensors, most of them along an axis."""
+FOURIER = ("fft", "ifft", "rfft", "irfft", "fft2", "ifft2", "rfft2", "irfft2", "fftn", "ifftn", "rfftn", "irfftn")
 _DIRECT = frozenset({*ARITHMETIC.values(), "getitem", "full", "max", "min", "exp", "log", "sqrt", "rsqrt", "square"})
 """Functions of which only those calls are shown that the code of a model makes itself: frameworks use them within."""
 _ALIASES = {"dim": "axis", "eps": "epsilon", "input": "x", "repeats": "repeats", "correction": "unbiased"}
@@ -73,8 +83,19 @@ class PassedOn:
     """The answer that gives back the first tensor that a function was given, its gradient included."""
 
 
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The answer that calls the function once more with other plain arguments, its gradient included.
+
+    Attributes:
+        settings: Paddle's name of each argument to its value.
+    """
+
+    settings: Mapping[str, Any]
+
+
 PASSED_ON = PassedOn()
-Answer: TypeAlias = "Sequence[Array] | PassedOn | None"
+Answer: TypeAlias = "Sequence[Array] | PassedOn | Again | None"
 """The tensors that take the place of what a function returned; None leaves these."""
 Arrays: TypeAlias = Callable[[], tuple[list[Array], list[Array]]]
 """Gives the values of the tensors that a function was given, and of those that it returned."""
@@ -143,7 +164,10 @@ class Watcher:
                 values = [self._tensors.array(tensor) for tensor in tensors] if before is None else before
                 return values, [self._tensors.array(tensor) for tensor in returned]
 
-            return self._answered(self._visit(seen, arrays), result, tensors)
+            answer = self._visit(seen, arrays)
+            if isinstance(answer, Again):
+                return _again(own, args, by_name, answer.settings)
+            return self._answered(answer, result, tensors)
         finally:
             self._inside = False
 
@@ -159,7 +183,7 @@ class Watcher:
         answer = self._visit(FunctionCall(name, *_place(frame), (), (), ()), lambda: ([], []))
         return isinstance(answer, PassedOn)
 
-    def _answered(self, answer: Answer, result: Any, given: Sequence[Any]) -> Any:
+    def _answered(self, answer: Sequence[Array] | PassedOn | None, result: Any, given: Sequence[Any]) -> Any:
         if answer is None:
             return result
         if isinstance(answer, PassedOn):
@@ -238,6 +262,22 @@ def _settings(
         if isinstance(value, _PLAIN)
         or (isinstance(value, tuple | list) and value and all(isinstance(item, _PLAIN) for item in value))
     )
+
+
+def _again(
+    own: Callable[..., Any], args: Sequence[Any], by_name: Mapping[str, Any], settings: Mapping[str, Any]
+) -> Any:
+    """The result of a function with some of its plain arguments changed."""
+    names = _names(own)
+    aliases = {alias: name for name, alias in _ALIASES.items() if name in names}
+    positional, named = [*args], dict(by_name)
+    for alias, value in settings.items():
+        name = aliases.get(alias, alias)
+        if name in names[: len(positional)]:
+            positional[names.index(name)] = value
+        else:
+            named[name] = value
+    return own(*positional, **named)
 
 
 def _index(value: Any) -> str:

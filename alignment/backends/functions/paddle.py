@@ -14,7 +14,7 @@ import paddle.nn.functional as F
 from paddle import Tensor
 
 from alignment.arrays import Array
-from alignment.backends.functions.calls import ARITHMETIC, OnCall, Tensors, Watcher
+from alignment.backends.functions.calls import ALONG, ARITHMETIC, FOURIER, SPECIAL, OnCall, Tensors, Watcher
 
 _ACTIVATIONS = (
     *("gelu", "relu", "relu6", "silu", "swish", "hardswish", "hardsigmoid", "sigmoid", "tanh", "leaky_relu", "elu"),
@@ -25,14 +25,14 @@ _FUNCTIONAL = (
     *("softmax", "log_softmax", "interpolate", "upsample", "normalize", "layer_norm", "dropout", "cross_entropy"),
     *("batch_norm", "instance_norm", "group_norm", "linear", "conv2d", "conv1d", "embedding", "avg_pool2d"),
     *("adaptive_avg_pool2d", "adaptive_avg_pool1d", "max_pool2d", "scaled_dot_product_attention", "pad", "one_hot"),
-    *("adaptive_max_pool2d", "adaptive_max_pool1d", "conv2d_transpose"),
+    *("adaptive_max_pool2d", "adaptive_max_pool1d", "conv2d_transpose", *SPECIAL),
 )
 _PLAIN = (
     *("sigmoid", "tanh", "std", "var", "repeat_interleave", "tile", "expand", "triu", "tril", "matmul", "bmm"),
     *("einsum", "chunk", "split", "unbind", "unstack", "reshape", "flatten", "concat", "stack", "mean", "sum"),
     *("arange", "roll", "flip", "greater_equal", "greater_than", "less_equal", "less_than", "cumsum", "unflatten"),
     *("add", "subtract", "multiply", "divide", "exp", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt"),
-    *("square", "clip", "max", "min", "amax", "amin", "full", "norm"),
+    *("square", "clip", "max", "min", "amax", "amin", "full", "norm", *ALONG),
 )
 _METHODS = {
     "__matmul__": "matmul",
@@ -115,6 +115,7 @@ def _functions() -> dict[int, tuple[Callable[..., Any], str]]:
     named: list[tuple[Any, str]] = [(getattr(F, name, None), name) for name in (*_FUNCTIONAL, *_IN_PLACE)]
     named += [(getattr(F.conv, "_conv_nd", None), "convolution")]  # what the layers call
     named += [(getattr(paddle, name, None), name) for name in _PLAIN]
+    named += [(getattr(paddle.fft, name, None), name) for name in FOURIER]
     named += [(getattr(Tensor, method, None), name) for method, name in _METHODS.items()]
     named += [(getattr(Tensor, name, None), name) for name in (*_PLAIN, "softmax")]
     return {id(own): (own, name) for own, name in reversed(named) if callable(own)}

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from alignment.arrays import Array
-from alignment.backends.functions.calls import ARITHMETIC, OnCall, Tensors, Watcher
+from alignment.backends.functions.calls import ALONG, ARITHMETIC, FOURIER, SPECIAL, OnCall, Tensors, Watcher
 
 _SAME = (
     *("gelu", "relu", "relu6", "silu", "hardswish", "hardsigmoid", "sigmoid", "tanh", "leaky_relu", "elu"),
@@ -22,6 +22,7 @@ _SAME = (
     *("unflatten", "batch_norm", "instance_norm", "group_norm", "linear", "conv2d", "embedding", "max_pool2d"),
     *("add", "exp", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt", "square", "flip", "full", "norm"),
     *("sum", "amax", "amin", "adaptive_avg_pool2d", "adaptive_max_pool2d", "conv1d", "conv_transpose2d"),
+    *(*SPECIAL, *ALONG),
 )
 _NAMES = {
     **{name: name for name in _SAME},
@@ -82,4 +83,4 @@ def _like(array: Array, other: Tensor) -> Tensor:
 
 _FUNCTIONS: dict[Any, str] = {
     getattr(holder, own): name for holder in (F, torch, Tensor) for own, name in _NAMES.items() if hasattr(holder, own)
-}
+} | {getattr(torch.fft, name): name for name in FOURIER}

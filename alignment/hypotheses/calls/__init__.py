@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from alignment.hypotheses.base import Case, Prediction
 from alignment.hypotheses.bench import OutOfTimeError
+from alignment.hypotheses.calls.again import other_arguments
 from alignment.hypotheses.calls.arguments import ARGUMENTS
 from alignment.hypotheses.calls.attention import SCORES
 from alignment.hypotheses.calls.fitted import fitted
@@ -19,6 +20,7 @@ from alignment.hypotheses.calls.operations import MISSING, OPERATIONS
 from alignment.hypotheses.calls.orders import ORDERS
 from alignment.hypotheses.calls.pooling import POOLINGS
 from alignment.hypotheses.calls.reductions import REDUCTIONS
+from alignment.hypotheses.calls.regrouping import regrouped
 from alignment.hypotheses.calls.resizing import RESIZES
 from alignment.hypotheses.calls.sites import tried
 from alignment.hypotheses.calls.slices import SLICES
@@ -41,8 +43,10 @@ def trials(case: Case) -> Iterator[Prediction]:
             return
         for table in _TABLES:
             yield from tried(case, bench, table)
+        yield from other_arguments(case, bench)
         for table in _SMOOTH:
             yield from tried(case, bench, table, smooth=True)
+        yield from regrouped(case, bench)
         yield from reordered(case, bench)
         yield from fitted(case, bench)
         yield from tried(case, bench, MISSING, smooth=True)

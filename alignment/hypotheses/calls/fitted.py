@@ -49,6 +49,8 @@ _ROUNDS = 12
 _HALVINGS = 3
 _LESS = 0.9
 _NEAR = 1e-7
+_LARGEST = 50.0
+"""Logarithm of the largest number whose logarithm somebody may have written."""
 
 
 def fitted(case: Case, bench: Bench) -> Iterator[Prediction]:
@@ -70,7 +72,7 @@ def fitted(case: Case, bench: Bench) -> Iterator[Prediction]:
             (0.0, lambda _, returned, value: returned + value, _summand),
         ):
             solution = _solved(case, bench, calls, start, change)
-            if solution is not None and abs(solution[0] - start) > _NEAR:
+            if solution is not None and abs(solution[0] - start) > _NEAR and _is_chosen(solution[0]):
                 value, outputs = solution
                 says = words(calls[0].name, value)
                 yield Prediction("constant left out", says, where(case, calls), outputs, case.found, case.expected)
@@ -180,6 +182,19 @@ def _summand(name: str, value: float) -> str:
     if value < 0:
         return f"{_number(-value)} is to be taken off what its {name} gives"
     return f"{_number(value)} is to be added to what its {name} gives"
+
+
+def _is_chosen(value: float) -> bool:
+    """True for a number that somebody may have written: any other one only happens to fit these weights and inputs."""
+    if abs(value) < _NEAR:
+        return True
+    square = value * value
+    forms = (1 / value, square, math.exp(value) if value < _LARGEST else 0.0, value / math.pi, square * math.pi)
+    return _is_short(value, 5) or any(_is_short(one, 4) for one in forms)
+
+
+def _is_short(value: float, digits: int) -> bool:
+    return abs(value - float(f"{value:.{digits}g}")) <= _NEAR * abs(value)
 
 
 def _number(value: float) -> str:

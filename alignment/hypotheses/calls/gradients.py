@@ -1,8 +1,8 @@
-"""Gradients that a function stops: `detach`, `no_grad`, `stop_gradient`."""
+"""Gradients that a function stops (`detach`, `no_grad`, `stop_gradient`), or that should be stopped."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from alignment.backends.functions.calls import PASSED_ON, Answer, Arrays, FunctionCall
 from alignment.hypotheses.base import Case, Prediction
@@ -34,3 +34,22 @@ def stopped(case: Case, bench: Bench) -> Iterator[Prediction]:
         if result is not None:
             after = [result.extra[name.replace("expected/", "found/", 1)] for name in names]
             yield Prediction("gradient stopped", _STOPPING[stop.name], where(case, [stop]), after, actual, expected)
+    yield from _unstopped(case, bench, names)
+
+
+def _unstopped(case: Case, bench: Bench, names: Sequence[str]) -> Iterator[Prediction]:
+    """Yield the gradients of the module with what each of its functions gives detached."""
+    expected = [case.extra[name] for name in names]
+    actual = [case.extra[name.replace("expected/", "found/", 1)] for name in names]
+    for at in dict.fromkeys(call for call in bench.calls if call.name not in _STOPPING and len(call.gives) == 1):
+
+        def answer(call: FunctionCall, arrays: Arrays, at: FunctionCall = at) -> Answer:
+            alike = (call.name, call.place, call.span) == (at.name, at.place, at.span)
+            given, returned = arrays() if alike else ([], [])
+            return returned if given and returned[0].dtype.kind == "f" else None  # the same numbers, made of nothing
+
+        result = outcome(bench, answer)
+        if result is not None and result.extra:
+            after = [result.extra[name.replace("expected/", "found/", 1)] for name in names]
+            says = f"no gradient is to flow through what its {at.name} gives: detach it"
+            yield Prediction("gradient not stopped", says, where(case, [at]), after, actual, expected)

@@ -82,3 +82,30 @@ def test_dropout_of_another_rate_is_named_though_nothing_that_is_compared_shows_
 def test_rates_that_both_models_have_elsewhere_are_not_accused(tmp_path: Path) -> None:
     code, _ = found("ELSEWHERE", tmp_path)
     assert code == 0
+
+
+def test_gradient_that_should_be_stopped_is_named_by_the_operation_to_detach(tmp_path: Path) -> None:
+    code, bisection = found("UNSTOPPED", tmp_path)
+    assert code == 1
+    (cause, *_) = bisection.findings[0].causes
+    assert cause.says == "no gradient is to flow through what its subtract gives: detach it"
+    assert "off = torch.round(x * 4) / 4 - x" in cause.look_at
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        (
+            "PADDED",
+            "the padding_mode of its grid_sample is 'zeros', where 'border' is meant: pass padding_mode='border'",
+        ),
+        ("SUMMED_ALONG", "the axis of its cumsum is 2, where 1 is meant: pass axis=1"),
+        ("EQUATION", "its einsum is 'bi,ji->bj', where 'bi,ij->bj' is meant"),
+    ],
+)
+def test_argument_of_a_function_is_named_by_asking_the_function(name: str, says: str, tmp_path: Path) -> None:
+    code, bisection = found(name, tmp_path)
+    assert code == 1
+    (cause, *_) = bisection.findings[0].causes
+    assert says in cause.says
+    assert "given_otherwise_pairs.py" in cause.look_at

@@ -197,4 +197,4 @@ def _whole_modules(model: Model, names: Sequence[str]) -> Iterator[tuple[str, St
             yield name, how
         elif how.path not in done:
             done.add(how.path)
-            yield how.path, how
+            yield how.path or "the model", how

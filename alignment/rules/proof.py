@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from alignment.rules.choosing import (
@@ -23,12 +23,12 @@ from alignment.rules.choosing import (
     together,
     with_options,
 )
+from alignment.rules.exchanges import exchanges
 from alignment.rules.model import Model
 from alignment.rules.proposals import USUAL, Decision, Key, Link, Proposal, replaced
 from alignment.rules.rows import propose_whole as propose
 from alignment.rules.trial import Check, Trial, checks_of
 from alignment.rules.turns import turned
-from alignment.rules.ways import ways
 
 PASSES = 8
 """Passes of the candidate that are made to decide; more, up to `MORE_PASSES`, while they take less than `SECONDS`."""
@@ -276,50 +276,28 @@ class _Deciding:
         return {d.key: tried[d.key] for d in pending if d.by != USUAL or not moved & set(d.targets)}
 
     def _swap(self, settled: Settled) -> Settled:
-        """Exchange neighbours of one form, such as scale and shift, where all checks of theirs agree then.
+        """Exchange two tensors of a module, such as scale and shift, where all checks of theirs agree then.
 
         An operation may read both at once, in any order, so that the data flow does not tell which of them comes first.
         """
         links = list(settled.proposal.links)
         checks = self._run(links)
-        swaps = [swap for swap in self._neighbours(links) if not self._agree(swap, checks)]
+        swaps = [swap for swap in exchanges(*self._models, links) if not self._agree(swap, checks)]
         made = self._run(replaced(links, [link for swap in swaps for link in swap])) if swaps else {}
         kept = [link for swap in swaps if self._agree(swap, made) for link in swap]
         if not kept:
             return settled
         links = replaced(links, kept)
-        return Settled(replace(settled.proposal, links=links), settled.doubtful, self._same(links))
+        if not self._same(links):
+            return Settled(replace(settled.proposal, links=links), settled.doubtful, False)
+        shown = {name for decision in settled.doubtful for name in decision.targets}
+        links = [replace(link, evidence="proof") if shown & set(link.targets) else link for link in links]
+        return Settled(replace(settled.proposal, links=links), [], True)
 
     def _agree(self, links: Sequence[Link], checks: Mapping[Check, bool]) -> bool:
         """Whether all checks that the targets of these links have a part in agree."""
         own = checks_of((name for link in links for name in link.targets), self._models[1], checks)
         return bool(own) and all(checks[check] for check in own)
-
-    def _neighbours(self, links: Sequence[Link]) -> Iterator[tuple[Link, Link]]:
-        """The links of two tensors exchanged that structure alone has settled, one directly after the other.
-
-        They are in one module on each side, whose class is not known on one of them.
-        """
-        reference, candidate = self._models
-        single = {link.targets[0]: link for link in links if link.evidence == "structure" and len(link.sources) == 1}
-        done: set[str] = set()
-        for name, before in candidate.flow.graph.before.items():
-            if len(before) != 1 or not {name, before[0]} <= single.keys() or done & {name, before[0]}:
-                continue
-            targets = [candidate.stored[one] for one in (before[0], name)]
-            sources = [reference.stored[single[one.name].sources[0]] for one in targets]
-            if any(one.path != other.path for one, other in (targets, sources)) or all(
-                one.family for one in (*targets, *sources)
-            ):
-                continue
-            ops = [ways(source, target) for source, target in zip(sources[::-1], targets, strict=True)]
-            if all(ops):
-                done |= {name, before[0]}
-                one, other = (
-                    Link((source.name,), (target.name,), op[0], "proof")
-                    for source, target, op in zip(sources[::-1], targets, ops, strict=True)
-                )
-                yield one, other
 
     def _exchange(self, proposal: Proposal) -> Settled | None:
         """Exchange tensors that nothing but what they are given told apart, such as q and k; None if that is no cure.

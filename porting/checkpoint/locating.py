@@ -65,7 +65,7 @@ def _in_folder(folder: Path) -> Place:
     except OSError as error:
         raise CheckpointError(folder, f"cannot be read: {error.strerror or error}") from None
     names = usual(entries)
-    if not names and (kind := other_folder(entries)) is not None:
+    if not names and (kind := other_folder(folder, entries)) is not None:
         raise CheckpointError(folder, f"is {kind}")
     if parts_of := next(filter(None, map(whole_name, names)), None):
         raise CheckpointError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from pathlib import PurePath
+from shlex import quote
 
 from porting.checkpoint.format_names import SUFFIXES
 
@@ -67,12 +68,12 @@ DISTRIBUTED = (
     "a part of a checkpoint of torch.distributed; join its folder into one file with "
     "python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER whole.pth"
 )
-"""What a `.distcp` file is."""
+"""What a `.distcp` file is, and what to do with its folder, FOLDER."""
 
 
 def named(path: PurePath) -> str | None:
     """Return what a file is whose name alone tells it, though its bytes look like a checkpoint's."""
-    return DISTRIBUTED if path.suffix == ".distcp" else None
+    return DISTRIBUTED.replace("FOLDER", quote(str(path.parent))) if path.suffix == ".distcp" else None
 
 
 def other_file(path: PurePath, head: bytes) -> str | None:
@@ -159,13 +160,13 @@ def other_zip(names: Collection[str]) -> str:
     return "is a zip archive, but neither of torch (NAME/data.pkl) nor of NumPy (*.npy alone)"
 
 
-def other_folder(names: Collection[str]) -> str | None:
-    """Return what a folder without a checkpoint is, and what to do; None if that is not known."""
+def other_folder(folder: PurePath, names: Collection[str]) -> str | None:
+    """Return what a folder of these files without a checkpoint is, and what to do; None if that is not known."""
     if ".metadata" in names or any(name.endswith(".distcp") for name in names):
         return (
             DISTRIBUTED.replace("a part of a checkpoint", "a checkpoint")
             .replace("its folder", "it")
-            .replace("FOLDER", "this folder")
+            .replace("FOLDER", quote(str(folder)))
         )
     if "saved_model.pb" in names or "checkpoint" in names:
         return "a model of TensorFlow, which is not read here; load it there and save the arrays with numpy.savez"

@@ -168,3 +168,14 @@ def test_arrays_of_objects_are_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", w=np.array({"w": 1}, dtype=object))
     with pytest.raises(CheckpointError, match=r"w\.npy is an array of Python objects, which only pickle reads"):
         open_checkpoint(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("given", ["0_0.distcp", ""])
+def test_checkpoint_of_torch_distributed_is_told_with_a_command_that_runs(given: str, tmp_path: Path) -> None:
+    folder = tmp_path / "step 100"
+    folder.mkdir()
+    (folder / ".metadata").write_bytes(bytes(9))
+    (folder / "0_0.distcp").write_bytes(b"PK\x03\x04" + bytes(600))
+    with pytest.raises(CheckpointError) as caught:
+        open_checkpoint(folder / given)
+    assert f"dcp_to_torch '{folder}' whole.pth" in str(caught.value)

@@ -31,7 +31,8 @@ def end_of_training(config: Config, overrides: Sequence[str], *, whole: bool, ou
     if not files:
         return
     if whole:
-        then = again("eval", *overrides, f"model.weights={files[-1]}")
+        others = (text for text in overrides if not text.startswith("model.weights="))
+        then = again("eval", *others, f"model.weights={files[-1]}")
     else:
         then = again("train", *overrides, "--resume", "auto", without=("resume",))
     (output or Output()).end(wrote=files, then=then)

@@ -17,7 +17,7 @@ class Framework:
         module: The module with `create(runtime) -> Backend` for it.
         suffix: Suffix of the weight files that it loads by itself.
         dtypes: Precisions that it can run whole models in, on CPU.
-        tells_order: Whether a pass tells what was made of what, so that rules are derived from the data flow.
+        tells_unreached: Whether a parameter that no gradient reaches has none, and not zeros.
     """
 
     title: str
@@ -26,7 +26,7 @@ class Framework:
     module: str
     suffix: str
     dtypes: tuple[str, ...] = ("float32", "float64")
-    tells_order: bool = True
+    tells_unreached: bool = True
 
 
 FRAMEWORKS: Mapping[str, Framework] = {
@@ -35,6 +35,6 @@ FRAMEWORKS: Mapping[str, Framework] = {
     "mindspore": Framework(
         *("MindSpore", "mindspore", "mindspore", "alignment.backends.mindspore", ".ckpt"),
         dtypes=("float32",),
-        tells_order=False,
+        tells_unreached=False,
     ),
 }

@@ -19,11 +19,13 @@ from alignment.running.run import align
 from porting.architectures import build
 from porting.conversion import convert, write_random
 from porting.errors import UnknownNameError
+from porting.saved_rules import read_table
 
 PYTHON = os.environ.get("PIT_MINDSPORE_PYTHON", "")
 needs_mindspore = pytest.mark.skipif(
     not PYTHON, reason="PIT_MINDSPORE_PYTHON names no interpreter with MindSpore; .ci/run sets it"
 )
+PAIRS = Path(__file__).parent / "mindspore" / "pairs" / "pairs.py"
 SMALL = ("--image-size", "64", "--num-classes", "7", "--batch-size", "2")
 AS_SHIPPED = """
 from dataclasses import replace
@@ -143,3 +145,32 @@ def test_an_interpreter_without_mindspore_names_the_command_and_the_option(tmp_p
     assert done.exit_code == 3
     assert "pip install 'mindspore>=" in done.stderr
     assert "--mindspore-python" in done.stderr
+
+
+@needs_mindspore
+@pytest.mark.parametrize("name", ["RIGHT", "BACK"])
+def test_rules_with_mindspore_are_found_by_the_data_flow_both_ways(name: str, tmp_path: Path) -> None:
+    """The packed weights of torch's attention are three Denses there, made in another order than q, k, v."""
+    saved = tmp_path / "net.json"
+    done = run("pit-align", "rules", "--pair", f"{PAIRS}:{name}", "--save", saved, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert "proven: with these rules both models give the same outputs in float32" in done.stdout
+    plan = read_table(saved).plan("reference" if name == "RIGHT" else "candidate")
+    for place, part in enumerate("qkv"):
+        target = f"layers.1.attention.{part}.weight"
+        assert plan.sources_of(target) == ("blocks.1.attn.in_proj_weight",)
+        assert plan.part_of(target) == (place + 1, 3)
+
+
+@needs_mindspore
+def test_another_function_in_mindspore_is_not_proven(tmp_path: Path) -> None:
+    done = run("pit-align", "rules", "--pair", f"{PAIRS}:OTHER", "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    assert "not proven: every tensor has its counterpart" in done.stdout
+
+
+@needs_mindspore
+def test_model_that_mindspore_cannot_compile_is_told_where_rules_are_not_found(tmp_path: Path) -> None:
+    done = run("pit-align", "rules", "--pair", f"{PAIRS}:CHECKED", "--out", tmp_path)
+    assert done.exit_code == 3, done.output
+    assert "the data flow of the candidate is not known, since MindSpore cannot compile it to one graph" in done.output

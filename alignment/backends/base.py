@@ -255,9 +255,11 @@ class Backend(Protocol):
 
     Attributes:
         title: Name of the framework in messages.
+        finest: The most exact precision that it runs models in.
     """
 
     title: str
+    finest: str
 
     def describe(self) -> Description:
         """Versions, settings and threads in use."""

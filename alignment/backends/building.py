@@ -63,11 +63,14 @@ def _build(backend: Backend, side: Side, interface: Interface, dtype: str) -> No
 
 
 @contextmanager
-def in_float64(*backends: Backend) -> Iterator[None]:
-    """Run models in float64; afterwards they, and what their frameworks create by default, are float32 again."""
+def in_finest(*backends: Backend) -> Iterator[None]:
+    """Run models in float64, or the most exact precision that their framework has; afterwards they are float32 again.
+
+    So is what their frameworks create by default.
+    """
     try:
         for backend in backends:
-            backend.use("float64")
+            backend.use(backend.finest)
         yield
     finally:
         for backend in backends:

@@ -53,9 +53,11 @@ class ModelBackend:
         model_type: Class of its models.
         tensor_type: Class of its tensors.
         losses: Name of a loss to the function of outputs and targets.
+        finest: The most exact precision that it runs models in.
     """
 
     title: str
+    finest: str = "float64"
     model_type: type
     tensor_type: type
     losses: Mapping[str, Callable[[Any, Any], Any]]

@@ -7,6 +7,7 @@ own, since MindSpore 2.10 needs NumPy 1.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import platform
 from collections.abc import Callable, Container, Mapping
 from pathlib import Path
@@ -23,7 +24,9 @@ from alignment.arrays import HALVES, Array, Batch, is_floating
 from alignment.backends.base import FILLED, AdamW, Description, Runtime
 from alignment.backends.checks import draws_at_random, widen
 from alignment.backends.common import FunctionModel, ModelBackend, named
+from alignment.backends.graph import OperationGraph
 from alignment.backends.hooks import HookedTaps, Primitives
+from alignment.backends.mindspore_graph import graph_of
 from alignment.backends.randomness import Silence
 from alignment.errors import AlignmentError
 
@@ -66,6 +69,7 @@ class MindSporeBackend(ModelBackend):
     """
 
     title, model_type, tensor_type, losses = "MindSpore", nn.Cell, Tensor, _LOSSES
+    finest = "float32"
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -197,6 +201,21 @@ class MindSporeBackend(ModelBackend):
     def input_gradients(self) -> dict[str, Array]:
         """Gradient of every floating-point input from the last `backward`, by name."""
         return {name: self._array(gradient) for name, gradient in self._input_gradients.items()}
+
+    def graph(self, images: Batch) -> OperationGraph | None:
+        """The operations of a pass, as MindSpore compiles the model; None where it cannot, or Python decides in it."""
+        arrays = named(images)
+        tensors = {name: self._tensor(array) for name, array in arrays.items()}
+        positional, by_name = self._interface.arguments(tensors, self._signature())
+        taken = list(inspect.signature(self._signature()).parameters)
+        places = [taken.index(argument) for argument in by_name]
+        if sorted(places) != list(range(len(positional), len(positional) + len(places))):
+            return None  # an argument is left out, and what is compiled takes them by their places
+        ordered = [*positional, *(by_name[taken[place]] for place in sorted(places))]
+        names = {id(tensor): name for name, tensor in tensors.items() if is_floating(arrays[name])}
+        inputs = {place: names[id(tensor)] for place, tensor in enumerate(ordered) if id(tensor) in names}
+        trained = [parameter.name for parameter in self._model.trainable_params()]
+        return graph_of(self._model, ordered, inputs, trained)
 
     def taps(self) -> HookedTaps:
         """The cells of the model that was built; their gradients cannot be watched."""

@@ -20,7 +20,6 @@ import numpy as np
 from alignment.arrays import Array, Batch, first_rows
 from alignment.backends.base import Backend, Module, Outputs, Runtime, Tap, Taps, Visit
 from alignment.backends.building import build_model
-from alignment.frameworks import FRAMEWORKS
 from alignment.pair import Origin, Pair, Role, Side, locate
 from alignment.pair.contract import bare
 from alignment.pair.inputs import random_batch
@@ -56,6 +55,7 @@ class Question(JsonRequest):
         threads: CPU threads.
         answer: File for the description.
         evidence: File for what the model gave with which weights, see `alignment.rules.evidence`; empty for none.
+        modules: Whether to find which modules come after which, and not which tensors do: takes a pass for each.
     """
 
     target: str
@@ -64,15 +64,17 @@ class Question(JsonRequest):
     threads: int
     answer: str
     evidence: str = ""
+    modules: bool = False
 
 
-def describe(pair: Pair, role: Role, backend: Backend) -> ModelDescription:
+def describe(pair: Pair, role: Role, backend: Backend, *, by_modules: bool = False) -> ModelDescription:
     """Describe the model that a backend has built.
 
     Args:
         pair: What is aligned.
         role: The side that it plays.
         backend: Its framework, with the model.
+        by_modules: Find which modules come after which, and not which tensors do.
     """
     state, taps = backend.state(), backend.taps()
     buffers, tied = backend.buffers(), backend.tied()
@@ -112,27 +114,29 @@ def describe(pair: Pair, role: Role, backend: Backend) -> ModelDescription:
     fixed = [
         name for module in modules if module.path in same or _same_rows(module.path, picked) for name in module.tensors
     ]
-    return _in_order(model, pair, backend, batch, fixed)
+    rows = first_rows(batch, FEWER)
+    return _modules_in_order(model, backend, rows) if by_modules else _tensors_in_order(model, backend, rows, fixed)
 
 
-def _in_order(
-    model: ModelDescription, pair: Pair, backend: Backend, batch: Batch, fixed: Sequence[str]
-) -> ModelDescription:
-    """The description with what comes after what: tensors where both frameworks tell their order, modules otherwise.
+def _modules_in_order(model: ModelDescription, backend: Backend, rows: Batch) -> ModelDescription:
+    """The description with which modules come after which."""
+    after = successors(backend.taps(), lambda: backend.forward(rows, None), _forms(model))
+    return replace(model, modules=tuple(replace(module, after=after.get(module.path, ())) for module in model.modules))
+
+
+def _tensors_in_order(model: ModelDescription, backend: Backend, rows: Batch, fixed: Sequence[str]) -> ModelDescription:
+    """The description with which tensors come after which, where the framework tells.
 
     Args:
         model: The description without it.
-        pair: What is aligned.
         backend: The framework, with the model.
-        batch: Inputs that the model takes.
+        rows: Inputs that the model takes.
         fixed: Names of tensors whose modules pick the same rows for any input.
     """
-    tells = all(FRAMEWORKS[side.framework].tells_order for side in (pair.reference, pair.candidate))
-    rows = first_rows(batch, FEWER)
-    graph = backend.graph(rows) if tells else None
+    graph = backend.graph(rows)
     if graph is not None:
         shapes = {name: info.shape for name, info in model.tensors.items()}
-        order = partial(contract, integers=_has_integers(batch), fixed=fixed)
+        order = partial(contract, integers=_has_integers(rows), fixed=fixed)
         whole = order(graph, shapes)
         loose = {name: shape for name, shape in shapes.items() if name in whole.before}
         graph, pieces = cut_graph(graph, loose)
@@ -143,8 +147,7 @@ def _in_order(
         }
         cut = cut_of(order(graph, shapes | sizes), pieces) if pieces else Cut()
         return replace(model, before=whole.before, last=whole.last, cut=cut)
-    after = successors(backend.taps(), lambda: backend.forward(rows, None), _forms(model))
-    return replace(model, modules=tuple(replace(module, after=after.get(module.path, ())) for module in model.modules))
+    return model
 
 
 def _drawn(side: Side, buffers: Mapping[str, Array]) -> set[str]:
@@ -259,7 +262,7 @@ def main(arguments: list[str]) -> int:
         question = decode(Question, json.loads(Path(arguments[0]).read_text(encoding="utf-8")))
         pair = locate(Origin(question.target, question.arguments))
         backend = build_model(pair.side(question.role), Runtime(threads=question.threads))
-        description = describe(pair, question.role, backend)
+        description = describe(pair, question.role, backend, by_modules=question.modules)
         Path(question.answer).write_text(json.dumps(encode(description)), encoding="utf-8")
         advance("described", 1, 2)
         if question.evidence and description.before:

@@ -1,4 +1,4 @@
-"""What a reference gave with which weights, in float64: what proposed rules are tried on."""
+"""What a reference gave with which weights, in its framework's finest precision: what proposed rules are tried on."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from alignment.arrays import Array, Batch
 from alignment.backends.base import Backend, Tap
-from alignment.backends.building import in_float64
+from alignment.backends.building import in_finest
 from alignment.pair import Pair
 from alignment.pair.inputs import random_batch
 from alignment.pair.model_description import FEWER, ModelDescription
@@ -21,7 +22,7 @@ from alignment.pair.units import units_of
 _NOISE = 0.1
 _MOST_BYTES = 2**31
 """Of larger evidence only what models gave at last is kept."""
-_STATE, _TAP, _INPUT = "state ", "tap ", "input "
+_STATE, _TAP, _INPUT, _DTYPE = "state ", "tap ", "input ", "dtype"
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,13 @@ class Evidence:
         taps: What went into each module that has tensors in it and came out of it, and what the model gave, by
             `str(Tap)`; in float32.
         inputs: What it was given.
+        dtype: The precision in which it ran.
     """
 
     state: Mapping[str, Array]
     taps: Mapping[str, Array]
     inputs: Batch
+    dtype: str = "float64"
 
     def write(self, path: Path) -> None:
         """Write it as safetensors."""
@@ -45,33 +48,31 @@ class Evidence:
         arrays |= {f"{_TAP}{name}": array for name, array in self.taps.items()}
         batch = self.inputs if isinstance(self.inputs, Mapping) else {"": self.inputs}
         arrays |= {f"{_INPUT}{name}": array for name, array in batch.items()}
-        save_file({name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}, path)
+        contiguous = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}
+        save_file(contiguous, path, {_DTYPE: self.dtype})
 
     @classmethod
     def read(cls, path: Path) -> Evidence:
         """Read what `write` wrote."""
+        with safe_open(path, "numpy") as file:
+            dtype = file.metadata()[_DTYPE]
         arrays = load_file(path)
         state, taps, inputs = (
             {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
             for prefix in (_STATE, _TAP, _INPUT)
         )
-        return cls(state, taps, inputs.get("", inputs))
-
-    @property
-    def wide_inputs(self) -> Batch:
-        """The inputs, floating-point numbers in float64."""
-        return widened(self.inputs)
+        return cls(state, taps, inputs.get("", inputs), dtype)
 
 
-def widened(batch: Batch) -> Batch:
-    """A batch with its floating-point numbers in float64."""
+def in_precision(batch: Batch, dtype: str) -> Batch:
+    """A batch with its floating-point numbers in a precision."""
     if isinstance(batch, Mapping):
-        return {name: _wide(array) for name, array in batch.items()}
-    return _wide(batch)
+        return {name: _cast(array, dtype) for name, array in batch.items()}
+    return _cast(batch, dtype)
 
 
-def _wide(array: Array) -> Array:
-    return array.astype(np.float64) if array.dtype.kind == "f" else array
+def _cast(array: Array, dtype: str) -> Array:
+    return array.astype(dtype) if array.dtype.kind == "f" else array
 
 
 def randomised(state: Mapping[str, Array]) -> dict[str, Array]:
@@ -90,7 +91,7 @@ def randomised(state: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def gather(pair: Pair, backend: Backend, model: ModelDescription) -> Evidence:
-    """Run a model in float64 on random inputs, and keep what its modules took and gave.
+    """Run a model on random inputs, and keep what its modules took and gave.
 
     Args:
         pair: What is aligned.
@@ -113,11 +114,11 @@ def gather(pair: Pair, backend: Backend, model: ModelDescription) -> Evidence:
             with np.errstate(over="ignore"):  # masks of the smallest float64 become -inf
                 taps[str(tap)] = array.astype(np.float32)
 
-    with in_float64(backend), backend.taps().watch(visit):
-        backend.forward(widened(inputs), None)
+    with in_finest(backend), backend.taps().watch(visit):
+        backend.forward(in_precision(inputs, backend.finest), None)
     if sum(array.nbytes for array in taps.values()) > _MOST_BYTES:
         taps = {name: array for name, array in taps.items() if name.startswith(":")}
-    return Evidence(state, taps, inputs)
+    return Evidence(state, taps, inputs, backend.finest)
 
 
 def _statistics(backend: Backend, model: ModelDescription) -> dict[str, Array]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from alignment.backends.base import Backend, Runtime
-from alignment.backends.building import build_model, in_float64
+from alignment.backends.building import build_model, in_finest
 from alignment.pair import Origin, locate
 from alignment.pair.contract import Contract
 from alignment.pair.model_description import ModelDescription
@@ -79,7 +79,7 @@ def settle_rules(
             theirs, ours, trial, given, lambda passes: advance("tried rules", passes, max(passes, PASSES + 1))
         )
 
-    with in_float64(backend):
+    with in_finest(backend):
         return derive_by_structure(reference, candidate, rules, tried)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from alignment.errors import AlignmentError
+from alignment.frameworks import FRAMEWORKS
 from alignment.pair import AUTO, ROLES, Origin, Pair, Role, locate
 from alignment.pair.contract import Contract
 from alignment.pair.model_description import ModelDescription
@@ -76,8 +77,24 @@ def _derived(pair: Pair, folder: Path, settings: Settings, progress: Progress | 
     described = _described(pair, folder, settings, progress)
     if AUTO in pair.rules and all(model.before for model in described.values()):
         return _proved(pair, folder, settings, progress)
+    untraced = [role for role, model in described.items() if not model.before]
+    if untraced:
+        described = _described(pair, folder, settings, progress, modules=True)
     rules = [rule for rule in pair.rules if isinstance(rule, Rule)]
-    return derive(described["reference"], described["candidate"], rules, auto=AUTO in pair.rules)
+    try:
+        return derive(described["reference"], described["candidate"], rules, auto=AUTO in pair.rules)
+    except AlignmentError as error:
+        reasons = [_untraced(pair, role) for role in untraced] if AUTO in pair.rules else []
+        raise AlignmentError(error.summary, [*error.details, *reasons]) from None
+
+
+def _untraced(pair: Pair, role: Role) -> str:
+    """Why names and the order of execution are all that rules are derived from."""
+    title = FRAMEWORKS[pair.side(role).framework].title
+    return (
+        f"the data flow of the {role} is not known, since {title} cannot compile it to one graph: with code that it "
+        "can compile (no NumPy, no branch that depends on data), more is found"
+    )
 
 
 def _proved(pair: Pair, folder: Path, settings: Settings, progress: Progress | None) -> Contract:
@@ -105,20 +122,25 @@ def _check_pinned(pair: Pair, contract: Contract) -> None:
     _ = contract.table
 
 
-def _described(pair: Pair, folder: Path, settings: Settings, progress: Progress | None) -> dict[Role, ModelDescription]:
+def _described(
+    pair: Pair, folder: Path, settings: Settings, progress: Progress | None, *, modules: bool = False
+) -> dict[Role, ModelDescription]:
+    """Both models, with the order of their tensors where the frameworks tell it, or else that of their modules."""
     answers = {role: folder / "workers" / f"{role}-described.json" for role in ROLES}
-    run_all([_launch(pair, role, answers[role], settings) for role in ROLES], progress)
+    run_all([_launch(pair, role, answers[role], settings, modules) for role in ROLES], progress)
     return {
         role: decode(ModelDescription, json.loads(path.read_text(encoding="utf-8"))) for role, path in answers.items()
     }
 
 
-def _launch(pair: Pair, role: Role, answer: Path, settings: Settings) -> Launch:
+def _launch(pair: Pair, role: Role, answer: Path, settings: Settings, modules: bool) -> Launch:
     assert pair.origin is not None  # noqa: S101 - what loading a pair fills
     question = answer.with_name(f"{role}-question.json")
     threads = settings.threads_of(len(ROLES))
-    evidence = str(answer.with_name(EVIDENCE_FILE)) if role == "reference" and AUTO in pair.rules else ""
-    DescribeQuestion(pair.origin.target, pair.origin.arguments, role, threads, str(answer), evidence).write(question)
+    wanted = role == "reference" and AUTO in pair.rules and not modules
+    evidence = str(answer.with_name(EVIDENCE_FILE)) if wanted else ""
+    declared = pair.origin.target, pair.origin.arguments
+    DescribeQuestion(*declared, role, threads, str(answer), evidence, modules).write(question)
     return _started(pair, role, "describe_worker", question, settings)
 
 

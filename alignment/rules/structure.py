@@ -252,7 +252,7 @@ def _doubt(decisions: Sequence[Decision]) -> str:
     return (
         f"no way fits: {sources} of the reference with {targets} of the "
         f"candidate; with none of the ways that were tried, of {len(decisions[0].options)}, does the candidate compute "
-        "in float64 what the reference does: it computes something else there, or the right way is not among them; "
+        "what the reference does: it computes something else there, or the right way is not among them; "
         f"give the rule that you mean, such as {written}, and a run says where the two differ"
     )
 

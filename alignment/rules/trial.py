@@ -1,4 +1,4 @@
-"""A candidate run in float64 with proposed weights, and compared with the reference module by module.
+"""A candidate run with proposed weights, and compared with the reference module by module.
 
 What goes into each module and comes out of it is replaced by the reference's, so that every module is given what the
 reference's is given, and a mistake at one place says nothing about any other.
@@ -18,7 +18,7 @@ from alignment.arrays import Array
 from alignment.backends.base import Backend, Tap, Taps
 from alignment.errors import AlignmentError
 from alignment.rules.buffers import match_rest
-from alignment.rules.evidence import Evidence
+from alignment.rules.evidence import Evidence, in_precision
 from alignment.rules.model import Model, holders
 from alignment.rules.proposals import Link, names_in
 from porting.operations import Each, Interleave, Op, Reorder
@@ -32,6 +32,8 @@ _ARGUMENTS = 4
 """Inputs of a module that are looked through where one of another place has its values."""
 CLOSE = 3e-5
 """Largest relative L2 difference of arrays that are the same: Paddle keeps some constants in float32."""
+CLOSE_IN_FLOAT32 = 5e-4
+"""The same where a framework runs in float32 only."""
 MASKED = -9e3
 """Below it, a number that is added to scores takes them out: -1e4, -1e9, the smallest number, or minus infinity."""
 
@@ -40,7 +42,7 @@ class Trial:
     """A candidate that is run with proposed weights.
 
     Args:
-        backend: The candidate, in float64.
+        backend: The candidate, in the most exact precision that it has.
         reference: The reference.
         candidate: The candidate's description.
         evidence: What the reference gave.
@@ -55,6 +57,7 @@ class Trial:
         self._stored = candidate.stored
         self._loaded: dict[str, tuple[tuple[str, ...], Op | None, int]] = {}
         self._rests: dict[frozenset[tuple[tuple[str, ...], tuple[str, ...]]], list[Link]] = {}
+        self._near = CLOSE if {backend.finest, evidence.dtype} == {"float64"} else CLOSE_IN_FLOAT32
         self.passes = 0
 
     def run(self, links: Iterable[Link], *, force: bool = True) -> dict[Check, bool]:
@@ -68,7 +71,7 @@ class Trial:
         self._load([*links, *self._rest(links)])
         self.passes += 1
         self._modules = _modules(links, self._reference, self._candidate)
-        made = _Pass(self._evidence, self._modules, force)
+        made = _Pass(self._evidence, self._modules, force, self._near)
         checks = made.of(self._backend, self._taps)
         self._placed |= made.inputs
         return checks
@@ -114,7 +117,7 @@ class Trial:
             self._evidence.taps.get(str(Tap(self._modules[path], 0, "output", index))) for index in range(len(gave))
         ]
         pairs = [(theirs, ours) for theirs, ours in zip(expected, gave, strict=True) if theirs is not None]
-        return bool(pairs) and all(in_form(theirs, ours) is not None for theirs, ours in pairs)
+        return bool(pairs) and all(in_form(theirs, ours, self._near) is not None for theirs, ours in pairs)
 
     def _load(self, links: Iterable[Link]) -> None:
         """Fill the candidate; parameters that hold these values already are left as they are."""
@@ -133,14 +136,14 @@ class Trial:
 class _Pass:
     """One pass of the candidate, watched."""
 
-    def __init__(self, evidence: Evidence, modules: Mapping[str, str], force: bool) -> None:
-        self._evidence, self._modules, self._force = evidence, modules, force
+    def __init__(self, evidence: Evidence, modules: Mapping[str, str], force: bool, near: float) -> None:
+        self._evidence, self._modules, self._force, self._near = evidence, modules, force, near
         self.checks: dict[Check, bool] = {}
         self.inputs: dict[str, list[list[Array]]] = {}
 
     def of(self, backend: Backend, taps: Taps) -> dict[Check, bool]:
         with taps.watch(lambda *_: None, substitute=self._meet):
-            backend.forward(self._evidence.wide_inputs, None)
+            backend.forward(in_precision(self._evidence.inputs, backend.finest), None)
         return self.checks
 
     def _meet(self, path: str, call: int, what: str, arrays: Sequence[Array]) -> Sequence[Array] | None:
@@ -151,7 +154,8 @@ class _Pass:
         if what == "input" and not call:
             self.inputs[path] = [placed]
             own = [*placed[:1], *arrays[1:]]  # such as a mask in another form, of the same shape by chance
-            if any(a is not b and in_form(a, b) is None for a, b in zip(placed[1:], arrays[1:], strict=True)):
+            pairs = zip(placed[1:], arrays[1:], strict=True)
+            if any(a is not b and in_form(a, b, self._near) is None for a, b in pairs):
                 self.inputs[path].append(own)
         return placed if self._force and path else None
 
@@ -167,7 +171,7 @@ class _Pass:
         others = (self._evidence.taps.get(str(Tap(there, tap.call, tap.what, index))) for index in range(_ARGUMENTS))
         for other in (theirs, *others):
             masks = bool(tap.path)  # not in what the model gives, which is compared as it is
-            if other is not None and (placed := in_form(other, array, masks=masks)) is not None:
+            if other is not None and (placed := in_form(other, array, self._near, masks=masks)) is not None:
                 self.checks.setdefault(check, True)
                 return placed
         if theirs is None or theirs.size != array.size:
@@ -178,12 +182,13 @@ class _Pass:
         return theirs.astype(array.dtype) if theirs.shape == array.shape else array
 
 
-def in_form(reference: Array, array: Array, *, masks: bool = True) -> Array | None:
+def in_form(reference: Array, array: Array, near: float = CLOSE, *, masks: bool = True) -> Array | None:
     """The reference's values in the form of an array, which may have its axes in another order, merged or cut.
 
     Args:
         reference: The reference's.
         array: The candidate's.
+        near: Largest relative L2 difference of what is the same.
         masks: Whether entries that a mask takes out on one side may be anything on the other: each port fills in a
             number of its own, and where it adds the mask is its own choice.
 
@@ -194,37 +199,37 @@ def in_form(reference: Array, array: Array, *, masks: bool = True) -> Array | No
         return None
     wide = reference.astype(np.float64)
     if masks and wide.ndim <= _MOST_AXES and (np.any(array < MASKED) or np.any(wide < MASKED)):
-        return _seen_in_form(wide, array)
-    if not array.size or _close(wide.reshape(array.shape), array):
+        return _seen_in_form(wide, array, near)
+    if not array.size or _close(wide.reshape(array.shape), array, near):
         return np.asarray(wide.reshape(array.shape), array.dtype)
     norms = np.linalg.norm(wide), np.linalg.norm(array)
     sums = abs(wide.sum() - array.sum())
-    if abs(norms[0] - norms[1]) > CLOSE * norms[0] or sums > CLOSE * np.abs(wide).sum() or wide.ndim > _MOST_AXES:
+    if abs(norms[0] - norms[1]) > near * norms[0] or sums > near * np.abs(wide).sum() or wide.ndim > _MOST_AXES:
         return None
     for axes in permutations(range(wide.ndim)):
         moved = wide.transpose(axes).reshape(array.shape)
-        if _close(moved, array):
+        if _close(moved, array, near):
             return np.asarray(moved, array.dtype)
     return None
 
 
-def _seen_in_form(reference: Array, array: Array) -> Array | None:
+def _seen_in_form(reference: Array, array: Array, near: float) -> Array | None:
     """As `in_form`, of entries that no mask takes out on either side; the others are the array's own."""
     for axes in permutations(range(reference.ndim)):
         moved = reference.transpose(axes).reshape(array.shape)
         seen = (moved >= MASKED) & (array >= MASKED)
-        if seen.any() and _close(moved[seen], array[seen]):
+        if seen.any() and _close(moved[seen], array[seen], near):
             return np.where(seen, moved, array).astype(array.dtype)
     return None
 
 
-def _close(reference: Array, array: Array) -> bool:
+def _close(reference: Array, array: Array, near: float) -> bool:
     with np.errstate(invalid="ignore", over="ignore"):
         finite = np.isfinite(reference)
         if not np.array_equal(finite, np.isfinite(array)):
             return False
         difference = np.linalg.norm(np.where(finite, reference - array, 0))
-        return bool(difference <= CLOSE * np.linalg.norm(np.where(finite, reference, 0)))
+        return bool(difference <= near * np.linalg.norm(np.where(finite, reference, 0)))
 
 
 def _modules(links: Iterable[Link], reference: Model, candidate: Model) -> dict[str, str]:

@@ -70,7 +70,7 @@ def _untrained(trial: Trial) -> Iterator[Quantity]:
     Tensors that are part of another one on either side are left out, and so are unreached ones where a framework gives
     these zeros.
     """
-    tells = all(FRAMEWORKS[trial.pair.side(role).framework].tells_order for role in ROLES)
+    tells = all(FRAMEWORKS[trial.pair.side(role).framework].tells_unreached for role in ROLES)
     untrained = trial.backend.untrained()
     for name, own in trial.one_to_one.items():
         why = untrained.get(own, "")

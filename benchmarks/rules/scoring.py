@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from alignment.backends.base import Backend
-from alignment.backends.building import in_float64
+from alignment.backends.building import in_finest
 from alignment.pair import ROLES, Pair, Role
 from alignment.pair.inputs import random_inputs
 from benchmarks.rules.adapter import Arrays, Found, backends, find
@@ -101,7 +101,7 @@ def outputs(backend: Backend, state: Arrays, drawn: Drawn, seed: int) -> Array:
     pair = drawn.pair
     batch = random_inputs(pair.input_shape, _BATCH, pair.tokens, seed=seed)
     wide = {name: array.astype(np.float64) if array.dtype.kind == "f" else array for name, array in state.items()}
-    with in_float64(backend):
+    with in_finest(backend):
         backend.set_state(wide)
         return backend.forward(batch.astype(np.float64) if batch.dtype.kind == "f" else batch, None).logits
 

@@ -20,7 +20,7 @@ import click
 import numpy as np
 
 from alignment.backends.base import Runtime
-from alignment.backends.building import build_model, in_float64
+from alignment.backends.building import build_model, in_finest
 from alignment.pair import Origin
 from alignment.pair.inputs import random_inputs
 from alignment.processes.settings import Settings
@@ -222,7 +222,7 @@ def prove(model: str) -> float:
         tensors = planned.apply({name: LazyTensor.of(array) for name, array in weights.items()})
         backend.set_state({name: tensor.load() for name, tensor in tensors.items()})
         inputs = random_inputs(pair.input_shape, 2, pair.tokens, seed=0).astype(np.float64)
-        with in_float64(backend):
+        with in_finest(backend):
             outputs.append(np.asarray(backend.forward(inputs, None).logits, np.float64))
     return float(np.linalg.norm(outputs[0] - outputs[1]) / np.linalg.norm(outputs[0]))
 

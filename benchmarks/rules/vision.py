@@ -18,7 +18,7 @@ import click
 import numpy as np
 
 from alignment.backends.base import Runtime
-from alignment.backends.building import build_model, in_float64
+from alignment.backends.building import build_model, in_finest
 from alignment.pair import Origin
 from alignment.pair.contract import Contract
 from alignment.pair.inputs import random_inputs
@@ -89,7 +89,7 @@ def _here(name: str, saved: Path | None) -> Outcome:
     outputs = []
     for backend, state in ((reference, weights), (candidate, {key: one.load() for key, one in port.items()})):
         backend.set_state(state)
-        with in_float64(backend):
+        with in_finest(backend):
             outputs.append(np.asarray(backend.forward(inputs, None).logits, np.float64))
     error = float(np.linalg.norm(outputs[0] - outputs[1]) / np.linalg.norm(outputs[0]))
     return Outcome(contract.summary, "same function" if error <= _SAME else "differs", error, seconds)

@@ -20,10 +20,12 @@ Role: TypeAlias = Literal["reference", "candidate"]
 ROLES: tuple[Role, Role] = ("reference", "candidate")
 
 
+_FLOAT32_ONLY = frozenset({"mindspore"})
+"""Frameworks that run models in float32 at best."""
 _PROOFS: Mapping[bool | None, str] = {
-    True: "proven: with these rules both models give the same outputs in float64",
+    True: "proven: with these rules both models give the same outputs in {precision}",
     False: "not proven: every tensor has its counterpart, but with these rules the models give different outputs in "
-    "float64; `pit-align bisect --pair FILE` says where they differ",
+    "{precision}; `pit-align bisect --pair FILE` says where they differ",
     None: "not proven yet: no run has shown the same outputs with these rules; `pit-align forward "
     "--pair FILE` runs both models",
 }
@@ -72,7 +74,8 @@ class SavedTable:
         evidence: Name in the candidate's state dict, or of a tensor of the reference that is left out, to what its
             rule was derived from; empty for one that was given.
         name: What messages call the table: its file.
-        proven: Whether a run in float64 gave the same outputs on both sides with these rules; None where none was made.
+        proven: Whether a run in float64 (float32 with MindSpore) gave the same outputs on both sides with these rules;
+            None where none was made.
     """
 
     reference: SavedSide
@@ -84,8 +87,9 @@ class SavedTable:
 
     @property
     def proof(self) -> str:
-        """What a run in float64 said of the rules, in a sentence."""
-        return _PROOFS[self.proven]
+        """What a run said of the rules, in a sentence."""
+        frameworks = {self.reference.framework, self.candidate.framework}
+        return _PROOFS[self.proven].format(precision="float32" if frameworks & _FLOAT32_ONLY else "float64")
 
     @cached_property
     def crosswise(self) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from alignment import backends
 from alignment.arrays import Array
 from alignment.backends.base import Backend, Runtime
-from alignment.backends.building import in_float64
+from alignment.backends.building import in_finest
 from alignment.judging.judge import judge
 from alignment.pair import ROLES, Pair, Side
 from alignment.pair.feeds import Feed
@@ -65,7 +65,7 @@ def recorded(
         batch: Number of inputs in the batch.
     """
     prepared = _prepared(reference, candidate, shape, inputs, frameworks, batch)
-    with in_float64(*prepared.backends):
+    with in_finest(*prepared.backends):
         found = [
             {quantity.key: quantity.array for quantity in STEPS[step].run(trial)}
             for trial in prepared.trials("float64")
@@ -96,7 +96,7 @@ def judged(
     """
     prepared = _prepared(reference, candidate, shape, None, ("torch", "torch"), batch)
     recordings: dict[str, dict[str, Recording]] = {role: {} for role in ROLES}
-    with in_float64(*prepared.backends):
+    with in_finest(*prepared.backends):
         for dtype in dict.fromkeys((*dtypes, "float64")):
             for role, backend, trial in zip(ROLES, prepared.backends, prepared.trials(dtype), strict=True):
                 backend.use(dtype)

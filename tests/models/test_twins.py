@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from alignment.backends.building import in_float64
+from alignment.backends.building import in_finest
 from porting.checkpoint import LazyTensor
 from tests.models import truth
 
@@ -100,7 +100,7 @@ def test_pair_of_one_input_is_one_function_with_weights_mapped_by_hand(name: str
     batch = generator.integers(0, pair.tokens, shape) if pair.tokens else generator.standard_normal(shape)
     results = []
     for side, arrays in ((reference, state), (candidate, {f"model.{key}": array for key, array in mapped.items()})):
-        with in_float64(side):
+        with in_finest(side):
             side.set_state(arrays)
             results.append(side.forward(batch, None).logits)
     assert np.abs(results[0] - results[1]).max() / np.abs(results[0]).max() < LIMIT

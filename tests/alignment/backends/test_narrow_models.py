@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from alignment.backends.base import Backend, Runtime
-from alignment.backends.building import build_model, in_float64
+from alignment.backends.building import build_model, in_finest
 from alignment.errors import AlignmentError
 from alignment.pair import Pair, Side
 from alignment.rules.in_process import derive_here
@@ -66,7 +66,7 @@ def _backend(framework: str, build: str = "casts") -> Backend:
 def test_model_that_only_runs_without_its_casts_is_run_without_them(framework: str) -> None:
     backend = _backend(framework)
     narrow = backend.forward(_X.astype(np.float32), None).logits
-    with in_float64(backend):
+    with in_finest(backend):
         wide = backend.forward(_X, None).logits
         again = backend.forward(_X, None).logits
         state = backend.state()
@@ -90,7 +90,7 @@ def test_model_that_runs_as_it_is_keeps_its_casts() -> None:
 
 def test_error_of_a_model_that_fails_without_its_casts_too_is_its_own() -> None:
     backend = _backend("torch", "fails")
-    with in_float64(backend), pytest.raises(AlignmentError, match="the torch model fails in forward") as caught:
+    with in_finest(backend), pytest.raises(AlignmentError, match="the torch model fails in forward") as caught:
         backend.forward(_X, None)
     assert "dtype" in caught.value.summary
     assert not backend.casts

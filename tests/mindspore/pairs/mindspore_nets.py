@@ -1,0 +1,85 @@
+"""The transformer of `torch_nets` as somebody writes it who ports it to MindSpore, and others that are not the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+
+
+class Attention(nn.Cell):
+    """Attention with a Dense each for queries, keys and values."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads, self.size = heads, width // heads
+        self.k, self.q, self.v, self.out = (nn.Dense(width, width) for _ in range(4))
+
+    def split(self, x: Tensor) -> Tensor:
+        """The heads of `(batch, tokens, width)`."""
+        return x.reshape(x.shape[0], x.shape[1], self.heads, self.size).transpose(0, 2, 1, 3)
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Takes and returns `(batch, tokens, width)`."""
+        q, k, v = self.split(self.q(x)), self.split(self.k(x)), self.split(self.v(x))
+        scores = ops.softmax(ops.matmul(q, k.transpose(0, 1, 3, 2)) * self.size**-0.5, -1)
+        return self.out(ops.matmul(scores, v).transpose(0, 2, 1, 3).reshape(x.shape))
+
+
+class Layer(nn.Cell):
+    """A layer of the transformer."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.first, self.second = (nn.LayerNorm((width,), epsilon=1e-5) for _ in range(2))
+        self.attention = Attention(width, heads)
+        self.wide, self.narrow = nn.Dense(width, 2 * width), nn.Dense(2 * width, width)
+        self.act = nn.GELU(approximate=False)
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Takes and returns `(batch, tokens, width)`."""
+        x = x + self.attention(self.first(x))
+        return x + self.narrow(self.act(self.wide(self.second(x))))
+
+
+class Transformer(nn.Cell):
+    """Classifies sequences of up to 16 tokens."""
+
+    def __init__(self, width: int = 12, heads: int = 3, depth: int = 2) -> None:
+        super().__init__()
+        self.table = nn.Embedding(20, width)
+        self.places = Parameter(Tensor(np.zeros((1, 16, width), np.float32)))
+        self.layers = nn.CellList([Layer(width, heads) for _ in range(depth)])
+        self.last = nn.LayerNorm((width,), epsilon=1e-5)
+        self.classes = nn.Dense(width, 5)
+
+    def encode(self, ids: Tensor) -> Tensor:
+        """The sequence, normed."""
+        x = self.table(ids) + self.places[:, : ids.shape[1]]
+        for layer in self.layers:
+            x = layer(x)
+        return self.last(x)
+
+    def construct(self, ids: Tensor) -> Tensor:
+        """Takes `(batch, tokens)`, returns `(batch, 5)`."""
+        return self.classes(self.encode(ids).mean(1))
+
+
+class FirstToken(Transformer):
+    """Classifies by the first token, which is another function."""
+
+    def construct(self, ids: Tensor) -> Tensor:
+        """Takes `(batch, tokens)`, returns `(batch, 5)`."""
+        return self.classes(self.encode(ids)[:, 0])
+
+
+class Checked(Transformer):
+    """Looks at its numbers in Python, which MindSpore cannot compile."""
+
+    def construct(self, ids: Tensor) -> Any:
+        """Takes `(batch, tokens)`, returns `(batch, 5)`."""
+        x = self.encode(ids).mean(1)
+        if not np.isfinite(x.asnumpy()).all():
+            raise ArithmeticError
+        return self.classes(x)

@@ -43,20 +43,15 @@ def derive_by_structure(
         AlignmentError: With a line for all that has no counterpart, and for all that could be several things.
     """
     problems = idle(rules, reference, candidate)
-    theirs, ours = both(reference, candidate)
     given = list(_given(rules, reference, candidate))
-    settled = decide(theirs, ours, given)
+    theirs, ours, settled = _decided(reference, candidate, lambda one, other: decide(one, other, given))
     crossed = list(_crossed(theirs, ours, given)) if settled.same is False else []
     if crossed:
         apart = frozenset(link.targets[0] for link in crossed)
-        models = both(reference, candidate, apart)
+        models = both(reference, candidate, apart, (theirs.cut, ours.cut))
         again = decide(*models, [*given, *crossed])
         settled, crossed = (again, crossed) if again.same else (settled, [])
         theirs, ours = models if again.same else (theirs, ours)
-    if not settled.same:
-        theirs, ours, settled = _in_pieces(
-            theirs, ours, settled, lambda one, other: decide(one, other, [*given, *crossed])
-        )
     known = (*rules, *(rule(link.sources, link.targets, link.op) for link in crossed))
     derived = _Derived(theirs, ours, known, [*given, *crossed], settled)
     problems += derived.problems()
@@ -66,18 +61,19 @@ def derive_by_structure(
     return checked(Contract(reference, candidate, every, evidence, settled.same))
 
 
-def _in_pieces(
-    reference: Model, candidate: Model, settled: Settled, decide: Callable[[Model, Model], Settled]
+def _decided(
+    reference: ModelDescription, candidate: ModelDescription, decide: Callable[[Model, Model], Settled]
 ) -> tuple[Model, Model, Settled]:
     """Both models and what is settled, with tensors that only one keeps as rows matched row by row where that helps."""
-    descriptions = reference.description, candidate.description
-    cut = cut_only_here(*descriptions), cut_only_here(*descriptions[::-1])
-    if not any(cut):
-        return reference, candidate, settled
-    models = both(*descriptions, reference.apart, cut)
-    again = decide(*models)
-    fewer = sum(map(len, again.proposal.left)) < sum(map(len, settled.proposal.left))
-    return (*models, again) if again.same or fewer else (reference, candidate, settled)
+    cut = cut_only_here(reference, candidate), cut_only_here(candidate, reference)
+    rows = both(reference, candidate, cut=cut)
+    in_rows = decide(*rows)
+    if in_rows.same or not any(cut):
+        return (*rows, in_rows)
+    whole = both(reference, candidate)
+    settled = decide(*whole)
+    fewer = sum(map(len, in_rows.proposal.left)) < sum(map(len, settled.proposal.left))
+    return (*rows, in_rows) if fewer and not settled.same else (*whole, settled)
 
 
 class _Derived:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from alignment.errors import AlignmentError
 from alignment.rules.pieces import piece_shape
+from alignment.rules.trial import Trial
 from tests.alignment.rules.small_models import derive, pairs_of
 
 
@@ -62,6 +63,25 @@ def test_rows_of_the_reference_become_vectors() -> None:
     assert contract.proven is True
     assert pairs_of(contract)["layers.2.first"][0] == "layers.2.scales"
     assert contract.evidence["layers.2.first"] == "proof"
+
+
+def test_rows_of_twelve_blocks_take_no_more_passes_than_those_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes: list[int] = []
+    run = Trial.run
+
+    def counted(self: Trial, links: Any, **options: Any) -> Any:
+        passes.append(1)
+        return run(self, links, **options)
+
+    monkeypatch.setattr(Trial, "run", counted)
+    counts = []
+    for depth in (1, 12):
+        passes.clear()
+        contract = derive(partial(Scaled, "apart", depth), partial(Scaled, "turned", depth), (8,))
+        assert contract.proven is True
+        counts.append(len(passes))
+    assert counts[1] <= counts[0] + 1
+    assert counts[1] <= 8
 
 
 def test_a_difference_beside_rows_is_listed_alone() -> None:

@@ -24,7 +24,7 @@ from recipe.errors import ConfigError, TrainingError
 from recipe.loading import load
 from recipe.predictions import class_names, classify, report
 from recipe.programs import Request, read_request, tell_error
-from recipe.resuming import require_no_other_run
+from recipe.resuming import require_no_other_run, require_regular
 from recipe.run_folder import begin_log, best_so_far, held, log, require_same_run, write_classes, write_state
 from recipe.samples import Samples, check, find, fingerprint
 from recipe.weights import require_teacher, without_head
@@ -353,6 +353,7 @@ def _state_of(resume: str | None, output: Path, latest: str) -> Path | None:
     path = path / latest if path.is_dir() else path
     if not path.exists():
         raise TrainingError(f"{path}: there is no checkpoint to resume; check the path")
+    require_regular(path)
     return path
 
 

@@ -51,6 +51,16 @@ def require_no_other_run(folder: Path, latest: str) -> None:
         )
 
 
+def require_regular(state: Path) -> None:
+    """Refuse a state that is no regular file, such as a FIFO, which would hold the command up when it is opened.
+
+    Raises:
+        TrainingError: It is none.
+    """
+    if not state.is_file():
+        raise TrainingError(f"{state}: is no regular file, expected the state of a run")
+
+
 def changed_settings(saved: Mapping[str, Any], config: Config, free: frozenset[str] = FREE) -> Iterator[str]:
     """Yield each setting that a run may not change when it is resumed and that differs, with both values.
 

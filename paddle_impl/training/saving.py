@@ -13,7 +13,7 @@ from uuid import uuid4
 from porting.checkpoint.formats.nested import Tree, write_nested
 from recipe.errors import TrainingError
 from recipe.locking import take
-from recipe.resuming import require_no_other_run
+from recipe.resuming import require_no_other_run, require_regular
 
 LATEST, BEST = "latest.pdparams", "best.pdparams"
 
@@ -109,4 +109,5 @@ def checkpoint_to_resume(resume: str | os.PathLike[str] | None, output: Path) ->
         path = named
     if not path.exists():
         raise TrainingError(f"{path}: there is no checkpoint to resume; check the path")
+    require_regular(path)
     return path

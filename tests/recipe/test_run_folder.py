@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import shutil
 from collections.abc import Callable, Iterator
@@ -155,6 +156,12 @@ def test_errors_of_a_framework_are_told_as_the_limit_behind_them(
     monkeypatch.setattr(resource, "getrlimit", lambda _: (204800, 204800))
     with pytest.raises(TrainingError, match=r"larger than the system allows \(ulimit -f\)"):
         write_state(tmp_path / "x", write)
+
+
+def test_fifo_in_place_of_a_state_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(TrainingError, match="fifo: is no regular file, expected the state of a run"):
+        carry_out(_request(tmp_path / "images", tmp_path / "run", str(tmp_path / "fifo")), _Framework())
 
 
 def test_second_run_in_a_folder_is_refused(tmp_path: Path) -> None:

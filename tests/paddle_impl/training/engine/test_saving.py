@@ -135,3 +135,10 @@ def test_new_run_in_the_folder_of_another_is_refused(tmp_path: Path) -> None:
 def test_missing_checkpoint_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="there is no checkpoint to resume"):
         checkpoint_to_resume(tmp_path, tmp_path)
+
+
+def test_fifo_in_place_of_a_checkpoint_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.pdparams")
+    for name in ("fifo.pdparams", "fifo"):
+        with pytest.raises(TrainingError, match=r"fifo\.pdparams: is no regular file, expected the state of a run"):
+            checkpoint_to_resume(tmp_path / name, tmp_path / "run")

@@ -64,7 +64,8 @@ def _orders(
 ) -> Iterator[tuple[list[str], list[str]]]:
     """Yield modules in the order in which they are called, and in the order that may be meant.
 
-    That is the order in which a container holds its members; then, two modules in each other's place.
+    That is the order in which a container holds its members; then, two modules in each other's place. Two that are
+    called in the order in which they are held are no such modules: what is exchanged is what they are given.
     """
     called = [name.removesuffix(_FIRST_INPUT) for name in case.children if _FIRST_INPUT in name]
     for parent in dict.fromkeys(_parent(one) for one, other in pairs if _parent(one) == _parent(other)):
@@ -72,8 +73,11 @@ def _orders(
         held = dict.fromkeys(path for name in tensors for path in members if name.startswith(f"{path}."))
         if len(members) > 2 and len(held) == len(members):
             yield members, [*held]
-    for one, other in pairs:
-        yield [one, other], [other, one]
+    for pair in pairs:
+        first, second = sorted(pair, key=called.index)
+        held = dict.fromkeys(path for name in tensors for path in pair if name.startswith(f"{path}."))
+        if [*held] == [second, first]:
+            yield [first, second], [second, first]
 
 
 def _parent(path: str) -> str:

@@ -81,6 +81,13 @@ def test_blocks_in_another_order_are_named(places: tuple[int, ...], says: str) -
     assert not others
 
 
+def test_modules_in_the_order_in_which_they_are_held_have_their_inputs_exchanged() -> None:
+    """Two heads that get each other's tokens: `wiring` says so, and where."""
+    order = ("blocks.1", "blocks.0", "blocks.2", "blocks.3")
+    held = {f"part.{name}.weight": WEIGHTS[f"part.{name}.weight"] for name in order[:2]}
+    assert not list(exchanged(case_of(order, Blocks(order, held))))
+
+
 def test_right_order_missing_block_and_time_that_is_over_give_no_cause() -> None:
     assert not causes(case_of(NAMES))
     assert not causes(case_of(("blocks.0", "blocks.1", "blocks.3")))

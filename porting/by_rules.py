@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from porting.architectures.base import TensorSpec
 from porting.checkpoint import Checkpoint
 from porting.checkpoint.dtypes import holds_floats
+from porting.checkpoint.file.copying import Packer
 from porting.checkpoint.other_forms import other_form
 from porting.checkpoint.tensor import LazyTensor, Shape
 from porting.errors import CheckpointError, PlanError, RulesError, UnknownNameError, UnprovenError
@@ -93,8 +95,34 @@ def require_proven(table: SavedTable) -> None:
         raise UnprovenError(
             table.name,
             "nothing was written: every tensor has its counterpart, but with these rules the models give different "
-            "outputs in float64. `pit-align bisect --pair FILE` says where they differ; --unproven writes all the same",
+            f"outputs in {table.precision}. `pit-align bisect --pair FILE` says where they differ; --unproven writes "
+            "all the same",
         )
+
+
+def require_tied(port: RulesPort) -> None:
+    """Refuse a checkpoint that holds different values under names that are one tensor of its side.
+
+    One of them would be written, and the others lost.
+
+    Raises:
+        CheckpointError: It does; the details name them.
+    """
+    tensors, lines = port.checkpoint.tensors, list[str]()
+    for names in port.table.side(port.source).ties.values():
+        first, *others = [name for name in names if name in tensors] or [""]
+        lines += [f"{first} and {name}" for name in others if not _same(tensors[first], tensors[name])]
+    if lines:
+        whose = f"{port.table.title(port.source)} of {port.table.name}"
+        summary = f"holds different values under names that are one tensor on {whose}: all but one would be lost"
+        raise CheckpointError(port.checkpoint.path, summary, [*lines, "derive rules of a model that does not tie them"])
+
+
+def _same(one: LazyTensor, other: LazyTensor) -> bool:
+    """Whether two tensors hold the same bytes, compared block by block."""
+    if (one.shape, one.dtype) != (other.shape, other.dtype):
+        return False
+    return all(map(operator.eq, Packer().blocks(one.load()), Packer().blocks(other.load())))
 
 
 def other_side(role: Role) -> Role:

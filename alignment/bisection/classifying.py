@@ -141,6 +141,8 @@ def _without_other_cuts(search: Localiser, call: Call, failing: list[Call]) -> l
     An embedding gives a row a token; a bag of embeddings, which holds the same weight, gives their mean.
     """
     shaped = [other for other in failing if other in search.differing and search.isolated[other].misshapen]
+    if not shaped or _runs_with(search, call, replacing(search, call, outermost(shaped))):
+        return failing  # together they fit: a stride that is at the wrong one of two layers
     for path in dict.fromkeys(path for path, _ in shaped):
         calls = [other for other in shaped if other[0] == path]
         if _runs_with(search, call, replacing(search, call, outermost(calls))):

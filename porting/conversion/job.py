@@ -174,9 +174,10 @@ def job_of(checkpoint: Checkpoint, port: Port) -> Job:
 
 def _job_by_rules(rules: SavedTable, opened: Checkpoint, side: str | None) -> Job:
     """The job of a model that rules of the user's map."""
-    from porting.by_rules import plan_by_rules
+    from porting.by_rules import plan_by_rules, require_tied
 
     port = plan_by_rules(rules, opened, side=side)
+    require_tied(port)
     sides = (port.source, port.target)
     frameworks = [port.table.side(side).framework for side in sides]
     layouts = (f"{sides[0]} ({frameworks[0]})", f"{sides[1]} ({frameworks[1]})")

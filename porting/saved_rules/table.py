@@ -88,8 +88,13 @@ class SavedTable:
     @property
     def proof(self) -> str:
         """What a run said of the rules, in a sentence."""
+        return _PROOFS[self.proven].format(precision=self.precision)
+
+    @property
+    def precision(self) -> str:
+        """The most exact precision in which both frameworks run models."""
         frameworks = {self.reference.framework, self.candidate.framework}
-        return _PROOFS[self.proven].format(precision="float32" if frameworks & _FLOAT32_ONLY else "float64")
+        return "float32" if frameworks & _FLOAT32_ONLY else "float64"
 
     @cached_property
     def crosswise(self) -> str:

@@ -123,9 +123,10 @@ def test_saved_rules_are_read_and_written_in_the_format_of_today(name: str) -> N
     outputs = {row.pop("output", None) for row in written["rules"]}
     assert outputs == ({None, 0, 1} if name == "given-rules.json" else {None})
     assert written.pop("proven") is None
+    no_pieces: dict[str, object] = {"before": {}, "last": [], "pieces": {}}
     for side in ("reference", "candidate"):
         added = {name: written[side].pop(name) for name in written[side].keys() - earlier[side].keys()}
-        assert added == {"outputs": {}, "others": {}, "before": {}, "last": []}
+        assert added == {"outputs": {}, "others": {}, "before": {}, "last": [], "cut": no_pieces}
         for module, before in zip(written[side]["modules"], earlier[side]["modules"], strict=True):
             assert {name: module.pop(name) for name in module.keys() - before.keys()} == {"padding": -1}
     assert written == {**earlier, "format": "pit-align rules 2"}

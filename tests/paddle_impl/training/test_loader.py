@@ -170,7 +170,7 @@ def test_corrupt_images_are_counted_and_named(config: Config, damaged: Samples, 
         problems = {Path(path).name: problem for path, problem in loader.corrupt.problems.items()}
         assert "truncated" in problems["damaged 3.jpg"]
         assert problems["damaged 4.jpg"] == "no such file"
-        assert "cannot identify image file" in problems["damaged 9.jpg"]
+        assert problems["damaged 9.jpg"] == "cannot be read as an image: it is empty"
     with closing(EvalLoader(config, damaged)) as evaluation:
         seen = [at for _, _, indices in evaluation for at in indices]
         assert seen == [at for at in range(24) if at not in (3, 4, 9)]

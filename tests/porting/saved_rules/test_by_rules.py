@@ -245,3 +245,16 @@ def test_shards_are_written_and_read_by_rules(folder: Path) -> None:
     assert back.exit_code == 0, back.output
     after = _arrays(folder / "back.npz")
     assert all(after[name].tobytes() == array.tobytes() for name, array in bert.weights().items())
+
+
+def test_different_values_under_tied_names_are_refused_before_anything_is_written(folder: Path) -> None:
+    """One of them would be written, and the other lost in silence."""
+    rules, weights = str(folder / "bert.json"), bert.weights()
+    tied = {**weights, "decoder.weight": weights["embeddings.word.weight"]}
+    _write(folder / "tied.safetensors", tied)
+    convert(folder / "tied.safetensors", folder / "tied.pdparams", rules=read_table(rules))
+    _write(folder / "untied.safetensors", {**tied, "decoder.weight": tied["decoder.weight"] + np.float32(1e-3)})
+    with pytest.raises(CheckpointError, match="holds different values under names that are one tensor") as caught:
+        convert(folder / "untied.safetensors", folder / "untied.pdparams", rules=read_table(rules))
+    assert "embeddings.word.weight and decoder.weight" in caught.value.details
+    assert not (folder / "untied.pdparams").exists()

@@ -24,8 +24,8 @@ from recipe.errors import ConfigError, TrainingError
 from recipe.loading import load
 from recipe.predictions import class_names, classify, report
 from recipe.programs import Request, read_request, tell_error
-from recipe.resuming import require_no_other_run, require_regular
-from recipe.run_folder import begin_log, best_so_far, held, log, require_same_run, write_classes, write_state
+from recipe.runs.folder import begin_log, best_so_far, held, log, require_same_run, write_classes, write_state
+from recipe.runs.resuming import require_no_other_run, require_regular
 from recipe.samples import Samples, check, find, fingerprint
 from recipe.weights import require_teacher, without_head
 

@@ -17,7 +17,7 @@ from paddle_impl.training.state import plain
 from porting.checkpoint.formats.nested import Nested, Tree
 from recipe.config import Config
 from recipe.errors import ConfigError
-from recipe.resuming import changed_settings
+from recipe.runs.resuming import changed_settings
 
 _PACKAGES = ("paddlepaddle", "paddlepaddle-gpu", "numpy", "pillow", "pit-port")
 
@@ -42,7 +42,7 @@ def about(config: Config, world: World, fingerprint: str) -> dict[str, Tree]:
 def continued(checkpoint: Nested, config: Config, world: World, fingerprint: str) -> dict[str, Tree]:
     """The entries of a run that resumes a checkpoint, which must be of the same configuration.
 
-    Settings of `recipe.resuming.FREE` may differ.
+    Settings of `recipe.runs.resuming.FREE` may differ.
 
     Raises:
         ConfigError: Settings, the global batch or the images differ; the details name each.

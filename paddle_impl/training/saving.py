@@ -12,8 +12,8 @@ from uuid import uuid4
 
 from porting.checkpoint.formats.nested import Tree, write_nested
 from recipe.errors import TrainingError
-from recipe.locking import take
-from recipe.resuming import require_no_other_run, require_regular
+from recipe.runs.locking import take
+from recipe.runs.resuming import require_no_other_run, require_regular
 
 LATEST, BEST = "latest.pdparams", "best.pdparams"
 

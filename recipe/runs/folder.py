@@ -15,8 +15,8 @@ from porting.fields import encode
 from recipe.classes import CLASSES
 from recipe.config import Config
 from recipe.errors import ConfigError, TrainingError
-from recipe.locking import take
-from recipe.resuming import FREE, changed_settings
+from recipe.runs.locking import take
+from recipe.runs.resuming import FREE, changed_settings
 
 LOG = "log.jsonl"
 _DRAFT = ".part-"

@@ -18,9 +18,9 @@ from PIL import Image
 from recipe.carrying_out import Evaluation, Step, carry_out
 from recipe.errors import TrainingError
 from recipe.loading import dump, load
-from recipe.locking import take
 from recipe.programs import Request
-from recipe.run_folder import held, write_state
+from recipe.runs.folder import held, write_state
+from recipe.runs.locking import take
 
 TOP1 = (0.3, 0.7, 0.5, 0.6)
 """Accuracy after each epoch; the best is not the last."""

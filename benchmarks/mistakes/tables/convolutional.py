@@ -175,8 +175,8 @@ MOBILENET: tuple[Mistake, ...] = (
         "another rate of dropout",
         old="nn.Dropout(p=0.2)",
         new="nn.Dropout(p=0.5)",
-        guilty="",
-        cause="rate 0.5",
+        guilty="classifier.2",
+        cause="rate is 0.5, not 0.2",
         hidden=True,
     ),
 )

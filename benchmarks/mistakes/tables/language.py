@@ -206,7 +206,7 @@ LLAMA: tuple[Mistake, ...] = (
         old="F.silu(self.w1(x)) * self.w3(x)",
         new="F.silu(self.w3(x)) * self.w1(x)",
         guilty="layers.?.feed_forward",
-        cause="w1 and .*w3 give is exchanged",
+        cause=r"w1 and .*w3 give is exchanged|silu\(a\) \* c, where a \* silu\(c\) is meant",
     ),
     _llama(
         "epsilon of the norms",

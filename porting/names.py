@@ -58,6 +58,11 @@ def by_number(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name) if part]
 
 
+def indices_of(name: str) -> list[str]:
+    """Return the indices in a name: `["0", "2"]` of `a.0.b.2.w`."""
+    return _INDEX.findall(name)
+
+
 def without_indices(name: str) -> str:
     """Return the name with a `#` for every index: what names that fold together have in common."""
     return _INDEX.sub("#", name)

@@ -288,8 +288,8 @@ def _limits_of_comparison(pair: Pair) -> Iterator[str]:
     if contract is not None and contract.table.outputs:
         yield f"weights mapped by workers/{CONTRACT_FILE}: {contract.summary}"
     if contract is not None:
-        if contract.saved.crosswise:
-            yield contract.saved.crosswise
+        if crosswise := contract.saved.crosswise:  # which plans the rules each time
+            yield crosswise
         yield from _outputs_remarks(contract)
     if contract is not None and contract.reference.zeros:
         yield "the reference gives nothing but zeros for random inputs, so that agreement says little"

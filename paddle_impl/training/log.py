@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, TypeAlias
+
+from recipe.runs.log import read_log
 
 LOG, CURVES = "log.jsonl", "curves.png"
 Points: TypeAlias = tuple[list[float], list[float]]
@@ -57,19 +59,6 @@ class Log:
         if event == "evaluation":
             return bool(at[0] < self._start[0])
         return at < self._start or (at == self._start and event in ("train", "unreadable"))
-
-
-def read_log(path: Path) -> Iterator[dict[str, Any]]:
-    """The events of a log, without a line that was cut off when its process was killed."""
-    if not path.exists():
-        return
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(entry, dict):
-            yield entry
 
 
 def _line(entry: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from paddle_impl.training.engine import Engine, Follower, Timetable
 from paddle_impl.training.evaluation import Evaluation, evaluate_model
 from paddle_impl.training.following import Following, Tracker
 from paddle_impl.training.foreign_state import is_foreign, restore_foreign
-from paddle_impl.training.log import CURVES, LOG, Log, draw_curves, read_log
+from paddle_impl.training.log import CURVES, LOG, Log, draw_curves
 from paddle_impl.training.parallel import World, join
 from paddle_impl.training.parts import EvalSource, Parts
 from paddle_impl.training.precision import Precision, device_of
@@ -33,6 +33,7 @@ from recipe.classes import CLASSES
 from recipe.config import Config
 from recipe.draws import Randomness, Seeded
 from recipe.errors import TrainingError
+from recipe.runs.log import read_log
 from recipe.weights import require_teacher
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 
-from porting.names import without_indices
+from porting.names import indices_of, without_indices
 from porting.plan import Plan
 
-_INDEX = re.compile(r"(?<![^.])\d+(?![^.])")
 _MOST = 4
 """Modules that are named."""
 
@@ -62,7 +60,7 @@ def _permuted(pairs: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for pair in pairs.items():
         groups[without_indices(pair[0]), without_indices(pair[1])].append(pair)
     for group in groups.values():
-        before, after = ([_INDEX.findall(pair[at]) for pair in group] for at in (0, 1))
+        before, after = ([indices_of(pair[at]) for pair in group] for at in (0, 1))
         if sorted(before) == sorted(after):
             yield from (pair for pair, one, other in zip(group, before, after, strict=True) if one != other)
 

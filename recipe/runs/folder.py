@@ -16,6 +16,7 @@ from recipe.classes import CLASSES
 from recipe.config import Config
 from recipe.errors import ConfigError, TrainingError
 from recipe.runs.locking import take
+from recipe.runs.log import read_log
 from recipe.runs.resuming import FREE, changed_settings
 
 LOG = "log.jsonl"
@@ -94,7 +95,7 @@ def begin_log(folder: Path, config: Config, images: str, epoch: int) -> None:
         images: Digest of its training images.
         epoch: Number of the epoch that it begins with, from 0.
     """
-    kept = [event for event in _events(folder) if epoch > 0 and event.get("epoch", 0) < epoch]
+    kept = [event for event in read_log(folder / LOG) if epoch > 0 and event.get("epoch", 0) < epoch]
     start = {"event": "start", "epoch": epoch, "config": encode(config), "images": images}
     text = "".join(f"{json.dumps(event)}\n" for event in (*kept, start))
     write_state(folder / LOG, lambda path: _write(path, text))
@@ -109,7 +110,7 @@ def best_so_far(folder: Path, best: str) -> float:
     """
     if not (folder / best).exists():
         return -1.0
-    return max((event["top1"] for event in _events(folder) if event.get("event") == "evaluate"), default=-1.0)
+    return max((event["top1"] for event in read_log(folder / LOG) if event.get("event") == "evaluate"), default=-1.0)
 
 
 def require_same_run(state: Path, config: Config, images: str) -> None:
@@ -123,7 +124,9 @@ def require_same_run(state: Path, config: Config, images: str) -> None:
     Raises:
         ConfigError: They differ; the details name each difference.
     """
-    begun = _last(event for event in _events(state.parent) if event.get("event") == "start" and "config" in event)
+    begun = _last(
+        event for event in read_log(state.parent / LOG) if event.get("event") == "start" and "config" in event
+    )
     if begun is None:
         return
     problems = list(changed_settings(begun["config"], config, _FREE))
@@ -142,18 +145,6 @@ def _last(events: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
     for event in events:
         last = event
     return last
-
-
-def _events(folder: Path) -> Iterator[dict[str, Any]]:
-    """The events of the log in a folder, without a line that was cut off when its process was killed."""
-    path = folder / LOG
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict):
-            yield event
 
 
 def _write(path: Path, text: str) -> None:

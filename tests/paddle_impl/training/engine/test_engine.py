@@ -13,7 +13,6 @@ import paddle
 import pytest
 
 from paddle_impl.training import engine
-from paddle_impl.training.log import read_log
 from paddle_impl.training.parallel import World
 from paddle_impl.training.parts import MicroBatch, Parts
 from paddle_impl.training.precision import Precision
@@ -23,6 +22,7 @@ from porting.checkpoint.formats.nested import Nested, arrays
 from recipe.config import Config
 from recipe.draws import Randomness, Seeded
 from recipe.errors import TrainingError
+from recipe.runs.log import read_log
 
 Run = Callable[..., Result]
 

@@ -14,9 +14,10 @@ from rich.console import Console
 
 from paddle_impl.training.engine import Update
 from paddle_impl.training.following import Following, Tracker
-from paddle_impl.training.log import LOG, Log, draw_curves, read_log
+from paddle_impl.training.log import LOG, Log, draw_curves
 from paddle_impl.training.run import Result
 from recipe.errors import ConfigError
+from recipe.runs.log import read_log
 
 Run = Callable[..., Result]
 

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from paddle_impl.training.log import read_log
+from recipe.runs.log import read_log
 
 _PROGRAM = Path(__file__).with_name("kill_run.py")
 

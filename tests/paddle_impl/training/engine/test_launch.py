@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from paddle_impl.training.log import read_log
 from paddle_impl.training.run import train
 from porting.checkpoint.formats.nested import Nested, arrays
+from recipe.runs.log import read_log
 
 _PROGRAM = str(Path(__file__).with_name("tiny_run.py"))
 _LAUNCH = ("-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--log_dir", "workers")

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from paddle_impl.training.log import LOG, read_log
+from paddle_impl.training.log import LOG
 from paddle_impl.training.run import Result, evaluate, train
 from porting.architectures import build
 from porting.checkpoint import open_checkpoint
@@ -21,6 +21,7 @@ from porting.conversion import write_random
 from recipe.config import Config
 from recipe.draws import Seeded
 from recipe.errors import ConfigError, DataError, TrainingError
+from recipe.runs.log import read_log
 
 _IMAGES, _HELD_OUT, _CLASSES = 9, 4, 3
 

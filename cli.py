@@ -213,7 +213,7 @@ def plan(
     from porting.checkpoint import open_checkpoint
     from porting.conversion import fitting, plan_port
     from porting.terminal.plan_table import table_json
-    from porting.terminal.render import plan_text
+    from porting.terminal.plans import plan_text
 
     if not is_own(options, model=model != "auto", to=target_layout) and target_layout is None:
         raise click.UsageError("Missing option '--to'.")
@@ -272,14 +272,14 @@ def inspect(file: Path | str, output: Output, **where: Any) -> None:
     pit-port inspect bert.pdparams --rules bert.json
     """
     from porting.describe import describe
-    from porting.terminal import render
+    from porting.terminal import models
 
     rules = own_rules(where, output).table
     with output.tensors() as progress:
         description = describe(file, **where, rules=rules, progress=progress)
     output.show(
-        lambda: render.describe_text(description, verbose=output.verbose),
-        lambda: render.describe_json(description, verbose=output.verbose),
+        lambda: models.describe_text(description, verbose=output.verbose),
+        lambda: models.describe_json(description, verbose=output.verbose),
     )
     output.end(then=after_inspect(description))
 

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 def command_to_verify(report: ConvertReport, own: OwnRules) -> str:
     """Return the command that verifies a port; empty where its models are not known, or are not the same function."""
-    from porting.architectures import NAMES
+    from porting.architectures import FAMILIES
 
-    published = report.architecture is not None and report.architecture.name in NAMES and not report.changes
-    if report.cast_from or report.shards or not (published or own.pair):
+    model = report.architecture
+    published = model is not None and model.family in FAMILIES and model.name in FAMILIES[model.family].CONFIGS
+    if report.cast_from or report.shards or not ((published and not report.changes) or own.pair):
         return ""
     pair = ["--pair", own.table.name] if own.pair and own.table else []
     return shlex.join(["pit-port", "verify", str(report.source), str(report.target), *pair])
@@ -59,7 +60,7 @@ def show_plan(source: Path | str, own: OwnRules, side: str | None, where: dict[s
     from porting.by_rules import plan_by_rules
     from porting.checkpoint import open_checkpoint
     from porting.terminal.plan_table import table_json
-    from porting.terminal.render import rules_text
+    from porting.terminal.plans import rules_text
 
     assert own.table is not None  # noqa: S101 - what the options say
     with open_checkpoint(source, **where) as checkpoint:

@@ -8,11 +8,11 @@ from math import prod
 import numpy as np
 
 from porting.checkpoint.tensor import Array, Shape
-from porting.operations.base import Op, ShapeMismatchError, require
+from porting.operations.base import FrozenOp, ShapeMismatchError, require
 
 
-@dataclass(frozen=True)
-class Transpose(Op):
+@dataclass(eq=False, repr=False)
+class Transpose(FrozenOp):
     """A Linear weight between (out, in), torch and MindSpore, and (in, out), Paddle. It is its own inverse."""
 
     def shapes(self, *shapes: Shape) -> tuple[Shape, ...]:
@@ -27,8 +27,8 @@ class Transpose(Op):
         return (arrays[0].T,)
 
 
-@dataclass(frozen=True)
-class Permute(Op):
+@dataclass(eq=False, repr=False)
+class Permute(FrozenOp):
     """A tensor with its axes in another order, as of a convolution between (out, in, rows, columns) and channels last.
 
     Args:
@@ -61,8 +61,8 @@ class Permute(Op):
         return (arrays[0].transpose(self.axes),)
 
 
-@dataclass(frozen=True)
-class Reshape(Op):
+@dataclass(eq=False, repr=False)
+class Reshape(FrozenOp):
     """A tensor with its values in the same order and another shape; it names both, so that it can be taken back.
 
     Args:
@@ -96,8 +96,8 @@ class Reshape(Op):
         return (arrays[0].reshape(self.after),)
 
 
-@dataclass(frozen=True)
-class Squeeze(Op):
+@dataclass(eq=False, repr=False)
+class Squeeze(FrozenOp):
     """A tensor without some axes of length one: a scale that is `(1,)` in Paddle and `()` in torch.
 
     Args:
@@ -124,8 +124,8 @@ class Squeeze(Op):
         return (np.squeeze(arrays[0], self.axes),)
 
 
-@dataclass(frozen=True)
-class Unsqueeze(Op):
+@dataclass(eq=False, repr=False)
+class Unsqueeze(FrozenOp):
     """A tensor with further axes of length one.
 
     Args:
@@ -154,8 +154,8 @@ class Unsqueeze(Op):
         return (np.expand_dims(arrays[0], self.axes),)
 
 
-@dataclass(frozen=True)
-class Interleave(Op):
+@dataclass(eq=False, repr=False)
+class Interleave(FrozenOp):
     """Parts that lie one after the other along an axis, and the same group by group.
 
     The axis is seen as (outer, parts, groups, inner) and becomes (outer, groups, parts, inner); the length of `inner`

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from porting.checkpoint.tensor import Array, Shape
-from porting.operations.base import Op
+from porting.operations.base import FrozenOp
 from porting.operations.parts import Concat
 
 
-@dataclass(frozen=True)
-class FoldBias(Op):
+@dataclass(eq=False, repr=False)
+class FoldBias(FrozenOp):
     """A convolution's bias before a BatchNorm, and the norm's running mean, into the running mean of one without bias.
 
     `(x + bias - mean)` is `(x - (mean - bias))`: the function stays, in evaluation. A bias of zero changes no bit.
@@ -35,8 +35,8 @@ class FoldBias(Op):
         return f"a bias of up to {largest:.3g} is folded into the running mean" if largest else None
 
 
-@dataclass(frozen=True)
-class ZeroBias(Op):
+@dataclass(eq=False, repr=False)
+class ZeroBias(FrozenOp):
     """A running mean into a bias of zero, which one layout's convolution has without need, and the running mean."""
 
     outputs: int = 2

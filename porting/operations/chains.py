@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TypeVar
 
 from porting.checkpoint.tensor import Array, Shape
-from porting.operations.base import Op, ShapeMismatchError, require
+from porting.operations.base import FrozenOp, Op, ShapeMismatchError, require
 from porting.operations.biases import FoldBias
 from porting.operations.one_sided import Build, Drop, Fill, Keep
 from porting.operations.ties import Untie
@@ -19,8 +19,8 @@ _LOSE = (FoldBias, Untie)
 """Operations that their inverse gives back for some values only, so that the two do not cancel."""
 
 
-@dataclass(frozen=True)
-class Each(Op):
+@dataclass(eq=False, repr=False)
+class Each(FrozenOp):
     """For each of several tensors an operation of its own.
 
     Args:
@@ -63,8 +63,8 @@ class Each(Op):
             yield tuple(next(rest) for _ in range(takes(op)))
 
 
-@dataclass(frozen=True)
-class Chain(Op):
+@dataclass(eq=False, repr=False)
+class Chain(FrozenOp):
     """Operations one after the other; chains within it become a part of it. `chained` builds one of any number.
 
     Args:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from porting.checkpoint.tensor import Array, Shape
-from porting.operations.base import Op, ShapeMismatchError
+from porting.operations.base import FrozenOp, ShapeMismatchError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _A = -0.75
 
 
-@dataclass(frozen=True)
-class ResizeMap(Op):
+@dataclass(eq=False, repr=False)
+class ResizeMap(FrozenOp):
     """A position embedding that is a feature map, (1, channels, rows, columns), at another size, bicubically."""
 
     size: tuple[int, int]
@@ -39,8 +39,8 @@ class ResizeMap(Op):
         return f"resize to {self.size[0]}x{self.size[1]}, bicubic"
 
 
-@dataclass(frozen=True)
-class ResizeTokens(Op):
+@dataclass(eq=False, repr=False)
+class ResizeTokens(FrozenOp):
     """A position embedding of tokens, (1, tokens, channels), whose patches are resized bicubically.
 
     Attributes:
@@ -72,8 +72,8 @@ class ResizeTokens(Op):
         return f"resize from {self.before[0]}x{self.before[1]} to {self.after[0]}x{self.after[1]} patches, bicubic"
 
 
-@dataclass(frozen=True)
-class DropToken(Op):
+@dataclass(eq=False, repr=False)
+class DropToken(FrozenOp):
     """A tensor of tokens, (1, tokens, channels), without one of them."""
 
     index: int

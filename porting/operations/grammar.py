@@ -11,7 +11,6 @@ of operations for tensors that one side does not have end with a reason, which i
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
@@ -224,10 +223,16 @@ def text(op: Op) -> str:
         word, count = ("tie", op.outputs) if isinstance(op, Tie) else ("untie", op.inputs)
         return f"{_primary(op.op)} and {word} {count}"
     if is_own(op):
-        arguments = arguments_of(op)
-        return f"own {name_of(op)}" + (f" {json.dumps(arguments, default=repr)}" if arguments else "")
+        return f"own {name_of(op)}{_arguments(op)}"
     form = next((form for form in _COMPILED if form.fits(op)), None)
     return form.written(op) if form else str(op)
+
+
+def _arguments(op: Op) -> str:
+    import json
+
+    arguments = arguments_of(op)
+    return f" {json.dumps(arguments, default=repr)}" if arguments else ""
 
 
 def texts(op: Op | None) -> list[str]:
@@ -353,6 +358,8 @@ class _Parser:
             raise AssertionError
         arguments: Any = {}
         if self._words.startswith(" {", self._at):
+            import json
+
             try:
                 arguments, self._at = json.JSONDecoder().raw_decode(self._words, self._at + 1)
             except (ValueError, RecursionError) as error:

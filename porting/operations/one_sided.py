@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass
 
 from porting.checkpoint.tensor import Array, Shape
-from porting.operations.base import Op, require
+from porting.operations.base import FrozenOp, require
 
 
-@dataclass(frozen=True)
-class Drop(Op):
+@dataclass(eq=False, repr=False)
+class Drop(FrozenOp):
     """A tensor that the other layout does not keep, such as a counter.
 
     Args:
@@ -34,8 +34,8 @@ class Drop(Op):
         return ()
 
 
-@dataclass(frozen=True)
-class Fill(Op):
+@dataclass(eq=False, repr=False)
+class Fill(FrozenOp):
     """A tensor that the source does not have, of one value throughout; the plan knows its shape and kind."""
 
     reason: str
@@ -54,8 +54,8 @@ class Fill(Op):
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
-class Keep(Op):
+@dataclass(eq=False, repr=False)
+class Keep(FrozenOp):
     """A constant of the source that the target does not take over, since it builds its own or needs none.
 
     On the way back it is a `Build`.
@@ -76,8 +76,8 @@ class Keep(Op):
         return ()
 
 
-@dataclass(frozen=True)
-class Build(Op):
+@dataclass(eq=False, repr=False)
+class Build(FrozenOp):
     """A constant that the target builds itself, whatever the source has: its value is known beforehand.
 
     The value comes from who makes the plan, such as a saved table of rules. On the way back it is a `Keep`.

@@ -8,7 +8,6 @@ so that is done for modules only that the user has allowed by name.
 from __future__ import annotations
 
 import importlib
-import json
 import sys
 import zlib
 from collections.abc import Iterable, Mapping
@@ -95,6 +94,8 @@ def require_savable(op: Op) -> None:
     name = name_of(op)
     if "<" in name or "." in name.partition(":")[2] or name.startswith("__main__"):
         raise ValueError(f"{name}: define the class at the top level of a module, so that it can be saved by its name")
+    import json
+
     try:
         again = tuples(json.loads(json.dumps(arguments_of(op), allow_nan=False)))
     except (TypeError, ValueError) as error:

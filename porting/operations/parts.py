@@ -9,11 +9,11 @@ from itertools import accumulate
 import numpy as np
 
 from porting.checkpoint.tensor import Array, Shape
-from porting.operations.base import Op, ShapeMismatchError, require
+from porting.operations.base import FrozenOp, ShapeMismatchError, require
 
 
-@dataclass(frozen=True, init=False)
-class Split(Op):
+@dataclass(eq=False, repr=False, init=False)
+class Split(FrozenOp):
     """One tensor cut into parts along an axis: a packed qkv into q, k and v.
 
     `Split(3)` cuts into three equal parts, `Split((16, 4, 4), axis=1)` into parts of these sizes.
@@ -60,8 +60,8 @@ class Split(Op):
         return None if length % self.outputs else (length // self.outputs,) * self.outputs
 
 
-@dataclass(frozen=True, init=False)
-class Concat(Op):
+@dataclass(eq=False, repr=False, init=False)
+class Concat(FrozenOp):
     """Parts joined along an axis; the arguments are those of `Split`, which takes it back."""
 
     inputs: int
@@ -92,8 +92,8 @@ class Concat(Op):
         return (np.concatenate(arrays, axis=self.axis),)
 
 
-@dataclass(frozen=True)
-class Reorder(Op):
+@dataclass(eq=False, repr=False)
+class Reorder(FrozenOp):
     """Several tensors in another order: the parts of a fused qkv that the other side keeps as k, q, v.
 
     Args:
@@ -125,8 +125,8 @@ class Reorder(Op):
         return tuple(arrays[place] for place in self.order)
 
 
-@dataclass(frozen=True)
-class Stack(Op):
+@dataclass(eq=False, repr=False)
+class Stack(FrozenOp):
     """Tensors of one shape put on each other along a new axis, as the weights of experts.
 
     Args:
@@ -155,8 +155,8 @@ class Stack(Op):
         return (np.stack(arrays, axis=self.axis),)
 
 
-@dataclass(frozen=True)
-class Unstack(Op):
+@dataclass(eq=False, repr=False)
+class Unstack(FrozenOp):
     """One tensor taken apart along an axis, which goes away; the arguments are those of `Stack`."""
 
     outputs: int

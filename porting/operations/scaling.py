@@ -8,11 +8,11 @@ from math import frexp, isfinite
 import numpy as np
 
 from porting.checkpoint.tensor import Array, Shape
-from porting.operations.base import Op, ValueMismatchError, require
+from porting.operations.base import FrozenOp, ValueMismatchError, require
 
 
-@dataclass(frozen=True)
-class Scale(Op):
+@dataclass(eq=False, repr=False)
+class Scale(FrozenOp):
     """A floating tensor times a power of two.
 
     Paddle's `Dropout(p=0.5, mode="downscale_in_infer")` halves what passes in evaluation, where torch's leaves it: the

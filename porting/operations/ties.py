@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from porting.checkpoint.tensor import Array, Shape
-from porting.operations.base import Op, ShapeMismatchError, ValueMismatchError
+from porting.operations.base import FrozenOp, Op, ShapeMismatchError, ValueMismatchError
 
 
-@dataclass(frozen=True)
-class Tie(Op):
+@dataclass(eq=False, repr=False)
+class Tie(FrozenOp):
     """One tensor under several names, as where a head shares the weight of an embedding.
 
     Args:
@@ -31,8 +31,8 @@ class Tie(Op):
         return (self.op.apply(*arrays) if self.op else arrays) * self.outputs
 
 
-@dataclass(frozen=True)
-class Untie(Op):
+@dataclass(eq=False, repr=False)
+class Untie(FrozenOp):
     """Several names of one tensor.
 
     Args:

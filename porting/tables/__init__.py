@@ -6,7 +6,6 @@ other one. `python -m benchmarks.rules.tables` makes and proves them. Nothing is
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -91,6 +90,8 @@ def family(name: str) -> Family:
 def _content(name: str) -> Any:
     if name not in names():
         raise KeyError(name)
+    import json
+
     return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
 
 

@@ -57,9 +57,9 @@ def list_models(output: Output) -> None:
     pit-port list -v
     pit-port list --json
     """
-    from porting.terminal import render
+    from porting.terminal import models
 
-    output.show(lambda: render.list_text(verbose=output.verbose), render.list_json)
+    output.show(lambda: models.list_text(verbose=output.verbose), models.list_json)
 
 
 @click.command()

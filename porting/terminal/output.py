@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import wraps
@@ -83,6 +82,8 @@ class Output(NamedTuple):
     @property
     def width(self) -> int:
         """Number of columns of the terminal: `COLUMNS`, what the terminal says, or else 80."""
+        import shutil
+
         return shutil.get_terminal_size().columns
 
     def sides(self) -> AbstractContextManager[Callback]:

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alignment.cli.own_rules import own_options, own_rules, require_one_of
-from alignment.cli.ports import after_diff, command_to_verify, show_plan, verify_port
+from alignment.cli.ports import command_to_verify, diff, inspect, show_plan, verify, verify_port
 from porting.checkpoint.file.bus_errors import ending_in_order
 from porting.exporting import exporting
 from porting.terminal.again import again
 from porting.terminal.commands import check_rules, list_models, random
-from porting.terminal.next_commands import after_inspect, file_in
+from porting.terminal.next_commands import file_in
 from porting.terminal.options import (
-    NEEDS_PAIR,
     SOURCE,
     complete_layouts,
     is_own,
@@ -29,7 +28,6 @@ from porting.terminal.options import (
     require_effect,
     require_verifiable,
     selection_of,
-    selection_options,
     settings_of,
     surgery_of,
     surgery_options,
@@ -38,7 +36,6 @@ from porting.terminal.options import (
 from porting.terminal.output import Output, output_options
 from porting.terminal.tool import (
     COULD_NOT_RUN,
-    DIFFERENT,
     FILE,
     Tool,
     force_option,
@@ -231,87 +228,7 @@ def plan(
     output.end(then=again("convert", source, file_in(target_layout, source)))
 
 
-@pit_port.command()
-@click.argument("source", type=SOURCE)
-@click.argument("target", type=SOURCE)
-@selection_options
-@own_options
-@click.option("--out", type=FILE, help="Folder of the evidence; logs/<model>/ by default.")
-@output_options(verbose="Show every quantity of the forward passes.")
-def verify(source: Path | str, target: Path | str, out: Path | None, output: Output, **options: Any) -> None:
-    """Verify that TARGET is a port of SOURCE: equal tensors, and equal outputs of the real models.
-
-    SOURCE runs in torch, TARGET in the framework of its format, in float64 and float32; with --pair, each in the
-    framework of its side. Exits 1 when they differ.
-
-    \b
-    pit-port verify pit_b.pth pit_b.pdparams
-    pit-port verify pit_b.pth pit_b.ckpt --mindspore-python .venv-mindspore/bin/python
-    pit-port verify bert.safetensors bert.pdparams --pair my_pair.py
-    """
-    if options["rules"] is not None:
-        raise click.UsageError(NEEDS_PAIR)
-    where = selection_of(options)
-    verify_port(source, target, where, out, output, own_rules(options, output, out and out / "rules"))
-
-
-@pit_port.command()
-@click.argument("file", type=SOURCE)
-@selection_options
-@own_options
-@output_options(verbose="Print every tensor with its dtype and shape.")
-def inspect(file: Path | str, output: Output, **where: Any) -> None:
-    """Describe the checkpoint FILE: format, model, layout, tensors, and a digest of its content.
-
-    The digest is the same for the same weights in any format and layout.
-
-    \b
-    pit-port inspect pit_b.pth
-    pit-port inspect logs/train/last.pdparams --weights model -v
-    pit-port inspect hf://timm/pit_b_224.in1k --json
-    pit-port inspect bert.pdparams --rules bert.json
-    """
-    from porting.describe import describe
-    from porting.terminal import models
-
-    rules = own_rules(where, output).table
-    with output.tensors() as progress:
-        description = describe(file, **where, rules=rules, progress=progress)
-    output.show(
-        lambda: models.describe_text(description, verbose=output.verbose),
-        lambda: models.describe_json(description, verbose=output.verbose),
-    )
-    output.end(then=after_inspect(description))
-
-
-@pit_port.command()
-@click.argument("first", type=SOURCE)
-@click.argument("second", type=SOURCE)
-@selection_options
-@own_options
-@output_options(verbose="Print every tensor that differs, not only the worst.")
-def diff(first: Path | str, second: Path | str, output: Output, **where: Any) -> None:
-    """Compare the weights of two checkpoints, tensor by tensor, in canonical form.
-
-    Exits 0 when every tensor is bit-equal, and 1 with the name of the worst when one is not.
-
-    \b
-    pit-port diff pit_b.pth pit_b.pdparams
-    pit-port diff pit_b.pth pit_b.safetensors -q && echo same
-    pit-port diff bert.safetensors bert.pdparams --rules bert.json
-    """
-    from alignment.running.differences import diff as diff_checkpoints
-
-    rules = own_rules(where, output).table
-    with output.tensors() as progress:
-        result = diff_checkpoints(first, second, **where, rules=rules, progress=progress)
-    output.show(lambda: result.to_text(verbose=output.verbose), result.to_json)
-    output.end(then=after_diff(result, own=rules is not None))
-    if not result.same:
-        raise SystemExit(DIFFERENT)
-
-
-for command in (check_rules, list_models, random):
+for command in (verify, inspect, diff, check_rules, list_models, random):
     pit_port.add_command(command)
 
 

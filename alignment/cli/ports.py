@@ -1,4 +1,4 @@
-"""The parts of `pit-port`'s commands that take a pair or rules of the user's own: a plan, and a verification."""
+"""Commands of `pit-port` that compare or describe, and what its others do with a pair or rules of the user's own."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
+from alignment.cli.own_rules import own_options, own_rules
 from porting.terminal.again import again
-from porting.terminal.next_commands import port_of
-from porting.terminal.output import Output
-from porting.terminal.tool import DIFFERENT, command_line
+from porting.terminal.next_commands import after_inspect, port_of
+from porting.terminal.options import NEEDS_PAIR, SOURCE, selection_of, selection_options
+from porting.terminal.output import Output, output_options
+from porting.terminal.tool import DIFFERENT, FILE, command_line
 
 if TYPE_CHECKING:
     from alignment.cli.own_rules import OwnRules
@@ -30,7 +34,7 @@ def command_to_verify(report: ConvertReport, own: OwnRules) -> str:
     return shlex.join(["pit-port", "verify", str(report.source), str(report.target), *pair])
 
 
-def after_diff(result: CheckpointDiff, *, own: bool) -> str:
+def _after_diff(result: CheckpointDiff, *, own: bool) -> str:
     """Return the command that compares by a pair what are perhaps two models of the user's, whose names differ.
 
     Args:
@@ -101,11 +105,11 @@ def verify_port(
         converted: The JSON of the conversion before; the result becomes a part of it.
     """
     from alignment.processes.settings import Settings
-    from alignment.running.verification import verify
+    from alignment.running.verification import verify as run_both
 
     settings = Settings(pythons=own.pythons)
     with output.sides() as progress:
-        result = verify(
+        result = run_both(
             source, target, out, settings, **where, pair=own.pair, progress=progress, command=command_line()
         )
     output.show(
@@ -118,4 +122,84 @@ def verify_port(
         print_report(result.forward, output.console(), verbose=True)
     output.end(then=_after_verification(result, source, target, own))
     if not result.passed:
+        raise SystemExit(DIFFERENT)
+
+
+@click.command()
+@click.argument("source", type=SOURCE)
+@click.argument("target", type=SOURCE)
+@selection_options
+@own_options
+@click.option("--out", type=FILE, help="Folder of the evidence; logs/<model>/ by default.")
+@output_options(verbose="Show every quantity of the forward passes.")
+def verify(source: Path | str, target: Path | str, out: Path | None, output: Output, **options: Any) -> None:
+    """Verify that TARGET is a port of SOURCE: equal tensors, and equal outputs of the real models.
+
+    SOURCE runs in torch, TARGET in the framework of its format, in float64 and float32; with --pair, each in the
+    framework of its side. Exits 1 when they differ.
+
+    \b
+    pit-port verify pit_b.pth pit_b.pdparams
+    pit-port verify pit_b.pth pit_b.ckpt --mindspore-python .venv-mindspore/bin/python
+    pit-port verify bert.safetensors bert.pdparams --pair my_pair.py
+    """
+    if options["rules"] is not None:
+        raise click.UsageError(NEEDS_PAIR)
+    where = selection_of(options)
+    verify_port(source, target, where, out, output, own_rules(options, output, out and out / "rules"))
+
+
+@click.command()
+@click.argument("file", type=SOURCE)
+@selection_options
+@own_options
+@output_options(verbose="Print every tensor with its dtype and shape.")
+def inspect(file: Path | str, output: Output, **where: Any) -> None:
+    """Describe the checkpoint FILE: format, model, layout, tensors, and a digest of its content.
+
+    The digest is the same for the same weights in any format and layout.
+
+    \b
+    pit-port inspect pit_b.pth
+    pit-port inspect logs/train/last.pdparams --weights model -v
+    pit-port inspect hf://timm/pit_b_224.in1k --json
+    pit-port inspect bert.pdparams --rules bert.json
+    """
+    from porting.describe import describe
+    from porting.terminal import models
+
+    rules = own_rules(where, output).table
+    with output.tensors() as progress:
+        description = describe(file, **where, rules=rules, progress=progress)
+    output.show(
+        lambda: models.describe_text(description, verbose=output.verbose),
+        lambda: models.describe_json(description, verbose=output.verbose),
+    )
+    output.end(then=after_inspect(description))
+
+
+@click.command()
+@click.argument("first", type=SOURCE)
+@click.argument("second", type=SOURCE)
+@selection_options
+@own_options
+@output_options(verbose="Print every tensor that differs, not only the worst.")
+def diff(first: Path | str, second: Path | str, output: Output, **where: Any) -> None:
+    """Compare the weights of two checkpoints, tensor by tensor, in canonical form.
+
+    Exits 0 when every tensor is bit-equal, and 1 with the name of the worst when one is not.
+
+    \b
+    pit-port diff pit_b.pth pit_b.pdparams
+    pit-port diff pit_b.pth pit_b.safetensors -q && echo same
+    pit-port diff bert.safetensors bert.pdparams --rules bert.json
+    """
+    from alignment.running.differences import diff as diff_checkpoints
+
+    rules = own_rules(where, output).table
+    with output.tensors() as progress:
+        result = diff_checkpoints(first, second, **where, rules=rules, progress=progress)
+    output.show(lambda: result.to_text(verbose=output.verbose), result.to_json)
+    output.end(then=_after_diff(result, own=rules is not None))
+    if not result.same:
         raise SystemExit(DIFFERENT)

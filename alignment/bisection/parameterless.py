@@ -1,7 +1,8 @@
 """Modules without parameters that have other names on both sides: a pooling, a dropout, an activation.
 
 No tensor says which of them stand for each other. Those of one kind do that are given the same, or that come in the
-same order within modules that match, if there are as many of them.
+same order within modules that match, if there are as many of them. A module of a user's class that is an activation, a
+pooling or the like as a whole (a Swish that holds a Sigmoid) stands for what it computes; what it holds does not.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ _FAMILIES = {
     "activation": ("elu", "silu", "swish", "sigmoid", "tanh", "softplus", "mish", "softmax"),
 }
 """Words in the names of the classes of a family; `elu` is in those of ReLU, GELU and others."""
+_CONTAINERS = (
+    *("Sequential", "SequentialCell", "ModuleList", "LayerList", "CellList", "ModuleDict", "LayerDict", "CellDict"),
+)
+"""Classes that call what they hold one after another, or call nothing: each of their modules stands for itself."""
 
 
 def with_parameterless(
@@ -67,13 +72,36 @@ def family(kind: str) -> str:
 
 
 def _free(modules: Mapping[str, Module], unmatched: tuple[str, ...]) -> dict[str, str]:
-    """Path of each unmatched module without parameters and parts, to its family."""
-    around = {path.rpartition(".")[0] for path in modules if "." in path}
-    return {path: family(modules[path].kind) for path in unmatched if _is_leaf(path, modules, around)}
+    """Path of each unmatched module without parameters that is one function, to its family."""
+    inner = _inner(modules)
+    whole = {path: _family_of_whole(path, modules, inner) for path in inner}
+    hidden = {part for path, known in whole.items() if known for part in inner[path]}
+    families = {path: whole[path] if path in whole else family(modules[path].kind) for path in unmatched if path}
+    return {
+        path: known for path, known in families.items() if known and path not in hidden and not modules[path].parameters
+    }
 
 
-def _is_leaf(path: str, modules: Mapping[str, Module], around: set[str]) -> bool:
-    return bool(path) and path not in around and not modules[path].parameters
+def _inner(modules: Mapping[str, Module]) -> dict[str, list[str]]:
+    """Path of each module that holds others, to the paths of all those within it."""
+    inner: dict[str, list[str]] = defaultdict(list)
+    for path in modules:
+        for above in _around(path) if path else ():
+            if above in modules:
+                inner[above].append(path)
+    return dict(inner)
+
+
+def _family_of_whole(path: str, modules: Mapping[str, Module], inner: Mapping[str, list[str]]) -> str | None:
+    """Family of a module that holds others and is one function without parameters; None if it is not known as one."""
+    kind, parts = modules[path].kind, inner[path]
+    if not path or kind in _CONTAINERS or any(modules[part].parameters for part in (path, *parts)):
+        return None
+    if family(kind) in ("random", *_FAMILIES):
+        return family(kind)
+    kinds = [modules[part].kind for part in parts if part not in inner]
+    gates = all(family(one) == "activation" and "softmax" not in one.lower() for one in kinds)
+    return "activation" if gates else None
 
 
 def _by_values(

@@ -50,3 +50,61 @@ PAIR = Pair(
     input_shape=(3, 12, 12),
     rules="auto",
 )
+
+
+def gated() -> Any:
+    """Two convolutions, SiLU and a Hardswish between."""
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.act, self.two = nn.Conv2d(3, 4, 3, 2, 1), nn.SiLU(), nn.Conv2d(4, 5, 3, padding=1)
+            self.bend, self.three = nn.Hardswish(), nn.Conv2d(5, 6, 3)
+
+        def forward(self, x: Any) -> Any:
+            return self.three(self.bend(self.two(self.act(self.one(x))))).mean((2, 3))
+
+    return Net()
+
+
+def gated_by_hand() -> Any:
+    """The port, whose activations are classes of its own with activations in them; its first stride starts too late."""
+    from torch import nn
+
+    class Swish(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.sigmoid = nn.Sigmoid()
+
+        def forward(self, x: Any) -> Any:
+            return x * self.sigmoid(x)
+
+    class Bent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.relu = nn.ReLU6()
+
+        def forward(self, x: Any) -> Any:
+            return x * self.relu(x + 3) / 6
+
+    class Port(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.gate, self.second = nn.Conv2d(3, 4, 3, 2), Swish(), nn.Conv2d(4, 5, 3, padding=1)
+            self.bent, self.third = Bent(), nn.Conv2d(5, 6, 3)
+
+        def forward(self, x: Any) -> Any:
+            x = self.first(nn.functional.pad(x, (0, 1, 0, 1)))
+            return self.third(self.bent(self.second(self.gate(x)))).mean((2, 3))
+
+    return Port()
+
+
+GATED = Pair(
+    "gated",
+    Side("torch", f"{_HERE}:gated"),
+    Side("torch", f"{_HERE}:gated_by_hand"),
+    input_shape=(3, 12, 12),
+    rules="auto",
+)

@@ -25,6 +25,17 @@ def test_pooling_of_another_name_is_the_one_that_is_named(tmp_path: Path) -> Non
     assert (paths["nonlinearity"], paths["regular"]) == ("act", "drop")
 
 
+def test_activation_within_an_activation_is_no_counterpart(tmp_path: Path) -> None:
+    words = ("diagnose", "--pair", f"{PAIRS}:GATED", "--batch-size", "2", "--threads", "1", "--out", str(tmp_path))
+    done = CliRunner().invoke(cli.pit_align, words, prog_name="pit-align")
+    assert done.exit_code == 1, done.output
+    result = Bisection.read(tmp_path / "bisection.json")
+    assert [finding.candidate for finding in result.findings] == ["first"]
+    paths = {row.candidate: row.path for row in result.modules}
+    assert (paths["gate"], paths["bent"]) == ("act", "bend")
+    assert not {"gate.sigmoid", "bent.relu"} & set(paths)
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [("AvgPool2D", "MaxPool2d"), ("Silu", "SiLU"), ("ReLU", "GELU"), ("StochasticDepth", "DropPath"), ("Own", "OWN")],

@@ -174,3 +174,24 @@ def test_model_that_mindspore_cannot_compile_is_told_where_rules_are_not_found(t
     done = run("pit-align", "rules", "--pair", f"{PAIRS}:CHECKED", "--out", tmp_path)
     assert done.exit_code == 3, done.output
     assert "the data flow of the candidate is not known, since MindSpore cannot compile it to one graph" in done.output
+
+
+@needs_mindspore
+def test_what_mindspore_kernels_lose_is_named_and_no_divergence(tmp_path: Path) -> None:
+    done = run("pit-align", "all", "--pair", f"{PAIRS}:GATED", "--out", tmp_path / "exact")
+    assert done.exit_code == 0, done.output
+    report = json.loads((tmp_path / "exact" / "report.json").read_text())
+    assert report["verdict"] == "rounding"
+    assert {"mindspore.ops.Tanh", "mindspore.ops.Sigmoid"} <= {kernel["name"] for kernel in report["kernels"]}
+    assert 1e-6 < report["apart"] < 1e-3
+    strict = run("pit-align", "forward", "--pair", f"{PAIRS}:GATED", "--strict", "--out", tmp_path / "strict")
+    assert strict.exit_code == 1, strict.output
+    bisected = run("pit-align", "bisect", "--pair", f"{PAIRS}:GATED", "--out", tmp_path / "bisected", "--json")
+    assert bisected.exit_code == 0, bisected.output
+    assert json.loads(bisected.stdout)["findings"] == []
+
+
+@needs_mindspore
+def test_mistake_smaller_than_what_mindspore_kernels_lose_is_a_divergence(tmp_path: Path) -> None:
+    done = run("pit-align", "forward", "--pair", f"{PAIRS}:OTHER_FACTOR", "--out", tmp_path)
+    assert done.exit_code == 1, done.output

@@ -10,6 +10,7 @@ import contextlib
 import inspect
 import platform
 from collections.abc import Callable, Container, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from alignment.backends.hooks import HookedTaps, Primitives
 from alignment.backends.mindspore_graph import graph_of
 from alignment.backends.randomness import Silence
 from alignment.errors import AlignmentError
+from alignment.recordings.kernels import Kernel
 
 _SMOOTHING = 0.1
 
@@ -241,6 +243,12 @@ class MindSporeBackend(ModelBackend):
                 detach=ops.stop_gradient,
             )
         )
+
+    def exact(self, peer: str) -> AbstractContextManager[Mapping[str, Kernel]]:
+        """Exact versions of tanh, exponentials and logarithms; see `alignment.backends.stand_ins.mindspore`."""
+        from alignment.backends.stand_ins.mindspore import exact
+
+        return exact()
 
     def start_optimizer(self, recipe: AdamW) -> None:
         """A fresh optimiser over all parameters; `nn.AdamWeightDecay` would leave the bias correction out."""

@@ -57,7 +57,7 @@ def localise(job: Job, recorded: ReferenceModules, *, hypotheses: bool, seconds:
     search = _Search(job.trial(dtype), job.backend.taps(), recorded, hypotheses, seconds)
     with ExitStack() as stack:
         attempt = search.attempt()
-        if dtype == "float64" and attempt.may_be_kernels:
+        if dtype == job.backend.finest and attempt.may_be_kernels:
             kernels = stack.enter_context(job.backend.exact("kernels"))
             exact = search.attempt(exact=True)
             used = [kernel for kernel in kernels.values() if kernel.calls]

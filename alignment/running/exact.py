@@ -19,7 +19,7 @@ from alignment.judging.other_inputs import causes_of
 from alignment.pair import ROLES
 from alignment.processes.processes import Progress
 from alignment.recordings.kernels import CAST, KERNELS_FILE, Kernel, read_kernels
-from alignment.results.report import DIVERGENCE, Report, write_report
+from alignment.results.report import DIVERGENCE, Report, Row, write_report
 from alignment.running.prepare import REPORT_FILE, WORKER, Prepared
 
 _EXPLAINED = 1e-3
@@ -106,7 +106,8 @@ def _run_again(
         for kernel in kernels
         if kernel.unused
     ]
-    sized = {row.key for row in second.rows if row.dtype == "float64" and row.floor is None}
+    wide = any(row.dtype == "float64" for row in second.rows)
+    sized = {row.key for row in second.rows if (row.dtype == "float64") is wide and _is_sized(row, wide=wide)}
     apart = _apart(again.folder, again.recorded, kinds, sized)
     return replace(second, kernels=tuple(kernels), apart=apart, notes=(*notes_of_both(report, second), *refused))
 
@@ -183,12 +184,19 @@ def _could_be(report: Report) -> bool:
     )
 
 
+def _is_sized(row: Row, *, wide: bool) -> bool:
+    """Whether a quantity is more than what its own rounding makes of it, in float64 or in float32."""
+    return row.floor is None if wide else row.floor is not None and row.floor < _ROUNDED
+
+
 def _used(again: Prepared, label: str) -> tuple[Kernel, ...]:
     return read_kernels(again.recorded / f"{label}-{KERNELS_FILE}")
 
 
 def _apart(plain: Path, exact: Path, of_kinds: Sequence[str], sized: Container[str]) -> float | None:
-    """Largest relative L2 between the candidate's float64 results with its own kernels and with exact ones.
+    """Largest relative L2 between the candidate's results with its own kernels and with exact ones.
+
+    They are those in float64, or in float32 where the framework has no float64.
 
     Args:
         plain: Folder of the first run's recordings.
@@ -197,7 +205,8 @@ def _apart(plain: Path, exact: Path, of_kinds: Sequence[str], sized: Container[s
         sized: Those that are more than rounding, of which a relative difference says something.
     """
     with ExitStack() as stack:
-        both = [open_side(folder, "candidate", stack).get("float64") for folder in (plain, exact)]
+        sides = [open_side(folder, "candidate", stack) for folder in (plain, exact)]
+        both = [side.get("float64") or side.get("float32") for side in sides]
         if both[0] is None or both[1] is None:
             return None
         kinds = both[0].manifest.entries

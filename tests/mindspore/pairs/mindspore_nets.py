@@ -83,3 +83,25 @@ class Checked(Transformer):
         if not np.isfinite(x.asnumpy()).all():
             raise ArithmeticError
         return self.classes(x)
+
+
+class Gated(nn.Cell):
+    """The recurrent net of `torch_nets`, whose tanh is far less than float32 in MindSpore on the CPU."""
+
+    factor = 5.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn, self.units = nn.LSTM(8, 6, batch_first=True), nn.GRU(6, 6, batch_first=True)
+        self.wide, self.classes = nn.Dense(6, 10), nn.Dense(10, 4)
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Takes `(batch, steps, 8)`, returns `(batch, 4)`."""
+        x = self.units(self.rnn(self.factor * x)[0])[0]
+        return self.classes(ops.softmax(ops.tanh(6 * self.wide(x)), -1).mean(1))
+
+
+class OtherFactor(Gated):
+    """The same with a factor that is off by less than MindSpore's own tanh is."""
+
+    factor = 5.002

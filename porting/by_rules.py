@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from porting.architectures.base import TensorSpec
@@ -11,6 +11,7 @@ from porting.checkpoint import Checkpoint
 from porting.checkpoint.dtypes import holds_floats
 from porting.checkpoint.file.copying import Packer
 from porting.checkpoint.other_forms import other_form
+from porting.checkpoint.selection import parted
 from porting.checkpoint.tensor import LazyTensor, Shape
 from porting.errors import CheckpointError, PlanError, RulesError, UnknownNameError, UnprovenError
 from porting.names import fold
@@ -187,7 +188,7 @@ def _refusal(table: SavedTable, checkpoint: Checkpoint, problems: Mapping[Role, 
     known = table.side(role).tensors
     shared = sum(name in known for name in checkpoint.tensors)
     form = other_form(name for name in checkpoint.tensors if name not in known)
-    lines = [*problems[role], *([form] if form else [])]
+    lines = [*problems[role], *([form] if form else []), *_under_prefixes(table, checkpoint, problems)]
     if not shared:
         names = fold(checkpoint.tensors)
         seen = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
@@ -196,3 +197,13 @@ def _refusal(table: SavedTable, checkpoint: Checkpoint, problems: Mapping[Role, 
         return CheckpointError(checkpoint.path, f"is {word} {sides} of {table.name} (found {seen})", lines)
     count = f"{len(problems[role])} mismatch{'es' if len(problems[role]) > 1 else ''}"
     return CheckpointError(checkpoint.path, f"looks like {table.title(role)} of {table.name}, with {count}", lines)
+
+
+def _under_prefixes(table: SavedTable, checkpoint: Checkpoint, roles: Iterable[Role]) -> list[str]:
+    """Return a line for each side that a part of the tensors is, with the option that reads it alone."""
+    return [
+        f"the {len(part)} under {prefix} are {table.title(role)}: --prefix {prefix} reads them alone"
+        for prefix, part in parted(checkpoint.tensors)
+        for role in roles
+        if not _problems(table.side(role), _plan(table, role), part)
+    ]

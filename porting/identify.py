@@ -9,6 +9,7 @@ from typing import NamedTuple
 from porting import architectures, tables
 from porting.architectures.base import Architecture
 from porting.checkpoint.other_forms import other_form
+from porting.checkpoint.selection import parted
 from porting.checkpoint.tensor import Shape
 from porting.converters import LAYOUTS, MISTAKES, plan_between, specs_in, table_of
 from porting.errors import PlanError
@@ -162,6 +163,7 @@ def _refusal(
             f"the tensors are not {wanted or 'a known model'} (found {len(shapes)}: {seen or 'none'})",
             [
                 *filter(None, [other_form(shapes)]),
+                *_under_prefixes(shapes, model, layout),
                 "`pit-port list` shows those that are known; "
                 "one of your own takes --pair my_pair.py, which declares both models",
             ],
@@ -171,6 +173,21 @@ def _refusal(
     known = specs_in(identity.architecture, identity.layout)
     problems = [*problems, *filter(None, [other_form(name for name in shapes if name not in known)])]
     return PlanError(f"looks like {identity.architecture.name} in layout {identity.layout}, with {count}", problems)
+
+
+def _under_prefixes(shapes: Mapping[str, Shape], model: str | None, layout: str | None) -> list[str]:
+    """Return a line for each known model that a part of the tensors is, with the option that reads it alone."""
+    lines = []
+    for prefix, part in parted(shapes):
+        exact = [*_exact(part, model, layout), *(Identity(*one) for one in tables.recognise(part, model=model))]
+        known = next((one for one in exact if not _problems(one, part)), None)
+        if known is not None and layout in (None, known.layout):
+            what = f"{known.architecture.name} in layout {known.layout}"
+            lines.append(f"the {len(part)} under {prefix} are {what}: --prefix {prefix} reads them alone")
+    return lines[:_MAX_LINES]
+
+
+_MAX_LINES = 4
 
 
 def _problems(identity: Identity, shapes: Mapping[str, Shape]) -> list[str]:

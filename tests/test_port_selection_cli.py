@@ -51,8 +51,12 @@ def plain(tmp_path: Path) -> Path:
          "module."),
         (named("network.timm_model."), [], "network. > timm_model."),
         ({"state_dict": named("backbone.")}, [], "state_dict > backbone."),
+        ({name.replace("transformers.", "transformers.module."): value for name, value in named("").items()}, [],
+         "module."),
+        ({f"net.{name}".replace("pools.", "pools.module."): value for name, value in named("").items()}, [],
+         "module. > net."),
     ],
-    ids=["key", "prefix", "ignore", "shared", "shared in a wrapper"],
+    ids=["key", "prefix", "ignore", "shared", "shared in a wrapper", "a part wrapped", "a part wrapped, and shared"],
 )  # fmt: skip
 def test_every_command_takes_the_weights_that_are_meant(
     content: object, words: list[str], unwrapped: str, plain: Path, tmp_path: Path
@@ -108,6 +112,17 @@ def test_shared_prefix_of_an_unknown_model_is_told_and_kept(tmp_path: Path) -> N
     inspected = json.loads(pit_port("inspect", source, "-v", "--json").stdout)
     assert list(inspected["contents"]) == ["transformer.w", "transformer.b"]
     assert "every name begins with transformer., which --prefix transformer. takes off" in inspected["notes"]
+
+
+def test_known_model_under_a_prefix_beside_other_tensors_is_told(tmp_path: Path) -> None:
+    others = {"loss.weight": np.ones(3), "loss.scale": np.ones(3), "model.mean": np.ones(2)}
+    source = saved(tmp_path / "a.pkl", {**named("model.net."), **named("teacher."), **others})
+    result = pit_port("convert", source, tmp_path / "b.pth")
+    assert result.exit_code == 3
+    for prefix in ("model.net.", "teacher."):
+        words = f"the {len(WEIGHTS)} under {prefix} are pit_ti in layout canonical: --prefix {prefix} reads them alone"
+        assert words in result.output
+        assert pit_port("convert", source, tmp_path / f"{prefix}pth", "--prefix", prefix).exit_code == 0
 
 
 def test_unknown_models_are_compared_without_a_prefix_of_one(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from porting.checkpoint.containers.pickle_machine import Symbol
 from porting.checkpoint.containers.stand_ins import Inert
 from porting.checkpoint.file.source import brief, few_notes, shown
 from porting.checkpoint.left_behind import STATE, absent, counted, folded, left_out, nothing, other_files, what
+from porting.checkpoint.own_dictionaries import plain
 from porting.checkpoint.prefixes import COUNTERS, without_prefixes
 from porting.checkpoint.searching import WRAPPERS, Leaf, Search, StateDict
 from porting.checkpoint.selection import Kind, Selection, at_key, is_ignored, near, starts_of, with_prefix
@@ -75,12 +76,11 @@ def unwrap(
         CheckpointError: There is no state dict in the file, or not the one that is wanted.
     """
     reading, weights = _Reading(error, selection, required=required), selection.weights
+    saved, told = plain(saved)
+    reading.notes += told
     if isinstance(saved, Leaf):
         reading.notes.append("the file is one tensor without a name; it is called tensor")
         saved = {"tensor": saved}
-    elif isinstance(saved, Inert) and saved.items:
-        reading.notes.append(f"the file is a dictionary of the class {saved.name}")
-        saved = saved.items
     elif isinstance(saved, list | tuple) and any(isinstance(item, dict) for item in saved[:_MAX_ITEMS]):
         reading.notes.append(f"the file is a {type(saved).__name__}; its entries are called 0, 1, ...")
         saved = {str(place): item for place, item in enumerate(saved[:_MAX_ITEMS])}
@@ -274,7 +274,8 @@ def _stands_for_tensor(name: str, value: object, *, wrapped: bool) -> bool:
     if last == _EXTRA_STATE:
         return False
     if isinstance(value, tuple | list):
-        return any(isinstance(item, Leaf) for item in value)
+        numbers = last in _USUAL and last != name and all(isinstance(item, int | float) for item in value[:_MAX_ITEMS])
+        return bool(value) and (numbers or any(isinstance(item, Leaf) for item in value))
     return isinstance(value, Inert | Symbol) and (last != name or wrapped or last in _USUAL)
 
 

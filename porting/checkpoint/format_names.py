@@ -65,6 +65,10 @@ _BESIDE = re.compile(
 """Files of training that DeepSpeed, transformers and accelerate write beside the weights."""
 
 
+_TAR = ".pth.tar"
+"""What timm's and torch's training scripts call their checkpoints, which are no tar archives."""
+
+
 def usual(names: Iterable[str]) -> list[str]:
     """Return the first of `USUAL` among these, or else all that may be checkpoints: indices, or known suffixes."""
     names = list(names)
@@ -72,5 +76,5 @@ def usual(names: Iterable[str]) -> list[str]:
         if name in names:
             return [name]
     indices = [name for name in names if name.endswith(INDEX)]
-    known = [name for name in names if Path(name).suffix.lower() in SUFFIXES]
+    known = [name for name in names if Path(name).suffix.lower() in SUFFIXES or name.endswith(_TAR)]
     return indices or [name for name in known if not _BESIDE.match(name)] or known

@@ -13,6 +13,7 @@ from shlex import quote
 from porting.checkpoint.format_names import SUFFIXES
 
 _TORCH_ONLY = "save the state_dict() of the model that it was made from"
+_FLAX = "weights of Flax, which are not read here; load them there and save the arrays with numpy.savez"
 _STARTS = (
     (b"version https://git-lfs", "a Git LFS pointer; run git lfs pull to fetch the file it stands for"),
     (b"\x1f\x8b", "compressed by gzip; run gunzip on it"),
@@ -52,7 +53,7 @@ _NAMES = (
     (".tflite", "a model of TensorFlow Lite; take the checkpoint it was made from"),
     (".mlmodel", "a model of Core ML; take the checkpoint it was made from"),
     (".caffemodel", "a model of Caffe, which is not read here; load it there and save the arrays with numpy.savez"),
-    (".msgpack", "weights of Flax, which are not read here; load them there and save the arrays with numpy.savez"),
+    (".msgpack", _FLAX),
     (".weights", "weights of Darknet, which are not read here; load them there and save the arrays with numpy.savez"),
     (".pb", "a graph of TensorFlow, which is not read here; load it there and save the arrays with numpy.savez"),
     (".index", "the index of a TensorFlow checkpoint, which is not read here; load it there and save the arrays with "
@@ -102,7 +103,7 @@ def other_file(path: PurePath, head: bytes) -> str | None:
         return (
             "a pickle of protocol 0 or 1, which is not read here; if you trust its origin, load it and pickle it anew"
         )
-    return _binary(head) or by_ending(path)
+    return _binary(head) or (_FLAX if _is_msgpack(head) else by_ending(path))
 
 
 def by_ending(path: PurePath) -> str | None:
@@ -141,6 +142,15 @@ def _binary(head: bytes) -> str | None:
     return None
 
 
+def _is_msgpack(head: bytes) -> bool:
+    """Return True for a map of MessagePack whose first key is a short text, as `flax.serialization` writes it."""
+    start = 1 if 0x80 < head[0] < 0x90 else {0xDE: 3, 0xDF: 5}.get(head[0], 0)
+    if not start or not 0xA0 < head[start] < 0xC0:
+        return False
+    key = head[start + 1 : start + 1 + head[start] - 0xA0]
+    return key.decode("utf-8", "replace").isprintable()
+
+
 def other_zip(names: Collection[str]) -> str:
     """Return what a zip archive is that is neither of torch nor of NumPy, by the names of its records."""
     ends = {name.rpartition("/")[2] for name in names}
@@ -168,6 +178,8 @@ def other_folder(folder: PurePath, names: Collection[str]) -> str | None:
             .replace("its folder", "it")
             .replace("FOLDER", quote(str(folder)))
         )
+    if "_CHECKPOINT_METADATA" in names or "manifest.ocdbt" in names:
+        return "a checkpoint of Orbax (JAX), which is not read here; load it there and save the arrays with numpy.savez"
     if "saved_model.pb" in names or "checkpoint" in names:
         return "a model of TensorFlow, which is not read here; load it there and save the arrays with numpy.savez"
     if any(name.endswith(".pdiparams") for name in names):

@@ -8,7 +8,8 @@ from itertools import islice
 
 _FORMS = (
     (
-        r"lora_(A|B|down|up|embedding_A|embedding_B|magnitude_vector)|hada_w\d_[ab]|lokr_w\d(_[ab])?",
+        r"lora_(A|B|down|up|embedding_A|embedding_B|magnitude_vector)|hada_w\d_[ab]|lokr_w\d(_[ab])?|ia3_l|b?oft_[Rs]"
+        r"|vera_(lambda_[bd]|[AB])|hra_u|adaption_prompt|prompt_embeddings",
         "{} and the like are an adapter, which is added to the weights of a model; merge the two first (peft's "
         "merge_and_unload()), and save the model",
     ),
@@ -33,7 +34,32 @@ _FORMS = (
     ),
 )
 """Pattern of one part of a name, and what such tensors are; of the first that fits, the words are taken."""
+_ENDS = (
+    (
+        r".*(_moment[12]|_velocity|_beta[12]_pow_acc|_momentum)_\d+",
+        "{} and the like are the state of Paddle's optimizer; the weights are in another file, mostly .pdparams",
+    ),
+    (
+        r"\w+_\d+\.[wb]_\d+",
+        "{} and the like are Paddle's own names of parameters, which count the layers of a program and not those of a "
+        "model; build the model, load them with model.set_state_dict(..., use_structured_name=False), and save its "
+        "state_dict()",
+    ),
+    (
+        r"arr_\d+",
+        "{} and the like are what numpy.savez calls arrays without names; save them with names, "
+        "numpy.savez(path, **arrays)",
+    ),
+    (
+        r"[^.]+/.*(kernel|scale|embedding|mean|var|bias|weight)(:0)?",
+        "{} and the like have slashes, as names of Flax, JAX and TensorFlow have, whose convolutions and Linears are "
+        "stored in another order; convert them there, to a model of torch",
+    ),
+)
+"""Pattern of a whole name, for files most of whose names fit it, and what such tensors are."""
 _MOST = 100_000
+_SHARE = 0.8
+"""Least part of the names that has to fit a pattern of whole names."""
 
 
 def other_form(names: Iterable[str]) -> str | None:
@@ -48,4 +74,7 @@ def other_form(names: Iterable[str]) -> str | None:
         named = next((name for name in names if part.search(name)), None)
         if named is not None:
             return words.format(named)
+    for pattern, words in _ENDS:
+        if names and sum(bool(re.fullmatch(pattern, name)) for name in names) > _SHARE * len(names):
+            return words.format(next(name for name in names if re.fullmatch(pattern, name)))
     return None

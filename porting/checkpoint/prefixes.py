@@ -31,6 +31,21 @@ def without_prefixes(tensors: Mapping[str, Value], *, lightning: bool) -> tuple[
     return tensors, [*removed, *more]
 
 
+def without_modules(tensors: Mapping[str, Value]) -> dict[str, Value] | None:
+    """Return the tensors without `module` within or before their names, where only a part of a model was wrapped.
+
+    `torch.nn.DataParallel` around `model.features` gives `features.module.0.weight`. A model may call a part of itself
+    so too: the caller knows whether the shorter names are a model's.
+
+    Returns:
+        None if no name has that part, or if the shorter names would not be distinct.
+    """
+    shorter = {name: f".{name}".replace(".module.", ".")[1:] for name in tensors}
+    if all(name == short for name, short in shorter.items()) or len({*shorter.values()}) < len(tensors):
+        return None
+    return {shorter[name]: value for name, value in tensors.items()}
+
+
 def _without_starts(tensors: dict[str, Value], *, lightning: bool) -> tuple[dict[str, Value], list[str]]:
     prefixes: list[str] = []
     while True:

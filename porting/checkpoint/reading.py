@@ -19,7 +19,7 @@ from porting.checkpoint.file.source import Source, allow_open_files
 from porting.checkpoint.formats import sharded, torch_legacy
 from porting.checkpoint.locating import Place, locate, sets_beside
 from porting.checkpoint.other_files import by_ending, named, other_file, other_zip
-from porting.checkpoint.prefixes import shared_prefix
+from porting.checkpoint.prefixes import shared_prefix, without_modules
 from porting.checkpoint.selection import Selection
 from porting.checkpoint.tensor import Described, LazyTensor
 from porting.errors import CheckpointError
@@ -77,11 +77,19 @@ class Checkpoint:
         return "\n".join((*(source.identity() for source in self._sources), *self.envelope, str(self.weights)))
 
     def readings(self) -> Iterator[Checkpoint]:
-        """Yield this checkpoint, and it without the first part of its names, and the next, as long as all share one.
+        """Yield this checkpoint, and it without what wrappers may have put before or within its names.
 
-        A wrapper puts its own name before every tensor's (`backbone.`, `timm_model.`), but a model may have all its
-        weights under one name as well: the caller knows which of the readings fits. All are of the same open files.
+        A wrapper puts its own name before every tensor's (`backbone.`, `timm_model.`), or `module.` into those of a
+        part (`features.module.0.weight`), but a model may have such names as well: the caller knows which of the
+        readings fits. All are of the same open files.
         """
+        yield from self._without_shared()
+        tensors = without_modules(self.tensors)
+        if tensors is not None:
+            yield from replace(self, tensors=tensors, envelope=(*self.envelope, "module."))._without_shared()
+
+    def _without_shared(self) -> Iterator[Checkpoint]:
+        """Yield this checkpoint, and it without the first part of its names, and the next, as long as all share one."""
         reading, prefix = self, shared_prefix(self.tensors)
         for part in prefix.split(".")[:-1][:_MAX_PREFIXES]:
             yield reading

@@ -12,6 +12,7 @@ from porting.names import nearest
 Kind: TypeAlias = Literal["model", "ema"]
 """Whose weights: those that are trained, or their moving average."""
 Value = TypeVar("Value")
+_MAX_PREFIXES = 100
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,18 @@ def starts_of(names: Iterable[str]) -> list[str]:
         if len(starts) > 1000:
             break
     return list(starts)
+
+
+def parted(tensors: Mapping[str, Value]) -> Iterator[tuple[str, dict[str, Value]]]:
+    """Yield each prefix that some of the names have, the shortest first, with the tensors that `--prefix` would take.
+
+    A prefix of fewer than two tensors, or of all, is left out; so is every one after the first hundred.
+    """
+    starts = sorted(starts_of(tensors), key=lambda start: start.count("."))
+    for start in starts[:_MAX_PREFIXES]:
+        _, chosen = with_prefix(tensors, start)
+        if 1 < len(chosen) < len(tensors):
+            yield start, chosen
 
 
 def near(wanted: str, known: Collection[str]) -> str:

@@ -9,7 +9,6 @@ from porting import tables
 from porting.architectures.base import FAMILIES, Architecture, TensorSpec
 from porting.checkpoint import Checkpoint
 from porting.checkpoint.dtypes import holds_floats
-from porting.checkpoint.prefixes import shared_prefix
 from porting.checkpoint.tensor import LazyTensor
 from porting.converters import inward, outward, plan_between, specs_in
 from porting.errors import CheckpointError, PlanError
@@ -78,12 +77,13 @@ def planned(identity: Identity, layout: str, surgery: Surgery) -> Port:
 
 
 def fitting(checkpoint: Checkpoint, *, model: str | None = None, layout: str | None = None) -> Checkpoint:
-    """Return an open checkpoint without the prefix that all its names share, where a known model has it so.
+    """Return an open checkpoint without what a wrapper put into its names, where a known model has it so.
 
     Of all readings (`Checkpoint.readings`) the first is taken that holds a known model; if none does, the checkpoint as
     it is. The envelope tells what was taken off.
     """
-    for reading in checkpoint.readings() if shared_prefix(checkpoint.tensors) else ():
+    readings = list(checkpoint.readings())
+    for reading in readings if len(readings) > 1 else ():
         shapes = {name: tensor.shape for name, tensor in reading.tensors.items()}
         try:
             identify(shapes, model=model, layout=layout)

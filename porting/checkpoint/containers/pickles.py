@@ -7,7 +7,7 @@ from pathlib import Path
 
 from porting.checkpoint.containers.numpy_arrays import Latin, PickledArray, PickledScalar, array_symbols
 from porting.checkpoint.containers.pickle_machine import PickleMachine, Symbol, Symbols, Text, hashable
-from porting.checkpoint.containers.stand_ins import stand_in
+from porting.checkpoint.containers.stand_ins import attribute, stand_in
 from porting.checkpoint.file.source import Source, Span, brief
 from porting.checkpoint.tensor import Described, Malformed
 
@@ -70,6 +70,7 @@ _BUILTINS: Mapping[str, Callable[[tuple[object, ...]], object]] = {
     "dict": _pairs,
     "bytes": _empty_bytes,
     "complex": _complex,
+    "getattr": attribute,
 }
 
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from porting.checkpoint.containers.pickle_machine import Buildable, Symbol
+from porting.checkpoint.containers.pickle_machine import Buildable, Symbol, Unsafe
 
 _EVERYTHING = frozenset("*")
 _HARMLESS: Mapping[str, frozenset[str]] = {
@@ -156,3 +156,21 @@ def stand_in(module: str, name: str) -> Symbol | None:
         return Inert(known)
 
     return Symbol(known, call)
+
+
+def attribute(arguments: tuple[object, ...]) -> object:
+    """Return a stand-in for a method of a class or object that is itself one: nothing is looked up.
+
+    Protocol 2 pickles a bound method as `getattr(class, "mean")`; MMEngine keeps such beside the weights.
+
+    Raises:
+        Unsafe: The attribute is of anything else, such as a module, or has a name that runs something.
+    """
+    match arguments:
+        case (Symbol(name) | Inert(name), str() as attribute):
+            module, _, kind = name.rpartition(".")
+            if not is_refused(module, f"{kind}.{attribute}"):
+                return Inert(f"{name}.{attribute}")
+    raise Unsafe(
+        "asks for getattr of something other than a method of a class beside the weights; nothing was executed"
+    )

@@ -40,6 +40,8 @@ FILES = [
     ("yolov3.weights", b"\0\0\0\0\x02\0\0\0\0\0\0\0\0\x88", "Darknet"),
     ("flax_model.msgpack", b"\x82\xa3abc", "Flax"),
     ("a.mindir", b"\n\x0c1234567890ab\x12", "MindIR"),
+    ("checkpoint_3", b"\x86\xa5conv1\x82", "weights of Flax"),
+    ("a.pth", b"\xde\x00\x20\xa5conv1\x82", "weights of Flax"),
     ("lfs.bin", b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
     ("model.7z", b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
     ("old.pkl", b"(dp0\nS'w'\np1\n", "a pickle of protocol 0 or 1"),
@@ -77,6 +79,7 @@ def test_archive_of_another_kind_is_named(names: list[str], message: str, tmp_pa
 
 FOLDERS = [
     ([".metadata", "__0_0.distcp"], "a checkpoint of torch.distributed; join it into one file"),
+    (["_CHECKPOINT_METADATA", "_METADATA", "manifest.ocdbt", "d/a"], "a checkpoint of Orbax"),
     (["saved_model.pb", "fingerprint.pb"], "a model of TensorFlow"),
     (["net.json", "net.pdiparams"], r"a program of paddle\.jit\.save"),
     (["unet/model.safetensors", "vae/model.safetensors", "logs/a.txt"], "some in unet, vae: give one of these folders"),

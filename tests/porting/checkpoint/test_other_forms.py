@@ -17,6 +17,9 @@ from porting.identify import identify
 NAMES = {
     "base_model.model.h.0.attn.lora_A.default.weight": r"are an adapter.*merge_and_unload",
     "lora_unet_down_blocks_0.lora_down.weight": r"are an adapter",
+    "base_model.model.fc.ia3_l": "are an adapter",
+    "base_model.model.fc.oft_R.weight": "are an adapter",
+    "base_model.vera_A": "are an adapter",
     "conv.weight_g": "weight_norm keeps in two",
     "conv.parametrizations.weight.original1": "weight_norm keeps in two",
     "fc.weight_mask": r"masks of pruned weights.*prune\.remove",
@@ -38,6 +41,24 @@ def test_form_is_named_with_what_to_do(name: str, words: str) -> None:
 def test_names_of_plain_models_tell_nothing() -> None:
     plain = ["attn.weight", "original_model.weight", "lora_ablation.weight", "norm.weight_gamma", "scales.bias"]
     assert other_form(plain) is None
+
+
+WHOLE_NAMES = {
+    "conv2d_0.w_0": "Paddle's own names of parameters.*use_structured_name=False",
+    "conv2d_0.w_0_moment1_0": "the state of Paddle's optimizer",
+    "arr_3": "arrays without names",
+    "params/Dense_0/kernel": "Flax, JAX and TensorFlow",
+    "bert/encoder/layer_0/dense/bias:0": "Flax, JAX and TensorFlow",
+}
+
+
+@pytest.mark.parametrize(("name", "words"), WHOLE_NAMES.items())
+def test_form_that_most_names_have_is_named(name: str, words: str) -> None:
+    told = other_form([name, name, name, name, name, "a.weight"])
+    assert told is not None
+    assert told.startswith(name)
+    assert re.search(words, told)
+    assert other_form([name, "a.weight", "b.weight"]) is None
 
 
 def test_refusal_of_an_unknown_model_says_it() -> None:

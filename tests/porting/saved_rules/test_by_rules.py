@@ -137,6 +137,16 @@ def test_tensors_of_neither_side_are_refused_with_the_nearest_names(folder: Path
         "unexpected: poooler.weight (did you mean pooler.weight?)",
         "wrong shape: decoder.bias is (3,), expected (11,)",
     )
+    _write(
+        folder / "within.safetensors",
+        {f"m.{name}": value for name, value in bert.weights().items()} | {"loss": np.ones(1)},
+    )
+    with pytest.raises(CheckpointError) as caught:
+        convert(folder / "within.safetensors", folder / "o.npz", rules=table)
+    count = len(bert.weights())
+    assert caught.value.details[-1] == (
+        f"the {count} under m. are the reference's side (torch): --prefix m. reads them alone"
+    )
     _write(folder / "stranger.safetensors", {"x.0.w": np.zeros(2), "x.1.w": np.zeros(2)})
     with pytest.raises(CheckpointError, match=r"is neither the reference's side .* \(found x\.\{0\.\.1\}"):
         convert(folder / "stranger.safetensors", folder / "o.npz", rules=table)

@@ -115,8 +115,8 @@ class Settings:
 
 
 def chosen(kind: str, names: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
-    """The given names in the order of the known ones; raises if there is none, or one is not known."""
-    known, names = tuple(known), tuple(names)
+    """The given names, or the one, in the order of the known; raises if there is none, or one is not known."""
+    known, names = tuple(known), (names,) if isinstance(names, str) else tuple(names)
     for name in names:
         if name not in known:
             raise unknown(kind, name, known)

@@ -52,11 +52,11 @@ def assert_aligned(pair: Pair | str, out: str | os.PathLike[str] | None = None, 
         UnknownNameError: A setting, step or dtype is not known.
     """
     __tracebackhide__ = True
-    from porting.errors import PortingError
+    from porting.errors import ExpectedError
 
     try:
         return _aligned(pair, out, settings)
-    except PortingError as error:
+    except ExpectedError as error:
         raise error.with_traceback(None) from None  # a test shows its own line, and not how the run got there
 
 

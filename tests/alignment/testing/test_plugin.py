@@ -41,6 +41,7 @@ def test_diverging_pair_fails_as_an_assertion(aligned: list[Any]) -> None:
     with pytest.raises(AssertionError, match="regnety_160 diverges: 1 of 1 rows diverge") as caught:
         assert_aligned("regnety_160")
     assert isinstance(caught.value, DivergenceError)
+    assert len(caught.traceback) == 2  # this test and `assert_aligned`, which pytest hides
     assert not Path(aligned[0][1]).exists()
 
 

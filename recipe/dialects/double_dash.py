@@ -61,6 +61,12 @@ _DEIT_IDLE = {
     "world_size": "devices are chosen by paddle.distributed.launch",
     "dist_url": "devices are chosen by paddle.distributed.launch",
     "local_rank": "devices are chosen by paddle.distributed.launch",
+    "ngpus": "devices are chosen by paddle.distributed.launch",
+    "nodes": "devices are chosen by paddle.distributed.launch",
+    "timeout": "nothing is submitted to a cluster",
+    "job_dir": "nothing is submitted to a cluster",
+    "partition": "nothing is submitted to a cluster",
+    "comment": "nothing is submitted to a cluster",
 }
 _DEIT_FLAGS: Mapping[str, str] = {
     "eval": "",
@@ -72,10 +78,24 @@ _DEIT_FLAGS: Mapping[str, str] = {
     "model-ema-force-cpu": "the average stays with the model",
     "repeated-aug": "augmentation.repeats=3",
     "no-repeated-aug": "augmentation.repeats=1",
+    "unscale-lr": "optimizer.base_batch=0",
+    "train-mode": "dropout and drop paths draw in training in any case",
+    "resplit": "DeiT's own transforms do not read it",
+    "distributed": "devices are chosen by paddle.distributed.launch",
+    "use_volta32": "nothing is submitted to a cluster",
 }
 """Options of DeiT without a value: a setting, why it changes nothing, or nothing where it is a default or special."""
+_DEIT_REFUSED: Mapping[str, str] = {
+    "bce-loss": "the loss is cross entropy, with mixed targets or smoothed labels",
+    "ThreeAugment": "images are augmented by RandAugment or AutoAugment (augmentation.auto)",
+    "src": "images are cropped at random (augmentation.scale)",
+    "no-train-mode": "dropout and drop paths draw in training",
+    "attn-only": "all weights are trained",
+    "cosub": "one set of layers is trained at a time",
+}
+"""Options of DeiT's later recipes without a value that are not carried out, and what is."""
 _DEIT_SPECIAL = ("model", "resume", "device", "teacher-model", "opt-betas")
-_DEIT_KNOWN = (*_DEIT, *_DEIT_ONLY, *_DEIT_IDLE, *_DEIT_FLAGS, *_DEIT_SPECIAL)
+_DEIT_KNOWN = (*_DEIT, *_DEIT_ONLY, *_DEIT_IDLE, *_DEIT_FLAGS, *_DEIT_REFUSED, *_DEIT_SPECIAL)
 _MINDCV_KNOWN = ("config", *mindcv_keys.KNOWN)
 
 
@@ -112,7 +132,11 @@ def translate_deit(arguments: Sequence[str]) -> Invocation:
     Raises:
         ConfigError: An option is unknown, has no value, or asks for what is not carried out here.
     """
-    values = parse_options(arguments, _DEIT_KNOWN, _DEIT_FLAGS, dash="--", several=("opt-betas",))
+    flags = (*_DEIT_FLAGS, *_DEIT_REFUSED)
+    values = parse_options(arguments, _DEIT_KNOWN, flags, dash="--", several=("opt-betas",))
+    refused = [f"--{name} is not carried out here: {what}" for name, what in _DEIT_REFUSED.items() if name in values]
+    if refused:
+        raise ConfigError("; ".join(refused))
     for name, only in _DEIT_ONLY.items():
         if values.get(name, only).lower() != only.lower():
             raise ConfigError(f"--{name} is {values[name]!r}, which is not carried out here; only {only}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from porting.names import did_you_mean
+from porting.names import nearest
 from recipe.errors import ConfigError
 
 
@@ -37,9 +37,7 @@ def parse_options(
         word = rest.pop(0)
         name, equals, value = word.removeprefix(dash).partition("=")
         if not word.startswith(dash) or name not in known:
-            raise ConfigError(
-                f"unknown option {word!r}{did_you_mean(dash + name, [dash + option for option in known])}"
-            )
+            raise ConfigError(f"unknown option {word!r}{_nearest(name, known, dash)}")
         follows = bool(rest) and not _is_option(rest[0], known, dash)
         if name in flags and (truth is None or not (equals or follows)):
             values[name] = truth or ""
@@ -57,3 +55,14 @@ def parse_options(
 def _is_option(word: str, known: Collection[str], dash: str) -> bool:
     """True if a word is an option and no value; a negative number, or a path that begins with a dash, is a value."""
     return word.startswith("--") or (dash == "-" and word[1:].partition("=")[0] in known and word.startswith("-"))
+
+
+_SIMILARITY = 0.6
+"""Least similarity of a misspelt option and the one that is proposed: at 0.5 `--cosine` would be `--config`."""
+_OURS = {"dry-run": "--dry-run", "framework": "--framework"}
+
+
+def _nearest(name: str, known: Collection[str], dash: str) -> str:
+    names = {option: dash + option for option in known} | _OURS
+    close = nearest(name.lstrip("-"), names, cutoff=_SIMILARITY)
+    return f"; did you mean {names[close[0]]}?" if close else ""

@@ -76,11 +76,21 @@ def _words(line: str) -> list[str]:
             "train --config=deit model.name=deit_base_distilled data.batch_size=64 data.workers=10 "
             "augmentation.repeats=3 data.crop=0.875 distillation.kind=hard distillation.weights=t.pth",
         ),
+        (
+            "run_with_submitit.py --model deit_base_patch16_384 --batch-size 32 --finetune w.pth --input-size 384 "
+            "--use_volta32 --nodes 2 --lr 5e-6",
+            "train --config=deit model.name=deit_base data.batch_size=64 data.workers=10 augmentation.repeats=3 "
+            "data.crop=0.875 data.batch_size=32 model.weights=w.pth model.image_size=384 optimizer.learning_rate=5e-6",
+        ),
     ],
 )
 def test_documented_command_is_translated(line: str, expected: str) -> None:
     words = [word for word in _words(line) if not word.startswith(("optimizer.betas", "run.device"))]
     assert words == expected.split()
+
+
+def test_rate_that_is_not_scaled_is_taken_as_it_is() -> None:
+    assert "optimizer.base_batch=0" in _words("main.py --model pit_ti --unscale-lr --lr 1e-4")
 
 
 def test_several_values_of_an_option_are_one_list() -> None:
@@ -108,6 +118,13 @@ def test_own_command_is_left_alone(line: str) -> None:
         ("train.py --config p.yaml --lr", "--lr needs a value"),
         ("main.py --model pit_q", "--model stands for no model here: pit_q"),
         ("main.py --opt adamp", "--opt is 'adamp', which is not carried out here; only adamw"),
+        (
+            "main.py --model deit_small_patch16_224 --ThreeAugment --bce-loss",
+            "--bce-loss is not carried out.*--ThreeAugm",
+        ),
+        ("main.py --model pit_ti --cosine", "unknown option '--cosine'$"),
+        ("-cfg c.yaml -learning_rate=3", "unknown option '-learning_rate=3'$"),
+        ("-cfg c.yaml -dry-run", "did you mean --dry-run?"),
         ("main.py --eval --resume https://a.b/c.pth", "fetch the file and give its path"),
     ],
 )

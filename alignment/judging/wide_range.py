@@ -11,8 +11,8 @@ The error of a rest counts if it is larger than each of these:
 - the rounding noise of the rest, as the reference measured it in float32, scaled to the precision that is judged.
   An element that was added to 1e12 and lost it again has the noise of 1e12;
 - where that noise says that the rest is nothing but rounding (the gradient of a key's bias in a fused one, the far tail
-  of a GELU), or where it was not measured for each element, the rounding of the largest element, or of that which a
-  perturbation moved most: a sum of large terms that cancel has the rounding of the terms.
+  of a GELU), or where it was not measured for each element, or for none of such a size, the rounding of the largest
+  element, or of that which a perturbation moved most: a sum of large terms that cancel has the rounding of the terms.
 """
 
 from __future__ import annotations
@@ -103,6 +103,10 @@ class Magnitudes:
         """Return the L2 norm of the differences up to this exponent."""
         return math.sqrt(float(self._errors[: at + 1].sum()))
 
+    def carriers(self, at: int) -> int:
+        """Return the number of elements up to this exponent that are not zero."""
+        return int(self._counts[1 : at + 1].sum())
+
 
 @dataclass(frozen=True, slots=True)
 class Rest:
@@ -165,7 +169,8 @@ def hidden(
 
     Args:
         measured: The reference and the candidate, finite floats of one axis.
-        noise: The reference and its rounded result, in the same way; None where there is none.
+        noise: The reference and its rounded result, in the same way; None where there is none. They may be those of
+            another batch, in which the elements of some size may all be zero and say nothing of noise there.
         limit: Largest relative L2 error of a rest, where noise does not explain more.
         error: Largest error of an element.
         largest: Largest absolute value of the reference.
@@ -190,7 +195,8 @@ def hidden(
     most = _RESOLVED if of_noise <= EPS32 else _RESOLVED_IN_HALF
     for rest in reversed(rests):
         floor = floors.error(rest.at) if floors is not None else 0.0
-        resolved = floors is not None and rest.reference_l2 > 0 and floor <= most * rest.reference_l2
+        sampled = floors is not None and floors.carriers(rest.at) > 0
+        resolved = sampled and rest.reference_l2 > 0 and floor <= most * rest.reference_l2
         allowed = max(
             limit * rest.reference_l2,
             _FACTOR * noise_limit(max(rest.carriers, 1)) * floor * epsilon / of_noise,

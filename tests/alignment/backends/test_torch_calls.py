@@ -38,6 +38,12 @@ class _Net(nn.Module):
         return {"logits": y.mean(1), "states": (hidden, y), "count": ids.sum(), "none": None}
 
 
+class _Unpooled(nn.Module):
+    def forward(self, x: Any) -> Any:
+        pooled, places = nn.functional.max_pool2d(x, 2, return_indices=True)
+        return nn.functional.max_unpool2d(pooled, places, 2)
+
+
 @pytest.fixture
 def backend() -> Iterator[Backend]:
     """A backend with the model; what it sets for the whole process is put back."""
@@ -144,3 +150,12 @@ def test_a_published_pair_has_one_tensor_only(backend: Backend) -> None:
     backend.connect(Interface(single=True))
     with pytest.raises(AlignmentError, match="the model returned a tuple in evaluation mode"):
         backend.forward(_X, None)
+
+
+def test_operation_without_a_deterministic_form_runs(backend: Backend) -> None:
+    backend.build(_Unpooled, {})
+    backend.connect(Interface())
+    x = np.random.default_rng(0).standard_normal((1, 2, 4, 4)).astype(np.float32)
+    with pytest.warns(UserWarning, match="does not have a deterministic implementation"):
+        outputs = backend.forward({"x": x}, None)
+    assert np.count_nonzero(outputs.by_name["logits"]) == 8

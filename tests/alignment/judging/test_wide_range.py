@@ -157,3 +157,14 @@ def test_small_part_that_differs_is_accused_beside_what_a_perturbation_in_float6
     reference, candidate = (np.append(np.linspace(1.0, 2.0, 7), last) for last in (3e-9, 3.1e-9))
     measured = measure(reference, candidate)
     assert certify("gradient", measured, noise_in_float64(measured, 4e-16, 4e-16)).verdict == DIVERGENCE
+
+
+def test_element_that_cancels_is_rounding_where_the_noise_of_another_batch_has_none_of_its_size() -> None:
+    cancelled = 6e-7
+    reference = np.concatenate([np.zeros(64), [cancelled], np.linspace(1.0, 6.0, 63)])
+    candidate = np.where(reference == cancelled, cancelled + 4.4e-16, reference)
+    another = np.concatenate([np.zeros(64), np.linspace(1.0, 6.0, 64)])
+    noise = noise_floor(measure(another, another.astype(np.float32), mixed=True), None, None)
+    assert certify("output", measure(reference, candidate), noise).verdict == SAME_FUNCTION
+    wrong = np.where(reference == cancelled, cancelled + 4.4e-12, reference)
+    assert certify("output", measure(reference, wrong), noise).verdict == DIVERGENCE

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
+from typing import Any
 
 import numpy as np
 
@@ -114,6 +116,32 @@ class ModuleBench:
                 return self._run()
         finally:
             backend.set_state(self._search.weights)
+
+    def run_with(self, settings: Mapping[str, Any]) -> Result:
+        """What the module gives with other values of its plain attributes; see `alignment.hypotheses.bench.Adjustable`.
+
+        Raises:
+            OutOfTimeError: The time for trials is over.
+        """
+        with self._having(settings):
+            return self.run()
+
+    @contextmanager
+    def _having(self, settings: Mapping[str, Any]) -> Iterator[None]:
+        """Give the module other plain attributes, each in the form that it has them, while the context is open."""
+        module = self._search.taps.objects[self._call[0]]
+        held = vars(module)
+        names = {name: next(own for own in (name, f"_{name}", f"__{name}") if own in held) for name in settings}
+        before = {own: held[own] for own in names.values()}
+        try:
+            for name, own in names.items():
+                value, kind = settings[name], type(before[own])
+                several = isinstance(value, list | tuple)
+                setattr(module, own, kind(value) if several and issubclass(kind, list | tuple) else value)
+            yield
+        finally:
+            for own, value in before.items():
+                setattr(module, own, value)
 
     @property
     def weights(self) -> dict[str, Weight]:

@@ -60,9 +60,7 @@ def _classify(search: Localiser, call: Call) -> None:
     ]
     failing = _without_other_cuts(search, call, failing)
     if not failing and failed:
-        failing = _wrongly_shaped(search, call, below)
-        for other in failing:
-            search.differing[other] = f"{search.paths[call[0]] or 'the model'} needs it in the reference's shape"
+        failing = _not_what_is_needed(search, call, below)
     if not failing:
         search.differing[call] = "no module in it differs" if below else "it has no modules that could be compared"
         return
@@ -74,6 +72,23 @@ def _classify(search: Localiser, call: Call) -> None:
         search.differing[call] = f"it differs even where {names} return what they should"
         return
     search.children_differ[call] = f"because of {names}" if names else "because of modules in it"
+
+
+def _not_what_is_needed(search: Localiser, call: Call, below: Sequence[Call]) -> list[Call]:
+    """The modules in one that are right by themselves and not what it needs: in their shape, or in what they leave out.
+
+    They are judged again, and blamed.
+    """
+    around = search.paths[call[0]] or "the model"
+    for find, reason in (
+        (_wrongly_shaped, f"{around} needs it in the reference's shape"),
+        (_wrongly_cut, f"{around} needs all that the reference's gives"),
+    ):
+        wrong = find(search, call, below)
+        if wrong:
+            search.differing.update(dict.fromkeys(wrong, reason))
+            return wrong
+    return []
 
 
 def _is_reordered(search: Localiser, path: str) -> bool:
@@ -133,6 +148,35 @@ def _wrongly_shaped(search: Localiser, call: Call, below: Sequence[Call]) -> lis
                 search.isolated[other] = search.isolate(other)
             return wrong
     return []
+
+
+def _wrongly_cut(search: Localiser, call: Call, below: Sequence[Call]) -> list[Call]:
+    """The modules in one that give what the reference's have on the way to their output, where that is not enough.
+
+    A block without its shortcut gives what the last module in it gives, as one does whose shortcut is added outside.
+    The module around them is right once they give all, and no other module of their kinds is cut in the same way.
+    """
+    cuts, isolated = search.twins.cuts, search.isolated
+    own = [other for other in below if other in cuts and any(inside(inner, other[0]) for inner, _ in isolated)]
+    for wrong in [*([one] for one in own[:_MOST_SHAPES]), *([own] if len(own) > 1 else [])]:
+        ways = {_way(search, other) for other in wrong}
+        if any(_way(search, other) in ways for other in cuts if other not in wrong):
+            continue
+        removed = {other: cuts.pop(other) for other in wrong}
+        if not _fails_with(search, call, replacing(search, call, outermost(wrong)), refused=True):
+            search.twins.uncut.update(wrong)
+            search.trial.backend.set_state(search.weights)
+            for other in wrong:
+                isolated[other] = search.isolate(other)
+            return wrong
+        cuts.update(removed)
+    return []
+
+
+def _way(search: Localiser, call: Call) -> tuple[str, str, str]:
+    """The kinds of a module and of its counterpart, and with what within that it is compared."""
+    path = call[0]
+    return search.taps.modules[path].kind, search.twins.kinds[search.paths[path]], search.twins.cuts[call].within
 
 
 def _without_other_cuts(search: Localiser, call: Call, failing: list[Call]) -> list[Call]:

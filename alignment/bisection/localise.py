@@ -217,7 +217,7 @@ class Localiser:
 
     def _other_cut(self, call: Call, outputs: Sequence[Array]) -> Cut | None:
         """The tensor of the reference that a module gives which gives something else than its counterpart."""
-        if len(outputs) != 1 or call in self.twins.cuts:
+        if len(outputs) != 1 or call in self.twins.cuts or call in self.twins.uncut:
             return None
         cuts = (cut for cut in self.twins.other_cuts(call) if self.twins.has(cut))
         return next((cut for cut in cuts if self._gives(call, cut, outputs)), None)

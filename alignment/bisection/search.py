@@ -7,7 +7,7 @@ of the same places, that search counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,7 +22,7 @@ from alignment.bisection.classifying import classify
 from alignment.bisection.counterparts import Counterparts, match
 from alignment.bisection.criteria import function_cases
 from alignment.bisection.dropouts import other_rates
-from alignment.bisection.evidence import failures, reference_weights
+from alignment.bisection.evidence import CallJudgements, failures, reference_weights
 from alignment.bisection.localise import Localiser
 from alignment.bisection.parameterless import with_parameterless
 from alignment.bisection.recorded import ReferenceModules
@@ -103,6 +103,18 @@ class _Attempt:
         return False
 
     @property
+    def is_unexplained(self) -> bool:
+        """True if the model differs by more than a kernel makes in a mode in which nothing that is blamed does.
+
+        Where a module after the mistake differs by little, giving it the reference's output covers the mistake.
+        """
+        return any(
+            _is_large(judged for (path, _), judged in localiser.end_to_end.items() if not path)
+            and not _is_large(localiser.isolated[call] for call in localiser.differing)
+            for localiser in self.modes
+        )
+
+    @property
     def failed(self) -> int:
         """Number of quantities that differ in the modules that differ by themselves, and in the model."""
         return sum(
@@ -115,8 +127,19 @@ class _Attempt:
         return any(localiser.other_statistics for localiser in self.modes)
 
 
+def _is_large(judged: Iterable[CallJudgements]) -> bool:
+    """True if something that calls return differs by more than a kernel's float32 constant makes."""
+    errors = [judgement.error for one in judged for judgement in failures(one.forward).values()]
+    return any(error is not None and error >= _SMALL for error in errors)
+
+
 def _less(exact: _Attempt, plain: _Attempt) -> bool:
-    """Whether a search with exact kernels finds less than one with the framework's own: fewer places, or less there."""
+    """Whether a search with exact kernels finds less than one with the framework's own: fewer places, or less there.
+
+    It counts, too, where it alone finds what makes the model differ by much.
+    """
+    if plain.is_unexplained and not exact.is_unexplained:
+        return True
     if exact.places == plain.places:
         return exact.failed < plain.failed
     return _fewer(exact.places, plain.places)

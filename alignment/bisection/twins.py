@@ -64,6 +64,7 @@ class Twins:
         tied: For calls that take the same values several times, the places of each such set of inputs.
         unsure: Calls whose order could not be told from values, since these differ too much.
         cuts: For modules that are cut otherwise, what their output is compared with.
+        uncut: Calls that are compared with the output of their counterpart, whatever else they give.
         other_shapes: Tensors that the candidate keeps in another shape, by call, kind and place: the shape, and the
             order in which the reference's axes have to be; None for one that cannot be told from the values.
         opposite: Masks of booleans that the candidate is given the other way round: it may mean them so.
@@ -81,6 +82,7 @@ class Twins:
         self.tied: dict[Call, list[list[int]]] = {}
         self.unsure: set[Call] = set()
         self.cuts: dict[Call, Cut] = {}
+        self.uncut: set[Call] = set()
         self.other_shapes: dict[Place, tuple[tuple[int, ...], Axes | None]] = {}
         self.opposite: set[Place] = set()
         self.inverted: set[Place] = set()

@@ -17,14 +17,15 @@ from alignment.hypotheses.functions import FUNCTION_HYPOTHESES
 from alignment.hypotheses.generic import GENERIC_HYPOTHESES
 from alignment.hypotheses.layers import LAYER_HYPOTHESES, dropped
 from alignment.hypotheses.parameters import PARAMETER_HYPOTHESES
+from alignment.hypotheses.settings import settings
 from alignment.hypotheses.tensors import on_the_way
 from alignment.hypotheses.unused import unused
 from alignment.hypotheses.wiring import wiring
 
 __all__ = ["COSTLY", "HYPOTHESES", "LAST"]
 
-COSTLY = trials
-"""Run the candidate's module many times: tried only where nothing before it explains the finding, until one does."""
+COSTLY = frozenset((settings, trials))
+"""Run the candidate's module again: tried only where nothing before them explains the finding, until one does."""
 
 LAST = unused
 """Saves the costly trials, and comes after the causes that others name, which say what is computed in its place."""
@@ -36,6 +37,7 @@ HYPOTHESES: Mapping[str, tuple[Hypotheses, ...]] = {
         attention,
         on_the_way,
         exchanged,
+        settings,
         unused,
         trials,
         dropped,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from alignment.arrays import Array
 from alignment.backends.functions.calls import Answer, Arrays, FunctionCall
@@ -61,6 +61,21 @@ class Bench(Protocol):
 
     def run(self, answers: Answers | None = None, weights: Mapping[str, Array] | None = None) -> Result:
         """What the module gives with other answers of functions, or with other weights.
+
+        Raises:
+            OutOfTimeError: The time for trials is over.
+        """
+
+
+@runtime_checkable
+class Adjustable(Protocol):
+    """A module of the candidate whose plain attributes can be changed for a run."""
+
+    def run_with(self, settings: Mapping[str, Any]) -> Result:
+        """What the module gives with other values of these attributes.
+
+        Args:
+            settings: Name of each, without the underscore that it may start with, to its value.
 
         Raises:
             OutOfTimeError: The time for trials is over.

@@ -30,7 +30,7 @@ def explain(case: Case) -> Finding:
     last: list[Cause] = []
     tried = 0
     for hypotheses in HYPOTHESES[case.finding.kind]:
-        if hypotheses is COSTLY and (causes or last):
+        if hypotheses in COSTLY and (causes or last):
             continue
         for prediction in predictions((hypotheses,), case):
             tried += 1
@@ -38,7 +38,7 @@ def explain(case: Case) -> Finding:
                 cause = _cause(case, prediction, before)
                 if cause is not None:
                     (last if hypotheses is LAST else causes).append(cause)
-                    if hypotheses is COSTLY:
+                    if hypotheses in COSTLY:
                         break
     causes = [*sorted(causes, key=lambda cause: cause.after > case.limit / 100), *last]
     evidence = (*case.finding.evidence, *(differing(case) if case.finding.kind == "parameter" else ()))

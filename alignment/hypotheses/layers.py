@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -18,9 +19,9 @@ from alignment.hypotheses.running_statistics import running_statistics
 
 
 def _affine(case: Case, y: Array, *, scaled: bool = True, shifted: bool = True, axes: int = 0) -> Array:
-    """Apply scale and shift of a norm; each is a vector along the axis that has `axes` others after it."""
+    """Apply scale and shift of a norm; the last axis of each is that of the input that has `axes` others after it."""
     weight, bias = (case.parameters.get(name) for name in ("weight", "bias"))
-    after = (slice(None), *(None,) * axes)
+    after = (..., *(None,) * axes)
     y = y * weight[after] if scaled and weight is not None else y
     return y + bias[after] if shifted and bias is not None else y
 
@@ -38,9 +39,12 @@ def layer_norm(case: Case) -> Iterator[Prediction]:
     x = case.inputs[0]
     correct = float(case.settings.get("eps", case.settings.get("epsilon", 1e-5)))
 
+    last = _normalised(case, x)
+    count = math.prod(x.shape[axis] for axis in last)
+
     def norm(eps: float, *, ddof: int = 0, centred: bool = True, **affine: bool) -> Array:
-        middle = x - x.mean(-1, keepdims=True) if centred else x
-        variance = np.square(middle).sum(-1, keepdims=True) / (x.shape[-1] - ddof)
+        middle = x - x.mean(last, keepdims=True) if centred else x
+        variance = np.square(middle).sum(last, keepdims=True) / (count - ddof)
         return _affine(case, middle / np.sqrt(variance + eps), **affine)
 
     yield from _epsilons(case, "layernorm eps", correct, norm)
@@ -55,6 +59,13 @@ def layer_norm(case: Case) -> Iterator[Prediction]:
         yield Prediction(name, says, case.place(place), [y])
 
 
+def _normalised(case: Case, x: Array) -> tuple[int, ...]:
+    """Return the axes that a layer norm goes over: as many as its scale or its setting has, else the last."""
+    weight, shape = case.parameters.get("weight"), case.settings.get("normalized_shape", ())
+    count = weight.ndim if weight is not None else len(shape) if isinstance(shape, tuple | list) else 1
+    return tuple(range(-min(max(count, 1), x.ndim), 0))
+
+
 def batch_norm(case: Case) -> Iterator[Prediction]:
     """Predict another epsilon, statistics of the batch instead of the running ones, a lost scale or shift."""
     statistics = case.parameters.get("running_mean"), case.parameters.get("running_var")
@@ -64,13 +75,16 @@ def batch_norm(case: Case) -> Iterator[Prediction]:
     running: tuple[Array, Array] = (statistics[0], np.asarray(statistics[1]))
     correct = float(case.settings.get("eps", 1e-5))
 
+    places, others = x.ndim - 2, (0, *range(2, x.ndim))  # none of rows, some of a sequence, a map or a volume
+    after_channels = (..., *(None,) * places)
+
     def norm(eps: float, mean: Array, variance: Array, **affine: bool) -> Array:
-        y = (x - mean[:, None, None]) / np.sqrt(variance[:, None, None] + eps)
-        return _affine(case, y, axes=2, **affine)
+        y = (x - mean[after_channels]) / np.sqrt(variance[after_channels] + eps)
+        return _affine(case, y, axes=places, **affine)
 
     after = _activation_after(case, norm(correct, *running))
     yield from _epsilons(case, "batchnorm eps", correct, lambda eps: after(norm(eps, *running)))
-    batch = x.mean((0, 2, 3)), x.var((0, 2, 3))
+    batch = x.mean(others), x.var(others)
     train = "it takes the statistics of the batch: it is left in training mode"
     swapped = norm(correct, running[1], np.abs(running[0]))
     for name, says, place, y in (

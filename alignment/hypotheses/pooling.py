@@ -17,6 +17,7 @@ _WORDS = {
     COUNTED: "the mean of each window, padding counted",
     LEFT_OUT: "the mean of each window",
 }
+ADAPTIVE = {LARGEST: _WORDS[LARGEST], COUNTED: _WORDS[LEFT_OUT]}
 
 
 def pair(value: object) -> tuple[int, int] | None:
@@ -29,7 +30,10 @@ def pair(value: object) -> tuple[int, int] | None:
 def pooling(case: Case) -> Iterator[Prediction]:
     """Predict a pooling over whole maps of another kind."""
     x, y = case.inputs[0], case.expected[0]
-    if len(case.inputs) != 1 or x.ndim != 4 or y.size != math.prod(x.shape[:2]):
+    if len(case.inputs) != 1 or x.ndim != 4:
+        return
+    if y.size != math.prod(x.shape[:2]):
+        yield from _to_size(case, x, y)
         return
     mean, largest = x.mean((2, 3)), x.max((2, 3))
     for says, values in (
@@ -40,6 +44,29 @@ def pooling(case: Case) -> Iterator[Prediction]:
         ("it takes the first value of a map: nothing is pooled", x[:, :, 0, 0]),
     ):
         yield Prediction("pooling", says, case.place("forward, or the kind of pooling"), [values.reshape(y.shape)])
+
+
+def _to_size(case: Case, x: Array, y: Array) -> Iterator[Prediction]:
+    """Predict an adaptive pooling of the other kind."""
+    if y.ndim == 4 and "Adaptive" in case.kind and "Adaptive" in case.candidate_kind:
+        own = COUNTED if "Max" in case.kind else LARGEST
+        words = f"it takes {ADAPTIVE[own]}, not {ADAPTIVE[COUNTED if own == LARGEST else LARGEST]}"
+        yield Prediction("pooling", words, case.place("class"), [adaptive(x, (y.shape[2], y.shape[3]), own)])
+
+
+def adaptive(x: Array, size: tuple[int, int], kind: str) -> Array:
+    """Return the pooling of `(batch, channels, rows, columns)` to a size, by windows as even as they can be.
+
+    Args:
+        x: The maps.
+        size: Rows and columns of the result.
+        kind: `LARGEST`, or another for the mean.
+    """
+    reduce = np.max if kind == LARGEST else np.mean
+    for axis, (length, parts) in enumerate(zip(x.shape[2:], size, strict=True), 2):
+        bounds = [(at * length // parts, -(-(at + 1) * length // parts)) for at in range(parts)]
+        x = np.stack([reduce(x.take(range(*bound), axis), axis) for bound in bounds], axis)
+    return x
 
 
 @dataclass(frozen=True)

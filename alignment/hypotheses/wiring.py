@@ -192,7 +192,8 @@ def express(target: Array, terms: Mapping[str, Array]) -> Sum | None:
     matrix = np.stack([np.broadcast_to(columns[name], target.shape).reshape(-1)[chosen] for name in names], axis=1)
     matrix = matrix.astype(np.float64)
     goal = target.reshape(-1)[chosen].astype(np.float64)
-    for used in _choices(matrix, goal):
+    plain = [at for at, name in enumerate(names) if name in terms]
+    for used in _choices(matrix, goal, plain):
         if _fits(matrix, goal, used, _tolerance(target)):
             used = _fewest(matrix, goal, used, _tolerance(target))
             total = _sum(target, {names[at]: columns[names[at]] for at in used}, _solved(matrix, goal, used))
@@ -254,8 +255,11 @@ def _sum(target: Array, terms: Mapping[str, Array], factors: Array) -> Sum:
     return Sum(kept, whole)
 
 
-def _choices(matrix: Array, goal: Array) -> Iterator[list[int]]:
-    """Yield sets of columns to try: one, then more, each time adding the one that explains most of the rest."""
+def _choices(matrix: Array, goal: Array, plain: list[int]) -> Iterator[list[int]]:
+    """Yield sets of columns to try: one, then more, each time adding the one that explains most of the rest.
+
+    Then come those of which nothing else is made, `plain`, since one that is like another is added too late.
+    """
     used: list[int] = []
     left = goal
     norms = np.maximum(np.linalg.norm(matrix, axis=0), 1e-300)
@@ -266,6 +270,8 @@ def _choices(matrix: Array, goal: Array) -> Iterator[list[int]]:
         used.append(int(scores.argmax()))
         yield list(used)
         left = goal - matrix[:, used] @ _solved(matrix, goal, used)
+    if 1 < len(plain) <= min(_MOST_COLUMNS, most):
+        yield plain
     if matrix.shape[1] <= min(3 * _MOST_TERMS, most):
         yield list(range(matrix.shape[1]))
 

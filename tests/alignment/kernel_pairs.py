@@ -50,6 +50,45 @@ MOMENTUM = replace(RIGHT, candidate=replace(RIGHT.candidate, options={"momentum"
 EPSILON = replace(RIGHT, candidate=replace(RIGHT.candidate, options={"epsilon": 1e-3}))
 
 
+def counting_reference() -> Any:
+    """The net, which also gives the class."""
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = reference()
+
+        def forward(self, x: Any) -> Any:
+            scores = self.net(x)
+            return {"scores": scores, "best": scores.argmax(-1)}
+
+    return Net()
+
+
+def counting_candidate() -> Any:
+    """The same, with the class in another dtype."""
+    from paddle import nn
+
+    class Net(nn.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = candidate()
+
+        def forward(self, x: Any) -> Any:
+            scores = self.net(x)
+            return {"scores": scores, "best": scores.argmax(-1).astype("int32")}
+
+    return Net()
+
+
+COUNTING = replace(
+    RIGHT,
+    reference=Side("torch", f"{_FILE}:counting_reference"),
+    candidate=Side("paddle", f"{_FILE}:counting_candidate"),
+)
+
+
 def cast_reference() -> Any:
     """A spectral norm, whose u and v are drawn; a mean over 7 x 7 pixels; and a softmax in float32."""
     import torch

@@ -41,7 +41,14 @@ ALONG = ("topk", "cumprod", "logsumexp", "argmax", "argmin", "argsort", "sort", 
 FOURIER = ("fft", "ifft", "rfft", "irfft", "fft2", "ifft2", "rfft2", "irfft2", "fftn", "ifftn", "rfftn", "irfftn")
 _DIRECT = frozenset({*ARITHMETIC.values(), "getitem", "full", "max", "min", "exp", "log", "sqrt", "rsqrt", "square"})
 """Functions of which only those calls are shown that the code of a model makes itself: frameworks use them within."""
-_ALIASES = {"dim": "axis", "eps": "epsilon", "input": "x", "repeats": "repeats", "correction": "unbiased"}
+_ALIASES = {
+    "dim": "axis",
+    "eps": "epsilon",
+    "input": "x",
+    "repeats": "repeats",
+    "correction": "unbiased",
+    "dims": "perm",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +261,8 @@ def _settings(
 ) -> tuple[tuple[str, str], ...]:
     if getattr(own, "__name__", "") == "__getitem__":
         return (("index", _index(args[1])),)
+    if getattr(own, "__name__", "") == "permute" and len(args) > 1:  # torch's method takes its axes one by one
+        return (("perm", str([*(args[1:] if isinstance(args[1], int) else args[1])])),)
     names = _names(own)
     arguments = {**dict(zip(names, args, strict=False)), **by_name}
     return tuple(

@@ -34,6 +34,7 @@ _NAMES = {
     "__getitem__": "getitem",
     **{f"__{prefix}{short}__": name for prefix in ("", "r") for short, name in ARITHMETIC.items()},
     "view": "reshape",
+    "permute": "transpose",
     "repeat": "tile",
     "__matmul__": "matmul",
     "__ge__": "greater_equal",

@@ -24,6 +24,8 @@ _FOURIER_NORMS, _THRESHOLDS, _SMOOTHINGS = (
 )
 _AXES: tuple[Any, ...] = ()
 """The other axes of the first tensor."""
+_TURNED: tuple[Any, ...] = ("turned",)
+"""The two numbers that are given, the other way round."""
 _FUNCTIONS: tuple[tuple[str, Mapping[str, Sequence[Any]]], ...] = (
     ("affine_grid", {"align_corners": _FLAGS}),
     (
@@ -47,6 +49,9 @@ _FUNCTIONS: tuple[tuple[str, Mapping[str, Sequence[Any]]], ...] = (
     ("label_smooth", {"epsilon": _SMOOTHINGS}),
     ("cross_entropy", {"label_smoothing": _SMOOTHINGS}),
     ("avg_pool1d avg_pool3d", {"exclusive": _FLAGS}),
+    ("max_pool1d max_pool2d max_pool3d avg_pool2d", {"ceil_mode": _FLAGS}),
+    ("adaptive_avg_pool2d adaptive_max_pool2d", {"output_size": _TURNED}),
+    ("interpolate", {"size": _TURNED}),
     ("lp_pool1d lp_pool2d", {"norm_type": (1, 2, 3)}),
     ("celu", {"alpha": (0.1, 0.5, 1.0, 2.0)}),
     ("softshrink hardshrink", {"threshold": _THRESHOLDS}),
@@ -96,6 +101,9 @@ def _values(call: FunctionCall) -> Iterator[tuple[str, Any, Any]]:
             count = max(len(call.takes[0]), 1)
             axis = given % count if isinstance(given, int) else None
             yield from ((name, axis, other) for other in range(count) if other != axis)
+        if values is _TURNED:
+            two = [*given] if isinstance(given, list | tuple) and len(given) == 2 else [0, 0]
+            values = (two[::-1],) if two[0] != two[1] else ()
         yield from ((name, given, value) for value in values if value != given)
 
 

@@ -15,6 +15,10 @@ _MOST_PARTS = 3
 _MOST_CUT = 4
 """Parts that one tensor is cut into: q, k and v, or the four gates of an LSTM."""
 _MOST_AXES = 4
+_MOST_EXCHANGED, _MOST_MOVED = 6, 2
+"""Axes of a tensor of which another order is tried; how many of them change their place if there are more than four."""
+_LONGEST = 64
+"""Largest first part of an axis that is split in another way."""
 _HEADED = 4
 """Axes of keys and values that are cut by heads."""
 
@@ -83,6 +87,7 @@ def _reshapes(call: FunctionCall) -> Iterator[Alternative]:
     ):
         end = len(out) - (len(into) - start - 1)
         yield from _splits(call, start, out[start:end])
+        yield from _other_sizes(call, start, out[start:end])
     axes = range(max(1, start - 1), len(into))
     if 1 < len(axes) <= _MOST_AXES and len(out) <= len(into):
         for order in list(permutations(axes))[1:]:
@@ -94,6 +99,28 @@ def _reshapes(call: FunctionCall) -> Iterator[Alternative]:
             yield Alternative(
                 "head merge order", says, lambda given, _, axes_=axes_: [given[0].transpose(axes_).reshape(out)]
             )
+
+
+def _transposed(call: FunctionCall) -> Iterator[Alternative]:
+    """Predict axes in another order: every order of few axes, else with two axes exchanged."""
+    try:
+        own = tuple(int(axis) for axis in call.setting("perm").strip("[]()").split(","))
+    except ValueError:
+        return
+    rank = len(call.takes[0]) if call.takes else 0
+    own = tuple(axis % rank for axis in own) if rank else own
+    if sorted(own) != [*range(rank)] or rank > _MOST_EXCHANGED:
+        return
+    long = {axis for axis in own if call.takes[0][axis] != 1}
+    seen = {tuple(axis for axis in own if axis in long)}
+    for moved in sorted(permutations(range(rank)), key=lambda order: sum(a != b for a, b in enumerate(order))):
+        order = tuple(own[at] for at in moved)
+        kept = tuple(axis for axis in order if axis in long)
+        if kept in seen or (rank > _MOST_AXES and sum(a != b for a, b in enumerate(moved)) > _MOST_MOVED):
+            continue
+        seen.add(kept)
+        says = f"its axes of {call.takes[0]} are put in the order {_numbers(own)}, where {_numbers(order)} is meant"
+        yield Alternative("axes order", says, lambda given, _, order=order: [given[0].transpose(order)])
 
 
 def _splits(call: FunctionCall, axis: int, parts: tuple[int, ...]) -> Iterator[Alternative]:
@@ -119,6 +146,18 @@ def _splits(call: FunctionCall, axis: int, parts: tuple[int, ...]) -> Iterator[A
         )
 
 
+def _other_sizes(call: FunctionCall, axis: int, parts: tuple[int, ...]) -> Iterator[Alternative]:
+    """Predict an axis that is split in two parts of other sizes, first those of the same sizes exchanged."""
+    if len(parts) != 2 or -1 in parts:
+        return
+    size, out = call.takes[0][axis], call.gives[0]
+    sizes = [(first, size // first) for first in range(2, min(size, _LONGEST + 1)) if size % first == 0]
+    for meant in sorted(set(sizes) - {parts, (size, 1)}, key=lambda pair: pair != parts[::-1]):
+        shape = (*out[:axis], *meant, *out[axis + 2 :])
+        says = f"the axis of {size} is split as {parts}, where {meant} is meant"
+        yield Alternative("split sizes", says, lambda given, _, shape=shape: [given[0].reshape(shape)])
+
+
 def _numbers(order: Sequence[int]) -> str:
     return ", ".join(map(str, order))
 
@@ -128,5 +167,6 @@ ORDERS: Table = {
     **dict.fromkeys(("concat", "stack"), (_joined,)),
     **dict.fromkeys(("repeat_interleave", "tile", "expand"), (_repeats,)),
     **dict.fromkeys(("reshape", "flatten", "unflatten"), (_reshapes,)),
+    "transpose": (_transposed,),
 }
 """Name of a function to its calls in another order."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from alignment.backends.functions.calls import FunctionCall
 from alignment.hypotheses.calls.sites import Alternative, Table
-from alignment.hypotheses.pooling import COUNTED, LARGEST, LEFT_OUT, Windows, in_words, pair
+from alignment.hypotheses.pooling import ADAPTIVE, COUNTED, LARGEST, LEFT_OUT, Windows, adaptive, in_words, pair
 
 _LARGEST_WINDOW = 7
 
@@ -41,6 +41,18 @@ def _kinds(call: FunctionCall) -> Iterator[Alternative]:
                 yield _alternative(in_words(own.kind, meant), meant)
 
 
+def _adaptive(call: FunctionCall) -> Iterator[Alternative]:
+    """Predict an adaptive pooling of the other kind."""
+    if len(call.takes[0]) != 4 or len(call.gives[0]) != 4 or call.setting("data_format", "NCHW") != "NCHW":
+        return
+    size = call.gives[0][2], call.gives[0][3]
+    if size == (1, 1):  # a reduction, which has words of its own
+        return
+    own, meant = (LARGEST, COUNTED) if "max" in call.name else (COUNTED, LARGEST)
+    says = f"it takes {ADAPTIVE[own]}, not {ADAPTIVE[meant]}"
+    yield Alternative("pooling", says, lambda given, _: [adaptive(given[0], size, meant)])
+
+
 def _windows(call: FunctionCall) -> Iterator[Alternative]:
     """Predict other windows that give an image of the same size."""
     own = _own(call)
@@ -69,5 +81,8 @@ def _alternative(says: str, meant: Windows) -> Alternative:
     return Alternative("pooling", says, lambda given, _: [meant.run(given[0])])
 
 
-POOLINGS: Table = dict.fromkeys(("max_pool2d", "avg_pool2d"), (_kinds, _windows))
+POOLINGS: Table = {
+    **dict.fromkeys(("max_pool2d", "avg_pool2d"), (_kinds, _windows)),
+    **dict.fromkeys(("adaptive_max_pool2d", "adaptive_avg_pool2d"), (_adaptive,)),
+}
 """Name of a function to its calls with another pooling."""

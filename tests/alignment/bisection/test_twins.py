@@ -64,6 +64,15 @@ def test_activation_of_another_name_is_the_only_cause_and_no_statistics_are(tmp_
     assert {finding.path for finding in found} <= {"0.bn.act", "1.bn.act", "0", "1"}
 
 
+def test_block_without_its_shortcut_is_blamed_although_it_gives_what_a_module_in_it_gives(tmp_path: Path) -> None:
+    words = ("diagnose", "--pair", f"{PAIRS.parent / 'shortcut_pairs.py'}:MISSING", "--batch-size", "2")
+    done = CliRunner().invoke(cli.pit_align, (*words, "--threads", "1", "--out", str(tmp_path)), prog_name="pit-align")
+    assert done.exit_code == 1, done.output
+    (finding,) = Bisection.read(tmp_path / "bisection.json").findings
+    assert (finding.candidate, finding.direction) == ("first", "forward")
+    assert "not what it gets + " in finding.causes[0].says
+
+
 @pytest.mark.parametrize(("pair", "modules"), [("TEXT", []), ("SCALE", ["second"]), ("TYPES", ["words"])])
 def test_modules_with_tensors_in_another_order_run_alone(tmp_path: Path, pair: str, modules: list[str]) -> None:
     found = diagnose(pair, tmp_path)

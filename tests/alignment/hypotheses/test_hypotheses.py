@@ -206,6 +206,45 @@ def test_tensor_is_expressed_as_a_sum() -> None:
     assert express(x * y, {"x": x, "y": y}) is None
 
 
+def test_sum_is_found_where_what_is_made_of_its_parts_is_more_like_it() -> None:
+    x = np.abs(NORMAL((2, 4, 6)))
+    terms = {"x": x, **{f"norm{place}": (x - x.mean(place)) / x.std(place) for place in (0, 1, 2)[:1]}}
+    terms |= {"other": (x - x.mean()) / x.std() + 0.05 * NORMAL(x.shape)}
+    target = x + 0.5 * terms["norm0"] + terms["other"]
+    total = express(target, terms)
+    assert total is not None
+    assert set(total.terms) == {*terms}
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "mean"),
+    [("BatchNorm1d", (9, 4), (0,)), ("BatchNorm1d", (3, 4, 5), (0, 2)), ("BatchNorm3d", (3, 4, 2, 2, 2), (0, 2, 3, 4))],
+)
+def test_epsilon_of_a_batch_norm_is_named_for_any_number_of_axes(
+    kind: str, shape: tuple[int, ...], mean: tuple[int, ...]
+) -> None:
+    x, places = NORMAL(shape), (slice(None), *(None,) * (len(shape) - 2))
+    given = {name: np.abs(NORMAL(4)) for name in ("running_mean", "running_var", "weight", "bias")}
+    centred, width, scale, shift = (
+        *(x - given["running_mean"][places], given["running_var"][places]),
+        *(given["weight"][places], given["bias"][places]),
+    )
+    right, wide = (centred / np.sqrt(width + eps) * scale + shift for eps in (1e-5, 1e-3))
+    settings: dict[str, Any] = {"settings": {"eps": 1e-5}, "parameters": given}
+    assert module(kind, x, right, wide, **settings)[0] == "batchnorm eps"
+    own = (x - x.mean(mean)[places]) / np.sqrt(x.var(mean)[places] + 1e-5) * scale + shift
+    assert module(kind, x, right, own, **settings)[0] == "train mode"
+
+
+def test_epsilon_of_a_layer_norm_over_two_axes_is_named() -> None:
+    x, given = NORMAL((3, 4, 5)), {"weight": NORMAL((4, 5)), "bias": NORMAL((4, 5))}
+    middle = x - x.mean((1, 2), keepdims=True)
+    right, wide = (
+        middle / np.sqrt(x.var((1, 2), keepdims=True) + eps) * given["weight"] + given["bias"] for eps in (1e-5, 1e-3)
+    )
+    assert module("LayerNorm", x, right, wide, settings={"eps": 1e-5}, parameters=given)[0] == "layernorm eps"
+
+
 @pytest.mark.parametrize("shape", [(1, 10), (2, 6), (4, 10)])
 @pytest.mark.parametrize("count", [1, 3, 4, 12])
 def test_unrelated_tensor_is_no_sum(shape: tuple[int, ...], count: int) -> None:

@@ -21,7 +21,7 @@ from alignment.results.findings import Evidence, Finding
 
 DRAWS = np.random.default_rng(11)
 X, MAP, ONE, OTHER = (DRAWS.standard_normal(shape) for shape in ((3, 4, 5), (2, 3, 4, 6), (2, 7), (2, 7)))
-POSITIVE = np.exp(X)
+POSITIVE, SPACE, WIDE = np.exp(X), DRAWS.standard_normal((2, 3, 2, 2, 2)), DRAWS.standard_normal((2, 24, 3))
 
 
 @dataclass
@@ -56,6 +56,14 @@ def causes(bench: Bench, right: Array) -> list[str]:
 
 def scaled(x: Array) -> Array:
     return np.asarray(0.1 * x)
+
+
+def running_sum(x: Array) -> Array:
+    return np.asarray(np.cumsum(x.reshape(len(x), -1), -1))
+
+
+def shuffled(x: Array) -> Array:
+    return np.asarray(np.cumsum(x.swapaxes(1, 2).reshape(2, -1), -1))
 
 
 CASES: dict[str, tuple[Bench, Array, str]] = {
@@ -139,6 +147,21 @@ CASES: dict[str, tuple[Bench, Array, str]] = {
         Bench("matmul", [X, X], X, {}, softmax),
         X / 0.7,
         "what its matmul gives is to be multiplied by 10/7",
+    ),
+    "an axis split in other sizes": (
+        Bench("reshape", [WIDE], WIDE.reshape(2, 4, 6, 3), {}, shuffled),
+        WIDE.reshape(2, 6, 4, 3),
+        "the axis of 24 is split as (4, 6), where (6, 4) is meant",
+    ),
+    "adaptive pooling of the other kind": (
+        Bench("adaptive_avg_pool2d", [MAP], MAP.reshape(2, 3, 2, 2, 3, 2).mean((3, 5)), {}),
+        MAP.reshape(2, 3, 2, 2, 3, 2).max((3, 5)),
+        "it takes the mean of each window, not the largest value of each window",
+    ),
+    "axes in another order": (
+        Bench("transpose", [SPACE], SPACE.transpose(0, 2, 1, 4, 3), {"perm": [0, 2, 1, 4, 3]}, running_sum),
+        SPACE.transpose(0, 2, 1, 3, 4),
+        "its axes of (2, 3, 2, 2, 2) are put in the order 0, 2, 1, 4, 3, where 0, 2, 1, 3, 4 is meant",
     ),
     "bias of a gate": (
         Bench("add", [ONE, np.ones(())], ONE + 1, {}),

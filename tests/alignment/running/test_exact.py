@@ -74,6 +74,12 @@ def test_mistake_beside_such_kernels_still_diverges(name: str, tmp_path: Path) -
     assert expected in keys
 
 
+def test_output_of_another_dtype_stands_alone_beside_what_kernels_do(tmp_path: Path) -> None:
+    report = align(_pair("COUNTING"), tmp_path, _settings())
+    assert {row.key.rpartition("/")[2] for row in report.failures} == {"best"}
+    assert "paddle.nn.functional.adaptive_avg_pool2d" in {kernel.name for kernel in report.kernels if kernel.calls}
+
+
 def test_cast_that_is_part_of_what_the_reference_computes_is_not_lifted(tmp_path: Path) -> None:
     settings = Settings(dtypes=("float64",), batch_size=2, threads=1, steps=("forward", "bp"))
     report = align(load_pair(f"{PAIRS.with_name('rounding_pairs.py')}:MISSED"), tmp_path, settings)

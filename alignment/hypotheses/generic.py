@@ -13,6 +13,8 @@ from alignment.hypotheses.wiring import express
 _DETACHED = "stop_gradient, detach or no_grad"
 _FILLS = 2.0**-10
 """Elements below this share of the largest one are no fills."""
+_TELLING = 1e-4
+"""Distance from one of a factor that somebody may have written; another epsilon of a norm makes smaller ones."""
 _OF_OUTPUT = "given/output gradient 0"
 
 
@@ -34,7 +36,7 @@ def _changed_outputs(case: Case, correct: Array, actual: Array) -> Iterator[tupl
         yield "residual added", "what it gets is added once too often", correct + x
     if correct.size >= FITTED:
         scale, shift = ratio([correct], [actual]), float(np.mean(actual - correct))
-        if f"{scale:.8g}" != "1":
+        if abs(scale - 1) > _TELLING:
             yield "scaled", f"it is multiplied by {scale:.8g}", correct * scale
         if shift:
             yield "shifted", f"{shift:.4g} is added to it", correct + shift
@@ -103,7 +105,7 @@ def _factors(case: Case) -> Iterator[Prediction]:
     if sum(array.size for array in correct) >= FITTED:
         scale = ratio(correct, actual)
         says = f"the {which} is multiplied by {scale:.8g}"
-        if f"{scale:.8g}" != "1":
+        if abs(scale - 1) > _TELLING:
             yield Prediction("gradient scaled", says, place, [array * scale for array in correct], correct, actual)
     gradient = case.extra.get(_OF_OUTPUT)
     if gradient is not None and differing[0].startswith("input") and gradient.shape == correct[0].shape:

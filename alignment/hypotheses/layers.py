@@ -38,14 +38,14 @@ def layer_norm(case: Case) -> Iterator[Prediction]:
         return
     x = case.inputs[0]
     correct = float(case.settings.get("eps", case.settings.get("epsilon", 1e-5)))
-
-    last = _normalised(case, x)
-    count = math.prod(x.shape[axis] for axis in last)
+    over = _normalised(case, x)
+    count = math.prod(x.shape[axis] for axis in over)
+    after = x.ndim - 2 if over == (1,) else 0
 
     def norm(eps: float, *, ddof: int = 0, centred: bool = True, **affine: bool) -> Array:
-        middle = x - x.mean(last, keepdims=True) if centred else x
-        variance = np.square(middle).sum(last, keepdims=True) / (count - ddof)
-        return _affine(case, middle / np.sqrt(variance + eps), **affine)
+        middle = x - x.mean(over, keepdims=True) if centred else x
+        variance = np.square(middle).sum(over, keepdims=True) / (count - ddof)
+        return _affine(case, middle / np.sqrt(variance + eps), axes=after, **affine)
 
     yield from _epsilons(case, "layernorm eps", correct, norm)
     plain = norm(correct, scaled=False, shifted=False)
@@ -60,8 +60,12 @@ def layer_norm(case: Case) -> Iterator[Prediction]:
 
 
 def _normalised(case: Case, x: Array) -> tuple[int, ...]:
-    """Return the axes that a layer norm goes over: as many as its scale or its setting has, else the last."""
+    """Return the axes that a layer norm goes over: that of channels, or as many of the last as its scale has, or one."""
     weight, shape = case.parameters.get("weight"), case.settings.get("normalized_shape", ())
+    width = len(weight) if weight is not None and weight.ndim == 1 else None
+    elsewhere = "2d" in case.kind or (width is not None and x.shape[-1] != width)
+    if x.ndim > 2 and elsewhere and width in (None, x.shape[1]):
+        return (1,)
     count = weight.ndim if weight is not None else len(shape) if isinstance(shape, tuple | list) else 1
     return tuple(range(-min(max(count, 1), x.ndim), 0))
 

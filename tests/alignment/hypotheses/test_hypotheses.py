@@ -130,6 +130,24 @@ def test_changed_layer_names_its_mistake() -> None:
     assert module("Any", x, gelu(x), NORMAL(x.shape)) == []
 
 
+def test_epsilon_of_a_layer_norm_of_channels_is_named() -> None:
+    for shape in ((4, 6, 1, 1), (2, 6, 3, 5)):
+        x, weight = NORMAL(shape), NORMAL(6)
+        apart = x - x.mean(1, keepdims=True)
+        right, wide = (
+            apart / np.sqrt(np.square(apart).mean(1, keepdims=True) + eps) * weight[:, None, None]
+            for eps in (1e-6, 1e-5)
+        )
+        given = {"settings": {"eps": 1e-6}, "parameters": {"weight": weight}}
+        assert module("LayerNorm2d", x, right, wide, **given)[0] == "layernorm eps"
+
+
+def test_factor_that_nobody_writes_is_no_cause() -> None:
+    right = NORMAL((4, 6))
+    assert module("Own", NORMAL((4, 6)), right, right * 0.9999984) == []
+    assert module("Own", NORMAL((4, 6)), right, right * 0.999) == ["scaled"]
+
+
 def test_changed_convolution_names_its_mistake() -> None:
     image, kernel = NORMAL((2, 3, 9, 9)), NORMAL((4, 3, 3, 3))
     settings = {"stride": [2, 2], "padding": [1, 1], "groups": 1}

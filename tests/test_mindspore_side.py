@@ -26,6 +26,7 @@ needs_mindspore = pytest.mark.skipif(
     not PYTHON, reason="PIT_MINDSPORE_PYTHON names no interpreter with MindSpore; .ci/run sets it"
 )
 PAIRS = Path(__file__).parent / "mindspore" / "pairs" / "pairs.py"
+TRAININGS = PAIRS.with_name("trainings.py")
 SMALL = ("--image-size", "64", "--num-classes", "7", "--batch-size", "2")
 AS_SHIPPED = """
 from dataclasses import replace
@@ -195,3 +196,30 @@ def test_what_mindspore_kernels_lose_is_named_and_no_divergence(tmp_path: Path) 
 def test_mistake_smaller_than_what_mindspore_kernels_lose_is_a_divergence(tmp_path: Path) -> None:
     done = run("pit-align", "forward", "--pair", f"{PAIRS}:OTHER_FACTOR", "--out", tmp_path)
     assert done.exit_code == 1, done.output
+
+
+@needs_mindspore
+@pytest.mark.parametrize("name", ["ADAMW", "SGD"])
+def test_training_in_mindspore_is_compared_with_float64(name: str, tmp_path: Path) -> None:
+    done = run("pit-align", "training", "--pair", f"{TRAININGS}:{name}", "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["verdict"] == "rounding"
+    rows = {row["key"]: row["verdict"] for row in report["rows"]}
+    assert {rows["schedule/lr"], rows["optimizer/step_3/parameter/a.weight"], rows["train/loss_9"]} == {"rounding"}
+    assert {key.partition("/")[0] for key in rows} >= {"init", "schedule", "regularisation", "optimizer", "train"}
+
+
+@needs_mindspore
+@pytest.mark.parametrize(
+    ("name", "step", "says"),
+    [
+        ("ADAM", "optimizer", "epsilon is added before the bias of the second moment is corrected"),
+        ("RMSPROP", "optimizer", "the mean of squares begins with one"),
+        ("DECAYS_ALL", "regularisation", "decay by 0.05, and should not decay"),
+    ],
+)
+def test_mistake_of_training_in_mindspore_is_named(name: str, step: str, says: str, tmp_path: Path) -> None:
+    done = run("pit-align", step, "--pair", f"{TRAININGS}:{name}", "--diagnose", "--out", tmp_path, "--json")
+    assert done.exit_code == 1, done.output
+    assert says in json.loads((tmp_path / "report.json").read_text())["cause"]

@@ -111,8 +111,15 @@ def _ways(call: Callable[[Array], Array]) -> Iterator[str]:
 
 
 def modules_of(model: Any) -> Iterator[tuple[str, Any]]:
-    """Yield path and module of a model of torch or Paddle and of all its parts."""
-    yield from model.named_modules() if hasattr(model, "named_modules") else model.named_sublayers(include_self=True)
+    """Yield path and module of a model of torch, Paddle or MindSpore and of all its parts."""
+    if hasattr(model, "named_modules"):
+        yield from model.named_modules()
+    else:
+        yield from model.cells_and_names() if _is_cell(model) else model.named_sublayers(include_self=True)
+
+
+def _is_cell(model: Any) -> bool:
+    return hasattr(model, "cells_and_names")
 
 
 def measured(call: Callable[[Array], Array], held: tuple[float, ...] = ()) -> Drawn | None:
@@ -177,18 +184,25 @@ def _held(module: Any) -> tuple[float, ...]:
     return tuple(dict.fromkeys(value for value in values if 0 < value < 1))
 
 
+def _set_training(module: Any, training: bool) -> None:
+    if _is_cell(module):
+        module.set_train(training)
+    else:
+        module.train() if training else module.eval()
+
+
 @contextmanager
 def _in_training(module: Any) -> Iterator[None]:
     """The module in training mode; its mode, and the states of generators in Python, are given back."""
     training, python, numpy = module.training, random.getstate(), np.random.get_state()
     own = [value for value in vars(module).values() if isinstance(value, np.random.Generator)]
     states = [generator.bit_generator.state for generator in own]
-    module.train()
+    _set_training(module, True)
     try:
         yield
     finally:
         if not training:
-            module.eval()
+            _set_training(module, False)
         random.setstate(python)
         np.random.set_state(numpy)
         for generator, state in zip(own, states, strict=True):

@@ -169,6 +169,10 @@ class MindSporeBackend(ModelBackend):
 
     def backward(self, images: Batch, target: Batch, loss: str = "soft_target") -> Array:
         """Run the model and the gradient of a loss; returns the loss, shape `()`."""
+        return self.differentiate(images, lambda given: self._loss_of(given, target, loss))
+
+    def differentiate(self, images: Batch, criterion: Callable[[Any], Any]) -> Array:
+        """Run the model and the gradient of a function of what it returns; gives the function's value."""
         arrays, weights = named(images), self._model.trainable_params()
         floating = [name for name, array in arrays.items() if is_floating(array)]
         fixed = {name: Tensor(array) for name, array in arrays.items() if name not in floating}
@@ -176,7 +180,7 @@ class MindSporeBackend(ModelBackend):
         def loss_of(*tensors: Tensor) -> Tensor:
             by_name = {**dict(zip(floating, tensors, strict=True)), **fixed}
             ordered = {name: by_name[name] for name in arrays}
-            return self._loss_of(self._called(self._model, arrays, ordered), target, loss)
+            return criterion(self._called(self._model, arrays, ordered))
 
         places = tuple(range(len(floating))) or None
         if not weights and places is None:

@@ -142,7 +142,7 @@ class DtypeJudge:
         measured = compare_key(
             *(key, self._reference, self._candidate),
             squeeze=self._squeeze,
-            mixed=self._half,
+            mixed=self._half or entry.kind == "setting",
             infinities=entry.kind == "output",
         )
         return row_of(key, entry.step, entry.kind, self._dtype, measured, self._judge(key, entry, measured))

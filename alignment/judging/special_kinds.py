@@ -24,6 +24,7 @@ from alignment.results.report import DIVERGENCE, ROUNDING, SAME_FUNCTION
 FALSE_ALARM = 1e-9
 """Probability that one test of one tensor fails for equal distributions."""
 _SETTING = 1e-12
+_SETTING_FLOAT32 = 2.0**-22
 _PICTURE = 2.0**-21
 _CONSTANT = 1e-6
 _DEVIATIONS = 6.11
@@ -33,16 +34,23 @@ _FEW = 30
 
 
 def judge_setting(measured: Measurement, reference: Array, candidate: Array) -> Judgement:
-    """Judge numbers of a recipe: float64 of any shape, equal in each element."""
-    allowed = _SETTING * np.abs(reference)
-    wrong = np.abs(candidate - reference) > allowed
+    """Judge numbers of a recipe, of any shape, equal in each element: float64, or float32 of a framework without it."""
+    in_float32 = np.float32 in (reference.dtype, candidate.dtype)
+    reference, candidate = reference.astype(np.float64), candidate.astype(np.float64)
+    limit = _SETTING_FLOAT32 if in_float32 else _SETTING
+    size = np.abs(reference)
+    if in_float32 and size.ndim == 1:  # a schedule makes each rate of the one before, and rounds each time
+        size = np.cumsum(size)
+    wrong = np.abs(candidate - reference) > limit * size
     if not wrong.any():
-        return Judgement(SAME_FUNCTION, "equal to twelve digits", measured.rel_l2, limit=_SETTING)
+        if in_float32:
+            return Judgement(ROUNDING, "equal to what float32 holds of it", measured.rel_l2, limit=limit)
+        return Judgement(SAME_FUNCTION, "equal to twelve digits", measured.rel_l2, limit=limit)
     places = f"{int(wrong.sum())} of {wrong.size} differ" if wrong.size > 1 else "differs"
     first = tuple(int(at) for at in np.argwhere(wrong)[0]) if wrong.ndim else ()
     where = f", the first at {list(first)}: " if first else ": "
     values = f"{reference[first]:.9g} in the reference, {candidate[first]:.9g} in the candidate"
-    return Judgement(DIVERGENCE, f"{places}{where}{values}", measured.rel_l2, limit=_SETTING)
+    return Judgement(DIVERGENCE, f"{places}{where}{values}", measured.rel_l2, limit=limit)
 
 
 def judge_picture(measured: Measurement, reference: Array, candidate: Array) -> Judgement:

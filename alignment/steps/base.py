@@ -338,6 +338,11 @@ class PlainTrial(WeightsTrial):
     precision: str
     updates: int | None = None
 
+    @property
+    def of_settings(self) -> np.dtype[Any]:
+        """The dtype that the side keeps rates and decays in."""
+        return np.dtype(self.trainer.finest)
+
     @cached_property
     def parameters(self) -> tuple[str, ...]:
         """Canonical names of what both sides may train."""

@@ -33,6 +33,10 @@ _PLATEAU = 10
 _DRAWS = 1e-3
 """Relative difference of two losses of one batch that no rounding reaches."""
 _SETTING = Entry("setting", "schedule")
+_UNIT = 2.0**-22
+"""Relative difference of two quotients of rates in float32 that are one number, for each update before."""
+_WIDE_RATE = 2.0**20
+"""The rate at which a decay is measured in float32, beside which the weight of one does not round it."""
 
 
 def schedule(trial: PlainTrial) -> Iterator[Quantity]:
@@ -48,11 +52,12 @@ def schedule(trial: PlainTrial) -> Iterator[Quantity]:
         others.append(list(numbers.values()))
         trial.trainer.advance(1 / (1 + min(number, _PLATEAU)))
     lr = np.asarray(most, np.float64)
-    yield Quantity("schedule/lr", lr, _SETTING)
+    yield Quantity("schedule/lr", lr.astype(trial.of_settings), _SETTING)
     relative = np.asarray(others, np.float64)[lr != 0] / lr[lr != 0, None]
     for name, series in zip(numbers, relative.T, strict=True):
         if not np.isnan(series).any() and series.size:
-            yield Quantity(f"schedule/relative_rate/{name}", _folded(series), _SETTING)
+            shares = _folded(series, _UNIT * len(series) if trial.of_settings == np.float32 else 0.0)
+            yield Quantity(f"schedule/relative_rate/{name}", shares.astype(trial.of_settings), _SETTING)
 
 
 def regularisation(trial: PlainTrial) -> Iterator[Quantity]:
@@ -64,12 +69,12 @@ def regularisation(trial: PlainTrial) -> Iterator[Quantity]:
     trainer = trial.trainer
     ones = {name: np.ones_like(array) for name, array in trial.canonical(trial.weights, trial.parameters).items()}
     trainer.start({**trial.weights, **_in_layout(trial, ones)})
-    rates = _at_rate(trial, 1.0)
+    rates = _at_rate(trial, 1.0 if trial.of_settings == np.float64 else _WIDE_RATE)
     trainer.apply({name: np.zeros_like(array) for name, array in trial.weights.items()})
     entry = Entry("setting", "regularisation")
     for name, array in trial.canonical(trainer.weights(), trial.parameters).items():
         lost = np.round((1 - array.astype(np.float64)) / (rates.get(name) or 1.0), _DIGITS)
-        yield Quantity(f"regularisation/decay/{name}", _folded(lost), entry)
+        yield Quantity(f"regularisation/decay/{name}", _folded(lost).astype(trial.of_settings), entry)
     modules = trainer.taps().modules.values()
     known = {rate for one in modules for rate in drop_rates(one.kind, one.bases, one.settings).values()}
     known |= trainer.measured_rates()
@@ -146,5 +151,7 @@ def _in_layout(trial: PlainTrial, arrays: dict[str, Array]) -> dict[str, Array]:
     return trial.in_layout({**trial.canonical_all, **arrays})
 
 
-def _folded(array: Array) -> Array:
-    return array.flat[0].reshape(()) if array.size and (array == array.flat[0]).all() else array
+def _folded(array: Array, apart: float = 0.0) -> Array:
+    """The first element, if the others are as far from it at most as a share of it; else the array."""
+    same = array.size and (np.abs(array - array.flat[0]) <= apart * abs(array.flat[0])).all()
+    return array.flat[0].reshape(()) if same else array

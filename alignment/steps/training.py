@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from alignment.frameworks import FRAMEWORKS
 from alignment.pair import ROLES, Pair
 from alignment.steps import (
     data,
@@ -77,6 +78,8 @@ TRAINING_STEPS: Mapping[str, TrainingStep] = {
 """By the name they have on the command line, in the order in which `pit-align training` runs them."""
 
 
-def dtype_of_once(dtypes: Sequence[str]) -> str:
-    """Of a run's precisions, the one in whose recording the steps are that are run once."""
-    return "float64" if "float64" in dtypes else dtypes[0]
+def dtype_of_once(dtypes: Sequence[str], pair: Pair) -> str:
+    """Of a run's precisions, the one in whose recording the steps are that are run once: both sides have it."""
+    known = [FRAMEWORKS[pair.side(role).framework].dtypes for role in ROLES]
+    common = [dtype for dtype in dtypes if all(dtype in possible for possible in known)] or list(dtypes)
+    return "float64" if "float64" in common else common[0]

@@ -57,7 +57,8 @@ def explain_run(
 
 def work(request: Request, training: TrainingRequest, result: Path) -> None:
     """Judge both recordings of a run again, explain what diverges, and write the findings."""
-    job, config, dtype = load_job(request), load(training.config), dtype_of_once(request.dtypes)
+    job, config = load_job(request), load(training.config)
+    dtype = dtype_of_once(request.dtypes, job.pair)
     recordings = Path(request.folder)
     side = TrainingSide.of(job, config, training.updates, dtype)
     labels = (job.pair.label("reference"), job.pair.label("candidate"))

@@ -6,7 +6,7 @@ See `alignment.training.explain`: a difference that follows from another one is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,7 +19,7 @@ from alignment.hypotheses.training.initial import explain_sample
 from alignment.hypotheses.training.plain_optimizer import UpdateCase, optimizer
 from alignment.hypotheses.training.plain_settings import decays, reductions, relative_rates, schedules
 from alignment.judging.judge import judge
-from alignment.pair import ROLES, Origin, Role, locate
+from alignment.pair import ROLES, Origin, Pair, Role, locate
 from alignment.recordings.recording import Recording, open_recording
 from alignment.results.findings import Evidence, Finding
 from alignment.results.report import Report
@@ -47,22 +47,30 @@ def explain_own(requests: Mapping[Role, Path], training: Path) -> tuple[Finding,
     """
     asked = {role: Request.read(requests[role]) for role in ROLES}
     request = TrainingRequest.read(training)
-    dtype = dtype_of_once(asked["reference"].dtypes)
+    pair = locate(Origin(asked["reference"].target, asked["reference"].arguments))
+    dtype = dtype_of_once(asked["reference"].dtypes, pair)
     folders = [Path(asked[role].folder) / f"{asked[role].label}-{dtype}" for role in ROLES]
     files = [Path(asked[role].folder) / f"{asked[role].label}-{SETTINGS_FILE}" for role in ROLES]
     settings = SideSettings.read(files[0]), SideSettings.read(files[1])
-    reference, candidate = (open_recording(folder) for folder in folders)
-    with reference, candidate:
-        sides = reference, candidate
-        report = judge({dtype: reference}, {dtype: candidate})
-        case = _case(asked["reference"], request, settings, sides)
+    with ExitStack() as stack:
+        reference, candidate = (stack.enter_context(open_recording(folder)) for folder in folders)
+        sides, references = (reference, candidate), {dtype: reference}
+        exact = Path(asked["reference"].folder) / f"{asked['reference'].label}-float64"
+        if dtype != "float64" and exact.exists():  # what the other's float32 is held against
+            references["float64"] = stack.enter_context(open_recording(exact))
+        report = judge(references, {dtype: candidate})
+        finest = references.get("float64", reference), candidate  # formulas are tried on the reference's float64
+        case = _case(asked["reference"], pair, request, settings, finest)
         return _explained(report, case, sides)
 
 
 def _case(
-    request: Request, training: TrainingRequest, settings: tuple[SideSettings, SideSettings], sides: Sides
+    request: Request,
+    pair: Pair,
+    training: TrainingRequest,
+    settings: tuple[SideSettings, SideSettings],
+    sides: Sides,
 ) -> UpdateCase:
-    pair = locate(Origin(request.target, request.arguments))
     trainer: Any = None
     with open_checkpoint(request.weights) as checkpoint:
         weights = {name: tensor.load() for name, tensor in checkpoint.tensors.items()}

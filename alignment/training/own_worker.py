@@ -64,7 +64,8 @@ def run(request: Request, training: TrainingRequest, advance: Advance) -> None:
         ExpectedError: Something that the user can act on; what is wrong with a `Training` included.
     """
     request = replace(request, steps=training.steps)
-    job, once = load_job(request), dtype_of_once(request.dtypes)
+    job = load_job(request)
+    once = dtype_of_once(request.dtypes, job.pair)
     steps = {step: TRAINING_STEPS[step] for step in training.steps}
     work = [(dtype, step) for dtype in request.dtypes for step in steps if steps[step].once is None or dtype == once]
     recorders = {dtype: Recorder(spool=request.folder) for dtype in dict(work)}
@@ -72,14 +73,14 @@ def run(request: Request, training: TrainingRequest, advance: Advance) -> None:
         trial = _trial(job, training)
         for done, (dtype, step) in enumerate(work, 1):
             check_point = steps[step]
-            at = _in_precision(trial, job.inputs, training, check_point.once or dtype)
+            at = _in_precision(trial, job.inputs, training, _possible(trial, check_point.once or dtype))
             run_step = _plain(step)
             for quantity in run_step(at):
                 recorders[dtype].add(quantity.key, quantity.array, quantity.entry)
             if dtype == "float32" and check_point.once is None and request.role == "reference":
                 note_spreads(recorders[dtype], _perturbed(job, at, run_step), _NOISY_KINDS, _change)
             advance(f"{step} {dtype}", done, len(work))
-        at = _in_precision(trial, job.inputs, training, "float64")
+        at = _in_precision(trial, job.inputs, training, trial.trainer.finest)
     folder = Path(request.folder)
     if request.exact:
         write_kernels(kernels, folder / f"{request.label}-{KERNELS_FILE}")
@@ -88,6 +89,11 @@ def run(request: Request, training: TrainingRequest, advance: Advance) -> None:
     for dtype, recorder in recorders.items():
         manifest = replace(manifest_of(job, dtype), batch_size=training.batch_size)
         recorder.write(folder / f"{request.label}-{dtype}", manifest).close()
+
+
+def _possible(trial: PlainTrial, dtype: str) -> str:
+    """A precision, or the most exact one of a framework that has not so much."""
+    return dtype if trial.trainer.finest == "float64" else trial.trainer.finest
 
 
 def _plain(step: str) -> Callable[[PlainTrial], Iterator[Quantity]]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from alignment.errors import AlignmentError, FileError
+from alignment.frameworks import FRAMEWORKS
 from alignment.pair import ROLES, Pair, Role
 from alignment.processes.needs import require
 from alignment.processes.processes import Progress
@@ -136,6 +137,7 @@ def _recorded(
     halves = [dtype for dtype in settings.dtypes if dtype not in DTYPES]
     if halves:
         raise AlignmentError(f"training is compared in {' and '.join(DTYPES)}: leave out --dtype {halves[0]}")
+    settings = replace(settings, dtypes=_possible(settings.dtypes, pair))
     if pair.own:
         with _recorded_own(pair, roles, out, training, settings, progress, command) as recorded:
             yield recorded
@@ -156,8 +158,14 @@ def _recorded(
         of_model = replace(settings, steps=("forward",), batch_size=1)  # the worker runs neither these steps nor batch
         prepared = prepare(pair, folder, of_model, roles=roles, progress=progress, command=command)
         prepared.run_sides(progress, _WORKER, (str(request),))
-        official = dtype_of_once(settings.dtypes) if set(training.steps) - _UNOFFICIAL else None
+        official = dtype_of_once(settings.dtypes, pair) if set(training.steps) - _UNOFFICIAL else None
         yield prepared, official, [*notes, *remarks], (_WORKER, (str(request),))
+
+
+def _possible(dtypes: tuple[str, ...], pair: Pair) -> tuple[str, ...]:
+    """The precisions of a run, and float32 where a side has no other: it is held against the reference's float64."""
+    alone = any(not set(dtypes) & set(FRAMEWORKS[pair.side(role).framework].dtypes) for role in ROLES)
+    return ("float32", *dtypes) if alone else dtypes
 
 
 @contextmanager
@@ -187,7 +195,7 @@ def _recorded_own(
         of_model = replace(settings, steps=("forward",), batch_size=drawn)
         prepared = prepare(pair, folder, of_model, roles=roles, progress=progress, command=command)
         prepared.run_sides(progress, _OWN_WORKER, (str(request),))
-        official = dtype_of_once(settings.dtypes) if set(steps) - _UNOFFICIAL else None
+        official = dtype_of_once(settings.dtypes, pair) if set(steps) - _UNOFFICIAL else None
         yield prepared, official, notes, (_OWN_WORKER, (str(request),))
 
 

@@ -58,7 +58,7 @@ def run(request: Request, training: TrainingRequest, advance: Advance) -> None:
     """
     request = replace(request, steps=training.steps)
     job, config = load_job(request), load(training.config)
-    once = dtype_of_once(request.dtypes)
+    once = dtype_of_once(request.dtypes, job.pair)
     work = [
         (dtype, step)
         for dtype in request.dtypes

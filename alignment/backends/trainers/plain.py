@@ -1,13 +1,12 @@
-"""Plain training of a pair of one's own: what the check points ask of a `Training`, and what both frameworks share.
+"""Plain training of a pair of one's own: what the check points ask of a `Training`, and what the frameworks share.
 
-`torch_plain` and `paddle_plain` add what differs. A plain trainer is the backend of its framework with an optimizer:
+`torch_plain`, `paddle_plain` and `mindspore_plain` add what differs. A plain trainer is the backend of its framework with an optimizer:
 models are built, called, read and written by the backend's own methods.
 """
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 import random
 from abc import abstractmethod
@@ -26,7 +25,6 @@ from alignment.backends.measured_rates import drawn, modules_of
 from alignment.backends.randomness import rates as rates_told
 from alignment.backends.trainers.base import Updated
 from alignment.errors import AlignmentError
-from alignment.frameworks import FRAMEWORKS
 from alignment.pair import Side, Training, targets
 
 _PLAIN = "alignment.backends.trainers.{}_plain"
@@ -48,7 +46,13 @@ class OptimizerSettings:
 
 
 class PlainTrainer(Protocol):
-    """A `Training` of one framework, with its model in the dtype in use."""
+    """A `Training` of one framework, with its model in the dtype in use.
+
+    Attributes:
+        finest: The most exact precision that the framework runs models, and keeps rates, in.
+    """
+
+    finest: str
 
     def use(self, dtype: str) -> None:
         """Convert the model, and what it creates, to `float32` or `float64`."""
@@ -114,15 +118,8 @@ def create_plain(side: Side, runtime: Runtime, names: Mapping[str, str]) -> Plai
         side: The side, which names a training.
         runtime: How the framework is to run.
         names: Own name of an output to the name that both sides use, where they differ.
-
-    Raises:
-        AlignmentError: Trainings of this framework cannot be run.
     """
-    module = _PLAIN.format(side.framework)
-    if importlib.util.find_spec(module) is None:
-        title = FRAMEWORKS[side.framework].title
-        raise AlignmentError(f"the check points of training run on torch and paddle; this side is in {title}")
-    trainer = importlib.import_module(module).create(runtime)
+    trainer = importlib.import_module(_PLAIN.format(side.framework)).create(runtime)
     trainer.prepare(side, Interface(side.takes, side.call, side.gives, names))
     return cast(PlainTrainer, trainer)
 
@@ -136,7 +133,7 @@ class Plain(ModelBackend):
         word: Name of a package in messages: `torch.optim`.
     """
 
-    optimizer_type: ClassVar[type]
+    optimizer_type: ClassVar[type | tuple[type, ...]]
     scheduler_types: ClassVar[tuple[type, ...]]
     word: ClassVar[str]
     _dtype: Any
@@ -154,7 +151,7 @@ class Plain(ModelBackend):
         return {one.rate for one in found.values()}
 
     def _modules_with_rates(self) -> Iterator[Any]:
-        package = "torch" if hasattr(self._training.model, "named_modules") else "paddle"
+        package = self.model_type.__module__.partition(".")[0]
         for _, module in modules_of(self._training.model):
             bases = [base.__name__ for base in type(module).__mro__ if base.__module__.partition(".")[0] == package]
             if rates_told(type(module).__name__, bases, vars(module)):
@@ -296,9 +293,9 @@ class Plain(ModelBackend):
         loss, arrays = self._training.loss, named(batch)
         tensors = {name: self._tensor(array) for name, array in arrays.items()}
         wanted = (
-            self._tensor(target)
+            self._wanted(target)
             if not isinstance(target, Mapping)
-            else {name: self._tensor(array) for name, array in target.items()}
+            else {name: self._wanted(array) for name, array in target.items()}
         )
         further = [wanted, next(iter(tensors.values())) if list(tensors) == [""] else tensors]
         arguments = further[: _arity(loss) - 1]
@@ -315,6 +312,10 @@ class Plain(ModelBackend):
             return value.reshape(())
 
         return self.differentiate(batch, criterion)
+
+    def _wanted(self, target: Array) -> Any:
+        """The tensor of a target that the user's loss is given."""
+        return self._tensor(target)
 
     def update(self, batch: Batch, target: Batch) -> Updated:
         """One update: loss, gradients, the optimizer's step, and then the scheduler's."""

@@ -92,9 +92,10 @@ def optimizer(case: UpdateCase) -> Iterator[Prediction]:
         every = "; ".join(says for says, _ in proposals)
         yield case.prediction("optimizer settings", every, "the optimizer's arguments", kind, _merged(case), base)
     yield from _other_kind(case)
-    for values in (case.expected, _merged(case)) if proposals else (case.expected,):
+    said = "".join(f"; {says}" for says, _ in proposals)
+    for values, more in ((case.expected, ""), (_merged(case), said)) if proposals else ((case.expected, ""),):
         for flag, says in FLAGS[kind].items():
-            yield case.prediction("formula", says, f"the update of {kind}", kind, values, base ^ {flag})
+            yield case.prediction("formula", says + more, f"the update of {kind}", kind, values, base ^ {flag})
     yield from _tried(case, kind, base)
 
 

@@ -34,6 +34,7 @@ FLAGS: Mapping[str, Mapping[str, str]] = {
     },
     "RMSProp": {
         "inside": "epsilon is on the other side of the root",
+        "from one": "the mean of squares begins with one, not with zero, as in MindSpore's nn.RMSProp",
         "rate in momentum": "the momentum is kept with the rate in it, or without, unlike the reference",
     },
     "Lamb": _ADAM | {"no trust": "the step is not scaled by the norms of weight and update"},
@@ -106,9 +107,11 @@ class _Parameter:
 
     def rmsprop(self, kind: str, number: int, gradient: Array, rate: float) -> None:
         """One step of RMSProp."""
-        del kind, number
+        del kind
         v, momentum = self.values, self.values.get("momentum", 0.0)
         gradient = gradient + v.get("decay", 0.0) * self.weight
+        if number == 1 and "from one" in self.flags:
+            self.second = np.ones_like(self.second)
         self.second = v["alpha"] * self.second + (1 - v["alpha"]) * gradient**2
         variance = self.second
         if v.get("centered"):

@@ -35,6 +35,23 @@ def test_settings_must_be_equal_in_each_element(
     assert judged("setting", np.array(reference), np.array(candidate)).verdict == verdict
 
 
+@pytest.mark.parametrize(
+    ("candidate", "verdict"),
+    [
+        ([1e-3, 5e-4], ROUNDING),
+        ([1e-3, 5e-4 * (1 + 5e-7)], ROUNDING),  # it is made of the first, which is as far from its own float32
+        ([1e-3 * (1 + 5e-7), 5e-4], DIVERGENCE),
+        ([1e-3, 5e-4 * (1 + 2e-6)], DIVERGENCE),
+    ],
+)
+def test_settings_that_a_framework_keeps_in_float32_are_equal_to_its_rounding(
+    candidate: list[float], verdict: Verdict
+) -> None:
+    reference, kept = np.array([1e-3, 5e-4]), np.array(candidate, np.float32)
+    judgement = BY_KIND["setting"](measure(reference, kept, mixed=True), reference, kept)
+    assert judgement.verdict == verdict
+
+
 def test_a_wrong_setting_is_named_with_its_place() -> None:
     rates = np.array([[1e-6, 1e-6], [1e-4, 1e-4]])
     wrong = rates.copy()

@@ -260,11 +260,6 @@ def test_steps_that_read_images_do_not_apply_to_a_pair_of_ones_own() -> None:
     assert "reads no image files" in reasons["data"]
 
 
-def test_training_in_mindspore_is_refused() -> None:
-    with pytest.raises(AlignmentError, match="run on torch and paddle; this side is in MindSpore"):
-        create_plain(Side("mindspore", "nets.py:net", training="nets.py:training"), Runtime(), {})
-
-
 def test_published_pair_says_what_a_plain_training_is_for() -> None:
     side = Side("paddle", f"{OWN.HERE}:paddle_mlp", training=f"{OWN.HERE}:bad_word")
     with pytest.raises(AlignmentError, match="declare one with rules='auto'"):

@@ -60,7 +60,7 @@ def layer_norm(case: Case) -> Iterator[Prediction]:
 
 
 def _normalised(case: Case, x: Array) -> tuple[int, ...]:
-    """Return the axes that a layer norm goes over: that of channels, or as many of the last as its scale has, or one."""
+    """Return the axes that a layer norm goes over: that of channels, or as many last ones as its scale has, or one."""
     weight, shape = case.parameters.get("weight"), case.settings.get("normalized_shape", ())
     width = len(weight) if weight is not None and weight.ndim == 1 else None
     elsewhere = "2d" in case.kind or (width is not None and x.shape[-1] != width)

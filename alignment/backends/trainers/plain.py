@@ -1,7 +1,7 @@
 """Plain training of a pair of one's own: what the check points ask of a `Training`, and what the frameworks share.
 
-`torch_plain`, `paddle_plain` and `mindspore_plain` add what differs. A plain trainer is the backend of its framework with an optimizer:
-models are built, called, read and written by the backend's own methods.
+`torch_plain`, `paddle_plain` and `mindspore_plain` add what differs. A plain trainer is the backend of its framework
+with an optimizer: models are built, called, read and written by the backend's own methods.
 """
 
 from __future__ import annotations

@@ -31,16 +31,21 @@ def end_of_run(report: Report, folder: Path, output: Output, *, html: Path | Non
     file = folder / "report.json"
     diverges = report.verdict == DIVERGENCE
     verdict = f"{report.model}: {report.verdict.upper()}" if diverges else ""
-    then = _mending(report, folder, trains) if diverges else gating([file])
+    then = _mending(report, folder, trains=trains, shown=html is not None) if diverges else gating([file])
     output.end(verdict=verdict, wrote=[file, *([html] if html else [])], then=then)
 
 
-def _mending(report: Report, folder: Path, trains: bool) -> str:
-    """The next command after a divergence: compare the weights, show what is known of the cause, or search for it."""
+def _mending(report: Report, folder: Path, *, trains: bool, shown: bool) -> str:
+    """The next command after a divergence: compare the weights, show what is known of the cause, or search for it.
+
+    Where the page of a known cause is written already, it is the command itself, once more, when the cause is mended.
+    """
     from alignment.results.summary import different_weights
 
     if different_weights(report):
         return _difference(folder) or again("diagnose")
+    if report.cause and shown:
+        return again(click.get_current_context().command.name or "")
     if report.cause:
         return shlex.join(["pit-align", "report", str(folder / "report.json"), "--html", f"{folder.name}.html"])
     command = click.get_current_context().command.name or ""

@@ -74,7 +74,8 @@ def _called(trial: Trial, variation: Variation) -> Outputs | str:
     try:
         return trial.backend.forward(variation.batch, None)
     except AlignmentError as error:
-        return " ".join((error.summary, *(line for line in error.details if line.startswith("File "))))
+        place = next((f" ({line})" for line in error.details if line.startswith("File ")), "")
+        return error.summary + place
 
 
 def _changed(trial: Trial) -> Mapping[str, Array]:

@@ -28,7 +28,9 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def ended(result: Report, *words: str, folder: str = "logs/p", trains: bool = False) -> list[str]:
+def ended(
+    result: Report, *words: str, folder: str = "logs/p", trains: bool = False, html: Path | None = None
+) -> list[str]:
     """Return the lines that end `pit-align bp WORDS`."""
 
     @click.group("pit-align")
@@ -43,7 +45,7 @@ def ended(result: Report, *words: str, folder: str = "logs/p", trains: bool = Fa
     @click.option("--out")
     @dtype_option("float32")
     def bp(**_: Any) -> None:
-        end_of_run(result, Path(folder), Output(), html=None, trains=trains)
+        end_of_run(result, Path(folder), Output(), html=html, trains=trains)
 
     @tool.command("diagnose")
     @click.option("--pair")
@@ -82,6 +84,14 @@ def test_divergence_without_a_cause_ends_with_the_search_for_it_and_the_same_opt
 def test_divergence_with_a_cause_ends_with_its_page() -> None:
     last = ended(report(DIVERGENCE, cause="its epsilon is 0.1"))[-1]
     assert last == "next: pit-align report logs/p/report.json --html p.html"
+
+
+def test_divergence_whose_page_is_written_ends_with_the_same_command() -> None:
+    words = ("--pair", "p.py")
+    assert ended(report(DIVERGENCE, cause="its epsilon is 0.1"), *words, html=Path("p.html"))[1:] == [
+        "wrote logs/p/report.json, p.html",
+        "next: pit-align bp --pair p.py",
+    ]
 
 
 def test_different_weights_end_with_their_diff() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -116,6 +117,7 @@ def test_size_that_the_reference_refuses_is_said_not_to_be_exercised() -> None:
     assert others.left_out("other_inputs/size_14x12/logits")
     (note,) = others.notes()
     assert note.startswith("not exercised: another image size; the reference refuses it: ")
+    assert re.search(r' \(File ".*", line \d+, in only_squares\)$', note)
 
 
 def test_buffer_that_only_the_candidate_writes_is_named() -> None:

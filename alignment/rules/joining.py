@@ -9,6 +9,7 @@ from itertools import chain, combinations, product
 from math import prod
 
 from alignment.pair.units import BARE
+from alignment.rules.forms import form
 from alignment.rules.layouts import alternating, head_counts, head_sizes, rearranged, rotated
 from alignment.rules.ways import Stored, bridges
 from porting.checkpoint.tensor import Shape
@@ -63,11 +64,13 @@ def _ways_to_join(parts: Sequence[Stored], whole: Stored) -> tuple[Way, ...]:
 
 def _all_ways(parts: Sequence[Stored], whole: Stored) -> Iterator[Way]:
     sure = [bool(whole.family) and part.family == whole.family for part in parts]
-    for axis in range(1 if all(sure) else len(whole.shape)):
+    for axis in range(min(len(whole.shape), 2) if all(sure) else len(whole.shape)):
         sizes = _sizes(parts, whole.shape, axis)
         if sizes is None:
             continue
         shapes = [(*whole.shape[:axis], size, *whole.shape[axis + 1 :]) for size in sizes]
+        if axis and all(sure) and any(form(part.shape) != form(own) for part, own in zip(parts, shapes, strict=True)):
+            continue  # of layers stored alike, the columns are the inputs: each part has its own ones
         for stored in _stored_as(parts, shapes, sure):
             for turn in (None, *_turns(sizes)):
                 rows = _rows(turn, sizes, axis)

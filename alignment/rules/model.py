@@ -27,6 +27,7 @@ class Model:
         forms: Forms of this model to those that the other model has in their place; see `common_forms`.
         cut: Tensors that are matched piece by piece.
         in_pieces: The model with these in pieces; None where there are none.
+        anywhere: Whether tensors that have no counterpart at their place may have one elsewhere.
     """
 
     description: ModelDescription
@@ -34,6 +35,7 @@ class Model:
     forms: Mapping[Shape, Shape] = field(default_factory=dict)
     cut: frozenset[str] = frozenset()
     in_pieces: Model | None = None
+    anywhere: bool = False
 
     @property
     def pieces(self) -> Model:
@@ -55,6 +57,16 @@ class Model:
         return Flow({name: self.forms.get(form(shape), shape) for name, shape in shapes.items()}, graph)
 
     @cached_property
+    def unused(self) -> tuple[str, ...]:
+        """Parameters of floats that no data flows through, each under its first name."""
+        return tuple(
+            name
+            for name, info in self.description.tensors.items()
+            if name in self.stored and name not in self.flow.shapes and name not in self.apart
+            if not info.buffer and info.same_as in ("", name)
+        )
+
+    @cached_property
     def contents(self) -> Mapping[str, frozenset[str]]:
         """Path of each module to the tensors of the data flow in it and in all modules that it holds."""
         contents: dict[str, set[str]] = defaultdict(set)
@@ -73,20 +85,26 @@ def holders(path: str) -> list[str]:
 def both(
     reference: ModelDescription,
     candidate: ModelDescription,
-    apart: frozenset[str] = frozenset(),
+    apart: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset()),
     cut: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset()),
+    *,
+    anywhere: bool = False,
 ) -> tuple[Model, Model]:
     """Return both models; what one has cut or merged has the form that it has in the other.
 
     Args:
         reference: The reference.
         candidate: The candidate.
-        apart: Tensors that are left out of the data flow of both.
+        apart: Tensors of each that are left out of the data flow.
         cut: Tensors of each that are matched piece by piece.
+        anywhere: Whether tensors that have no counterpart at their place may have one elsewhere.
     """
-    models = Model(reference, apart), Model(candidate, apart)
+    models = Model(reference, apart[0]), Model(candidate, apart[1])
     forms = common_forms(*(model.flow.shapes.values() for model in models))
     pieces: tuple[Model | None, Model | None] = (None, None)
     if any(cut):
-        pieces = both(in_pieces(reference, cut[0]), in_pieces(candidate, cut[1]), apart)
-    return Model(reference, apart, forms, cut[0], pieces[0]), Model(candidate, apart, forms, cut[1], pieces[1])
+        pieces = both(in_pieces(reference, cut[0]), in_pieces(candidate, cut[1]), apart, anywhere=anywhere)
+    return (
+        Model(reference, apart[0], forms, cut[0], pieces[0], anywhere),
+        Model(candidate, apart[1], forms, cut[1], pieces[1], anywhere),
+    )

@@ -18,6 +18,7 @@ from alignment.rules.choosing import (
     combinations,
     is_open,
     next_options,
+    overlapping,
     score_of,
     settled_by,
     together,
@@ -94,7 +95,7 @@ class _Deciding:
         settled.same = self._same(settled.proposal.links)
         if settled.same is False:
             settled = self._swap(settled)
-        if settled.same is False:
+        if settled.same is False and not self._trial.lacks(settled.proposal):
             settled = self._exchange(proposal) or self._turn(proposal, settled)
         return settled
 
@@ -181,32 +182,46 @@ class _Deciding:
     def _try_jointly(self, proposal: Proposal, checks: Mapping[Check, bool]) -> None:
         """Try options of decisions together that only agree together, where no module around them can be run alone.
 
-        Args:
-            proposal: With all decisions.
-            checks: Those of a pass with the options chosen so far: decisions with a failing one in common go together.
+        First those with the same failing checks, of a pass with the options chosen so far; then all that have one in
+        common, such as those of blocks that add to one sum.
         """
-        groups: dict[frozenset[Check], list[Decision]] = defaultdict(list)
+        failing: dict[Key, frozenset[Check]] = {}
         for decision in proposal.decisions:
             if self._fails(decision) and decision.key not in self._crossed:
                 own = checks_of(decision.targets, self._models[1], checks)
-                groups[frozenset(check for check in own if not checks[check])].append(decision)
-        searches = {key: together(decisions, None) for key, decisions in groups.items() if key and len(decisions) > 1}
+                failing[decision.key] = frozenset(check for check in own if not checks[check])
+        groups: dict[frozenset[Check], list[Decision]] = defaultdict(list)
+        for decision in proposal.decisions:
+            groups[failing.get(decision.key, frozenset())].append(decision)
+        self._search_jointly(proposal, [own for key, own in groups.items() if key])
+        left = {d.key: failing[d.key] for d in proposal.decisions if failing.get(d.key) and self._fails(d)}
+        several = [
+            [decision for decision in proposal.decisions if decision.key in keys]
+            for keys in overlapping(left)
+            if len({left[key] for key in keys}) > 1
+        ]
+        self._search_jointly(proposal, several)
+
+    def _search_jointly(self, proposal: Proposal, groups: Sequence[Sequence[Decision]]) -> None:
+        """Try options of the decisions of each group together, until all checks of a group agree."""
+        searches = {place: together(own, None) for place, own in enumerate(groups) if len(own) > 1}
         for _ in range(_JOINT_PASSES):
-            places = {key: next(search, None) for key, search in searches.items()}
-            searches = {key: search for key, search in searches.items() if places[key] is not None}
+            options = {place: next(search, None) for place, search in searches.items()}
+            searches = {place: search for place, search in searches.items() if options[place] is not None}
             if not searches or time.thread_time() > self._begun + ALL_SECONDS:
                 break
             tried = {
-                decision.key: place
-                for key in searches
-                for decision, place in zip(groups[key], places[key] or (), strict=True)
+                decision.key: option
+                for place in searches
+                for decision, option in zip(groups[place], options[place] or (), strict=True)
             }
             made = self._run(with_options(proposal, self._chosen | tried))
-            for key in [key for key in searches if all(score_of(d, self._models[1], made) == 1 for d in groups[key])]:
-                for decision in groups[key]:
+            agreeing = [p for p in searches if all(score_of(d, self._models[1], made) == 1 for d in groups[p])]
+            for place in agreeing:
+                for decision in groups[place]:
                     self._chosen[decision.key] = tried[decision.key]
                     self._scores[decision.key][tried[decision.key]] = 1.0
-                del searches[key]
+                del searches[place]
 
     def _sole_within(self, path: str, decisions: Sequence[Decision], proposal: Proposal) -> bool:
         """Whether there is one decision, and nothing else within the module is open: only then does a failure count."""

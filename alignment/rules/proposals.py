@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import permutations
+from math import prod
 from typing import TypeAlias
 
 from alignment.rules.model import Model
@@ -129,11 +130,11 @@ class _Proposer:
                 self._pair(source, target)
             if refined.classes:
                 self._choose(min(refined.classes, key=lambda sides: len(sides[0])), refined, weak)
-            elif not self._regroup(refined):
-                if weak:
+            elif not self._regroup(refined.left):
+                if weak and not self._regroup_anywhere(refined.left):
                     self._proposal.left = refined.left
                     return self._proposal
-                weak = True
+                weak = not weak
                 continue
             weak = False
 
@@ -199,14 +200,33 @@ class _Proposer:
         if effects:
             self._pairs |= effects[place % len(effects)]
 
-    def _regroup(self, refined: Refined) -> bool:
+    def _regroup_anywhere(self, left: tuple[tuple[str, ...], tuple[str, ...]]) -> bool:
+        """The same with tensors that are at other places, if as many numbers are left on both sides.
+
+        Parameters that no data flows through are taken too where only then the numbers are equal: a layer that joins
+        what is used with what is not.
+        """
+        models = self._reference, self._candidate
+        if not all(model.anywhere for model in models) or not any(left):
+            return False
+        done = [
+            own | {*marks} for own, marks in zip(({*self._pairs}, {*self._pairs.values()}), self._marks, strict=True)
+        ]
+        more = [[n for n in model.unused if n not in own] for model, own in zip(models, done, strict=True)]
+        for names in (left, ((*left[0], *more[0]), (*left[1], *more[1]))):
+            sizes = [sum(prod(m.stored[n].shape) for n in own) for m, own in zip(models, names, strict=True)]
+            if sizes[0] == sizes[1]:
+                return self._regroup(names, places=False)
+        return False
+
+    def _regroup(self, left: tuple[tuple[str, ...], tuple[str, ...]], *, places: bool = True) -> bool:
         """Decide about tensors that are several on one side and one on the other; returns whether there were any."""
         labels: tuple[dict[str, object], dict[str, object]] = ({INPUT: INPUT}, {INPUT: INPUT})
         for source, target in self._pairs.items():
             labels[0][source] = labels[1][target] = ("pair", source, target)
         for own, marks in zip(labels, self._marks, strict=True):
             own.update(marks)
-        choices = regrouped(self._reference, self._candidate, refined.left, labels)
+        choices = regrouped(self._reference, self._candidate, left, labels, places=places)
         for sources, targets, choice in choices:
             options = tuple(tuple(Link(*ends) for ends in option) for option in choice)
             known = [option for option in options if self._is_packed(option[0])][:1]

@@ -7,7 +7,8 @@ lie in the one tensor, part by part or head by head, is for a run to decide: eac
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, permutations
@@ -17,7 +18,8 @@ from typing import TypeAlias
 from alignment.rules.forms import form
 from alignment.rules.joining import ways_to_join
 from alignment.rules.layouts import head_sizes
-from alignment.rules.model import Model
+from alignment.rules.model import Model, holders
+from alignment.rules.orders import orders
 from alignment.rules.similar_names import similarity
 from alignment.rules.ways import Stored, at, rows_first, ways
 from porting.checkpoint.tensor import Shape
@@ -89,11 +91,37 @@ class _View:
         return form(self.model.flow.shapes[name])
 
 
+class _Anywhere(_View):
+    """One side where the place of a tensor is not looked at."""
+
+    def before(self, name: str) -> frozenset[object]:
+        """Nothing, so that all tensors are at one place."""
+        return frozenset()
+
+    def after(self, name: str) -> frozenset[object]:
+        """Nothing, so that all tensors are at one place."""
+        return frozenset()
+
+    def companion(self, name: str) -> str | None:
+        """The vector that is added to what a weight gives; where no data flows, the only other tensor of its module."""
+        if name in self.model.flow.shapes:
+            return super().companion(name)
+        path = self.stored(name).path
+        own = [other for other in self.model.unused if self.stored(other).path == path and other != name]
+        return own[0] if len(own) == 1 and own[0] in self.left and len(self.shape(own[0])) == 1 else None
+
+    def form(self, name: str) -> Shape:
+        """The form of a tensor, which data need not flow through."""
+        return form(self.shape(name))
+
+
 def regrouped(
     reference: Model,
     candidate: Model,
     left: tuple[tuple[str, ...], tuple[str, ...]],
     labels: tuple[Mapping[str, object], Mapping[str, object]],
+    *,
+    places: bool = True,
 ) -> list[Choice]:
     """The choices among tensors without a counterpart, none of them twice.
 
@@ -102,8 +130,10 @@ def regrouped(
         candidate: The candidate.
         left: Tensors of both without a counterpart.
         labels: Of both, name to what both sides call a tensor that is settled.
+        places: Whether only tensors at one place in the data flow are taken together.
     """
-    sides = _View(reference, left[0], labels[0]), _View(candidate, left[1], labels[1])
+    view = _View if places else _Anywhere
+    sides = view(reference, left[0], labels[0]), view(candidate, left[1], labels[1])
     choices: list[Choice] = []
     done: set[str] = set()
     for choice in (*_reshaped(*sides), *_tied(*sides), *_joined(*sides), *map(_turned, _joined(*reversed(sides)))):
@@ -223,9 +253,28 @@ def _beside(one: _View, whole: str, many: _View, names: Sequence[str]) -> list[s
 
     One embedding of the time goes into every block of a network, so what is before them does not tell blocks apart.
     """
-    after = one.after(whole)
+    after, size = one.after(whole), prod(one.shape(whole))
     same = [name for name in names if many.after(name) == after]
-    return same if sum(prod(many.shape(name)) for name in same) >= prod(one.shape(whole)) else list(names)
+    sums = [sum(prod(many.shape(name)) for name in own) for own in (same, names)]
+    if sums[0] != size and max(sums) > size:
+        for own in _by_holder(many, same if sums[0] > size else names):
+            if sum(prod(many.shape(name)) for name in own) == size and _after_any(many, own) == after:
+                return own
+    return same if sums[0] >= size else list(names)
+
+
+def _by_holder(view: _View, names: Iterable[str]) -> Iterable[list[str]]:
+    """Tensors by the modules that hold them, the innermost modules first."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        for path in holders(view.stored(name).path):
+            groups[path].append(name)
+    return [groups[path] for path in sorted(groups, key=len, reverse=True)]
+
+
+def _after_any(view: _View, names: Iterable[str]) -> frozenset[object]:
+    """The next settled tensors after any of some, without these."""
+    return frozenset[object]().union(*map(view.after, names))
 
 
 def _all_options(many: _View, one: _View, siblings: Sequence[str], whole: str) -> Iterator[tuple[int, list[Ends]]]:
@@ -298,7 +347,8 @@ def _options(many: _View, one: _View, parts: tuple[str, ...], whole: str) -> lis
     if (vector is None) != all(name is None for name in vectors) or (vector and None in vectors):
         vectors, vector = [None] * len(parts), None
     options: list[tuple[int, list[Ends]]] = []
-    for order in _orders(len(parts)):
+    rank = {name: place for place, name in enumerate(many.model.description.tensors)}
+    for order, usual in orders([rank[name] for name in parts]):
         names = tuple(parts[place] for place in order)
         added = tuple(str(vectors[place]) for place in order)
         ops = (
@@ -307,6 +357,8 @@ def _options(many: _View, one: _View, parts: tuple[str, ...], whole: str) -> lis
             else {way.form: way.op for way in ways_to_join(list(map(many.stored, added)), one.stored(vector))}
         )
         for way in ways_to_join(list(map(many.stored, names)), one.stored(whole)):
+            if way.unusual and not usual:
+                break
             option: list[Ends] = [(names, (whole,), way.op)]
             if vector is not None:
                 if way.form not in ops:
@@ -314,21 +366,6 @@ def _options(many: _View, one: _View, parts: tuple[str, ...], whole: str) -> lis
                 option.append((added, (vector,), ops[way.form]))
             options.append((way.unusual, option))
     return sorted(options, key=lambda entry: entry[0])
-
-
-def _orders(count: int) -> Iterator[tuple[int, ...]]:
-    """Orders of parts: all of few; of many, such as a gate and its other half of each expert, those with a plan."""
-    if count <= 3:
-        yield from permutations(range(count))
-        return
-    rows = [tuple(range(count))]
-    if count % 2 == 0:
-        pairs = [(place, place + 1) for place in range(0, count, 2)]
-        rows.append(tuple(place for one, other in pairs for place in (other, one)))
-        rows += [(*range(start, count, 2), *range(1 - start, count, 2)) for start in (0, 1)]
-        halves = [(place, place + count // 2) for place in range(count // 2)]
-        rows += [tuple(place for pair in halves for place in pair[::turn]) for turn in (1, -1)]
-    yield from dict.fromkeys(rows)
 
 
 def _turned(choice: Choice) -> Choice:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
 
 from alignment.pair.contract import Contract, ties_of
 from alignment.pair.model_description import ModelDescription
@@ -12,10 +13,13 @@ from alignment.rules.buffers import match_rest
 from alignment.rules.choosing import Settled
 from alignment.rules.derive import COUNTED, checked, idle, refuse, taken
 from alignment.rules.differences import differences
+from alignment.rules.forms import form
 from alignment.rules.model import Model, both
 from alignment.rules.pieces import cut_only_here
-from alignment.rules.proposals import Decision, Link, names_in
-from alignment.rules.ways import ways
+from alignment.rules.proposals import Decision, Link, Proposal, names_in
+from alignment.rules.rows import propose_whole
+from alignment.rules.ways import Stored, ways
+from porting.checkpoint.tensor import Shape
 from porting.names import fold, without_indices
 from porting.operations import Each, Keep, Op, Tie, chained
 from porting.operations.one_sided import Build
@@ -24,6 +28,8 @@ from porting.rules import Rule, drop, fill, rule
 
 _NAMED = 6
 """Tensors that a line about several decisions names."""
+_DOUBTS = 2
+"""Kinds of decisions that have a line each, where there are many."""
 Decide = Callable[[Model, Model, Sequence[Link]], Settled]
 """Tries the proposals between two models; see `alignment.rules.proof.decide`."""
 
@@ -43,15 +49,18 @@ def derive_by_structure(
         AlignmentError: With a line for all that has no counterpart, and for all that could be several things.
     """
     problems = idle(rules, reference, candidate)
+    decide = partial(_anywhere, decide)
     given = list(_given(rules, reference, candidate))
     theirs, ours, settled = _decided(reference, candidate, lambda one, other: decide(one, other, given))
-    crossed = list(_crossed(theirs, ours, given)) if settled.same is False else []
+    crossed = list(_crossed(theirs, ours, given, settled.proposal)) if settled.same is False else []
     if crossed:
-        apart = frozenset(link.targets[0] for link in crossed)
+        apart = frozenset(link.sources[0] for link in crossed), frozenset(link.targets[0] for link in crossed)
         models = both(reference, candidate, apart, (theirs.cut, ours.cut))
         again = decide(*models, [*given, *crossed])
-        settled, crossed = (again, crossed) if again.same else (settled, [])
-        theirs, ours = models if again.same else (theirs, ours)
+        if again.same or _fewer_left(again, settled):
+            theirs, ours, settled = *models, again
+        else:
+            crossed = []
     known = (*rules, *(rule(link.sources, link.targets, link.op) for link in crossed))
     derived = _Derived(theirs, ours, known, [*given, *crossed], settled)
     problems += derived.problems()
@@ -72,8 +81,33 @@ def _decided(
         return (*rows, in_rows)
     whole = both(reference, candidate)
     settled = decide(*whole)
-    fewer = sum(map(len, in_rows.proposal.left)) < sum(map(len, settled.proposal.left))
-    return (*rows, in_rows) if fewer and not settled.same else (*whole, settled)
+    return (*rows, in_rows) if _fewer_left(in_rows, settled) and not settled.same else (*whole, settled)
+
+
+def _anywhere(decide: Decide, theirs: Model, ours: Model, given: Sequence[Link]) -> Settled:
+    """What is settled, with tensors matched at other places where only then everything has a counterpart.
+
+    It counts where a run shows that it is right; and where tensors are joined or cut, so that their places tell
+    nothing. Tensors of the same forms at other places are what the models differ in.
+    """
+    left = propose_whole(theirs, ours, given).left
+    if any(left):
+        apart = theirs.apart, ours.apart
+        models = both(theirs.description, ours.description, apart, (theirs.cut, ours.cut), anywhere=True)
+        if not any(propose_whole(*models, given).left):
+            settled = decide(*models, given)
+            forms = [
+                sorted(form(model.stored[name].shape) for name in names)
+                for model, names in zip((theirs, ours), left, strict=True)
+            ]
+            if settled.same or forms[0] != forms[1] or settled.shown >= {*left[1]}:
+                return settled
+    return decide(theirs, ours, given)
+
+
+def _fewer_left(one: Settled, other: Settled) -> bool:
+    """Whether fewer tensors have no counterpart in one."""
+    return sum(map(len, one.proposal.left)) < sum(map(len, other.proposal.left))
 
 
 class _Derived:
@@ -195,8 +229,11 @@ def _given(rules: Iterable[Rule], reference: ModelDescription, candidate: ModelD
                 yield Link(sources, targets, given.op, "")
 
 
-def _crossed(reference: Model, candidate: Model, given: Sequence[Link]) -> Iterator[Link]:
-    """What is a parameter on one side and a buffer on the other, by name: the data flow shows parameters only."""
+def _crossed(reference: Model, candidate: Model, given: Sequence[Link], proposal: Proposal) -> Iterator[Link]:
+    """What is a parameter on one side and a buffer on the other: the data flow shows parameters only.
+
+    They have the same name, or are the only ones of their form without a counterpart.
+    """
     done = names_in(given)
     for name, how in reference.stored.items():
         other = candidate.stored.get(name)
@@ -204,7 +241,30 @@ def _crossed(reference: Model, candidate: Model, given: Sequence[Link]) -> Itera
             continue
         ops = ways(how, other)
         if ops:
+            done[0].add(name)
+            done[1].add(name)
             yield Link((name,), (name,), ops[0], "name")
+    theirs, ours = (
+        _alone(model, own | linked)
+        for model, own, linked in zip((reference, candidate), done, names_in(proposal.links), strict=True)
+    )
+    for shape in theirs.keys() & ours.keys():
+        one, other = (side[shape] for side in (theirs, ours))
+        if len(one) == len(other) == 1 and one[0].buffer != other[0].buffer:
+            ops = ways(one[0], other[0])
+            if ops:
+                yield Link((one[0].name,), (other[0].name,), ops[0], "only one")
+
+
+def _alone(model: Model, done: Collection[str]) -> dict[Shape, list[Stored]]:
+    """By form, the tensors of floats that have no counterpart; statistics of norms and aliases left out."""
+    groups: dict[Shape, list[Stored]] = defaultdict(list)
+    for name, how in model.stored.items():
+        info = model.description.tensors[name]
+        statistics = how.part in ("running_mean", "running_var", COUNTER)
+        if name not in done and not statistics and info.dtype.startswith("float") and info.same_as in ("", name):
+            groups[form(how.shape)].append(how)
+    return groups
 
 
 def _names(patterns: Iterable[Pattern], bindings: dict[str, int | str]) -> tuple[str, ...]:
@@ -218,15 +278,18 @@ def _doubts(doubtful: Sequence[Decision], *, alone: bool) -> Iterator[str]:
         doubtful: The decisions.
         alone: Whether everything has its counterpart.
     """
-    if alone or len(doubtful) < 2:
-        kinds: dict[object, list[Decision]] = defaultdict(list)
-        for decision in doubtful:
-            kinds[frozenset(_last_words(decision.sources)), frozenset(_last_words(decision.targets))].append(decision)
-        yield from map(_doubt, kinds.values())
-    else:
-        names = ", ".join(fold(name for decision in doubtful for name in decision.targets)[:_NAMED])
+    kinds: dict[object, list[Decision]] = defaultdict(list)
+    for decision in doubtful:
+        kinds[frozenset(_last_words(decision.sources)), frozenset(_last_words(decision.targets))].append(decision)
+    groups = list(kinds.values())
+    told = len(groups) if alone or len(doubtful) < 2 else 0
+    told = told if told <= _DOUBTS + 1 else _DOUBTS
+    yield from map(_doubt, groups[:told])
+    rest = [decision for own in groups[told:] for decision in own]
+    if rest:
+        names = ", ".join(fold(name for decision in rest for name in decision.targets)[:_NAMED])
         yield (
-            f"no way fits at {len(doubtful)} more places, perhaps for that reason: {names} of the candidate; settle "
+            f"no way fits at {len(rest)} more places, perhaps for that reason: {names} of the candidate; settle "
             "the differences above first"
         )
 

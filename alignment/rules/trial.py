@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import permutations
+from math import prod
 from typing import TypeAlias
 
 import numpy as np
@@ -20,7 +21,7 @@ from alignment.errors import AlignmentError
 from alignment.rules.buffers import match_rest
 from alignment.rules.evidence import Evidence, in_precision
 from alignment.rules.model import Model, holders
-from alignment.rules.proposals import Link, names_in
+from alignment.rules.proposals import Link, Proposal, names_in
 from porting.operations import Each, Interleave, Op, Reorder
 from porting.operations.chains import steps_of
 
@@ -88,6 +89,11 @@ class Trial:
             self._rests[key] = match_rest(self._reference, self._candidate, links, done, (left[0], left[1])).links
         return self._rests[key]
 
+    def lacks(self, proposal: Proposal) -> bool:
+        """Whether a tensor that data flows through has no counterpart, so that the outputs cannot be the same."""
+        done = names_in(self._rest(proposal.links))
+        return any(name not in own for names, own in zip(proposal.left, done, strict=True) for name in names)
+
     def within(self, targets: Iterable[str]) -> str | None:
         """The smallest module that can be run alone with tensors of the candidate and what comes after them in it.
 
@@ -96,7 +102,7 @@ class Trial:
         wanted, graph = set(targets), self._candidate.flow.graph
         later = {name for name, before in graph.before.items() if wanted & set(before)} - wanted
         for path in holders(self._candidate.stored[next(iter(wanted))].path)[:-1]:
-            contents = self._candidate.contents[path]
+            contents = self._candidate.contents.get(path, frozenset())  # no data flows through some modules
             ends = later & contents or not contents <= wanted
             if wanted <= contents and ends and path in self._modules and path in self._placed:
                 return path
@@ -237,12 +243,16 @@ def _modules(links: Iterable[Link], reference: Model, candidate: Model) -> dict[
     links = list(links)
     turned = {name for link in links if regroups(link.op) for name in link.targets}
     sources: dict[str, frozenset[str]] = {}
+    cut: list[frozenset[str]] = []
     for link in links:
         sources |= dict.fromkeys(link.targets, frozenset(link.sources))
+        if len(link.targets) > 1 and not _is_copied(link, reference, candidate):
+            cut.append(frozenset(link.targets))
     there, here = _by_contents(reference), _by_contents(candidate)
     back: dict[frozenset[str], list[str]] = defaultdict(list)
     for names, paths in here.items():
-        if not names & turned and names <= sources.keys():
+        whole = not any(names & parts and not parts <= names for parts in cut)
+        if whole and not names & turned and names <= sources.keys():
             back[frozenset().union(*(sources[name] for name in names))] += paths
     pairs = {"": ""}
     for names, paths in back.items():
@@ -252,6 +262,12 @@ def _modules(links: Iterable[Link], reference: Model, candidate: Model) -> dict[
         if len(paths) == len(others) == 1 and paths[0] and others[0]:
             pairs[paths[0]] = others[0]
     return pairs
+
+
+def _is_copied(link: Link, reference: Model, candidate: Model) -> bool:
+    """Whether each target holds as many numbers as the sources: one tensor under several names."""
+    size = sum(prod(reference.stored[name].shape) for name in link.sources)
+    return all(prod(candidate.stored[name].shape) == size for name in link.targets)
 
 
 def _by_contents(model: Model) -> dict[frozenset[str], list[str]]:

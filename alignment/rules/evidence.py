@@ -98,8 +98,7 @@ def gather(pair: Pair, backend: Backend, model: ModelDescription) -> Evidence:
         backend: The model, its parameters randomised already.
         model: Its description.
     """
-    statistics = _statistics(backend, model)
-    backend.set_state(statistics)
+    backend.set_state(_statistics(backend, model) | _without_padding(backend.state(), model))
     state = backend.state()
     inputs = random_batch(pair, FEWER, seed=1)
     holders = {""}
@@ -119,6 +118,14 @@ def gather(pair: Pair, backend: Backend, model: ModelDescription) -> Evidence:
     if sum(array.nbytes for array in taps.values()) > _MOST_BYTES:
         taps = {name: array for name, array in taps.items() if name.startswith(":")}
     return Evidence(state, taps, inputs, backend.finest)
+
+
+def _without_padding(state: Mapping[str, Array], model: ModelDescription) -> dict[str, Array]:
+    """Tables with zeros in the row of their `padding_idx`, as frameworks build them; Paddle gives zeros there."""
+    tables = {name: state[name].copy() for name in model.padding if name in state}
+    for name, table in tables.items():
+        table[model.padding[name]] = 0
+    return tables
 
 
 def _statistics(backend: Backend, model: ModelDescription) -> dict[str, Array]:

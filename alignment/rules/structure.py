@@ -77,7 +77,7 @@ def _decided(
     cut = cut_only_here(reference, candidate), cut_only_here(candidate, reference)
     rows = both(reference, candidate, cut=cut)
     in_rows = decide(*rows)
-    if in_rows.same or not any(cut):
+    if in_rows.same or not any(cut) or not any(in_rows.proposal.left):
         return (*rows, in_rows)
     whole = both(reference, candidate)
     settled = decide(*whole)
@@ -249,11 +249,11 @@ def _crossed(reference: Model, candidate: Model, given: Sequence[Link], proposal
         for model, own, linked in zip((reference, candidate), done, names_in(proposal.links), strict=True)
     )
     for shape in theirs.keys() & ours.keys():
-        one, other = (side[shape] for side in (theirs, ours))
-        if len(one) == len(other) == 1 and one[0].buffer != other[0].buffer:
-            ops = ways(one[0], other[0])
+        if len(theirs[shape]) == len(ours[shape]) == 1:
+            source, target = theirs[shape][0], ours[shape][0]
+            ops = ways(source, target) if source.buffer != target.buffer else []
             if ops:
-                yield Link((one[0].name,), (other[0].name,), ops[0], "only one")
+                yield Link((source.name,), (target.name,), ops[0], "only one")
 
 
 def _alone(model: Model, done: Collection[str]) -> dict[Shape, list[Stored]]:

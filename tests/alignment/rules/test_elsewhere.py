@@ -84,7 +84,8 @@ def placed(trained: bool) -> Placed:
 def test_a_constant_under_another_name_is_the_parameter_of_its_form() -> None:
     sides = [Side("torch", f"{__file__}:placed", options={"trained": trained}) for trained in (True, False)]
     pair = Pair("placed", sides[0], sides[1], input_shape=(8, 8), rules="auto")
-    contract = derive_here(pair, *(built("torch", partial(Placed, trained)) for trained in (True, False)))
+    models = [built("torch", partial(Placed, trained)) for trained in (True, False)]
+    contract = derive_here(pair, models[0], models[1])
     assert contract.proven is True
     assert pairs_of(contract)["grid"][0] == "pos_embed"
 
@@ -251,3 +252,19 @@ def test_no_order_of_rows_is_tried_where_a_tensor_has_no_counterpart(monkeypatch
     monkeypatch.setattr(proof, "turned", fails)
     with pytest.raises(AlignmentError, match="could be matched"):
         derive(partial(Longer, 3), partial(Longer, 2), (6,))
+
+
+class Padded(nn.Module):
+    """Tokens of which one is padding: its row of the table is taken as it is, or zeros stand for it, as in Paddle."""
+
+    def __init__(self, zeros: bool) -> None:
+        super().__init__()
+        self.zeros, self.words, self.mix = zeros, nn.Embedding(9, 6, padding_idx=2), nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        words = self.words(x)
+        return self.mix(words * (x != 2)[..., None] if self.zeros else words).tanh()
+
+
+def test_rules_are_proven_with_zeros_in_the_row_of_padding() -> None:
+    assert derive(partial(Padded, False), partial(Padded, True), (12,), tokens=9).proven is True

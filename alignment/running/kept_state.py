@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 import sys
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -27,6 +28,9 @@ _NOT_SEARCHED = frozenset(
     }
 )
 
+_TABLES = (dict, OrderedDict, defaultdict)
+"""What holds tables; a class derived from one may build what it gives anew, or count, and is left alone."""
+
 
 class GlobalState:
     """The global names of the user's own modules, and what their global dictionaries hold, as they are now."""
@@ -37,7 +41,7 @@ class GlobalState:
             (value, dict(value))
             for names in self._names.values()
             for name, value in names.items()
-            if isinstance(value, dict) and not name.startswith("__")
+            if type(value) in _TABLES and not name.startswith("__")
         ]
 
     def restore(self) -> None:

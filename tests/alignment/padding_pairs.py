@@ -8,16 +8,16 @@ from alignment.pair import Pair, Side
 _FILE = "padding_pairs.py"
 
 
-def torch_net() -> Any:
+def torch_net(*, words: int = 20_000) -> Any:
     from torch import nn
 
-    return nn.Sequential(nn.Embedding(20_000, 4, padding_idx=1), nn.Flatten(), nn.Linear(32, 5))
+    return nn.Sequential(nn.Embedding(words, 4, padding_idx=1), nn.Flatten(), nn.Linear(32, 5))
 
 
-def paddle_net(*, padding: int | None = None) -> Any:
+def paddle_net(*, words: int = 20_000, padding: int | None = None) -> Any:
     from paddle import nn
 
-    return nn.Sequential(nn.Embedding(20_000, 4, padding_idx=padding), nn.Flatten(), nn.Linear(32, 5))
+    return nn.Sequential(nn.Embedding(words, 4, padding_idx=padding), nn.Flatten(), nn.Linear(32, 5))
 
 
 RIGHT = Pair(
@@ -29,3 +29,9 @@ RIGHT = Pair(
     tokens=20_000,
 )
 MISSING = replace(RIGHT, candidate=Side("paddle", f"{_FILE}:paddle_net"))
+FEW_WORDS = replace(
+    RIGHT,
+    reference=Side("torch", f"{_FILE}:torch_net", options={"words": 3}),
+    candidate=Side("paddle", f"{_FILE}:paddle_net", options={"words": 3, "padding": 1}),
+    tokens=3,
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections import OrderedDict
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -43,3 +44,19 @@ def test_what_a_users_module_keeps_is_undone(monkeypatch: pytest.MonkeyPatch, tm
     assert module.table == {"a": 1}
     assert module.last is None
     assert cached(1) is not before
+
+
+class _Builder(OrderedDict[str, type]):
+    """A table as transformers and PaddleNLP keep their activations: it builds what it is asked for."""
+
+    def __getitem__(self, key: str) -> Any:
+        return super().__getitem__(key)(1, 2, 3)
+
+
+def test_table_that_builds_what_it_gives_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    module: Any = ModuleType("users_own")
+    module.__file__ = str(tmp_path / "users_own.py")
+    module.layers = _Builder(a=object)
+    monkeypatch.setitem(sys.modules, "users_own", module)
+    GlobalState().restore()
+    assert dict.__getitem__(module.layers, "a") is object

@@ -12,6 +12,8 @@ pytest.importorskip("paddle")
 from alignment.pair import load_pair
 from alignment.processes.settings import Settings
 from alignment.results.report import SAME_FUNCTION
+from alignment.rules.settle import settle
+from alignment.running.prepare import workspace
 from alignment.running.run import align
 
 PAIRS = Path(__file__).parents[1] / "padding_pairs.py"
@@ -20,6 +22,13 @@ SETTINGS = Settings(threads=1, dtypes=("float64",), steps=("forward", "bp"))
 
 def test_pair_with_the_same_padding_is_the_same_function(tmp_path: Path) -> None:
     assert align(load_pair(f"{PAIRS}:RIGHT"), tmp_path, SETTINGS).verdict == SAME_FUNCTION
+
+
+def test_rules_of_a_pair_whose_every_sentence_has_padding_are_proven(tmp_path: Path) -> None:
+    with workspace(tmp_path) as folder:
+        contract = settle(load_pair(f"{PAIRS}:FEW_WORDS"), folder, SETTINGS).contract
+    assert contract is not None
+    assert contract.proven
 
 
 def test_missing_padding_diverges_in_the_gradient_of_the_embedding(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def join() -> World:
 
 
 def leave(world: World) -> None:
-    """Leave the other processes in order, so that msrun's scheduler ends too."""
+    """Release the connections to the other processes; the interpreter's end signs off from msrun's scheduler."""
     if world.share is not None:
         communication.release()
 

@@ -14,7 +14,7 @@ from porting.checkpoint.other_forms import other_form
 from porting.checkpoint.selection import parted
 from porting.checkpoint.tensor import LazyTensor, Shape
 from porting.errors import CheckpointError, PlanError, RulesError, UnknownNameError, UnprovenError
-from porting.names import fold
+from porting.names import counts_batches, fold
 from porting.plan import Plan, mismatches
 from porting.saved_rules import ROLES, Role, SavedSide, SavedTable
 
@@ -165,7 +165,8 @@ def _problems(side: SavedSide, plan: Plan, tensors: Mapping[str, LazyTensor]) ->
 def _wrong_dtypes(specs: Mapping[str, TensorSpec], tensors: Mapping[str, LazyTensor]) -> list[str]:
     wrong: dict[tuple[str, str], list[str]] = {}
     for name, tensor in tensors.items():
-        if name in specs and (specs[name].kind == "float") != holds_floats(tensor.dtype):
+        counts = holds_floats(tensor.dtype) and counts_batches(name)  # of a checkpoint all of whose tensors were halved
+        if name in specs and (specs[name].kind == "float") != holds_floats(tensor.dtype) and not counts:
             expected = "a floating dtype" if specs[name].kind == "float" else "integers"
             wrong.setdefault((tensor.dtype.name, expected), []).append(name)
     return [

@@ -53,6 +53,11 @@ def fold(names: Iterable[str], *, in_order: bool = False) -> list[str]:
     return list(fold_members(names, in_order=in_order))
 
 
+def counts_batches(name: str) -> bool:
+    """Return True for BatchNorm's counter, which takes no part in the function, whatever dtype it is stored in."""
+    return name.rpartition(".")[2] == "num_batches_tracked"
+
+
 def by_number(name: str) -> list[tuple[int, str]]:
     """Return a key that sorts names by their words, and by their numbers as numbers."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name) if part]

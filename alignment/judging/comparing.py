@@ -79,6 +79,8 @@ def _array(value: Any, what: str) -> Array:
     except Exception as error:  # of a framework, whose tensor is sparse or holds no numbers
         reason = str(error).partition("\n")[0]
         raise AlignmentError(f"{what}: a {type(value).__name__} that NumPy cannot take: {reason}") from error
+    if array.dtype.kind not in "biufc" and isinstance(value, np.ndarray):
+        raise AlignmentError(f"{what}: an array of dtype {array.dtype} holds no numbers; give numbers of one dtype")
     if array.dtype.kind not in "biufc":
         raise AlignmentError(f"{what}: a {type(value).__name__} is no array of numbers; give arrays or tensors")
     return array

@@ -57,8 +57,9 @@ def as_html(report: Report) -> str:
     """Return the verdict, its reason, and the first rows that diverge, as HTML for a notebook."""
     report = printable(report)
     colour = _COLOURS.get(report.verdict, "#1b6e3c")
+    name = escape(report.model or "without a model")
     lines = [
-        f"<p><b>{escape(report.model)}</b> <b style='color:{colour}'>{escape(report.verdict.upper())}</b></p>",
+        f"<p><b>{name}</b> <b style='color:{colour}'>{escape(report.verdict.upper())}</b></p>",
         *([f"<p>cause: <b>{escape(report.cause)}</b></p>"] if report.cause else []),
         f"<p>{escape(headline(report))}</p>",
     ]

@@ -103,6 +103,11 @@ def other_file(path: PurePath, head: bytes) -> str | None:
         return (
             "a pickle of protocol 0 or 1, which is not read here; if you trust its origin, load it and pickle it anew"
         )
+    if re.fullmatch(r".*\.data-\d{5}-of-\d{5}", path.name):
+        return (
+            "a part of a TensorFlow checkpoint, which is not read here; load it there and save the arrays with "
+            "numpy.savez"
+        )
     return _binary(head) or (_FLAX if _is_msgpack(head) else by_ending(path))
 
 

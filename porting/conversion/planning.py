@@ -13,7 +13,7 @@ from porting.checkpoint.tensor import LazyTensor
 from porting.converters import inward, outward, plan_between, specs_in
 from porting.errors import CheckpointError, PlanError
 from porting.identify import Identity, identify
-from porting.names import fold
+from porting.names import counts_batches, fold
 from porting.plan import Plan, mismatches
 from porting.surgery import Surgery, operate
 
@@ -119,7 +119,8 @@ def _wrong_dtypes(specs: Mapping[str, TensorSpec], tensors: Mapping[str, LazyTen
     wrong: dict[tuple[str, str], list[str]] = {}
     for name, tensor in tensors.items():
         kind = "float" if holds_floats(tensor.dtype) else "int" if tensor.dtype.kind in "iu" else "other"
-        if kind != specs[name].kind:
+        counts = kind == "float" and counts_batches(name)  # of a checkpoint all of whose tensors were halved
+        if kind != specs[name].kind and not counts:
             wrong.setdefault((tensor.dtype.name, _KINDS[specs[name].kind]), []).append(name)
     return [
         f"wrong dtype: {name} is {dtype}, expected {kind}"

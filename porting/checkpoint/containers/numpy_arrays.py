@@ -207,6 +207,8 @@ def _dtype(arguments: tuple[object, ...]) -> object:
 
 def _encode(arguments: tuple[object, ...]) -> object:
     match arguments:
+        case (str() as text, ("latin1" | "latin-1")) if all(character <= "\xff" for character in text):
+            return text.encode("latin-1")  # they may be the key of a dict
         case ((str() | Text()) as text, ("latin1" | "latin-1")):
             return Latin(text)
     raise Malformed("_codecs.encode has other arguments than (text, 'latin1')")

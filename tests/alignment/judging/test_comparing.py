@@ -42,6 +42,8 @@ def test_differing_and_missing_values_diverge() -> None:
 def test_what_is_no_array_and_a_path_beside_a_dictionary_are_refused(tmp_path: Path) -> None:
     with pytest.raises(AlignmentError, match="candidate a: a str is no array of numbers"):
         compare({"a": np.ones(2)}, {"a": "text"})
+    with pytest.raises(AlignmentError, match="candidate a: an array of dtype object holds no numbers"):
+        compare({"a": np.ones(2)}, {"a": np.array([1.0, None], dtype=object)})
     with pytest.raises(AlignmentError, match="two paths, or two dictionaries"):
         compare({"a": np.ones(2)}, tmp_path)
 

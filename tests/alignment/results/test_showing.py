@@ -28,6 +28,7 @@ def test_html_shows_the_verdict_and_the_rows_that_diverge_escaped() -> None:
     assert "<td>forward/&lt;b&gt;</td>" in page
     assert "<b>&lt;m&gt;</b>" in page
     assert "<table>" not in GOOD._repr_html_()
+    assert "<b>without a model</b>" in replace(GOOD, model="")._repr_html_()
     assert "more rows" in replace(BAD, rows=tuple(replace(ROW, key=f"forward/{i}") for i in range(20)))._repr_html_()
 
 

@@ -40,6 +40,7 @@ FILES = [
     ("yolov3.weights", b"\0\0\0\0\x02\0\0\0\0\0\0\0\0\x88", "Darknet"),
     ("flax_model.msgpack", b"\x82\xa3abc", "Flax"),
     ("a.mindir", b"\n\x0c1234567890ab\x12", "MindIR"),
+    ("model.ckpt-3.data-00000-of-00001", b"\xcbF2(d\x17P\x93", "a part of a TensorFlow checkpoint"),
     ("checkpoint_3", b"\x86\xa5conv1\x82", "weights of Flax"),
     ("a.pth", b"\xde\x00\x20\xa5conv1\x82", "weights of Flax"),
     ("lfs.bin", b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+import porting
 from porting.checkpoint import open_checkpoint
 from porting.checkpoint.prefixes import without_modules
 from porting.errors import CheckpointError, UnsafePickleError
+from porting.tables import build
 
 
 class Settings(dict[str, Any]):
@@ -91,3 +93,22 @@ def test_module_within_names_is_taken_off_where_the_names_stay_distinct() -> Non
     }
     assert without_modules({"features.module.0.weight": 1, "features.0.weight": 2}) is None
     assert without_modules({"submodule.weight": 1}) is None
+
+
+def test_bytes_for_names_are_not_called_damage(torch: Any, tmp_path: Path) -> None:
+    for protocol in (2, 4):
+        torch.save({b"fc.weight": torch.ones(2)}, tmp_path / "a.pth", pickle_protocol=protocol)
+        with pytest.raises(CheckpointError, match=r"has a tensor under b'fc\.weight', expected a name"):
+            open_checkpoint(tmp_path / "a.pth")
+
+
+def test_counters_may_be_halved_like_the_weights_beside_them(torch: Any, tmp_path: Path) -> None:
+    specs = build("mobilenet_v2", 10).tensors
+    halved = {name: torch.ones(spec.shape, dtype=torch.float16) for name, spec in specs.items()}
+    torch.save(halved, tmp_path / "a.pth")
+    assert porting.convert(tmp_path / "a.pth", tmp_path / "a.pdparams").target_layout == "paddle"
+    porting.convert(tmp_path / "a.pth", tmp_path / "b.pth")
+    assert torch.load(tmp_path / "b.pth")["features.0.1.num_batches_tracked"] == 1
+    torch.save(halved | {"classifier.1.bias": torch.ones(10, dtype=torch.int64)}, tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match="wrong dtypes"):
+        porting.convert(tmp_path / "a.pth", tmp_path / "c.pdparams")

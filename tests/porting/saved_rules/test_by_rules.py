@@ -14,7 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli import pit_port
-from porting.by_rules import plan_by_rules
+from porting.architectures.base import TensorSpec
+from porting.by_rules import _wrong_dtypes, plan_by_rules
 from porting.checkpoint import open_checkpoint, write_checkpoint
 from porting.checkpoint.tensor import Array, LazyTensor
 from porting.conversion import convert
@@ -157,6 +158,12 @@ def test_integers_for_floats_are_refused(folder: Path) -> None:
     _write(folder / "ints.safetensors", arrays)
     with pytest.raises(CheckpointError, match=r"wrong dtype: decoder\.bias is int64, expected a floating dtype"):
         convert(folder / "ints.safetensors", folder / "o.npz", rules=read_table(folder / "bert.json"))
+
+
+def test_counter_that_was_halved_with_the_weights_is_taken() -> None:
+    specs = {"n.num_batches_tracked": TensorSpec((), "int"), "ids": TensorSpec((2,), "int")}
+    halved = {name: LazyTensor.of(np.ones(spec.shape, np.float16)) for name, spec in specs.items()}
+    assert _wrong_dtypes(specs, halved) == ["wrong dtype: ids is float16, expected integers"]
 
 
 def test_checkpoint_that_fits_both_sides_needs_to_be_told(tmp_path: Path) -> None:

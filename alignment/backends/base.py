@@ -393,10 +393,11 @@ class Backend(Protocol):
         """Rates above zero of dropouts that are modules and that nothing has used since it is in training mode."""
 
     def ways_of_dropping(self) -> frozenset[str]:
-        """What dropouts and drop paths of the user's own classes do otherwise than those of the framework.
+        """What dropouts and drop paths do otherwise than the frameworks' usual ones.
 
-        Such as `0.1_unscaled`, for one of rate 0.1 that does not divide what it keeps by one minus the rate, and
-        `0.1_whole_batch` for one that keeps or drops all samples of a batch together.
+        Such as `0.1_unscaled`, for one of rate 0.1 that does not divide what it keeps by one minus the rate,
+        `0.1_whole_batch` for one that keeps or drops all samples of a batch together, and `0.1_channels` for one that
+        keeps or drops whole channels, where those that it was given have several elements.
         """
 
     @property

@@ -18,6 +18,7 @@ from alignment.backends.checks import check_state, one_output
 from alignment.backends.configured import construct
 from alignment.backends.functions.calls import Functions
 from alignment.backends.graph import OperationGraph
+from alignment.backends.measured_rates import CHANNELS
 from alignment.backends.randomness import Silence
 from alignment.backends.trees import named_leaves
 from alignment.errors import AlignmentError
@@ -85,11 +86,12 @@ class ModelBackend:
         return frozenset(self._silence.held - self._silence.read)
 
     def ways_of_dropping(self) -> frozenset[str]:
-        """What dropouts and drop paths of the user's own classes do otherwise than those of the framework.
+        """What dropouts and drop paths do otherwise than the frameworks' usual ones.
 
-        Such as `0.1_unscaled`, for one of rate 0.1 that does not divide what it keeps.
+        Such as `0.1_unscaled`, for one of rate 0.1 of the user's own that does not divide what it keeps, and
+        `0.1_channels` for one that drops whole channels. Of MindSpore only the latter is known.
         """
-        return frozenset()
+        return frozenset(f"{rate:.6g}_{CHANNELS}" for rate in self._silence.channels)
 
     def _lifting(self, used: MutableMapping[str, Kernel]) -> AbstractContextManager[None]:
         """Compute in float64 what the model casts to float32; nothing is known of that in this framework."""

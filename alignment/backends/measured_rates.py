@@ -7,7 +7,7 @@ keeps or not, and draw from any generator. What it does to ones shows all of tha
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
@@ -23,6 +23,8 @@ _CALLS = 256
 """Calls after which a module that has dropped nothing is taken to drop nothing."""
 _ENOUGH = 4096
 """Draws after which no more are made where the rate has to be counted."""
+CHANNELS = "channels"
+"""Way of dropping of a dropout that keeps or drops whole channels."""
 _DEVIATIONS = 5.0
 """Standard deviations of a counted share within which a rate that the module holds is taken to be its own."""
 
@@ -65,17 +67,19 @@ def drawn(
     return found
 
 
-def ways(model: Any, call: Callable[[Any, Array], Array], package: str) -> frozenset[str]:
+def ways(model: Any, call: Callable[[Any, Array], Array], package: str, wide: Collection[Any] = ()) -> frozenset[str]:
     """What dropouts and drop paths of a user's own classes do otherwise than a framework's, by rate.
 
     Args:
         model: A module of torch or a layer of Paddle.
         call: As for `drawn`.
         package: Package of the framework, whose own classes are left out.
+        wide: Modules that the model gives channels of several elements.
 
     Returns:
         `<rate>_unscaled` for one that does not divide what it keeps by one minus the rate; `<rate>_whole_batch` for one
-        that keeps or drops all samples together.
+        that keeps or drops all samples together; `<rate>_channels` for one of `wide` that keeps or drops whole channels
+        of a sample.
     """
     own: dict[tuple[type, tuple[float, ...]], Any] = {}
     for _, module in modules_of(model):
@@ -86,7 +90,9 @@ def ways(model: Any, call: Callable[[Any, Array], Array], package: str) -> froze
     named: set[str] = set()
     for module in own.values():
         with _in_training(module):
-            named |= {f"{_held(module)[0]:.6g}_{way}" for way in _ways(partial(call, module))}
+            ways_of_module = [*_ways(partial(call, module))]
+        of_channels = any(module is other for other in wide)
+        named |= {f"{_held(module)[0]:.6g}_{way}" for way in ways_of_module if way != CHANNELS or of_channels}
     return frozenset(named)
 
 
@@ -108,6 +114,11 @@ def _ways(call: Callable[[Array], Array]) -> Iterator[str]:
         yield "unscaled"
     if dropped and not apart:
         yield "whole_batch"
+    if dropped and apart and kept and len(shape) > 2:
+        gone = gone.reshape(shape[0], shape[1], -1)
+        whole = bool((gone == gone[:, :, :1]).all())
+        if whole and not bool((gone == gone[:, :1]).all()):
+            yield CHANNELS
 
 
 def modules_of(model: Any) -> Iterator[tuple[str, Any]]:

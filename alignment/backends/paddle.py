@@ -108,7 +108,7 @@ class PaddleBackend(ModelBackend):
         state = paddle.get_rng_state()
         try:
             with paddle.no_grad():
-                return ways(self._model, call, "paddle")
+                return super().ways_of_dropping() | ways(self._model, call, "paddle", self._silence.wide)
         finally:
             paddle.set_rng_state(state)
 

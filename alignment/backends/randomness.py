@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import math
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial, wraps
@@ -23,6 +25,8 @@ _FUNCTIONS = {
     "scaled_dot_product_attention": "dropout_p",
 }
 """Function that draws to its argument for the rate."""
+_OF_CHANNELS = re.compile(r"(?i)dropout[123]d|feature_?(alpha_?)?dropout")
+"""Names of the frameworks' dropouts, as modules and as functions, that keep or drop whole channels."""
 _DOWNSCALED = "downscale_in_infer"
 """Mode of Paddle's dropouts that multiplies by one minus the rate in evaluation, and in training by nothing: what they
 give on average in training is what they give in evaluation, and not what the rate of zero gives."""
@@ -87,9 +91,14 @@ class Silence:
         called: Rates above zero that functions were called with in training mode, since it began.
         read: Rates above zero of dropouts that are modules and were used since, by themselves or by others.
         held: Rates above zero of all dropouts that are modules.
+        channels: Rates above zero of the frameworks' dropouts that dropped whole channels, where a channel had several
+            elements.
+        wide: Dropouts that are modules and were given channels of several elements.
     """
 
     def __init__(self) -> None:
+        self.channels: set[float] = set()
+        self.wide: list[Any] = []
         self.called: set[float] = set()
         self.read: set[float] = set()
         self.held: set[float] = set()
@@ -104,7 +113,7 @@ class Silence:
             package: Package whose classes are the framework's own.
         """
         self.end()
-        self.called, self.read, self.held = set(), set(), set()
+        self.called, self.read, self.held, self.channels, self.wide = set(), set(), set(), set(), []
         for module in modules:
             kind = type(module).__name__
             bases = [base.__name__ for base in type(module).__mro__ if base.__module__.partition(".")[0] == package]
@@ -138,12 +147,17 @@ class Silence:
     def _watch(self, module: Any, rate: float) -> None:
         """Note that a rate is used when a module is called: one that is off may not look at it."""
         own = None if "forward" in vars(module) else getattr(module, "forward", None)
-        if own is None:
+        of_channels = _drops_channels(type(module).__name__, vars(module).get("axis"))
+        if own is None:  # MindSpore's, of which nobody sees what it is given
             self.read.add(rate)
+            self.channels |= {rate} if of_channels else set()
             return
 
         def forward(*args: Any, **named: Any) -> Any:
             self.read.add(rate)
+            if _has_wide_channels([*args, *named.values()]):
+                self.wide.append(module)
+                self.channels |= {rate} if of_channels else set()
             return own(*args, **named)
 
         vars(module)["forward"] = forward
@@ -152,6 +166,17 @@ class Silence:
     def _set(self, owner: Any, name: str, value: Any) -> None:
         self._kept.append((owner, name, getattr(owner, name)))
         setattr(owner, name, value)
+
+
+def _has_wide_channels(given: Sequence[Any]) -> bool:
+    """True if the first that a dropout is given is a tensor whose channels, its second axis, have several elements."""
+    shape = [*getattr(given[0], "shape", ())] if given else []
+    return len(shape) > 2 and math.prod(shape[2:]) > 1
+
+
+def _drops_channels(name: str, axis: object) -> bool:
+    """True for a dropout of a framework, by its name and Paddle's `axis`, that keeps or drops whole channels."""
+    return _OF_CHANNELS.fullmatch(name) is not None or (isinstance(axis, list | tuple) and [*axis] == [0, 1])
 
 
 _ACTIVE: WeakSet[Silence] = WeakSet()
@@ -191,8 +216,11 @@ def _silent(function: Callable[..., Any], rate: str) -> Callable[..., Any]:
         )
         if not drawing or not _ACTIVE:
             return function(*args, **named)
+        of_channels = _drops_channels(function.__name__, given.get("axis"))
+        of_channels = of_channels and _has_wide_channels([*args, *named.values()])
         for silence in list(_ACTIVE):
             silence.called.add(float(given[rate]))
+            silence.channels |= {float(given[rate])} if of_channels else set()
         name, value = ("training", False) if given.get("mode") == _DOWNSCALED else (rate, 0.0)
         place = names.index(name)
         if place < len(args):

@@ -85,7 +85,7 @@ class TorchBackend(ModelBackend):
             return self._array(module(self._tensor(ones)))
 
         with torch.random.fork_rng(devices=[]), torch.no_grad():
-            return ways(self._model, call, "torch")
+            return super().ways_of_dropping() | ways(self._model, call, "torch", self._silence.wide)
 
     def functions(self) -> Functions:
         """The functions of torch, its tensors' methods and operators."""

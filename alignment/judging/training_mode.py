@@ -11,6 +11,7 @@ _STEP, _RATE = "train_mode/", "train_mode/rate_"
 _WAYS = {
     "unscaled": "does not divide what it keeps by one minus the rate",
     "whole_batch": "keeps or drops all samples of a batch together",
+    "channels": "keeps or drops whole channels",
 }
 
 

@@ -1,5 +1,6 @@
 """Models that agree in evaluation and differ in training mode only."""
 
+from dataclasses import replace
 from typing import Any
 
 from alignment.pair import Pair, Side
@@ -78,6 +79,38 @@ def passing(*, by_function: bool = True) -> Any:
     return Net()
 
 
+def dropping_channels(*, form: str = "2d") -> Any:
+    """A net with a dropout of channels in three forms, or of elements, on maps or on maps of one pixel."""
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
+    class DropChannels(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.drop_prob = 0.25
+
+        def forward(self, x: Any) -> Any:
+            if not self.training:
+                return x
+            keep = 1 - self.drop_prob
+            return x * (torch.rand(*x.shape[:2], 1, 1) < keep).to(x.dtype) / keep
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(1, 4, 2, stride=1), nn.Linear(4, 5)
+            self.drop = {"own": DropChannels, "2d": lambda: nn.Dropout2d(0.25)}.get(form, lambda: nn.Dropout(0.25))()
+
+        def forward(self, x: Any) -> Any:
+            x = self.conv(x.reshape(-1, 1, 2, 3)).tanh()
+            x = x.mean((2, 3), keepdim=True) if "pixel" in form else x
+            x = functional.dropout2d(x, 0.25, self.training) if form in ("function", "pixel of maps") else self.drop(x)
+            return self.head(x.mean((2, 3)))
+
+    return Net()
+
+
 def _dropping(function: str = "dropping", **options: Any) -> Pair:
     build = f"{_FILE}:{function}"
     return Pair(
@@ -92,6 +125,13 @@ WHOLE_BATCH = _dropping(whole=True)
 UNUSED = _dropping(used=False)
 OTHER_RATE = _dropping(rate=0.25)
 BY_FUNCTION = _dropping("passing", by_function=False)
+OWN_CHANNELS, CHANNELS_BY_FUNCTION = (_dropping("dropping_channels", form=form) for form in ("own", "function"))
+ELEMENTS = _dropping("dropping_channels", form="elements")
+PIXEL = replace(
+    ELEMENTS,
+    reference=replace(ELEMENTS.reference, options={"form": "pixel of maps"}),
+    candidate=replace(ELEMENTS.candidate, options={"form": "pixel"}),
+)
 FACTOR = _pair(factor=3.0)
 HOOK = _pair(hook=True)
 

@@ -29,6 +29,10 @@ SETTINGS = Settings(threads=1, dtypes=("float64",), steps=("forward", "train_mod
         ("UNUSED", {"train_mode/rate_0.3"}),
         ("OTHER_RATE", {"train_mode/rate_0.1", "train_mode/rate_0.25"}),
         ("BY_FUNCTION", set()),
+        ("OWN_CHANNELS", set()),
+        ("CHANNELS_BY_FUNCTION", set()),
+        ("PIXEL", set()),
+        ("ELEMENTS", {"train_mode/rate_0.25_channels"}),
     ],
 )
 def test_difference_in_training_mode_alone_diverges_there(name: str, diverging: set[str], tmp_path: Path) -> None:

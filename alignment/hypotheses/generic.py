@@ -15,6 +15,8 @@ _FILLS = 2.0**-10
 """Elements below this share of the largest one are no fills."""
 _TELLING = 1e-4
 """Distance from one of a factor that somebody may have written; another epsilon of a norm makes smaller ones."""
+_GAP = 16.0
+"""Fills are so many times as large as all other elements."""
 _OF_OUTPUT = "given/output gradient 0"
 
 
@@ -71,6 +73,8 @@ def beside_fills(case: Case) -> Iterator[Prediction]:
             continue
         if distance([correct[~rest]], [actual[~rest]]) > case.limit:
             continue  # what fills it in is the same on both sides
+        if sizes[~rest].min() < _GAP * sizes[rest].max():
+            continue  # one distribution, of which nothing is filled in
         ours, theirs = actual[rest], correct[rest]
         beside = f"its elements beside fills of {correct.flat[sizes.argmax()]:.3g}"
         shift, scale = float(np.mean(ours - theirs)), ratio([theirs], [ours])
@@ -78,7 +82,8 @@ def beside_fills(case: Case) -> Iterator[Prediction]:
             ("shifted", f"{shift:.4g} is added to {beside}", theirs + shift),
             ("scaled", f"{beside} are multiplied by {scale:.8g}", theirs * scale),
         ):
-            yield Prediction(name, says, case.place("forward"), [array], [theirs], [ours])
+            if name != "scaled" or abs(scale - 1) > _TELLING:
+                yield Prediction(name, says, case.place("forward"), [array], [theirs], [ours])
 
 
 def gradients(case: Case) -> Iterator[Prediction]:

@@ -254,6 +254,13 @@ def test_epsilon_of_a_batch_norm_is_named_for_any_number_of_axes(
     assert module(kind, x, right, own, **settings)[0] == "train mode"
 
 
+def test_other_epsilon_is_no_factor_beside_fills_in_float32() -> None:
+    x = NORMAL((4, 17, 32)).astype(np.float32)
+    mean = np.square(x).mean(-1, keepdims=True)
+    right, wide = (x / np.sqrt(mean + np.float32(eps)) for eps in (1e-6, 1e-5))
+    assert module("Own", x, right, wide) == []
+
+
 def test_epsilon_of_a_layer_norm_over_two_axes_is_named() -> None:
     x, given = NORMAL((3, 4, 5)), {"weight": NORMAL((4, 5)), "bias": NORMAL((4, 5))}
     middle = x - x.mean((1, 2), keepdims=True)

@@ -83,7 +83,7 @@ def _noted(trial: Trial, gradients: list[Quantity]) -> Iterator[Quantity]:
 
 
 def _require_fixed(trial: Trial, first: Array, second: Array) -> None:
-    """Refuse a model whose passes in training mode differ: what it draws is no one's mistake, and no quantity.
+    """Refuse a model whose passes in training mode differ: it draws, or changes itself, a module's mode for example.
 
     Raises:
         AlignmentError: It does.
@@ -91,8 +91,9 @@ def _require_fixed(trial: Trial, first: Array, second: Array) -> None:
     first, second = (array.astype(np.float64) for array in (first, second))
     if np.linalg.norm(first - second) > _FIXED * np.linalg.norm(first):
         raise AlignmentError(
-            f"{trial.pair.name}: the {trial.role} draws random numbers in training mode, beside its dropouts and drop "
-            "paths, so that the step batchnorm cannot compare it; run forward, metric, loss and bp each by itself"
+            f"{trial.pair.name}: the {trial.role} gives something else for the same batch once more in training mode: "
+            "it draws random numbers beside its dropouts and drop paths, or a call changes it, such as the mode of a "
+            "module; so the step batchnorm cannot compare it; run forward, metric, loss and bp each by itself"
         )
 
 

@@ -7,8 +7,6 @@ two different sums name the mistake.
 
 from __future__ import annotations
 
-import hashlib
-import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,11 +17,11 @@ import numpy as np
 from alignment.arrays import Array
 from alignment.hypotheses.arithmetic import ACTIVATIONS, FOLLOWING
 from alignment.hypotheses.base import FITTED, Case, Prediction
+from alignment.hypotheses.forms import SAMPLES, derived, distinct
 
 _MOST_TERMS = 4
 _LATER_CALL = re.compile(r" \(call \d+\)")
 _SMALL = 1e-9
-_SAMPLES = 20_000
 _MOST_COLUMNS, _FEW = 24, 64
 """Tensors that are added up in all ways, and elements that are looked at first."""
 _AROUND = ("silu", "gelu erf", "gelu tanh", "tanh", "sigmoid", "hard swish")
@@ -75,7 +73,7 @@ def wiring(case: Case) -> Iterator[Prediction]:
         recorded |= {f"{ours.activation} of {part}": ACTIVATIONS[ours.activation](x) for part, x in recorded.items()}
         ours = Sum({str(ours): 1.0}, ours.array)
         theirs = express(correct, recorded) or _activated(correct, recorded)
-    if ours is None or (theirs is None and not _are_known(ours, _derived(correct.shape, recorded))):
+    if ours is None or (theirs is None and not _are_known(ours, derived(correct.shape, recorded))):
         return
     if str(ours) == str(theirs):  # the same parts, of which one differs by itself
         return
@@ -150,7 +148,13 @@ def _terms(case: Case, children: Mapping[str, Array], until: str, *, later: bool
         "what it gets" + (f" ({index})" if len(case.inputs) > 1 else ""): array
         for index, array in enumerate(case.inputs)
     }
-    terms |= {name: array for name, array in case.parameters.items() if "." not in name}
+    called = {name.partition(":")[0] for name in children}
+    terms |= {
+        name: array
+        for name, array in case.parameters.items()
+        if "." not in name
+        or (array.ndim > 1 and name.rpartition(".")[0] not in called)  # a table that is read as it is
+    }
     taker, after = until.partition("/")[0], False
     for name, array in children.items():
         after |= name == until
@@ -183,8 +187,8 @@ def express(target: Array, terms: Mapping[str, Array]) -> Sum | None:
 
     A sum has to hold in four times as many elements as it has terms: with fewer, any tensor is a sum of any others.
     """
-    columns = {name: array for name, array in _derived(target.shape, terms).items() if np.isfinite(array).all()}
-    columns = _distinct(columns)
+    columns = {name: array for name, array in derived(target.shape, terms).items() if np.isfinite(array).all()}
+    columns = distinct(columns)
     if not columns or not target.size:
         return None
     names = list(columns)
@@ -209,7 +213,7 @@ def _clipped(target: Array, terms: Mapping[str, Array]) -> Sum | None:
         return None
     forms = {
         name: np.broadcast_to(array, target.shape)
-        for name, array in _derived(target.shape, terms).items()
+        for name, array in derived(target.shape, terms).items()
         if not name.startswith("relu of ")
     }
     total = express(target[above], {name: array[above] for name, array in forms.items()})
@@ -223,9 +227,9 @@ def _clipped(target: Array, terms: Mapping[str, Array]) -> Sum | None:
 
 def _activated(target: Array, terms: Mapping[str, Array]) -> Sum | None:
     """Return a tensor as the plain sum of up to three others, or what an activation makes of it; None if it is none."""
-    columns = {name: array for name, array in _derived(target.shape, terms).items() if np.isfinite(array).all()}
-    distinct = [*_distinct(columns)]
-    names = [*(name for name in distinct if name in terms), *(name for name in distinct[::-1] if name not in terms)]
+    columns = {name: array for name, array in derived(target.shape, terms).items() if np.isfinite(array).all()}
+    kept = [*distinct(columns)]
+    names = [*(name for name in kept if name in terms), *(name for name in kept[::-1] if name not in terms)]
     names = names[:_MOST_COLUMNS]
     if target.size < FITTED:
         return None
@@ -299,116 +303,10 @@ def _solved(matrix: Array, goal: Array, used: list[int]) -> Array:
     return factors
 
 
-def _derived(shape: tuple[int, ...], terms: Mapping[str, Array]) -> dict[str, Array]:
-    """Return the terms of a shape, and what can be made of the others by cutting, joining, turning and activating."""
-    forms: dict[str, Array] = {}
-    for name, array in (*terms.items(), *_joined(terms).items()):
-        for derived, changed in _forms(name, array, shape):
-            if _broadcasts(changed.shape, shape):
-                forms.setdefault(derived, changed)
-    return forms
-
-
-def _forms(name: str, array: Array, shape: tuple[int, ...]) -> Iterator[tuple[str, Array]]:
-    """Yield an array, and what can be made of it to get a shape; the number of axes of both decides."""
-    yield name, array
-    if array.ndim > len(shape) > 1 and array.size == math.prod(shape) and array.shape[0] == shape[0]:
-        yield f"{name}, flattened", array.reshape(shape)
-    if array.shape == shape:
-        yield from _same_shape(name, array)
-    elif (array.ndim, len(shape)) == (3, 2):
-        for token in sorted({0, 1, 2, array.shape[1] - 1}):
-            if token < array.shape[1]:
-                yield f"{name}[:, {token}]", array[:, token]
-        yield f"the mean over tokens of {name}", array.mean(1)
-    elif (array.ndim, len(shape)) == (3, 3) and array.shape[1] > shape[1]:
-        yield f"{name}[:, :{shape[1]}]", array[:, : shape[1]]
-        yield f"{name}[:, -{shape[1]}:]", array[:, -shape[1] :]
-    elif (array.ndim, len(shape)) == (3, 4):
-        yield from _maps(name, array, shape)
-    elif (array.ndim, len(shape)) == (4, 2):
-        yield f"the mean over the map of {name}", array.mean((2, 3) if array.shape[1] == shape[1] else (1, 2))
-        yield f"the largest over the map of {name}", array.max((2, 3))
-    elif (array.ndim, len(shape)) == (4, 4) and array.shape[2] == array.shape[3]:
-        yield f"{name} with rows and columns exchanged", array.swapaxes(2, 3)
-
-
-def _same_shape(name: str, array: Array) -> Iterator[tuple[str, Array]]:
-    if array.ndim == 4 and array.shape[2] == array.shape[3]:
-        yield f"{name} with rows and columns exchanged", array.swapaxes(2, 3)
-    if array.ndim == 3 and 1 < array.shape[1] <= 3:
-        yield f"{name}[:, ::-1]", array[:, ::-1]
-    if array.ndim > 2 and array.size <= _SAMPLES:
-        for activation in FOLLOWING:
-            yield f"{activation} of {name}", ACTIVATIONS[activation](array)
-
-
-def _maps(name: str, array: Array, shape: tuple[int, ...]) -> Iterator[tuple[str, Array]]:
-    batch, width, rows, columns = shape
-    if array.shape[0] != batch or array.shape[1] < rows * columns or array.shape[2] != width:
-        return
-    extra = array.shape[1] - rows * columns
-    for words, part in ((f"[:, {extra}:]", array[:, extra:]), (f"[:, :{rows * columns}]", array[:, : rows * columns])):
-        grid = part.reshape(batch, rows, columns, width)
-        yield f"{name}{words} as a map", grid.transpose(0, 3, 1, 2)
-        if rows == columns:
-            yield f"{name}{words} as a map with rows and columns exchanged", grid.transpose(0, 3, 2, 1)
-
-
-def _joined(terms: Mapping[str, Array]) -> dict[str, Array]:
-    """Return class tokens and a map, joined to a sequence in all ways."""
-    maps = {name: array for name, array in terms.items() if array.ndim == 4}
-    tokens = {name: array for name, array in terms.items() if array.ndim == 3 and array.shape[1] <= 2}
-    sequences = {}
-    for name, array in maps.items():
-        rows = array.reshape(*array.shape[:2], -1).swapaxes(1, 2)
-        columns = array.swapaxes(2, 3).reshape(*array.shape[:2], -1).swapaxes(1, 2)
-        for before, heads in _heads(tokens, len(array), array.shape[1]):
-            for words, body in (("", rows), (" by columns", columns)):
-                sequences[f"{before} and {name}{words}, joined"] = np.concatenate((heads, body), axis=1)
-                sequences[f"{name}{words} and {before}, joined"] = np.concatenate((body, heads), axis=1)
-    return sequences
-
-
-def _heads(tokens: Mapping[str, Array], batch: int, width: int) -> Iterator[tuple[str, Array]]:
-    fitting = {
-        name: np.broadcast_to(array, (batch, *array.shape[1:]))
-        for name, array in tokens.items()
-        if array.shape[2] == width and array.shape[0] in (1, batch)
-    }
-    yield from fitting.items()
-    for name, array in fitting.items():
-        if array.shape[1] == 2:
-            yield f"{name}[:, ::-1]", array[:, ::-1]
-    for name, array in fitting.items():
-        for other, second in fitting.items():
-            if name != other:
-                yield f"{name}, {other}", np.concatenate((array, second), axis=1)
-
-
-def _distinct(columns: Mapping[str, Array]) -> dict[str, Array]:
-    """Return each array under its first name: a dropout that is off gives what it gets."""
-    distinct: dict[str, Array] = {}
-    digests: set[tuple[tuple[int, ...], bytes]] = set()
-    for name, array in columns.items():
-        digest = (array.shape, hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).digest())
-        if digest not in digests:
-            digests.add(digest)
-            distinct[name] = array
-    return distinct
-
-
-def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
-    if len(shape) > len(target) or len(shape) < min(2, len(target)):
-        return False
-    aligned = (1,) * (len(target) - len(shape)) + shape
-    return all(a in (1, b) for a, b in zip(aligned, target, strict=True))
-
-
 def _rows(size: int) -> Array:
-    if size <= _SAMPLES:
+    if size <= SAMPLES:
         return np.arange(size)
-    return np.random.default_rng(0).choice(size, _SAMPLES, replace=False)
+    return np.random.default_rng(0).choice(size, SAMPLES, replace=False)
 
 
 def _differ(correct: Array, actual: Array) -> bool:

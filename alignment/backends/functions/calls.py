@@ -39,7 +39,9 @@ SPECIAL = (
 ALONG = ("topk", "cumprod", "logsumexp", "argmax", "argmin", "argsort", "sort", "round", "floor", "ceil", "trunc")
 """Functions of tensors, most of them along an axis."""
 FOURIER = ("fft", "ifft", "rfft", "irfft", "fft2", "ifft2", "rfft2", "irfft2", "fftn", "ifftn", "rfftn", "irfftn")
-_DIRECT = frozenset({*ARITHMETIC.values(), "getitem", "full", "max", "min", "exp", "log", "sqrt", "rsqrt", "square"})
+_DIRECT = frozenset(
+    {*ARITHMETIC.values(), "getitem", "full", "max", "min", "exp", "log", "sqrt", "rsqrt", "square", "pow", "rpow"}
+)
 """Functions of which only those calls are shown that the code of a model makes itself: frameworks use them within."""
 _ALIASES = {
     "dim": "axis",
@@ -161,7 +163,7 @@ class Watcher:
             seen = FunctionCall(
                 name.rstrip("_"),
                 *_place(frame),
-                _settings(own, args, by_name, self._tensors.is_tensor),
+                _settings(name, own, args, by_name, self._tensors.is_tensor),
                 tuple(tuple(tensor.shape) for tensor in tensors),
                 tuple(tuple(tensor.shape) for tensor in returned),
                 _span(frame),
@@ -257,8 +259,16 @@ def _span(frame: FrameType | None) -> tuple[int, ...]:
 
 
 def _settings(
-    own: Callable[..., Any], args: Sequence[Any], by_name: Mapping[str, Any], is_tensor: Callable[[Any], bool]
+    called: str,
+    own: Callable[..., Any],
+    args: Sequence[Any],
+    by_name: Mapping[str, Any],
+    is_tensor: Callable[[Any], bool],
 ) -> tuple[tuple[str, str], ...]:
+    if called in ("pow", "rpow"):
+        return tuple(
+            ("number", str(value)) for value in (*args[1:], *by_name.values()) if isinstance(value, int | float)
+        )
     if getattr(own, "__name__", "") == "__getitem__":
         return (("index", _index(args[1])),)
     if getattr(own, "__name__", "") == "permute" and len(args) > 1:  # torch's method takes its axes one by one

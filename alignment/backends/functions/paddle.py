@@ -32,7 +32,7 @@ _PLAIN = (
     *("einsum", "chunk", "split", "unbind", "unstack", "reshape", "flatten", "concat", "stack", "mean", "sum"),
     *("arange", "roll", "flip", "greater_equal", "greater_than", "less_equal", "less_than", "cumsum", "unflatten"),
     *("add", "subtract", "multiply", "divide", "exp", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt"),
-    *("square", "clip", "max", "min", "amax", "amin", "full", "norm", "transpose", *ALONG),
+    *("square", "clip", "max", "min", "amax", "amin", "full", "norm", "transpose", "pow", *ALONG),
 )
 _METHODS = {
     "__matmul__": "matmul",
@@ -40,6 +40,8 @@ _METHODS = {
     "__gt__": "greater_than",
     "__le__": "less_equal",
     "__lt__": "less_than",
+    "__pow__": "pow",
+    "__rpow__": "rpow",
     "detach": "detach",
     **{f"__{prefix}{short}__": name for prefix in ("", "r") for short, name in ARITHMETIC.items()},
     "__getitem__": "getitem",

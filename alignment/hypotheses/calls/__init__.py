@@ -15,6 +15,7 @@ from alignment.hypotheses.calls.arguments import ARGUMENTS
 from alignment.hypotheses.calls.attention import SCORES
 from alignment.hypotheses.calls.fitted import fitted
 from alignment.hypotheses.calls.gradients import stopped
+from alignment.hypotheses.calls.loops import in_another_order
 from alignment.hypotheses.calls.losses import LOSSES
 from alignment.hypotheses.calls.operations import MISSING, OPERATIONS
 from alignment.hypotheses.calls.orders import ORDERS
@@ -44,6 +45,7 @@ def trials(case: Case) -> Iterator[Prediction]:
         for table in _TABLES:
             yield from tried(case, bench, table)
         yield from other_arguments(case, bench)
+        yield from in_another_order(case, bench)
         for table in _SMOOTH:
             yield from tried(case, bench, table, smooth=True)
         yield from regrouped(case, bench)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
@@ -39,6 +40,10 @@ _ROOTS: Mapping[str, Callable[[Array], Array]] = {
     "square": np.square,
     "reciprocal": np.reciprocal,
 }
+_POWER_BASES = (10_000.0, 500_000.0, 1_000_000.0, 100_000.0, 1000.0, 100.0, 20.0, 10.0, 2.0, float(np.e))
+"""Bases of positions that turn, and others."""
+_EXPONENTS = (2.0, 3.0, 0.5, -0.5, 1.5, 4.0, -1.0, 0.25, 0.75)
+_Others: TypeAlias = Callable[[FunctionCall], Iterator[Alternative]]
 _FACTORS = ("tanh", "sigmoid", "relu", "silu", "gelu", "gelu approximated by tanh", "softplus", "exp")
 _AFTER = (
     *("sum", "mean", "matmul", "linear", "convolution", "conv2d", "add", "subtract", "multiply", "divide", "softmax"),
@@ -135,12 +140,30 @@ def _to_sigmoid(call: FunctionCall) -> Iterator[Alternative]:
         yield Alternative(name, says, lambda given, _, name=name: [_ELEMENTWISE[name](given[0])])
 
 
+def _powers(numbers: Sequence[float], says: str, power: Callable[[Array, float], Array]) -> _Others:
+    """Predict another number in a power, as base or as exponent."""
+
+    def others(call: FunctionCall) -> Iterator[Alternative]:
+        own = call.number("number", np.nan)
+        for number in numbers if np.isfinite(own) else ():
+            if number != own:
+                sentence = says.format(own=own, number=number)
+                yield Alternative("power", sentence, lambda given, _, number=number: [power(given[0], number)])
+
+    return others
+
+
 OPERATIONS: Table = {
     **dict.fromkeys(_SYMBOLS, (_left_out, _other_operator)),
     **dict.fromkeys(_BASES, (_family(_BASES), _left_out)),
     **dict.fromkeys(_POWERS, (_family(_POWERS), _left_out)),
     **dict.fromkeys(("sqrt", "rsqrt", "square"), (_family(_ROOTS), _left_out)),
     "clip": (_clip, _left_out),
+    "rpow": (_powers(_POWER_BASES, "the base of its power is {own:g}, not {number:g}", lambda x, base: base**x),),
+    "pow": (
+        _powers(_EXPONENTS, "the exponent of its power is {own:g}, not {number:g}", np.power),
+        _left_out,
+    ),
     "flip": (_flip,),
     "normalize": (_left_out,),
     "layer_norm": (_left_out,),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from time import monotonic
 from typing import Any
 
@@ -125,6 +126,27 @@ class ModuleBench:
         """
         with self._having(settings):
             return self.run()
+
+    def run_instead(self, path: str, call: int, other: str) -> Result:
+        """What the module gives if another module takes a call; see `alignment.hypotheses.bench.Adjustable`.
+
+        Raises:
+            OutOfTimeError: The time for trials is over.
+        """
+        around, objects = self._call[0], self._search.taps.objects
+        own, meant = (objects[f"{around}.{name}" if around else name] for name in (path, other))
+        held, forward, calls = vars(own), own.forward, count()
+
+        def called(*args: Any, **by_name: Any) -> Any:
+            return (meant if next(calls) == call else forward)(*args, **by_name)
+
+        before = held.get("forward")
+        held["forward"] = called
+        try:
+            return self.run()
+        finally:
+            held.pop("forward")
+            held.update({} if before is None else {"forward": before})
 
     @contextmanager
     def _having(self, settings: Mapping[str, Any]) -> Iterator[None]:

@@ -15,6 +15,7 @@ from alignment.hypotheses.embeddings import embedding
 from alignment.hypotheses.exchanged import exchanged
 from alignment.hypotheses.functions import FUNCTION_HYPOTHESES
 from alignment.hypotheses.generic import GENERIC_HYPOTHESES
+from alignment.hypotheses.instead import instead
 from alignment.hypotheses.layers import LAYER_HYPOTHESES, dropped
 from alignment.hypotheses.parameters import PARAMETER_HYPOTHESES
 from alignment.hypotheses.settings import settings
@@ -24,7 +25,7 @@ from alignment.hypotheses.wiring import wiring
 
 __all__ = ["COSTLY", "HYPOTHESES", "LAST"]
 
-COSTLY = frozenset((settings, trials))
+COSTLY = frozenset((settings, instead, trials))
 """Run the candidate's module again: tried only where nothing before them explains the finding, until one does."""
 
 LAST = unused
@@ -38,6 +39,7 @@ HYPOTHESES: Mapping[str, tuple[Hypotheses, ...]] = {
         on_the_way,
         exchanged,
         settings,
+        instead,
         unused,
         trials,
         dropped,

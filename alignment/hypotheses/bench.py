@@ -69,13 +69,25 @@ class Bench(Protocol):
 
 @runtime_checkable
 class Adjustable(Protocol):
-    """A module of the candidate whose plain attributes can be changed for a run."""
+    """A module of the candidate whose plain attributes and whose calls of modules can be changed for a run."""
 
     def run_with(self, settings: Mapping[str, Any]) -> Result:
         """What the module gives with other values of these attributes.
 
         Args:
             settings: Name of each, without the underscore that it may start with, to its value.
+
+        Raises:
+            OutOfTimeError: The time for trials is over.
+        """
+
+    def run_instead(self, path: str, call: int, other: str) -> Result:
+        """What the module gives if another module in it takes a call of one.
+
+        Args:
+            path: The module that is called, by its path within this one.
+            call: Number of its calls before this one, in a run.
+            other: The module that is called instead.
 
         Raises:
             OutOfTimeError: The time for trials is over.

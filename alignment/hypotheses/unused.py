@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -67,7 +68,11 @@ def _without_effect(bench: Bench, arrays: Sequence[Array]) -> list[str]:
         after = outcome(bench, weights={name: array * array.dtype.type(1.5) + array.dtype.type(0.25)})
         if after is not None and all(np.array_equal(a, b) for a, b in zip(before.outputs, after.outputs, strict=True)):
             names.append(name)
-    return names if sorted(fitting[name].size for name in names) == sorted(sizes) else []
+    surplus = Counter(fitting[name].size for name in names)
+    surplus.subtract(sizes)
+    norms = sum(number > 2 for number in Counter(name.rpartition(".")[0] for name in names).values())
+    fits = min(surplus.values(), default=0) >= 0 and surplus.total() <= 2 * norms  # their running mean and variance
+    return names if fits else []
 
 
 def _words(names: Sequence[str], tensors: Sequence[str], prefix: str) -> str:

@@ -83,9 +83,9 @@ def test_mindcv_computes_the_same_with_the_exact_gelu_in_every_step(tmp_path: Pa
     assert done.exit_code == 0, done.output
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["verdict"] == "rounding"
-    assert set(report["steps"]) == {"forward", "metric", "loss", "bp", "other_inputs"}
+    assert set(report["steps"]) == {"forward", "metric", "loss", "bp", "train_mode", "other_inputs"}
     assert {row["dtype"] for row in report["rows"]} == {"float32"}
-    assert sum(row["kind"] == "gradient" for row in report["rows"]) == 161
+    assert sum(row["kind"] == "gradient" for row in report["rows"]) == 162  # those of training mode are one quantity
 
 
 @needs_mindspore
@@ -223,3 +223,17 @@ def test_mistake_of_training_in_mindspore_is_named(name: str, step: str, says: s
     done = run("pit-align", step, "--pair", f"{TRAININGS}:{name}", "--diagnose", "--out", tmp_path, "--json")
     assert done.exit_code == 1, done.output
     assert says in json.loads((tmp_path / "report.json").read_text())["cause"]
+
+
+@needs_mindspore
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("RIGHT", ""), ("OTHER_RATE", "train_mode/rate_0.2"), ("OTHER_FACTOR", "train_mode/logits")],
+)
+def test_training_mode_in_mindspore_is_compared(name: str, key: str, tmp_path: Path) -> None:
+    done = run("pit-align", "all", "--pair", f"{TRAININGS}:{name}", "--out", tmp_path)
+    assert done.exit_code == bool(key), done.output
+    rows = json.loads((tmp_path / "report.json").read_text())["rows"]
+    assert "train_mode/gradient" in {row["key"] for row in rows}
+    failed = {row["key"] for row in rows if row["verdict"] == "divergence"}
+    assert key in failed if key else not failed

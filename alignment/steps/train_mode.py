@@ -6,9 +6,9 @@ functions are called with them: every rate that one side uses anywhere, the othe
 user's own do otherwise, such as keeping without a factor, is compared as well. A model that draws
 nevertheless is not compared.
 
-The step is recorded in float64 only. All gradients are one quantity: those that vanish in exact arithmetic are rounding
-by themselves, and no noise of training mode is measured that would tell. Where the models have running statistics, the
-step `batchnorm` runs them in training mode.
+The step is recorded in float64 only, or in float32 too where a framework has no float64. All gradients are one
+quantity: those that vanish in exact arithmetic are rounding by themselves, and no noise of training mode is measured
+that would tell. Where the models have running statistics, the step `batchnorm` runs them in training mode.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from alignment.backends.randomness import rates
+from alignment.frameworks import FRAMEWORKS
+from alignment.pair import ROLES, Pair
 from alignment.recordings.recording import Entry
 from alignment.steps.base import Quantity, Trial, differs
 
@@ -27,12 +29,12 @@ _GRADIENT = Entry("gradient", "train_mode", limit=1e-9)
 
 
 def run(trial: Trial) -> Iterator[Quantity]:
-    """Record rates, ways of dropping, outputs and the gradient of everything, in float64.
+    """Record rates, ways of dropping, outputs and the gradient of everything.
 
     The keys are `train_mode/rate_<rate>`, `train_mode/rate_<rate>_unscaled`, `train_mode/<output>` and
     `train_mode/gradient`. A model that still draws has `train_mode/draws` instead of outputs and gradients.
     """
-    if trial.inputs.dtype != "float64":
+    if trial.inputs.dtype != "float64" and not (trial.inputs.dtype == "float32" and _without_float64(trial.pair)):
         return
     quantities = [] if trial.pair.architecture.statistics else list(_passes(trial))
     if trial.pair.architecture.statistics:
@@ -44,6 +46,10 @@ def run(trial: Trial) -> Iterator[Quantity]:
     for way in sorted(trial.backend.ways_of_dropping()):
         yield Quantity(f"train_mode/rate_{way}", np.asarray(1), _DRAWS)
     yield from quantities
+
+
+def _without_float64(pair: Pair) -> bool:
+    return any("float64" not in FRAMEWORKS[pair.side(role).framework].dtypes for role in ROLES)
 
 
 def _one_pass(trial: Trial) -> None:

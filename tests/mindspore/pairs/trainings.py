@@ -22,18 +22,19 @@ def reference(**_: Any) -> Any:
     return Net()
 
 
-def candidate(**_: Any) -> Any:
-    """The net in MindSpore; the options are those of its training."""
+def candidate(*, rate: float = 0.1, factor: float = 1.0, **_: Any) -> Any:
+    """The net in MindSpore, with another rate or, in training, a factor; further options are those of its training."""
     from mindspore import nn, ops
 
     class Net(nn.Cell):
         def __init__(self) -> None:
             super().__init__()
             self.one, self.ln, self.two = nn.Dense(8, 12), nn.LayerNorm([12], epsilon=1e-5), nn.Dense(12, 5)
-            self.dropout = nn.Dropout(p=0.1)
+            self.dropout = nn.Dropout(p=rate)
 
         def construct(self, x: Any) -> Any:
-            return self.two(self.dropout(ops.relu(self.ln(self.one(x)))))
+            x = self.two(self.dropout(ops.relu(self.ln(self.one(x)))))
+            return x * factor if self.training else x
 
     return Net()
 
@@ -100,3 +101,11 @@ def _trained(kind: str, **options: Any) -> Pair:
 
 ADAMW, SGD, ADAM, RMSPROP = (_trained(kind) for kind in ("adamw", "sgd", "Adam", "RMSprop"))
 DECAYS_ALL = _trained("adamw", decays_all=True)
+
+
+def _in_training(**options: float) -> Pair:
+    sides = Side("torch", "trainings.py:reference"), Side("mindspore", "trainings.py:candidate", options=options)
+    return Pair("in_training", *sides, rules="auto", input_shape=(8,))
+
+
+RIGHT, OTHER_RATE, OTHER_FACTOR = _in_training(), _in_training(rate=0.2), _in_training(factor=3.0)

@@ -30,6 +30,7 @@ def end_of_training(config: Config, overrides: Sequence[str], *, whole: bool, ou
     files = [*latest[:1], *best[:1]]
     if not files:
         return
+    overrides = list({text.partition("=")[0]: text for text in overrides}.values())  # of one given twice the last
     if whole:
         others = (text for text in overrides if not text.startswith("model.weights="))
         then = again("eval", *others, f"model.weights={files[-1]}")

@@ -21,7 +21,8 @@ def test_next_command_evaluates_what_was_trained_and_not_what_it_started_from(tm
 
     @tool.command("train")
     def train() -> None:
-        end_of_training(config, ("model.num_classes=3", "model.weights=start.pth"), whole=True)
+        given = ("model.num_classes=9", "model.weights=start.pth", "model.num_classes=3")  # the last one counts
+        end_of_training(config, given, whole=True)
 
     result = CliRunner().invoke(tool, ["train"], prog_name="tool")
     command = result.output.splitlines()[-1]

@@ -237,3 +237,11 @@ def test_training_mode_in_mindspore_is_compared(name: str, key: str, tmp_path: P
     assert "train_mode/gradient" in {row["key"] for row in rows}
     failed = {row["key"] for row in rows if row["verdict"] == "divergence"}
     assert key in failed if key else not failed
+
+
+@needs_mindspore
+def test_convolutions_in_one_dimension_are_matched_and_compute_the_same(tmp_path: Path) -> None:
+    done = run("pit-align", "all", "--pair", f"{PAIRS}:SIGNAL", "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    rules = json.loads((tmp_path / "workers" / "rules.json").read_text())["rules"]
+    assert {"stem.weight", "each.weight", "scale", "shift"} <= {row["target"] for row in rules}

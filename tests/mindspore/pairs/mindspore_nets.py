@@ -105,3 +105,21 @@ class OtherFactor(Gated):
     """The same with a factor that is off by less than MindSpore's own tanh is."""
 
     factor = 5.002
+
+
+class Signal(nn.Cell):
+    """The convolutions of `torch_nets` in one dimension, whose weights have an axis more, and a norm by hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv1d(3, 8, 5, stride=2, pad_mode="pad", padding=2, has_bias=True)
+        self.scale, self.shift = (Parameter(Tensor(np.zeros(8, np.float32))) for _ in range(2))
+        self.each, self.classes = nn.Conv1d(8, 8, 3, pad_mode="pad", padding=1, group=8), nn.Dense(8, 5)
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Takes `(batch, 3, steps)`, returns `(batch, 5)`."""
+        x = self.stem(x)
+        groups = x.reshape(x.shape[0], 4, -1)
+        apart = groups - groups.mean(-1, keep_dims=True)
+        normed = (apart / ops.sqrt((apart**2).mean(-1, keep_dims=True) + 1e-5)).reshape(x.shape)
+        return self.classes(ops.gelu(self.each(normed * self.scale[:, None] + self.shift[:, None])).mean(-1))

@@ -16,9 +16,10 @@ RIGHT, OTHER, CHECKED = _ported("Transformer"), _ported("FirstToken"), _ported("
 BACK = Pair("net", reference=RIGHT.candidate, candidate=_TORCH, rules="auto", inputs={"ids": Tokens(20, (9,))})
 
 
-def _gated(name: str) -> Pair:
-    sides = Side("torch", "torch_nets.py:Gated"), Side("mindspore", f"mindspore_nets.py:{name}")
-    return Pair("gated", *sides, rules="auto", input_shape=(5, 8))
+def _of_floats(reference: str, candidate: str, shape: tuple[int, ...]) -> Pair:
+    sides = Side("torch", f"torch_nets.py:{reference}"), Side("mindspore", f"mindspore_nets.py:{candidate}")
+    return Pair(reference.lower(), *sides, rules="auto", input_shape=shape)
 
 
-GATED, OTHER_FACTOR = _gated("Gated"), _gated("OtherFactor")
+GATED, OTHER_FACTOR = _of_floats("Gated", "Gated", (5, 8)), _of_floats("Gated", "OtherFactor", (5, 8))
+SIGNAL = _of_floats("Signal", "Signal", (3, 32))

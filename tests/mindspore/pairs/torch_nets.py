@@ -54,3 +54,16 @@ class Gated(nn.Module):
         """Takes `(batch, steps, 8)`, returns `(batch, 4)`."""
         x = self.gru(self.lstm(5 * x)[0])[0]
         return self.out(torch.tanh(6 * self.pool(x)).softmax(-1).mean(1))
+
+
+class Signal(nn.Module):
+    """Convolutions in one dimension."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv1d(3, 8, 5, stride=2, padding=2), nn.GroupNorm(4, 8)
+        self.deep, self.head = nn.Conv1d(8, 8, 3, padding=1, groups=8, bias=False), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Takes `(batch, 3, steps)`, returns `(batch, 5)`."""
+        return self.head(nn.functional.gelu(self.deep(self.norm(self.conv(x)))).mean(-1))

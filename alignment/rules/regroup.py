@@ -256,8 +256,8 @@ def _beside(one: _View, whole: str, many: _View, names: Sequence[str]) -> list[s
     after, size = one.after(whole), prod(one.shape(whole))
     same = [name for name in names if many.after(name) == after]
     sums = [sum(prod(many.shape(name)) for name in own) for own in (same, names)]
-    if sums[0] != size and max(sums) > size:
-        for own in _by_holder(many, same if sums[0] > size else names):
+    if sums[1] > size and (sums[0] < size or isinstance(many, _Anywhere)):
+        for own in _by_holder(many, names):
             if sum(prod(many.shape(name)) for name in own) == size and _after_any(many, own) == after:
                 return own
     return same if sums[0] >= size else list(names)

@@ -129,3 +129,7 @@ def test_partly_fused_queries_keys_and_values_with_other_rotary_positions_are_fo
     """One matrix of another order and head by head; queries alone beside keys and values in one, against all in one."""
     result = scoring.score(draw(seed))
     assert (result.verdict, list(result.lines)) == (scoring.RIGHT, [])
+
+
+def test_layers_of_equal_blocks_side_by_side_are_joined_block_by_block() -> None:
+    assert scoring.score(draw(140017)).verdict == scoring.RIGHT

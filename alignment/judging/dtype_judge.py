@@ -11,7 +11,7 @@ from itertools import groupby
 import numpy as np
 
 from alignment.arrays import EPSILONS, HALVES, Array
-from alignment.judging import half_precision, training_mode, untaken, untrained
+from alignment.judging import apart, half_precision, training_mode, untaken, untrained
 from alignment.judging.measuring import Measurement, compare_key, measure
 from alignment.judging.noise import Noise, noise_floor, noise_in_float64
 from alignment.judging.other_inputs import OtherInputs, twin
@@ -83,7 +83,7 @@ class DtypeJudge:
     def rows(self) -> Iterator[Row]:
         """Yield the rows of everything that both sides recorded."""
         entries = {**self._candidate.manifest.entries, **self._reference.manifest.entries}
-        recorded = dict.fromkeys((*self._reference, *self._candidate))
+        recorded = apart.before_updates(dict.fromkeys((*self._reference, *self._candidate)))
         keys = [key for key in recorded if not self._is_left_out(key)]
         judged = {key: self._row(key, entries[key]) for key in _metrics_last(keys, entries)}
         self._others.check(diverges=any(row.verdict == DIVERGENCE for row in judged.values()))
@@ -105,11 +105,11 @@ class DtypeJudge:
     def _is_left_out(self, key: str) -> bool:
         if key in self._untaken or key in self._overflown or self._others.left_out(key):
             return True
-        return any(room.left_out(key, *self._sides) for room in (training_mode, untrained, untaken))
+        return any(room.left_out(key, *self._sides) for room in (training_mode, untrained, untaken, apart))
 
     def _known_reason(self, key: str) -> str:
         """Return why a key that one side lacks diverges, where that says more than that it is missing."""
-        words = (room.reason(key, *self._sides) for room in (training_mode, untrained, untaken))
+        words = (room.reason(key, *self._sides) for room in (training_mode, untrained, untaken, apart))
         return next(filter(None, (*words, self._others.reason(key))), "")
 
     def left_out(self, rows: Iterable[Row]) -> Iterator[str]:

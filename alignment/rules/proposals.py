@@ -18,6 +18,7 @@ from alignment.rules.refine import Refined, refine
 from alignment.rules.regroup import regrouped
 from alignment.rules.similar_names import in_numbered_order, named_alike, pair_by_names, roles_of
 from alignment.rules.tensor_graph import INPUT
+from alignment.rules.used_again import Choice, used_again
 from alignment.rules.ways import ways
 from porting.operations import Op
 
@@ -131,7 +132,7 @@ class _Proposer:
             if refined.classes:
                 self._choose(min(refined.classes, key=lambda sides: len(sides[0])), refined, weak)
             elif not self._regroup(refined.left):
-                if weak and not self._regroup_anywhere(refined.left):
+                if weak and not self._regroup_anywhere(refined.left) and not self._use_again(refined.left):
                     self._proposal.left = refined.left
                     return self._proposal
                 weak = not weak
@@ -219,14 +220,28 @@ class _Proposer:
                 return self._regroup(names, places=False)
         return False
 
+    def _use_again(self, left: tuple[tuple[str, ...], tuple[str, ...]]) -> bool:
+        """Decide about tensors that hold what one of the reference is used for again; returns whether any do."""
+        choices = used_again(self._reference, self._candidate, left, self._labels(), self._pairs)
+        for target in filter(None, (self._pairs.pop(sources[0], "") for sources, _, _ in choices)):
+            self._proposal.decisions = [one for one in self._proposal.decisions if target not in one.targets]
+        return self._take(choices)
+
     def _regroup(self, left: tuple[tuple[str, ...], tuple[str, ...]], *, places: bool = True) -> bool:
         """Decide about tensors that are several on one side and one on the other; returns whether there were any."""
+        return self._take(regrouped(self._reference, self._candidate, left, self._labels(), places=places))
+
+    def _labels(self) -> tuple[dict[str, object], dict[str, object]]:
+        """Of both sides, name to what both call a tensor that is settled."""
         labels: tuple[dict[str, object], dict[str, object]] = ({INPUT: INPUT}, {INPUT: INPUT})
         for source, target in self._pairs.items():
             labels[0][source] = labels[1][target] = ("pair", source, target)
         for own, marks in zip(labels, self._marks, strict=True):
             own.update(marks)
-        choices = regrouped(self._reference, self._candidate, left, labels, places=places)
+        return labels
+
+    def _take(self, choices: Sequence[Choice]) -> bool:
+        """Make decisions of choices; returns whether there were any."""
         for sources, targets, choice in choices:
             options = tuple(tuple(Link(*ends) for ends in option) for option in choice)
             known = [option for option in options if self._is_packed(option[0])][:1]

@@ -9,26 +9,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import combinations, permutations
 from math import prod
-from typing import TypeAlias
 
-from alignment.rules.forms import form
 from alignment.rules.joining import ways_to_join
 from alignment.rules.layouts import head_sizes
 from alignment.rules.model import Model, holders
 from alignment.rules.orders import orders
 from alignment.rules.similar_names import similarity
-from alignment.rules.ways import Stored, at, rows_first, ways
-from porting.checkpoint.tensor import Shape
-from porting.operations import Each, Interleave, Op, Tie, chained
+from alignment.rules.used_again import Choice, Ends, all_of_one
+from alignment.rules.views import Anywhere, View
+from alignment.rules.ways import at, rows_first, ways
+from porting.operations import Interleave, chained
 
-Ends: TypeAlias = "tuple[tuple[str, ...], tuple[str, ...], Op | None]"
-"""Sources, targets, and the operation between them."""
-Choice: TypeAlias = "tuple[tuple[str, ...], tuple[str, ...], list[list[Ends]]]"
-"""All sources, all targets, and the options."""
 _MOST_SIBLINGS = 8
 _FEW_RESHAPED = 3
 """Largest number of tensors of one size at one place that are tried in each order."""
@@ -36,83 +29,6 @@ _TURNED = 2
 """How unusual rotary positions of another form are, among the ways to join."""
 _FEW = 4
 """Of the ways to join keys and values, those that rotary embeddings are tried with."""
-
-
-@dataclass(frozen=True)
-class _View:
-    """One side while tensors are regrouped.
-
-    Attributes:
-        model: The model.
-        left: Its tensors without a counterpart.
-        labels: Name to what both sides call a tensor that is settled.
-    """
-
-    model: Model
-    left: tuple[str, ...]
-    labels: Mapping[str, object]
-
-    def before(self, name: str) -> frozenset[object]:
-        """The tensors directly before one, in words of both sides."""
-        return frozenset(self.labels.get(other, ("own", other)) for other in self.model.flow.graph.before[name])
-
-    def after(self, name: str) -> frozenset[object]:
-        """The next settled tensors after one, in words of both sides."""
-        settled: set[object] = set()
-        seen, left = {name}, [name]
-        while left:
-            for other in self._after[left.pop()]:
-                if other in self.labels:
-                    settled.add(self.labels[other])
-                elif other not in seen:
-                    seen.add(other)
-                    left.append(other)
-        return frozenset(settled)
-
-    @cached_property
-    def _after(self) -> Mapping[str, Sequence[str]]:
-        return self.model.flow.graph.after
-
-    def companion(self, name: str) -> str | None:
-        """The vector that is added to what a weight gives: the one tensor after it that nothing else comes before."""
-        graph = self.model.flow.graph
-        after = [other for other in graph.before if name in graph.before[other]]
-        alone = [other for other in after if graph.before[other] == (name,) and other in self.left]
-        return alone[0] if len(after) == len(alone) == 1 and len(self.shape(alone[0])) == 1 else None
-
-    def stored(self, name: str) -> Stored:
-        return self.model.stored[name]
-
-    def shape(self, name: str) -> Shape:
-        return self.model.stored[name].shape
-
-    def form(self, name: str) -> Shape:
-        """The form by which structure matches a tensor."""
-        return form(self.model.flow.shapes[name])
-
-
-class _Anywhere(_View):
-    """One side where the place of a tensor is not looked at."""
-
-    def before(self, name: str) -> frozenset[object]:
-        """Nothing, so that all tensors are at one place."""
-        return frozenset()
-
-    def after(self, name: str) -> frozenset[object]:
-        """Nothing, so that all tensors are at one place."""
-        return frozenset()
-
-    def companion(self, name: str) -> str | None:
-        """The vector that is added to what a weight gives; where no data flows, the only other tensor of its module."""
-        if name in self.model.flow.shapes:
-            return super().companion(name)
-        path = self.stored(name).path
-        own = [other for other in self.model.unused if self.stored(other).path == path and other != name]
-        return own[0] if len(own) == 1 and own[0] in self.left and len(self.shape(own[0])) == 1 else None
-
-    def form(self, name: str) -> Shape:
-        """The form of a tensor, which data need not flow through."""
-        return form(self.shape(name))
 
 
 def regrouped(
@@ -132,7 +48,7 @@ def regrouped(
         labels: Of both, name to what both sides call a tensor that is settled.
         places: Whether only tensors at one place in the data flow are taken together.
     """
-    view = _View if places else _Anywhere
+    view = View if places else Anywhere
     sides = view(reference, left[0], labels[0]), view(candidate, left[1], labels[1])
     choices: list[Choice] = []
     done: set[str] = set()
@@ -144,7 +60,7 @@ def regrouped(
     return choices
 
 
-def _reshaped(reference: _View, candidate: _View) -> Iterator[Choice]:
+def _reshaped(reference: View, candidate: View) -> Iterator[Choice]:
     """Tensors of the same number of elements at the same place: a patch embedding as a convolution or a Linear.
 
     Two or three of one number, such as biases that one side keeps by heads, are tried in each order.
@@ -166,7 +82,7 @@ def _reshaped(reference: _View, candidate: _View) -> Iterator[Choice]:
             yield tuple(sources), tuple(targets), options
 
 
-def _of_one_size(reference: _View, candidate: _View, target: str) -> tuple[list[str], list[str]]:
+def _of_one_size(reference: View, candidate: View, target: str) -> tuple[list[str], list[str]]:
     """The tensors with as many elements as one of the candidate; where these are several, those at its place alone."""
     size = prod(candidate.shape(target))
     sources = [name for name in reference.left if prod(reference.shape(name)) == size]
@@ -182,7 +98,7 @@ def _of_one_size(reference: _View, candidate: _View, target: str) -> tuple[list[
 
 
 def _each_reshaped(
-    reference: _View, candidate: _View, sources: Sequence[str], targets: Sequence[str]
+    reference: View, candidate: View, sources: Sequence[str], targets: Sequence[str]
 ) -> Iterator[list[Ends]]:
     """Ways to take each of some tensors to another, each in the same way."""
     ops = [
@@ -200,7 +116,7 @@ def _alike(sources: Sequence[str], targets: Sequence[str]) -> float:
     return sum(similarity(source, target) for source, target in zip(sources, targets, strict=True))
 
 
-def _tied(reference: _View, candidate: _View) -> Iterator[Choice]:
+def _tied(reference: View, candidate: View) -> Iterator[Choice]:
     """One tensor of the reference that is used where the candidate has several."""
     for source in reference.left:
         before = reference.before(source)
@@ -213,12 +129,10 @@ def _tied(reference: _View, candidate: _View) -> Iterator[Choice]:
         if len(set(places)) < max(2, len(targets)) or frozenset().union(*places) != before:
             continue  # tensors at one place are branches, not one tensor that is used again
         ops = [ways(reference.stored(source), candidate.stored(name)) for name in targets]
-        turns = [Each(tuple(some[turn % len(some)] for some in ops)) for turn in range(max(map(len, ops)))]
-        options: list[list[Ends]] = [[((source,), tuple(targets), chained([Tie(len(targets)), op]))] for op in turns]
-        yield (source,), tuple(targets), options
+        yield (source,), tuple(targets), all_of_one(source, targets, ops)
 
 
-def _joined(many: _View, one: _View) -> Iterator[Choice]:
+def _joined(many: View, one: View) -> Iterator[Choice]:
     """Several tensors of one side that are one of the other side."""
     done: set[str] = set()
     for whole in one.left:
@@ -236,7 +150,7 @@ def _joined(many: _View, one: _View) -> Iterator[Choice]:
             yield tuple(sources), tuple(targets), options
 
 
-def _siblings(many: _View, one: _View, whole: str) -> list[str]:
+def _siblings(many: View, one: View, whole: str) -> list[str]:
     """The tensors that may be parts of one of the other side: at its place, or together what is before and after it."""
     before = one.before(whole)
     siblings = _beside(one, whole, many, [name for name in many.left if many.before(name) == before])
@@ -248,7 +162,7 @@ def _siblings(many: _View, one: _View, whole: str) -> list[str]:
     return matrices if frozenset().union(*map(many.before, matrices)) == before else siblings
 
 
-def _beside(one: _View, whole: str, many: _View, names: Sequence[str]) -> list[str]:
+def _beside(one: View, whole: str, many: View, names: Sequence[str]) -> list[str]:
     """Of tensors at the place of a whole those that come before the same ones; all, where that is not one tensor's.
 
     One embedding of the time goes into every block of a network, so what is before them does not tell blocks apart.
@@ -256,14 +170,14 @@ def _beside(one: _View, whole: str, many: _View, names: Sequence[str]) -> list[s
     after, size = one.after(whole), prod(one.shape(whole))
     same = [name for name in names if many.after(name) == after]
     sums = [sum(prod(many.shape(name)) for name in own) for own in (same, names)]
-    if sums[1] > size and (sums[0] < size or isinstance(many, _Anywhere)):
+    if sums[1] > size and (sums[0] < size or isinstance(many, Anywhere)):
         for own in _by_holder(many, names):
             if sum(prod(many.shape(name)) for name in own) == size and _after_any(many, own) == after:
                 return own
     return same if sums[0] >= size else list(names)
 
 
-def _by_holder(view: _View, names: Iterable[str]) -> Iterable[list[str]]:
+def _by_holder(view: View, names: Iterable[str]) -> Iterable[list[str]]:
     """Tensors by the modules that hold them, the innermost modules first."""
     groups: dict[str, list[str]] = defaultdict(list)
     for name in names:
@@ -272,12 +186,12 @@ def _by_holder(view: _View, names: Iterable[str]) -> Iterable[list[str]]:
     return [groups[path] for path in sorted(groups, key=len, reverse=True)]
 
 
-def _after_any(view: _View, names: Iterable[str]) -> frozenset[object]:
+def _after_any(view: View, names: Iterable[str]) -> frozenset[object]:
     """The next settled tensors after any of some, without these."""
     return frozenset[object]().union(*map(view.after, names))
 
 
-def _all_options(many: _View, one: _View, siblings: Sequence[str], whole: str) -> Iterator[tuple[int, list[Ends]]]:
+def _all_options(many: View, one: View, siblings: Sequence[str], whole: str) -> Iterator[tuple[int, list[Ends]]]:
     """Ways to make one tensor of some siblings, with the counterpart of the sibling that is left, and how unusual."""
     for parts in _subsets(many, one, siblings, whole):
         plain = _options(many, one, parts, whole)
@@ -289,7 +203,7 @@ def _all_options(many: _View, one: _View, siblings: Sequence[str], whole: str) -
                 yield from ((_TURNED, option) for option in turned)
 
 
-def _rests(many: _View, one: _View, siblings: Sequence[str], whole: str) -> Iterator[list[Ends]]:
+def _rests(many: View, one: View, siblings: Sequence[str], whole: str) -> Iterator[list[Ends]]:
     """The one tensor that is not among the parts, with its counterpart beside the whole: q, where k and v are one."""
     others = [name for name in one.left if name != whole and one.before(name) == one.before(whole)]
     if len(siblings) != 1 or len(others) != 1:
@@ -302,7 +216,7 @@ def _rests(many: _View, one: _View, siblings: Sequence[str], whole: str) -> Iter
         yield [((siblings[0],), (others[0],), op), *vectors]
 
 
-def _rotary(many: _View, plain: Sequence[Sequence[Ends]], rest: Sequence[Ends]) -> Iterator[list[Ends]]:
+def _rotary(many: View, plain: Sequence[Sequence[Ends]], rest: Sequence[Ends]) -> Iterator[list[Ends]]:
     """The same with rotary halves as pairs, or the other way round, in the one tensor and in one of the parts.
 
     They are the queries, and the keys, which are one tensor with the values.
@@ -318,7 +232,7 @@ def _rotary(many: _View, plain: Sequence[Sequence[Ends]], rest: Sequence[Ends]) 
                     yield [*keys, *(_with_rows(many, ends, turn, (0, 1)) for ends in rest)]
 
 
-def _with_rows(many: _View, ends: Ends, turn: tuple[int, int, int], part: tuple[int, int]) -> Ends:
+def _with_rows(many: View, ends: Ends, turn: tuple[int, int, int], part: tuple[int, int]) -> Ends:
     """Sources, targets and operation, with the rows of one source in another order first."""
     before, after, shape = rows_first(many.stored(ends[0][part[0]]))[0]
     parts, groups, dim = turn
@@ -329,7 +243,7 @@ def _with_rows(many: _View, ends: Ends, turn: tuple[int, int, int], part: tuple[
     )
 
 
-def _subsets(many: _View, one: _View, siblings: Sequence[str], whole: str) -> Iterator[tuple[str, ...]]:
+def _subsets(many: View, one: View, siblings: Sequence[str], whole: str) -> Iterator[tuple[str, ...]]:
     """The siblings whose sizes add up to the whole: all of them, else some."""
     size = prod(one.shape(whole))
     if sum(prod(many.shape(name)) for name in siblings) == size:
@@ -341,7 +255,7 @@ def _subsets(many: _View, one: _View, siblings: Sequence[str], whole: str) -> It
                     yield names
 
 
-def _options(many: _View, one: _View, parts: tuple[str, ...], whole: str) -> list[tuple[int, list[Ends]]]:
+def _options(many: View, one: View, parts: tuple[str, ...], whole: str) -> list[tuple[int, list[Ends]]]:
     """Ways to make one tensor, and the vector that goes with it, of several, with how unusual; the usual ones first."""
     vectors, vector = [many.companion(name) for name in parts], one.companion(whole)
     if (vector is None) != all(name is None for name in vectors) or (vector and None in vectors):

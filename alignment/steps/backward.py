@@ -14,12 +14,15 @@ from alignment.frameworks import FRAMEWORKS
 from alignment.pair import ROLES, Pair
 from alignment.pair.layouts import inward
 from alignment.recordings.recording import Entry
-from alignment.steps.base import Quantity, Trial, remark, scaled_in
+from alignment.steps.base import Quantity, Trial, remark
+from alignment.steps.side_trial import scaled_in
 
 _LOSS = Entry("loss", "bp")
 _UPDATES = 2
 UNUPDATED = "bp/not_updated"
 """Key of the remark that nothing is updated, with the tensors that are kept multiplied."""
+APART = "bp/apart/"
+"""Start of the keys of remarks on tensors that a side keeps as several, with the names of these."""
 
 
 def run(trial: Trial) -> Iterator[Quantity]:
@@ -27,9 +30,11 @@ def run(trial: Trial) -> Iterator[Quantity]:
 
     Where the pair names its inputs, each floating-point one has its gradient: `bp/gradient/input/<name>`. The later
     losses are those of the same batch after one and two updates; in half precision there are none, since training keeps
-    its weights in float32 there. `bp/untrained/<canonical name>` says why
-    no optimizer updates a tensor. Nor are there later losses where one side keeps a parameter multiplied by a number:
-    AdamW's step does not grow with the parameter, so that both sides are trained otherwise.
+    its weights in float32 there. `bp/untrained/<canonical name>` says why no optimizer updates a tensor, and
+    `bp/apart/<canonical name>` which tensors a side has in the place of one.
+
+    Nor are there later losses where one side keeps a parameter multiplied by a number: AdamW's step does not grow with
+    the parameter, so that both sides are trained otherwise.
     """
     backend = trial.backend
     architecture, contract = trial.pair.architecture, trial.pair.contract
@@ -47,6 +52,7 @@ def run(trial: Trial) -> Iterator[Quantity]:
             yield Quantity(f"bp/gradient/{name}", gradient, kind)
     if trial.record_parameters:
         yield from _untrained(trial)
+    yield from (remark(f"{APART}{name}", ", ".join(own)) for name, own in trial.copies.items())
     if not parameters or trial.inputs.dtype in HALVES:
         return
     if scaled := scaled_tensors(trial.pair):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
@@ -15,15 +15,13 @@ from alignment.arrays import Array, is_floating
 from alignment.backends.base import Backend, Outputs
 from alignment.backends.trainers.base import Trainer
 from alignment.backends.trainers.plain import PlainTrainer
-from alignment.pair import ROLES, Pair, Role, Side
+from alignment.pair import ROLES, Pair, Role
 from alignment.pair.constants import recordable
 from alignment.pair.inputs import Inputs, perturb
 from alignment.pair.layouts import inward, to_side
 from alignment.recordings.recording import Entry
+from alignment.steps.side_trial import SideTrial
 from porting.checkpoint.tensor import LazyTensor
-from porting.expressions import evaluate, uses
-from porting.operations import Scale
-from porting.plan import Plan
 from recipe.config import Config
 
 T = TypeVar("T", bound="SideTrial")
@@ -41,86 +39,6 @@ class Quantity:
     key: str
     array: Array
     entry: Entry
-
-
-class SideTrial:
-    """One side of a pair, and the state dict that every step starts from; `Trial` and `TrainingTrial` add the rest."""
-
-    pair: Pair
-    role: Role
-    weights: Mapping[str, Array]
-
-    @property
-    def side(self) -> Side:
-        """The side of the pair that this is."""
-        return self.pair.side(self.role)
-
-    @cached_property
-    def _plan(self) -> Plan:
-        return inward(self.pair, self.role)
-
-    def canonical(self, arrays: Mapping[str, Array], only: Container[str] | None = None) -> dict[str, Array]:
-        """Arrays of the state dict's names and shapes, named and oriented as in the canonical layout.
-
-        Counters are left out: a layout that does not keep them has nothing to compare, and none takes part in the
-        function.
-
-        Args:
-            arrays: All of the state dict.
-            only: The canonical names that are wanted; all by default.
-        """
-        lazy = {name: LazyTensor.of(array) for name, array in arrays.items()}
-        counters = self.pair.architecture.counters
-        return {
-            name: np.asarray(tensor.load())
-            for name, tensor in self._plan.apply(lazy).items()
-            if name not in counters and (only is None or name in only)
-        }
-
-    @cached_property
-    def scales(self) -> Mapping[str, Array]:
-        """Canonical names of the tensors that the side keeps multiplied, to what each element is multiplied by."""
-
-        def ones(source: str) -> Array:
-            return np.ones(self.weights[source].shape)
-
-        return {
-            name: 1 / evaluate(self._plan.outputs[name], ones, np.dtype(np.float64)) for name in scaled_in(self._plan)
-        }
-
-    def gradients(self, arrays: Mapping[str, Array], only: Container[str] | None = None) -> dict[str, Array]:
-        """Gradients of the state dict's tensors as those of the canonical ones.
-
-        Where a side keeps `w` as `2 * w`, the gradient of `w` is twice its own, and not half of it.
-
-        Args:
-            arrays: A gradient for each tensor of the state dict.
-            only: The canonical names that are wanted; all by default.
-        """
-        scaled = [name for name in scaled_in(self._plan) if only is None or name in only]
-        named = self.canonical(arrays, only) if not scaled else self.canonical(_wide(arrays), only)
-        for name in scaled:
-            named[name] = named[name] * np.square(self.scales[name])
-        dtypes = {name: arrays[next(iter(self._plan.sources_of(name)))].dtype for name in named if scaled}
-        return {name: array.astype(dtypes.get(name, array.dtype), copy=False) for name, array in named.items()}
-
-    def some(self, read: Callable[[Container[str]], Mapping[str, Array]], names: Collection[str]) -> dict[str, Array]:
-        """Arrays of a few canonical names, without reading those of the rest of a large model.
-
-        Args:
-            read: Reads arrays of the side's own names, such as `state` of its backend.
-            names: The canonical names.
-        """
-        return self.canonical({**self.weights, **read(self._own(names))}, names)
-
-    def some_gradients(
-        self, read: Callable[[Container[str]], Mapping[str, Array]], names: Collection[str]
-    ) -> dict[str, Array]:
-        """The same of gradients."""
-        return self.gradients({**self.weights, **read(self._own(names))}, names)
-
-    def _own(self, names: Collection[str]) -> set[str]:
-        return {source for name in names if name in self._plan.outputs for source in self._plan.sources_of(name)}
 
 
 @dataclass(frozen=True)
@@ -248,16 +166,6 @@ def differs(first: Array, second: Array) -> bool:
     first, second = (array.astype(np.float64) for array in (first, second))
     known = np.isfinite(first) & np.isfinite(second)
     return bool(np.linalg.norm((first - second)[known]) > _FIXED * np.linalg.norm(first[known]))
-
-
-def scaled_in(plan: Plan) -> list[str]:
-    """Names of the targets of a plan that are multiplied by a number on the way."""
-    return [name for name, expression in plan.outputs.items() if uses(expression, Scale)]
-
-
-def _wide(arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """Arrays in float64, in which no gradient is too small to be halved."""
-    return {name: array.astype(np.float64) if is_floating(array) else array for name, array in arrays.items()}
 
 
 def remark(key: str, text: str = "") -> Quantity:

@@ -23,6 +23,7 @@ from alignment.backends.graph import OperationGraph, walk
 from alignment.backends.hooks import HookedTaps, Primitives
 from alignment.backends.measured_rates import ways
 from alignment.backends.randomness import Silence
+from alignment.backends.stand_ins import torch_wide
 from alignment.errors import AlignmentError
 from alignment.recordings.kernels import Kernel
 from reference_torch.compat import prepare_timm
@@ -140,6 +141,8 @@ class TorchBackend(ModelBackend):
         """Convert the model to a precision, and in float32 and float64 what it creates while it runs."""
         self._dtype = _DTYPES[dtype]
         torch.set_default_dtype(torch.float32 if dtype in HALVES else self._dtype)
+        if dtype == "float64":
+            torch_wide.install()
         self._model.to(self._dtype)
 
     def set_state(self, arrays: Mapping[str, Array]) -> None:

@@ -39,6 +39,8 @@ SPECIAL = (
 ALONG = ("topk", "cumprod", "logsumexp", "argmax", "argmin", "argsort", "sort", "round", "floor", "ceil", "trunc")
 """Functions of tensors, most of them along an axis."""
 FOURIER = ("fft", "ifft", "rfft", "irfft", "fft2", "ifft2", "rfft2", "irfft2", "fftn", "ifftn", "rfftn", "irfftn")
+PARTS = ("real", "imag")
+"""What takes a part of complex numbers."""
 _DIRECT = frozenset(
     {*ARITHMETIC.values(), "getitem", "full", "max", "min", "exp", "log", "sqrt", "rsqrt", "square", "pow", "rpow"}
 )

@@ -14,7 +14,7 @@ import paddle.nn.functional as F
 from paddle import Tensor
 
 from alignment.arrays import Array
-from alignment.backends.functions.calls import ALONG, ARITHMETIC, FOURIER, SPECIAL, OnCall, Tensors, Watcher
+from alignment.backends.functions.calls import ALONG, ARITHMETIC, FOURIER, PARTS, SPECIAL, OnCall, Tensors, Watcher
 
 _ACTIVATIONS = (
     *("gelu", "relu", "relu6", "silu", "swish", "hardswish", "hardsigmoid", "sigmoid", "tanh", "leaky_relu", "elu"),
@@ -118,6 +118,7 @@ def _functions() -> dict[int, tuple[Callable[..., Any], str]]:
     named += [(getattr(F.conv, "_conv_nd", None), "convolution")]  # what the layers call
     named += [(getattr(paddle, name, None), name) for name in _PLAIN]
     named += [(getattr(paddle.fft, name, None), name) for name in FOURIER]
+    named += [(getattr(holder, name, None), name) for holder in (paddle, Tensor) for name in PARTS]
     named += [(getattr(Tensor, method, None), name) for method, name in _METHODS.items()]
     named += [(getattr(Tensor, name, None), name) for name in (*_PLAIN, "softmax")]
     return {id(own): (own, name) for own, name in reversed(named) if callable(own)}

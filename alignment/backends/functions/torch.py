@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from alignment.arrays import Array
-from alignment.backends.functions.calls import ALONG, ARITHMETIC, FOURIER, SPECIAL, OnCall, Tensors, Watcher
+from alignment.backends.functions.calls import ALONG, ARITHMETIC, FOURIER, PARTS, SPECIAL, OnCall, Tensors, Watcher
 
 _SAME = (
     *("gelu", "relu", "relu6", "silu", "hardswish", "hardsigmoid", "sigmoid", "tanh", "leaky_relu", "elu"),
@@ -88,3 +88,5 @@ def _like(array: Array, other: Tensor) -> Tensor:
 _FUNCTIONS: dict[Any, str] = {
     getattr(holder, own): name for holder in (F, torch, Tensor) for own, name in _NAMES.items() if hasattr(holder, own)
 } | {getattr(torch.fft, name): name for name in FOURIER}
+_FUNCTIONS |= {getattr(torch, name): name for name in PARTS}
+_FUNCTIONS |= {getattr(Tensor, name).__get__: name for name in PARTS}

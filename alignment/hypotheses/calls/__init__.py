@@ -14,6 +14,7 @@ from alignment.hypotheses.calls.again import other_arguments
 from alignment.hypotheses.calls.arguments import ARGUMENTS
 from alignment.hypotheses.calls.attention import SCORES
 from alignment.hypotheses.calls.fitted import fitted
+from alignment.hypotheses.calls.fourier import FOURIERS
 from alignment.hypotheses.calls.gradients import stopped
 from alignment.hypotheses.calls.loops import in_another_order
 from alignment.hypotheses.calls.losses import LOSSES
@@ -29,7 +30,7 @@ from alignment.hypotheses.calls.weights import reordered
 
 __all__ = ["trials"]
 
-_TABLES = (ARGUMENTS, POOLINGS, RESIZES, SCORES, LOSSES, ORDERS, SLICES)
+_TABLES = (ARGUMENTS, POOLINGS, RESIZES, SCORES, LOSSES, ORDERS, SLICES, FOURIERS)
 _SMOOTH = (REDUCTIONS, OPERATIONS)
 
 

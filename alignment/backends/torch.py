@@ -21,6 +21,7 @@ from alignment.backends.common import FunctionModel, ModelBackend, named
 from alignment.backends.functions.calls import Functions
 from alignment.backends.graph import OperationGraph, walk
 from alignment.backends.hooks import HookedTaps, Primitives
+from alignment.backends.kept import renewed
 from alignment.backends.measured_rates import ways
 from alignment.backends.randomness import Silence
 from alignment.backends.stand_ins import torch_wide
@@ -135,7 +136,8 @@ class TorchBackend(ModelBackend):
         """Read a `.pth` with torch's own loader, tensors only, strictly."""
         tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         self._check(path, tensors)
-        self._model.load_state_dict(tensors, strict=True)
+        with renewed(self._model, nn.Module):
+            self._model.load_state_dict(tensors, strict=True)
 
     def use(self, dtype: str) -> None:
         """Convert the model to a precision, and in float32 and float64 what it creates while it runs."""
@@ -143,12 +145,13 @@ class TorchBackend(ModelBackend):
         torch.set_default_dtype(torch.float32 if dtype in HALVES else self._dtype)
         if dtype == "float64":
             torch_wide.install()
-        self._model.to(self._dtype)
+        with renewed(self._model, nn.Module):
+            self._model.to(self._dtype)
 
     def set_state(self, arrays: Mapping[str, Array]) -> None:
         """Overwrite tensors of the state dict, converting floating-point values to the dtype in use."""
         own = self._tensors()
-        with torch.no_grad():
+        with renewed(self._model, nn.Module), torch.no_grad():
             for name, array in arrays.items():
                 own[name].copy_(self._tensor(array))
 
@@ -187,6 +190,8 @@ class TorchBackend(ModelBackend):
     def differentiate(self, images: Batch, criterion: Callable[[Any], Tensor]) -> Array:
         """Run the model and the gradient of a function of what it returns; gives the function's value."""
         self._model.zero_grad(set_to_none=True)
+        with renewed(self._model, nn.Module):
+            pass  # what an earlier pass without gradients has left would hide its weights from this one
         arrays = named(images)
         self._inputs = {name: self._tensor(array).requires_grad_(is_floating(array)) for name, array in arrays.items()}
         value = criterion(self._called(self._model, arrays, _copied(self._inputs)))
@@ -195,7 +200,17 @@ class TorchBackend(ModelBackend):
         return self._array(value)
 
     def graph(self, images: Batch) -> OperationGraph:
-        """The operations of a pass, as autograd recorded them; every floating-point parameter takes part."""
+        """The operations of a pass, as autograd recorded them; every floating-point parameter takes part.
+
+        Modules may hide parameters from a pass in evaluation mode, behind what they keep of them; where those in
+        training mode show more, their pass is taken.
+        """
+        with renewed(self._model, nn.Module) as has_own:
+            shown = self._graph(images) if has_own and not any(map(_counts, self._model.modules())) else None
+        graph = self._graph(images)
+        return shown if shown and {*shown.tensors.values()} > {*graph.tensors.values()} else graph
+
+    def _graph(self, images: Batch) -> OperationGraph:
         tensors = {id(tensor): name for name, tensor in reversed([*self._tensors().items()])}
         frozen = [p for p in self._model.parameters() if p.is_floating_point() and not p.requires_grad]
         arrays = named(images)
@@ -281,6 +296,11 @@ create = TorchBackend
 def _copied(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Inputs through which gradients flow back to the given ones, and which a model may change in place."""
     return {name: tensor.clone() for name, tensor in inputs.items()}
+
+
+def _counts(module: nn.Module) -> bool:
+    """Whether a module is a norm that would change its statistics in a pass."""
+    return isinstance(module, nn.modules.batchnorm._NormBase) and module.training and module.track_running_stats
 
 
 def _device(name: str) -> torch.device:

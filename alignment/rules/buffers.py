@@ -11,10 +11,13 @@ import numpy as np
 from alignment.pair.units import COUNTER
 from alignment.rules.forms import form
 from alignment.rules.model import Model
-from alignment.rules.proposals import Link
+from alignment.rules.proposals import Link, names_in
 from alignment.rules.similar_names import pair_by_names
 from alignment.rules.ways import ways
 from porting.checkpoint.tensor import Shape
+
+STATISTICS = ("running_mean", "running_var")
+"""Buffers of a norm that are as long as its weight, in the same order."""
 
 
 @dataclass
@@ -50,7 +53,15 @@ def match_rest(
         done: Names that are accounted for, of the reference and of the candidate.
         left: Tensors of both in the data flow that are not: one side's may be a buffer on the other.
     """
-    rest = Rest()
+    rest = Rest(
+        [
+            link
+            for link in statistics(reference, candidate, links)
+            if done[0].isdisjoint(link.sources) and done[1].isdisjoint(link.targets)
+        ]
+    )
+    beside = names_in(rest.links)
+    done = done[0] | beside[0], done[1] | beside[1]
     theirs, ours = (_open(side, names) for side, names in zip((reference, candidate), done, strict=True))
     both = [*theirs, *left[0]], [*ours, *left[1]]
     for pairs in (_in_modules(reference, candidate, links), _alike(reference, candidate, *both)):
@@ -67,13 +78,38 @@ def match_rest(
     theirs, ours = ([name for name in names if name in own] for names, own in zip(both, (theirs, ours), strict=True))
     for place, (side, names) in enumerate(((reference, theirs), (candidate, ours))):
         for name in names:
-            if side.stored[name].buffer and side.stored[name].part not in ("running_mean", "running_var"):
+            if side.stored[name].buffer and side.stored[name].part not in STATISTICS:
                 rest.kept[place].append(name)
             elif _unused(side, name):
                 rest.unused[place].append(name)
             else:
                 rest.left[place].append(name)
     return rest
+
+
+def statistics(reference: Model, candidate: Model, links: Iterable[Link]) -> list[Link]:
+    """The statistics of norms, joined, cut and put in order as the weights of these norms are.
+
+    Args:
+        reference: The reference.
+        candidate: The candidate.
+        links: What becomes of other tensors; those of norms count.
+    """
+    own: dict[tuple[str, ...], Link] = {}
+    for link in links:
+        for part in STATISTICS:
+            sources = tuple(_beside(reference, name, part) for name in link.sources)
+            targets = tuple(_beside(candidate, name, part) for name in link.targets)
+            if all(sources) and all(targets):
+                own.setdefault(targets, Link(sources, targets, link.op, link.evidence))
+    return list(own.values())
+
+
+def _beside(side: Model, name: str, part: str) -> str:
+    """The statistics of the norm that holds a tensor, if they have its shape; else an empty name."""
+    how = side.stored.get(name)
+    other = side.norms.get((how.path, part), "") if how else ""
+    return other if how and other and side.stored[other].shape == how.shape else ""
 
 
 def _open(side: Model, done: set[str]) -> list[str]:
@@ -92,7 +128,7 @@ def _open(side: Model, done: set[str]) -> list[str]:
 def _unused(side: Model, name: str) -> bool:
     """Whether no data meets a tensor: not in the data flow, no constant, its module never called."""
     how = side.stored[name]
-    if name in side.flow.shapes or (how.buffer and how.part not in ("running_mean", "running_var")):
+    if name in side.flow.shapes or (how.buffer and how.part not in STATISTICS):
         return False
     return not any(module.path == how.path and module.call is not None for module in side.description.modules)
 

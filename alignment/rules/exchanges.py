@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from alignment.rules.forms import form
 from alignment.rules.model import Model
@@ -14,7 +14,9 @@ _PROVEN = "proof"
 """Part of the evidence of links that a run has shown."""
 
 
-def exchanges(reference: Model, candidate: Model, links: Sequence[Link]) -> Iterator[tuple[Link, Link]]:
+def exchanges(
+    reference: Model, candidate: Model, links: Sequence[Link], shown: Collection[str] = ()
+) -> Iterator[tuple[Link, Link]]:
     """The links of two tensors exchanged that no run has told apart; no tensor is in two of them.
 
     They are in one module on each side, whose class is not known on one of them, and one comes directly after the
@@ -24,9 +26,10 @@ def exchanges(reference: Model, candidate: Model, links: Sequence[Link]) -> Iter
         reference: The reference.
         candidate: The candidate.
         links: What becomes what.
+        shown: Targets of which a run has shown all; that of others the best of some choices was taken tells nothing.
     """
     single = {link.targets[0]: link for link in links if len(link.sources) == len(link.targets) == 1}
-    single = {name: link for name, link in single.items() if _PROVEN not in link.evidence}
+    single = {name: link for name, link in single.items() if _PROVEN not in link.evidence or name not in shown}
     done: set[str] = set()
     for names in (*_neighbours(candidate, single), *_only_two(reference, candidate, single)):
         if done & {*names}:
@@ -49,7 +52,7 @@ def exchanges(reference: Model, candidate: Model, links: Sequence[Link]) -> Iter
 
 def _neighbours(candidate: Model, single: dict[str, Link]) -> Iterator[tuple[str, str]]:
     """Tensors that structure alone has settled, one directly after the other."""
-    settled = {name for name, link in single.items() if link.evidence == "structure"}
+    settled = {name for name, link in single.items() if link.evidence in ("structure", _PROVEN)}
     for name, before in candidate.flow.graph.before.items():
         if len(before) == 1 and {name, before[0]} <= settled:
             yield before[0], name

@@ -67,6 +67,11 @@ class Model:
         )
 
     @cached_property
+    def norms(self) -> Mapping[tuple[str, str], str]:
+        """The buffers in modules of known classes: path and part to name."""
+        return {(how.path, how.part): name for name, how in self.stored.items() if how.buffer and how.family}
+
+    @cached_property
     def contents(self) -> Mapping[str, frozenset[str]]:
         """Path of each module to the tensors of the data flow in it and in all modules that it holds."""
         contents: dict[str, set[str]] = defaultdict(set)

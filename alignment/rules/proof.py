@@ -297,7 +297,7 @@ class _Deciding:
         """
         links = list(settled.proposal.links)
         checks = self._run(links)
-        swaps = [swap for swap in exchanges(*self._models, links) if not self._agree(swap, checks)]
+        swaps = [swap for swap in exchanges(*self._models, links, settled.shown) if not self._agree(swap, checks)]
         made = self._run(replaced(links, [link for swap in swaps for link in swap])) if swaps else {}
         kept = [link for swap in swaps if self._agree(swap, made) for link in swap]
         if not kept:

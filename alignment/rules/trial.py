@@ -18,7 +18,7 @@ import numpy as np
 from alignment.arrays import Array
 from alignment.backends.base import Backend, Tap, Taps
 from alignment.errors import AlignmentError
-from alignment.rules.buffers import match_rest
+from alignment.rules.buffers import match_rest, statistics
 from alignment.rules.evidence import Evidence, in_precision
 from alignment.rules.model import Model, holders
 from alignment.rules.proposals import Link, Proposal, names_in
@@ -126,7 +126,9 @@ class Trial:
         return bool(pairs) and all(in_form(theirs, ours, self._near) is not None for theirs, ours in pairs)
 
     def _load(self, links: Iterable[Link]) -> None:
-        """Fill the candidate; parameters that hold these values already are left as they are."""
+        """Fill the candidate, norms with their statistics; parameters that hold these values already are left."""
+        links = [*links]
+        links += statistics(self._reference, self._candidate, links)
         arrays: dict[str, Array] = {}
         for link in links:
             made = {name: (link.sources, link.op, place) for place, name in enumerate(link.targets)}

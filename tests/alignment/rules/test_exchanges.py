@@ -74,3 +74,44 @@ def test_difference_of_a_module_that_is_the_whole_model_has_a_name() -> None:
     with pytest.raises(AlignmentError) as caught:
         derive(lambda: nn.Linear(8, 4), lambda: nn.Linear(8, 5), (8,))
     assert caught.value.details[0].startswith("not the same: the model (4, 8) of a Linear in the reference against")
+
+
+class Response(nn.Module):
+    """A response norm, whose scale and shift one operation reads, or two."""
+
+    def __init__(self, at_once: bool) -> None:
+        super().__init__()
+        self.at_once = at_once
+        for name in ("weight", "bias") if at_once else ("beta", "gamma"):
+            self.register_parameter(name, nn.Parameter(torch.zeros(8)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        norms = x.norm(p=2, dim=1, keepdim=True)
+        normed = x * norms / (norms.mean(-1, keepdim=True) + 1e-6)
+        if self.at_once:
+            return x + torch.addcmul(self.bias, self.weight, normed)
+        return self.gamma * normed + self.beta + x
+
+
+class Responses(nn.Module):
+    """Equal blocks, which only a run tells from each other."""
+
+    def __init__(self, at_once: bool) -> None:
+        super().__init__()
+        blocks = [nn.Sequential(nn.Linear(4, 8), nn.GELU(), Response(at_once), nn.Linear(8, 4)) for _ in range(3)]
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = x + block(x)
+        return x
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_scale_and_shift_are_told_apart_in_equal_blocks(back: bool) -> None:
+    contract = derive(partial(Responses, not back), partial(Responses, back), (5, 4))
+    assert contract.proven is True
+    names = ("weight", "bias") if back else ("gamma", "beta")
+    others = ("gamma", "beta") if back else ("weight", "bias")
+    pairs = pairs_of(contract)
+    assert [pairs[f"blocks.1.2.{name}"][0] for name in names] == [f"blocks.1.2.{other}" for other in others]

@@ -32,7 +32,8 @@ _PLAIN = (
     *("einsum", "chunk", "split", "unbind", "unstack", "reshape", "flatten", "concat", "stack", "mean", "sum"),
     *("arange", "roll", "flip", "greater_equal", "greater_than", "less_equal", "less_than", "cumsum", "unflatten"),
     *("add", "subtract", "multiply", "divide", "exp", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt"),
-    *("square", "clip", "max", "min", "amax", "amin", "full", "norm", "transpose", "pow", *ALONG),
+    *("square", "clip", "max", "min", "amax", "amin", "full", "norm", "transpose", "pow"),
+    *("where", "masked_fill", *ALONG),
 )
 _METHODS = {
     "__matmul__": "matmul",

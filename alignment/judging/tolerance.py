@@ -36,6 +36,8 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
+import numpy as np
+
 from alignment.errors import AlignmentError
 from alignment.judging.measuring import Measurement
 from alignment.judging.noise import (
@@ -120,7 +122,7 @@ def rounding(measured: Measurement, candidate_error: Measurement, noise: Noise, 
     if decisive <= noise.limit:
         small = None
         if noise.arrays is not None:
-            small = _small_elements(candidate_error, noise, _SMALL_FLOORS * noise.epsilon, noise.epsilon)
+            small = _small_in_proportion(candidate_error, noise)
         if small is not None:
             return _of_small_elements(small, dtype)
         return Judgement(ROUNDING, f"{in_l2:.2g} times the rounding noise", *fields)
@@ -155,6 +157,24 @@ def _small_elements(measured: Measurement, noise: Noise | None, limit: float, ep
         noise_limit=limit_of_carriers,
         fewest=_FEWEST_SMALL if epsilon >= EPS32 else 0,
     )
+
+
+def _small_in_proportion(error: Measurement, noise: Noise) -> Hidden | None:
+    """Return the worst error of small elements that is no factor which all elements have in common.
+
+    A coefficient that one side holds in float32, such as 1 - 0.999 of a moment, multiplies all elements alike. Whether
+    the factor is admissible, the whole says, by the noise that was measured with the coefficient moved.
+    """
+    limit = _SMALL_FLOORS * noise.epsilon
+    small = _small_elements(error, noise, limit, noise.epsilon)
+    if small is None or error.arrays is None or not error.reference_l2:
+        return small
+    reference, candidate = (array.astype(np.float64) for array in error.arrays)
+    scaled = reference / error.reference_l2
+    factor = float(scaled @ (candidate / error.reference_l2))
+    if not 0 < factor < math.inf:
+        return small
+    return _small_elements(replace(error, arrays=(reference, candidate / factor)), noise, limit, noise.epsilon)
 
 
 def _of_small_elements(small: Hidden, dtype: str) -> Judgement:

@@ -168,3 +168,17 @@ def test_element_that_cancels_is_rounding_where_the_noise_of_another_batch_has_n
     assert certify("output", measure(reference, candidate), noise).verdict == SAME_FUNCTION
     wrong = np.where(reference == cancelled, cancelled + 4.4e-12, reference)
     assert certify("output", measure(reference, wrong), noise).verdict == DIVERGENCE
+
+
+@pytest.mark.parametrize(("part", "verdict"), [("all", ROUNDING), ("small", DIVERGENCE), ("large", ROUNDING)])
+def test_factor_of_all_elements_within_the_measured_noise_is_no_error_of_the_small_ones(part: str, verdict: str) -> None:
+    """1 - 0.999 in float32 is off by 1.3e-5; the noise is that of the reference with the coefficient moved."""
+    reference = np.abs(scores(1e4)) * 1e-9
+    reference32, large = reference.astype(np.float32), reference > 1e-6
+    factor = np.where({"all": large | ~large, "small": ~large, "large": large}[part], 1 + 1.3e-5, 1.0)
+    candidate = (reference * factor).astype(np.float32)
+    spread = 6e-5 * np.linalg.norm(reference), 6e-5 * reference.max()
+    noise = noise_floor(measure(reference, reference32, mixed=True), *(float(one) for one in spread))
+    error = measure(reference, candidate, mixed=True)
+    judged = rounding(measure(reference32, candidate), error, noise)
+    assert judged.verdict == verdict

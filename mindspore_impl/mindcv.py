@@ -1,21 +1,25 @@
 """MindCV's models: what makes them, and lets their stages be seen.
 
-MindCV's PiT approximates GELU by tanh, which the published weights were not trained with. The builder puts the exact
-one in its place unless it is asked for the model as it is shipped.
+MindCV's PiT approximates GELU by tanh, which the published weights were not trained with, and draws initial values from
+other distributions than the reference. The builder mends both unless it is asked for the model as it is shipped.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from types import MethodType
 from typing import Any
 
 from mindspore import Parameter, Tensor, nn, ops
+from mindspore.common.initializer import Uniform, initializer
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MindCV warns of optional packages that it does without
     from mindcv import create_model
     from mindcv.models.pit import PoolingTransformer
+
+__all__ = ["PoolingTransformer", "create"]
 
 _NAMES = {"regnety_160": "regnet_y_16gf"}
 _SIZE = (224, 224)
@@ -37,6 +41,7 @@ def create(
     image_size: tuple[int, int] = _SIZE,
     num_classes: int = 1000,
     exact_gelu: bool = True,
+    reference_init: bool = True,
     **rates: float,
 ) -> nn.Cell:
     """A model of MindCV's, freshly initialised.
@@ -46,6 +51,8 @@ def create(
         image_size: Height and width, pixels. MindCV builds PiT for 224; the position embedding is changed for others.
         num_classes: Columns of the head.
         exact_gelu: Use GELU by the error function, as the published weights do.
+        reference_init: Draw the initial values of a PiT's linears and convolutions as the reference, torch's defaults.
+            MindCV takes a linear's outputs for its inputs there, and all channels for those of a group.
         rates: `drop_rate`, `attn_drop_rate` and `drop_path_rate` of a PiT, 0 by default.
     """
     if name == "pit_micro":
@@ -55,6 +62,8 @@ def create(
         model = create_model(_NAMES.get(name, name), num_classes=num_classes, **rates)
         base = _SIZE[0]
     if name.startswith("pit"):
+        if reference_init:
+            _draw_as_reference(model)
         _resize(model, image_size, base)
         model.forward_intermediates = MethodType(_pit_intermediates, model)
     else:
@@ -73,6 +82,15 @@ def _resize(model: nn.Cell, image_size: tuple[int, int], base: int) -> None:
     stride = (base - patch) // (rows - 1)
     grid = [(pixels - patch) // stride + 1 for pixels in image_size]
     model.pos_embed = Parameter(ops.zeros((1, width, *grid), model.pos_embed.dtype), name="pos_embed")
+
+
+def _draw_as_reference(model: nn.Cell) -> None:
+    """Draw weights and biases uniformly within one over the root of the inputs of an output."""
+    for _, cell in model.cells_and_names():
+        if isinstance(cell, nn.Dense | nn.Conv2d):
+            bound = 1 / math.sqrt(math.prod(cell.weight.shape[1:]))
+            for parameter in (cell.weight, cell.bias):
+                parameter.set_data(initializer(Uniform(bound), parameter.shape, parameter.dtype))
 
 
 def _use_exact_gelu(model: nn.Cell) -> None:

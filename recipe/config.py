@@ -260,6 +260,8 @@ class MindSpore:
         drop_overflow_update: Leave an update out whose gradients overflow; `dynamic` and `auto` always do.
         exact_gelu: GELU by the error function, as the published weights and the other frameworks have it; MindCV's own
             PiT approximates it by tanh.
+        reference_init: Initial values from the distributions of the reference, which the other frameworks have too;
+            MindCV's own PiT has other ones in linears and in the convolutions of its pools.
     """
 
     mode: str = "graph"
@@ -268,6 +270,7 @@ class MindSpore:
     loss_scale: float = 1.0
     drop_overflow_update: bool = False
     exact_gelu: bool = True
+    reference_init: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ WITH_A_FRAMEWORK = ("alignment/backends", "alignment/selftest/inject")
 OF_A_FRAMEWORK = {
     "torch": {"torch", "timm", "torchvision", "reference_torch"},
     "paddle": {"paddle", "paddle_impl"},
-    "mindspore": {"mindspore"},
+    "mindspore": {"mindspore", "mindspore_impl"},
 }
 FRAMEWORKS_OF = {
     "reference_torch": {"torch", "timm", "torchvision"},

@@ -27,7 +27,9 @@ needs_mindspore = pytest.mark.skipif(
 )
 PAIRS = Path(__file__).parent / "mindspore" / "pairs" / "pairs.py"
 TRAININGS = PAIRS.with_name("trainings.py")
+TRAINERS = PAIRS.with_name("trainers.py")
 SMALL = ("--image-size", "64", "--num-classes", "7", "--batch-size", "2")
+TINY = ("--image-size", "32", "--num-classes", "10", "--batch-size", "4")
 AS_SHIPPED = """
 from dataclasses import replace
 from alignment.pair.published import build
@@ -245,3 +247,46 @@ def test_convolutions_in_one_dimension_are_matched_and_compute_the_same(tmp_path
     assert done.exit_code == 0, done.output
     rules = json.loads((tmp_path / "workers" / "rules.json").read_text())["rules"]
     assert {"stem.weight", "each.weight", "scale", "shift"} <= {row["target"] for row in rules}
+
+
+@needs_mindspore
+def test_training_of_a_published_model_in_mindspore_is_compared_with_float64(tmp_path: Path) -> None:
+    done = run("pit-align", "training", "--model", "pit_micro", *TINY, "--candidate", "mindspore", "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    assert "which trains in one process here" in done.output
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["verdict"] == "rounding"
+    steps = {"data", "train_data", "init", "schedule", "regularisation", "optimizer", "train", "inference"}
+    assert {row["key"].partition("/")[0] for row in report["rows"]} == steps
+
+
+@needs_mindspore
+@pytest.mark.parametrize(
+    ("name", "step", "key"),
+    [
+        ("DECAYS_ALL", "regularisation", "regularisation/decay/head.bias"),
+        ("HALVED_DROP_PATHS", "regularisation", "regularisation/drop_path/transformers.2.blocks.0.drop_path2"),
+        ("EPOCH_LATE", "schedule", "schedule/lr"),
+        ("OTHER_EPSILON", "optimizer", "optimizer/step_1/parameter/pos_embed"),
+        ("DOUBLED_RATE", "train", "train/lr_0"),
+        ("AVERAGE_OF_THE_START", "train", "train/ema/pos_embed"),
+    ],
+)
+def test_mistake_in_the_training_of_a_published_model_in_mindspore_diverges(
+    name: str, step: str, key: str, tmp_path: Path
+) -> None:
+    declared, few = f"{TRAINERS}:{name}", ("--steps", "3") if step in ("optimizer", "train") else ()
+    done = run("pit-align", step, "--pair", declared, "--batch-size", "4", *few, "--out", tmp_path)
+    assert done.exit_code == 1, done.output
+    rows = json.loads((tmp_path / "report.json").read_text())["rows"]
+    assert key in {row["key"] for row in rows if row["verdict"] == "divergence"}
+
+
+@needs_mindspore
+def test_initial_values_of_mindcv_as_shipped_diverge(tmp_path: Path) -> None:
+    as_shipped = ("--candidate", "mindspore", "--set", "mindspore.reference_init=false")
+    done = run("pit-align", "init", "--model", "pit_micro", *TINY, *as_shipped, "--out", tmp_path)
+    assert done.exit_code == 1, done.output
+    rows = json.loads((tmp_path / "report.json").read_text())["rows"]
+    failed = {row["key"] for row in rows if row["verdict"] == "divergence"}
+    assert {"init/sample/head.weight", "init/sample/pools.0.conv.weight"} <= failed

@@ -18,9 +18,9 @@ PUBLISHED = (*NAMES, "deit_base@384", "deit_base_distilled@384")
 _WITH_RELU = ("regnet",)
 """The families whose gradients jump."""
 
-_MINDCV_GELU = (
-    "MindCV's PiT approximates GELU by tanh, which the published weights were not trained with; "
-    "here it has the exact one"
+_MINDCV = (
+    "MindCV's PiT approximates GELU by tanh, which the published weights were not trained with, and draws initial "
+    "values from other distributions; here it has the exact one, and the distributions of the reference"
 )
 
 
@@ -94,6 +94,9 @@ def _sides(architecture: Architecture) -> dict[str, Side]:
         ),
     }
     if "mindcv" in layouts_of(architecture):
-        remark = _MINDCV_GELU if family == "pit" else ""
-        sides["mindspore"] = Side("mindspore", "mindspore_impl.mindcv:create", "mindcv", options, remark)
+        remark = _MINDCV if family == "pit" else ""
+        sides["mindspore"] = Side(
+            *("mindspore", "mindspore_impl.mindcv:create", "mindcv", options, remark),
+            training="alignment.backends.trainers.mindspore:create",
+        )
     return sides

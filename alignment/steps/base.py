@@ -15,6 +15,7 @@ from alignment.arrays import Array, is_floating
 from alignment.backends.base import Backend, Outputs
 from alignment.backends.trainers.base import Trainer
 from alignment.backends.trainers.plain import PlainTrainer
+from alignment.frameworks import FRAMEWORKS
 from alignment.pair import ROLES, Pair, Role
 from alignment.pair.constants import recordable
 from alignment.pair.inputs import Inputs, perturb
@@ -220,6 +221,11 @@ class TrainingTrial(WeightsTrial):
     def precision(self) -> str:
         """The precision of the run."""
         return self.config.run.precision
+
+    @property
+    def of_settings(self) -> np.dtype[Any]:
+        """The dtype that the side keeps rates and decays in."""
+        return np.dtype("float64" if "float64" in FRAMEWORKS[self.side.framework].dtypes else "float32")
 
 
 @dataclass(frozen=True)

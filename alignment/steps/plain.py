@@ -17,6 +17,7 @@ from alignment.pair.inputs import Inputs
 from alignment.recordings.recording import Entry
 from alignment.steps import train as of_recipe
 from alignment.steps.base import PlainTrial, Quantity
+from alignment.steps.regularisation import WIDE_RATE
 
 STEPS, UPDATES, RATES = 3, 10, 100
 """Steps of the optimizer, updates of a run, and rates of a schedule, where no number is given."""
@@ -35,8 +36,6 @@ _DRAWS = 1e-3
 _SETTING = Entry("setting", "schedule")
 _UNIT = 2.0**-22
 """Relative difference of two quotients of rates in float32 that are one number, for each update before."""
-_WIDE_RATE = 2.0**20
-"""The rate at which a decay is measured in float32, beside which the weight of one does not round it."""
 
 
 def schedule(trial: PlainTrial) -> Iterator[Quantity]:
@@ -69,7 +68,7 @@ def regularisation(trial: PlainTrial) -> Iterator[Quantity]:
     trainer = trial.trainer
     ones = {name: np.ones_like(array) for name, array in trial.canonical(trial.weights, trial.parameters).items()}
     trainer.start({**trial.weights, **_in_layout(trial, ones)})
-    rates = _at_rate(trial, 1.0 if trial.of_settings == np.float64 else _WIDE_RATE)
+    rates = _at_rate(trial, 1.0 if trial.of_settings == np.float64 else WIDE_RATE)
     trainer.apply({name: np.zeros_like(array) for name, array in trial.weights.items()})
     entry = Entry("setting", "regularisation")
     for name, array in trial.canonical(trainer.weights(), trial.parameters).items():

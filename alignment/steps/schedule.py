@@ -10,4 +10,4 @@ from alignment.steps.base import Quantity, TrainingTrial
 
 def run(trial: TrainingTrial) -> Iterator[Quantity]:
     """Record `schedule/lr`, `(epochs, 2)`: at the first and the last update of each epoch."""
-    yield Quantity("schedule/lr", trial.trainer.rates(), Entry("setting", "schedule"))
+    yield Quantity("schedule/lr", trial.trainer.rates().astype(trial.of_settings), Entry("setting", "schedule"))

@@ -40,8 +40,7 @@ def course(step: str, trial: TrainingTrial | PlainTrial, updates: Sequence[Updat
         "gradient_norm": [update.gradient_norm for update in updates],
     }
     for name, entry in kinds.items():
-        of_settings = trial.of_settings if isinstance(trial, PlainTrial) else np.dtype(np.float64)
-        dtype = of_settings if entry.kind == "setting" else np.dtype(trial.precision)
+        dtype = trial.of_settings if entry.kind == "setting" else np.dtype(trial.precision)
         for number, value in enumerate(values[name]):
             yield Quantity(f"{step}/{name}_{number}", np.asarray(value, dtype), entry)
     yield from _weights(f"{step}/weights", trial, trial.trainer.weights(), Entry("weights", step, limit=LIMIT))

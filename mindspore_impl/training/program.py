@@ -15,7 +15,7 @@ from mindspore import nn
 
 from mindspore_impl.training.parallel import World, join, leave
 from mindspore_impl.training.run import Run, evaluate_model, logits_of
-from mindspore_impl.training.starting import start
+from mindspore_impl.training.starting import Builder, create_model, start
 from recipe import carrying_out
 from recipe.augmentation.loader import EvalLoader
 from recipe.augmentation.transforms import EvalTransform
@@ -30,10 +30,15 @@ _DEVICES = {"auto": ("Ascend", "CPU"), "cpu": ("CPU",), "gpu": ("GPU",)}
 
 
 class Opened:
-    """A model with its weights, in evaluation mode; see `recipe.carrying_out.Opened`."""
+    """A model with its weights, in evaluation mode; see `recipe.carrying_out.Opened`.
 
-    def __init__(self, config: Config) -> None:
-        begun = start(config)
+    Args:
+        config: The configuration, which names the weights.
+        builder: Makes the model; by default MindCV's.
+    """
+
+    def __init__(self, config: Config, builder: Builder = create_model) -> None:
+        begun = start(config, builder)
         self.notes, self.fresh = begun.notes, begun.fresh
         self._config, self._model = config, begun.model.set_train(False)
         self.prepare: EvalTransform = EvalTransform.of(config)

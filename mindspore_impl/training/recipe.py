@@ -15,7 +15,7 @@ from mindspore import dtype as mstype
 
 from mindspore_impl.training.cells import Apply, Gradients, Loss, Mean, PitForward, PlainForward
 from mindspore_impl.training.parallel import World
-from mindspore_impl.training.starting import create_model, parameters, start
+from mindspore_impl.training.starting import Builder, create_model, parameters, start
 from recipe.config import Config, peak_rate, scaled_schedule
 from recipe.config import Optimizer as OptimizerConfig
 from recipe.draws import Randomness
@@ -133,6 +133,7 @@ class Recipe:
         config: The configuration.
         updates: Updates of an epoch.
         world: The processes that share a global batch; one by default.
+        builder: Makes the model and that of the average; by default MindCV's.
 
     Attributes:
         model: MindCV's model.
@@ -146,12 +147,14 @@ class Recipe:
         CheckpointError: A checkpoint cannot be read, or holds no model.
     """
 
-    def __init__(self, config: Config, updates: int, world: World | None = None) -> None:
+    def __init__(
+        self, config: Config, updates: int, world: World | None = None, builder: Builder = create_model
+    ) -> None:
         self.config, self._world = config, world or World()
         size = self._world.size
-        started = start(config)
+        started = start(config, builder)
         self.model, self.notes = started.model, started.notes
-        self.average = _average(config, self.model) if config.ema.decay else None
+        self.average = _average(builder(config), self.model) if config.ema.decay else None
         self.schedule = CosineSchedule(scaled_schedule(config, size), peak_rate(config, size), updates)
         self.optimizer = create_optimizer(self.model, config.optimizer, all_rates(self.schedule, updates))
         self.scale = LossScale.of(config)
@@ -193,11 +196,21 @@ class Recipe:
             done = self.optimizer.global_step
             done.set_data(done + 1)  # the rate belongs to the place in the run
             return Updated(loss, norm, applied=False)
-        clip = self.config.optimizer.clip
-        part = 1.0 if clip is None else min(1.0, clip / (norm + 1e-6))
-        self._apply(Tensor(part, mstype.float32), Tensor(self.config.ema.decay, mstype.float32), *gradients)
+        self.step(gradients, norm, self.config.ema.decay)
         self.scale.passed()
         return Updated(loss, norm, applied=True)
+
+    def step(self, gradients: Sequence[Tensor], norm: float, decay: float) -> None:
+        """Clip gradients, do a step of the optimizer with them, and update the average.
+
+        Args:
+            gradients: Float32, one for each trained parameter, in the model's order.
+            norm: The norm of all of them together.
+            decay: Share of itself that the average keeps; 1 leaves it as it is.
+        """
+        clip = self.config.optimizer.clip
+        part = 1.0 if clip is None else min(1.0, clip / (norm + 1e-6))
+        self._apply(Tensor(part, mstype.float32), Tensor(decay, mstype.float32), *gradients)
 
 
 def drop_path_factors(model: Any, rates: Sequence[float], randomness: Randomness, place: tuple[Any, ...]) -> Any:
@@ -236,8 +249,9 @@ def drop_path_rates(model: Any, highest: float) -> list[float]:
     return [highest * block / blocks for block in range(blocks)]
 
 
-def _average(config: Config, model: nn.Cell) -> nn.Cell:
-    average = create_model(config).set_train(False)
+def _average(average: nn.Cell, model: nn.Cell) -> nn.Cell:
+    """A second model with the weights of the first, which nothing trains."""
+    average.set_train(False)
     for parameter, weight in zip(average.get_parameters(), model.get_parameters(), strict=True):
         parameter.set_data(Tensor(weight.asnumpy()))
         parameter.name = f"ema.{weight.name}"

@@ -14,7 +14,7 @@ from mindspore import Tensor, nn, ops
 
 from mindspore_impl.training.parallel import World
 from mindspore_impl.training.recipe import Recipe, drop_path_factors, drop_path_rates
-from mindspore_impl.training.starting import load_arrays, parameters
+from mindspore_impl.training.starting import Builder, create_model, load_arrays, parameters
 from recipe.accuracy import TOP, sums_of
 from recipe.augmentation.loader import EvalLoader, TrainLoader
 from recipe.carrying_out import Evaluation, Step
@@ -34,6 +34,7 @@ class Run:
         config: The whole configuration.
         tape: Source of the draws of data, augmentation and drop paths; None takes the seed's streams.
         world: The processes that share a global batch; one by default.
+        builder: Makes the model; by default MindCV's.
 
     Attributes:
         recipe: Model, optimizer, schedule, loss and average.
@@ -50,12 +51,13 @@ class Run:
         config: Config,
         tape: Randomness | None = None,
         world: World | None = None,
+        builder: Builder = create_model,
     ) -> None:
         self.config, self._tape = config, tape or Seeded(config.run.seed)
         self._world = world = world or World()
         self.training = TrainLoader(config, find(config.data, "train"), self._tape, world.size, world.rank)
         self.validation = EvalLoader(config, find(config.data, "validation"))
-        self.recipe = Recipe(config, self.training.updates, world)
+        self.recipe = Recipe(config, self.training.updates, world, builder)
 
     @property
     def notes(self) -> tuple[str, ...]:

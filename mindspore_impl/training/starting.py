@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import mindspore
 import numpy as np
@@ -17,6 +17,8 @@ from recipe.weights import Start, open_weights
 
 LAYOUT = "mindcv"
 """The layout of the models' parameters."""
+Builder: TypeAlias = "Callable[[Config], nn.Cell]"
+"""Makes the model of a configuration, freshly initialised and in training mode."""
 _RATES = ("drop_rate", "attn_drop_rate", "drop_path_rate")
 
 
@@ -31,17 +33,22 @@ def create_model(config: Config) -> nn.Cell:
             image_size=(model.image_size, model.image_size),
             num_classes=model.num_classes,
             exact_gelu=config.mindspore.exact_gelu,
+            reference_init=config.mindspore.reference_init,
             **rates,
         )
     return net.set_train()
 
 
-def start(config: Config) -> Start[nn.Cell]:
+def start(config: Config, builder: Builder = create_model) -> Start[nn.Cell]:
     """The model of a configuration, with the weights that it names.
 
     Initial weights are the same for the same seed. A checkpoint of another image size has its position embedding
     resized; of another class count, its head is left out and that of the model stays as it was drawn. The notes say
     both.
+
+    Args:
+        config: The configuration.
+        builder: Makes the model; by default MindCV's.
 
     Raises:
         TrainingError: The checkpoint holds another model.
@@ -51,7 +58,7 @@ def start(config: Config) -> Start[nn.Cell]:
     word = Seeded(config.run.seed).word("initial")
     mindspore.set_seed(word)
     np.random.seed(word)
-    model = create_model(config)
+    model = builder(config)
     own = parameters(model)
     if config.model.weights is None:
         return Start(model, fresh=tuple(own))

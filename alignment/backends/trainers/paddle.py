@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +13,8 @@ from paddle import Tensor, nn
 
 from alignment.arrays import Array
 from alignment.backends.measured_rates import drawn
-from alignment.backends.trainers.base import Listing, Updated, build
+from alignment.backends.trainers.base import Updated, build
+from alignment.backends.trainers.recipe_images import RecipeImages
 from alignment.errors import AlignmentError
 from alignment.pair import Side
 from paddle_impl.layers import Dropout, DropPath
@@ -28,22 +29,16 @@ from paddle_impl.training.precision import Precision
 from paddle_impl.training.predicting import Predictor
 from paddle_impl.training.starting import load_teacher
 from paddle_impl.training.state import Progress
-from recipe.augmentation.loader import Augmented, EvalLoader, TrainLoader
-from recipe.augmentation.mixing import Mixing
-from recipe.augmentation.transforms import TrainTransform
-from recipe.batches import repeated_order
+from recipe.augmentation.loader import TrainLoader
 from recipe.classes import ClassName
 from recipe.config import Config
-from recipe.draws import Seeded
-from recipe.samples import Samples, find
 from recipe.schedule import CosineSchedule
-from recipe.workers import Item
 
 _MOMENTS = {"first": "moment1", "second": "moment2"}
 _LATE = 10**6
 
 
-class PaddleTrainer:
+class PaddleTrainer(RecipeImages):
     """See `alignment.backends.trainers.base.Trainer`.
 
     Args:
@@ -55,9 +50,9 @@ class PaddleTrainer:
     """
 
     def __init__(self, side: Side, config: Config) -> None:
-        self.side, self.config = side, config
+        super().__init__(config)
+        self.side = side
         self._processes = World()
-        self._tape = Seeded(config.run.seed)
         self._precision = Precision.of(config.run.precision, paddle.get_device().partition(":")[0])
         self._loss = RecipeLoss(config, load_teacher(config))
         self.parts = self._assemble(self._built())
@@ -180,36 +175,6 @@ class PaddleTrainer:
 
     def _loader(self) -> TrainLoader:
         return TrainLoader(self.config, self._samples(), self._tape, self._processes.size, self._processes.rank)
-
-    def _samples(self) -> Samples:
-        return find(self.config.data, "train")
-
-    def listing(self, form: str) -> Listing:
-        """The validation images as the recipe's readers find them."""
-        samples = find(replace(self.config.data, format=form), "validation")
-        root = Path(self.config.data.path)
-        return Listing(tuple(Path(name).relative_to(root).as_posix() for name in samples.names), samples.labels)
-
-    def validation(self) -> Iterator[tuple[Array, Array]]:
-        """Batches of the validation images, by the loader of evaluations."""
-        for images, labels, _ in EvalLoader(self.config, find(self.config.data, "validation")):
-            yield images, labels
-
-    def order(self, epoch: int) -> Array:
-        """Which image is at each position of an epoch."""
-        return repeated_order(len(self._samples()), self.config.augmentation.repeats, self._tape, epoch)
-
-    def augmented(self, epoch: int, positions: Sequence[int]) -> Iterator[Array]:
-        """The training images at these positions, augmented."""
-        samples, order = self._samples(), self.order(epoch)
-        prepare = Augmented(TrainTransform.of(self.config), self._tape)
-        for at in positions:
-            yield prepare(Item(samples.names[order[at]], ("sample", epoch, at)))
-
-    def mixed(self, images: Array, labels: Array, update: int) -> tuple[Array, Array]:
-        """A batch of images and targets as mixing leaves them."""
-        mixing = Mixing.of(self.config)
-        return (images, labels) if mixing is None else mixing(images, labels, self._tape.stream("mixing", 0, update, 0))
 
     def initial(self, seed: int) -> dict[str, Array]:
         """The state dict of a freshly built model."""

@@ -171,7 +171,9 @@ def test_element_that_cancels_is_rounding_where_the_noise_of_another_batch_has_n
 
 
 @pytest.mark.parametrize(("part", "verdict"), [("all", ROUNDING), ("small", DIVERGENCE), ("large", ROUNDING)])
-def test_factor_of_all_elements_within_the_measured_noise_is_no_error_of_the_small_ones(part: str, verdict: str) -> None:
+def test_factor_of_all_elements_within_the_measured_noise_is_no_error_of_the_small_ones(
+    part: str, verdict: str
+) -> None:
     """1 - 0.999 in float32 is off by 1.3e-5; the noise is that of the reference with the coefficient moved."""
     reference = np.abs(scores(1e4)) * 1e-9
     reference32, large = reference.astype(np.float32), reference > 1e-6

@@ -47,10 +47,14 @@ class _InsideRight:
 
     Attributes:
         open: Those that run now, the innermost last.
+        last: The last call of a function within the outermost one.
+        ends: The last calls of those that have ended.
     """
 
     def __init__(self, search: Localiser, call: Call) -> None:
         self.open: list[tuple[str, int]] = []
+        self.last: FunctionCall | None = None
+        self.ends: list[FunctionCall] = []
         self._right = {
             other
             for other, judged in search.isolated.items()
@@ -58,13 +62,15 @@ class _InsideRight:
         }
         self._first = {path: min(number for other, number in self._right if other == path) for path, _ in self._right}
 
-    def __call__(self, tap: Tap, _: Array) -> None:
+    def __call__(self, tap: Tap, array: Array) -> None:
         """Note that a module begins or ends."""
         called = tap.path, tap.call + self._first.get(tap.path, 0)
         if tap.what in ("input", "integers") and called in self._right and called not in self.open:
             self.open.append(called)
         elif tap.what == "output" and called in self.open:
             del self.open[self.open.index(called) :]
+            if not self.open and self.last is not None and self.last.gives == (array.shape,):
+                self.ends.append(self.last)
 
 
 class ModuleBench:
@@ -80,18 +86,21 @@ class ModuleBench:
     def __init__(self, search: Localiser, call: Call, functions: Functions, budget: Budget) -> None:
         self._search, self._call, self._functions, self._budget = search, call, functions, budget
         self.calls: tuple[FunctionCall, ...] = ()
+        self.ends: tuple[FunctionCall, ...] = ()
         seen: list[FunctionCall] = []
         inside_right = _InsideRight(search, call)
 
         def note(call: FunctionCall, _: Arrays) -> Answer:
             if not inside_right.open:
                 seen.append(call)
+            elif call.name != "detach":  # which the taps call
+                inside_right.last = call
             return None
 
         search.trial.backend.set_state(search.weights)
         with functions.watch(note):
             self._run(inside_right)
-        self.calls = tuple(seen)
+        self.calls, self.ends = tuple(seen), tuple(inside_right.ends)
 
     def run(self, answers: Answers | None = None, weights: Mapping[str, Array] | None = None) -> Result:
         """What the module gives with other answers of functions, or with other weights.

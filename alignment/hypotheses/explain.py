@@ -12,12 +12,15 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 
+from alignment.arrays import Array
 from alignment.hypotheses import COSTLY, HYPOTHESES, LAST
 from alignment.hypotheses.base import DO_NOT_APPLY, Case, Prediction, cause_of, distance, predictions
 from alignment.hypotheses.parameters import differing
 from alignment.results.findings import Cause, Finding
 
 _MOST = 3
+_EXPLAINED = 0.01
+"""Share of the difference of one tensor that a mistake which explains it may leave."""
 
 
 def explain(case: Case) -> Finding:
@@ -63,7 +66,16 @@ def agree(findings: Iterable[Finding]) -> list[Finding]:
 
 def _cause(case: Case, prediction: Prediction, before: float) -> Cause | None:
     actual = case.found if prediction.found is None else prediction.found
-    before = before if prediction.before is None else distance(prediction.before, actual)
+    right = case.expected if prediction.before is None else prediction.before
+    before = before if prediction.before is None else distance(right, actual)
     after = distance(prediction.arrays, actual)
+    if not all(_is_explained(*arrays, case.limit) for arrays in zip(prediction.arrays, right, actual, strict=False)):
+        return None
     smallest = 0.0 if case.finding.kind == "parameter" else case.limit / 100
     return cause_of(prediction, before, after, limit=case.limit, smallest=smallest)
+
+
+def _is_explained(predicted: Array, right: Array, actual: Array, limit: float) -> bool:
+    """False for a tensor that differs and that a prediction does not explain, however small it is beside the others."""
+    after = distance([predicted], [actual])
+    return after <= limit or after <= _EXPLAINED * distance([right], [actual])

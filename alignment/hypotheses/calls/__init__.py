@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from alignment.hypotheses.base import Case, Prediction
-from alignment.hypotheses.bench import OutOfTimeError
+from alignment.hypotheses.bench import OutOfTimeError, ends
 from alignment.hypotheses.calls.again import other_arguments
 from alignment.hypotheses.calls.arguments import ARGUMENTS
 from alignment.hypotheses.calls.attention import SCORES
+from alignment.hypotheses.calls.few_numbers import scaled_numbers
 from alignment.hypotheses.calls.fitted import fitted
 from alignment.hypotheses.calls.fourier import FOURIERS
 from alignment.hypotheses.calls.gradients import stopped
+from alignment.hypotheses.calls.idle import idle_parts
 from alignment.hypotheses.calls.loops import in_another_order
 from alignment.hypotheses.calls.losses import LOSSES
-from alignment.hypotheses.calls.operations import MISSING, OPERATIONS
+from alignment.hypotheses.calls.operations import AFTER, MISSING, OPERATIONS
 from alignment.hypotheses.calls.orders import ORDERS
 from alignment.hypotheses.calls.pooling import POOLINGS
 from alignment.hypotheses.calls.reductions import REDUCTIONS
@@ -51,7 +53,11 @@ def trials(case: Case) -> Iterator[Prediction]:
             yield from tried(case, bench, table, smooth=True)
         yield from regrouped(case, bench)
         yield from reordered(case, bench)
+        yield from idle_parts(case, bench)
         yield from fitted(case, bench)
+        yield from scaled_numbers(case, bench)
         yield from tried(case, bench, MISSING, smooth=True)
+        within = dict.fromkeys([call.name for call in ends(bench)], AFTER)
+        yield from tried(case, bench, within, smooth=True, calls=ends(bench))
     except OutOfTimeError:
         return

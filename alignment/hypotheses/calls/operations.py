@@ -9,7 +9,7 @@ import numpy as np
 
 from alignment.arrays import Array
 from alignment.backends.functions.calls import FunctionCall
-from alignment.hypotheses.arithmetic import ACTIVATIONS, sigmoid
+from alignment.hypotheses.arithmetic import ACTIVATIONS, sigmoid, softmax
 from alignment.hypotheses.calls.sites import Alternative, Table
 
 _ELEMENTWISE: Mapping[str, Callable[[Array], Array]] = {
@@ -64,8 +64,8 @@ def _left_out(call: FunctionCall) -> Iterator[Alternative]:
         if len(call.gives) == 1 and shape == call.gives[0] and index < 2:
             what = call.name
             if call.name in _SYMBOLS:
-                one = "left" if index == 0 else "right"
-                what = f"'{_SYMBOLS[call.name]}', of which only the {one} side is meant,"
+                side = f"{'left' if index == 0 else 'right'} side" if len(call.takes) > 1 else "tensor"
+                what = f"'{_SYMBOLS[call.name]}', of which only the {side} is meant,"
             says = f"its {what} is one too many: leave it out"
             yield Alternative("one too many", says, lambda given, _, index=index: [given[index]])
 
@@ -112,6 +112,26 @@ def _function_after(call: FunctionCall) -> Iterator[Alternative]:
     for name, function in _ELEMENTWISE.items():
         says = f"{name} of what its {call.name} gives is meant, not that itself"
         yield Alternative("function left out", says, lambda _, returned, function=function: [function(returned[0])])
+
+
+def _normalised_after(call: FunctionCall) -> Iterator[Alternative]:
+    """Predict what a call gives, divided by its norm or made a softmax along an axis."""
+    rank = len(call.gives[0]) if len(call.gives) == 1 else 0
+    for axis in range(rank - 1, 0 if rank > 1 else -1, -1):
+        short = axis - rank
+        for what, function in (
+            (
+                f"normalised: divided by its norm over axis {short}",
+                lambda x, axis: x / np.linalg.norm(x, axis=axis, keepdims=True),
+            ),
+            (f"given to a softmax over axis {short}", softmax),
+        ):
+            says = f"what its {call.name} gives is to be {what}"
+            yield Alternative(
+                "normalisation left out",
+                says,
+                lambda _, returned, axis=axis, function=function: [function(returned[0], axis)],
+            )
 
 
 def _function_of_factor(call: FunctionCall) -> Iterator[Alternative]:
@@ -170,8 +190,10 @@ OPERATIONS: Table = {
     **dict.fromkeys(("softmax", "log_softmax"), (_to_sigmoid, _left_out)),
 }
 """Name of a function to its calls with another function in its place, or with none."""
+AFTER = (_function_after, _normalised_after)
+"""Functions of what a call gives that the candidate leaves out."""
 MISSING: Table = {
-    **dict.fromkeys(_AFTER, (_function_after,)),
-    "multiply": (_function_of_factor, _function_after),
+    **dict.fromkeys(_AFTER, AFTER),
+    "multiply": (_function_of_factor, *AFTER),
 }
 """Name of a function to its calls around which a function is left out."""

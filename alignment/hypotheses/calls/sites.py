@@ -40,7 +40,9 @@ Table: TypeAlias = Mapping[str, tuple[Alternatives, ...]]
 """Name of a function to the alternatives of a call of it."""
 
 
-def tried(case: Case, bench: Bench, table: Table, *, smooth: bool = False) -> Iterator[Prediction]:
+def tried(
+    case: Case, bench: Bench, table: Table, *, smooth: bool = False, calls: Sequence[FunctionCall] | None = None
+) -> Iterator[Prediction]:
     """Yield what the module gives with each alternative of each place, and of all places that make the same call.
 
     Args:
@@ -49,16 +51,17 @@ def tried(case: Case, bench: Bench, table: Table, *, smooth: bool = False) -> It
         table: The functions and their alternatives.
         smooth: Leave out an alternative of which a small part makes no difference: where numbers are rounded to whole
             ones later, many answers do as well.
+        calls: The calls that are tried; those of the module, if None.
 
     Raises:
         OutOfTimeError: The time for trials is over.
     """
-    for calls in groups([call for call in bench.calls if call.name in table]):
-        for alternatives in table[calls[0].name]:
-            for alternative in alternatives(calls[0]):
-                result = attempted(bench, calls, alternative)
-                if result is not None and not (smooth and _is_rounded(case, bench, calls, alternative, result)):
-                    look_at = where(case, calls)
+    for alike in groups([call for call in (bench.calls if calls is None else calls) if call.name in table]):
+        for alternatives in table[alike[0].name]:
+            for alternative in alternatives(alike[0]):
+                result = attempted(bench, alike, alternative)
+                if result is not None and not (smooth and _is_rounded(case, bench, alike, alternative, result)):
+                    look_at = where(case, alike)
                     yield Prediction(
                         alternative.name, alternative.says, look_at, result.outputs, case.found, case.expected
                     )

@@ -90,6 +90,7 @@ def test_modules_with_tensors_in_another_order_run_alone(tmp_path: Path, pair: s
         ([A * 9, C], [C, A], [1, 0]),
         ([C[:2], A], [A, C], [1, 0]),
         ([A * np.nan], [B], [0]),
+        ([A * 9, A * 9, B * 9], [A, B], [0, None, 1]),
     ],
 )
 def test_match_pairs_tensors_by_values_then_by_shapes(

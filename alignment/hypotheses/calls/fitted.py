@@ -12,7 +12,7 @@ import numpy as np
 from alignment.arrays import Array
 from alignment.backends.functions.calls import FunctionCall
 from alignment.hypotheses.base import FITTED, Case, Prediction
-from alignment.hypotheses.bench import Bench
+from alignment.hypotheses.bench import Bench, ends
 from alignment.hypotheses.calls.sites import Alternative, attempted, groups, where
 
 _SITES = (
@@ -32,6 +32,7 @@ _SITES = (
     *("add", "subtract", "multiply", "divide", "exp", "sqrt", "rsqrt", "sigmoid", "tanh", "softmax", "var", "norm"),
     *("softplus", "gelu", "silu", "relu", "leaky_relu", "layer_norm", "log", "concat", "full"),
 )
+_CAPPED = ("linear", "matmul", "multiply", "divide", "add", "convolution")
 _Change: TypeAlias = Callable[[Array, Array, float], Array]
 """What a function would have returned, of what it was given, what it returned, and a number."""
 _NUMBERS: Mapping[str, tuple[tuple[str, float, Callable[[FunctionCall], _Change]], ...]] = {
@@ -66,6 +67,7 @@ def fitted(case: Case, bench: Bench) -> Iterator[Prediction]:
     if differing < 2 * FITTED or not all(np.isfinite(array).all() for pair in pairs for array in pair):
         return
     yield from _parameters(case, bench)
+    yield from _caps(case, bench)
     for calls in groups([call for call in bench.calls if call.name in _SITES and len(call.gives) == 1]):
         for start, change, words in (
             (1.0, lambda _, returned, value: returned * value, _factor),
@@ -88,6 +90,33 @@ def _parameters(case: Case, bench: Bench) -> Iterator[Prediction]:
                 value, outputs = solution
                 says = f"the {name} of its {calls[0].name} is {own:g}, not {_number(value)}: pass {name}={value:.8g}"
                 yield Prediction("number", says, where(case, calls), outputs, case.found, case.expected)
+
+
+def _caps(case: Case, bench: Bench) -> Iterator[Prediction]:
+    """Yield what a module gives with a soft cap, `c * tanh(x / c)`, that is missing or that has another number."""
+
+    def capped(_: Array, returned: Array, square: float) -> Array:  # of 1 / c, in which tanh has a slope at zero
+        inverse = math.sqrt(max(square, 0.0))
+        return np.tanh(inverse * returned) / inverse if inverse else returned
+
+    def other(x: Array, _: Array, share: float) -> Array:
+        return np.tanh(share * x) / share
+
+    known = [call for call in (*bench.calls, *ends(bench)) if len(call.gives) == 1 and call.gives[0]]
+    for calls in groups([call for call in known if call.name == "tanh"]):
+        solution = _solved(case, bench, calls, 1.0, other)
+        if solution is not None and abs(solution[0] - 1) > _NEAR and _is_chosen(solution[0]):
+            by = (
+                f"divided by {_number(solution[0])}" if solution[0] > 1 else f"multiplied by {_number(1 / solution[0])}"
+            )
+            says = f"the c of its c * tanh(x / c) is to be {by}"
+            yield Prediction("soft cap", says, where(case, calls), solution[1], case.found, case.expected)
+    for calls in groups([call for call in known if call.name in _CAPPED]):
+        solution = _solved(case, bench, calls, 0.0, capped)
+        if solution is not None and solution[0] > _NEAR and _is_chosen(math.sqrt(solution[0])):
+            cap = _number(1 / math.sqrt(solution[0]))
+            says = f"what its {calls[0].name} gives is to be capped: {cap} * tanh(x / {cap})"
+            yield Prediction("soft cap", says, where(case, calls), solution[1], case.found, case.expected)
 
 
 class _Line:

@@ -160,3 +160,27 @@ def test_normalisation_left_out_after_a_module_that_is_right_is_named() -> None:
     assert causes(bench(lambda x: x), right) == [
         "1 what its linear gives is to be normalised: divided by its norm over axis -1"
     ]
+
+
+@pytest.mark.parametrize(
+    ("own", "meant", "says"),
+    [
+        (None, 30.0, "1 what its linear gives is to be capped: 30 * tanh(x / 30)"),
+        (30.0, 20.0, "3 the c of its c * tanh(x / c) is to be divided by 1.5"),
+        (10.0, 20.0, "3 the c of its c * tanh(x / c) is to be multiplied by 2"),
+        (None, 3.14159265, ""),
+    ],
+)
+def test_soft_cap_that_is_missing_or_another_one_is_named(own: float | None, meant: float, says: str) -> None:
+    def bench(cap: float | None) -> Bench:
+        scores: tuple[str, Function, Sequence[Array | int], bool] = ("linear", lambda x: 9 * x, [TOKENS], cap is None)
+        if cap is None:
+            return Bench((scores,), frozenset({0}))
+        steps = (
+            ("divide", lambda x: x / cap, [0], False),
+            ("tanh", np.tanh, [1], False),
+            ("multiply", lambda x: cap * x, [2], True),
+        )
+        return Bench((scores, *steps), frozenset({0}))
+
+    assert causes(bench(own), bench(meant).run().outputs) == ([says] if says else [])

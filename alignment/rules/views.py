@@ -27,15 +27,16 @@ class View:
     labels: Mapping[str, object]
 
     def before(self, name: str) -> frozenset[object]:
-        """The tensors directly before one, in words of both sides."""
-        return frozenset(self.labels.get(other, ("own", other)) for other in self.model.flow.graph.before[name])
+        """The tensors directly before one, in words of both sides; none for one that the model does not use."""
+        names = self.model.flow.graph.before.get(name, ())
+        return frozenset(self.labels.get(other, ("own", other)) for other in names)
 
     def after(self, name: str) -> frozenset[object]:
         """The next settled tensors after one, in words of both sides."""
         settled: set[object] = set()
         seen, left = {name}, [name]
         while left:
-            for other in self._after[left.pop()]:
+            for other in self._after.get(left.pop(), ()):
                 if other in self.labels:
                     settled.add(self.labels[other])
                 elif other not in seen:

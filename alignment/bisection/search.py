@@ -91,9 +91,14 @@ class _Attempt:
 
     @property
     def may_be_kernels(self) -> bool:
-        """True if something differs by as little as a kernel may, or a running statistic does."""
+        """True if something differs by as little as a kernel may, or a running statistic does.
+
+        So may what differs beside modules in it that differ by more.
+        """
         for localiser in self.modes:
             if localiser.model_diverges and not localiser.differing:
+                return True
+            if any(inside(other, path) for path, _ in localiser.differing for other, _ in localiser.differing):
                 return True
             for call in localiser.differing:
                 failed = localiser.isolated[call].failures

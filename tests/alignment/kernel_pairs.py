@@ -131,3 +131,60 @@ CASTING = Pair(
     input_shape=(3, 7, 7),
     rules="auto",
 )
+
+
+def beside_reference() -> Any:
+    """A part with a shortcut, and a SELU that the model itself calls."""
+    import torch.nn.functional as F
+    from torch import nn
+
+    class Part(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(6, 6)
+
+        def forward(self, x: Any) -> Any:
+            return x + self.fc(x).tanh()
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.part, self.head = Part(), nn.Linear(6, 4)
+
+        def forward(self, x: Any) -> Any:
+            return self.head(F.selu(self.part(x)))
+
+    return Net()
+
+
+def beside_candidate() -> Any:
+    """The same without the shortcut; Paddle's SELU has its numbers in float32."""
+    import paddle.nn.functional as F
+    from paddle import nn
+
+    class Part(nn.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(6, 6)
+
+        def forward(self, x: Any) -> Any:
+            return self.fc(x).tanh()
+
+    class Net(nn.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.part, self.head = Part(), nn.Linear(6, 4)
+
+        def forward(self, x: Any) -> Any:
+            return self.head(F.selu(self.part(x)))
+
+    return Net()
+
+
+BESIDE = Pair(
+    name="beside",
+    reference=Side("torch", f"{_FILE}:beside_reference"),
+    candidate=Side("paddle", f"{_FILE}:beside_candidate"),
+    input_shape=(6,),
+    rules="auto",
+)

@@ -9,11 +9,12 @@ from click.testing import CliRunner
 import cli
 from alignment.results.findings import Bisection
 
-PAIRS = Path(__file__).parents[1] / "batch_norm_pairs.py"
+FOLDER = Path(__file__).parents[1]
+PAIRS = FOLDER / "batch_norm_pairs.py"
 
 
-def diagnosed(name: str, out: Path) -> tuple[int, Bisection]:
-    words = ("diagnose", "--pair", f"{PAIRS}:{name}", "--batch-size", "2", "--threads", "1", "--out", str(out))
+def diagnosed(name: str, out: Path, pairs: Path = PAIRS) -> tuple[int, Bisection]:
+    words = ("diagnose", "--pair", f"{pairs}:{name}", "--batch-size", "2", "--threads", "1", "--out", str(out))
     done = CliRunner().invoke(cli.pit_align, words, prog_name="pit-align")
     return done.exit_code, Bisection.read(out / "bisection.json")
 
@@ -35,3 +36,9 @@ def test_momentum_of_the_other_convention_is_named_beside_the_biased_variance(tm
     )
     assert "pass momentum=0.9 to Paddle's" in says
     assert found.findings[0].causes[0].after < 1e-9
+
+
+def test_model_with_a_kernel_of_little_precision_is_not_blamed_beside_a_module_that_is_wrong(tmp_path: Path) -> None:
+    code, found = diagnosed("BESIDE", tmp_path, FOLDER / "kernel_pairs.py")
+    assert (code, {finding.candidate for finding in found.findings}) == (1, {"part"})
+    assert any("own differences are left out" in note and "selu" in note for note in found.notes)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -173,6 +174,39 @@ def _arange(call: FunctionCall) -> Iterator[Alternative]:
         yield Alternative("positions moved", says, lambda _, returned, shift=shift: [returned[0] + shift])
 
 
+def _linspace(call: FunctionCall) -> Iterator[Alternative]:
+    """Predict numbers that go from one to another in equal steps, with other ends."""
+    count = math.prod(call.gives[0]) if len(call.gives) == 1 else 0
+    if count < 2:
+        return
+
+    def put(first: float, last: float) -> Callable[[Sequence[Array], Sequence[Array]], list[Array]]:
+        """As many numbers with their ends moved inwards by these shares of their step."""
+
+        def answer(_: Sequence[Array], returned: Sequence[Array]) -> list[Array]:
+            low, high = float(returned[0][0]), float(returned[0][-1])
+            step = (high - low) / (count - 1 + max(first, 0) + max(last, 0))
+            return [np.linspace(low + first * step, high - last * step, count, dtype=returned[0].dtype)]
+
+        return answer
+
+    for first, last, says in (
+        (0.5, 0.5, f"its linspace holds both ends, where the centres of {count} equal parts are meant"),
+        (-0.5, -0.5, f"its linspace holds the centres of {count} equal parts, where both ends are meant"),
+        (0.0, 1.0, "its linspace holds the last number, where it ends one step before that"),
+        (0.0, -1.0, "its linspace ends one step before the last number, where it is to hold that"),
+    ):
+        yield Alternative("ends of a range", says, put(first, last))
+    for factor in (2.0, 0.5, 4.0, 0.25, 10.0, 0.1):
+        says = f"its linspace ends at a number that is to be multiplied by {factor:g}"
+
+        def ends(_: Sequence[Array], returned: Sequence[Array], factor: float = factor) -> list[Array]:
+            numbers = returned[0]
+            return [np.linspace(numbers[0], factor * numbers[-1], count, dtype=numbers.dtype)]
+
+        yield Alternative("end of a range", says, ends)
+
+
 def _roll(call: FunctionCall) -> Iterator[Alternative]:
     shifts, axes = (ast.literal_eval(call.setting(name, "None")) for name in ("shifts", "axis"))
     if shifts is not None:
@@ -194,6 +228,7 @@ ARGUMENTS: Table = {
     **dict.fromkeys(("triu", "tril"), (_triangle,)),
     **dict.fromkeys(_STRICT, (_comparison,)),
     "arange": (_arange,),
+    "linspace": (_linspace,),
     "roll": (_roll,),
 }
 """Name of a function to its calls with other arguments."""

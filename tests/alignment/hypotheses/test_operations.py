@@ -163,6 +163,26 @@ CASES: dict[str, tuple[Bench, Array, str]] = {
         SPACE.transpose(0, 2, 1, 3, 4),
         "its axes of (2, 3, 2, 2, 2) are put in the order 0, 2, 1, 4, 3, where 0, 2, 1, 3, 4 is meant",
     ),
+    "range that holds both ends": (
+        Bench("linspace", [], np.linspace(-1.0, 1.0, 9), {}),
+        np.linspace(-1 + 1 / 9, 1 - 1 / 9, 9),
+        "its linspace holds both ends, where the centres of 9 equal parts are meant",
+    ),
+    "range that holds centres": (
+        Bench("linspace", [], np.linspace(-1 + 1 / 9, 1 - 1 / 9, 9), {}),
+        np.linspace(-1.0, 1.0, 9),
+        "its linspace holds the centres of 9 equal parts, where both ends are meant",
+    ),
+    "range that holds its end": (
+        Bench("linspace", [], np.linspace(0.0, 1.0, 9), {}),
+        np.linspace(0.0, 1.0, 9, endpoint=False),
+        "its linspace holds the last number, where it ends one step before that",
+    ),
+    "range with another end": (
+        Bench("linspace", [], np.linspace(1.0, 4.0, 9), {}),
+        np.linspace(1.0, 8.0, 9),
+        "its linspace ends at a number that is to be multiplied by 2",
+    ),
     "bias of a gate": (
         Bench("add", [ONE, np.ones(())], ONE + 1, {}),
         ONE + 2.5,

@@ -93,12 +93,20 @@ def _family(table: Mapping[str, Callable[[Array], Array]]) -> Callable[[Function
 def _clip(call: FunctionCall) -> Iterator[Alternative]:
     """Predict bounds of which one or both cut off what the reference keeps."""
     lower, upper = (call.number(name, np.nan) for name in ("min", "max"))
-    for low, high, words in (
-        (-np.inf, upper, f"lower bound, {lower:g},"),
-        (lower, np.inf, f"upper bound, {upper:g},"),
+    if np.isnan(lower) and np.isnan(upper):
+        yield from _left_out(call)
+    for low, high, words, bounds in (
+        (-np.inf, upper, f"lower bound, {lower:g}, cuts off what the reference keeps: widen it", [lower]),
+        (lower, np.inf, f"upper bound, {upper:g}, cuts off what the reference keeps: widen it", [upper]),
+        (
+            -np.inf,
+            np.inf,
+            f"bounds, {lower:g} and {upper:g}, cut off what the reference keeps: widen them",
+            [lower, upper],
+        ),
     ):
-        if not np.isnan(lower if np.isneginf(low) else upper):
-            says = f"its {words} cuts off what the reference keeps: widen it, or leave it out"
+        if not np.isnan(bounds).any():
+            says = f"its {words}, or leave {'it' if len(bounds) == 1 else 'them'} out"
 
             def answer(given: Sequence[Array], _: Sequence[Array], low: float = low, high: float = high) -> list[Array]:
                 kept = given[0] if np.isnan(low) else np.maximum(given[0], low)
@@ -178,7 +186,7 @@ OPERATIONS: Table = {
     **dict.fromkeys(_BASES, (_family(_BASES), _left_out)),
     **dict.fromkeys(_POWERS, (_family(_POWERS), _left_out)),
     **dict.fromkeys(("sqrt", "rsqrt", "square"), (_family(_ROOTS), _left_out)),
-    "clip": (_clip, _left_out),
+    "clip": (_clip,),
     "rpow": (_powers(_POWER_BASES, "the base of its power is {own:g}, not {number:g}", lambda x, base: base**x),),
     "pow": (
         _powers(_EXPONENTS, "the exponent of its power is {own:g}, not {number:g}", np.power),

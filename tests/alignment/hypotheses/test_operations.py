@@ -108,6 +108,11 @@ CASES: dict[str, tuple[Bench, Array, str]] = {
         MAP[:, :, 1:, 1:],
         "it takes [:, :, :-1, :-1] of (2, 3, 4, 6), where [:, :, 1:4, 1:6] is meant",
     ),
+    "both bounds of a clip": (
+        Bench("clip", [X], np.clip(X, -0.5, 0.5), {"min": -0.5, "max": 0.5}),
+        np.clip(X, -8.0, 4.0),
+        "its bounds, -0.5 and 0.5, cut off what the reference keeps: widen them, or leave them out",
+    ),
     "bound of a clip": (
         Bench("clip", [X], np.clip(X, 0.5, 2.0), {"min": 0.5, "max": 2.0}),
         np.clip(X, 0.05, 2.0),

@@ -57,7 +57,8 @@ def scaled_numbers(case: Case, bench: Bench) -> Iterator[Prediction]:
     places = _differing(case)
     if not places:
         return
-    sites = groups([call for call in bench.calls if call.name in _SITES and len(call.gives) == 1])
+    alike = groups([call for call in bench.calls if call.name in _SITES and len(call.gives) == 1])
+    sites = [calls for calls in alike if len({(call.place, call.span) for call in calls}) == 1]
     for calls in sites[: -_MOST - 1 : -1]:  # the last one first: of a chain of products each has the same factor
         for site in _sites(calls[0]):
             fit = _factor(case, bench, calls, site, places)

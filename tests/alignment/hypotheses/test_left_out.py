@@ -111,6 +111,14 @@ def test_sum_for_a_mean_of_a_loss_is_named_by_the_number_of_its_elements() -> No
     assert causes(own, [np.asarray(square(TARGET).sum() / 3)]) == ["2 what its sum gives is to be multiplied by 20"]
 
 
+def test_factor_of_a_product_is_not_shared_between_two_places_of_the_same_call() -> None:
+    def product(factor: float) -> Bench:
+        means = [("mean", np.mean, [array], False) for array in (TOKENS, TARGET)]
+        return Bench((*means, ("multiply", lambda x, y: factor * x * y, [0, 1], True)))
+
+    assert causes(product(1.0), product(4.0).run().outputs) == ["3 what its multiply gives is to be multiplied by 4"]
+
+
 @pytest.mark.parametrize("factor", [1.37, 0.6180339, 0.123])
 def test_factor_of_a_loss_that_nobody_writes_is_no_cause(factor: float) -> None:
     right = [*loss().run().outputs]

@@ -4,35 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from alignment.arrays import Array
-from porting.checkpoint.tensor import Shape
-from porting.expressions import Applied, Expression, sources_in
+from porting.expressions import Applied, Expression, sources_in, uses
 from porting.operations import Op, Untie
-from porting.operations.base import FrozenOp
 from porting.plan import Plan
 
 
 @dataclass(eq=False, repr=False)
-class Added(FrozenOp):
-    """The sum of tensors of one shape, as the gradient of one tensor is that of the gradients of its copies.
+class Added(Untie):
+    """The sum of copies of a tensor in the place of the first one, as its gradient is the sum of theirs.
 
-    Args:
-        inputs: Number of copies.
-        op: What happens to the sum afterwards; None passes it as it is.
+    Nothing undoes it.
     """
 
-    inputs: int
-    op: Op | None = None
-
-    def shapes(self, *shapes: Shape) -> tuple[Shape, ...]:
-        """The one shape that all have."""
-        return self.op.shapes(shapes[0]) if self.op else shapes[:1]
+    undone_by: ClassVar[type[Op] | None] = None
 
     def apply(self, *arrays: Array) -> tuple[Array, ...]:
         """Return the sum."""
-        total = sum(arrays[1:], arrays[0])
-        return self.op.apply(total) if self.op else (total,)
+        return super().apply(sum(arrays[1:], arrays[0]))
 
 
 def adding_copies(plan: Plan, first_names: Mapping[str, str]) -> Plan:
@@ -45,13 +36,12 @@ def adding_copies(plan: Plan, first_names: Mapping[str, str]) -> Plan:
     return replace(plan, outputs={name: _added(made, first_names) for name, made in plan.outputs.items()})
 
 
-def copies_in(plan: Plan, first_names: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """Return the targets of a plan that are made of copies, with the names of these; arguments as `adding_copies`."""
-    added = adding_copies(plan, first_names).outputs
+def copies_in(adding: Plan, first_names: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Return the targets of a plan by `adding_copies` that are made of copies, with the names of these."""
     return {
         name: tuple(dict.fromkeys(first_names.get(source, source) for source in sources_in(made)))
-        for name, made in added.items()
-        if _adds(made)
+        for name, made in adding.outputs.items()
+        if uses(made, Added)
     }
 
 
@@ -66,7 +56,3 @@ def _added(expression: Expression, first_names: Mapping[str, str]) -> Expression
         if len(by_tensors) > 1:
             return Applied(Added(len(by_tensors), expression.op.op), tuple(by_tensors.values())[::-1])
     return Applied(expression.op, args, expression.output)
-
-
-def _adds(expression: Expression) -> bool:
-    return isinstance(expression, Applied) and (isinstance(expression.op, Added) or any(map(_adds, expression.args)))

@@ -68,7 +68,7 @@ class SideTrial:
     @cached_property
     def copies(self) -> Mapping[str, tuple[str, ...]]:
         """Canonical names of the tensors that the side keeps as several, to the side's own names of these."""
-        return copies_in(self._plan, self._first_names)
+        return copies_in(self._adjoint, self._first_names)
 
     @cached_property
     def scales(self) -> Mapping[str, Array]:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-import cli
-from alignment.results.findings import Bisection
+from tests.alignment.hypotheses.diagnosing import diagnosed
 
 pytest.importorskip("torch")
 pytest.importorskip("paddle")
@@ -29,9 +27,6 @@ TURNED = "its mask takes out the scores that are to be kept, and keeps the other
     ],
 )
 def test_use_of_the_mask_is_named(pair: str, says: str, tmp_path: Path) -> None:
-    words = ("diagnose", "--pair", f"{PAIRS}:{pair}", "--batch-size", "2", "--threads", "1", "--out", str(tmp_path))
-    done = CliRunner().invoke(cli.pit_align, words, prog_name="pit-align")
-    found = [one for one in Bisection.read(tmp_path / "bisection.json").findings if one.mode == "eval"]
-    assert done.exit_code == bool(says), done.output
+    found = diagnosed(f"{PAIRS}:{pair}", tmp_path)
     assert [one.candidate for one in found] == ["attention"] * bool(says)
     assert all(one.causes[0].says.startswith(says) for one in found)

@@ -5,21 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-import cli
-from alignment.results.findings import Bisection
+from tests.alignment.hypotheses.diagnosing import diagnosed
 
 pytest.importorskip("torch")
 pytest.importorskip("paddle")
 PAIRS = Path(__file__).parents[1] / "fourier_pairs.py"
-
-
-def _diagnosed(pair: str, out: Path) -> tuple[int, list[str]]:
-    words = ("diagnose", "--pair", f"{PAIRS}:{pair}", "--batch-size", "2", "--threads", "1", "--out", str(out))
-    done = CliRunner().invoke(cli.pit_align, words, prog_name="pit-align")
-    findings = Bisection.read(out / "bisection.json").findings
-    return done.exit_code, [cause.says for one in findings if one.mode == "eval" for cause in one.causes]
 
 
 @pytest.mark.parametrize(
@@ -33,10 +24,9 @@ def _diagnosed(pair: str, out: Path) -> tuple[int, list[str]]:
     ],
 )
 def test_other_transform_is_named(pair: str, says: str, tmp_path: Path) -> None:
-    code, causes = _diagnosed(pair, tmp_path)
-    assert code == 1
+    causes = [cause.says for one in diagnosed(f"{PAIRS}:{pair}", tmp_path) for cause in one.causes]
     assert causes[0].startswith(says)
 
 
 def test_nothing_is_said_of_the_same_transform_by_another_function(tmp_path: Path) -> None:
-    assert _diagnosed("RIGHT", tmp_path) == (0, [])
+    assert not diagnosed(f"{PAIRS}:RIGHT", tmp_path)

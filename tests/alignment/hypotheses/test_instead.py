@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-import cli
-from alignment.results.findings import Bisection
+from tests.alignment.hypotheses.diagnosing import diagnosed
 
 PAIRS = Path(__file__).parents[1] / "sharing_pairs.py"
 
@@ -22,9 +20,6 @@ PAIRS = Path(__file__).parents[1] / "sharing_pairs.py"
     ],
 )
 def test_layer_that_is_called_in_the_place_of_another_is_named(pair: str, says: str, tmp_path: Path) -> None:
-    words = ("diagnose", "--pair", f"{PAIRS}:{pair}", "--batch-size", "4", "--threads", "1", "--out", str(tmp_path))
-    done = CliRunner().invoke(cli.pit_align, words, prog_name="pit-align")
-    assert done.exit_code == 1, done.output
-    (finding,) = [one for one in Bisection.read(tmp_path / "bisection.json").findings if one.mode == "eval"]
+    (finding,) = diagnosed(f"{PAIRS}:{pair}", tmp_path, batch_size=4)
     assert finding.candidate == ""
     assert says in [cause.says for cause in finding.causes]

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-import cli
-from alignment.results.findings import Bisection
+from tests.alignment.hypotheses.diagnosing import diagnosed
 
 PAIRS = Path(__file__).parents[1] / "scales_pairs.py"
 
@@ -22,8 +20,5 @@ PAIRS = Path(__file__).parents[1] / "scales_pairs.py"
     ],
 )
 def test_mistake_between_modules_is_named(pair: str, says: str, tmp_path: Path) -> None:
-    words = ("diagnose", "--pair", f"{PAIRS}:{pair}", "--batch-size", "2", "--threads", "1", "--out", str(tmp_path))
-    done = CliRunner().invoke(cli.pit_align, words, prog_name="pit-align")
-    assert done.exit_code == 1, done.output
-    (finding,) = [one for one in Bisection.read(tmp_path / "bisection.json").findings if one.mode == "eval"]
+    (finding,) = diagnosed(f"{PAIRS}:{pair}", tmp_path)
     assert (finding.candidate, finding.causes[0].says) == ("", says)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-import cli
 from alignment.hypotheses.settings import _is_other
-from alignment.results.findings import Bisection
+from tests.alignment.hypotheses.diagnosing import diagnosed
 
 PAIRS = Path(__file__).parents[1] / "settings_pairs.py"
 
@@ -25,10 +23,7 @@ PAIRS = Path(__file__).parents[1] / "settings_pairs.py"
 def test_setting_that_is_another_is_named_with_that_of_the_reference(
     pair: str, module: str, says: str, tmp_path: Path
 ) -> None:
-    words = ("diagnose", "--pair", f"{PAIRS}:{pair}", "--batch-size", "2", "--threads", "1", "--out", str(tmp_path))
-    done = CliRunner().invoke(cli.pit_align, words, prog_name="pit-align")
-    assert done.exit_code == 1, done.output
-    found = [finding for finding in Bisection.read(tmp_path / "bisection.json").findings if finding.mode == "eval"]
+    found = diagnosed(f"{PAIRS}:{pair}", tmp_path)
     assert [(finding.candidate, finding.causes[0].says) for finding in found] == [(module, says)]
 
 

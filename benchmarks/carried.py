@@ -98,7 +98,7 @@ def in_paddle(source: Path, target: Path, numbers: range) -> None:
     model.train()
     optimizer, average = AdamW(model, RECIPE, RATE), Ema(model, DECAY)
     parts: Any = _Parts(model, optimizer, average)
-    restore_foreign(source, parts, None)
+    restore_foreign(source, parts, Precision(), None)
     for number in numbers:
         images, labels = batch(number)
         logits = model(paddle.to_tensor(images))

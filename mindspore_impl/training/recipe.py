@@ -101,8 +101,10 @@ class LossScale:
 
     def passed(self) -> None:
         """Take note of an update that was done."""
+        if not self.dynamic:
+            return
         self.good += 1
-        if self.dynamic and self.good == _SCALE_WINDOW:
+        if self.good == _SCALE_WINDOW:
             self.value, self.good = self.value * 2, 0
 
 

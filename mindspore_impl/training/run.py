@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from mindspore import Tensor, nn, ops
 from mindspore_impl.training.parallel import World
 from mindspore_impl.training.recipe import Recipe, drop_path_factors, drop_path_rates
 from mindspore_impl.training.starting import Builder, create_model, load_arrays, parameters
+from porting.checkpoint import LazyTensor
+from porting.training_state.scaler import read_mindspore_scaler
 from recipe.accuracy import TOP, sums_of
 from recipe.augmentation.loader import EvalLoader, TrainLoader
 from recipe.carrying_out import Evaluation, Step
@@ -109,14 +111,15 @@ class Run:
         return evaluate_model(self.recipe.model if average is None else average, self.validation)
 
     def save(self, epoch: int, path: Path) -> None:
-        """Write weights, average, moments and epoch, under MindCV's names, to one `.ckpt`."""
+        """Write weights, average, moments, epochs and loss scale, by MindCV's and MindSpore's names, to a `.ckpt`."""
         recipe = self.recipe
         state = {parameter.name: parameter for parameter in recipe.optimizer.get_parameters()}
         kept = {name: value for name, value in state.items() if name in _STATE or name.startswith(_MOMENTS)}
         everything = {**parameters(recipe.model), **_all(recipe.average), **kept}
-        everything["epoch"] = Tensor([epoch], mindspore.int32)
+        everything["epoch_num"] = Tensor([epoch + 1], mindspore.int32)  # MindSpore's name of the epochs that are done
         everything["loss_scale"] = Tensor([recipe.scale.value], mindspore.float32)
-        everything["current_iterator_step"] = Tensor([recipe.scale.good], mindspore.int32)
+        if recipe.scale.dynamic:
+            everything["current_iterator_step"] = Tensor([recipe.scale.good], mindspore.int32)
         listed = [{"name": name, "data": value} for name, value in everything.items()]
         mindspore.save_checkpoint(listed, str(path), crc_check=True)
         path.chmod(0o644)  # MindSpore leaves its files read-only
@@ -131,9 +134,10 @@ class Run:
         if missing := sorted(wanted - arrays.keys()):
             raise TrainingError(f"it lacks {missing[0]}" + (f" and {len(missing) - 1} more" if missing[1:] else ""))
         load_arrays(own, {name: arrays[name] for name in wanted})
-        self.recipe.scale.value = float(arrays["loss_scale"][0])
-        self.recipe.scale.good = int(arrays.get("current_iterator_step", [0])[0])  # files of earlier versions lack it
-        return int(arrays["epoch"][0])
+        scaler, _ = read_mindspore_scaler({name: LazyTensor.of(array) for name, array in arrays.items()})
+        if scaler is not None and self.recipe.scale.dynamic and not scaler.fixed:
+            self.recipe.scale.value, self.recipe.scale.good = scaler.scale, scaler.passed
+        return _epoch(arrays)
 
     def _factors(self, epoch: int, update: int, micro_batches: int) -> Callable[[int, int], Any]:
         """Factors of the drop paths by the number of the micro-batch and its images."""
@@ -179,6 +183,15 @@ def logits_of(model: nn.Cell, images: npt.NDArray[np.float32], size: int) -> npt
     filled = np.concatenate([images, np.zeros((size - len(images), *images.shape[1:]), np.float32)])
     logits = ops.cast(model(Tensor(filled)), mindspore.float32).asnumpy()
     return np.asarray(logits[: len(images)], np.float64)
+
+
+def _epoch(arrays: Mapping[str, Any]) -> int:
+    """Number of the last epoch that is done, from 0; raises where a file does not tell it."""
+    if "epoch_num" in arrays:
+        return int(arrays["epoch_num"].reshape(-1)[0]) - 1
+    if "epoch" not in arrays:
+        raise TrainingError("it does not tell how many epochs are done (epoch_num)")
+    return int(arrays["epoch"].reshape(-1)[0])  # files of earlier versions
 
 
 def _all(model: nn.Cell | None) -> dict[str, Any]:

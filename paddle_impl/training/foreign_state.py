@@ -9,14 +9,16 @@ import numpy as np
 import paddle
 
 from paddle_impl.training.parts import Parts
+from paddle_impl.training.precision import Precision
 from paddle_impl.training.starting import LAYOUT
-from paddle_impl.training.state import Progress
+from paddle_impl.training.state import Progress, restore_scaler
 from porting.checkpoint import LazyTensor, open_checkpoint
 from porting.checkpoint.tensor import Array
 from porting.conversion import fitting, job_of, plan_port
 from porting.conversion.carrying import carried, in_words
 from porting.errors import NoStateError
 from porting.training_state.paddle_files import named_state
+from porting.training_state.scaler import paddle_scaler
 from recipe.errors import TrainingError
 
 _PADDLE = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
@@ -32,12 +34,15 @@ def is_foreign(path: Path) -> bool:
         return False
 
 
-def restore_foreign(path: Path, parts: Parts, last_epoch: int | None) -> tuple[Progress, tuple[str, ...]]:
+def restore_foreign(
+    path: Path, parts: Parts, precision: Precision, last_epoch: int | None
+) -> tuple[Progress, tuple[str, ...]]:
     """Bring a run to the place where another framework's program wrote a checkpoint.
 
     Args:
         path: A checkpoint of training, such as DeiT's and timm's.
         parts: The run, freshly made; model, average and optimizer are restored.
+        precision: Its loss scaler is restored, where both have one.
         last_epoch: Epochs that are done; None takes them from the file.
 
     Returns:
@@ -49,12 +54,14 @@ def restore_foreign(path: Path, parts: Parts, last_epoch: int | None) -> tuple[P
         PlanError: Its weights cannot be laid out as Paddle's.
     """
     try:
-        return _restored(path, parts, last_epoch)
+        return _restored(path, parts, precision, last_epoch)
     except NoStateError as error:
         raise TrainingError(f"{path}: {error.problem}; model.weights={path} starts from its weights alone") from None
 
 
-def _restored(path: Path, parts: Parts, last_epoch: int | None) -> tuple[Progress, tuple[str, ...]]:
+def _restored(
+    path: Path, parts: Parts, precision: Precision, last_epoch: int | None
+) -> tuple[Progress, tuple[str, ...]]:
     with open_checkpoint(path, weights="model") as opened:
         checkpoint = fitting(opened)
         port = plan_port(checkpoint, LAYOUT)
@@ -62,7 +69,8 @@ def _restored(path: Path, parts: Parts, last_epoch: int | None) -> tuple[Progres
             epochs = run.state.epochs if last_epoch is None else last_epoch
             if epochs is None:
                 raise TrainingError(f"{path}: does not tell how many epochs are done; give --last-epoch (-last_epoch)")
-            notes = [f"{path}: {port.identity.architecture.name} of {checkpoint.format}, {', '.join(in_words(run))}"]
+            carried_parts = ", ".join(in_words(run, "pdparams"))
+            notes = [f"{path}: {port.identity.architecture.name} of {checkpoint.format}, {carried_parts}"]
             if any(len(kinds) > 2 for kinds in run.state.moments.values()):
                 raise TrainingError(f"{path}: keeps amsgrad's third moment, and this AdamW is without amsgrad")
             _load(path, parts.model, weights)
@@ -70,6 +78,8 @@ def _restored(path: Path, parts: Parts, last_epoch: int | None) -> tuple[Progres
                 _load(path, parts.average.model, weights if run.average is None else run.average)
                 notes += ["the average begins anew from the weights"] if run.average is None else []
             parts.optimizer.set_named_state(dict(_arrays(named_state(run.state), parts)))
+            if run.state.scaler is not None:
+                restore_scaler(precision, paddle_scaler(run.state.scaler))
     return Progress(epochs), tuple(notes)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -75,6 +76,7 @@ def draw_curves(entries: Iterable[Mapping[str, Any]], path: Path) -> None:
     Raises:
         ImportError: Matplotlib is not installed.
     """
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it reports its cache of fonts where Paddle logs at INFO
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

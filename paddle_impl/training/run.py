@@ -178,7 +178,7 @@ def _started(
     progress, entries = Progress(), about(config, world, parts.fingerprint)
     if start is not None:
         if is_foreign(start):
-            progress, notes = restore_foreign(start, parts, last_epoch)
+            progress, notes = restore_foreign(start, parts, precision, last_epoch)
             return _from_one_place(world, progress), entries, notes
         with Nested(start) as checkpoint:
             entries = continued(checkpoint, config, world, parts.fingerprint)

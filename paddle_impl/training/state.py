@@ -101,7 +101,7 @@ def restore(checkpoint: Nested, parts: Parts, precision: Precision) -> Progress:
         average = parts.average.model
         average.set_state_dict(matching(checkpoint, "model_ema", average.state_dict()))
     parts.optimizer.set_named_state(_optimizer_of(checkpoint))
-    _restore_scaler(precision, tree.get("amp_grad_scaler"))
+    restore_scaler(precision, tree.get("amp_grad_scaler"))
     progress = _progress_of(checkpoint)
     parts.optimizer.set_lr(progress.rate)  # saved again as it is where no update is left in the epoch
     return progress
@@ -136,7 +136,8 @@ def _progress_of(checkpoint: Nested) -> Progress:
     raise TrainingError(f"{checkpoint.path}: does not tell how far its run had come (epoch)")
 
 
-def _restore_scaler(precision: Precision, saved: Tree) -> None:
+def restore_scaler(precision: Precision, saved: Tree) -> None:
+    """Bring the loss scaler of a run, if it has one, to a state as Paddle's saves it; an empty one changes nothing."""
     if precision.scaler is None or not isinstance(saved, Mapping) or not saved:
         return
     state = {key: value.load() if isinstance(value, LazyTensor) else value for key, value in saved.items()}

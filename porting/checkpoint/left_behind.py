@@ -44,7 +44,12 @@ def left_out(saved: object, chosen: StateDict, others: list[StateDict]) -> Itera
         for key in (part,) if isinstance(saved, dict) and part in saved else part.split("."):
             if isinstance(saved, dict) and key in saved:
                 for name, value in saved.items():
-                    if name != key and not any(path[: len(walked) + 1] == (*walked, name) for path in noted):
+                    empty = name in STATE and isinstance(value, dict) and not value
+                    if (
+                        name != key
+                        and not empty
+                        and not any(path[: len(walked) + 1] == (*walked, name) for path in noted)
+                    ):
                         yield _beside(name, value, search)
                 saved, walked = saved.get(key), (*walked, key)
 

@@ -17,6 +17,8 @@ from porting.errors import CheckpointError, NoStateError, PlanError
 from porting.operations.casting import cast
 from porting.training_state.moving import moved
 from porting.training_state.runs import WRITTEN, Run, Settings, grouped, open_run, trained, write_run
+from porting.training_state.scaler import scaler_in_words
+from porting.training_state.schedule import schedule_in_words
 
 _HALF = ("float16", "bfloat16")
 _EXEMPT = ("pos_embed", "cls_token", "dist_token", "position_embedding", "class_token", "distill_token")
@@ -98,8 +100,9 @@ def _carry(source: Path | str, job: Job, how: Writing) -> ConvertReport:
                 overwrite=how.overwrite, check=job.checkpoint.check, progress=how.progress,
             )  # fmt: skip
         done = report(source, how.target, job, (planned, weights), written, ())
-        notes = tuple(note for note in done.notes if not note.startswith(_CARRIED))
-        return replace(done, notes=notes, training=tuple(in_words(run)))
+        parts = [part.key.partition(".")[0] for part in (run.state.scaler, run.state.schedule) if part is not None]
+        notes = tuple(note for note in done.notes if not note.startswith((*_CARRIED, *parts)))
+        return replace(done, notes=notes, training=tuple(in_words(run, format_of(how.target))))
 
 
 @contextmanager
@@ -139,6 +142,8 @@ _CARRIED = (
     "beta1_power",
     "beta2_power",
     "global_step",
+    "current_iterator_step",
+    "last_overflow_iterator_step",
 )
 """What notes on a source begin with that tell of parts which are carried."""
 
@@ -189,8 +194,8 @@ def _decays(job: Job, name: str, tensor: LazyTensor) -> bool:
     return len(tensor.shape) > 1 and not name.endswith(".bias") and name not in _EXEMPT
 
 
-def in_words(run: Run) -> Iterator[str]:
-    """Yield what of a run was carried, one line each."""
+def in_words(run: Run, target: str) -> Iterator[str]:
+    """Yield what of a run was carried to a format of `WRITTEN`, and what this format has no place for, in lines."""
     state = run.state
     steps = sorted(set(state.steps.values()))
     counts = f"{steps[0]}" if len(steps) == 1 else f"{steps[0]} to {steps[-1]}" if steps else "no"
@@ -202,4 +207,8 @@ def in_words(run: Run) -> Iterator[str]:
         sizes = (f"{len(group.names)} with weight decay {group.settings.get('weight_decay')}" for group in state.groups)
         yield f"{len(state.groups)} groups: {', '.join(sizes)}"
     yield "no average, since the source has none" if run.average is None else "the average too"
+    if state.scaler is not None:
+        yield from scaler_in_words(state.scaler, target)
+    if state.schedule is not None:
+        yield from schedule_in_words(state.schedule, target)
     yield from state.notes

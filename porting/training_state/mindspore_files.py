@@ -17,6 +17,7 @@ import numpy as np
 from porting.checkpoint.formats.mindspore_training import AVERAGES, SLOTS
 from porting.checkpoint.tensor import LazyTensor
 from porting.errors import CheckpointError, NoStateError
+from porting.training_state.scaler import mindspore_scaler, read_mindspore_scaler
 from porting.training_state.state import (
     AVERAGE,
     SQUARES,
@@ -67,9 +68,9 @@ def read_mindspore(path: Path, items: Mapping[str, Any], weights: Path) -> Optim
         epochs = float(named["epoch"])
     rate = _number(items.get("learning_rate"))
     updated = moments if step else {}
-    return OptimizerState(
-        updated, dict.fromkeys(updated, step), epochs=None if epochs is None else int(epochs), rate=rate
-    )
+    scaler, notes = read_mindspore_scaler(items)
+    done = None if epochs is None else int(epochs)
+    return OptimizerState(updated, dict.fromkeys(updated, step), epochs=done, rate=rate, scaler=scaler, notes=notes)
 
 
 def _step(path: Path, items: Mapping[str, Any]) -> int:
@@ -120,4 +121,6 @@ def mindspore_entries(
     entries["global_step"] = LazyTensor.of(np.array([step], np.int32))
     if state.epochs is not None:
         entries["epoch_num"] = LazyTensor.of(np.array(state.epochs, np.int32))
+    if state.scaler is not None:
+        entries |= mindspore_scaler(state.scaler)
     return entries

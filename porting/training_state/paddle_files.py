@@ -16,6 +16,8 @@ import numpy as np
 from porting.checkpoint.formats.nested import Nested, Tree
 from porting.checkpoint.tensor import LazyTensor
 from porting.errors import CheckpointError
+from porting.training_state.scaler import paddle_scaler, read_scaler
+from porting.training_state.schedule import paddle_schedule, read_schedule
 from porting.training_state.state import (
     AVERAGE,
     MAXIMA,
@@ -96,6 +98,7 @@ def read_paddle(
         name: {KINDS[kind]: by_kind[kind][name] for kind in KINDS if name in by_kind.get(kind, {})} for name in steps
     }
     updated = {name: step for name, step in steps.items() if step}
+    (scaler, lost), (schedule, dropped) = read_scaler(tree), read_schedule(tree, saved)
     return OptimizerState(
         {name: kinds for name, kinds in moments.items() if name in updated},
         updated,
@@ -103,6 +106,9 @@ def read_paddle(
         _epochs(path, saved, tree),
         _rate(saved, tree),
         betas,
+        scaler,
+        schedule,
+        (*lost, *dropped),
     )
 
 
@@ -215,8 +221,8 @@ def paddle_tree(
         tree["model_ema"] = dict(average)
     tree["optimizer"] = dict(named_state(state))
     tree["epoch"] = state.epochs or 0
-    tree["lr_scheduler"] = {"last_epoch": state.epochs or 0, "last_lr": state.rate if state.rate is not None else 0.0}
-    tree["amp_grad_scaler"] = {}
+    tree["lr_scheduler"] = paddle_schedule(state.schedule, state.epochs or 0, state.rate or 0.0)
+    tree["amp_grad_scaler"] = {} if state.scaler is None else paddle_scaler(state.scaler)
     if state.groups:
         tree[GROUPS] = [{"names": [*group.names], **group.settings} for group in state.groups]
     return tree

@@ -11,6 +11,8 @@ import numpy as np
 
 from porting.checkpoint.tensor import LazyTensor
 from porting.errors import CheckpointError
+from porting.training_state.scaler import LossScaler
+from porting.training_state.schedule import Schedule
 
 AVERAGE, SQUARES, MAXIMA = "exp_avg", "exp_avg_sq", "max_exp_avg_sq"
 """The first and second moment, and amsgrad's largest second moment, as torch calls them."""
@@ -45,6 +47,8 @@ class OptimizerState:
         epochs: Epochs that are done; None where the file does not say.
         rate: Learning rate of the last update; None where it is not known or differs from group to group.
         betas: Decay rates of the moments.
+        scaler: The loss scaler of float16; None where there is none.
+        schedule: How far the schedule of the learning rate has come; None where the file does not say.
         notes: What else is in the file, and what was done with it, one line each.
     """
 
@@ -54,6 +58,8 @@ class OptimizerState:
     epochs: int | None = None
     rate: float | None = None
     betas: tuple[float, float] = USUAL_BETAS
+    scaler: LossScaler | None = None
+    schedule: Schedule | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     def noted(self, *notes: str) -> OptimizerState:

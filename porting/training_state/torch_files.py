@@ -16,6 +16,8 @@ import numpy as np
 from porting.checkpoint.tensor import LazyTensor, Shape
 from porting.errors import CheckpointError, NoStateError
 from porting.training_state.naming import names_of
+from porting.training_state.scaler import read_scaler, torch_scaler
+from porting.training_state.schedule import read_schedule, torch_schedule
 from porting.training_state.state import MOMENTS, SQUARES, USUAL_BETAS, Group, OptimizerState, one_value
 
 _STEP = "step"
@@ -60,6 +62,7 @@ def read_torch(path: Path, tree: Mapping[Any, Any], weights: Mapping[str, Shape]
     }
     settings = [_settings(group) for group in groups]
     epoch = next((tree[key] for key in _EPOCHS if isinstance(tree.get(key), int)), None)
+    (scaler, lost), (schedule, dropped) = read_scaler(tree), read_schedule(tree)
     return OptimizerState(
         moments,
         steps,
@@ -67,6 +70,9 @@ def read_torch(path: Path, tree: Mapping[Any, Any], weights: Mapping[str, Shape]
         None if epoch is None else epoch + 1,
         one_value(setting.get("lr") for setting in settings),
         _betas(path, settings),
+        scaler,
+        schedule,
+        (*lost, *dropped),
     )
 
 
@@ -210,7 +216,13 @@ def torch_tree(
     ]
     keys = ("state_dict", "state_dict_ema") if timm else ("model", "model_ema")
     tree: dict[str, Any] = {keys[0]: weights, **({keys[1]: average} if average is not None else {})}
-    tree |= {"optimizer": {"state": entries, "param_groups": groups}, "lr_scheduler": {}}
+    rates = [group.settings.get("lr") for group in state.groups]
+    tree |= {
+        "optimizer": {"state": entries, "param_groups": groups},
+        "lr_scheduler": torch_schedule(state.schedule, rates),
+    }
+    if state.scaler is not None:
+        tree["amp_scaler" if timm else "scaler"] = torch_scaler(state.scaler)
     return tree | {"epoch": (state.epochs or 0) - 1, **({"version": 2} if timm else {})}
 
 

@@ -40,7 +40,6 @@ def test_run_has_the_losses_of_torch_and_goes_on_from_its_state(mindspore: Any, 
     rows.append((result.loss, result.top1))
     np.testing.assert_allclose(rows, json.loads(RECORDER["RECORDED"].read_text()), rtol=1e-5)
     path = tmp_path / "state.ckpt"
-    run.recipe.scale.good = 7
     run.save(3, path)
     other = MindSporeRun(config)
     assert other.restore(path) == 3
@@ -84,6 +83,26 @@ def test_levels_of_mixed_precision_train_near_float32(mindspore: Any, tmp_path: 
     losses = [loss for loss, _ in json.loads(RECORDER["RECORDED"].read_text())[: len(steps)]]
     np.testing.assert_allclose([step.loss for step in steps], losses, rtol=0.02)
     assert [step.loss for step in steps] != losses
+
+
+def test_loss_scale_and_epochs_of_a_carried_run_are_taken_up(mindspore: Any, tmp_path: Path) -> None:
+    from mindspore_impl.training.program import set_up
+    from mindspore_impl.training.run import Run as MindSporeRun
+    from porting.conversion import convert
+
+    config = RECORDER["configuration"](tmp_path, "mindspore.mode=pynative", "run.precision=mixed")
+    set_up(config)
+    run = MindSporeRun(config)
+    own = {parameter.name: parameter for parameter in run.recipe.optimizer.get_parameters()}
+    for name, value in (("global_step", 1), ("beta1_power", 0.9), ("beta2_power", 0.999)):
+        own[name].set_data(mindspore.Tensor(np.full(own[name].shape, value, own[name].asnumpy().dtype)))
+    run.recipe.scale.value, run.recipe.scale.good = 256.0, 7
+    run.save(4, tmp_path / "own.ckpt")
+    report = convert(tmp_path / "own.ckpt", tmp_path / "carried.ckpt", target_layout="mindcv", with_optimizer=True)
+    assert "5 epochs done" in report.training
+    again = MindSporeRun(config)
+    assert again.restore(tmp_path / "carried.ckpt") == 4
+    assert (again.recipe.scale.value, again.recipe.scale.good) == (256.0, 7)
 
 
 @pytest.mark.parametrize("stairs", [False, True])

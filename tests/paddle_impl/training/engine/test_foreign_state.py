@@ -9,6 +9,7 @@ import pytest
 
 from paddle_impl.training.foreign_state import is_foreign, restore_foreign
 from paddle_impl.training.parts import Parts
+from paddle_impl.training.precision import Precision
 from porting.architectures import build
 from porting.checkpoint import LazyTensor, write_checkpoint
 from porting.converters import specs_in
@@ -37,7 +38,7 @@ def test_paddles_own_files_are_not_foreign(tmp_path: Path) -> None:
 
 def test_checkpoint_of_another_model_is_refused_with_what_differs(parts: Callable[[], Parts], tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="is not this run's model") as refused:
-        restore_foreign(written(tmp_path / "a.pth", 3), parts(), None)
+        restore_foreign(written(tmp_path / "a.pth", 3), parts(), Precision(), None)
     assert "hidden.weight: not in the checkpoint" in refused.value.details
 
 
@@ -46,4 +47,4 @@ def test_weights_without_a_run_are_refused(parts: Callable[[], Parts], tmp_path:
     with pytest.raises(
         TrainingError, match=r"holds no state of an optimizer.*model\.weights=.* starts from its weights"
     ):
-        restore_foreign(tmp_path / "a.pth", parts(), None)
+        restore_foreign(tmp_path / "a.pth", parts(), Precision(), None)

@@ -69,7 +69,7 @@ def match_rest(
             if source not in both[0] or target not in both[1] or (source in left[0] and target in left[1]):
                 continue
             used = source in left[0] or target in left[1]
-            if not used or not (_unused(reference, source) or _unused(candidate, target)):
+            if not used or not (never_met(reference, source) or never_met(candidate, target)):
                 ops = ways(reference.stored[source], candidate.stored[target])
                 if ops:
                     rest.links.append(Link((source,), (target,), ops[0], what))
@@ -80,7 +80,7 @@ def match_rest(
         for name in names:
             if side.stored[name].buffer and side.stored[name].part not in STATISTICS:
                 rest.kept[place].append(name)
-            elif _unused(side, name):
+            elif never_met(side, name):
                 rest.unused[place].append(name)
             else:
                 rest.left[place].append(name)
@@ -125,7 +125,7 @@ def _open(side: Model, done: set[str]) -> list[str]:
     ]
 
 
-def _unused(side: Model, name: str) -> bool:
+def never_met(side: Model, name: str) -> bool:
     """Whether no data meets a tensor: not in the data flow, no constant, its module never called."""
     how = side.stored[name]
     if name in side.flow.shapes or (how.buffer and how.part not in STATISTICS):

@@ -15,8 +15,9 @@ from alignment.rules.derive import COUNTED, checked, idle, refuse, taken
 from alignment.rules.differences import differences
 from alignment.rules.forms import form
 from alignment.rules.model import Model, both
+from alignment.rules.never_called import links_of_uncalled
 from alignment.rules.pieces import cut_only_here
-from alignment.rules.proposals import Decision, Link, Proposal, names_in
+from alignment.rules.proposals import Decision, Link, names_in
 from alignment.rules.rows import propose_whole
 from alignment.rules.ways import Stored, ways
 from porting.checkpoint.tensor import Shape
@@ -52,21 +53,21 @@ def derive_by_structure(
     decide = partial(_anywhere, decide)
     given = list(_given(rules, reference, candidate))
     theirs, ours, settled = _decided(reference, candidate, lambda one, other: decide(one, other, given))
-    crossed = list(_crossed(theirs, ours, given, settled.proposal)) if settled.same is False else []
-    if crossed:
-        apart = frozenset(link.sources[0] for link in crossed), frozenset(link.targets[0] for link in crossed)
-        models = both(reference, candidate, apart, (theirs.cut, ours.cut))
-        again = decide(*models, [*given, *crossed])
-        if again.same or _fewer_left(again, settled):
-            theirs, ours, settled = *models, again
-        else:
-            crossed = []
-    known = (*rules, *(rule(link.sources, link.targets, link.op) for link in crossed))
-    derived = _Derived(theirs, ours, known, [*given, *crossed], settled)
+    beside: list[Link] = []
+    for propose in (_crossed, links_of_uncalled):
+        more = list(propose(theirs, ours, [*given, *beside], settled)) if settled.same is not True else []
+        if more:
+            apart = names_in([*beside, *more])
+            models = both(reference, candidate, (frozenset(apart[0]), frozenset(apart[1])), (theirs.cut, ours.cut))
+            again = decide(*models, [*given, *beside, *more])
+            if again.same or _fewer_left(again, settled):
+                theirs, ours, settled, beside = *models, again, [*beside, *more]
+    known = (*rules, *(rule(link.sources, link.targets, link.op) for link in beside))
+    derived = _Derived(theirs, ours, known, [*given, *beside], settled)
     problems += derived.problems()
     refuse(problems, reference, candidate)
     every = (*known, *derived.rules())  # which fills the evidence too
-    evidence = derived.evidence | {link.targets[0]: link.evidence for link in crossed}
+    evidence = derived.evidence | {link.targets[0]: link.evidence for link in beside}
     return checked(Contract(reference, candidate, every, evidence, settled.same))
 
 
@@ -229,11 +230,14 @@ def _given(rules: Iterable[Rule], reference: ModelDescription, candidate: ModelD
                 yield Link(sources, targets, given.op, "")
 
 
-def _crossed(reference: Model, candidate: Model, given: Sequence[Link], proposal: Proposal) -> Iterator[Link]:
+def _crossed(reference: Model, candidate: Model, given: Sequence[Link], settled: Settled) -> Iterator[Link]:
     """What is a parameter on one side and a buffer on the other: the data flow shows parameters only.
 
-    They have the same name, or are the only ones of their form without a counterpart.
+    They have the same name, or are the only ones of their form without a counterpart. Only a run that differs, without
+    them, makes it worth looking.
     """
+    if settled.same is not False:
+        return
     done = names_in(given)
     for name, how in reference.stored.items():
         other = candidate.stored.get(name)
@@ -246,7 +250,7 @@ def _crossed(reference: Model, candidate: Model, given: Sequence[Link], proposal
             yield Link((name,), (name,), ops[0], "name")
     theirs, ours = (
         _alone(model, own | linked)
-        for model, own, linked in zip((reference, candidate), done, names_in(proposal.links), strict=True)
+        for model, own, linked in zip((reference, candidate), done, names_in(settled.proposal.links), strict=True)
     )
     for shape in theirs.keys() & ours.keys():
         if len(theirs[shape]) == len(ours[shape]) == 1:

@@ -66,6 +66,8 @@ def _uncollected() -> Iterator[None]:
     try:
         yield
     finally:
+        gc.freeze()  # and back: all counts as searched
+        gc.unfreeze()
         if collecting:
             gc.enable()
 

@@ -14,6 +14,8 @@ from functools import cached_property, lru_cache
 from operator import itemgetter
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
+from porting.frozen import Frozen
+
 Key = TypeVar("Key")
 Bindings: TypeAlias = Mapping[str, "int | str"]
 
@@ -83,8 +85,8 @@ class _ByParts:
         return texts
 
 
-@dataclass(frozen=True)
-class Pattern:
+@dataclass(eq=False, repr=False)
+class Pattern(Frozen):
     """A name with placeholders.
 
     Args:

@@ -33,6 +33,7 @@ from porting.expressions import (
     substituted,
     uses,
 )
+from porting.frozen import Frozen
 from porting.names import fold, nearest
 from porting.operations import (
     Build,
@@ -83,8 +84,8 @@ class Group(NamedTuple):
     op: Op | None
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(eq=False, repr=False)
+class Plan(Frozen):
     """The plan of a conversion: what every target is made of.
 
     Attributes:

@@ -8,14 +8,15 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import TypeAlias
 
+from porting.frozen import Frozen
 from porting.operations import Build, Drop, Fill, Keep, Op, Transpose, chained
 from porting.patterns import Pattern, PatternError
 
 Names: TypeAlias = "str | tuple[str, ...]"
 
 
-@dataclass(frozen=True)
-class Rule:
+@dataclass(eq=False, repr=False)
+class Rule(Frozen):
     """A rule: which tensors become which, and how.
 
     Args:
@@ -115,8 +116,8 @@ def built(target: str, reason: str) -> Rule:
     return rule((), target, Build(reason))
 
 
-@dataclass(frozen=True)
-class Table:
+@dataclass(eq=False, repr=False)
+class Table(Frozen):
     """A layout: the rules from the canonical one.
 
     Attributes:

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 
 from porting.architectures import Architecture, TensorSpec, build
 from porting.errors import PlanError
+from porting.frozen import Frozen
 from porting.plan import Applied, Expression, Initialised, Plan, Source
 
 _PATCH = 16
 _STD = 0.02
 
 
-@dataclass(frozen=True)
-class Surgery:
+@dataclass(eq=False, repr=False)
+class Surgery(Frozen):
     """Changes to make to a model; none by default.
 
     Attributes:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from porting.frozen import Frozen
 from porting.terminal.tool import COULD_NOT_RUN, Tool
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ def _noted(line: str) -> None:
         click.echo(line, err=True)
 
 
-@dataclass(frozen=True)
-class Source:
+@dataclass(eq=False, repr=False)
+class Source(Frozen):
     """Where a configuration comes from.
 
     Attributes:

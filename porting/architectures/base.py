@@ -9,6 +9,8 @@ from math import prod
 from types import MappingProxyType, ModuleType
 from typing import NamedTuple, TypeAlias, TypeVar
 
+from porting.frozen import Frozen
+
 FAMILIES = ("pit", "deit", "regnet")
 Shape: TypeAlias = tuple[int, ...]
 Value = TypeVar("Value")
@@ -52,8 +54,8 @@ class TensorSpec(NamedTuple):
     kind: str = "float"
 
 
-@dataclass(frozen=True)
-class Architecture:
+@dataclass(eq=False, repr=False)
+class Architecture(Frozen):
     """One model with a fixed class count and image size.
 
     Attributes:

@@ -23,13 +23,14 @@ from porting.checkpoint.prefixes import shared_prefix, without_modules
 from porting.checkpoint.selection import Selection
 from porting.checkpoint.tensor import Described, LazyTensor
 from porting.errors import CheckpointError
+from porting.frozen import Frozen
 
 _MAX_PREFIXES = 6
 """Parts of names that are taken off one after the other."""
 
 
-@dataclass(frozen=True)
-class Checkpoint:
+@dataclass(eq=False, repr=False)
+class Checkpoint(Frozen):
     """An open checkpoint; close it, or use it in a `with` statement.
 
     Attributes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal, TypeAlias, TypeVar
 
+from porting.frozen import Frozen
 from porting.names import nearest
 
 Kind: TypeAlias = Literal["model", "ema"]
@@ -15,8 +16,8 @@ Value = TypeVar("Value")
 _MAX_PREFIXES = 100
 
 
-@dataclass(frozen=True)
-class Selection:
+@dataclass(eq=False, repr=False)
+class Selection(Frozen):
     """Which of the tensors in a file are meant.
 
     Attributes:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from porting.frozen import Frozen
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -57,8 +59,8 @@ class Elementwise(NamedTuple):
     change: Callable[[Array], Array]
 
 
-@dataclass(frozen=True, slots=True)
-class LazyTensor:
+@dataclass(eq=False, repr=False)
+class LazyTensor(Frozen):
     """Shape and dtype of one tensor, and how to read it.
 
     Attributes:

@@ -15,6 +15,7 @@ from porting.checkpoint import Checkpoint, Written, format_of
 from porting.checkpoint.envelope import Kind
 from porting.checkpoint.tensor import LazyTensor
 from porting.converters import layouts_of, table_of
+from porting.frozen import Frozen
 from porting.names import fold
 from porting.plan import Plan
 
@@ -26,8 +27,8 @@ _FRAMEWORKS: Mapping[str, str] = {"torch-zip": "torch", "pdparams": "paddle", "m
 _TITLES: Mapping[str, str] = {"torch": "PyTorch", "paddle": "Paddle", "mindspore": "MindSpore"}
 
 
-@dataclass(frozen=True)
-class ConvertReport:
+@dataclass(eq=False, repr=False)
+class ConvertReport(Frozen):
     """Report of a conversion, or of a dry run.
 
     Attributes:

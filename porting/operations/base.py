@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import Field, FrozenInstanceError
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from porting.checkpoint.tensor import Array, Shape
+from porting.frozen import Frozen
 
 
 class ShapeMismatchError(ValueError):
@@ -67,31 +67,8 @@ class Op(ABC):
         return Op.printed(self)
 
 
-class FrozenOp(Op):
-    """An operation of the toolkit: a dataclass whose fields are set once, equal to another with the same values.
-
-    It does what `dataclass(frozen=True)` writes anew for each class; twenty times that took a tenth of the time in
-    which `pit-port convert` is ready to read. A class that derives from it is a `dataclass(eq=False, repr=False)`.
-    """
-
-    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name in vars(self) or name not in self.__dataclass_fields__:
-            raise FrozenInstanceError(f"cannot assign to field {name!r}")
-        super().__setattr__(name, value)
-
-    def __delattr__(self, name: str) -> None:
-        raise FrozenInstanceError(f"cannot delete field {name!r}")
-
-    def __eq__(self, other: object) -> bool:
-        return vars(self) == vars(other) if type(other) is type(self) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash((type(self), *vars(self).values()))
-
-    def __repr__(self) -> str:
-        return f"{type(self).__qualname__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
+class FrozenOp(Frozen, Op):
+    """An operation of the toolkit; a class that derives from it is a `dataclass(eq=False, repr=False)`."""
 
 
 def require(condition: bool, problem: str) -> None:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from porting.architectures.base import Architecture, TensorSpec
 from porting.checkpoint.tensor import Shape
+from porting.frozen import Frozen
 from porting.operations.grammar import parse_all
 from porting.patterns import Patterns
 from porting.plan import plan
@@ -31,8 +32,8 @@ _BETWEEN = " + "
 _SET = re.compile(r"\{([\d.,]+)\}")
 
 
-@dataclass(frozen=True)
-class Model:
+@dataclass(eq=False, repr=False)
+class Model(Frozen):
     """One model of a family.
 
     Attributes:

@@ -19,19 +19,20 @@ from porting.checkpoint.containers.stand_ins import Inert
 from porting.checkpoint.dtypes import NUMPY_CODES
 from porting.checkpoint.file.source import Bytes, Source, Span
 from porting.checkpoint.tensor import Array, Described, LazyTensor, Malformed, Shape, checked_shape
+from porting.frozen import Frozen
 
 _OBJECTS = "O8"
 """The code of Python objects: pointers of eight bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Latin:
+@dataclass(eq=False, repr=False)
+class Latin(Frozen):
     """Bytes that the file holds as text, one character a byte: protocol 2 has no opcode for bytes."""
 
     text: str | Text
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class PickledDtype(Buildable):
     """A `numpy.dtype`: its code, such as `f4`, and its byte order."""
 
@@ -54,7 +55,7 @@ class PickledDtype(Buildable):
         return dtypes.dtype(name).newbyteorder(">") if self.order == ">" else dtypes.dtype(name)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class PickledArray(Described, Buildable):
     """A `numpy.ndarray`, as its pickled state describes it."""
 
@@ -189,7 +190,7 @@ def array_symbols(source: Source) -> Mapping[str, Symbol]:
     return symbols | {name: Symbol(name) for name in ("numpy.ndarray", "ml_dtypes.bfloat16")}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class PickledScalar:
     """A NumPy scalar: a number beside the tensors, such as an accuracy."""
 

@@ -20,6 +20,7 @@ from typing import TypeAlias
 from porting.checkpoint.file.source import Source, Span, shown
 from porting.checkpoint.tensor import Malformed
 from porting.errors import CheckpointError
+from porting.frozen import Frozen
 
 LONG = 4096
 """Bytes from which on a string is left in the file."""
@@ -45,8 +46,8 @@ class Text:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class Symbol:
+@dataclass(eq=False, repr=False)
+class Symbol(Frozen):
     """What stands for one global of a pickle.
 
     Attributes:

@@ -105,7 +105,7 @@ _DANGEROUS = frozenset(
 """Modules that are refused within another one too, such as `torch.os`."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Inert(Buildable):
     """Stand-in for an object that is recognised and left out: settings of a run, a path, a device, any class at all.
 

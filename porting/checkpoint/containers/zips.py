@@ -70,7 +70,7 @@ class _Directory(NamedTuple):
     offset: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Record:
     """One file of an archive.
 

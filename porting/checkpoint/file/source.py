@@ -25,6 +25,7 @@ import numpy as np
 
 from porting.checkpoint.file.crc import crc32
 from porting.errors import CheckpointError, UnsafePickleError
+from porting.frozen import Frozen
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -43,8 +44,8 @@ _SYSCALL = ctypes.CDLL(None).syscall if sys.platform == "linux" else None
 Bytes: TypeAlias = "npt.NDArray[np.uint8]"
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+@dataclass(eq=False, repr=False)
+class Span(Frozen):
     """A stretch of a file: `length` bytes from byte `offset` on."""
 
     offset: int

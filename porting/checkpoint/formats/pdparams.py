@@ -23,6 +23,7 @@ from porting.checkpoint.file.source import Source, brief
 from porting.checkpoint.file.writer import Output
 from porting.checkpoint.formats.sealed import require_intact, unsealed
 from porting.checkpoint.tensor import Array, Described, LazyTensor, Malformed, Pieces, checked_shape, in_rows
+from porting.frozen import Frozen
 
 _NAME_TABLE = "StructuredToParameterName@@"
 _SLICE_TABLE = "UnpackBigParamInfor@@"
@@ -53,8 +54,8 @@ def _named(tensors: dict[object, object], names: Mapping[object, object]) -> dic
     }
 
 
-@dataclass(frozen=True, slots=True)
-class PaddleTensor(Described):
+@dataclass(eq=False, repr=False)
+class PaddleTensor(Frozen, Described):
     """An array that Paddle reads as a tensor: uint16 are the bits of bfloat16.
 
     Attributes:
@@ -79,8 +80,8 @@ class PaddleTensor(Described):
         return LazyTensor(tensor.shape, bfloat16, lambda: tensor.load().view(bfloat16), in_pieces if pieces else None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Joined(Described):
+@dataclass(eq=False, repr=False)
+class _Joined(Frozen, Described):
     """A tensor that protocols 2 and 3 have to store in slices, as flat arrays."""
 
     source: Source

@@ -48,7 +48,7 @@ _EXPANSION = 2**28
 """Bytes that a view may take beyond its storage, as `Tensor.expand` makes it; more would fill the disk."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Storage:
     """A stretch of raw elements that tensors are views of.
 
@@ -108,7 +108,7 @@ def storage_of(identity: object, storages: dict[str, Storage]) -> tuple[Storage,
     raise Malformed("a persistent id has another form than ('storage', class, key, location, number of elements)")
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class TorchView(Described):
     """A strided view of a storage; offset and strides count elements of the view's dtype.
 
@@ -218,7 +218,7 @@ def torch_symbols(source: Source) -> dict[str, Symbol]:
 _TORCH_DTYPES = tuple(f"torch.{name}" for name in (*dtypes.DTYPES, *dtypes.FLOAT8, "float4_e2m1fn_x2"))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Unportable(Described):
     """A tensor of a kind that no other framework has: sparse, quantised, without data.
 

@@ -269,6 +269,11 @@ class TorchBackend(ModelBackend):
             weight_decay=recipe.weight_decay,
         )
 
+    def optimizer_step(self) -> None:
+        """Apply the last gradients; what modules keep of their weights is made of the new ones."""
+        with renewed(self._model, nn.Module):
+            super().optimizer_step()
+
     def _tensors(self) -> Mapping[str, Tensor]:
         return self._model.state_dict(keep_vars=True)
 

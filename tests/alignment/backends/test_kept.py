@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from alignment.backends import create
-from alignment.backends.base import Backend, Runtime
+from alignment.backends.base import AdamW, Backend, Runtime
 
 
 class LookedUpOnce(nn.Module):
@@ -30,7 +30,7 @@ class LookedUpOnce(nn.Module):
         if self.training:
             return x + self.table[0]
         if self.kept is None:
-            self.kept = self.table[0]
+            self.kept = self.table[[0]]  # a copy, as a table that is looked up by indices is
         return x + self.kept
 
 
@@ -78,6 +78,15 @@ def test_weights_that_are_written_after_a_pass_are_those_of_the_next_pass(backen
     backend.set_state({"kept.table": np.ones((2, 3), np.float32)})
     after = backend.forward(X, None).logits
     np.testing.assert_allclose(after - before, 1, atol=1e-4)
+
+
+def test_weights_that_an_optimizer_has_updated_are_those_of_the_next_pass(backend: Backend) -> None:
+    backend.start_optimizer(AdamW())
+    backend.backward(X, np.ones((4, 3), np.float32), "projection")
+    backend.optimizer_step()
+    after = backend.forward(X, None).logits
+    backend.set_state(backend.state())  # which makes anew what is kept
+    np.testing.assert_array_equal(after, backend.forward(X, None).logits)
 
 
 def test_precision_holds_for_what_is_kept(backend: Backend) -> None:

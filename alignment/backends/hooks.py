@@ -157,12 +157,13 @@ class HookedTaps:
         visit: Visit | None = None,
         integers: Sequence[Array] = (),
     ) -> Isolated:
-        """Run one module alone; `Backend.gradients` has those of its parameters afterwards."""
+        """Run one module alone; after a backward pass `Backend.gradients` has those of its parameters."""
         framework = self._framework
         tensors = [framework.tensor(array, bool(output_gradients)) for array in inputs]
         aliases = [framework.alias(tensor) for tensor in tensors]  # a module may change what it is given in place
         positional, by_name = self._filled(path, call, aliases, integers)
-        framework.clear()
+        if output_gradients:
+            framework.clear()
         within = {name: module for name, module in self._modules.items() if name != path and _inside(name, path)}
         watcher = _Watcher(framework, visit or (lambda *_: None), replaced or {}, {})
         with _hooked(within if visit or replaced else {}, watcher):

@@ -96,7 +96,7 @@ def statistics(reference: Model, candidate: Model, links: Iterable[Link]) -> lis
         links: What becomes of other tensors; those of norms count.
     """
     own: dict[tuple[str, ...], Link] = {}
-    for link in links:
+    for link in links if reference.norms and candidate.norms else ():
         for part in STATISTICS:
             sources = tuple(_beside(reference, name, part) for name in link.sources)
             targets = tuple(_beside(candidate, name, part) for name in link.targets)

@@ -34,8 +34,6 @@ from alignment.rules.turns import turned
 PASSES = 8
 """Passes of the candidate that are made to decide; more, up to `MORE_PASSES`, while they take less than `SECONDS`."""
 MORE_PASSES, SECONDS = 48, 30.0
-ALL_SECONDS = 90.0
-"""Time after which no further option is tried: seconds of work of this thread, so that a busy machine decides alike."""
 _ROWS = "the order of rows and proof"
 _JOINT_PASSES = 16
 """Passes that are made at most to try options together."""
@@ -48,7 +46,8 @@ def decide(
     candidate: Model,
     trial: Trial,
     given: Sequence[Link],
-    progress: Callable[[int], None] = lambda _: None,
+    progress: Callable[[int], None],
+    latest: float,
 ) -> Settled:
     """Try the proposals until every decision is made, or no pass is left.
 
@@ -58,8 +57,9 @@ def decide(
         trial: The candidate, to be run.
         given: What is settled already.
         progress: Called with the number of passes that were made.
+        latest: The `time.thread_time()` after which no further option is tried.
     """
-    return _Deciding(reference, candidate, trial, given, progress).run()
+    return _Deciding(reference, candidate, trial, given, progress, latest).run()
 
 
 class _Deciding:
@@ -72,13 +72,14 @@ class _Deciding:
         trial: Trial,
         given: Sequence[Link],
         progress: Callable[[int], None],
+        latest: float,
     ) -> None:
-        self._models, self._trial, self._given, self._progress = (reference, candidate), trial, given, progress
+        self._models, self._trial, self._given = (reference, candidate), trial, given
+        self._progress, self._latest = progress, latest
         self._scores: dict[Key, dict[int, float]] = defaultdict(dict)
         self._chosen: dict[Key, int] = {}
         self._crossed: set[Key] = set()
         self._given_up: set[object] = set()
-        self._begun = time.thread_time()
 
     def run(self) -> Settled:
         proposal = propose(*self._models, self._given, self._chosen)
@@ -127,7 +128,7 @@ class _Deciding:
             path = self._trial.within(decision.targets)
             if path is not None and self._fails(decision) and decision.key not in self._crossed:
                 groups[path].append(decision)
-        begun, latest = time.thread_time(), self._begun + ALL_SECONDS
+        begun = time.thread_time()
         known: dict[object, tuple[int, ...]] = {}
         in_vain: dict[object, int] = defaultdict(int)
         contents = self._models[1].contents
@@ -139,10 +140,10 @@ class _Deciding:
                 self._given_up |= {decision.kind for decision in decisions}
                 continue
             in_vain[kind] += 1
-            agreed = self._search(path, decisions, proposal, known.get(kind), min(begun + SECONDS, latest))
+            agreed = self._search(path, decisions, proposal, known.get(kind), min(begun + SECONDS, self._latest))
             if agreed is not None:
                 known[kind] = agreed
-            elif time.thread_time() > min(begun + SECONDS, latest):
+            elif time.thread_time() > min(begun + SECONDS, self._latest):
                 return
 
     def _search(
@@ -208,7 +209,7 @@ class _Deciding:
         for _ in range(_JOINT_PASSES):
             options = {place: next(search, None) for place, search in searches.items()}
             searches = {place: search for place, search in searches.items() if options[place] is not None}
-            if not searches or time.thread_time() > self._begun + ALL_SECONDS:
+            if not searches or time.thread_time() > self._latest:
                 break
             tried = {
                 decision.key: option
@@ -245,7 +246,7 @@ class _Deciding:
         while (made := self._trial.passes - first) < PASSES or (
             made < MORE_PASSES and time.thread_time() < begun + SECONDS
         ):
-            if time.thread_time() > self._begun + ALL_SECONDS:
+            if time.thread_time() > self._latest:
                 break
             pending = [d for d in proposal.decisions if is_open(d, self._scores[d.key]) and not self._is_given_up(d)]
             if not pending:
@@ -327,7 +328,7 @@ class _Deciding:
                 kinds[decision.kind].append(decision)
         for decisions in kinds.values():
             for place in range(len(decisions[0].options)):
-                if time.thread_time() > self._begun + ALL_SECONDS:
+                if time.thread_time() > self._latest:
                     return None
                 if all(chosen.get(decision.key, 0) == place for decision in decisions):
                     continue
@@ -355,7 +356,7 @@ class _Deciding:
         failing = [d for d in proposal.decisions if self._fails(d) and d.key not in self._crossed]
         for place in range(max((min(len(d.options), FEW) for d in failing), default=1)):
             tried = {d.key: place if place < len(d.options) else 0 for d in failing}
-            if time.thread_time() > self._begun + ALL_SECONDS:
+            if time.thread_time() > self._latest:
                 break
             plain = with_options(proposal, {d.key: self._chosen.get(d.key, 0) for d in proposal.decisions} | tried)
             links = self._turn_rows(proposal, plain)
@@ -388,13 +389,11 @@ class _Deciding:
         scores = self._scores[decision.key]
         return best_option(scores) if max(scores.values()) == 1 else 0
 
-    def _run(self, links: Iterable[Link]) -> dict[Check, bool]:
-        checks = self._trial.run([*self._given, *links])
+    def _run(self, links: Iterable[Link], *, force: bool = True) -> dict[Check, bool]:
+        checks = self._trial.run([*self._given, *links], force=force)
         self._progress(self._trial.passes)
         return checks
 
     def _same(self, links: Iterable[Link]) -> bool | None:
         """Whether the outputs agree when nothing is replaced."""
-        checks = self._trial.run([*self._given, *links], force=False)
-        self._progress(self._trial.passes)
-        return checks.get(("", "output"))
+        return self._run(links, force=False).get(("", "output"))

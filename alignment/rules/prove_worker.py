@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,11 @@ from alignment.rules.structure import derive_by_structure
 from alignment.rules.trial import Trial
 from porting.fields import decode
 from porting.rules import Rule
+
+_SECONDS = 45.0
+"""Time to try options of a pair of models: seconds of work of this thread, so that a busy machine decides alike."""
+_SHARE = 2 / 3
+"""Share of the time left that each way to see the models may take, so that the others have some too."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +76,15 @@ def settle_rules(
         AlignmentError: As for `derive_by_structure`.
     """
 
-    def told(passes: int) -> None:
+    def report(passes: int) -> None:
         advance("tried rules", passes, max(passes, PASSES + 1))
+
+    end = time.thread_time() + _SECONDS
 
     def tried(theirs: Model, ours: Model, given: Sequence[Link]) -> Settled:
         trial = Trial(backend, theirs, ours, evidence)
-        return decide(
-            theirs, ours, trial, given, lambda passes: advance("tried rules", passes, max(passes, PASSES + 1))
-        )
+        begun = time.thread_time()
+        return decide(theirs, ours, trial, given, report, begun + _SHARE * (end - begun))
 
     with in_finest(backend):
         return derive_by_structure(reference, candidate, rules, tried)

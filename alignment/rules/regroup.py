@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import combinations, permutations
 from math import prod
 
@@ -20,7 +21,7 @@ from alignment.rules.similar_names import similarity
 from alignment.rules.used_again import Choice, Ends, all_of_one
 from alignment.rules.views import Anywhere, View
 from alignment.rules.ways import at, rows_first, ways
-from porting.operations import Interleave, chained
+from porting.operations import Interleave, Op, chained
 
 _MOST_SIBLINGS = 8
 _FEW_RESHAPED = 3
@@ -208,10 +209,8 @@ def _rests(many: View, one: View, siblings: Sequence[str], whole: str) -> Iterat
     others = [name for name in one.left if name != whole and one.before(name) == one.before(whole)]
     if len(siblings) != 1 or len(others) != 1:
         return
-    added = many.companion(siblings[0]), one.companion(others[0])
-    vectors: list[Ends] = []
-    if added[0] and added[1]:
-        vectors = [((added[0],), (added[1],), op) for op in ways(many.stored(added[0]), one.stored(added[1]))[:1]]
+    added = _vectors(many, siblings, one, others[0])
+    vectors = [(part, (own,), ways(many.stored(part[0]), one.stored(own))[0]) for part, own in added]
     for op in ways(many.stored(siblings[0]), one.stored(others[0]))[:_FEW]:
         yield [((siblings[0],), (others[0],), op), *vectors]
 
@@ -256,34 +255,38 @@ def _subsets(many: View, one: View, siblings: Sequence[str], whole: str) -> Iter
 
 
 def _options(many: View, one: View, parts: tuple[str, ...], whole: str) -> list[tuple[int, list[Ends]]]:
-    """Ways to make one tensor, and the vector that goes with it, of several, with how unusual; the usual ones first."""
-    vectors, vector = [many.companion(name) for name in parts], one.companion(whole)
-    if (vector is None) != all(name is None for name in vectors) or (vector and None in vectors):
-        vectors, vector = [None] * len(parts), None
+    """Ways to make one tensor, and the vectors that go with it, of several, with how unusual; the usual ones first."""
+    added = _vectors(many, parts, one, whole)
     options: list[tuple[int, list[Ends]]] = []
     rank = {name: place for place, name in enumerate(many.model.description.tensors)}
     for order, usual in orders([rank[name] for name in parts]):
         names = tuple(parts[place] for place in order)
-        added = tuple(str(vectors[place]) for place in order)
-        ops = (
-            {}
-            if vector is None
-            else {way.form: way.op for way in ways_to_join(list(map(many.stored, added)), one.stored(vector))}
-        )
+        vectors = [(tuple(own[place] for place in order), vector) for own, vector in added]
+        ops = [
+            {way.form: way.op for way in ways_to_join(list(map(many.stored, own)), one.stored(vector))}
+            for own, vector in vectors
+        ]
         for way in ways_to_join(list(map(many.stored, names)), one.stored(whole)):
             if way.unusual and not usual:
                 break
-            option: list[Ends] = [(names, (whole,), way.op)]
-            if vector is not None:
-                if way.form not in ops:
-                    continue
-                option.append((added, (vector,), ops[way.form]))
-            options.append((way.unusual, option))
+            if all(way.form in own for own in ops):
+                beside = [(own, (vector,), op[way.form]) for (own, vector), op in zip(vectors, ops, strict=True)]
+                options.append((way.unusual, [(names, (whole,), way.op), *beside]))
     return sorted(options, key=lambda entry: entry[0])
+
+
+def _vectors(many: View, parts: Sequence[str], one: View, whole: str) -> list[tuple[tuple[str, ...], str]]:
+    """The vectors that go with the rows of several tensors, each with that of the whole: biases, what norms hold."""
+    return list(zip(zip(*map(many.companions, parts), strict=False), one.companions(whole), strict=False))
 
 
 def _turned(choice: Choice) -> Choice:
     """A choice with the sides exchanged."""
     sources, targets, options = choice
-    back = [[(ends[1], ends[0], ends[2].inverse if ends[2] else None) for ends in option] for option in options]
+    back = [[(ends[1], ends[0], _inverse(ends[2]) if ends[2] else None) for ends in option] for option in options]
     return targets, sources, back
+
+
+@lru_cache(maxsize=16384)  # the same operations are turned each time that proposals are made
+def _inverse(op: Op) -> Op | None:
+    return op.inverse

@@ -27,9 +27,12 @@ class View:
     labels: Mapping[str, object]
 
     def before(self, name: str) -> frozenset[object]:
-        """The tensors directly before one, in words of both sides; none for one that the model does not use."""
+        """The tensors directly before one, in words of both sides; none for one that the model does not use.
+
+        One without a counterpart is that of this side alone: the other may call something else by its name.
+        """
         names = self.model.flow.graph.before.get(name, ())
-        return frozenset(self.labels.get(other, ("own", other)) for other in names)
+        return frozenset(self.labels.get(other, (id(self.model), other)) for other in names)
 
     def after(self, name: str) -> frozenset[object]:
         """The next settled tensors after one, in words of both sides."""
@@ -54,10 +57,24 @@ class View:
     def _after(self) -> Mapping[str, Sequence[str]]:
         return self.model.flow.graph.after
 
-    def companion(self, name: str) -> str | None:
-        """The vector that is added to what a weight gives: the one tensor after it that nothing else comes before."""
+    def companions(self, name: str) -> list[str]:
+        """The vectors that go with the rows of a weight, one after the other: its bias, scale and shift of its norm.
+
+        Each is the one tensor that comes after the one before it, and comes after nothing else.
+        """
+        first = self._companion(name)
+        vectors = [] if first is None else [first]
+        while vectors:
+            following = self._companion(vectors[-1])
+            if following is None or following in vectors or self.shape(following) != self.shape(vectors[0]):
+                break
+            vectors.append(following)
+        return vectors
+
+    def _companion(self, name: str) -> str | None:
+        """The vector that is the one tensor after another, and that nothing else comes before."""
         graph = self.model.flow.graph
-        after = [other for other in graph.before if name in graph.before[other]]
+        after = self._after.get(name, ())
         alone = [other for other in after if graph.before[other] == (name,) and other in self.left]
         return alone[0] if len(after) == len(alone) == 1 and len(self.shape(alone[0])) == 1 else None
 
@@ -85,10 +102,10 @@ class Anywhere(View):
         """Nothing, so that all tensors are at one place."""
         return frozenset()
 
-    def companion(self, name: str) -> str | None:
-        """The vector that is added to what a weight gives; where no data flows, the only other tensor of its module."""
+    def _companion(self, name: str) -> str | None:
+        """As where data flows; elsewhere the only other tensor of a module."""
         if name in self.model.flow.shapes:
-            return super().companion(name)
+            return super()._companion(name)
         path = self.stored(name).path
         own = [other for other in self.model.unused if self.stored(other).path == path and other != name]
         return own[0] if len(own) == 1 and own[0] in self.left and len(self.shape(own[0])) == 1 else None

@@ -125,11 +125,18 @@ def chained(steps: Iterable[Op | None]) -> Op | None:
     """
     rest: list[Op] = []
     for step in _flat(step for step in steps if step is not None):
-        if rest and rest[-1].inverse == step and not isinstance(rest[-1], _LOSE):
+        if rest and _cancel(rest[-1], step):
             rest.pop()
         elif not (isinstance(step, Each) and not any(step.ops)):
             rest.append(step)
     return Chain(tuple(rest)) if len(rest) > 1 else rest[0] if rest else None
+
+
+def _cancel(op: Op, following: Op) -> bool:
+    """Whether an operation is undone by the one that follows it; the inverse of a `FrozenOp` is of a class known."""
+    if isinstance(op, _LOSE) or (isinstance(op, FrozenOp) and type(following) is not (op.undone_by or type(op))):
+        return False
+    return op.inverse == following
 
 
 def steps_of(op: Op | None) -> tuple[Op, ...]:

@@ -35,6 +35,7 @@ def _run(tool: str) -> None:
     if os.name == "nt":
         print(f"{tool}: runs on Linux and macOS; on Windows use it in WSL", file=sys.stderr)
         raise SystemExit(3)
+    _open_standard_streams()
     with _ending_at_once(), _uncollected():
         _require_own_packages(tool)
         commands = import_module("cli")
@@ -43,6 +44,21 @@ def _run(tool: str) -> None:
     finally:
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # all is done: Python's own end needs no traceback
+
+
+def _open_standard_streams() -> None:
+    """Let standard streams that are closed (`2>&-`) lead nowhere.
+
+    Else the next file takes their number, and what a library reports there is written into it.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDONLY if mode == "r" else os.O_WRONLY)  # takes the lowest number, which is this
+            os.set_inheritable(number, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", errors="backslashreplace", closefd=False))
 
 
 @contextmanager

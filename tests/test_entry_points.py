@@ -51,3 +51,35 @@ def test_windows_is_refused_in_one_line(
     assert ended.value.code == 3
     name = tool.replace("_", "-")
     assert capsys.readouterr().err == f"{name}: runs on Linux and macOS; on Windows use it in WSL\n"
+
+
+def shell(words: str, redirected: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    program = f"{sys.executable} -c 'import _pit_port; _pit_port.pit_port()' {words} {redirected}"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(["bash", "-c", program], env=environment, cwd=folder, capture_output=True, text=True)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which Linux has")
+@pytest.mark.parametrize("words", ["list", "list --json", "--help", "convert --help", "--version"])
+def test_output_that_cannot_be_written_is_one_line_and_exit_code_3(words: str, tmp_path: Path) -> None:
+    done = shell(words, "> /dev/full", tmp_path)
+    assert done.returncode == 3
+    assert done.stderr == (
+        "pit-port: standard output cannot be written (No space left on device): send it elsewhere; files that were "
+        "written are whole\n"
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which Linux has")
+def test_error_that_cannot_be_printed_keeps_its_exit_code(tmp_path: Path) -> None:
+    assert shell("inspect absent.pth", "2> /dev/full", tmp_path).returncode == 3
+    assert shell("inspect", "2> /dev/full", tmp_path).returncode == 2
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&-", "<&- >&- 2>&-"])
+def test_closed_standard_stream_is_no_file_of_the_command(closed: str, tmp_path: Path) -> None:
+    """A file that takes the number of a closed stream receives what libraries report there."""
+    assert shell("random pit_micro a.pth", closed, tmp_path).returncode == 0
+    assert shell("inspect a.pth -v", closed, tmp_path).returncode == 0
+    done = shell("diff a.pth a.pth -v", "2>&-", tmp_path)
+    assert (done.returncode, "same" in done.stdout) == (0, True)

@@ -83,6 +83,7 @@ class Prediction:
         arrays: What the candidate would have given.
         before: What should be there, where that is not `Case.expected`.
         found: What is there, where that is not `Case.found`.
+        keys: Key of each array, where these are recorded quantities of a check point of training.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Prediction:
     arrays: Sequence[Array]
     before: Sequence[Array] | None = None
     found: Sequence[Array] | None = None
+    keys: Sequence[str] = ()
 
 
 Hypotheses: TypeAlias = Callable[[Case], Iterator[Prediction]]

@@ -61,7 +61,7 @@ class Magnitudes:
     """
 
     def __init__(self, reference: Array, candidate: Array, below: float = math.inf) -> None:
-        self._counts, self._errors, self._squares = (np.zeros(_EXPONENTS) for _ in range(3))
+        self._counts, self._errors, self._squares, self._fourths = (np.zeros(_EXPONENTS) for _ in range(4))
         for begin in range(0, reference.size, _BLOCK):
             block = slice(begin, begin + _BLOCK)
             one, other = (array[block].astype(np.float64) for array in (reference, candidate))
@@ -75,7 +75,9 @@ class Magnitudes:
         exponents = (reference.view(np.int64) >> 52) & (_EXPONENTS - 1)
         with np.errstate(over="ignore", under="ignore"):
             if differences is not None:
-                self._errors += np.bincount(exponents, differences * differences, _EXPONENTS)
+                squared = differences * differences
+                self._errors += np.bincount(exponents, squared, _EXPONENTS)
+                self._fourths += np.bincount(exponents, squared * squared, _EXPONENTS)
                 self._squares += np.bincount(exponents, reference * reference, _EXPONENTS)
                 self._counts += np.bincount(exponents, minlength=_EXPONENTS)
                 return
@@ -88,7 +90,8 @@ class Magnitudes:
 
         Those whose squares no float64 holds are left out.
         """
-        counts, errors, squares = (np.cumsum(sums) for sums in (self._counts, self._errors, self._squares))
+        sums = (self._counts, self._errors, self._squares, self._fourths)
+        counts, errors, squares, fourths = map(np.cumsum, sums)
         other_than_zero = counts - counts[0]
         present = np.flatnonzero(self._counts)
         for at, above in pairwise(present):
@@ -97,7 +100,8 @@ class Magnitudes:
                 continue
             if squares[at] <= _DOMINATED**2 * squares[-1]:
                 norms = math.sqrt(errors[at]), math.sqrt(squares[at])
-                yield Rest(int(at), int(counts[at]), int(counts[-1]), int(other_than_zero[at]), *norms)
+                off = errors[at] / fourths[at] * errors[at] if 0 < fourths[at] < math.inf else counts[at]
+                yield Rest(int(at), int(counts[at]), int(counts[-1]), int(other_than_zero[at]), *norms, float(off))
 
     def error(self, at: int) -> float:
         """Return the L2 norm of the differences up to this exponent."""
@@ -119,6 +123,7 @@ class Rest:
         carriers: Number of those that are not zero, which carry noise.
         l2: L2 norm of their differences.
         reference_l2: L2 norm of the reference's elements.
+        off: Number of elements that the differences are spread over: 1 where one element has nearly all of them.
     """
 
     at: int
@@ -127,6 +132,7 @@ class Rest:
     carriers: int
     l2: float
     reference_l2: float
+    off: float
 
     @property
     def relative(self) -> float:
@@ -179,7 +185,8 @@ def hidden(
         moved: By how much the element that rounding moves most moves in the precision that is judged, where that is
             known of no other element.
         noise_limit: Number of elements that carry noise to how many times the noise they may be off; widened here.
-        fewest: Number of elements that are not zero which a rest must have.
+        fewest: Number of elements that are not zero which a rest must have, and which must share its differences: one
+            sample of noise does not say how far off a single element may be.
     """
     below = 2 * error / limit  # where all are larger, no error can exceed the limit
     if not error:
@@ -187,7 +194,7 @@ def hidden(
     rests = [
         rest
         for rest in Magnitudes(*measured, below).rests()
-        if rest.l2 > limit * rest.reference_l2 and rest.carriers >= fewest
+        if rest.l2 > limit * rest.reference_l2 and rest.carriers >= fewest and (rest.off >= 2 or not fewest)
     ]
     if not rests:
         return None

@@ -21,9 +21,6 @@ from alignment.steps import (
 )
 from alignment.steps.base import PlainTrial, Quantity, Step, TrainingTrial
 
-_SEVERAL = {"torch", "paddle"}
-"""Frameworks whose trainers can train in several processes."""
-
 
 def _no_trainer(pair: Pair) -> str | None:
     without = [role for role in ROLES if not pair.side(role).training]
@@ -40,10 +37,7 @@ def _no_images(pair: Pair) -> str | None:
 
 
 def _one_process(pair: Pair) -> str | None:
-    alone = {pair.side(role).framework for role in ROLES} - _SEVERAL
-    names = f"a side of {pair.name} runs in {', '.join(sorted(alone))}, which trains in one process here"
-    workers = "a Training is run in one process" if pair.own else None
-    return _no_trainer(pair) or workers or (names if alone else None)
+    return _no_trainer(pair) or ("a Training is run in one process" if pair.own else None)
 
 
 @dataclass(frozen=True, slots=True)

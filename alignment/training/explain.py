@@ -25,6 +25,8 @@ from alignment.training.reruns import TrainingSide
 _LIMITS = {"float32": 1e-6}
 _LIMIT = 1e-9
 """Largest relative L2 between a prediction and what it explains, in float32 and in other precisions."""
+_AS_NEAR = 1.1
+"""How far off a prediction of a quantity that agrees may be, in distances of the candidate from the reference there."""
 
 
 def explain(report: Report, reference: Recording, candidate: Recording, side: TrainingSide) -> tuple[Finding, ...]:
@@ -37,10 +39,19 @@ def explain(report: Report, reference: Recording, candidate: Recording, side: Tr
         side: The reference, which hypotheses may run again.
     """
     rows = [row for row in report.failures if row.dtype == reference.manifest.dtype and row.step in TRAINING_STEPS]
-    return tuple(_explained(difference, reference, candidate, side) for difference in first_differences(rows))
+    diverging = frozenset(row.key for row in rows)
+    return tuple(
+        _explained(difference, reference, candidate, side, diverging) for difference in first_differences(rows)
+    )
 
 
-def _explained(difference: FirstDifference, reference: Recording, candidate: Recording, side: TrainingSide) -> Finding:
+def _explained(
+    difference: FirstDifference,
+    reference: Recording,
+    candidate: Recording,
+    side: TrainingSide,
+    diverging: frozenset[str],
+) -> Finding:
     evidence = tuple(
         Evidence(row.key, None if row.rel_l2 is None or not np.isfinite(row.rel_l2) else row.rel_l2, row.reason)
         for row in difference.rows
@@ -65,6 +76,7 @@ def _explained(difference: FirstDifference, reference: Recording, candidate: Rec
         weights=side.canonical(),
         buffers=frozenset(side.pair.architecture.buffers),
         gradients=side.gradients,
+        diverging=diverging,
     )
     return _tried(case)
 
@@ -90,12 +102,15 @@ def _cause(case: RecipeCase, prediction: Prediction) -> Cause | None:
         before = _apart(prediction.before, computed)
     limit = max(_LIMITS.get(array.dtype.name, _LIMIT) for array in computed)
     after = _apart(prediction.arrays, computed)
-    return cause_of(prediction, before, after, limit=limit, smallest=limit / 100)
+    for at, key in enumerate(prediction.keys):  # what agrees is off by rounding, such as that of 1 - 0.999 in float32
+        if key not in case.diverging and after[at] <= _AS_NEAR * before[at]:
+            after[at] = 0.0
+    return cause_of(prediction, max(before), max(after), limit=limit, smallest=limit / 100)
 
 
-def _apart(some: Sequence[Array], others: Sequence[Array]) -> float:
-    """The largest relative L2 of all pairs of arrays, since each has to fit."""
-    return max(distance([np.asarray(a)], [np.asarray(b)]) for a, b in zip(some, others, strict=True))
+def _apart(some: Sequence[Array], others: Sequence[Array]) -> list[float]:
+    """The relative L2 of each pair of arrays, all of which have to fit."""
+    return [distance([np.asarray(a)], [np.asarray(b)]) for a, b in zip(some, others, strict=True)]
 
 
 def _of_sample(finding: Finding, reference: Recording, candidate: Recording, side: TrainingSide) -> Finding:

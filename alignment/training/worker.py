@@ -69,6 +69,8 @@ def run(request: Request, training: TrainingRequest, advance: Advance) -> None:
     with exact_training(job.backend, job.pair.side(request.role).framework, request.exact) as kernels:
         for done, (dtype, step) in enumerate(work, 1):
             check_point = TRAINING_STEPS[step]
+            if request.exact:
+                job.backend.use(dtype)  # the exact versions compute in float64 where that is the default
             side = TrainingSide.of(job, config, training.updates, dtype)
             trial = side.trial(step)
             for quantity in check_point.run(trial):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import gc
-import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Any, ClassVar, NoReturn, TypeVar
 
 import click
+
+from porting.terminal.streams import silence, tell, told, unwritten
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -64,10 +65,16 @@ class Tool(click.Group):
         except click.ClickException as error:
             if not standalone_mode:
                 raise
-            error.show()
+            with told():
+                error.show()
             raise SystemExit(error.exit_code) from None
         except (click.Abort, KeyboardInterrupt):
             raise SystemExit(_INTERRUPTED) from None
+        except OSError as error:  # of a help or a version, which are written before a command is run
+            if not standalone_mode or (problem := unwritten(error)) is None:
+                raise
+            tell(f"{self.name}: {problem}")
+            raise SystemExit(COULD_NOT_RUN) from None
         if standalone_mode:  # the code of click's Exit; commands themselves return nothing
             raise SystemExit(result if isinstance(result, int) else 0)
         return result
@@ -101,7 +108,7 @@ class Tool(click.Group):
         except (KeyboardInterrupt, click.Abort) as error:
             self.fail(ctx, f"interrupted; {str(error) or 'nothing was left half-written'}", COULD_NOT_RUN)
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            silence(sys.stdout)
             ctx.exit(COULD_NOT_RUN)
         except Exception as error:  # a defect of ours is told as such, in a few lines
             if _interrupted(error):
@@ -139,7 +146,7 @@ class Tool(click.Group):
     @staticmethod
     def fail(ctx: click.Context, message: str, code: int) -> NoReturn:
         """End with one line and its details on standard error; with `--json`, as an object on standard output too."""
-        click.echo(f"{ctx.info_name}: {message}", err=True)
+        tell(f"{ctx.info_name}: {message}")
         if _JSON in ctx.meta:
             _echo_json(message, code)
         ctx.exit(code)
@@ -172,7 +179,7 @@ def _failure(error: Exception) -> tuple[str, int]:
     if isinstance(error, MemoryError):
         return f"needs more memory than there is: {str(error) or 'an allocation failed'}", COULD_NOT_RUN
     if isinstance(error, OSError):
-        return str(error), COULD_NOT_RUN
+        return unwritten(error) or str(error), COULD_NOT_RUN
     code = getattr(error, "exit_code", None)
     if code is not None:
         return str(error), code

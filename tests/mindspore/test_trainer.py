@@ -90,9 +90,21 @@ def test_initial_values_differ_by_the_seed_and_are_those_of_the_reference_unless
 def test_trainer_refuses_what_it_cannot_train_as_the_reference(mindspore: Any, tmp_path: Path) -> None:
     with pytest.raises(AlignmentError, match="draw from its own generator"):
         trainer_of(tmp_path / "dropout", "model.drop_rate=0.1").train(1)
-    with pytest.raises(AlignmentError, match="trains in one process here"):
-        trainer_of(tmp_path / "two").train(1, world=2)
     with pytest.raises(ConfigError, match="cannot carry this configuration out"):
         trainer_of(tmp_path / "regnet", "model.name=regnety_160")
     with pytest.raises(AlignmentError, match=r"makes a Dense, and .* trains MindCV's PoolingTransformer"):
         trainer_of(tmp_path / "dense", side=replace(SIDE, build=f"{__file__}:linear"))
+
+
+def test_two_processes_train_as_one_does(mindspore: Any, tmp_path: Path) -> None:
+    trainer = trainer_of(tmp_path, "run.accumulation=2")
+    weights = trainer.weights()
+    alone = trainer.train(1)
+    after = trainer.weights()
+    trainer.start(weights)
+    shared = trainer.train(1, world=2)
+    row, other = ((done[0].loss, done[0].rate, done[0].gradient_norm) for done in (alone, shared))
+    np.testing.assert_allclose(other, row, rtol=1e-5)
+    assert any((after[name] != weights[name]).any() for name in weights)
+    for name, array in trainer.weights().items():
+        np.testing.assert_allclose(array, after[name], rtol=1e-3, atol=2 * row[1])

@@ -17,11 +17,13 @@ from mindspore import Parameter, Tensor, nn
 
 from alignment.arrays import Array
 from alignment.backends.trainers.base import Updated, build
+from alignment.backends.trainers.launch_ranks import train_in_ranks
 from alignment.backends.trainers.recipe_images import RecipeImages
 from alignment.errors import AlignmentError
 from alignment.pair import Side, targets
 from mindspore_impl.mindcv import PoolingTransformer
 from mindspore_impl.training.cells import norm_of
+from mindspore_impl.training.parallel import World
 from mindspore_impl.training.program import Opened, set_up
 from mindspore_impl.training.recipe import Recipe, drop_path_rates
 from mindspore_impl.training.run import Run
@@ -58,7 +60,12 @@ class MindSporeTrainer(RecipeImages):
         set_up(config)
         super().__init__(config)
         self.side = side
+        self._world = World()
         self.recipe = self._fresh()
+
+    def join(self, world: World) -> None:
+        """Train from now on as one of several processes."""
+        self._world = world
 
     def _built(self, config: Config) -> nn.Cell:
         """The side's model, freshly initialised, in training mode."""
@@ -129,17 +136,24 @@ class MindSporeTrainer(RecipeImages):
         """Let a run of `pit-train` train from the weights as they are, with a fresh optimizer, until so many are done.
 
         Raises:
-            AlignmentError: Several processes are asked for, or dropouts are on, which draw from MindSpore's generator.
+            AlignmentError: Dropouts are on, which draw from MindSpore's generator, or a process failed.
         """
-        if world != 1:
-            raise AlignmentError("MindSpore trains in one process here: leave distributed out")
         for name in _DROPS:
             if getattr(self.config.model, name):
                 raise AlignmentError(
                     f"model.{name} is {getattr(self.config.model, name)}: MindSpore's dropouts draw from its own "
                     f"generator, so that no other framework drops the same; --set model.{name}=0, or leave train out"
                 )
-        run = Run(self.config, self._tape, builder=self._built)
+        if world != self._world.size:
+            done, weights, average = train_in_ranks(self.side, self.config, self.weights(), updates, world)
+            load_arrays(parameters(self.recipe.model), weights)
+            if self.recipe.average is not None:
+                load_arrays(parameters(self.recipe.average), {f"ema.{name}": own for name, own in average.items()})
+            return done
+        return self._train(updates)
+
+    def _train(self, updates: int) -> list[Updated]:
+        run = Run(self.config, self._tape, self._world, self._built)
         _load(run.recipe, self.weights())
         self.recipe = run.recipe
         done: list[Updated] = []

@@ -46,6 +46,7 @@ class RecipeCase:
         finding: What differs.
         keys: The quantities that differ, of which a prediction has to be, in this order.
         kin: Others that would differ for the same reasons, and agree: what explains the one may not change the other.
+        diverging: All quantities of the check point that diverge, those that follow from `keys` included.
         expected: All that the reference recorded of the check point, by key.
         found: All that the candidate did.
         config: The configuration that both were given.
@@ -65,6 +66,7 @@ class RecipeCase:
     buffers: frozenset[str] = frozenset()
     gradients: Callable[[int], Mapping[str, Array]] = lambda step: {}
     kin: tuple[str, ...] = ()
+    diverging: frozenset[str] = frozenset()
 
     @property
     def has(self) -> str:
@@ -97,7 +99,7 @@ def of_all(
     """Return a prediction of quantities of which some may agree on both sides."""
     keys = tuple(keys)
     before, actual = ([side[key] for key in keys] for side in (case.expected, case.found))
-    return Prediction(name, says, look_at, [predicted[key] for key in keys], before, actual)
+    return Prediction(name, says, look_at, [predicted[key] for key in keys], before, actual, keys)
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,3 +184,14 @@ def test_factor_of_all_elements_within_the_measured_noise_is_no_error_of_the_sma
     error = measure(reference, candidate, mixed=True)
     judged = rounding(measure(reference32, candidate), error, noise)
     assert judged.verdict == verdict
+
+
+@pytest.mark.parametrize(("count", "verdict"), [(1, ROUNDING), (12, DIVERGENCE)])
+def test_single_small_element_is_not_judged_in_float32_by_one_sample_of_its_noise(count: int, verdict: str) -> None:
+    reference = np.concatenate([np.linspace(1.0, 2.0, 132), np.linspace(1e-3, 2e-3, 12)])
+    candidate, reference32 = reference.copy(), reference.astype(np.float32)
+    candidate[-count:] *= 1 + 2e-4 / count**0.5  # as the update of a key's bias, whose gradient is rounding alone
+    noise = noise_floor(measure(reference, reference32, mixed=True), 1e-6, 1e-6)
+    single = candidate.astype(np.float32)
+    judged = rounding(measure(reference32, single), measure(reference, single, mixed=True), noise)
+    assert judged.verdict == verdict

@@ -13,6 +13,7 @@ import pytest
 
 from alignment.hypotheses.base import Prediction
 from alignment.hypotheses.training import TRAINING_HYPOTHESES, Change, RecipeCase
+from alignment.hypotheses.training.base import of_all
 from alignment.judging.judge import judge
 from alignment.processes.settings import Settings
 from alignment.recordings.recording import open_recording
@@ -27,6 +28,7 @@ from alignment.steps.training import TRAINING_STEPS
 from alignment.training import explain
 from alignment.training.reruns import TrainingSide
 from porting.fields import decode
+from recipe.loading import load
 
 FAULTS_IN_TRAINING = [fault for fault in FAULTS if fault.place == "training"]
 PUBLISHED = (
@@ -194,3 +196,22 @@ def test_one_flipped_sample_does_not_name_a_probability(recorded: Explain) -> No
     assert (finding.path, finding.causes[0].says) == ("train_data/sample_15", "images are flipped horizontally")
     assert not fault.names(finding.causes[0].name, finding.causes[0].says)
     assert not fault.contradicts(finding.causes[0].name, finding.causes[0].says)
+
+
+@pytest.mark.parametrize(("moment", "named"), [(1.0, True), (1.002, False)])
+def test_cause_leaves_float32_the_rounding_of_what_agrees(moment: float, named: bool) -> None:
+    """A second moment is off by the rounding of 1 - 0.999; another beta, which explains the weight, is no cause."""
+    second, weight = "optimizer/step_1/second_moment/w", "optimizer/step_1/parameter/w"
+    ones = np.ones(8, np.float32)
+    case = RecipeCase(
+        finding=Finding("quantity", "optimizer/all", "optimizer/all", "train", "forward", ()),
+        keys=(weight,),
+        expected={second: ones, weight: ones},
+        found={second: ones * np.float32(1 + 1.3e-5), weight: 1.5 * ones},
+        config=load("deit"),
+        rerun=lambda change: {},
+        diverging=frozenset({weight}),
+    )
+    predicted = {second: ones * np.float32(moment), weight: 1.5 * ones}
+    cause = explain._cause(case, of_all(case, "epsilon", "epsilon is 1", "epsilon", predicted, predicted))
+    assert (cause is not None) is named

@@ -303,11 +303,15 @@ class Backend(Protocol):
     def tied(self) -> Mapping[str, str]:
         """Further names in the state dict of a tensor that is in it already, to its first name."""
 
-    def train(self, training: bool) -> None:
+    def train(self, training: bool, *, scaled: bool = False) -> None:
         """Put the model in training mode, or back in evaluation mode.
 
         What draws at random (`draws_at_random`) stays in evaluation mode, and dropouts called as functions have the
         rate zero: two frameworks draw different numbers.
+
+        Args:
+            training: Whether it is training mode.
+            scaled: Multiply by one plus the rate where a dropout would draw.
         """
 
     def forward(self, images: Batch, intermediates: str | None) -> Outputs:
@@ -391,6 +395,10 @@ class Backend(Protocol):
     @property
     def idle_rates(self) -> frozenset[float]:
         """Rates above zero of dropouts that are modules and that nothing has used since it is in training mode."""
+
+    @property
+    def hides_dropouts(self) -> bool:
+        """True if something draws that was not scaled in the last training mode that scales dropouts."""
 
     def ways_of_dropping(self) -> frozenset[str]:
         """What dropouts and drop paths do otherwise than the frameworks' usual ones.

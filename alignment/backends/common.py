@@ -85,6 +85,11 @@ class ModelBackend:
         """Rates above zero of dropouts that are modules and that nothing has used since it is in training mode."""
         return frozenset(self._silence.held - self._silence.read)
 
+    @property
+    def hides_dropouts(self) -> bool:
+        """True if something draws that was not scaled in the last training mode that scales dropouts."""
+        return self._silence.hidden
+
     def ways_of_dropping(self) -> frozenset[str]:
         """What dropouts and drop paths do otherwise than the frameworks' usual ones.
 

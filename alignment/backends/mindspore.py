@@ -142,15 +142,20 @@ class MindSporeBackend(ModelBackend):
         """Names of the parameters that are not trained."""
         return frozenset(parameter.name for parameter in self._model.get_parameters() if not parameter.requires_grad)
 
-    def train(self, training: bool) -> None:
+    def train(self, training: bool, *, scaled: bool = False) -> None:
         """Put the model in training mode, or back in evaluation mode."""
         self._model.set_train(training)
         self._silence.end()
         if training:
-            self._silence.begin((), "mindspore")
+            self._silence.begin((), "mindspore", scales=scaled)
         for _, cell in self._model.cells_and_names():
             if not cell.name_cells() and draws_at_random(cell):
                 cell.set_train(False)
+
+    @property
+    def hides_dropouts(self) -> bool:
+        """True: nobody sees what a cell is given."""
+        return True
 
     def loss(self, name: str, logits: Array, target: Array) -> Array:
         """A loss of given logits, averaged over the batch, shape `()`; MindSpore takes labels in int32."""

@@ -187,7 +187,7 @@ class PaddleBackend(ModelBackend):
         parameters = {id(parameter) for parameter in self._model.parameters()}
         return frozenset(name for name, tensor in self._model.state_dict().items() if id(tensor) not in parameters)
 
-    def train(self, training: bool) -> None:
+    def train(self, training: bool, *, scaled: bool = False) -> None:
         """Put the model in training mode, or back in evaluation mode."""
         self._silence.end()
         while self._handles:
@@ -195,7 +195,7 @@ class PaddleBackend(ModelBackend):
         _give_rates_back(self._model)
         self._model.train() if training else self._handles.extend(_evaluate(self._model))
         if training:
-            self._silence.begin(self._model.sublayers(include_self=True), "paddle")
+            self._silence.begin(self._model.sublayers(include_self=True), "paddle", scales=scaled)
         for layer in self._model.sublayers():
             if not layer.sublayers() and draws_at_random(layer):
                 layer.eval()

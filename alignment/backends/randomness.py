@@ -30,6 +30,8 @@ _OF_CHANNELS = re.compile(r"(?i)dropout[123]d|feature_?(alpha_?)?dropout")
 _DOWNSCALED = "downscale_in_infer"
 """Mode of Paddle's dropouts that multiplies by one minus the rate in evaluation, and in training by nothing: what they
 give on average in training is what they give in evaluation, and not what the rate of zero gives."""
+_ATTENTIONS = re.compile(r"(?i)attention")
+"""Names of the frameworks' layers that call a dropout as a function, where it can be scaled."""
 _ATTENTION, _DROPOUT = ("query", "key", "value", "attn_mask", "dropout_p"), ("input", "p", "train")
 """Arguments of an attention and of a dropout that tell no signature, in their order."""
 
@@ -51,35 +53,36 @@ class _Off(float):
     """Zero in the place of a rate, which says when it is used: compared, computed with, or passed on.
 
     Args:
-        note: Called then.
+        rate: The rate.
+        note: Called then, with True if something is computed with it.
     """
 
-    note: Callable[[], None]
+    rate: float
+    note: Callable[[bool], None]
 
-    def __new__(cls, note: Callable[[], None]) -> _Off:
+    def __new__(cls, rate: float, note: Callable[[bool], None]) -> _Off:
         """Zero."""
         self = super().__new__(cls, 0.0)
-        self.note = note
+        self.rate, self.note = rate, note
         return self
 
     __hash__ = float.__hash__
 
 
-def _noting(name: str) -> Callable[..., Any]:
+def _noting(name: str, *, computed: bool) -> Callable[..., Any]:
     own = getattr(float, name)
 
     def operation(self: _Off, *others: Any) -> Any:
-        self.note()
+        self.note(computed)
         return own(self, *others)
 
     return operation
 
 
-for _name in (
-    *("__lt__", "__le__", "__gt__", "__ge__", "__eq__", "__ne__", "__bool__", "__neg__", "__float__", "__repr__"),
-    *(f"__{way}{name}__" for way in ("", "r") for name in ("add", "sub", "mul", "truediv", "pow")),
-):
-    setattr(_Off, _name, _noting(_name))
+for _name in ("__lt__", "__le__", "__gt__", "__ge__", "__eq__", "__ne__", "__bool__", "__float__", "__repr__"):
+    setattr(_Off, _name, _noting(_name, computed=False))
+for _name in ("__neg__", *(f"__{way}{op}__" for way in ("", "r") for op in ("add", "sub", "mul", "truediv", "pow"))):
+    setattr(_Off, _name, _noting(_name, computed=True))
 
 
 class Silence:
@@ -94,9 +97,14 @@ class Silence:
         channels: Rates above zero of the frameworks' dropouts that dropped whole channels, where a channel had several
             elements.
         wide: Dropouts that are modules and were given channels of several elements.
+        scales: Multiply what a dropout is given by one plus its rate, which shows where each one is.
+        hidden: Something draws that cannot be scaled: a recurrent layer of the framework, or code that computes with a
+            rate.
     """
 
     def __init__(self) -> None:
+        self.scales = False
+        self.hidden = False
         self.channels: set[float] = set()
         self.wide: list[Any] = []
         self.called: set[float] = set()
@@ -105,32 +113,47 @@ class Silence:
         self._kept: list[tuple[Any, str, Any]] = []
         self._watched: list[Any] = []
 
-    def begin(self, modules: Iterable[Any], package: str) -> None:
+    def begin(self, modules: Iterable[Any], package: str, *, scales: bool = False) -> None:
         """Set every rate to zero.
 
         Args:
             modules: The modules of the model.
             package: Package whose classes are the framework's own.
+            scales: Multiply what a dropout is given by one plus its rate.
         """
         self.end()
         self.called, self.read, self.held, self.channels, self.wide = set(), set(), set(), set(), []
+        self.scales, self.hidden = scales, False
         for module in modules:
             kind = type(module).__name__
             bases = [base.__name__ for base in type(module).__mro__ if base.__module__.partition(".")[0] == package]
-            for name, rate in rates(kind, bases, vars(module)).items():
-                self.held.add(rate)
-                if vars(module).get("mode") == _DOWNSCALED:
-                    self._watch(module, rate)  # it is put in evaluation mode as it is
-                    continue
-                off = _Off(partial(self.read.add, rate)) if is_random(kind) else 0.0
-                if is_random(kind):
-                    self._watch(module, rate)
-                else:  # a layer of the framework, which reads its rate where nobody sees it
-                    self.read.add(rate)
-                self._set(module, name if name in vars(module) else f"_{name}", off)
+            known = rates(kind, bases, vars(module))
+            self.hidden |= is_random(kind) and not _can_be_scaled(module, known)
+            for name, rate in known.items():
+                self._begin(module, name, rate)
         if not _ACTIVE:
             _silence_functions()
         _ACTIVE.add(self)
+
+    def _begin(self, module: Any, name: str, rate: float) -> None:
+        """Set one rate of a module to zero; a dropout of `_DOWNSCALED` is put in evaluation mode as it is."""
+        self.held.add(rate)
+        attribute = name if name in vars(module) else f"_{name}"
+        if vars(module).get("mode") == _DOWNSCALED:
+            self._watch(module, rate)
+        elif is_random(type(module).__name__):
+            self._watch(module, rate)
+            self._set(module, attribute, _Off(rate, partial(self._note, rate)))
+        else:  # a layer of the framework, which reads its rate where nobody sees it
+            self.read.add(rate)
+            if self.scales and _ATTENTIONS.search(type(module).__name__):
+                return  # it calls a dropout as a function
+            self.hidden = True
+            self._set(module, attribute, 0.0)
+
+    def _note(self, rate: float, computed: bool) -> None:
+        self.read.add(rate)
+        self.hidden |= computed
 
     def end(self) -> None:
         """Give every module its rate back, and the frameworks their functions when no model is in training mode."""
@@ -158,7 +181,8 @@ class Silence:
             if _has_wide_channels([*args, *named.values()]):
                 self.wide.append(module)
                 self.channels |= {rate} if of_channels else set()
-            return own(*args, **named)
+            result = own(*args, **named)
+            return _scaled(result, rate) if self.scales else result
 
         vars(module)["forward"] = forward
         self._watched.append(module)
@@ -166,6 +190,17 @@ class Silence:
     def _set(self, owner: Any, name: str, value: Any) -> None:
         self._kept.append((owner, name, getattr(owner, name)))
         setattr(owner, name, value)
+
+
+def _can_be_scaled(module: Any, known: Mapping[str, float]) -> bool:
+    """True for a dropout without parts whose rate is known, zero as well."""
+    parts = getattr(module, "_modules", None) or getattr(module, "_sub_layers", None)
+    return not parts and (bool(known) or any(name.lstrip("_") in _RATES for name in vars(module)))
+
+
+def _scaled(result: Any, rate: float) -> Any:
+    """What a dropout gives, times one plus its rate in the digits in which rates are compared."""
+    return result * (1 + float(f"{rate:.6g}"))
 
 
 def _has_wide_channels(given: Sequence[Any]) -> bool:
@@ -209,12 +244,11 @@ def _silent(function: Callable[..., Any], rate: str) -> Callable[..., Any]:
     @wraps(function)
     def silent(*args: Any, **named: Any) -> Any:
         given = {**usual, **dict(zip(names, args, strict=False)), **named}
-        drawing = (
-            given.get("training", given.get("train", True))
-            and isinstance(given.get(rate), int | float)
-            and given[rate] > 0
-        )
-        if not drawing or not _ACTIVE:
+        active = bool(given.get("training", given.get("train", True))) and isinstance(given.get(rate), int | float)
+        scales = active and any(silence.scales for silence in _ACTIVE)
+        if scales and isinstance(given[rate], _Off):
+            return _scaled(function(*args, **named), given[rate].rate)
+        if not active or not given[rate] > 0 or not _ACTIVE:
             return function(*args, **named)
         of_channels = _drops_channels(function.__name__, given.get("axis"))
         of_channels = of_channels and _has_wide_channels([*args, *named.values()])
@@ -224,8 +258,10 @@ def _silent(function: Callable[..., Any], rate: str) -> Callable[..., Any]:
         name, value = ("training", False) if given.get("mode") == _DOWNSCALED else (rate, 0.0)
         place = names.index(name)
         if place < len(args):
-            return function(*args[:place], value, *args[place + 1 :], **named)
-        return function(*args, **{**named, name: value})
+            result = function(*args[:place], value, *args[place + 1 :], **named)
+        else:
+            result = function(*args, **{**named, name: value})
+        return _scaled(result, float(given[rate])) if scales else result
 
     return silent
 

@@ -159,12 +159,12 @@ class TorchBackend(ModelBackend):
         """Names in the state dict that are no parameters."""
         return frozenset(self._model.state_dict()) - dict(self._model.named_parameters(remove_duplicate=False)).keys()
 
-    def train(self, training: bool) -> None:
+    def train(self, training: bool, *, scaled: bool = False) -> None:
         """Put the model in training mode, or back in evaluation mode."""
         self._model.train(training)
         self._silence.end()
         if training:
-            self._silence.begin(self._model.modules(), "torch")
+            self._silence.begin(self._model.modules(), "torch", scales=scaled)
         for module in self._model.modules():
             if not [*module.children()] and draws_at_random(module):
                 module.eval()

@@ -16,6 +16,7 @@ from alignment.backends.base import Tap, Visit
 from alignment.backends.functions.calls import Answer, Arrays, FunctionCall, Functions
 from alignment.bisection.evidence import failures
 from alignment.bisection.localise import Localiser
+from alignment.bisection.modes import set_mode
 from alignment.bisection.replacing import replacing
 from alignment.bisection.reruns import beside
 from alignment.bisection.twins import Call, inside, outermost
@@ -208,7 +209,7 @@ class ModuleBench:
 
     def _run(self, visit: Visit | None = None) -> Result:
         search, call = self._search, self._call
-        search.trial.backend.train(search.mode == "train")
+        set_mode(search.trial.backend, search.mode)
         try:
             gradients = [] if failures(search.isolated[call].forward) else search.gradients_of(call)
             guilty = [other for other in search.differing if inside(other[0], call[0])]

@@ -16,6 +16,7 @@ from alignment.arrays import Array
 from alignment.backends.base import Isolated, Module, Tap, Taps, Visit
 from alignment.bisection.counterparts import Counterparts
 from alignment.bisection.evidence import CallJudgements, Reference, failures
+from alignment.bisection.modes import set_mode
 from alignment.bisection.twins import Call, Cut, Twins
 from alignment.bisection.used_elsewhere import used_elsewhere
 from alignment.bisection.watching import Watched, watch
@@ -145,7 +146,7 @@ class Localiser:
             classify: Sorts the calls that differ, see `alignment.bisection.classifying`.
         """
         backend, self.weights = self.trial.backend, weights
-        backend.train(self.mode == "train")
+        set_mode(backend, self.mode)
         try:
             backend.set_state(weights)
             for call in self.end_to_end:
@@ -373,7 +374,7 @@ class Localiser:
         own = self.trial.some_gradients(self.trial.backend.gradients, within - self.trial.pair.architecture.buffers)
         gradients = self._judged("gradient", own)
         wrong = failures(gradients)
-        given = self.trial, self.taps, self.weights, self.mode == "train"
+        given = self.trial, self.taps, self.weights, self.mode
         elsewhere = used_elsewhere(*given, call, wrong) if wrong and call[0] else set()
         kept = {name: judgement for name, judgement in gradients.items() if name not in elsewhere}
         judged.backward.update({f"gradient of {name}": judgement for name, judgement in kept.items()})

@@ -14,6 +14,7 @@ import numpy as np
 from alignment.arrays import Array
 from alignment.backends.base import Isolated, Module, Tap, Taps
 from alignment.bisection.evidence import Reference
+from alignment.bisection.modes import set_mode
 from alignment.recordings.recording import Entry, Kind, Recorder, open_recording
 from alignment.steps.base import Trial
 
@@ -86,7 +87,7 @@ def add_input_gradients(trial: Trial, taps: Taps, mode: str, recorded: Deduplica
         mode: `eval` or `train`.
         recorded: The recording of that; gets the gradients.
     """
-    trial.backend.train(mode == "train")
+    set_mode(trial.backend, mode)
     try:
         for path, call in recorded.calls(mode):
             trial.reset()

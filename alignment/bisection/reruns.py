@@ -9,6 +9,7 @@ import numpy as np
 from alignment.arrays import Array
 from alignment.backends.base import Isolated, Tap
 from alignment.bisection.localise import Localiser
+from alignment.bisection.modes import set_mode
 from alignment.bisection.replacing import calls_before, replacing
 from alignment.bisection.twins import Call, inside, outermost
 
@@ -35,7 +36,7 @@ def rerun(search: Localiser, call: Call) -> tuple[Isolated, dict[str, Array], di
                     recorded[name] = expected
 
     search.trial.backend.set_state(search.weights)
-    search.trial.backend.train(search.mode == "train")
+    set_mode(search.trial.backend, search.mode)
     try:
         gradients = search.gradients_of(call)
         guilty = [other for other in search.differing if inside(other[0], path)]

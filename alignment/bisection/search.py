@@ -21,9 +21,10 @@ from alignment.bisection.bench import SECONDS, Budget, ModuleBench
 from alignment.bisection.classifying import classify
 from alignment.bisection.counterparts import Counterparts, match
 from alignment.bisection.criteria import function_cases
-from alignment.bisection.dropouts import other_rates
+from alignment.bisection.dropouts import other_places, other_rates
 from alignment.bisection.evidence import CallJudgements, failures, reference_weights
 from alignment.bisection.localise import Localiser
+from alignment.bisection.modes import DROPOUTS, EVAL, MODES, TRAIN
 from alignment.bisection.parameterless import with_parameterless
 from alignment.bisection.recorded import ReferenceModules
 from alignment.bisection.reruns import beside, rerun
@@ -141,8 +142,13 @@ def _is_large(judged: Iterable[CallJudgements]) -> bool:
 def _less(exact: _Attempt, plain: _Attempt) -> bool:
     """Whether a search with exact kernels finds less than one with the framework's own: fewer places, or less there.
 
-    It counts, too, where it alone finds what makes the model differ by much.
+    It counts, too, where it alone finds what makes the model differ by much. What it finds in a mode that the other
+    search did not come to is neither less nor more.
     """
+    further = {localiser.mode for localiser in exact.modes} - {localiser.mode for localiser in plain.modes}
+    if further:
+        modes = [localiser for localiser in exact.modes if localiser.mode not in further]
+        exact = replace(exact, modes=modes, places={place for place in exact.places if place[1] not in further})
     if plain.is_unexplained and not exact.is_unexplained:
         return True
     if exact.places == plain.places:
@@ -179,13 +185,16 @@ class _Search:
         self._counterparts: Counterparts = match(trial.pair, recorded.modules, taps.modules)
 
     def attempt(self, *, exact: bool = False) -> _Attempt:
-        """Search all modes; training mode of a model without running statistics only if the other one agrees."""
+        """Search all modes; training mode of a model without running statistics only if the other one agrees.
+
+        Places of dropouts are searched only if nothing else differs.
+        """
         attempt, trial, dtype = _Attempt(), self._trial, self._trial.inputs.dtype
         trial.reset()
         weights = reference_weights(trial, self._reference)
-        for mode in ("eval", "train"):
-            optional = mode == "train" and not trial.pair.architecture.statistics
-            unknown = mode == "train" and not self._reference.has(f"{mode}/loss", dtype)
+        for mode in MODES:
+            optional = mode == DROPOUTS or (mode == TRAIN and not trial.pair.architecture.statistics)
+            unknown = mode != EVAL and not self._reference.has(f"{mode}/loss", dtype)
             if unknown or (optional and (attempt.diverges or attempt.places)):
                 break
             try:
@@ -194,6 +203,8 @@ class _Search:
                 if not optional:
                     raise
                 attempt.notes.append(f"nothing is compared in {mode} mode: {error.summary}")
+                break
+            if mode == DROPOUTS and trial.backend.hides_dropouts:
                 break
             attempt.notes += watched.notes
             attempt.usable &= watched.usable
@@ -272,7 +283,7 @@ class _Search:
             yield finding if self._hypotheses else replace(finding, causes=())
 
     def _explained(self, case: Case) -> Finding:
-        return explain(case) if self._hypotheses else case.finding
+        return explain(case) if self._hypotheses and not case.finding.causes else case.finding
 
     def _parameters(self) -> Iterator[Case]:
         trial, dtype = self._trial, self._trial.inputs.dtype
@@ -294,7 +305,10 @@ class _Search:
         findings = {finding.candidate: finding for finding in findings_of(localiser)}
         for call in localiser.differing:
             finding = findings[call[0]]
-            result, children, recorded = rerun(localiser, call) if self._hypotheses else (None, {}, {})
+            if localiser.mode == DROPOUTS:
+                finding = other_places(finding, self._recorded.modules, candidate, self._hypotheses)
+            explained = finding.causes or not self._hypotheses
+            result, children, recorded = (None, {}, {}) if explained else rerun(localiser, call)
             reference = self._recorded.modules[finding.path]
             yield Case(
                 finding,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from alignment.bisection.evidence import CallJudgements, failures
 from alignment.bisection.localise import Localiser
+from alignment.bisection.modes import in_report
 from alignment.bisection.twins import Call
 from alignment.results.findings import Evidence, Finding, ModuleRow, Status
 
@@ -22,7 +23,7 @@ def findings_of(search: Localiser) -> Iterator[Finding]:
         ]
         evidence.append(Evidence("blame", None, reason))
         path, candidate = search.paths[call[0]], call[0]
-        yield Finding("module", path, candidate, search.mode, direction, tuple(evidence))
+        yield Finding("module", path, candidate, in_report(search.mode), direction, tuple(evidence))
 
 
 def rows_of(search: Localiser) -> Iterator[ModuleRow]:
@@ -36,7 +37,7 @@ def rows_of(search: Localiser) -> Iterator[ModuleRow]:
             candidate=call[0],
             call=call[1],
             kind=modules[call[0]].kind,
-            mode=search.mode,
+            mode=in_report(search.mode),
             status=status,
             end_to_end=judged.error,
             isolated=alone.error if alone else None,

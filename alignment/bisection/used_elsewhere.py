@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from alignment.arrays import Array
 from alignment.backends.base import Tap, Taps
 from alignment.bisection.arrangements import distance
+from alignment.bisection.modes import set_mode
 from alignment.bisection.twins import Call
 from alignment.steps.base import Trial
 
@@ -18,7 +19,7 @@ _PART = 1e-6
 
 
 def used_elsewhere(
-    trial: Trial, taps: Taps, weights: Mapping[str, Array], training: bool, call: Call, names: Collection[str]
+    trial: Trial, taps: Taps, weights: Mapping[str, Array], mode: str, call: Call, names: Collection[str]
 ) -> set[str]:
     """Canonical names of parameters of which a module is not the only user in the candidate.
 
@@ -28,7 +29,7 @@ def used_elsewhere(
         trial: The candidate.
         taps: Its modules.
         weights: The reference's weights, as the candidate's state dict.
-        training: True for training mode.
+        mode: Mode of the model, see `alignment.bisection.modes`.
         call: The only call of the module.
         names: The parameters that are asked for.
     """
@@ -38,7 +39,7 @@ def used_elsewhere(
         if (tap.path, tap.call) == call:
             seen.setdefault(tap.what, []).append(array)
 
-    backend.train(training)
+    set_mode(backend, mode)
     backend.set_state(weights)
     with taps.watch(keep, paths=(call[0],)):
         trial.backward()

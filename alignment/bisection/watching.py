@@ -14,6 +14,7 @@ import numpy as np
 
 from alignment.arrays import Array
 from alignment.backends.base import Tap, Taps, Visit
+from alignment.bisection.modes import set_mode
 from alignment.steps.base import Trial
 
 _ROUNDING = {"float64": 1e-7, "float32": 1e-2}
@@ -160,7 +161,7 @@ def _run(
     if backward:
         _ = trial.loss  # which may run the model once to find out, and is not to do so in training mode
     trial.reset()
-    backend.train(mode == "train")
+    set_mode(backend, mode)
     try:
         with taps.watch(show, apart=apart, paths=("",) if visit is None else None):
             if backward:

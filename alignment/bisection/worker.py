@@ -15,6 +15,8 @@ from pathlib import Path
 from alignment.arrays import Array
 from alignment.backends.base import Tap, Taps, Visit
 from alignment.bisection.criteria import LOGITS, function_quantities
+from alignment.bisection.dropouts import has_dropouts
+from alignment.bisection.modes import DROPOUTS, EVAL, MODES
 from alignment.bisection.recorded import (
     ALIASES_FILE,
     MODULES_FILE,
@@ -36,7 +38,6 @@ from alignment.running.worker import Job, fresh_jobs, load_job, manifest_of
 from alignment.steps.base import Trial
 from porting.fields import encode
 
-MODES = ("eval", "train")
 _KINDS: Mapping[str, Kind] = {"input_gradient": "gradient", "output_gradient": "gradient", "integers": "input"}
 
 
@@ -62,7 +63,8 @@ def record(job: Job, folder: Path, advance: Advance) -> None:
         # what the framework or a cast rounds to float32 inside is no part of the function that a port is to be
         with job.backend.exact("kernels") if dtype == "float64" else nullcontext():
             for mode in MODES:
-                notes += _recorded_mode(job.trial(dtype), taps, mode, recorder)
+                if mode != DROPOUTS or has_dropouts(job.backend, taps):
+                    notes += _recorded_mode(job.trial(dtype), taps, mode, recorder)
         recorder.recorder.write(folder / dtype, manifest_of(job, dtype)).close()
         advance(f"modules {dtype}", number + 1, len(REFERENCE_DTYPES))
     (folder / ALIASES_FILE).write_text(json.dumps(aliases), encoding="utf-8")
@@ -87,6 +89,8 @@ def _record_mode(trial: Trial, taps: Taps, mode: str, recorder: Deduplicator) ->
     watched = _record_taps(trial, taps, mode, recorder)
     if not watched.repeats:
         return *watched.notes, f"nothing is compared in {mode} mode"
+    if mode == DROPOUTS and trial.backend.hides_dropouts:
+        raise AlignmentError("places of dropouts cannot all be seen in the reference")
     results = watched.results
     if results.loss is not None:
         recorder.add(f"{mode}/loss", results.loss, "loss", mode)
@@ -98,7 +102,7 @@ def _record_mode(trial: Trial, taps: Taps, mode: str, recorder: Deduplicator) ->
             recorder.add(f"{mode}/statistic/{name}", state[name], "output", mode)
         _record_other_statistics(trial, mode, recorder)
         trial.reset()
-    else:
+    elif mode == EVAL:
         _record_whole(trial, mode, recorder)
     return watched.notes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from itertools import groupby
 
@@ -145,7 +145,10 @@ class DtypeJudge:
             mixed=self._half or entry.kind == "setting",
             infinities=entry.kind == "output",
         )
-        return row_of(key, entry.step, entry.kind, self._dtype, measured, self._judge(key, entry, measured))
+        judgement = self._judge(key, entry, measured)
+        if judgement.verdict == DIVERGENCE and (words := training_mode.explained(key)):
+            judgement = replace(judgement, reason=f"{words} {judgement.reason}")
+        return row_of(key, entry.step, entry.kind, self._dtype, measured, judgement)
 
     def _judge(self, key: str, entry: Entry, measured: Measurement) -> Judgement:
         if measured.problem is not None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-DRAWS = "train_mode/draws"
-"""Key that a side has which draws although its dropouts and drop paths are off."""
+DRAWS, HIDDEN, DROPOUTS = "train_mode/draws", "train_mode/hidden", "train_mode/dropouts/"
+"""Keys of a side that draws although its dropouts are off, and of one of which some dropouts cannot be seen; and the
+start of the keys of what a side gives with factors in the place of its dropouts."""
 _STEP, _RATE = "train_mode/", "train_mode/rate_"
 
 _WAYS = {
@@ -18,8 +19,14 @@ _WAYS = {
 def left_out(key: str, reference: Collection[str], candidate: Collection[str]) -> bool:
     """Return True for the keys of training mode where one side draws: a dropout called as a function has no rate.
 
-    One thing remains: that a side draws, where the other neither draws nor has a module that would.
+    One thing remains: that a side draws, where the other neither draws nor has a module that would. Places of dropouts
+    are compared where both sides have the same rates, and all of theirs can be seen.
     """
+    if key == HIDDEN:
+        return True
+    if key.startswith(DROPOUTS):
+        sides = reference, candidate
+        return any(HIDDEN in keys or key not in keys for keys in sides) or _rates(reference) != _rates(candidate)
     if not key.startswith(_STEP) or not (DRAWS in reference or DRAWS in candidate):
         return False
     return key != DRAWS or not _alone(reference, candidate)
@@ -33,6 +40,13 @@ def notes(reference: Collection[str], candidate: Collection[str]) -> Iterator[st
             f"training mode is not compared: random numbers are drawn in it outside of modules for it, by the "
             f"{' and the '.join(sides)}"
         )
+    elif hidden := [name for name, keys in (("reference", reference), ("candidate", candidate)) if HIDDEN in keys]:
+        yield f"places of dropouts are not compared: not all of them can be seen in the {' and the '.join(hidden)}"
+
+
+def explained(key: str) -> str:
+    """Return how a quantity of training mode was made, for the beginning of a sentence; empty for most keys."""
+    return "with one plus its rate as a factor in the place of each dropout, it" if key.startswith(DROPOUTS) else ""
 
 
 def reason(key: str, reference: Collection[str], candidate: Collection[str]) -> str:

@@ -77,8 +77,8 @@ def regularisation(trial: PlainTrial) -> Iterator[Quantity]:
     modules = trainer.taps().modules.values()
     known = {rate for one in modules for rate in drop_rates(one.kind, one.bases, one.settings).values()}
     known |= trainer.measured_rates()
-    for rate in sorted(known):
-        yield Quantity(f"regularisation/rate_{rate:.6g}", np.asarray(rate), entry)
+    for digits in sorted({f"{rate:.6g}" for rate in known}):
+        yield Quantity(f"regularisation/rate_{digits}", np.asarray(float(digits)), entry)
 
 
 def optimizer(trial: PlainTrial) -> Iterator[Quantity]:

@@ -6,6 +6,9 @@ functions are called with them: every rate that one side uses anywhere, the othe
 user's own do otherwise, such as keeping without a factor, is compared as well. A model that draws
 nevertheless is not compared.
 
+Rates say nothing of places: a dropout that is missing, or stands elsewhere, hides behind another one of its rate. So
+the model runs once more with each dropout as a multiplication by one plus its rate.
+
 The step is recorded in float64 only, or in float32 too where a framework has no float64. All gradients are one
 quantity: those that vanish in exact arithmetic are rounding by themselves, and no noise of training mode is measured
 that would tell. Where the models have running statistics, the step `batchnorm` runs them in training mode.
@@ -17,12 +20,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from alignment.arrays import is_floating
 from alignment.backends.randomness import rates
 from alignment.frameworks import FRAMEWORKS
 from alignment.pair import ROLES, Pair
 from alignment.recordings.recording import Entry
 from alignment.steps.base import Quantity, Trial, differs
 
+DRAWS, HIDDEN, DROPOUTS = "train_mode/draws", "train_mode/hidden", "train_mode/dropouts/"
+"""Keys of a model that draws though its dropouts are off, of one of which some dropouts cannot be scaled, and the start
+of the keys of what one gives with scaled dropouts."""
 _RATE, _DRAWS = Entry("setting", "train_mode"), Entry("count", "train_mode")
 _OUTPUT = Entry("output", "train_mode", limit=1e-10)
 _GRADIENT = Entry("gradient", "train_mode", limit=1e-9)
@@ -31,8 +38,9 @@ _GRADIENT = Entry("gradient", "train_mode", limit=1e-9)
 def run(trial: Trial) -> Iterator[Quantity]:
     """Record rates, ways of dropping, outputs and the gradient of everything.
 
-    The keys are `train_mode/rate_<rate>`, `train_mode/rate_<rate>_unscaled`, `train_mode/<output>` and
-    `train_mode/gradient`. A model that still draws has `train_mode/draws` instead of outputs and gradients.
+    The keys are `train_mode/rate_<rate>`, `train_mode/rate_<rate>_unscaled`, `train_mode/<output>`,
+    `train_mode/gradient` and `train_mode/dropouts/<output>`. A model that still draws has `train_mode/draws` instead of
+    outputs and gradients, and one of which some dropouts cannot be scaled has `train_mode/hidden` instead of the last.
     """
     if trial.inputs.dtype != "float64" and not (trial.inputs.dtype == "float32" and _without_float64(trial.pair)):
         return
@@ -41,11 +49,32 @@ def run(trial: Trial) -> Iterator[Quantity]:
         _one_pass(trial)
     modules = trial.backend.taps().modules.values()
     known = {rate for module in modules for rate in rates(module.kind, module.bases, module.settings).values()}
-    for rate in sorted((known - trial.backend.idle_rates) | trial.backend.drawn):
-        yield Quantity(f"train_mode/rate_{rate:.6g}", np.asarray(rate), _RATE)
+    used = (known - trial.backend.idle_rates) | trial.backend.drawn
+    for digits in sorted({f"{rate:.6g}" for rate in used}):  # 0.1, and what a table in float32 holds of it, are one
+        yield Quantity(f"train_mode/rate_{digits}", np.asarray(float(digits)), _RATE)
     for way in sorted(trial.backend.ways_of_dropping()):
         yield Quantity(f"train_mode/rate_{way}", np.asarray(1), _DRAWS)
     yield from quantities
+    if used and not any(quantity.key == DRAWS for quantity in quantities):
+        yield from _with_scaled_dropouts(trial)
+
+
+def _with_scaled_dropouts(trial: Trial) -> Iterator[Quantity]:
+    """Yield what the model gives with each dropout as a multiplication by one plus its rate."""
+    trial.reset()
+    trial.backend.train(True, scaled=True)
+    try:
+        outputs = trial.forward().by_name
+        hidden = trial.backend.hides_dropouts
+    finally:
+        trial.backend.train(False)
+    trial.reset()
+    if hidden:
+        yield Quantity(HIDDEN, np.asarray(1), _DRAWS)
+        return
+    for name, array in outputs.items():
+        if name in trial.outputs.by_name and is_floating(array):
+            yield Quantity(f"{DROPOUTS}{name}", array, _GRADIENT if trial.pair.architecture.statistics else _OUTPUT)
 
 
 def _without_float64(pair: Pair) -> bool:
@@ -72,7 +101,7 @@ def _passes(trial: Trial) -> Iterator[Quantity]:
         second = trial.forward().by_name
         trial.reset()
         if any(differs(first[name], array) for name, array in second.items()):
-            yield Quantity("train_mode/draws", np.asarray(1), _DRAWS)
+            yield Quantity(DRAWS, np.asarray(1), _DRAWS)
             return
         for name, array in first.items():
             if name in evaluated:  # further outputs of training alone have no names that both sides share

@@ -136,3 +136,82 @@ FACTOR = _pair(factor=3.0)
 HOOK = _pair(hook=True)
 
 RATE = Pair("training_mode", _pair().reference, RIGHT.candidate, input_shape=(6,), rules="auto")
+
+
+def places(*, first: float = 0.1, second: float = 0.3, third: float = 0.1, form: str = "modules") -> Any:
+    """A net with three dropouts, as modules, as functions, or with rates that code computes with."""
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
+    class Part(nn.Module):
+        def __init__(self, rate: float) -> None:
+            super().__init__()
+            self.fc, self.drop = nn.Linear(12, 12), nn.Dropout(rate)
+
+        def forward(self, x: Any) -> Any:
+            x = self.fc(x).tanh()
+            if form == "functions":
+                return functional.dropout(x, self.drop.p, self.training)
+            if form == "computed" and self.training:
+                return x * (torch.rand_like(x) < 1 - self.drop.p) / (1 - self.drop.p)
+            return self.drop(x)
+
+    rates = (first, second, third)
+    return nn.Sequential(nn.Linear(6, 12), *(Part(rate) for rate in rates), nn.Linear(12, 5))
+
+
+def attending(*, packed: bool = True, rate: float = 0.1, after: float = 0.1) -> Any:
+    """An attention with a dropout of its weights, in one module of torch or written out, and a dropout after it."""
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
+    class Written(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.in_proj_weight = nn.Parameter(torch.zeros(18, 6))
+            self.in_proj_bias = nn.Parameter(torch.zeros(18))
+            self.out_proj, self.drop = nn.Linear(6, 6), nn.Dropout(rate)
+
+        def forward(self, x: Any) -> Any:
+            split = functional.linear(x, self.in_proj_weight, self.in_proj_bias)
+            q, k, v = (part.unflatten(-1, (2, 3)).transpose(1, 2) for part in split.chunk(3, -1))
+            weights = self.drop((q @ k.transpose(2, 3) * 3**-0.5).softmax(-1))
+            return self.out_proj((weights @ v).transpose(1, 2).flatten(2))
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = nn.MultiheadAttention(6, 2, rate, batch_first=True) if packed else Written()
+            self.drop = nn.Dropout(after)
+
+        def forward(self, x: Any) -> Any:
+            x = x.reshape(-1, 3, 6)
+            return self.drop(self.attention(x, x, x)[0] if packed else self.attention(x)).flatten(1)
+
+    return Net()
+
+
+def reading(*, rate: float = 0.2) -> Any:
+    """Two recurrent layers with a dropout between them, which happens where nobody sees it."""
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn, self.drop = nn.GRU(6, 5, 2, dropout=rate, batch_first=True), nn.Dropout(rate)
+
+        def forward(self, x: Any) -> Any:
+            return self.drop(self.rnn(x.reshape(-1, 3, 6))[0]).flatten(1)
+
+    return Net()
+
+
+TABLE = _dropping("places", third=0.10000000149011612)
+MISSING = _dropping("places", third=0.0)
+EXCHANGED = _dropping("places", first=0.3, second=0.1)
+FUNCTIONS, COMPUTED = (_dropping("places", form=form) for form in ("functions", "computed"))
+ATTENTION = replace(_dropping("attending", packed=False), input_shape=(18,))
+NO_DROPOUT_OF_WEIGHTS = replace(_dropping("attending", packed=False, rate=0.0), input_shape=(18,))
+RECURRENT = replace(_dropping("reading"), input_shape=(18,))

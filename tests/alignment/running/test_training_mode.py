@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+from alignment.bisection.bisect import bisect
 from alignment.pair import load_pair
 from alignment.processes.settings import Settings
 from alignment.running.run import align
@@ -33,9 +34,31 @@ SETTINGS = Settings(threads=1, dtypes=("float64",), steps=("forward", "train_mod
         ("CHANNELS_BY_FUNCTION", set()),
         ("PIXEL", set()),
         ("ELEMENTS", {"train_mode/rate_0.25_channels"}),
+        ("TABLE", set()),
+        ("MISSING", {"train_mode/dropouts/logits"}),
+        ("EXCHANGED", {"train_mode/dropouts/logits"}),
+        ("FUNCTIONS", set()),
+        ("ATTENTION", set()),
+        ("NO_DROPOUT_OF_WEIGHTS", {"train_mode/dropouts/logits"}),
     ],
 )
 def test_difference_in_training_mode_alone_diverges_there(name: str, diverging: set[str], tmp_path: Path) -> None:
     report = align(load_pair(f"{PAIRS}:{name}"), tmp_path, SETTINGS)
     assert {row.key for row in report.failures} == diverging
     assert any(row.step == "train_mode" for row in report.rows)
+
+
+@pytest.mark.parametrize("name", ["COMPUTED", "RECURRENT"])
+def test_places_of_dropouts_that_cannot_be_seen_are_not_compared_and_a_note_says_so(name: str, tmp_path: Path) -> None:
+    report = align(load_pair(f"{PAIRS}:{name}"), tmp_path, SETTINGS)
+    assert not report.failures
+    assert any("places of dropouts are not compared" in note for note in report.notes)
+
+
+@pytest.mark.parametrize(("name", "place"), [("MISSING", "3"), ("EXCHANGED", "1")])
+def test_dropout_at_another_place_is_found_in_its_module(name: str, place: str, tmp_path: Path) -> None:
+    settings = Settings(threads=1, dtypes=("float64", "float32"))
+    bisection = bisect(load_pair(f"{PAIRS}:{name}"), tmp_path, settings, hypotheses=True)
+    finding = bisection.findings[0]
+    assert (finding.candidate.partition(".")[0], finding.mode) == (place, "train")
+    assert "missing, is one too many, or stands at another place" in finding.causes[0].says

@@ -108,15 +108,23 @@ def _cut_again(stored: Sequence[Op | None], sizes: Sequence[int], whole: Stored,
     turn = Transpose() if axis else None
     shape = whole.shape[::-1] if axis else whole.shape
     joined = chained([Each(tuple(stored)), Concat(tuple(sizes), axis), turn])
-    for place in (1, 0):
-        if sizes[place] % 2:
-            continue
-        three = [half for at, size in enumerate(sizes) for half in ((size // 2,) * 2 if at == place else (size,))]
+    cuts = [(place, cut) for place in (1, 0) for cut in _cuts(sizes[place], sizes[1 - place])]
+    for place, cut in cuts:
+        three = [*cut, sizes[1]] if place == 0 else [sizes[0], *cut]
         keys = (1, 2) if place else (0, 1)
         queries = 0 if place else 2
-        pairs = [(min(key, queries), max(key, queries)) for key in keys]
+        pairs = [(min(key, queries), max(key, queries)) for key in keys] if cut[0] == cut[1] else []
         for layout, op in chain(rearranged(shape, three), rotated(shape, three, pairs)):
-            yield Way(1, None, chained([joined, op, turn, whole.op]), (place, layout))
+            yield Way(1, None, chained([joined, op, turn, whole.op]), (place, cut, layout))
+
+
+def _cuts(size: int, queries: int) -> Iterator[tuple[int, int]]:
+    """Lengths of keys and values that are one part: equal ones, or keys as long as the queries beside longer values."""
+    if size % 2 == 0:
+        yield size // 2, size // 2
+    if size > 2 * queries:
+        yield queries, size - queries
+        yield size - queries, queries
 
 
 def _stored_as(parts: Sequence[Stored], shapes: Sequence[Shape], sure: Sequence[bool]) -> Iterator[list[Op | None]]:

@@ -22,6 +22,7 @@ from alignment.rules.buffers import match_rest, statistics
 from alignment.rules.evidence import Evidence, in_precision
 from alignment.rules.model import Model, holders
 from alignment.rules.proposals import Link, Proposal, names_in
+from porting.checkpoint.tensor import Shape
 from porting.operations import Each, Interleave, Op, Reorder
 from porting.operations.chains import steps_of
 
@@ -187,7 +188,8 @@ class _Pass:
                 self.checks[check] = False
             return array
         self.checks[check] = False
-        return theirs.astype(array.dtype) if theirs.shape == array.shape else array
+        moved = _with_axes(theirs, array.shape)
+        return array if moved is None else np.asarray(moved, array.dtype)
 
 
 def in_form(reference: Array, array: Array, near: float = CLOSE, *, masks: bool = True) -> Array | None:
@@ -229,6 +231,22 @@ def _seen_in_form(reference: Array, array: Array, near: float) -> Array | None:
         if seen.any() and _close(moved[seen], array[seen], near):
             return np.where(seen, moved, array).astype(array.dtype)
     return None
+
+
+def _with_axes(reference: Array, shape: Shape) -> Array | None:
+    """The reference's values with their axes in the order of a shape; axes of one length keep their order.
+
+    Args:
+        reference: The reference's.
+        shape: Of the candidate's array, whose values are others: only the lengths tell which axis is which.
+
+    Returns:
+        The values; None where the shape has other axes.
+    """
+    if reference.ndim > _MOST_AXES or sorted(reference.shape) != sorted(shape):
+        return None
+    moved = (reference.transpose(axes) for axes in permutations(range(reference.ndim)))
+    return next((array for array in moved if array.shape == tuple(shape)), None)
 
 
 def _close(reference: Array, array: Array, near: float) -> bool:

@@ -225,25 +225,26 @@ def _init(files: tuple[Path, ...], config: Path | None, force: bool, output: Out
 @candidate_option("The framework that ports run in.")
 @python_options
 @click.option(
-    "--survey", "measures", is_flag=True, help="Measure layers of Paddle against torch's, as the docs have them."
+    "--survey", "measures", is_flag=True, help="Measure the candidate's layers against torch's, as the docs have them."
 )
 @click.option("--group", "groups", multiple=True, help="With --survey: these kinds of layers only, such as Pooling.")
 @output_options(verbose="Show the problems of frameworks that are not needed, too.")
 def doctor(candidate: str, output: Output, measures: bool, groups: tuple[str, ...], **values: Any) -> None:
     """Show what every interpreter has, what is missing, and how to install it; exit 1 if it is needed.
 
-    With --survey it says instead which layers, functions and optimizers of Paddle do otherwise here than is recorded in
-    docs/framework-differences.md; exit 1 if one does.
+    With --survey it says instead which layers, functions and optimizers of the candidate's framework do otherwise here
+    than is recorded in docs/framework-differences.md; exit 1 if one does.
 
     \b
     pit-align doctor
     pit-align doctor --survey --group Pooling
+    pit-align doctor --survey --candidate mindspore --mindspore-python ~/mindspore/bin/python
     pit-align doctor --torch-python ~/torch/bin/python --paddle-python ~/paddle/bin/python
     """
     if groups and not measures:
         raise click.UsageError("--group is for --survey")
     if measures:
-        return _survey(pythons_of(values), groups, output)
+        return _survey(pythons_of(values), groups, candidate, output)
 
     from alignment.processes.doctor import examine_all, healthy
     from alignment.report.doctor import print_doctor, to_json
@@ -258,12 +259,13 @@ def doctor(candidate: str, output: Output, measures: bool, groups: tuple[str, ..
     return None
 
 
-def _survey(pythons: Mapping[str, str], groups: Sequence[str], output: Output) -> None:
+def _survey(pythons: Mapping[str, str], groups: Sequence[str], framework: str, output: Output) -> None:
     """Print what the survey finds, and exit with 1 if it is not what is recorded."""
     from alignment.processes.survey import survey
 
     with output.waiting("measuring layers of both frameworks"):
-        result = survey(pythons.get("paddle") or sys.executable, groups)
+        python = pythons.get("paddle" if framework == "paddle" else "torch") or sys.executable
+        result = survey(python, groups, framework, mindspore_python=pythons.get("mindspore"))
     versions = (
         result.versions if result.versions == result.recorded else f"{result.versions}; recorded: {result.recorded}"
     )

@@ -1,7 +1,7 @@
 """What layers and functions of a framework do differently from torch's, as measured: read without any framework.
 
-`<framework>.json` beside this module is written by `python -m benchmarks.frameworks --write`, and says with which
-versions it was measured.
+`<framework>.json` beside this module is written by `python -m benchmarks.frameworks --framework NAME --write`, and says
+with which versions it was measured.
 """
 
 from __future__ import annotations
@@ -25,17 +25,19 @@ LIMIT = 1e-12
 
 @dataclass(frozen=True)
 class Difference:
-    """A quantity of a case that differs in float64.
+    """A quantity of a case that differs.
 
     Attributes:
         quantity: `output`, `gradient of x`, `gradient of weight`, `running_var`.
         training: True if the layer was in training mode.
-        error: Relative L2 distance from torch's; None where the shapes or the finite elements differ.
+        error: Relative L2 distance from torch's in float64; None where the shapes or the finite elements differ.
+        dtype: The precision in which the framework ran.
     """
 
     quantity: str
     training: bool
     error: float | None
+    dtype: str = "float64"
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Fact:
         note: What is different in words; empty where it is only precision.
         float32: Largest relative distances, in float32, of the framework and of torch from torch's float64 result;
             None where the behaviour differs.
+        only: The one precision that the framework has the case in, where it is not every one.
     """
 
     group: str
@@ -62,6 +65,7 @@ class Fact:
     differences: tuple[Difference, ...]
     note: str
     float32: tuple[float, float] | None
+    only: str = ""
 
     @property
     def error(self) -> float | None:
@@ -76,7 +80,7 @@ class Facts:
     """What was measured of one framework.
 
     Attributes:
-        framework: Its name: `paddle`.
+        framework: Its name: `paddle` or `mindspore`.
         versions: Versions that it was measured with, by package.
         cases: One fact for each case, in the order of the page.
     """
@@ -95,7 +99,7 @@ def framework_facts(framework: str) -> Facts:
     """Return what was measured of a framework.
 
     Args:
-        framework: `paddle`.
+        framework: `paddle` or `mindspore`.
 
     Raises:
         KeyError: Nothing was measured of such a framework.
@@ -168,7 +172,7 @@ def behaviours(framework: str, kinds: Iterable[str]) -> dict[str, str]:
     """Return what layers are known to do otherwise than torch's, in words.
 
     Args:
-        framework: `paddle`.
+        framework: `paddle` or `mindspore`.
         kinds: Names of the framework's own classes: `LeakyReLU`.
 
     Returns:

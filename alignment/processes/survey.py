@@ -1,7 +1,7 @@
 """Measures anew what layers of a framework do otherwise than torch's, and says what is not as it is recorded.
 
-The survey is a benchmark of the repository, `python -m benchmarks.frameworks`; it needs torch and the framework in one
-interpreter, and a checkout.
+The survey is a benchmark of the repository, `python -m benchmarks.frameworks`, and needs a checkout. Paddle has to be
+in one interpreter with torch; MindSpore has one of its own.
 """
 
 from __future__ import annotations
@@ -36,14 +36,22 @@ class Survey:
     changes: tuple[str, ...]
 
 
-def survey(python: str, groups: Sequence[str] = (), framework: str = "paddle", root: Path = ROOT) -> Survey:
+def survey(
+    python: str,
+    groups: Sequence[str] = (),
+    framework: str = "paddle",
+    root: Path = ROOT,
+    *,
+    mindspore_python: str | None = None,
+) -> Survey:
     """Measure the layers of a framework.
 
     Args:
-        python: Interpreter that has torch and the framework.
+        python: Interpreter that has torch, and Paddle where that is the framework.
         groups: Kinds of layers, as the page of docs has them; all by default.
-        framework: `paddle`.
+        framework: `paddle` or `mindspore`.
         root: The checkout.
+        mindspore_python: Interpreter that has MindSpore; `python` by default.
 
     Raises:
         AlignmentError: There is no checkout, or measuring failed.
@@ -55,6 +63,8 @@ def survey(python: str, groups: Sequence[str] = (), framework: str = "paddle", r
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "facts.json"
         chosen = [word for group in groups for word in ("--group", group)]
+        if framework != "paddle":
+            chosen += ["--framework", framework, "--mindspore-python", mindspore_python or python]
         command = [python, "-W", "ignore", "-m", _MODULE, "--save", str(path), *chosen]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
         if done.returncode or not path.is_file():

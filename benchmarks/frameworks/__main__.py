@@ -21,20 +21,32 @@ _ENDED = "the process ends (a fault in memory)"
 
 
 @click.command()
+@click.option("--framework", default="paddle", type=click.Choice(["paddle", "mindspore"]), show_default=True)
+@click.option("--mindspore-python", envvar="PIT_MINDSPORE_PYTHON", metavar="PATH", help="The interpreter of MindSpore.")
 @click.option("--group", "groups", multiple=True, type=click.Choice(list(TABLES)), help="These kinds of layers only.")
 @click.option("--write", "to_write", is_flag=True, help="Write the page of docs and the data of the package anew.")
 @click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON, one line each.")
 @click.option("--save", "saved", type=click.Path(dir_okay=False, path_type=Path), help="Write the facts here as JSON.")
 @click.option("--worker", hidden=True, help="Measure the cases of this JSON list of positions, here.")
-def main(groups: Sequence[str], to_write: bool, as_json: bool, saved: Path | None, worker: str | None) -> None:
-    """Run layers and functions of torch.nn against paddle.nn, forward and backward, and say which differ."""
+def main(
+    framework: str,
+    mindspore_python: str | None,
+    groups: Sequence[str],
+    to_write: bool,
+    as_json: bool,
+    saved: Path | None,
+    worker: str | None,
+) -> None:
+    """Run layers and functions of torch.nn against another framework's, forward and backward, and say which differ."""
     if worker is not None:
         return _work(json.loads(worker))
     if to_write and groups:
         raise click.UsageError("--write takes no --group: the page has all of them")
-    cases = [(group, case) for group, case in _all() if group in (groups or TABLES)]
-    facts = list(_facts(cases))
-    measured = Facts("paddle", versions(), tuple(facts))
+    try:
+        measured = _of_mindspore(mindspore_python, groups) if framework == "mindspore" else _of_paddle(groups)
+    except RuntimeError as error:
+        raise click.ClickException(str(error)) from None
+    facts = measured.cases
     if to_write:
         write(measured)
     if saved is not None:
@@ -43,6 +55,18 @@ def main(groups: Sequence[str], to_write: bool, as_json: bool, saved: Path | Non
     click.echo("\n".join(lines))
     click.echo(", ".join(f"{len(measured.of(kind))} {kind}" for kind in ("same", "precision", "behaviour")), err=True)
     return None
+
+
+def _of_paddle(groups: Sequence[str]) -> Facts:
+    cases = [(group, case) for group, case in _all() if group in (groups or TABLES)]
+    return Facts("paddle", versions(), tuple(_facts(cases)))
+
+
+def _of_mindspore(python: str | None, groups: Sequence[str]) -> Facts:
+    from benchmarks.frameworks.mindspore.measuring import measured
+
+    python = python or sys.executable
+    return Facts("mindspore", versions("mindspore", python), tuple(measured(python, groups)))
 
 
 def _all() -> list[tuple[str, Case]]:

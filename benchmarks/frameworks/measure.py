@@ -30,7 +30,7 @@ def measure(group: str, case: Case) -> Fact:
         found, error = _compared(case, training)
         differences += found
         told += [f"in {_mode(training)}: {error}" if case.kind == LAYER else error] if error else []
-    differences = _once(differences)
+    differences = once(differences)
     kind = _kind(case, differences, told)
     return Fact(
         group,
@@ -60,7 +60,7 @@ def _mode(training: bool) -> str:
 def _compared(case: Case, training: bool) -> tuple[list[Difference], str]:
     """Return what differs in float64, and what Paddle raised."""
     pairs, error = _pairs(case, "float64", training)
-    found = [Difference(name, training, _rounded(distance(ours, theirs))) for name, ours, theirs in pairs]
+    found = [Difference(name, training, rounded(distance(ours, theirs))) for name, ours, theirs in pairs]
     return [one for one in found if one.error is None or one.error > LIMIT], error
 
 
@@ -72,10 +72,11 @@ def _pairs(case: Case, dtype: str, training: bool) -> tuple[list[tuple[str, Any,
     return ([], outcome.error) if outcome.error else (paddle_side.matched(outcome, reference), "")
 
 
-def _once(differences: list[Difference]) -> list[Difference]:
+def once(differences: Iterable[Difference]) -> list[Difference]:
     """Leave out what is the same in training as in evaluation."""
-    before = {(one.quantity, one.error) for one in differences if not one.training}
-    return [one for one in differences if not one.training or (one.quantity, one.error) not in before]
+    differences = list(differences)
+    before = {(one.quantity, one.error, one.dtype) for one in differences if not one.training}
+    return [one for one in differences if not one.training or (one.quantity, one.error, one.dtype) not in before]
 
 
 def _float32(case: Case) -> tuple[float, float]:
@@ -89,10 +90,11 @@ def _float32(case: Case) -> tuple[float, float]:
 
 
 def _largest(errors: Iterable[float | None]) -> float:
-    return max((_rounded(error) or 0.0 for error in errors), default=0.0)
+    return max((rounded(error) or 0.0 for error in errors), default=0.0)
 
 
-def _rounded(error: float | None) -> float | None:
+def rounded(error: float | None) -> float | None:
+    """Return an error with two digits, as the page has it."""
     return None if error is None else float(f"{error:.1e}")
 
 

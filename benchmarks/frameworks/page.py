@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-from alignment.framework_facts import BEHAVIOUR, FOLDER, PRECISION, SAME, Fact, Facts
+from alignment.framework_facts import BEHAVIOUR, FOLDER, PRECISION, SAME, Difference, Fact, Facts
 
 PAGE = Path(__file__).parents[2] / "docs" / "framework-differences.md"
-_TITLES = {"paddle": "Paddle"}
-_PACKAGES = {"paddle": "PaddlePaddle", "torch": "torch", "numpy": "NumPy"}
+_TITLES = {"paddle": "Paddle", "mindspore": "MindSpore"}
+_PACKAGES = {"paddle": "PaddlePaddle", "torch": "torch", "mindspore": "MindSpore", "numpy": "NumPy"}
 
 
 def markers(framework: str) -> tuple[str, str]:
@@ -41,15 +41,19 @@ def _row(fact: Fact) -> str:
 
 
 def _result(fact: Fact) -> str:
+    only = f" ({fact.only} only)" if fact.only else ""
     if fact.kind == SAME:
-        return "agrees"
-    errors = ", ".join(
-        f"{one.quantity} {'another shape' if one.error is None else f'{one.error:.1e}'}{' in training' * one.training}"
-        for one in fact.differences
-    )
+        return f"agrees{only}"
+    errors = ", ".join(_error(one, fact.only) for one in fact.differences)
     if fact.kind == PRECISION:
-        return f"**loses precision**: {errors}"
-    return f"**behaves otherwise**: {fact.note}" + (f" ({errors})" if errors else "")
+        return f"**loses precision**{only}: {errors}"
+    return f"**behaves otherwise**{only}: {fact.note}" + (f" ({errors})" if errors else "")
+
+
+def _error(one: Difference, only: str) -> str:
+    error = "of another shape or not finite" if one.error is None else f"{one.error:.1e}"
+    precision = "" if one.dtype == "float64" or only else f" in {one.dtype}"
+    return f"{one.quantity} {error}{precision}{' in training' * one.training}"
 
 
 def replaced(page: str, facts: Facts) -> str:

@@ -84,3 +84,17 @@ def test_command_exits_with_1_where_something_is_not_as_recorded(
     assert "1 of 1 cases are not as recorded" in done.stdout
     wrong = CliRunner().invoke(cli.pit_align, ["doctor", "--group", "Pooling"], prog_name="pit-align")
     assert wrong.exit_code == 2
+
+
+def test_survey_of_mindspore_names_its_interpreter(tmp_path: Path) -> None:
+    recorded = framework_facts("mindspore")
+    root = _checkout(tmp_path, recorded)
+    program = root / "benchmarks" / "frameworks" / "__main__.py"
+    program.write_text(
+        f"{program.read_text()}".replace(
+            "import shutil, sys", "import shutil, sys\nopen('words', 'w').write(' '.join(sys.argv))"
+        )
+    )
+    result = survey(sys.executable, framework="mindspore", root=root, mindspore_python="/opt/ms/python")
+    assert (result.cases, result.changes) == (len(recorded.cases), ())
+    assert (root / "words").read_text().endswith("--framework mindspore --mindspore-python /opt/ms/python")

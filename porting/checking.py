@@ -135,6 +135,8 @@ def _run(path: Path) -> Mapping[str, Any]:
     """Run a file, which can import modules beside it, and return what it declares."""
     if path.is_dir():
         raise PortingError(f"{path}: is a folder, expected a Python file; name the files in it")
+    if not path.exists():
+        raise PortingError(f"{path}: there is no such file; check the path")
     folder = str(path.absolute().parent)
     sys.path.insert(0, folder)
     try:

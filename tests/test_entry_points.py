@@ -83,3 +83,13 @@ def test_closed_standard_stream_is_no_file_of_the_command(closed: str, tmp_path:
     assert shell("inspect a.pth -v", closed, tmp_path).returncode == 0
     done = shell("diff a.pth a.pth -v", "2>&-", tmp_path)
     assert (done.returncode, "same" in done.stdout) == (0, True)
+
+
+def test_completion_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "home").touch()
+    program = f"HOME={tmp_path / 'home'} SHELL=bash {sys.executable} -c 'import _pit_port; _pit_port.pit_port()'"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    words = ["bash", "-c", f"{program} --install-completion"]
+    done = subprocess.run(words, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, len(done.stderr.splitlines())) == (3, 1)
+    assert "cannot be written (Not a directory); set HOME" in done.stderr

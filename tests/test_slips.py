@@ -244,6 +244,12 @@ COMMANDS: dict[str, tuple[int, str, str]] = {
         "without --with-optimizer the weights alone are ported",
     ),
     "pit-port convert odd.npz x.pdparams": (3, "not a known model", "--pair my_pair.py, which declares both models"),
+    "pit-port check-rules absent.py": (3, "absent.py: there is no such file", "check the path"),
+    "pit-port help convrt": (2, "unknown command 'convrt'", "did you mean convert?"),
+    "pit-port convert other.pth x.pth --num-classes 99999999999999": (
+        *(3, "larger than its file system, or ulimit -f, allows"),
+        "choose another target or model",
+    ),
     "pit-port check-rules run": (3, "run: is a folder", "expected a Python file"),
     "pit-train train --config empty.yaml": (2, "empty.yaml: is empty", "sections such as model"),
     "pit-train train --config run": (2, "run: is a folder", "expected a YAML file"),

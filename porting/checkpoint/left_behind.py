@@ -14,6 +14,7 @@ from porting.checkpoint.searching import WRAPPERS, Leaf, Search, StateDict
 from porting.checkpoint.selection import Kind
 from porting.names import fold
 
+_SCALER = "the loss scaler"
 STATE: Mapping[str, str] = {
     "optimizer": "the optimizer",
     "optimizer_state": "the optimizer",
@@ -22,9 +23,9 @@ STATE: Mapping[str, str] = {
     "lr_scheduler": "the learning rate schedule",
     "lr_schedulers": "the learning rate schedule",
     "scheduler": "the learning rate schedule",
-    "scaler": "the loss scaler",
-    "amp_scaler": "the loss scaler",
-    "amp_grad_scaler": "the loss scaler",
+    "scaler": _SCALER,
+    "amp_scaler": _SCALER,
+    "amp_grad_scaler": _SCALER,
 }
 """What training keeps beside the weights, in words."""
 _MOST_AVERAGES = 100_000
@@ -44,10 +45,10 @@ def left_out(saved: object, chosen: StateDict, others: list[StateDict]) -> Itera
         for key in (part,) if isinstance(saved, dict) and part in saved else part.split("."):
             if isinstance(saved, dict) and key in saved:
                 for name, value in saved.items():
-                    empty = name in STATE and isinstance(value, dict) and not value
+                    off = value == {} and STATE.get(str(name)) == _SCALER  # that of a scaler which is switched off
                     if (
                         name != key
-                        and not empty
+                        and not off
                         and not any(path[: len(walked) + 1] == (*walked, name) for path in noted)
                     ):
                         yield _beside(name, value, search)
@@ -112,7 +113,10 @@ def nothing(saved: object) -> str:
     if len(sets) > 1:
         places = ", ".join(f"{'.'.join(path)} ({counted(count)})" for path, count in sets[:10])
         return f"holds several sets of tensors: {places}; choose one, such as --key {'.'.join(sets[0][0])}"
-    if isinstance(saved.get("param_groups"), list) or any(key in STATE and saved[key] is not None for key in saved):
+    optimizers = (saved, *(value for value in saved.values() if isinstance(value, dict)))
+    if any(isinstance(part.get("param_groups"), list) for part in optimizers) or any(
+        key in STATE and saved[key] is not None for key in saved
+    ):
         return "holds the state of an optimizer, not weights; the weights are in another file, often beside it"
     if next(lists_in(saved, _MOST_AVERAGES), None) is not None:
         return (

@@ -13,6 +13,9 @@ from shlex import quote
 from porting.checkpoint.format_names import SUFFIXES
 
 _TORCH_ONLY = "save the state_dict() of the model that it was made from"
+_MINDIR = "a graph of MindSpore (MindIR); save the parameters with mindspore.save_checkpoint"
+_ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
+"""How a stream of zlib starts, at its four levels."""
 _FLAX = "weights of Flax, which are not read here; load them there and save the arrays with numpy.savez"
 _STARTS = (
     (b"version https://git-lfs", "a Git LFS pointer; run git lfs pull to fetch the file it stands for"),
@@ -20,6 +23,8 @@ _STARTS = (
     (b"\xfd7zXZ", "compressed by xz; run unxz on it"),
     (b"\x28\xb5\x2f\xfd", "compressed by zstd; run unzstd on it"),
     (b"BZh", "compressed by bzip2; run bunzip2 on it"),
+    (b"\x04\x22\x4d\x18", "compressed by LZ4; run unlz4 on it, or load it with joblib.load if joblib wrote it"),
+    (b"\x5d\0\0", "compressed by LZMA; run unlzma on it, or load it with joblib.load if joblib wrote it"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it and give the checkpoint in it"),
     (b"Rar!", "a RAR archive; unpack it and give the checkpoint in it"),
     (b"\x89HDF", "an HDF5 file, as Keras writes it, which is not read here; load it there and save its arrays with "
@@ -48,7 +53,7 @@ _NAMES = (
     (".pdmodel", f"a program of paddle.jit.save, without weights; {_TORCH_ONLY} with paddle.save"),
     ("__model__", f"a program of Paddle, without weights; {_TORCH_ONLY} with paddle.save"),
     (".onnx", "an ONNX model, whose weights have lost the names of their model; take the checkpoint it was made from"),
-    (".mindir", "a graph of MindSpore (MindIR); save the parameters with mindspore.save_checkpoint"),
+    (".mindir", _MINDIR),
     (".air", "a graph of MindSpore (AIR); save the parameters with mindspore.save_checkpoint"),
     (".tflite", "a model of TensorFlow Lite; take the checkpoint it was made from"),
     (".mlmodel", "a model of Core ML; take the checkpoint it was made from"),
@@ -133,6 +138,15 @@ def _json(start: bytes) -> str:
 
 
 def _binary(head: bytes) -> str | None:
+    if head[:1] == b"\x78" and head[:2] in _ZLIB:
+        return (
+            "compressed by zlib, as joblib.dump(..., compress=3) writes it; if you trust its origin, load it with "
+            "joblib.load and save the arrays with numpy.savez"
+        )
+    if head[:1] == b"\n" and b"\x12\x09MindSpore" in head[:64]:
+        return _MINDIR
+    if head[:3] == b"\x08\x01\x12":  # the schema of a SavedModel; ONNX began to be used with its version 3
+        return "a graph of TensorFlow, which is not read here; load it there and save the arrays with numpy.savez"
     if head[4:8] == b"TFL3":
         return "a model of TensorFlow Lite; take the checkpoint it was made from"
     if head[:16] == bytes(16) and 0 < int.from_bytes(head[16:20], "little") < 512 and head[20:21] == b"\x08":

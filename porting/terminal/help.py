@@ -61,7 +61,11 @@ def install_completion(tool: str, group: click.Command, shell: str = "", home: P
     if kind is None:
         raise click.UsageError(f"completion is written for {', '.join(_FILES)}; SHELL names {shell or 'none'!r}")
     path = (home or Path.home()) / _FILES[shell].format(tool=tool)
-    path.parent.mkdir(parents=True, exist_ok=True)
     variable = f"_{tool.replace('-', '_')}_COMPLETE".upper()
-    path.write_text(kind(group, {}, tool, variable).source(), encoding="utf-8")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(kind(group, {}, tool, variable).source(), encoding="utf-8")
+    except OSError as error:
+        problem = error.strerror or str(error)
+        raise OSError(f"{path}: cannot be written ({problem}); set HOME to a folder that can be") from None
     return path

@@ -70,10 +70,10 @@ class Tool(click.Group):
             raise SystemExit(error.exit_code) from None
         except (click.Abort, KeyboardInterrupt):
             raise SystemExit(_INTERRUPTED) from None
-        except OSError as error:  # of a help or a version, which are written before a command is run
-            if not standalone_mode or (problem := unwritten(error)) is None:
+        except OSError as error:  # of a help, a version or a completion, which are written before a command is run
+            if not standalone_mode:
                 raise
-            tell(f"{self.name}: {problem}")
+            tell(f"{self.name}: {unwritten(error) or error}")
             raise SystemExit(COULD_NOT_RUN) from None
         if standalone_mode:  # the code of click's Exit; commands themselves return nothing
             raise SystemExit(result if isinstance(result, int) else 0)
@@ -130,7 +130,10 @@ class Tool(click.Group):
         """Return the command of this name; the error for an unknown name has the nearest one."""
         name = args[0]
         if name == "help" and self.get_command(ctx, name) is None:
-            return super().resolve_command(ctx, [*args[1:2], "--help"]) if args[1:] else self._help(ctx)
+            if not args[1:]:
+                self._help(ctx)
+            args = [args[1], "--help"]
+            name = args[0]
         if not ctx.resilient_parsing and not name.startswith("-") and self.get_command(ctx, name) is None:
             from porting.names import unknown
 

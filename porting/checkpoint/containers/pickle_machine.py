@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from sys import getsizeof
 from typing import TypeAlias
 
+from porting.checkpoint.containers.foreign_pickles import writer_of
 from porting.checkpoint.file.source import Source, Span, shown
 from porting.checkpoint.tensor import Malformed
 from porting.errors import CheckpointError
@@ -318,8 +319,7 @@ class PickleMachine:
             if symbol is None:
                 raise self._source.unsafe(
                     f"its pickle asks for {module!r:.80} {name!r:.80} at byte {self._opcode_at}, which is neither a "
-                    "tensor nor a plain container; nothing was executed. If you trust its origin, load it with its own "
-                    "framework and save the state dict alone"
+                    f"tensor nor a plain container; nothing was executed. {writer_of(module, name)}"
                 )
             self._charge(_SYMBOL + 2 * len(module) + 2 * len(name))
             self._unknown[module, name] = symbol

@@ -138,7 +138,7 @@ def publish(draft: Path, path: Path, *, overwrite: bool) -> None:
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space or choose another target",
     errno.EDQUOT: "the disk quota is used up; free some space or choose another target",
-    errno.EFBIG: "the file is larger than the system allows (ulimit -f); choose another target",
+    errno.EFBIG: "the file is larger than its file system, or ulimit -f, allows; choose another target or model",
     errno.EACCES: "the folder may not be written; check its permissions",
     errno.EPERM: "the folder may not be written; check its permissions",
     errno.EROFS: "the file system is read-only; choose another target",

@@ -31,7 +31,11 @@ FILES = [
     ("noname", b"\x08\x0a\x12\x07pytorch\x1a", "an ONNX model"),
     ("a.tflite", b"\x1c\0\0\0TFL3", "TensorFlow Lite"),
     ("a.h5", b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras"),
-    ("saved_model.pb", b"\x08\x01\x12\xd9\x10\x0a", "ONNX|TensorFlow"),
+    ("saved_model.pb", b"\x08\x01\x12\xd9\x10\x0a", "a graph of TensorFlow"),
+    ("renamed.ckpt", b"\n\x031.1\x12\tMindSpore*\x062.10.0", "MindIR"),
+    ("packed.joblib", b"\x78\x5e\x5c\x9a", "joblib.load"),
+    ("packed.lz4", b"\x04\x22\x4d\x18\x44", "unlz4"),
+    ("packed.lzma", b"\x5d\0\0\x80\0", "unlzma"),
     ("frozen.pb", b"\n\x3c\n\x05input\x12\x0bPlaceholder", "a graph of TensorFlow"),
     ("model.ckpt.index", b"\0\0\x06\x01\x08\x01", "the index of a TensorFlow checkpoint"),
     ("checkpoint", b'model_checkpoint_path: "model.ckpt-1"\n', "TensorFlow's note"),
@@ -183,3 +187,25 @@ def test_checkpoint_of_torch_distributed_is_told_with_a_command_that_runs(given:
     with pytest.raises(CheckpointError) as caught:
         open_checkpoint(folder / given)
     assert f"dcp_to_torch '{folder}' whole.pth" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "words"),
+    [
+        ("joblib.numpy_pickle", "NumpyArrayWrapper", "written by joblib.dump.*joblib.load"),
+        ("torch.storage", "_load_from_bytes", "tensors of torch, written by pickle.dump.*save it with torch.save"),
+    ],
+)
+def test_pickle_of_another_library_is_named(module: str, name: str, words: str, tmp_path: Path) -> None:
+    pickled = b"\x80\x02}X\x01\0\0\0wc" + f"{module}\n{name}\n".encode() + b")Rs."
+    (tmp_path / "a.pkl").write_bytes(pickled)
+    with pytest.raises(CheckpointError, match=words):
+        open_checkpoint(tmp_path / "a.pkl")
+
+
+def test_optimizer_under_any_key_is_named(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.ones(2))])
+    torch.save({"my_optimizer": optimizer.state_dict()}, tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match="the state of an optimizer, not weights"):
+        open_checkpoint(tmp_path / "a.pth")

@@ -41,8 +41,13 @@ def links_of_uncalled(reference: Model, candidate: Model, given: Sequence[Link],
         if len(open_here) < len(left[place]):
             return []
         free = [name for name in _uncalled(uncalled) if name not in done[1 - place]] if open_here else []
-        pairs = dict(_paired(used, uncalled, [n for n in used.flow.shapes if n not in done[place]], open_here, free))
-        if _forms(used, pairs) != _forms(used, open_here):
+        ends = [
+            (link.targets, link.sources) if place else (link.sources, link.targets) for link in settled.proposal.links
+        ]
+        places = _Places(used, uncalled, [(own, other) for owns, others in ends for own in owns for other in others])
+        names = [name for name in used.flow.shapes if name not in done[place]]
+        pairs = dict(_paired(used, uncalled, names, open_here, free, places))
+        if _forms(used, pairs) != _forms(used, open_here) or not _whole(uncalled, free, set(pairs.values())):
             return []
         evidence = EVIDENCE.format("reference" if place else "candidate")
         for own, other in pairs.items():
@@ -50,6 +55,42 @@ def links_of_uncalled(reference: Model, candidate: Model, given: Sequence[Link],
             ops = ways(reference.stored[source], candidate.stored[target])
             links += [Link((source,), (target,), ops[0], evidence)] if ops else []
     return links
+
+
+class _Places:
+    """Which modules of two models hold the same tensors.
+
+    Args:
+        used: The model that uses its tensors.
+        uncalled: The other model.
+        pairs: Tensors of both that correspond.
+    """
+
+    def __init__(self, used: Model, uncalled: Model, pairs: Sequence[tuple[str, str]]) -> None:
+        self._models, self._pairs = (used, uncalled), pairs
+
+    def same(self, own: str, other: str) -> bool:
+        """Whether the modules around those of two tensors hold the same tensors, as far as these correspond."""
+        around = [_around(model, name) for model, name in zip(self._models, (own, other), strict=True)]
+        if around == ["", ""]:
+            return True
+        within = [tuple(_within(name, path) for name, path in zip(pair, around, strict=True)) for pair in self._pairs]
+        return (True, True) in within and not {(True, False), (False, True)} & {*within}
+
+
+def _around(model: Model, name: str) -> str:
+    """Path of the module that holds the module of a tensor."""
+    return model.stored[name].path.rpartition(".")[0]
+
+
+def _within(name: str, path: str) -> bool:
+    return not path or name.startswith(f"{path}.")
+
+
+def _whole(model: Model, free: Sequence[str], taken: set[str]) -> bool:
+    """Whether of each module that is never called all parameters have a counterpart, or none."""
+    paths = {model.stored[name].path for name in taken}
+    return all(name in taken for name in free if model.stored[name].path in paths)
 
 
 def _uncalled(model: Model) -> Iterator[str]:
@@ -61,9 +102,9 @@ def _uncalled(model: Model) -> Iterator[str]:
 
 
 def _paired(
-    used: Model, uncalled: Model, names: Sequence[str], left: Sequence[str], free: Sequence[str]
+    used: Model, uncalled: Model, names: Sequence[str], left: Sequence[str], free: Sequence[str], places: _Places
 ) -> Iterator[tuple[str, str]]:
-    """Yield pairs of a tensor in use and one that is not: those with one name, with similar ones, then in their order.
+    """Yield pairs of a tensor in use and one that is not: by one name, by similar ones, by place and order.
 
     Args:
         used: The model that uses its tensors.
@@ -71,6 +112,7 @@ def _paired(
         names: Tensors in use.
         left: Those among them that have no counterpart.
         free: Tensors of modules that are never called.
+        places: Which modules of both hold the same tensors.
     """
     taken: set[str] = set()
     rest: list[str] = []
@@ -82,7 +124,8 @@ def _paired(
         else:
             rest.append(other)
     for own in sorted(left, key=by_number):
-        alike = (other for other in sorted(rest, key=by_number) if _alike(used, uncalled, own, other))
+        fitting = (other for other in sorted(rest, key=by_number) if _alike(used, uncalled, own, other))
+        alike = (other for other in fitting if places.same(own, other))
         other = "" if own in taken else next(alike, "")
         if other:
             rest.remove(other)

@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+import torch
 from torch import Tensor, nn
 
 from alignment.errors import AlignmentError
@@ -76,3 +77,24 @@ def test_module_that_one_side_lacks_is_refused_though_another_is_never_called() 
     with pytest.raises(AlignmentError, match="not every tensor") as error:
         derive(Longer, partial(Chain, "skip"), (4, 5))
     assert any("only in the reference: more (4, 3) of a Linear" in line for line in error.value.details)
+
+
+class Tower(nn.Module):
+    """A layer that is called twice, and modules that nothing calls."""
+
+    def __init__(self, bias: bool, norm: bool = False) -> None:
+        super().__init__()
+        self.tower = nn.Sequential(nn.Linear(5, 8, bias=bias), *([nn.BatchNorm1d(8)] if norm else []), nn.Tanh())
+        self.spare, self.old = nn.Linear(8, 8), nn.BatchNorm1d(8)
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.head(torch.cat([self.tower(x), self.tower(-x)], 1))
+        return y
+
+
+@pytest.mark.parametrize("changed", [{"bias": False}, {"bias": True, "norm": True}])
+def test_what_one_side_lacks_is_no_part_of_an_unrelated_module_that_is_never_called(changed: dict[str, bool]) -> None:
+    for sides in ((partial(Tower, True), partial(Tower, **changed)), (partial(Tower, **changed), partial(Tower, True))):
+        with pytest.raises(AlignmentError, match="not every tensor"):
+            derive(*sides, (5,))

@@ -77,14 +77,20 @@ def match(pair: Pair, reference: Mapping[str, Module], candidate: Mapping[str, M
 
 
 def _held(pair: Pair, role: Role, modules: Mapping[str, Module]) -> dict[str, tuple[frozenset[str], frozenset[str]]]:
-    """Path to the canonical names of the tensors that a module and its submodules hold: in full, and only in part."""
+    """Path to the canonical names of the tensors that a module and its submodules hold: in full, and only in part.
+
+    Who holds a tensor that has several names, such as an embedding's and a head's, holds all of it.
+    """
     plan, counters = inward(pair, role), pair.architecture.counters
-    whole = {name: set(plan.sources_of(name)) for name in plan.outputs if plan.sources_of(name)}
+    described = getattr(pair.contract, role).tensors if pair.contract else {}
+    first = {name: info.same_as or name for name, info in described.items()}
+    whole = {name: {first.get(part, part) for part in plan.sources_of(name)} for name in plan.outputs}
+    whole = {name: parts for name, parts in whole.items() if parts}
     compared = {part for name, parts in whole.items() if name not in counters for part in parts}
     held: dict[str, set[str]] = defaultdict(set)
     for path, module in modules.items():
         for holder in (path, *_ancestors(path)):
-            held[holder] |= compared & set(module.parameters)
+            held[holder] |= compared & {first.get(name, name) for name in module.parameters}
     needed: dict[str, set[str]] = defaultdict(set)
     for name, parts in whole.items():
         for part in parts:

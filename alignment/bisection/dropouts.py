@@ -58,7 +58,9 @@ def other_places(
         return finding
     theirs, ours = _rates_in(reference, finding.path), _rates_in(candidate, finding.candidate)
     says = "a dropout or drop path in it is missing, is one too many, or stands at another place than in the reference"
-    if theirs != ours:
+    if len(theirs) == len(ours) == 1:
+        says = f"its rate is {ours[0]:g}, not {theirs[0]:g}" if ours != theirs else says
+    elif theirs != ours:
         says += f" (rates of its modules: {_listed(ours)}; {_listed(theirs)} in the reference)"
     before = max((evidence.error or 0.0 for evidence in finding.evidence), default=0.0)
     place = f"{finding.candidate or 'the model'}: its dropouts"

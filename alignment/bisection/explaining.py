@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,9 @@ from alignment.results.findings import DIAGNOSIS
 from alignment.results.report import DIVERGENCE, Report, write_report
 from alignment.rules.settle import CONTRACT_FILE, settled
 from alignment.running.prepare import INPUTS, REPORT_FILE
+from alignment.running.weights import write_weights
+
+_UPDATED = "the cause was found with rows of padding that are not zero, as they are after an update"
 
 
 def with_cause(
@@ -47,19 +51,28 @@ def with_cause(
     rules = folder / "workers" / CONTRACT_FILE
     if not pair.settled and pair.origin is not None and rules.is_file():
         pair = settled(pair.origin.target, pair.origin.arguments, str(rules))
-    settings, before = replace(settings, dtypes=DTYPES), None
+    settings, before, note = replace(settings, dtypes=DTYPES), None, ""
     name = failing_batch([row.key for row in report.failures])
     if name:
         settings, before = replace(settings, inputs=write_batch(name, pair, folder)), folder / INPUTS
+    elif _after_updates_only(report) and pair.contract and pair.contract.padding and settings.weights is None:
+        updated = write_weights(pair, "reference", folder / "workers", source=None, seed=settings.seed, padded=False)
+        settings, note = replace(settings, weights=updated.path), _UPDATED
     out, command = folder / DIAGNOSIS, report.command
     try:
         bisection = bisect(pair, out, settings, hypotheses=True, before=before, progress=progress, command=command)
     except AlignmentError as error:
         explained = replace(report, notes=(*report.notes, f"no cause could be looked for: {error.summary}"))
     else:
-        explained = replace(report, cause=bisection.cause)
+        notes = (*report.notes, note) if note and bisection.cause else report.notes
+        explained = replace(report, cause=bisection.cause, notes=notes)
     write_report(explained, folder / REPORT_FILE)
     return explained
+
+
+def _after_updates_only(report: Report) -> bool:
+    """True if nothing diverges but losses after updates, which change weights that began with zeros."""
+    return all(re.fullmatch(r"bp/loss_[1-9]\d*", row.key) for row in report.failures)
 
 
 def write_batch(name: str, pair: Pair, folder: Path) -> Path:

@@ -255,7 +255,8 @@ class _Search:
             ]
         trial.reset()
         findings += [self._explained(case) for case in function_cases(trial, self._taps, self._reference)]
-        findings += self._rates(attempt)
+        known = {(finding.path, finding.direction) for finding in findings}
+        findings += [finding for finding in self._rates(attempt) if (finding.path, finding.direction) not in known]
         notes = [*job.request.notes, *self._recorded.notes, *attempt.notes]
         if attempt.diverges and not findings and attempt.usable:
             notes.append("it differs end to end, and every module that could be run alone is right by itself")

@@ -47,7 +47,7 @@ def _moved(case: Case, ids: Array, weight: Array) -> Iterator[Prediction]:
 
 
 def _gradients(case: Case, ids: Array, weight: Array) -> Iterator[Prediction]:
-    """Predict that one side stops the gradient of the row of padding, and the other does not."""
+    """Predict a gradient that lacks the part of another use, and one of a row of padding that one side stops."""
     key = next((name for name in case.extra if name.startswith("expected/gradient of ")), "")
     gradient = case.extra.get("given/output gradient 0")
     if not key or gradient is None:
@@ -55,6 +55,10 @@ def _gradients(case: Case, ids: Array, weight: Array) -> Iterator[Prediction]:
     correct, actual = case.extra[key], case.extra[key.replace("expected/", "found/", 1)]
     whole = np.zeros_like(correct)
     np.add.at(whole, ids.reshape(-1), gradient.reshape(-1, weight.shape[1]))
+    if correct[np.setdiff1d(np.arange(len(weight)), ids)].any():  # no lookup gives rows of other ids a gradient
+        says = "its own gradient is right; what is missing is that of another use of its weight, by a head for example"
+        other = case.place("the other use of weight")
+        yield Prediction("tied gradient lost", says, other, [whole], [correct], [actual])
     place = case.place("padding_idx")
     for number in np.unique(ids):
         for name, says, row in (

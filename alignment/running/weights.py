@@ -48,6 +48,7 @@ def write_weights(
     selection: Selection = Selection(),  # noqa: B008 - immutable
     shipped: bool = False,
     named: Role | None = None,
+    padded: bool = True,
 ) -> WeightFile:
     """Write one side's weight file with the conversion that is under test.
 
@@ -62,6 +63,7 @@ def write_weights(
             own names, or in a published layout of its framework: in any other, the framework would not load it.
         named: The side of a user's pair whose names the source has, where that is known: names and shapes of both sides
             may be the same. None to find out.
+        padded: Whether random weights have zeros in the rows of padding, as before the first update.
 
     Raises:
         PortingError: The source cannot be read or is not this model; the file cannot be written.
@@ -71,7 +73,7 @@ def write_weights(
     if source is None:
         constants = pair.contract.constants if pair.contract else {}
         arrays = {**random_weights(pair.architecture, seed), **constants}
-        for name, row in (pair.contract.padding if pair.contract else {}).items():
+        for name, row in (pair.contract.padding if pair.contract and padded else {}).items():
             arrays[name][row] = 0  # as every framework builds it: Paddle gives zeros for this id, torch gives the row
         return _write(pair, role, {name: LazyTensor.of(array) for name, array in arrays.items()}, target)
     with open_checkpoint(source, **vars(selection), required=False) as opened:

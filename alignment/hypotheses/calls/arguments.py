@@ -57,6 +57,11 @@ def _activation(call: FunctionCall) -> Iterator[Alternative]:
             yield Alternative(other, says, lambda given, _, function=function: [function(given[0])])
 
 
+_BOUNDS = (*((-bound, bound) for bound in (1.0, 2.0, 3.0, 5.0, 6.0, 10.0, 20.0)), (0.0, 1.0), (0.0, 6.0))
+_SAME_SLOPE = 1e-6
+"""Difference of two slopes of a hard sigmoid that are written with few digits: 0.1666667 is 1 / 6."""
+
+
 def _leaky(call: FunctionCall) -> Iterator[Alternative]:
     own = call.number("negative_slope", 0.01)
     for slope in _SLOPES:
@@ -137,8 +142,35 @@ def _deviation(call: FunctionCall) -> Iterator[Alternative]:
 
 
 def _dropout(call: FunctionCall) -> Iterator[Alternative]:
-    says = f"a dropout of {call.number('p', 0.5):g} that is called as a function stays on: pass training=self.training"
-    yield Alternative("dropout left on", says, lambda given, _: [given[0]])
+    rate, downscaled = call.number("p", 0.5), "downscale_in_infer" in call.setting("mode")
+    says = f"a dropout of {rate:g} that is called as a function stays on: pass training=self.training"
+    if downscaled:
+        says = (
+            f"its dropout of {rate:g} multiplies by {1 - rate:g} in evaluation: leave mode='downscale_in_infer' out, "
+            "with which training does not divide by that"
+        )
+    yield Alternative("dropout mode" if downscaled else "dropout left on", says, lambda given, _: [given[0]])
+
+
+def _hardtanh(call: FunctionCall) -> Iterator[Alternative]:
+    own = call.number("min", -1.0), call.number("max", 1.0)
+    for low, high in _BOUNDS:
+        if (low, high) != own:
+            says = f"the bounds of its hardtanh are {own[0]:g} and {own[1]:g}: pass min={low:g}, max={high:g}"
+            yield Alternative(
+                "activation parameter", says, lambda given, _, low=low, high=high: [np.clip(given[0], low, high)]
+            )
+
+
+def _hardsigmoid(call: FunctionCall) -> Iterator[Alternative]:
+    own, offset = call.number("slope", 1 / 6), call.number("offset", 0.5)
+    for slope, words in ((1 / 6, "1 / 6, as torch's is: pass slope=1 / 6"), (0.2, "0.2: pass slope=0.2")):
+        if abs(slope - own) > _SAME_SLOPE:
+            yield Alternative(
+                "activation parameter",
+                f"the slope of its hardsigmoid is {own:.6g}, not {words}",
+                lambda given, _, slope=slope: [np.clip(slope * given[0] + offset, 0, 1)],
+            )
 
 
 def _triangle(call: FunctionCall) -> Iterator[Alternative]:
@@ -217,14 +249,14 @@ def _roll(call: FunctionCall) -> Iterator[Alternative]:
 
 ARGUMENTS: Table = {
     **dict.fromkeys(("softmax", "log_softmax"), (_softmax,)),
-    **dict.fromkeys(
-        (*("gelu", "relu", "relu6", "silu", "swish", "hardswish", "hardsigmoid", "sigmoid", "tanh"),), (_activation,)
-    ),
+    **dict.fromkeys((*("gelu", "relu", "relu6", "silu", "swish", "hardswish", "sigmoid", "tanh"),), (_activation,)),
     "leaky_relu": (_leaky, _activation),
     "normalize": (_normalize,),
     "layer_norm": (_layer_norm,),
     **dict.fromkeys(("std", "var"), (_deviation,)),
     "dropout": (_dropout,),
+    "hardtanh": (_hardtanh,),
+    "hardsigmoid": (_hardsigmoid, _activation),
     **dict.fromkeys(("triu", "tril"), (_triangle,)),
     **dict.fromkeys(_STRICT, (_comparison,)),
     "arange": (_arange,),

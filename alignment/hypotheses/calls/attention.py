@@ -50,7 +50,7 @@ def _lost_mask(call: FunctionCall) -> Iterator[Alternative]:
     def masked(given: Sequence[Array], _: Sequence[Array]) -> list[Array]:
         return [softmax(np.where(np.tri(given[0].shape[-1], dtype=bool), given[0], -np.inf))]
 
-    says = "no causal mask is applied: tokens see those after them"
+    says = "no causal mask is applied, or one that is too weak: tokens see those after them"
     yield Alternative("causal mask", says, masked)
 
 

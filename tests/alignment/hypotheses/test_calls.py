@@ -182,6 +182,17 @@ CASES: dict[str, tuple[str, list[Array], list[Array], list[Array], dict[str, Any
             "the mean counts all 4 elements",
         ),
     ),
+    "downscaled dropout": (
+        *("dropout", [X], [0.8 * X], [X], {"p": 0.2, "mode": "downscale_in_infer"}, "multiplies by 0.8 in evaluation"),
+    ),
+    "bounds of hardtanh": (
+        *("hardtanh", [3 * X], [np.clip(3 * X, -1, 1)], [np.clip(3 * X, -2, 2)], {"min": -1.0, "max": 1.0}),
+        "pass min=-2, max=2",
+    ),
+    "slope of hardsigmoid": (
+        *("hardsigmoid", [X], [np.clip(0.2 * X + 0.5, 0, 1)], [np.clip(X / 6 + 0.5, 0, 1)], {"slope": 0.2}),
+        "the slope of its hardsigmoid is 0.2, not 1 / 6",
+    ),
     "order of a chunk": ("chunk", [np.concatenate(QKV)], QKV, [QKV[1], QKV[0], QKV[2]], {}, "where 1, 0, 2 is meant"),
     "order of a concat": (
         *(

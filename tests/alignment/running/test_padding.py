@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("paddle")
 
+from alignment.bisection.explaining import with_cause
 from alignment.pair import load_pair
 from alignment.processes.settings import Settings
 from alignment.results.report import SAME_FUNCTION
@@ -35,3 +36,19 @@ def test_missing_padding_diverges_in_the_gradient_of_the_embedding(tmp_path: Pat
     report = align(load_pair(f"{PAIRS}:MISSING"), tmp_path, SETTINGS)
     assert report.failures[0].key == "bp/gradient/0.weight"
     assert not [row for row in report.failures if row.step == "forward"]
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "says"),
+    [
+        ("TIED", {"bp/loss_1", "bp/loss_2"}, "embed: it gives zeros for the id 1"),
+        ("STOPPED", {"bp/gradient/embed.weight", "bp/loss_1", "bp/loss_2"}, "what is missing is that of another use"),
+    ],
+)
+def test_embedding_with_a_shared_weight_is_named_where_only_its_other_use_shows_the_mistake(
+    name: str, keys: set[str], says: str, tmp_path: Path
+) -> None:
+    pair = load_pair(f"{PAIRS}:{name}")
+    report = align(pair, tmp_path, SETTINGS)
+    assert {row.key for row in report.failures} == keys
+    assert says in with_cause(report, pair, tmp_path, SETTINGS).cause

@@ -55,10 +55,16 @@ def test_places_of_dropouts_that_cannot_be_seen_are_not_compared_and_a_note_says
     assert any("places of dropouts are not compared" in note for note in report.notes)
 
 
-@pytest.mark.parametrize(("name", "place"), [("MISSING", "3"), ("EXCHANGED", "1")])
-def test_dropout_at_another_place_is_found_in_its_module(name: str, place: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "place", "says"),
+    [
+        ("MISSING", "3", "missing, is one too many, or stands at another place"),
+        ("EXCHANGED", "1", "its rate is 0.3, not 0.1"),
+    ],
+)
+def test_dropout_at_another_place_is_found_in_its_module(name: str, place: str, says: str, tmp_path: Path) -> None:
     settings = Settings(threads=1, dtypes=("float64", "float32"))
     bisection = bisect(load_pair(f"{PAIRS}:{name}"), tmp_path, settings, hypotheses=True)
     finding = bisection.findings[0]
     assert (finding.candidate.partition(".")[0], finding.mode) == (place, "train")
-    assert "missing, is one too many, or stands at another place" in finding.causes[0].says
+    assert says in finding.causes[0].says

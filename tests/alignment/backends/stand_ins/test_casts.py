@@ -45,6 +45,20 @@ def test_torch_cast_of_a_tensor_and_of_a_table_is_float64_and_named_with_its_lin
     assert x.float().dtype == torch.float32
 
 
+def test_paddle_integers_with_a_number_or_in_a_function_of_numbers_give_float64_and_other_integers_stay() -> None:
+    ids = paddle.arange(3)
+    assert (ids + 0.5).dtype == paddle.float32
+    with paddle_exact() as used:
+        wide = [ids + 0.5, 0.5 * ids, 1.0 - ids, ids / 2, ids / ids, 2.0**ids, paddle.sin(ids), ids.sqrt()]
+        whole = [ids + 1, ids * ids, ids // 2, ids**2, -ids]
+        own = ids.astype("float64") / 3 + 0.5
+    assert all(result.dtype == paddle.float64 for result in wide)
+    assert all(result.dtype == paddle.int64 for result in whole)
+    assert own.dtype == paddle.float64
+    assert sum(kernel.calls for name, kernel in used.items() if name.startswith(CAST)) == len(wide)
+    assert (ids + 0.5).dtype == paddle.float32
+
+
 def test_paddle_cast_of_a_tensor_and_of_a_table_is_float64_and_named_with_its_line() -> None:
     x = paddle.ones([3]) / 3
     with paddle_exact() as used:

@@ -71,6 +71,7 @@ class Source(Frozen):
         script: The script of PaddleViT's DeiT that is meant; None leaves it to the file.
         project: The dialect whose options the command line had.
         keys: Keys of the project's own, `name=value` each, which come after those of the file.
+        framework: The framework that carries it out; what holds for others only is not noted.
     """
 
     config: str | None
@@ -78,6 +79,7 @@ class Source(Frozen):
     script: str | None = None
     project: str | None = None
     keys: tuple[str, ...] = ()
+    framework: str = "paddle"
 
     def load(
         self, overrides: Sequence[str], note: Callable[[str], None] | None = None, *, training: bool = False
@@ -92,7 +94,7 @@ class Source(Frozen):
         from recipe.loading import load_run
         from recipe.weights import require_teacher
 
-        note = note or _noted
+        note = _of_framework(self.framework, note or _noted)
         teachers = [text.removeprefix(_TEACHER) for text in overrides if text.startswith(_TEACHER)]
         teacher = teachers[-1] if teachers and teachers[-1] not in ("", "null") else None
         if teacher is not None and not training:
@@ -110,13 +112,23 @@ class Source(Frozen):
         )
 
 
+def _of_framework(framework: str, note: Callable[[str], None]) -> Callable[[str], None]:
+    """Return a note that leaves out what the other frameworks do instead of MindSpore, where MindSpore runs."""
+    if framework != "mindspore":
+        return note
+    from recipe.dialects.mindcv_keys import IN_MINDSPORE
+
+    return lambda line: None if any(words in line for words in IN_MINDSPORE) else note(line)
+
+
 def config_options(required: bool = True) -> Callable[[Any], Any]:
     """Return the options that say which configuration is meant; the command gets a `Source` as `source`."""
 
     def decorate(command: Any) -> Any:
         def run(*args: Any, config: str | None, dialect: str | None, script: str | None, **options: Any) -> Any:
             project, keys = options.pop("project"), options.pop("key")
-            return command(*args, source=Source(config, dialect, script, project, keys), **options)
+            source = Source(config, dialect, script, project, keys, options.get("framework", "paddle"))
+            return command(*args, source=source, **options)
 
         run.__doc__, run.__name__ = command.__doc__, command.__name__
         for option in reversed(_options(required)):

@@ -10,7 +10,7 @@ from typing import Any
 from porting import architectures
 from porting.names import did_you_mean
 from recipe.dialects.base import Translation, literal, refusal, refuse
-from recipe.dialects.mindcv_keys import DIRECT, FLAGS, IDLE, KNOWN, MARKS, OF_MINDSPORE, ONLY, SPECIAL
+from recipe.dialects.mindcv_keys import DIRECT, FLAGS, IDLE, IN_MINDSPORE, KNOWN, MARKS, OF_MINDSPORE, ONLY, SPECIAL
 from recipe.yaml_text import Setting
 
 PRESET = "mindcv_defaults"
@@ -77,7 +77,7 @@ class _Translator:
         meaning, instead = OF_MINDSPORE.get(name) or (DIRECT[name], "")
         self.out[meaning] = setting
         if instead:
-            self.notes.append(f"{setting.where}: {name} is for --framework mindspore: {instead}")
+            self.notes.append(f"{setting.where}: {name} {IN_MINDSPORE[0]} {instead}")
 
     def settle(self) -> None:
         """Translate the keys that are converted or depend on others."""
@@ -149,8 +149,8 @@ class _Translator:
             return
         if level in ("O2", "O3"):
             kept = "Paddle's mixed precision keeps float32 weights" + (" and norms" if level == "O3" else "")
-            where_else = "--framework mindspore carries the level out on any device"
-            self.notes.append(f"{where}: {name} {level} is float16 on a GPU and float32 on a CPU: {kept}; {where_else}")
+            half = "is float16 on a GPU and float32 on a CPU"
+            self.notes.append(f"{where}: {name} {level} {half}: {kept}; {IN_MINDSPORE[1]} on any device")
         yield "run.precision", _PRECISIONS[level]
         yield "mindspore.amp_level", level
 
@@ -159,7 +159,7 @@ class _Translator:
         if value not in (0, 1):
             self.problems.append(refuse(where, name, value, (0, 1), "another mode of MindSpore"))
             return
-        self.notes.append(f"{where}: {name} is for --framework mindspore: Paddle and torch run op by op")
+        self.notes.append(f"{where}: {name} {IN_MINDSPORE[0]} Paddle and torch run op by op")
         yield "mindspore.mode", "pynative" if value else "graph"
 
     def decay(self, name: str, value: Any, where: str) -> Iterator[tuple[str, Any]]:

@@ -125,3 +125,6 @@ FLAGS = frozenset(
     }
 )
 """Options that may stand without a value, which is then true."""
+
+IN_MINDSPORE = ("is for --framework mindspore:", "--framework mindspore carries the level out")
+"""Words of the notes on what the other frameworks do instead, which hold for these only."""

@@ -10,6 +10,7 @@ from recipe.config import MindSpore, peak_rate, scaled_schedule
 from recipe.dialects.base import Asked
 from recipe.errors import ConfigError
 from recipe.loading import Loaded, load, load_run
+from recipe.options import Source
 from tests.recipe.dialects import peers
 
 
@@ -255,3 +256,14 @@ def test_values_of_mindcv_are_converted(line: str, setting: str, expected: objec
     config = _loaded(tmp_path, "\n".join([line, *lines]))[0].config
     section, name = setting.split(".")
     assert getattr(getattr(config, section), name) == expected
+
+
+@pytest.mark.parametrize("framework", ["paddle", "torch", "mindspore"])
+def test_what_other_frameworks_do_instead_is_not_noted_for_mindspore(framework: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(next(iter(peers.mindcv_files().values())))
+    notes: list[str] = []
+    Source(str(path), framework=framework).load([], notes.append)
+    assert any("use_nesterov changes nothing here" in note for note in notes)
+    assert any("Paddle and torch run op by op" in note for note in notes) is (framework != "mindspore")
+    assert any("float32 on a CPU" in note for note in notes) is (framework != "mindspore")

@@ -25,6 +25,7 @@ from alignment.rules.proposals import Link, Proposal, names_in
 from porting.checkpoint.tensor import Shape
 from porting.operations import Each, Interleave, Op, Reorder
 from porting.operations.chains import steps_of
+from porting.saved_rules.table import SAME_OUTPUTS
 
 Check: TypeAlias = "tuple[str, str]"
 """Path of a module of the candidate, and `input` or `output`."""
@@ -32,10 +33,8 @@ _MOST_AXES = 5
 """Axes of arrays of which every order is tried."""
 _ARGUMENTS = 4
 """Inputs of a module that are looked through where one of another place has its values."""
-CLOSE = 3e-5
-"""Largest relative L2 difference of arrays that are the same: Paddle keeps some constants in float32."""
-CLOSE_IN_FLOAT32 = 5e-4
-"""The same where a framework runs in float32 only."""
+CLOSE, CLOSE_IN_FLOAT32 = SAME_OUTPUTS["float64"], SAME_OUTPUTS["float32"]
+"""Largest relative L2 difference of arrays that are the same; the second where a framework runs in float32 only."""
 MASKED = -9e3
 """Below it, a number that is added to scores takes them out: -1e4, -1e9, the smallest number, or minus infinity."""
 

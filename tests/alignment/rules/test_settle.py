@@ -182,7 +182,7 @@ def test_rules_are_shown_saved_and_pinned(tmp_path: Path) -> None:
     arguments = ["rules", "--pair", f"{tmp_path / 'own_pairs.py'}:NET", "--out", str(tmp_path / "rules")]
     shown = CliRunner().invoke(pit_align, [*arguments, "--save", str(pinned)], catch_exceptions=False)
     assert shown.exit_code == 0
-    for words in ("q.weight", "transpose", "drop: counts batches"):
+    for words in ("q.weight", "transpose", "drop: counts batches", "relative L2 of 3e-05"):
         assert words in shown.stdout
     rows = json.loads(pinned.read_text())["rules"]
     head = next(row for row in rows if row["target"] == "classifier.weight")

@@ -53,6 +53,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", [*__import__("sys").path])
     Path("garbage.pth").write_bytes(b"garbage")
+    Path("nothing.py").touch()
     Path("old.json").write_text('{"schema_version": 7}')
     Path("cut.json").write_text('{"verdict":')
     Path("bad.toml").write_text("x = ")
@@ -187,6 +188,7 @@ def test_slip_in_a_pair_file_is_told_with_its_place_and_remedy(name: str) -> Non
 
 COMMANDS: dict[str, tuple[int, str, str]] = {
     "pit-align forward --pair my_piar.py": (3, "there is no such file", "did you mean my_pair.py?"),
+    "pit-align forward --pair nothing.py": (3, "nothing.py has no 'PAIR'", "define it there, or name another"),
     "pit-align forward --pair my_pair": (3, "module 'my_pair' is not found", "did you mean the file my_pair.py?"),
     "pit-align forward --pair my_pair.py --model pit_ti": (2, "--model and --pair", "give one of them"),
     "pit-align forward": (2, "nothing is named", "--model NAME"),

@@ -67,7 +67,8 @@ def resolve(target: str) -> Any:
     named: Any = _load_file(Path(place)) if is_file(place) else _load_module(place)
     for part in attribute.split("."):
         if not hasattr(named, part):
-            raise AlignmentError(f"{place} has no {part!r}{did_you_mean(part, _own_names(named))}")
+            hint = did_you_mean(part, _own_names(named)) or f"; define it there, or name another: {place}:NAME"
+            raise AlignmentError(f"{place} has no {part!r}{hint}")
         named = getattr(named, part)
     return named
 

@@ -249,8 +249,8 @@ COMMANDS: dict[str, tuple[int, str, str]] = {
     "pit-port check-rules absent.py": (3, "absent.py: there is no such file", "check the path"),
     "pit-port help convrt": (2, "unknown command 'convrt'", "did you mean convert?"),
     "pit-port convert other.pth x.pth --num-classes 99999999999999": (
-        *(3, "larger than its file system, or ulimit -f, allows"),
-        "choose another target or model",
+        *(3, "x.pth: cannot be written"),
+        "choose another target",
     ),
     "pit-port check-rules run": (3, "run: is a folder", "expected a Python file"),
     "pit-train train --config empty.yaml": (2, "empty.yaml: is empty", "sections such as model"),

@@ -71,19 +71,31 @@ def check_target(path: Path, *, overwrite: bool) -> os.stat_result | None:
     return status
 
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_LARGEST = 2**63 - 1
+"""Bytes of a file of which a system can speak."""
+
+
 def reserve(descriptor: int, nbytes: int) -> None:
     """Reserve the first bytes of an open file, where the system and the file system can: a full disk is found early.
 
     This is the system's own call and not `os.posix_fallocate`, which writes zeros where a file system cannot reserve.
+    There, what is free has to be enough.
 
     Raises:
-        OSError: There is not that much room on the disk, or within the quota.
+        OSError: There is not that much room on the disk, or within the quota, or no file may be as large.
     """
-    call = _fallocate() if nbytes > 0 else None
-    if call is not None and call(descriptor, _KEEP_SIZE, 0, nbytes):
-        code = ctypes.get_errno()
-        if code in (errno.ENOSPC, errno.EDQUOT):
-            raise OSError(code, os.strerror(code))
+    if nbytes <= 0:
+        return
+    call = _fallocate()
+    code = errno.EOPNOTSUPP
+    if call is not None:
+        code = ctypes.get_errno() if call(descriptor, _KEEP_SIZE, 0, min(nbytes, _LARGEST)) else 0
+    if code and code not in _NO_ROOM:
+        disk = os.fstatvfs(descriptor)
+        code = errno.ENOSPC if nbytes > disk.f_bavail * disk.f_frsize else 0
+    if code:
+        raise OSError(code, os.strerror(code))
 
 
 @cache

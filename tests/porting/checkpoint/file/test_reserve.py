@@ -35,7 +35,11 @@ def refusing(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) ->
 
 @pytest.mark.parametrize(
     ("refusing", "message"),
-    [(errno.ENOSPC, "the disk is full; free some space"), (errno.EDQUOT, "quota")],
+    [
+        (errno.ENOSPC, "the disk is full; free some space"),
+        (errno.EDQUOT, "quota"),
+        (errno.EFBIG, "larger than its file system"),
+    ],
     indirect=["refusing"],
 )
 def test_full_disk_is_found_before_the_first_byte(
@@ -69,3 +73,19 @@ def test_reserving_does_not_change_the_size(tmp_path: Path) -> None:
         assert os.fstat(file.fileno()).st_size == 0
         file.write(b"abc")
     assert (tmp_path / "a").read_bytes() == b"abc"
+
+
+@pytest.mark.parametrize("nbytes", [2**62, 2**64])
+def test_size_beyond_the_disk_is_refused_where_nothing_can_be_reserved(
+    nbytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(targets, "_fallocate", lambda: None)
+    with (tmp_path / "a").open("wb") as file, pytest.raises(OSError, match=r".") as error:
+        reserve(file.fileno(), nbytes)
+    assert error.value.errno == errno.ENOSPC
+
+
+@pytest.mark.parametrize("nbytes", [2**62, 2**64])
+def test_size_beyond_every_disk_is_refused_at_once(nbytes: int, tmp_path: Path) -> None:
+    with (tmp_path / "a").open("wb") as file, pytest.raises(OSError, match=r"."):
+        reserve(file.fileno(), nbytes)

@@ -115,7 +115,7 @@ def continued(counted: bool) -> Any:
 
 
 def dropping(rate: float, elsewhere: float = 0.0) -> Any:
-    """Two dropouts, of which one may be of another rate, or both of rates that the other model has elsewhere."""
+    """Two dropouts, of which one may be of another rate, or both of rates that are exchanged."""
     from torch import nn
 
     class Net(nn.Module):

@@ -79,9 +79,11 @@ def test_dropout_of_another_rate_is_named_though_nothing_that_is_compared_shows_
     assert bisection.cause.startswith("drop in training mode: its rate is 0.2, not 0.3")
 
 
-def test_rates_that_both_models_have_elsewhere_are_not_accused(tmp_path: Path) -> None:
-    code, _ = found("ELSEWHERE", tmp_path)
-    assert code == 0
+def test_rates_that_both_models_have_elsewhere_are_named_where_they_are_exchanged(tmp_path: Path) -> None:
+    code, bisection = found("ELSEWHERE", tmp_path)
+    assert code == 1
+    causes = {finding.candidate: finding.causes[0].says for finding in bisection.findings}
+    assert causes == {"drop": "its rate is 0.1, not 0.3", "last": "its rate is 0.3, not 0.1"}
 
 
 def test_gradient_that_should_be_stopped_is_named_by_the_operation_to_detach(tmp_path: Path) -> None:

@@ -240,7 +240,7 @@ def test_file_size_limit(target: Path) -> None:
     process = script(target, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert errors.startswith(f"ERROR {target}: cannot be written: the file is larger than the system allows")
+    assert errors.startswith(f"ERROR {target}: cannot be written: the file is larger than its file system, or ulimit")
 
 
 def test_full_disk(tmp_path: Path) -> None:

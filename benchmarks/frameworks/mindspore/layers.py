@@ -126,9 +126,9 @@ def _batch_norm(name: str) -> Text:
 
 
 def _layer_norm(shape: Any, eps: float = 1e-5, elementwise_affine: bool = True, bias: bool = True) -> str:
-    if not (elementwise_affine and bias):
+    if isinstance(shape, tuple) or not (elementwise_affine and bias):
         return ""
-    return "" if isinstance(shape, tuple) else call("nn.LayerNorm", (shape,), -1, -1, epsilon=eps)
+    return call("nn.LayerNorm", (shape,), -1, -1, epsilon=eps)
 
 
 def _group_norm(groups: int, channels: int, eps: float = 1e-5, affine: bool = True) -> str:

@@ -10,6 +10,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +30,10 @@ _ROUNDING, _LEAST = 8.0, 5e-7
 _MOST_PRECISION = {"float64": 1e-5, "float32": 2e-4}
 """Largest error that a kernel of less precision explains, where nothing else is known of it."""
 _ENDED = "the process ends (a fault in memory)"
+
+
+_torch = cache(torch_side.run)
+"""What torch computes, once for all of MindSpore's texts of a case."""
 
 
 class _Run(NamedTuple):
@@ -55,7 +60,7 @@ def measured(python: str, groups: Sequence[str] = ()) -> list[Fact]:
         runs, jobs = _planned(groups or tuple(TABLES))
         for job in jobs.values():
             case = TABLES[job.group][job.position]
-            outcome = torch_side.run(case, "float64", job.training)
+            outcome = _torch(case, "float64", job.training)
             if outcome.error:
                 raise ValueError(f"{case.key}: torch raises {outcome.error}")
             write_weights(folder, job, dict(outcome.weights))
@@ -139,8 +144,8 @@ def _kind(differences: Sequence[Difference], told: Sequence[str], note: str) -> 
 
 def _errors(case: Case, outcome: Outcome, training: bool) -> Iterator[tuple[str, float | None, float]]:
     """Yield each quantity with its error from torch's float64 result, and the error of torch's own float32 result."""
-    exact = torch_side.run(case, "float64", training)
-    float32 = torch_side.run(case, "float32", training)
+    exact = _torch(case, "float64", training)
+    float32 = _torch(case, "float32", training)
     for ours, theirs, own in (
         (outcome.quantities, exact.quantities, float32.quantities),
         (outcome.gradients, exact.gradients, float32.gradients),

@@ -16,7 +16,7 @@ from benchmarks.frameworks.tables import TABLES
 
 _PARTS = ("quantities", "gradients", "buffers")
 DONE = "done.txt"
-"""The file to which the number of each job that is done is written; a process that ends leaves the next one out."""
+"""The file that is there once every job was begun."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ def main(folder: Path) -> None:
     from benchmarks.frameworks.mindspore.side import run
 
     for number, values in json.loads((folder / "jobs.json").read_text()).items():
-        if (folder / f"outcome-{number}.npz").exists() or (folder / f"begun-{number}").exists():
-            continue
+        if (folder / f"begun-{number}").exists():
+            continue  # done, or what ended the process before this one
         (folder / f"begun-{number}").touch()
         job = Job(**values)
         with np.load(_weights(folder, job)) as weights:
@@ -79,8 +79,7 @@ def main(folder: Path) -> None:
 
 
 def _weights(folder: Path, job: Job) -> Path:
-    words = (*TABLES, job.group)
-    return folder / f"weights-{words.index(job.group)}-{job.position}-{job.training:d}.npz"
+    return folder / f"weights-{[*TABLES].index(job.group)}-{job.position}-{job.training:d}.npz"
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -11,25 +11,12 @@ from alignment.arrays import Array
 from alignment.backends.checks import is_random
 from alignment.hypotheses import arithmetic
 from alignment.hypotheses.activations import activation
-from alignment.hypotheses.base import Case, Prediction, distance, ratio
+from alignment.hypotheses.base import Case, Prediction, ratio
+from alignment.hypotheses.batch_norms import batch_norm
 from alignment.hypotheses.convolutions import NO_BIAS, TWO_BIASES, convolution
-from alignment.hypotheses.norms import epsilons, grouped_norm
+from alignment.hypotheses.norms import affine, grouped_norm, other_epsilons
 from alignment.hypotheses.pooling import pooling, windows
 from alignment.hypotheses.running_statistics import running_statistics
-
-
-def _affine(case: Case, y: Array, *, scaled: bool = True, shifted: bool = True, axes: int = 0) -> Array:
-    """Apply scale and shift of a norm; the last axis of each is that of the input that has `axes` others after it."""
-    weight, bias = (case.parameters.get(name) for name in ("weight", "bias"))
-    after = (..., *(None,) * axes)
-    y = y * weight[after] if scaled and weight is not None else y
-    return y + bias[after] if shifted and bias is not None else y
-
-
-def _epsilons(case: Case, name: str, correct: float, norm: Callable[[float], Array]) -> Iterator[Prediction]:
-    for eps in epsilons(case, correct):
-        says = f"its epsilon is {eps:g}, not {correct:g}: pass epsilon={correct:g}"
-        yield Prediction(name, says, case.place("epsilon"), [norm(eps)])
 
 
 def layer_norm(case: Case) -> Iterator[Prediction]:
@@ -42,12 +29,12 @@ def layer_norm(case: Case) -> Iterator[Prediction]:
     count = math.prod(x.shape[axis] for axis in over)
     after = x.ndim - 2 if over == (1,) else 0
 
-    def norm(eps: float, *, ddof: int = 0, centred: bool = True, **affine: bool) -> Array:
+    def norm(eps: float, *, ddof: int = 0, centred: bool = True, **parts: bool) -> Array:
         middle = x - x.mean(over, keepdims=True) if centred else x
         variance = np.square(middle).sum(over, keepdims=True) / (count - ddof)
-        return _affine(case, middle / np.sqrt(variance + eps), axes=after, **affine)
+        return affine(case, middle / np.sqrt(variance + eps), axes=after, **parts)
 
-    yield from _epsilons(case, "layernorm eps", correct, norm)
+    yield from other_epsilons(case, "layernorm eps", correct, norm)
     plain = norm(correct, scaled=False, shifted=False)
     for name, says, place, y in (
         ("bias lost", "its shift is not added", "bias", norm(correct, shifted=False)),
@@ -68,43 +55,6 @@ def _normalised(case: Case, x: Array) -> tuple[int, ...]:
         return (1,)
     count = weight.ndim if weight is not None else len(shape) if isinstance(shape, tuple | list) else 1
     return tuple(range(-min(max(count, 1), x.ndim), 0))
-
-
-def batch_norm(case: Case) -> Iterator[Prediction]:
-    """Predict another epsilon, statistics of the batch instead of the running ones, a lost scale or shift."""
-    statistics = case.parameters.get("running_mean"), case.parameters.get("running_var")
-    if "BatchNorm" not in case.kind or statistics[0] is None or case.finding.mode != "eval":
-        return
-    x = case.inputs[0]
-    running: tuple[Array, Array] = (statistics[0], np.asarray(statistics[1]))
-    correct = float(case.settings.get("eps", 1e-5))
-
-    places, others = x.ndim - 2, (0, *range(2, x.ndim))  # none of rows, some of a sequence, a map or a volume
-    after_channels = (..., *(None,) * places)
-
-    def norm(eps: float, mean: Array, variance: Array, **affine: bool) -> Array:
-        y = (x - mean[after_channels]) / np.sqrt(variance[after_channels] + eps)
-        return _affine(case, y, axes=places, **affine)
-
-    after = _activation_after(case, norm(correct, *running))
-    yield from _epsilons(case, "batchnorm eps", correct, lambda eps: after(norm(eps, *running)))
-    batch = x.mean(others), x.var(others)
-    train = "it takes the statistics of the batch: it is left in training mode"
-    swapped = norm(correct, running[1], np.abs(running[0]))
-    for name, says, place, y in (
-        ("train mode", train, "training", norm(correct, *batch)),
-        ("statistics swapped", "mean and variance are exchanged", "statistics", swapped),
-        ("bias lost", "its shift is not added", "bias", norm(correct, *running, shifted=False)),
-        ("scale lost", "its scale is not applied", "weight", norm(correct, *running, scaled=False)),
-    ):
-        yield Prediction(name, says, case.place(place), [after(y)])
-
-
-def _activation_after(case: Case, y: Array) -> Callable[[Array], Array]:
-    """Return what follows the norm within the module: timm's have their ReLU inside."""
-    tried = [arithmetic.ACTIVATIONS[name] for name in ("no activation", "relu", "silu")]
-    fitting = (form for form in tried if distance([case.expected[0]], [form(y)]) < case.limit)
-    return next(fitting, tried[0])
 
 
 def linear(case: Case) -> Iterator[Prediction]:

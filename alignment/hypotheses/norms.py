@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -25,13 +25,19 @@ def grouped_norm(case: Case) -> Iterator[Prediction]:
         yield from predictions((_group, _instance, _rms), case)
 
 
-def _affine(case: Case, y: Array, *, last: bool = False) -> Array:
-    """Apply the scale and shift of every channel, which is the second axis or the last."""
-    shape = (-1,) if last else (-1, *(1,) * (y.ndim - 2))
-    for name, apply in (("weight", np.multiply), ("bias", np.add)):
-        if name in case.parameters:
-            y = apply(y, case.parameters[name].reshape(shape))
-    return y
+def affine(case: Case, y: Array, *, scaled: bool = True, shifted: bool = True, axes: int = 0) -> Array:
+    """Apply scale and shift of a norm; the last axis of each is that of the input that has `axes` others after it."""
+    weight, bias = (case.parameters.get(name) for name in ("weight", "bias"))
+    after = (..., *(None,) * axes)
+    y = y * weight[after] if scaled and weight is not None else y
+    return y + bias[after] if shifted and bias is not None else y
+
+
+def other_epsilons(case: Case, name: str, correct: float, norm: Callable[[float], Array]) -> Iterator[Prediction]:
+    """Predict what a norm gives with another epsilon, of which `norm` returns the output."""
+    for eps in epsilons(case, correct):
+        says = f"its epsilon is {eps:g}, not {correct:g}: pass epsilon={correct:g}"
+        yield Prediction(name, says, case.place("epsilon"), [norm(eps)])
 
 
 def _normed(x: Array, groups: int, eps: float) -> Array:
@@ -46,13 +52,13 @@ def _group(case: Case) -> Iterator[Prediction]:
         return
     x, groups = case.inputs[0], int(case.settings["num_groups"])
     correct = float(case.settings.get("eps", 1e-5))
-    for eps in epsilons(case, correct):
-        says = f"its epsilon is {eps:g}, not {correct:g}: pass epsilon={correct:g}"
-        yield Prediction("groupnorm eps", says, case.place("epsilon"), [_affine(case, _normed(x, groups, eps))])
+    yield from other_epsilons(
+        case, "groupnorm eps", correct, lambda eps: affine(case, _normed(x, groups, eps), axes=x.ndim - 2)
+    )
     for other in range(1, x.shape[1] + 1):
         if x.shape[1] % other == 0 and other != groups:
             says = f"it has {other} groups, not {groups}: pass num_groups={groups}"
-            predicted = _affine(case, _normed(x, other, correct))
+            predicted = affine(case, _normed(x, other, correct), axes=x.ndim - 2)
             yield Prediction("number of groups", says, case.place("num_groups"), [predicted])
 
 
@@ -60,10 +66,9 @@ def _instance(case: Case) -> Iterator[Prediction]:
     if "InstanceNorm" not in case.kind:
         return
     x, correct = case.inputs[0], float(case.settings.get("eps", 1e-5))
-    for eps in epsilons(case, correct):
-        says = f"its epsilon is {eps:g}, not {correct:g}: pass epsilon={correct:g}"
-        predicted = _affine(case, _normed(x, x.shape[1], eps))
-        yield Prediction("instancenorm eps", says, case.place("epsilon"), [predicted])
+    yield from other_epsilons(
+        case, "instancenorm eps", correct, lambda eps: affine(case, _normed(x, x.shape[1], eps), axes=x.ndim - 2)
+    )
 
 
 def _rms(case: Case) -> Iterator[Prediction]:
@@ -75,8 +80,8 @@ def _rms(case: Case) -> Iterator[Prediction]:
     mean = np.square(x).mean(-1, keepdims=True)
     for eps in epsilons(case, correct):
         says = f"its epsilon is {eps:g}, not {correct:g}: give it {correct:g}"
-        predicted = _affine(case, x / np.sqrt(mean + eps), last=True)
+        predicted = affine(case, x / np.sqrt(mean + eps))
         yield Prediction("rmsnorm eps", says, case.place("epsilon"), [predicted])
-    predicted = _affine(case, x / (np.sqrt(mean) + correct), last=True)
+    predicted = affine(case, x / (np.sqrt(mean) + correct))
     says = "its epsilon is added to the root mean square, not to the mean square: put it under the root"
     yield Prediction("epsilon outside of the root", says, case.place("forward"), [predicted])

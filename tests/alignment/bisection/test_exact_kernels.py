@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 import cli
@@ -36,6 +37,27 @@ def test_momentum_of_the_other_convention_is_named_beside_the_biased_variance(tm
     )
     assert "pass momentum=0.9 to Paddle's" in says
     assert found.findings[0].causes[0].after < 1e-9
+
+
+def test_norm_that_both_models_keep_in_evaluation_mode_is_not_accused(tmp_path: Path) -> None:
+    code, found = diagnosed("FROZEN", tmp_path)
+    assert (code, found.findings) == (0, ())
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("FROZEN_IN_REFERENCE", "it trains: it normalises by the batch"),
+        ("FROZEN_IN_CANDIDATE", "it stays in evaluation mode while the model trains"),
+    ],
+)
+def test_norm_that_one_model_keeps_in_evaluation_mode_is_named(name: str, says: str, tmp_path: Path) -> None:
+    code, found = diagnosed(name, tmp_path)
+    assert code == 1
+    assert [(finding.path, finding.mode) for finding in found.findings] == [("1", "train")]
+    cause = found.findings[0].causes[0]
+    assert cause.says.startswith(says)
+    assert cause.after < 1e-9
 
 
 def test_model_with_a_kernel_of_little_precision_is_not_blamed_beside_a_module_that_is_wrong(tmp_path: Path) -> None:

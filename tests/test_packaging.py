@@ -52,6 +52,26 @@ build_meta.build_wheel(folder)
 """
 
 
+def _copy_tree(target: Path) -> None:
+    """Copy what a clone has: of a checkout the files that git knows, without what its user has made there."""
+    names = _known_to_git()
+    if not names:
+        shutil.copytree(ROOT, target, ignore=_not_published)
+    for name in names:
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+
+
+def _known_to_git() -> list[str]:
+    """The files of a checkout, by their path in it; none where there is no checkout or no git."""
+    if not (ROOT / ".git").exists() or shutil.which("git") is None:
+        return []
+    words = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    return [name for name in done.stdout.split("\0") if name] if done.returncode == 0 else []
+
+
 def _not_published(folder: str, names: list[str]) -> set[str]:
     ignored = shutil.ignore_patterns(*NOT_PUBLISHED)(folder, names)
     return ignored | ({*names} - {"README.md"} if Path(folder) == ROOT / "logs" else set())
@@ -62,7 +82,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
     """A clean copy of the tree, its source distribution, and its wheel."""
     folder = tmp_path_factory.mktemp("packaging")
     source, dist = folder / "source", folder / "dist"
-    shutil.copytree(ROOT, source, ignore=_not_published)
+    _copy_tree(source)
     files = [path for path in source.rglob("*") if path.is_file()]
     (folder / "files.json").write_text(json.dumps([str(path.relative_to(source)) for path in files]))
     done = subprocess.run([sys.executable, "-c", _BUILD, str(dist)], cwd=source, capture_output=True, text=True)

@@ -35,13 +35,13 @@ class BatchNorm2D(nn.BatchNorm2D):
         rounded = float(np.float32(self._epsilon))
         if not self.training:
             variance = self._variance + (self._epsilon - rounded)
-            return F.batch_norm(x, self._mean, variance, self.weight, self.bias, epsilon=self._epsilon)
+            return F.batch_norm(x, self._mean, variance, self.weight, self.bias, epsilon=rounded)
         self._update_statistics(x)
         if x.dtype == paddle.float64:
-            # The kernel rounds epsilon to float32; scaling x makes up for the difference.
+            # The kernel holds epsilon in float32; scaling x makes up for the difference.
             x = x * sqrt(rounded / self._epsilon)
         scratch = paddle.zeros_like(self._mean), paddle.ones_like(self._variance)
-        return F.batch_norm(x, *scratch, self.weight, self.bias, training=True, epsilon=self._epsilon)
+        return F.batch_norm(x, *scratch, self.weight, self.bias, training=True, epsilon=rounded)
 
     @paddle.no_grad()
     def _update_statistics(self, x: Tensor) -> None:

@@ -50,6 +50,33 @@ MOMENTUM = replace(RIGHT, candidate=replace(RIGHT.candidate, options={"momentum"
 EPSILON = replace(RIGHT, candidate=replace(RIGHT.candidate, options={"epsilon": 1e-3}))
 
 
+def two_norms_reference() -> Any:
+    """A hard sigmoid between two norms."""
+    from torch import nn
+
+    layers = (nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, eps=1e-3), nn.Hardsigmoid(), nn.Conv2d(4, 4, 3))
+    return nn.Sequential(*layers, nn.BatchNorm2d(4, eps=1e-3), nn.Flatten(), nn.Linear(64, 5))
+
+
+def two_norms_candidate() -> Any:
+    """The port with norms that keep torch's running statistics, whose inputs differ by a kernel's constant."""
+    from paddle import nn
+
+    from paddle_impl.norms import BatchNorm2D
+
+    layers = (nn.Conv2D(3, 4, 3), BatchNorm2D(4, epsilon=1e-3), nn.Hardsigmoid(), nn.Conv2D(4, 4, 3))
+    return nn.Sequential(*layers, BatchNorm2D(4, epsilon=1e-3), nn.Flatten(), nn.Linear(64, 5))
+
+
+TORCH_STATISTICS = Pair(
+    name="torch_statistics",
+    reference=Side("torch", f"{_FILE}:two_norms_reference"),
+    candidate=Side("paddle", f"{_FILE}:two_norms_candidate"),
+    input_shape=(3, 8, 8),
+    rules="auto",
+)
+
+
 def counting_reference() -> Any:
     """The net, which also gives the class."""
     from torch import nn

@@ -39,6 +39,16 @@ def test_correct_port_with_pooling_and_batch_norm_of_paddle_is_the_same_function
     assert read_report(tmp_path / "report.json") == report
 
 
+def test_correct_port_whose_norms_keep_torchs_statistics_behind_a_kernel_of_paddle_is_the_same_function(
+    tmp_path: Path,
+) -> None:
+    report = align(_pair("TORCH_STATISTICS"), tmp_path, _settings())
+    assert report.verdict == SAME_FUNCTION, report.failures[:3]
+    names = [kernel.name for kernel in report.kernels if kernel.calls]
+    assert "paddle.nn.functional.hardsigmoid" in names
+    assert not any("running variance" in name for name in names)
+
+
 def test_command_passes_a_port_of_a_model_that_casts_and_has_drawn_state_and_names_cast_and_kernel(
     tmp_path: Path,
 ) -> None:

@@ -118,7 +118,7 @@ def _run_again(
 
 
 def _moved(report: Report, second: Report) -> bool:
-    """Whether running statistics differ more where a reference takes up Paddle's variance: the candidate takes torch's."""
+    """True if running statistics differ more beside a reference that takes up Paddle's variance."""
     first = {(row.key, row.dtype): row.rel_l2 for row in report.rows if row.key.startswith(_RUNNING)}
     return any(
         (row.rel_l2 or 0.0) > (first[row.key, row.dtype] or 0.0)

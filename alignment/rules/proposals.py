@@ -104,18 +104,34 @@ def propose(
 ) -> Proposal:
     """Match the tensors of two models.
 
+    The order of the data flow is kept, unless fewer tensors are left without a counterpart otherwise.
+
     Args:
         reference: The reference.
         candidate: The candidate.
         given: What is settled already, by the user.
         chosen: Place of the option of decisions that were made; the first is taken of all others.
     """
-    return _Proposer(reference, candidate, given, chosen or {}).run()
+    sides = reference, candidate, given, chosen or {}
+    ordered = _Proposer(*sides, ordered=True).run()
+    if not any(ordered.left):
+        return ordered
+    free = _Proposer(*sides, ordered=False).run()
+    return free if sum(map(len, free.left)) < sum(map(len, ordered.left)) else ordered
 
 
 class _Proposer:
-    def __init__(self, reference: Model, candidate: Model, given: Sequence[Link], chosen: Mapping[Key, int]) -> None:
+    def __init__(
+        self,
+        reference: Model,
+        candidate: Model,
+        given: Sequence[Link],
+        chosen: Mapping[Key, int],
+        *,
+        ordered: bool,
+    ) -> None:
         self._reference, self._candidate, self._chosen = reference, candidate, chosen
+        self._ordered = ordered
         self._proposal = Proposal()
         self._pairs: dict[str, str] = {}
         self._marks: tuple[dict[str, object], dict[str, object]] = ({}, {})
@@ -140,7 +156,7 @@ class _Proposer:
             weak = False
 
     def _refined(self, pairs: Mapping[str, str], *, weak: bool) -> Refined:
-        return refine(self._reference.flow, self._candidate.flow, pairs, self._marks, weak=weak)
+        return refine(self._reference.flow, self._candidate.flow, pairs, self._marks, weak=weak, ordered=self._ordered)
 
     def _settle(self, link: Link, mark: object) -> None:
         if len(link.sources) == len(link.targets) == 1:

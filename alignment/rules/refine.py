@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from math import prod
 from typing import TypeAlias
 
 from alignment.rules.forms import form
+from alignment.rules.surroundings import Reversed
 from alignment.rules.tensor_graph import INPUT, TensorGraph
 from porting.checkpoint.tensor import Shape
 
@@ -22,6 +24,8 @@ RADIUS = 12
 """Distance, in tensors, up to which others change a label."""
 Labels: TypeAlias = "tuple[dict[str, int], dict[str, int]]"
 """Name to label, of the reference and of the candidate."""
+_Unlikely: TypeAlias = "tuple[_CutOtherwise | Reversed, ...]"
+"""Tests that hold the pairs which they speak against."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ def refine(
     marks: tuple[Mapping[str, object], Mapping[str, object]] = ({}, {}),
     *,
     weak: bool = True,
+    ordered: bool = True,
 ) -> Refined:
     """Match the tensors of two models by structure.
 
@@ -68,18 +73,23 @@ def refine(
         known: Pairs that are settled already.
         marks: Of both sides, tensors that are settled otherwise, to a label of their own.
         weak: Whether tensors may be matched by what they are alone, wherever they are.
+        ordered: Whether pairs are left out that turn the order of others round.
     """
     sides = _Side(reference, marks[0]), _Side(candidate, marks[1])
     pairs = {name: other for name, other in (known or {}).items() if name in sides[0].own and other in sides[1].own}
     while True:
         done = {*pairs, *marks[0]}
         apart = _CutOtherwise(sides, pairs)
-        sights = (_unique(labels, done) for labels in _sights(sides, pairs, weak))
-        kept = ({a: b for a, b in new.items() if (a, b) not in apart} for new in sights)
-        fresh = next((new for new in kept if new), None)
+        far: _Unlikely = (apart, Reversed((reference.graph, candidate.graph), pairs)) if ordered else (apart,)
+        near = ((labels, far) for labels in _sights(sides, pairs))
+        alone = ((labels(sides, pairs), (apart,)) for labels in (_first_round, _forms) if weak)
+        news = (_without(_unique(labels, done), unlikely) for labels, unlikely in chain(near, alone))
+        fresh = next((new for new in news if new), None)
         if fresh is None:
             rounds = _rounds(sides, pairs)
-            return _grouped([_forms(sides, pairs), *rounds] if weak else rounds[1:], pairs, sides, apart)
+            first = [_forms(sides, pairs), rounds[0]] if weak else []
+            tested = [*((labels, far[:1]) for labels in first), *((labels, far) for labels in rounds[1:])]
+            return _grouped(tested, pairs, sides)
         pairs.update(fresh)
 
 
@@ -107,17 +117,14 @@ def _contents(side: _Side, known: Collection[str]) -> dict[int, tuple[int, int]]
     return contents
 
 
-def _sights(sides: tuple[_Side, _Side], pairs: Mapping[str, str], weak: bool) -> Iterator[Labels]:
-    """Labels from those that say most to those that say least: both ways, one way only, the form alone."""
+def _sights(sides: tuple[_Side, _Side], pairs: Mapping[str, str]) -> Iterator[Labels]:
+    """Labels from those that say most to those that say least: both ways, by groups, one way only."""
     both = _rounds(sides, pairs)
     yield from reversed(both[1:])
     yield from reversed(_group_rounds(sides, pairs))
     ways = _rounds(sides, pairs, ahead=False), _rounds(sides, pairs, back=False)
     for rounds in ways:
         yield from reversed(rounds[1:])
-    if weak:
-        yield both[0]
-        yield _forms(sides, pairs)
 
 
 class _Side:
@@ -164,9 +171,7 @@ def _rounds(
     def number(label: object) -> int:
         return numbers.setdefault(label, len(numbers))
 
-    fixed = {**sides[0].marks}, {**sides[1].marks}
-    for pair in pairs.items():
-        fixed[0][pair[0]] = fixed[1][pair[1]] = ("pair", *pair)
+    fixed = _labelled(pairs, (sides[0].marks, sides[1].marks))
     labels = [
         [number(known.get(name, first)) for name, first in zip(own.names, own.first, strict=True)]
         for own, known in zip(sides, fixed, strict=True)
@@ -189,14 +194,17 @@ def _rounds(
     return rounds
 
 
+def _first_round(sides: tuple[_Side, _Side], pairs: Mapping[str, str]) -> Labels:
+    """Labels that see nothing around, but whether inputs come before and outputs after."""
+    return _rounds(sides, pairs)[0]
+
+
 def _group_rounds(sides: tuple[_Side, _Side], pairs: Mapping[str, str]) -> list[Labels]:
     """Labels as those of `_rounds`, of groups, so that what is one tensor on one side may be several on the other.
 
     A group says how many numbers its tensors hold together. A tensor has the label of its group and its own form.
     """
-    fixed = {**sides[0].marks}, {**sides[1].marks}
-    for pair in pairs.items():
-        fixed[0][pair[0]] = fixed[1][pair[1]] = ("pair", *pair)
+    fixed = _labelled(pairs, (sides[0].marks, sides[1].marks))
     graphs = [_GroupGraph(own, known) for own, known in zip(sides, fixed, strict=True)]
     numbers: dict[object, int] = {}
 
@@ -274,19 +282,19 @@ def _unique(labels: Labels, done: Collection[str]) -> dict[str, str]:
 
 
 def _grouped(
-    rounds: Sequence[Labels], pairs: Mapping[str, str], sides: tuple[_Side, _Side], apart: _CutOtherwise
+    rounds: Sequence[tuple[Labels, _Unlikely]], pairs: Mapping[str, str], sides: tuple[_Side, _Side]
 ) -> Refined:
     """What is left, by labels that as many tensors on each side have, those that see farthest first."""
     taken, here = {*pairs, *sides[0].marks}, {*pairs.values(), *sides[1].marks}
     classes = []
-    for labels in reversed(rounds):
+    for labels, unlikely in reversed(rounds):
         groups: dict[int, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
         for side, done in ((0, taken), (1, here)):
             for name, label in labels[side].items():
                 if name not in done:
                     groups[label][side].append(name)
         for theirs, ours in groups.values():
-            if len(theirs) == len(ours) and (theirs[0], ours[0]) not in apart:
+            if len(theirs) == len(ours) and any(_without({theirs[0]: name}, unlikely) for name in ours):
                 classes.append((tuple(theirs), tuple(ours)))
                 taken.update(theirs)
                 here.update(ours)
@@ -295,3 +303,18 @@ def _grouped(
         tuple(name for name in sides[1].names if name not in here),
     )
     return Refined(dict(pairs), classes, left)
+
+
+def _without(pairs: Mapping[str, str], unlikely: _Unlikely) -> dict[str, str]:
+    """Pairs without those that one of some tests speaks against."""
+    return {name: other for name, other in pairs.items() if all((name, other) not in test for test in unlikely)}
+
+
+def _labelled(
+    pairs: Mapping[str, str], marks: tuple[Mapping[str, object], Mapping[str, object]]
+) -> tuple[dict[str, object], dict[str, object]]:
+    """Of both sides, name to a label of what is settled, the same for what belongs together."""
+    labels: tuple[dict[str, object], dict[str, object]] = ({**marks[0]}, {**marks[1]})
+    for pair in pairs.items():
+        labels[0][pair[0]] = labels[1][pair[1]] = ("pair", *pair)
+    return labels

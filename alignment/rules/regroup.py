@@ -205,8 +205,13 @@ def _all_options(many: View, one: View, siblings: Sequence[str], whole: str) -> 
 
 
 def _rests(many: View, one: View, siblings: Sequence[str], whole: str) -> Iterator[list[Ends]]:
-    """The one tensor that is not among the parts, with its counterpart beside the whole: q, where k and v are one."""
+    """The one tensor that is not among the parts, with its counterpart beside the whole: q, where k and v are one.
+
+    Where another attention follows the same tensors, only what comes before the same ones as the whole is beside it.
+    """
     others = [name for name in one.left if name != whole and one.before(name) == one.before(whole)]
+    if len(others) > 1:
+        others = [name for name in others if one.after(name) == one.after(whole)]
     if len(siblings) != 1 or len(others) != 1:
         return
     added = _vectors(many, siblings, one, others[0])

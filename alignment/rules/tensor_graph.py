@@ -45,6 +45,25 @@ class TensorGraph:
                     after[other].append(name)
         return {name: tuple(names) for name, names in after.items()}
 
+    def only_before(self, name: str) -> frozenset[str]:
+        """The tensors from which data reaches a tensor, but not the other way round."""
+        return self._reached(name)[0]
+
+    def only_after(self, name: str) -> frozenset[str]:
+        """The tensors that data reaches from a tensor, but not the other way round."""
+        return self._reached(name)[1]
+
+    def _reached(self, name: str) -> tuple[frozenset[str], frozenset[str]]:
+        if name not in self._known:
+            earlier, later = _all_of(name, self.before), _all_of(name, self.after)
+            self._known[name] = earlier - later, later - earlier
+        return self._known[name]
+
+    @cached_property
+    def _known(self) -> dict[str, tuple[frozenset[str], frozenset[str]]]:
+        """Of tensors that were asked for, those before and those after it."""
+        return {}
+
     def without(self, names: Collection[str]) -> TensorGraph:
         """The graph without some tensors: what came before them comes before what they came before."""
         if not names:
@@ -165,3 +184,14 @@ def _all_tensors(graph: OperationGraph) -> Iterable[set[str]]:
         names = {name for operand in operands for name in list(made[operand])[:2]}
         made.append(names | {graph.tensors[place]} if place in graph.tensors else names)
     return made
+
+
+def _all_of(start: str, neighbours: Mapping[str, Iterable[str]]) -> frozenset[str]:
+    """All that is reached from a tensor by way of neighbours, itself only where that leads back to it."""
+    reached: set[str] = set()
+    left = [start]
+    while left:
+        fresh = {*neighbours.get(left.pop(), ())} - reached
+        reached |= fresh
+        left += fresh
+    return frozenset(reached - {INPUT})

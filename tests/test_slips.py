@@ -104,8 +104,14 @@ PAIRS = {
         *("num_classes", "it takes name, reference", ", line "),
     ),
     "no pair": ("Pair(\n", "dict(\n", "is a dict", "expected an alignment.pair.Pair", ""),
-    "unknown framework": ('Side("torch"', 'Side("pytorch"', "unknown framework 'pytorch'", "did you mean torch?", ""),
-    "no rules": ('    rules="auto",\n', "", "nothing says which weights", "rules='auto'", ""),
+    "unknown framework": (
+        'Side("torch"',
+        'Side("pytorch"',
+        "unknown framework 'pytorch'",
+        "did you mean torch?",
+        ", line ",
+    ),
+    "no rules": ('    rules="auto",\n', "", "nothing says which weights", "rules='auto'", ", line "),
     "file of rules that is not there": (
         '"auto"',
         '"rules.json"',
@@ -142,36 +148,42 @@ PAIRS = {
         "input_shape=12",
         "input_shape is 12",
         "input_shape=(3, 64, 64)",
-        "",
+        ", line ",
     ),
-    "shape that holds words": ("input_shape=(12,)", 'input_shape=("a",)', "input_shape holds 'a'", "(3, 64, 64)", ""),
+    "shape that holds words": (
+        "input_shape=(12,)",
+        'input_shape=("a",)',
+        "input_shape holds 'a'",
+        "(3, 64, 64)",
+        ", line ",
+    ),
     "function in place of its name": (
         '"torch", "FILE:reference"',
         '"torch", reference',
         "build is the function reference itself and not its name",
         'build="my_model.py:create"',
-        "",
+        ", line ",
     ),
     "model in place of a side": (
         'reference=Side("torch", "FILE:reference")',
         "reference=reference",
         "reference is <function",
         'reference=Side("torch", "my_model.py:create")',
-        "",
+        ", line ",
     ),
     "options that are no mapping": (
         '"FILE:reference")',
         '"FILE:reference", options=[1])',
         "options is [1]",
         'options={"depth": 12}',
-        "",
+        ", line ",
     ),
     "image size without a channel": (
         "input_shape=(12,)",
         "input_shape=()",
         "input shape is ()",
         "input_shape=(3, 64, 64)",
-        "",
+        ", line ",
     ),
 }
 """What is changed in a right pair file, and what is printed: the problem, the remedy and the place."""
@@ -188,6 +200,7 @@ def test_slip_in_a_pair_file_is_told_with_its_place_and_remedy(name: str) -> Non
 
 COMMANDS: dict[str, tuple[int, str, str]] = {
     "pit-align forward --pair my_piar.py": (3, "there is no such file", "did you mean my_pair.py?"),
+    "pit-align forward --pair unlike.py": (3, "there is no such file", "; check the path"),
     "pit-align forward --pair nothing.py": (3, "nothing.py has no 'PAIR'", "define it there, or name another"),
     "pit-align forward --pair my_pair": (3, "module 'my_pair' is not found", "did you mean the file my_pair.py?"),
     "pit-align forward --pair my_pair.py --model pit_ti": (2, "--model and --pair", "give one of them"),

@@ -24,6 +24,8 @@ from porting.names import did_you_mean
 
 _PACKAGES = {"timm", "torchvision", "mindcv", "reprod_log", *FRAMEWORKS}
 """Packages whose lack is told by the command, which knows how to install them."""
+_ALIKE = 0.7
+"""Similarity of the names of two files, from 0 to 1, above which one may be a misspelling of the other."""
 
 
 def split(target: str, default: str = "") -> tuple[str, str]:
@@ -134,7 +136,7 @@ def _load_file(path: Path) -> ModuleType:
     if name in sys.modules:
         return sys.modules[name]
     if not path.is_file():
-        near = did_you_mean(path.name, (file.name for file in path.parent.glob("*.py")))
+        near = did_you_mean(path.name, (file.name for file in path.parent.glob("*.py")), cutoff=_ALIKE)
         raise AlignmentError(f"{path}: there is no such file{near or '; check the path'}")
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -145,7 +147,9 @@ def _load_file(path: Path) -> ModuleType:
     try:
         with user_code(f"{path.name} cannot be imported"):
             spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException as error:
         del sys.modules[name]
+        if isinstance(error, ExpectedError):  # of a Pair, a Side or rules: the line that makes it is the user's
+            error.details = (*error.details, *place_of(error))
         raise
     return module

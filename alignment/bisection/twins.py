@@ -62,7 +62,7 @@ class Twins:
         orders: For `input`, `integers` and `output`, the calls that take or return tensors of this kind in another
             order, with the place of each in the reference's call; None for one that the reference's does not have.
         tied: For calls that take the same values several times, the places of each such set of inputs.
-        unsure: Calls whose order could not be told from values, since these differ too much.
+        unsure: Calls whose order could not be told from values, with the places of those that differ too much.
         cuts: For modules that are cut otherwise, what their output is compared with.
         uncut: Calls that are compared with the output of their counterpart, whatever else they give.
         other_shapes: Tensors that the candidate keeps in another shape, by call, kind and place: the shape, and the
@@ -80,7 +80,7 @@ class Twins:
         self.kinds = {path: module.kind for path, module in modules.items()}
         self.orders: dict[str, dict[Call, list[int | None]]] = {"input": {}, "integers": {}, "output": {}}
         self.tied: dict[Call, list[list[int]]] = {}
-        self.unsure: set[Call] = set()
+        self.unsure: dict[Call, set[int]] = {}
         self.cuts: dict[Call, Cut] = {}
         self.uncut: set[Call] = set()
         self.other_shapes: dict[Place, tuple[tuple[int, ...], Axes | None]] = {}
@@ -161,28 +161,30 @@ class Twins:
         if not expected:
             return
         places = match(arrays, expected)
-        far = False
+        far = set[int]()
         for index, (array, place) in enumerate(zip(arrays, places, strict=True)):
             if place is not None and is_arranged(array, expected[place]) and call[0]:
                 axes = self._arrangements.find(array, expected[place])
                 self.other_shapes[call, what, index] = array.shape, axes
-                far |= axes is None
+                far |= {index} if axes is None else set()
             if place is not None and what == "integers" and _is_opposite(array, expected[place]):
                 self.opposite.add((call, what, index))
             elif place is not None and (call, what, index) not in self.other_shapes:
-                far |= array.shape != expected[place].shape or distance(array, expected[place]) > _SURE
+                other = array.shape != expected[place].shape or distance(array, expected[place]) > _SURE
+                far |= {index} if other else set()
         if len(arrays) == len(expected) == 1:
             return
         if far and what == "input":
-            self.unsure.add(call)
+            self.unsure[call] = far
         if places != list(range(len(expected))):
             self.orders[what][call] = places
 
     def other_orders(self, call: Call) -> Iterator[list[int | None]]:
         """Further orders of the inputs of a call, that of the reference first.
 
-        Of calls whose order could not be told, and of those that are given their inputs in another one: which of both
-        is wrong, the call or what is called, shows when it runs alone.
+        Of calls whose order could not be told, those of the inputs that differ too much; the others stay in their
+        places. And of calls that are given their inputs in another order: which of both is wrong, the call or what is
+        called, shows when it runs alone.
         """
         expected = list(self._recorded(call, "input"))
         told = call not in self.unsure and call not in self.orders["input"]
@@ -190,8 +192,10 @@ class Twins:
             return
         now = self.orders["input"].get(call, list(range(len(expected))))
         shapes = [None if place is None else expected[place].shape for place in now]
+        free = set(range(len(now))) if call in self.orders["input"] else self.unsure[call]
         for places in permutations(range(len(expected)), len(now)):
-            if list(places) != now and [expected[place].shape for place in places] == shapes:
+            stays = all(index in free or place == now[index] for index, place in enumerate(places))
+            if stays and list(places) != now and [expected[place].shape for place in places] == shapes:
                 yield list(places)
 
     def counterparts(self, call: Call, gradients: Sequence[Array | None]) -> list[int]:

@@ -28,6 +28,33 @@ def cells(exchanged: bool) -> Any:
     return Net()
 
 
+def turns(sign: float) -> Any:
+    """Two layers that are given a cosine and a sine; with the wrong sign they are right with both exchanged."""
+    import torch
+    from torch import nn
+
+    class Turn(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mix = nn.Linear(6, 6)
+
+        def forward(self, x: Any, cos: Any, sin: Any) -> Any:
+            return self.mix(x) * (cos * cos - sin * sin) * sign
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.turns = nn.ModuleList(Turn() for _ in range(2))
+
+        def forward(self, x: Any) -> Any:
+            angles = torch.arange(6, dtype=x.dtype)
+            for turn in self.turns:
+                x = turn(x, angles.cos(), angles.sin())
+            return x
+
+    return Net()
+
+
 def bags(embedded: bool, summed: bool = False) -> Any:
     """The mean of the embeddings of some ids: a bag of embeddings, or an embedding and its mean."""
     from torch import nn
@@ -218,6 +245,7 @@ CELL = _pair(
     input_shape=(6,),
     rules=[rule(name, name) for name in _NAMES],
 )
+TURNS = _pair("turns", {"sign": 1.0}, {"sign": -1.0}, input_shape=(6,))
 BAG = _pair("bags", {"embedded": False}, {"embedded": True}, inputs={"ids": Tokens(11, (5,))})
 SUMMED = _pair("bags", {"embedded": False}, {"embedded": True, "summed": True}, inputs={"ids": Tokens(11, (5,))})
 TIED = _pair("tied", {"scaled": False}, {"scaled": True}, inputs={"ids": Tokens(11, (5,))})

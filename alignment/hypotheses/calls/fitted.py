@@ -202,6 +202,8 @@ def _flat(arrays: Sequence[Array]) -> Array:
 def _factor(name: str, value: float) -> str:
     if abs(value) < _NEAR:
         return f"what its {name} gives is one too many: leave it out"
+    if abs(value + 1) < _NEAR:
+        return f"what its {name} gives has the wrong sign: negate it"
     if abs(value) < 1:
         return f"what its {name} gives is to be divided by {_number(1 / value)}"
     return f"what its {name} gives is to be multiplied by {_number(value)}"

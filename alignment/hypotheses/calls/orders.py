@@ -135,10 +135,12 @@ def _splits(call: FunctionCall, axis: int, parts: tuple[int, ...]) -> Iterator[A
             *range(axis + len(parts), len(out)),
         )
         meant = tuple(parts[at] for at in order)
-        says = (
-            f"the axis of {call.takes[0][axis]} is split as {parts}, where it holds {meant}, in this order: reshape to "
-        )
-        says += f"{meant} and transpose"
+        says = f"the axis of {call.takes[0][axis]} is split as {parts}, "
+        if meant == parts:
+            says += f"and its parts are meant in the order {_numbers(order)}: transpose them after the reshape, or "
+            says += "leave out a transpose that exchanges them"
+        else:
+            says += f"where it holds {meant}, in this order: reshape to {meant} and transpose"
         yield Alternative(
             "head split order",
             says,

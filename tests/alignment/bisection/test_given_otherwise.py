@@ -27,6 +27,12 @@ def test_cell_whose_two_inputs_are_exchanged_is_right_and_the_model_is_wrong(tmp
     assert [finding.candidate for finding in bisection.findings] == [""]
 
 
+def test_inputs_that_are_the_references_stay_in_their_order_where_another_one_differs(tmp_path: Path) -> None:
+    code, bisection = found("TURNS", tmp_path)
+    assert code == 1
+    assert [finding.candidate for finding in bisection.findings] == ["turns.0", "turns.1"]
+
+
 def test_embedding_in_the_place_of_a_bag_is_right_where_the_model_makes_the_mean(tmp_path: Path) -> None:
     code, bisection = found("BAG", tmp_path)
     assert code == 0, bisection.findings

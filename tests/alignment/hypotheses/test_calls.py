@@ -62,7 +62,6 @@ MASK = np.full((4, 4), -1e9)
 LOGITS, LABELS = normal(2, 6, 4), np.array([[0, 1, 2, 3, 0, 1], [2, 2, 1, 0, 3, 3]])
 QKV = [normal(2, 3), normal(2, 3), normal(2, 3)]
 HEADS = normal(2, 5, 12)
-PAIRS = np.random.default_rng(5).normal(size=(2, 9, 5))
 
 
 def resized(rows: Array, columns: Array) -> Array:
@@ -218,10 +217,6 @@ CASES: dict[str, tuple[str, list[Array], list[Array], list[Array], dict[str, Any
     "heads last": (
         *("reshape", [HEADS], [HEADS.reshape(2, 5, 3, 4)], [HEADS.reshape(2, 5, 4, 3).swapaxes(2, 3)], {}),
         "split as (3, 4), where it holds (4, 3)",
-    ),
-    "groups of as many": (
-        *("reshape", [PAIRS], [PAIRS.reshape(2, 3, 3, 5)], [PAIRS.reshape(2, 3, 3, 5).swapaxes(1, 2)], {}),
-        "split as (3, 3), and its parts are meant in the order 1, 0: transpose them after the reshape",
     ),
     "heads not moved back": (
         *("reshape", [SCORES], [SCORES.reshape(2, 4, 8)], [SCORES.transpose(0, 2, 1, 3).reshape(2, 4, 8)], {}),

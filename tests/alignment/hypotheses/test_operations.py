@@ -22,6 +22,7 @@ from alignment.results.findings import Evidence, Finding
 DRAWS = np.random.default_rng(11)
 X, MAP, ONE, OTHER = (DRAWS.standard_normal(shape) for shape in ((3, 4, 5), (2, 3, 4, 6), (2, 7), (2, 7)))
 POSITIVE, SPACE, WIDE = np.exp(X), DRAWS.standard_normal((2, 3, 2, 2, 2)), DRAWS.standard_normal((2, 24, 3))
+GROUPS = np.random.default_rng(13).standard_normal((2, 9, 5))
 
 
 @dataclass
@@ -157,6 +158,12 @@ CASES: dict[str, tuple[Bench, Array, str]] = {
         Bench("reshape", [WIDE], WIDE.reshape(2, 4, 6, 3), {}, shuffled),
         WIDE.reshape(2, 6, 4, 3),
         "the axis of 24 is split as (4, 6), where (6, 4) is meant",
+    ),
+    "parts of one size in the other order": (
+        Bench("reshape", [GROUPS], GROUPS.reshape(2, 3, 3, 5), {}, shuffled),
+        GROUPS.reshape(2, 3, 3, 5).swapaxes(1, 2),
+        "the axis of 9 is split as (3, 3), and its parts are meant in the order 1, 0: "
+        "transpose them after the reshape, or leave out a transpose that exchanges them",
     ),
     "adaptive pooling of the other kind": (
         Bench("adaptive_avg_pool2d", [MAP], MAP.reshape(2, 3, 2, 2, 3, 2).mean((3, 5)), {}),

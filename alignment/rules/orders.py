@@ -16,17 +16,17 @@ def orders(ranks: Sequence[int]) -> Iterator[tuple[tuple[int, ...], bool]]:
     it, or a gate and its other half of each expert. They lie group by group, or the first of all groups go first.
 
     Args:
-        ranks: Of the parts in the order of the data flow: the place of each in the state dict.
+        ranks: Of the parts in the order of the data flow: the place of each in the state dict, or by its name.
 
     Yields:
         Places of parts, and whether they may also alternate in such an order.
     """
     count = len(ranks)
-    if count <= _FEW:
-        yield from ((order, True) for order in permutations(range(count)))
-        return
     flow = tuple(range(count))
     state = tuple(sorted(flow, key=ranks.__getitem__))
+    if count <= _FEW:
+        yield from ((order, True) for order in permutations(state))
+        return
     usual = dict.fromkeys([flow, *_alternating(count)])
     rest = (tuple(base[place] for place in plan) for base in (state, flow) for plan in _plans(count))
     yield from ((order, True) for order in usual)

@@ -26,6 +26,7 @@ from alignment.rules.choosing import (
 )
 from alignment.rules.exchanges import exchanges
 from alignment.rules.model import Model
+from alignment.rules.other_blocks import as_in_other_blocks
 from alignment.rules.proposals import USUAL, Decision, Key, Link, Proposal, replaced
 from alignment.rules.rows import propose_whole as propose
 from alignment.rules.trial import Check, Trial, checks_of
@@ -98,7 +99,7 @@ class _Deciding:
             settled = self._swap(settled)
         if settled.same is False and not self._trial.lacks(settled.proposal):
             settled = self._exchange(proposal) or self._turn(proposal, settled)
-        return settled
+        return as_in_other_blocks(settled, self._scores, self._same, self._models)
 
     def _score_all(self, proposal: Proposal, tried: Mapping[Key, int]) -> None:
         """Run the candidate with these options, and note how they agree."""

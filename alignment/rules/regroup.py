@@ -17,12 +17,14 @@ from alignment.rules.joining import ways_to_join
 from alignment.rules.layouts import head_sizes
 from alignment.rules.model import Model, holders
 from alignment.rules.orders import orders
-from alignment.rules.similar_names import similarity
+from alignment.rules.similar_names import roles_of, similarity
 from alignment.rules.used_again import Choice, Ends, all_of_one
 from alignment.rules.views import Anywhere, View
 from alignment.rules.ways import at, rows_first, ways
 from porting.operations import Interleave, Op, chained
 
+_ATTENTION = ("q", "k", "v")
+"""Parts of an attention in their usual order; without the first, those of its keys and values."""
 _MOST_SIBLINGS = 8
 _FEW_RESHAPED = 3
 """Largest number of tensors of one size at one place that are tried in each order."""
@@ -263,8 +265,7 @@ def _options(many: View, one: View, parts: tuple[str, ...], whole: str) -> list[
     """Ways to make one tensor, and the vectors that go with it, of several, with how unusual; the usual ones first."""
     added = _vectors(many, parts, one, whole)
     options: list[tuple[int, list[Ends]]] = []
-    rank = {name: place for place, name in enumerate(many.model.description.tensors)}
-    for order, usual in orders([rank[name] for name in parts]):
+    for order, usual in orders(_ranks(many, parts)):
         names = tuple(parts[place] for place in order)
         vectors = [(tuple(own[place] for place in order), vector) for own, vector in added]
         ops = [
@@ -278,6 +279,15 @@ def _options(many: View, one: View, parts: tuple[str, ...], whole: str) -> list[
                 beside = [(own, (vector,), op[way.form]) for (own, vector), op in zip(vectors, ops, strict=True)]
                 options.append((way.unusual, [(names, (whole,), way.op), *beside]))
     return sorted(options, key=lambda entry: entry[0])
+
+
+def _ranks(many: View, parts: Sequence[str]) -> list[int]:
+    """The place of each part: query, key and value in this order where names tell them, else as in the state dict."""
+    places = {name: place for place, name in enumerate(many.model.description.tensors)}
+    roles = dict(zip(parts, roles_of(parts), strict=True))
+    if {*roles.values()} == {*_ATTENTION[-len(parts) :]}:
+        return [_ATTENTION.index(roles[name]) for name in parts]
+    return [places[name] for name in parts]
 
 
 def _vectors(many: View, parts: Sequence[str], one: View, whole: str) -> list[tuple[tuple[str, ...], str]]:

@@ -11,6 +11,7 @@ pytest.importorskip("torch")
 import torch
 from torch import Tensor, nn
 
+from alignment.errors import AlignmentError
 from tests.alignment.rules.small_models import derive, pairs_of
 
 
@@ -24,11 +25,11 @@ class Attention(nn.Module):
             self.add_module(name, nn.Linear(8, 8 * len(name), bias=False))
         self.out = nn.Linear(8, 8)
 
-    def forward(self, x: Tensor, count: int | None = None) -> Tensor:
+    def forward(self, x: Tensor, count: int | None = None, scale: float = 1) -> Tensor:
         cut = [part for name in self.parts for part in getattr(self, name)(x).chunk(len(name), -1)]
         own = dict(zip("".join(self.parts), cut, strict=True))
         scores = own["q"][:, :count] @ own["k"].transpose(-1, -2)
-        return self.out((scores / 3).softmax(-1) @ own["v"])
+        return self.out((scores * scale).softmax(-1) @ own["v"])
 
 
 class Block(nn.Module):
@@ -93,3 +94,41 @@ def test_keys_and_values_are_joined_in_each_of_two_attentions_after_one_norm(for
     apart, joined = partial(TwoAfterOne, ("q", "k", "v")), partial(TwoAfterOne, ("kv", "q"))
     reference, candidate = (apart, joined) if forward else (joined, apart)
     assert derive(reference, candidate, (4, 3)).proven is True
+
+
+class Scaled(nn.Module):
+    """Blocks of attention, of which one multiplies its scores by another number."""
+
+    def __init__(self, parts: tuple[str, ...], scales: tuple[float, ...]) -> None:
+        super().__init__()
+        self.embed, self.head = nn.Linear(3, 8), nn.Linear(8, 5)
+        self.blocks = nn.ModuleList(nn.Sequential(nn.LayerNorm(8), Attention(parts)) for _ in scales)
+        self.scales = scales
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x)
+        for block, scale in zip(self.blocks, self.scales, strict=True):
+            x = x + block[1](block[0](x), None, scale)
+        return self.head(x)
+
+
+@pytest.mark.parametrize("forward", [True, False])
+def test_fused_weights_of_a_block_with_a_mistake_are_cut_as_in_the_other_blocks(forward: bool) -> None:
+    parts = (("qkv",), ("q", "k", "v"))
+    reference, candidate = parts if forward else parts[::-1]
+    contract = derive(partial(Scaled, reference, (1, 1, 1)), partial(Scaled, candidate, (1, 0.5, 1)), (4, 3))
+    assert contract.proven is False
+    pairs, of_block = pairs_of(contract), {name: what for name, what in contract.evidence.items() if "blocks.1" in name}
+    for name in (name for name in of_block if "norm" not in name):
+        assert pairs[name][1] == pairs[name.replace("blocks.1", "blocks.0")][1]
+    assert {what for name, what in of_block.items() if set(name.split(".")) & {"q", "k", "v", "qkv"}} == {
+        "other blocks"
+    }
+
+
+def test_mistakes_in_all_blocks_leave_fused_weights_undecided_and_name_the_usual_order() -> None:
+    words = (
+        r"blocks\.0\.1\.qkv\.weight', \('blocks\.0\.1\.q\.weight', 'blocks\.0\.1\.k\.weight', 'blocks\.0\.1\.v\.weight'"
+    )
+    with pytest.raises(AlignmentError, match=rf"no way fits: (?s:.*){words}"):
+        derive(partial(Scaled, ("qkv",), (1, 1)), partial(Scaled, ("v", "k", "q"), (0.5, 0.5)), (4, 3))

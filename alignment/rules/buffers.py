@@ -18,6 +18,8 @@ from porting.checkpoint.tensor import Shape
 
 STATISTICS = ("running_mean", "running_var")
 """Buffers of a norm that are as long as its weight, in the same order."""
+_ROUNDING = 1e-5
+"""What frameworks differ by at most where they compute the same constant."""
 
 
 @dataclass
@@ -43,6 +45,8 @@ def match_rest(
     links: Sequence[Link],
     done: tuple[set[str], set[str]],
     left: tuple[Sequence[str], Sequence[str]],
+    *,
+    own_constants: bool = False,
 ) -> Rest:
     """Account for the tensors that are not in the data flow.
 
@@ -52,6 +56,7 @@ def match_rest(
         links: What became of those that are.
         done: Names that are accounted for, of the reference and of the candidate.
         left: Tensors of both in the data flow that are not: one side's may be a buffer on the other.
+        own_constants: Whether constants that differ are each side's own, such as anchors in other units.
     """
     rest = Rest(
         [
@@ -70,8 +75,9 @@ def match_rest(
                 continue
             used = source in left[0] or target in left[1]
             if not used or not (never_met(reference, source) or never_met(candidate, target)):
+                own = own_constants and constants_differ(reference, candidate, source, target)
                 ops = ways(reference.stored[source], candidate.stored[target])
-                if ops:
+                if ops and not own:
                     rest.links.append(Link((source,), (target,), ops[0], what))
                     both[0].remove(source)
                     both[1].remove(target)
@@ -85,6 +91,14 @@ def match_rest(
             else:
                 rest.left[place].append(name)
     return rest
+
+
+def constants_differ(reference: Model, candidate: Model, source: str, target: str) -> bool:
+    """Whether two tensors are constants that the sides build with other values, by more than rounding."""
+    theirs, ours = reference.description.tensors[source].constant, candidate.description.tensors[target].constant
+    if theirs is None or ours is None:
+        return False
+    return theirs.shape != ours.shape or not np.allclose(theirs, ours, rtol=_ROUNDING, atol=0, equal_nan=True)
 
 
 def statistics(reference: Model, candidate: Model, links: Iterable[Link]) -> list[Link]:

@@ -26,12 +26,14 @@ class Settled:
         doubtful: Decisions of which no option, or none that is likelier than others, agrees.
         same: Whether the outputs of both models agree with these links; None where they could not be compared.
         shown: Tensors of the candidate whose decision a run has shown to be right.
+        own_constants: Whether only with the constants that the candidate builds itself the outputs agree.
     """
 
     proposal: Proposal
     doubtful: list[Decision] = field(default_factory=list)
     same: bool | None = None
     shown: frozenset[str] = frozenset()
+    own_constants: bool = False
 
 
 def combinations(decisions: Sequence[Decision]) -> int:

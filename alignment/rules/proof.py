@@ -60,7 +60,17 @@ def decide(
         progress: Called with the number of passes that were made.
         latest: The `time.thread_time()` after which no further option is tried.
     """
-    return _Deciding(reference, candidate, trial, given, progress, latest).run()
+    settled = _Deciding(reference, candidate, trial, given, progress, latest).run()
+    return with_own_constants(settled, trial, given) if settled.same is False else settled
+
+
+def with_own_constants(settled: Settled, trial: Trial, given: Sequence[Link]) -> Settled:
+    """What is settled, each side with the constants that it builds, where only then the outputs agree."""
+    links = [*given, *settled.proposal.links]
+    if settled.doubtful or trial.lacks(settled.proposal) or not trial.keep_constants(links):
+        return settled
+    same = trial.run(links, force=False).get(("", "output"))
+    return replace(settled, same=True, own_constants=True) if same else settled
 
 
 class _Deciding:

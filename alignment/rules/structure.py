@@ -125,7 +125,10 @@ class _Derived:
         )
         links = settled.proposal.links
         done = [one | two for one, two in zip(names_in(links), self._given, strict=True)]
-        self._rest = match_rest(reference, candidate, [*given, *links], (done[0], done[1]), settled.proposal.left)
+        self._rest = match_rest(
+            *(reference, candidate, [*given, *links], (done[0], done[1]), settled.proposal.left),
+            own_constants=settled.own_constants,
+        )
         self._links = [*links, *self._rest.links]
         self._marks: tuple[dict[str, object], dict[str, object]] = ({}, {})
         for place, link in enumerate(given):

@@ -18,7 +18,7 @@ import numpy as np
 from alignment.arrays import Array
 from alignment.backends.base import Backend, Tap, Taps
 from alignment.errors import AlignmentError
-from alignment.rules.buffers import match_rest, statistics
+from alignment.rules.buffers import constants_differ, match_rest, statistics
 from alignment.rules.evidence import Evidence, in_precision
 from alignment.rules.model import Model, holders
 from alignment.rules.proposals import Link, Proposal, names_in
@@ -60,6 +60,7 @@ class Trial:
         self._rests: dict[frozenset[tuple[tuple[str, ...], tuple[str, ...]]], list[Link]] = {}
         self._near = CLOSE if {backend.finest, evidence.dtype} == {"float64"} else CLOSE_IN_FLOAT32
         self.passes = 0
+        self._own_constants = False
 
     def run(self, links: Iterable[Link], *, force: bool = True) -> dict[Check, bool]:
         """Run the candidate with these weights; returns which inputs and outputs of its modules are the reference's.
@@ -86,8 +87,25 @@ class Trial:
                 [name for name in side.flow.shapes if name not in names]
                 for side, names in zip((self._reference, self._candidate), done, strict=True)
             ]
-            self._rests[key] = match_rest(self._reference, self._candidate, links, done, (left[0], left[1])).links
+            both = self._reference, self._candidate
+            rest = match_rest(*both, links, done, (left[0], left[1]), own_constants=self._own_constants)
+            self._rests[key] = rest.links
         return self._rests[key]
+
+    def keep_constants(self, links: Sequence[Link]) -> bool:
+        """Give the candidate its own constants back that differ from the reference's; returns whether any do."""
+        tensors = self._candidate.description.tensors
+        own = {
+            link.targets[0]: constant
+            for link in self._rest(links)
+            if constants_differ(self._reference, self._candidate, link.sources[0], link.targets[0])
+            and (constant := tensors[link.targets[0]].constant) is not None
+        }
+        if own:
+            self._own_constants = True
+            self._rests.clear()
+            self._backend.set_state(own)
+        return bool(own)
 
     def lacks(self, proposal: Proposal) -> bool:
         """Whether a tensor that data flows through has no counterpart, so that the outputs cannot be the same."""

@@ -63,6 +63,8 @@ def _repeats(call: FunctionCall) -> Iterator[Alternative]:
     into, out = call.takes[0], call.gives[0]
     into = (1,) * (len(out) - len(into)) + into
     axes = [axis for axis, (before, after) in enumerate(zip(into, out, strict=False)) if before != after]
+    if call.name == "tile" and len(into) == len(out) and len(axes) > 1:
+        yield from _repeats_of_axes(into, out, axes)
     if len(into) != len(out) or len(axes) != 1 or into[axes[0]] < 2 or out[axes[0]] % into[axes[0]]:
         return
     axis, count = axes[0], out[axes[0]] // into[axes[0]]
@@ -76,6 +78,22 @@ def _repeats(call: FunctionCall) -> Iterator[Alternative]:
         says += "are to be repeated in turn (1, 2, 1, 2): use tile"
         times = [count if place == axis else 1 for place in range(len(out))]
         yield Alternative("repeated heads", says, lambda given, _: [np.tile(np.reshape(given[0], into), times)])
+
+
+def _repeats_of_axes(into: tuple[int, ...], out: tuple[int, ...], axes: Sequence[int]) -> Iterator[Alternative]:
+    """Predict rows and columns that are repeated one by one where whole maps are laid side by side."""
+    if all(into[axis] < 2 for axis in axes) or any(not into[axis] or out[axis] % into[axis] for axis in axes):
+        return
+    says = f"its axes {_numbers(axes)} are repeated in turn (1, 2, 1, 2), where each number is to be repeated in its "
+    says += "place (1, 1, 2, 2): use repeat_interleave along each of them, or interpolate by mode='nearest'"
+
+    def repeated(given: Sequence[Array], _: Sequence[Array]) -> list[Array]:
+        array = np.reshape(given[0], into)
+        for axis in axes:
+            array = np.repeat(array, out[axis] // into[axis], axis)
+        return [array]
+
+    yield Alternative("repeated axes", says, repeated)
 
 
 def _reshapes(call: FunctionCall) -> Iterator[Alternative]:

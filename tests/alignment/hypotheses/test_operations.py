@@ -159,6 +159,12 @@ CASES: dict[str, tuple[Bench, Array, str]] = {
         WIDE.reshape(2, 6, 4, 3),
         "the axis of 24 is split as (4, 6), where (6, 4) is meant",
     ),
+    "maps laid side by side for numbers repeated": (
+        Bench("tile", [MAP], np.tile(MAP, (1, 1, 2, 3)), {}),
+        np.repeat(np.repeat(MAP, 2, 2), 3, 3),
+        "its axes 2, 3 are repeated in turn (1, 2, 1, 2), where each number is to be repeated in its place "
+        "(1, 1, 2, 2): use repeat_interleave along each of them, or interpolate by mode='nearest'",
+    ),
     "parts of one size in the other order": (
         Bench("reshape", [GROUPS], GROUPS.reshape(2, 3, 3, 5), {}, shuffled),
         GROUPS.reshape(2, 3, 3, 5).swapaxes(1, 2),

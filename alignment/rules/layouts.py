@@ -150,6 +150,24 @@ def _rotated(
                         yield (after, pair, dim, parts), op
 
 
+def half_rotated(shape: Shape, dim: int, parts: int) -> Iterator[Op]:
+    """Rotary halves as pairs, or the other way round, in one of two parts that are one weight: keys beside values.
+
+    Args:
+        shape: Of the whole, rows first, an even number of them.
+        dim: Size of a head.
+        parts: Number of parts that the rows of a head lie in before.
+    """
+    sizes = (shape[0] // 2, shape[0] // 2)
+    turn = Interleave(parts, dim // parts, sizes[0] // dim)
+    for heads in _counts(sizes, dim):
+        layout = Layout((0, 1), heads)
+        for rows in (Each((turn, None)), Each((None, turn))):
+            op = _turning(shape, sizes, layout, rows, layout)
+            if op is not None:
+                yield op
+
+
 def _counts(sizes: Sequence[int], dim: int) -> list[int]:
     """Numbers of groups that parts with heads of a size may alternate in: one, and one for each head of the least."""
     heads = min(sizes) // dim

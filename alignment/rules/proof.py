@@ -365,20 +365,43 @@ class _Deciding:
         order its rows are may only agree together.
         """
         failing = [d for d in proposal.decisions if self._fails(d) and d.key not in self._crossed]
+        first: Settled | None = None
         for place in range(max((min(len(d.options), FEW) for d in failing), default=1)):
             tried = {d.key: place if place < len(d.options) else 0 for d in failing}
             if time.thread_time() > self._latest:
                 break
             plain = with_options(proposal, {d.key: self._chosen.get(d.key, 0) for d in proposal.decisions} | tried)
             links = self._turn_rows(proposal, plain)
-            if links is not None:
-                for key, option in tried.items():
-                    self._scores[key] = {option: 1.0}
-                again = settled_by(replace(proposal, links=plain), self._scores)
-                evidence = {link.targets: link.evidence for link in again.proposal.links}
-                links = [replace(link, evidence=evidence[link.targets] if link in plain else _ROWS) for link in links]
-                return Settled(replace(proposal, links=links), again.doubtful, self._same(links))
-        return settled
+            if links is None:
+                continue
+            rows = {link.targets for link in links if link not in plain}
+            if not self._same(links):
+                links = self._decide_again(replace(proposal, links=links, decisions=failing), tried)
+            else:
+                self._scores |= {key: {option: 1.0} for key, option in tried.items()}
+            again = settled_by(replace(proposal, links=links), self._scores)
+            links = [replace(link, evidence=_ROWS) if link.targets in rows else link for link in again.proposal.links]
+            again = replace(again, proposal=replace(proposal, links=links), same=self._same(links))
+            if again.same:
+                return again
+            first = first or again
+        return first or settled
+
+    def _decide_again(self, proposal: Proposal, tried: Mapping[Key, int]) -> list[Link]:
+        """The links with decisions made that failed while rows of other weights were in another order.
+
+        Args:
+            proposal: Links with these rows, and the decisions.
+            tried: The option of each that the links have.
+        """
+        for decision in proposal.decisions:
+            self._scores[decision.key] = {}
+        self._given_up -= {decision.kind for decision in proposal.decisions}
+        self._chosen |= tried
+        self._score_all(proposal, tried)
+        self._try_alone(proposal)
+        self._try_all(proposal, again=False)
+        return with_options(proposal, {d.key: best_option(self._scores[d.key]) for d in proposal.decisions})
 
     def _turn_rows(self, proposal: Proposal, links: list[Link]) -> list[Link] | None:
         """The links with the rows of some weights in another order, where that makes all of them agree."""

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations, islice, product
+from itertools import combinations, islice, permutations, product
 
-from alignment.rules.layouts import head_sizes, turnings
+from alignment.rules.layouts import half_rotated, head_sizes, turnings
 from alignment.rules.model import Model
 from alignment.rules.proposals import Decision, Link
 from alignment.rules.trial import Check
@@ -72,21 +72,35 @@ def _units_before(model: Model, path: str, what: str) -> list[tuple[str, ...]]:
 def _options(reference: Model, candidate: Model, units: Sequence[Sequence[Link]]) -> Iterator[tuple[Link, ...]]:
     """The links of all units with the rows of some in another order."""
     framed = [list(_framed(reference, candidate, unit)) for unit in units]
-    for one, other in combinations(range(len(units)), 2):
-        for first, second in product(framed[one], framed[other]):
-            for dim in head_sizes(first.length, second.length):
-                for parts, groups in ((2, dim // 2), (dim // 2, 2)):
-                    both = {
-                        place: rows.turned([Interleave(parts, groups, rows.length // dim)] * len(rows.links))
-                        for place, rows in ((one, first), (other, second))
-                    }
-                    yield tuple(link for place, unit in enumerate(units) for link in both.get(place, unit))
+    for both in (*_both_turned(framed), *_beside_values(framed)):
+        yield tuple(link for place, unit in enumerate(units) for link in both.get(place, unit))
     for place, views in enumerate(framed):
         rest = tuple(link for other, unit in enumerate(units) if other != place for link in unit)
         for rows in views:
             if rows.whole:
                 for ops in zip(*map(turnings, rows.shapes), strict=True):
                     yield (*rows.turned(ops), *rest)
+
+
+def _both_turned(framed: Sequence[Sequence[_Rows]]) -> Iterator[dict[int, tuple[Link, ...]]]:
+    """Two units, queries and keys, with rotary halves as pairs or the other way round."""
+    for one, other in combinations(range(len(framed)), 2):
+        for first, second in product(framed[one], framed[other]):
+            for dim in head_sizes(first.length, second.length):
+                for parts in dict.fromkeys((2, dim // 2)):
+                    yield {one: first.with_heads(dim, parts), other: second.with_heads(dim, parts)}
+
+
+def _beside_values(framed: Sequence[Sequence[_Rows]]) -> Iterator[dict[int, tuple[Link, ...]]]:
+    """The same where keys and values are one unit."""
+    for one, other in permutations(range(len(framed)), 2):
+        for queries, both in product(framed[one], framed[other]):
+            if not both.whole or both.length % 2:
+                continue
+            for dim in head_sizes(queries.length, both.length // 2):
+                for parts in dict.fromkeys((2, dim // 2)):
+                    for ops in zip(*(half_rotated(shape, dim, parts) for shape in both.shapes), strict=True):
+                        yield {one: queries.with_heads(dim, parts), other: both.turned(ops)}
 
 
 @dataclass(frozen=True)
@@ -114,6 +128,10 @@ class _Rows:
     def whole(self) -> bool:
         """Whether these are all rows of the weight."""
         return self.part[1] == 1
+
+    def with_heads(self, dim: int, parts: int) -> tuple[Link, ...]:
+        """The links with the rows of each head, which lie in some parts, taken from each part in turn."""
+        return self.turned([Interleave(parts, dim // parts, self.length // dim)] * len(self.links))
 
     def turned(self, ops: Iterable[Op]) -> tuple[Link, ...]:
         """The links with the rows in another order, by an operation for each."""

@@ -10,6 +10,7 @@ from alignment.arrays import Array
 from alignment.backends.functions.calls import FunctionCall
 from alignment.hypotheses.arithmetic import softmax
 from alignment.hypotheses.calls.sites import Alternative, Table
+from alignment.hypotheses.calls.windows import OUT, missing_windows, other_windows, unmasked
 
 
 def _scales(call: FunctionCall) -> Iterator[Alternative]:
@@ -54,12 +55,6 @@ def _lost_mask(call: FunctionCall) -> Iterator[Alternative]:
     yield Alternative("causal mask", says, masked)
 
 
-_OUT = -1e30
-"""Added to a score, it takes the score out: a softmax gives zero, in any precision."""
-_OUT_ENOUGH = -1e3
-"""What is added to scores by ports that take them out, or less."""
-
-
 def _raw_mask(call: FunctionCall) -> Iterator[Alternative]:
     """Predict scores of which a mask of ones and zeros takes some out, which is added or multiplied as it is."""
     if len(call.takes) != 2 or len(call.gives[0]) < 3 or call.takes[0] != call.gives[0]:
@@ -71,7 +66,7 @@ def _raw_mask(call: FunctionCall) -> Iterator[Alternative]:
             scores, mask = given
             if not np.isin(mask, (0, 1)).all():
                 return [*returned]
-            return [np.where(mask == kept, scores, scores + _OUT)]
+            return [np.where(mask == kept, scores, scores + OUT)]
 
         says = f"its mask of ones and zeros is {done} the scores as it is: take out the scores where it is {words}, "
         yield Alternative("mask of ones and zeros", f"{says}by masked_fill or by adding -1e9 there", out)
@@ -83,20 +78,18 @@ def _turned_mask(call: FunctionCall) -> Iterator[Alternative]:
         return
 
     def turned(given: Sequence[Array], returned: Sequence[Array]) -> list[Array]:
-        floats = [one for one in given if one.shape == returned[0].shape and one.dtype.kind == "f"]
-        scores = max(floats, key=np.ptp, default=returned[0])
-        out = returned[0] < scores + _OUT_ENOUGH
-        return [np.where(out, scores, scores + _OUT)] if out.any() else [*returned]
+        scores, out = unmasked(given, returned)
+        return [np.where(out, scores, scores + OUT)] if out.any() else [*returned]
 
     says = "its mask takes out the scores that are to be kept, and keeps the others: turn the mask around"
     yield Alternative("turned mask", says, turned)
 
 
 SCORES: Table = {
-    "softmax": (_lost_mask,),
-    "add": (_raw_mask, _turned_mask),
+    "softmax": (_lost_mask, missing_windows),
+    "add": (_raw_mask, _turned_mask, other_windows),
     "multiply": (_raw_mask,),
-    **dict.fromkeys(("where", "masked_fill"), (_turned_mask,)),
+    **dict.fromkeys(("where", "masked_fill"), (_turned_mask, other_windows)),
     **dict.fromkeys(("matmul", "bmm", "einsum"), (_scales,)),
 }
 """Name of a function to its calls with scores that are scaled or masked otherwise."""

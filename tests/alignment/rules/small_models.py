@@ -120,12 +120,19 @@ class Attention(nn.Module):
 
 
 class Rotary(nn.Module):
-    """Grouped attention whose positions turn pairs of rows, or the two halves of each head."""
+    """Grouped attention whose positions turn pairs of rows, or the two halves of each head.
 
-    def __init__(self, pairs: bool) -> None:
+    Keys and values may be one layer.
+    """
+
+    def __init__(self, pairs: bool, *, joined: bool = False) -> None:
         super().__init__()
-        self.pairs = pairs
-        self.wq, self.wk, self.wv = (nn.Linear(16, out, bias=False) for out in (16, 8, 8))
+        self.pairs, self.joined = pairs, joined
+        self.wq = nn.Linear(16, 16, bias=False)
+        if joined:
+            self.wkv = nn.Linear(16, 16, bias=False)
+        else:
+            self.wk, self.wv = nn.Linear(16, 8, bias=False), nn.Linear(16, 8, bias=False)
         self.out = nn.Linear(16, 16, bias=False)
 
     def turn(self, x: Tensor) -> Tensor:
@@ -139,7 +146,8 @@ class Rotary(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         batch, length, _ = x.shape
-        q, k, v = (part(x).view(batch, length, -1, 8).transpose(1, 2) for part in (self.wq, self.wk, self.wv))
+        keys, values = self.wkv(x).chunk(2, -1) if self.joined else (self.wk(x), self.wv(x))
+        q, k, v = (part.view(batch, length, -1, 8).transpose(1, 2) for part in (self.wq(x), keys, values))
         k, v = (part.repeat_interleave(2, 1) for part in (self.turn(k), v))
         y = nn.functional.scaled_dot_product_attention(self.turn(q), k, v)
         return self.out(y.transpose(1, 2).reshape(batch, length, 16))

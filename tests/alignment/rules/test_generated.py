@@ -131,5 +131,10 @@ def test_partly_fused_queries_keys_and_values_with_other_rotary_positions_are_fo
     assert (result.verdict, list(result.lines)) == (scoring.RIGHT, [])
 
 
+def test_fused_gate_is_cut_rightly_in_blocks_whose_attentions_have_other_rotary_positions() -> None:
+    """Nothing in a block agrees until the rows of its fused query, key and value are in the right order."""
+    assert scoring.score(draw(350106)).verdict == scoring.RIGHT
+
+
 def test_layers_of_equal_blocks_side_by_side_are_joined_block_by_block() -> None:
     assert scoring.score(draw(140017)).verdict == scoring.RIGHT

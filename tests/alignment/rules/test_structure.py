@@ -89,6 +89,15 @@ def test_rotary_halves_become_pairs_in_queries_and_keys() -> None:
     assert pairs["wv.weight"] == ("wv.weight", "")
 
 
+@pytest.mark.parametrize("pairs", [False, True])
+def test_rotary_positions_of_queries_and_of_keys_in_one_layer_with_values_are_turned(pairs: bool) -> None:
+    contract = derive(lambda: Rotary(not pairs, joined=True), lambda: Rotary(pairs, joined=True), (5, 16))
+    assert contract.proven
+    assert pairs_of(contract)["wq.weight"][1].startswith("interleave")
+    split, *_, joined = pairs_of(contract)["wkv.weight"][1].split(", ")
+    assert (split, joined) == ("split in 2", "join 2")
+
+
 def test_one_tied_tensor_fills_both_copies_of_the_candidate() -> None:
     contract = derive(lambda: Tokens(True), lambda: Tokens(False), (6,), tokens=20)
     assert pairs_of(contract)["head.weight"][0] == pairs_of(contract)["words.weight"][0]

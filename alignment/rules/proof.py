@@ -375,13 +375,15 @@ class _Deciding:
             if links is None:
                 continue
             rows = {link.targets for link in links if link not in plain}
-            if not self._same(links):
-                links = self._decide_again(replace(proposal, links=links, decisions=failing), tried)
-            else:
+            same = self._same(links)
+            if same:
                 self._scores |= {key: {option: 1.0} for key, option in tried.items()}
+            elif failing:
+                links = self._decide_again(replace(proposal, links=links, decisions=failing), tried)
+                same = self._same(links)
             again = settled_by(replace(proposal, links=links), self._scores)
             links = [replace(link, evidence=_ROWS) if link.targets in rows else link for link in again.proposal.links]
-            again = replace(again, proposal=replace(proposal, links=links), same=self._same(links))
+            again = replace(again, proposal=replace(proposal, links=links), same=same)
             if again.same:
                 return again
             first = first or again

@@ -13,10 +13,12 @@ from safetensors.numpy import save
 
 from alignment.bisection.bisect import bisect
 from alignment.errors import AlignmentError
+from alignment.frameworks import FRAMEWORKS
 from alignment.judging.other_inputs import failing_batch
 from alignment.pair import Pair
 from alignment.pair.inputs import Inputs
-from alignment.pair.variations import variations
+from alignment.pair.larger import larger_batch, larger_weights
+from alignment.pair.variations import LARGER, variations
 from alignment.processes.processes import Progress
 from alignment.processes.settings import DTYPES, Settings
 from alignment.results.findings import DIAGNOSIS
@@ -24,6 +26,8 @@ from alignment.results.report import DIVERGENCE, Report, write_report
 from alignment.rules.settle import CONTRACT_FILE, settled
 from alignment.running.prepare import INPUTS, REPORT_FILE
 from alignment.running.weights import write_weights
+from porting.checkpoint import open_checkpoint, write_checkpoint
+from porting.checkpoint.tensor import LazyTensor
 
 _UPDATED = "the cause was found with rows of padding that are not zero, as they are after an update"
 
@@ -53,7 +57,9 @@ def with_cause(
         pair = settled(pair.origin.target, pair.origin.arguments, str(rules))
     settings, before, note = replace(settings, dtypes=DTYPES), None, ""
     name = failing_batch([row.key for row in report.failures])
-    if name:
+    if name == LARGER:
+        settings = replace(_with_larger_weights(pair, folder, settings), inputs=write_batch(name, pair, folder))
+    elif name:
         settings, before = replace(settings, inputs=write_batch(name, pair, folder)), folder / INPUTS
     elif _after_updates_only(report) and pair.contract and pair.contract.padding and settings.weights is None:
         updated = write_weights(pair, "reference", folder / "workers", source=None, seed=settings.seed, padded=False)
@@ -70,6 +76,29 @@ def with_cause(
     return explained
 
 
+def _with_larger_weights(pair: Pair, folder: Path, settings: Settings) -> Settings:
+    """The settings of a run with the weights of the reference multiplied, and the candidate's made of these."""
+    suffix = FRAMEWORKS[pair.reference.framework].suffix
+    own = folder / "weights" / f"{pair.label('reference')}{suffix}"
+    if not own.is_file():  # the model has none
+        return settings
+    with open_checkpoint(own) as checkpoint:
+        arrays = {name: np.asarray(tensor.load()) for name, tensor in checkpoint.tensors.items()}
+    path = folder / "workers" / f"larger{suffix}"
+    larger = larger_weights(pair, "reference", arrays)
+    write_checkpoint(path, {name: LazyTensor.of(array) for name, array in larger.items()}, overwrite=True)
+    none = Settings()
+    return replace(
+        settings,
+        weights=path,
+        candidate_weights=None,
+        which=none.which,
+        key=none.key,
+        prefix=none.prefix,
+        ignore=none.ignore,
+    )
+
+
 def _after_updates_only(report: Report) -> bool:
     """True if nothing diverges but losses after updates, which change weights that began with zeros."""
     return all(re.fullmatch(r"bp/loss_[1-9]\d*", row.key) for row in report.failures)
@@ -79,7 +108,7 @@ def write_batch(name: str, pair: Pair, folder: Path) -> Path:
     """Write a further batch of a run as a file of inputs.
 
     Args:
-        name: Its name, see `alignment.pair.variations`.
+        name: Its name, see `alignment.pair.variations` and `alignment.pair.larger`.
         pair: What was aligned, its rules settled.
         folder: Folder of the run.
 
@@ -87,7 +116,8 @@ def write_batch(name: str, pair: Pair, folder: Path) -> Path:
         The file, in `workers/` of the folder.
     """
     inputs = Inputs.read(folder / INPUTS)
-    batch = next(one.batch for one in variations(pair, inputs) if one.name == name)
+    others = (one.batch for one in variations(pair, inputs) if one.name == name)
+    batch = larger_batch(pair, inputs) if name == LARGER else next(others)
     named = batch if isinstance(batch, Mapping) else {"image": batch}
     size = len(next(iter(named.values())))
     arrays = {**named, **({"label": np.resize(inputs.labels, size)} if pair.classifies else {})}

@@ -8,16 +8,18 @@ or sequences is only said to: the pair declares the size that it is meant for, a
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property
 
 import numpy as np
 
 from alignment.arrays import Array, is_floating
 from alignment.errors import RefusedError
-from alignment.pair.variations import AGAIN, LENGTH, ONE, OTHER, SIZE, TWO
+from alignment.pair.variations import AGAIN, LARGER, LENGTH, ONE, OTHER, SIZE, TWO
 
 STEP = "other_inputs"
 _REFUSED, _CHANGED, _INPUT = (f"{STEP}/{name}/" for name in ("refused", "changed", "input_changed"))
-_REMARKS = (_REFUSED, _CHANGED, _INPUT)
+_BOUNDS, _UNREACHED, _UNSURE = (f"{STEP}/{name}" for name in ("bounds", "unreached", "unsure"))
+_REMARKS = (_REFUSED, _CHANGED, _INPUT, _BOUNDS, _UNREACHED, _UNSURE)
 UNSTEADY = "/unsteady"
 """End of the key, of any step, that a side has which gives something else for the same input once more."""
 _UNSTEADY = "a model does that draws random numbers or keeps something between calls"
@@ -27,6 +29,7 @@ _WORDS = {
     TWO: "a batch of two",
     OTHER: "another single input",
     AGAIN: "the same input once more",
+    LARGER: "larger inputs and weights",
 }
 _SIZES = {
     SIZE: ("another image size", "images of {}"),
@@ -51,6 +54,8 @@ class OtherInputs:
 
     def left_out(self, key: str) -> bool:
         """Return True for the keys of batches that do not count, and for those that are nothing but a remark."""
+        if key in (_BOUNDS, _UNREACHED, _UNSURE):
+            return True
         if key.endswith(UNSTEADY):
             return key in self._sides["reference"]
         if not key.startswith(f"{STEP}/") or key.startswith(_CHANGED):
@@ -103,11 +108,15 @@ class OtherInputs:
         kinds = dict.fromkeys(_kind(name) for name in self._names)
         idle: dict[str, list[str]] = {}
         for kind in kinds:
+            if kind == LARGER and not self._bounded:
+                continue
             names = [name for name in self._names if _kind(name) == kind]
             if not self._counting & {*names}:
                 idle.setdefault(self._why_not(names[0]), []).append(_words(kind))
         for why, words in idle.items():
             yield f"not exercised: {', '.join(words)}; {why}"
+        if LARGER in self._counting and (unreached := self._words(_UNREACHED)):
+            yield f"not exercised: bounds that no value reaches, with larger inputs and weights either: {unreached}"
         for name in self._names:
             refused = self._refused("candidate", name) if name in self._counting and _may_be_refused(name) else ""
             if refused:
@@ -123,10 +132,35 @@ class OtherInputs:
         if refused:
             return f"the reference refuses it: {refused}"
         arrays = [array for key, array in self._sides["reference"].items() if key.startswith(f"{STEP}/{name}/")]
+        if name == LARGER and any(_UNSURE in side for side in self._sides.values()):
+            return self._words(_UNSURE)
         if not arrays:
             return "the reference did not run it"
-        nan = any(bool(np.isnan(array).any()) for array in arrays if is_floating(array))
-        return "the reference gives NaN for it" if nan else ""
+        if any(bool(np.isnan(array).any()) for array in arrays if is_floating(array)):
+            return "the reference gives NaN for it"
+        return self._why_not_larger() if name == LARGER else ""
+
+    def _why_not_larger(self) -> str:
+        if not self._bounded:
+            return "no function of either side has a bound that is not reached"
+        overflown = [
+            key
+            for key, array in self._sides["candidate"].items()
+            if key.startswith(f"{STEP}/{LARGER}/") and is_floating(array) and not np.isfinite(array).all()
+        ]
+        finite = all(
+            np.isfinite(self._sides["reference"][key]).all() for key in overflown if key in self._sides["reference"]
+        )
+        return "the candidate gives values for them that are not finite" if overflown and finite else ""
+
+    @cached_property
+    def _bounded(self) -> bool:
+        """Whether a side has called a function with a bound that no value of the first run has reached."""
+        return any(_BOUNDS in side for side in self._sides.values())
+
+    def _words(self, key: str) -> str:
+        """The text of a remark of either side; empty where neither has it."""
+        return next((bytes(side[key]).decode(errors="replace") for side in self._sides.values() if key in side), "")
 
     def _refused(self, role: str, name: str) -> str:
         """The message with which a side refused a batch; empty where it did not."""
@@ -147,18 +181,20 @@ def causes_of(diverging: Collection[str]) -> Iterator[str]:
         yield f"the candidate depends on how many inputs a batch has, or {_KEEPS}"
     elif {OTHER, AGAIN} & {*wrong}:
         yield f"the candidate {_KEEPS}: its first call agrees, a later one does not"
+    elif wrong == [LARGER]:
+        yield f"the candidate gives something else for {_words(LARGER)}, for which values reach bounds such as ReLU6's"
     elif wrong:
         yield f"the candidate gives something else for {', '.join(map(_words, wrong))}"
 
 
 def failing_batch(diverging: Collection[str]) -> str:
-    """Return the further batch, of inputs of the usual shape, that alone differs; empty where more or none does.
+    """Return the further run, of inputs of the usual shape, that alone differs; empty where more or none does.
 
     Args:
         diverging: Keys of the rows that diverge.
     """
     names = [_name_of(key) if key.startswith(f"{STEP}/") else "" for key in diverging]
-    return next((name for name in (ONE, TWO, OTHER) if name in names), "") if all(names) else ""
+    return next((name for name in (ONE, TWO, OTHER, LARGER) if name in names), "") if all(names) else ""
 
 
 def twin(key: str) -> str:
@@ -171,6 +207,8 @@ def _name_of(key: str) -> str:
     """The batch of a key; empty for remarks on none in particular."""
     if key.endswith(UNSTEADY):
         return ""
+    if key == _UNSURE:
+        return LARGER
     if key.startswith(_REFUSED):
         return key.removeprefix(_REFUSED)
     return "" if key.startswith(_REMARKS) else key.split("/")[1]
@@ -181,7 +219,7 @@ def _kind(name: str) -> str:
 
 
 def _may_be_refused(name: str) -> bool:
-    return _kind(name) in _SIZES
+    return name == LARGER or _kind(name) in _SIZES
 
 
 def _words(name: str) -> str:

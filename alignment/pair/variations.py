@@ -17,6 +17,8 @@ from alignment.pair.pair import Pair
 
 ONE, TWO, AGAIN, OTHER, SIZE, LENGTH = "one", "two", "again", "other", "size_", "length_"
 """Names of the variations; the last two are followed by the size."""
+LARGER = "larger"
+"""Name of the run with larger inputs and weights, see `alignment.pair.larger`."""
 _UNITS = (32, 16, 8, 4, 2, 1)
 _PARTS = 6
 """An image is made smaller by the largest unit that divides it and is at most a sixth of it."""

@@ -1,7 +1,8 @@
 """Other inputs: one alone, the same once more, another image size, shorter sequences; and what a run leaves behind.
 
 A model that reshapes by a fixed number of images, normalises over the batch, or keeps something between calls, gives
-what is right for the one batch that the other steps use. So both sides run on a few more, made of that batch.
+what is right for the one batch that the other steps use. So both sides run on a few more, made of that batch. A bound
+that no value reaches makes no difference either: see `alignment.steps.larger`.
 
 A batch that a side refuses has `other_inputs/refused/<name>`, its message in bytes. What becomes of it is up to
 `alignment.judging.other_inputs`.
@@ -18,6 +19,7 @@ from alignment.backends.base import Outputs
 from alignment.errors import AlignmentError
 from alignment.pair.variations import AGAIN, ONE, TWO, Variation, variations
 from alignment.recordings.recording import Entry
+from alignment.steps import larger
 from alignment.steps.base import Quantity, Trial, differs, remark
 
 STEP = "other_inputs"
@@ -51,6 +53,7 @@ def run(trial: Trial) -> Iterator[Quantity]:
         yield remark(f"{STEP}/input_changed/{name or 'input'}")
     for name, array in _changed(trial).items():
         yield Quantity(f"{STEP}/changed/{name}", array, _OUTPUT)
+    yield from larger.run(trial, STEP)
 
 
 def steadiness(trial: Trial, step: str) -> Iterator[Quantity]:

@@ -33,11 +33,13 @@ SPECIAL = (
     *("affine_grid", "grid_sample", "ctc_loss", "kl_div", "triplet_margin_loss", "cosine_embedding_loss", "celu"),
     *("margin_ranking_loss", "smooth_l1_loss", "mse_loss", "l1_loss", "binary_cross_entropy", "label_smooth"),
     *("binary_cross_entropy_with_logits", "avg_pool1d", "avg_pool3d", "lp_pool1d", "lp_pool2d", "softshrink"),
-    *("hardshrink", "max_pool1d", "max_pool3d", "cosine_similarity"),
+    *("hardshrink", "hardtanh", "max_pool1d", "max_pool3d", "cosine_similarity"),
 )
 """Functions of layers whose plain arguments are tried."""
 ALONG = ("topk", "cumprod", "logsumexp", "argmax", "argmin", "argsort", "sort", "round", "floor", "ceil", "trunc")
 """Functions of tensors, most of them along an axis."""
+BOUNDING = ("minimum", "maximum")
+"""Functions of two tensors, of which one may be a bound."""
 FOURIER = ("fft", "ifft", "rfft", "irfft", "fft2", "ifft2", "rfft2", "irfft2", "fftn", "ifftn", "rfftn", "irfftn")
 PARTS = ("real", "imag")
 """What takes a part of complex numbers."""
@@ -53,7 +55,11 @@ _ALIASES = {
     "repeats": "repeats",
     "correction": "unbiased",
     "dims": "perm",
+    "min_val": "min",
+    "max_val": "max",
 }
+_SIGNATURES = {"clip": ("x", "min", "max"), "clamp_min": ("x", "min"), "clamp_max": ("x", "max")}
+"""Arguments of functions of which some framework does not tell them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +282,7 @@ def _settings(
         return (("index", _index(args[1])),)
     if getattr(own, "__name__", "") == "permute" and len(args) > 1:  # torch's method takes its axes one by one
         return (("perm", str([*(args[1:] if isinstance(args[1], int) else args[1])])),)
-    names = _names(own)
+    names = _SIGNATURES.get(called.rstrip("_")) or _names(own)
     arguments = {**dict(zip(names, args, strict=False)), **by_name}
     return tuple(
         (_ALIASES.get(name, name), str(value))

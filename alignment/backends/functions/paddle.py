@@ -14,7 +14,17 @@ import paddle.nn.functional as F
 from paddle import Tensor
 
 from alignment.arrays import Array
-from alignment.backends.functions.calls import ALONG, ARITHMETIC, FOURIER, PARTS, SPECIAL, OnCall, Tensors, Watcher
+from alignment.backends.functions.calls import (
+    ALONG,
+    ARITHMETIC,
+    BOUNDING,
+    FOURIER,
+    PARTS,
+    SPECIAL,
+    OnCall,
+    Tensors,
+    Watcher,
+)
 
 _ACTIVATIONS = (
     *("gelu", "relu", "relu6", "silu", "swish", "hardswish", "hardsigmoid", "sigmoid", "tanh", "leaky_relu", "elu"),
@@ -44,7 +54,7 @@ _PLAIN = (
     ),
     *("add", "subtract", "multiply", "divide", "exp", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt"),
     *("square", "clip", "max", "min", "amax", "amin", "full", "norm", "transpose", "pow"),
-    *("where", "masked_fill", *ALONG),
+    *("where", "masked_fill", *ALONG, *BOUNDING),
 )
 _METHODS = {
     "__matmul__": "matmul",

@@ -12,7 +12,17 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from alignment.arrays import Array
-from alignment.backends.functions.calls import ALONG, ARITHMETIC, FOURIER, PARTS, SPECIAL, OnCall, Tensors, Watcher
+from alignment.backends.functions.calls import (
+    ALONG,
+    ARITHMETIC,
+    BOUNDING,
+    FOURIER,
+    PARTS,
+    SPECIAL,
+    OnCall,
+    Tensors,
+    Watcher,
+)
 
 _SAME = (
     *("gelu", "relu", "relu6", "silu", "hardswish", "hardsigmoid", "sigmoid", "tanh", "leaky_relu", "elu"),
@@ -22,7 +32,7 @@ _SAME = (
     *("unflatten", "batch_norm", "instance_norm", "group_norm", "linear", "conv2d", "embedding", "max_pool2d"),
     *("add", "exp", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt", "square", "flip", "full", "norm"),
     *("sum", "amax", "amin", "adaptive_avg_pool2d", "adaptive_max_pool2d", "conv1d", "conv_transpose2d"),
-    *("cumsum", "linspace", "where", "masked_fill", *SPECIAL, *ALONG),
+    *("cumsum", "linspace", "where", "masked_fill", *SPECIAL, *ALONG, *BOUNDING),
 )
 _NAMES = {
     **{name: name for name in _SAME},
@@ -30,7 +40,9 @@ _NAMES = {
     "sub": "subtract",
     "mul": "multiply",
     "div": "divide",
-    "clamp": "clip",
+    **dict.fromkeys(("clamp", "clip"), "clip"),
+    **dict.fromkeys(("clamp_", "clip_"), "clip_"),
+    **{f"{name}{place}": f"{name}{place}" for name in ("clamp_min", "clamp_max") for place in ("", "_")},
     "__getitem__": "getitem",
     **{f"__{prefix}{short}__": name for prefix in ("", "r") for short, name in ARITHMETIC.items()},
     "view": "reshape",

@@ -17,6 +17,7 @@ from alignment.results.report import DIVERGENCE
 from alignment.running.run import align
 
 PAIRS = Path(__file__).parents[1] / "kept_pairs.py"
+BOUNDS = Path(__file__).parents[1] / "bound_pairs.py"
 
 
 def test_module_that_keeps_something_of_other_inputs_is_blamed(tmp_path: Path) -> None:
@@ -31,12 +32,22 @@ def test_module_that_keeps_something_of_other_inputs_is_blamed(tmp_path: Path) -
     assert "it differs only after a call with other inputs, of which the candidate keeps something" in notes
 
 
+def test_bound_that_only_larger_values_reach_is_named(tmp_path: Path) -> None:
+    pair = load_pair(f"{BOUNDS}:WITHOUT")
+    settings = Settings(threads=1, steps=("forward", "other_inputs"), dtypes=("float64",))
+    report = align(pair, tmp_path, settings)
+    assert [row.key for row in report.failures] == ["other_inputs/larger/logits"]
+    explained = with_cause(report, pair, tmp_path, settings)
+    assert explained.cause.startswith("body: it computes relu where the reference computes relu6")
+
+
 @pytest.mark.parametrize(
     ("keys", "name"),
     [
         (["other_inputs/one/logits", "other_inputs/again/logits"], "one"),
         (["other_inputs/other/logits"], "other"),
         (["other_inputs/refused/two"], "two"),
+        (["other_inputs/larger/logits"], "larger"),
         (["other_inputs/size_14x12/logits"], ""),
         (["other_inputs/one/logits", "forward/logits"], ""),
         ([], ""),

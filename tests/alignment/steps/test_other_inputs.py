@@ -72,7 +72,7 @@ def _same(_: Any, x: Any) -> Any:
 
 def test_equal_models_agree_on_every_further_batch() -> None:
     both = _images(_same, _same)
-    keys = {f"other_inputs/{name}/logits" for name in ("one", "other", "again", "size_14x12")}
+    keys = {f"other_inputs/{name}/logits" for name in ("one", "other", "again", "size_14x12", "larger")}
     assert both.reference.keys() == both.candidate.keys() == keys
     assert not both.differing
     assert not [*OtherInputs(*both).notes()]

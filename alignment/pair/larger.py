@@ -17,7 +17,7 @@ from porting.expressions import Applied, Expression
 from porting.operations.own import own_operations
 from porting.plan import Plan
 
-FACTOR = 4.0
+FACTOR = 16.0
 """What unbounded inputs and all parameters are multiplied by."""
 
 

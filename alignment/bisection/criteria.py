@@ -54,7 +54,8 @@ def function_cases(trial: Trial, taps: Taps, reference: Reference) -> Iterator[C
             evidence = Evidence("given the reference's logits", error, reason)
             finding = Finding("function", quantity.key, quantity.key, "eval", "forward", (evidence,))
             yield _case(trial.inputs, finding, expected, np.asarray(quantity.array), logits)
-    if taps.gradients and trial.pair.classifies and among_others is None:
+    untaken = replace(trial, computed=Outputs(logits, ())).untaken  # another loss took its place
+    if taps.gradients and trial.pair.classifies and among_others is None and not untaken:
         yield from _loss_gradient(trial, taps, reference, logits)
 
 

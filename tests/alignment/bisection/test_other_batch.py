@@ -41,6 +41,17 @@ def test_bound_that_only_larger_values_reach_is_named(tmp_path: Path) -> None:
     assert explained.cause.startswith("body: it computes relu where the reference computes relu6")
 
 
+def test_losses_of_logits_far_apart_are_no_cause(tmp_path: Path) -> None:
+    pytest.importorskip("paddle")
+    pair = load_pair(f"{BOUNDS}:UNCLIPPED")
+    settings = Settings(threads=1, steps=("forward", "other_inputs"), dtypes=("float64",))
+    report = align(pair, tmp_path, settings)
+    assert [row.key for row in report.failures] == ["other_inputs/larger/logits"]
+    assert with_cause(report, pair, tmp_path, settings).cause.startswith("head")
+    findings = Bisection.read(tmp_path / "diagnosis" / "bisection.json").findings
+    assert [finding.candidate for finding in findings] == ["head"]
+
+
 @pytest.mark.parametrize(
     ("keys", "name"),
     [

@@ -138,7 +138,10 @@ def test_signal_reaches_the_process_of_the_framework(tmp_path: Path, number: sig
         f"sys.exit(run_program('torch', Request('eval', ''), {str(python)!r}))\n"
     )
     command = [sys.executable, "-c", code]
-    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}) as process:
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which is ignored where the tests themselves run under nohup
+    started_program = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    signal.signal(signal.SIGHUP, before)
+    with started_program as process:
         started = tmp_path / "started"
         deadline = time.monotonic() + 30
         while not (started.exists() and started.read_text()) and time.monotonic() < deadline:

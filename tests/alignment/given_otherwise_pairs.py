@@ -189,6 +189,7 @@ def arguments(equation: str = "bi,ij->bj", **given: Any) -> Any:
         def forward(self, x: Any) -> Any:
             places = torch.linspace(-1.3, 1.2, 5, dtype=x.dtype)
             grid = torch.stack(torch.meshgrid(places, places, indexing="xy"), -1).expand(len(x), -1, -1, -1)
+            x = F.pad(x, given.get("pad", (0, 1, 0, 1)))
             x = F.grid_sample(x, grid, padding_mode=given.get("padding_mode", "border"), align_corners=True)
             x = torch.cumsum(x.mean(1), given.get("axis", 1)).mean(1)
             return self.head(torch.einsum(equation, x, self.weight))
@@ -260,3 +261,5 @@ _SAME = [rule(name, name) for name in ("weight", "head.weight", "head.bias")]
 PADDED = _pair("arguments", {}, {"padding_mode": "zeros"}, input_shape=(3, 5, 5), rules=_SAME)
 SUMMED_ALONG = _pair("arguments", {}, {"axis": 2}, input_shape=(3, 5, 5), rules=_SAME)
 EQUATION = _pair("arguments", {}, {"equation": "bi,ji->bj"}, input_shape=(3, 5, 5), rules=_SAME)
+OTHER_BORDER = _pair("arguments", {}, {"pad": (1, 0, 1, 0)}, input_shape=(3, 5, 5), rules=_SAME)
+BOTH_BORDERS = _pair("arguments", {}, {"pad": (1, 0, 0, 1)}, input_shape=(3, 5, 5), rules=_SAME)

@@ -31,7 +31,7 @@ _SAME = (
     *("einsum", "chunk", "split", "unbind", "reshape", "flatten", "stack", "mean", "arange", "roll", "detach"),
     *("unflatten", "batch_norm", "instance_norm", "group_norm", "linear", "conv2d", "embedding", "max_pool2d"),
     *("add", "exp", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt", "square", "flip", "full", "norm"),
-    *("sum", "amax", "amin", "adaptive_avg_pool2d", "adaptive_max_pool2d", "conv1d", "conv_transpose2d"),
+    *("sum", "amax", "amin", "adaptive_avg_pool2d", "adaptive_max_pool2d", "conv1d", "conv_transpose2d", "pad"),
     *("cumsum", "linspace", "where", "masked_fill", *SPECIAL, *ALONG, *BOUNDING),
 )
 _NAMES = {

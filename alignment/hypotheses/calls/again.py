@@ -26,6 +26,8 @@ _AXES: tuple[Any, ...] = ()
 """The other axes of the first tensor."""
 _TURNED: tuple[Any, ...] = ("turned",)
 """The two numbers that are given, the other way round."""
+_SHARED: tuple[Any, ...] = ("shared",)
+"""Numbers before and behind each axis: those that are given in another order, or each sum shared out otherwise."""
 _FUNCTIONS: tuple[tuple[str, Mapping[str, Sequence[Any]]], ...] = (
     ("affine_grid", {"align_corners": _FLAGS}),
     (
@@ -36,7 +38,7 @@ _FUNCTIONS: tuple[tuple[str, Mapping[str, Sequence[Any]]], ...] = (
             "padding_mode": ("zeros", "border", "reflection"),
         },
     ),
-    ("pad", {"mode": ("constant", "reflect", "replicate", "circular")}),
+    ("pad", {"mode": ("constant", "reflect", "replicate", "circular"), "pad": _SHARED}),
     (" ".join(FOURIER), {"norm": _FOURIER_NORMS}),
     ("topk", {"largest": _FLAGS}),
     ("cumsum cumprod logsumexp argmax argmin argsort sort cosine_similarity", {"axis": _AXES}),
@@ -58,7 +60,7 @@ _FUNCTIONS: tuple[tuple[str, Mapping[str, Sequence[Any]]], ...] = (
 )
 """Names of functions with one set of arguments, and the values of these that are tried."""
 _ARGUMENTS = {name: arguments for names, arguments in _FUNCTIONS for name in names.split()}
-_MOST_LETTERS = 4
+_MOST_LETTERS = _MOST_PADS = 4
 
 
 def other_arguments(case: Case, bench: Bench) -> Iterator[Prediction]:
@@ -104,7 +106,23 @@ def _values(call: FunctionCall) -> Iterator[tuple[str, Any, Any]]:
         if values is _TURNED:
             two = [*given] if isinstance(given, list | tuple) and len(given) == 2 else [0, 0]
             values = (two[::-1],) if two[0] != two[1] else ()
+        if values is _SHARED:
+            values = _shared_out(given) if isinstance(given, list | tuple) else ()
         yield from ((name, given, value) for value in values if value != given)
+
+
+def _shared_out(given: Sequence[int]) -> list[list[int]]:
+    """Other numbers of pixels before and behind each axis, those with as many pixels of each axis first."""
+    sums = [sum(given[at : at + 2]) for at in range(0, len(given), 2)]
+    shares: list[Callable[[int], tuple[int, int]]] = [
+        lambda total: (0, total),
+        lambda total: (total, 0),
+        lambda total: (total // 2, total - total // 2),
+        lambda total: (total - total // 2, total // 2),
+    ]
+    shared = [[part for total in sums for part in share(total)] for share in shares]
+    orders = permutations(given) if len(given) <= _MOST_PADS else ()
+    return [list(pad) for pad in dict.fromkeys(map(tuple, (*shared, *orders))) if list(pad) != [*given]]
 
 
 def _plain(text: str) -> Any:

@@ -108,6 +108,8 @@ def test_gradient_that_should_be_stopped_is_named_by_the_operation_to_detach(tmp
             "the padding_mode of its grid_sample is 'zeros', where 'border' is meant: pass padding_mode='border'",
         ),
         ("SUMMED_ALONG", "the axis of its cumsum is 2, where 1 is meant: pass axis=1"),
+        ("OTHER_BORDER", "the pad of its pad is (1, 0, 1, 0), where [0, 1, 0, 1] is meant: pass pad=[0, 1, 0, 1]"),
+        ("BOTH_BORDERS", "the pad of its pad is (1, 0, 0, 1), where [0, 1, 0, 1] is meant: pass pad=[0, 1, 0, 1]"),
         ("EQUATION", "its einsum is 'bi,ji->bj', where 'bi,ij->bj' is meant"),
     ],
 )

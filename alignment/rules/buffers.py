@@ -69,7 +69,8 @@ def match_rest(
     done = done[0] | beside[0], done[1] | beside[1]
     theirs, ours = (_open(side, names) for side, names in zip((reference, candidate), done, strict=True))
     both = [*theirs, *left[0]], [*ours, *left[1]]
-    for pairs in (_in_modules(reference, candidate, links), _alike(reference, candidate, *both)):
+    in_modules = _in_modules(reference, candidate, links), _only_in_modules(reference, candidate, links, theirs, ours)
+    for pairs in (*in_modules, _alike(reference, candidate, *both)):
         for source, target, what in pairs:
             if source not in both[0] or target not in both[1] or (source in left[0] and target in left[1]):
                 continue
@@ -162,6 +163,42 @@ def _in_modules(reference: Model, candidate: Model, links: Iterable[Link]) -> It
                     yield own[there, how.part], name, link.evidence
 
 
+def _only_in_modules(
+    reference: Model, candidate: Model, links: Iterable[Link], theirs: Sequence[str], ours: Sequence[str]
+) -> Iterator[tuple[str, str, str]]:
+    """Constants under other names, the only ones of their form in modules that hold each other's tensors and no else's.
+
+    The noise of one layer of a generator is that of the same layer, though others have noise of its size.
+    """
+    there: dict[str, set[str]] = defaultdict(set)
+    back: dict[str, set[str]] = defaultdict(set)
+    for link in links:
+        for source in link.sources:
+            for target in link.targets:
+                there[reference.stored[source].path].add(candidate.stored[target].path)
+                back[candidate.stored[target].path].add(reference.stored[source].path)
+    constants = _constants_of(reference, theirs), _constants_of(candidate, ours)
+    for path, others in there.items():
+        if len(others) == 1 and len(back[(other := next(iter(others)))]) == 1:
+            for key, names in constants[0].get(path, {}).items():
+                if len(names) == len(same := constants[1].get(other, {}).get(key, [])) == 1:
+                    yield names[0], same[0], "only one"
+
+
+def _constants_of(side: Model, names: Iterable[str]) -> dict[str, dict[tuple[Shape, str], list[str]]]:
+    """Buffers other than statistics, by module, then by form and kind of their numbers."""
+    groups: dict[str, dict[tuple[Shape, str], list[str]]] = defaultdict(lambda: defaultdict(list))
+    for name in names:
+        how = side.stored[name]
+        if how.buffer and how.part not in STATISTICS:
+            groups[how.path][form(how.shape), _kind(side, name)].append(name)
+    return groups
+
+
+def _kind(side: Model, name: str) -> str:
+    return "int" if side.description.tensors[name].dtype.startswith(("int", "uint", "bool")) else "float"
+
+
 def _alike(
     reference: Model, candidate: Model, theirs: Sequence[str], ours: Sequence[str]
 ) -> Iterator[tuple[str, str, str]]:
@@ -170,9 +207,7 @@ def _alike(
     groups: dict[tuple[Shape, str], tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
     for place, (side, names) in enumerate(((reference, theirs), (candidate, ours))):
         for name in names:
-            info = side.description.tensors[name]
-            kind = "int" if info.dtype.startswith(("int", "uint", "bool")) else "float"
-            groups[form(side.stored[name].shape), kind][place].append(name)
+            groups[form(side.stored[name].shape), _kind(side, name)][place].append(name)
     for (_, kind), (names, others) in groups.items():
         names = [name for name in names if name in theirs]
         others = [name for name in others if name in ours]

@@ -154,10 +154,14 @@ class Trial(SideTrial):
         return "projection" if self.untaken else self.pair.loss
 
     def input_gradients(self, step: str) -> Iterator[tuple[str, Array]]:
-        """Key and gradient of every floating-point input from the last `backward`: `bp/gradient/input`."""
+        """Key and gradient of every floating-point input from the last `backward`: `bp/gradient/input`.
+
+        A model may have a parameter of that name; the key of its one input ends in its place then, `input/0`.
+        """
+        alone = "0" if "input" in self.pair.architecture.tensors else ""
         for name, gradient in self.backend.input_gradients().items():
             if name in self.pair.continuous:
-                yield f"{step}/gradient/input" + (f"/{name}" if name else ""), gradient
+                yield f"{step}/gradient/input" + (f"/{name or alone}" if name or alone else ""), gradient
 
 
 def differs(first: Array, second: Array) -> bool:

@@ -52,3 +52,39 @@ def test_constants_that_are_wrong_stay_a_pair_that_is_compared(name: str) -> Non
     contract = _derived(name, (10.0, 30.0, 16.0), 1.0)
     assert contract.proven is not True
     assert contract.table.sources_of(name) == ("anchors",)
+
+
+class Noisy(nn.Module):
+    """Two layers, each of which adds noise of its own that is drawn when the model is built."""
+
+    def __init__(self, noise: str, seed: int) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.layers = nn.ModuleList(_Layer(noise, torch.randn(8, generator=generator)) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x).tanh()
+        return x
+
+
+class _Layer(nn.Module):
+    def __init__(self, noise: str, values: Tensor) -> None:
+        super().__init__()
+        self.name, self.weight = noise, nn.Parameter(torch.randn(8, 8))
+        self.register_buffer(noise, values)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.weight.T + getattr(self, self.name)
+
+
+def test_constants_of_one_form_under_other_names_are_those_of_the_modules_with_the_same_weights() -> None:
+    reference, candidate = {"noise": "noise", "seed": 1}, {"noise": "fixed_draw", "seed": 2}
+    theirs, ours = (Side("torch", f"{__file__}:Noisy", options=own) for own in (reference, candidate))
+    models = built("torch", lambda: Noisy("noise", 1)), built("torch", lambda: Noisy("fixed_draw", 2))
+    contract = derive_here(Pair("noisy", theirs, ours, input_shape=(8,), rules="auto"), *models)
+    assert contract.proven is True
+    assert [contract.table.sources_of(f"layers.{i}.fixed_draw") for i in (0, 1)] == [
+        ("layers.0.noise",),
+        ("layers.1.noise",),
+    ]

@@ -22,6 +22,8 @@ from alignment.hypotheses.forms import SAMPLES, derived, distinct
 _MOST_TERMS = 4
 _LATER_CALL = re.compile(r" \(call \d+\)")
 _SMALL = 1e-9
+_ONE = 1e-7
+"""What keeps a factor that is one from it, in a run in float32."""
 _MOST_COLUMNS, _FEW = 24, 64
 """Tensors that are added up in all ways, and elements that are looked at first."""
 _AROUND = ("silu", "gelu erf", "gelu tanh", "tanh", "sigmoid", "hard swish")
@@ -43,7 +45,7 @@ class Sum:
     activation: str = ""
 
     def __str__(self) -> str:
-        words = [name if abs(factor - 1) < _SMALL else f"{factor:.10g} {name}" for name, factor in self.terms.items()]
+        words = [name if abs(factor - 1) < _ONE else f"{factor:.10g} {name}" for name, factor in self.terms.items()]
         total = " + ".join(words) or "nothing"
         whole = total if len(words) == 1 else f"({total})"
         return f"{self.activation} of {whole}" if self.activation else total

@@ -82,6 +82,7 @@ _SQUEEZE_DIFFERS = {
 _SWISH = "Swish in Paddle, ReLU in torchvision; names and shapes are those of `shufflenet_v2_x1_0`"
 _POOLING = "max pooling pads after the last row and column in MindCV, before the first in torchvision"
 _STRIDE = "depthwise convolutions of stride 2 pad after the last row and column in MindCV, on both sides in torchvision"
+_TANH = "MindCV's GELU is the approximation by tanh"
 _DOWN = "sizes after pooling round up in torchvision, down in MindCV: the same at this size, not at 224"
 _PADS = f"{_DOWN}; the first convolution pads in MindCV"
 _PADDLE = (
@@ -149,7 +150,7 @@ _MINDCV = (
         framework="mindspore",
         table="mobilenet_v1",
     ),
-    VisionPair("efficientnet_b0", "torchvision:efficientnet_b0", framework="mindspore"),
+    VisionPair("efficientnet_b0", "torchvision:efficientnet_b0", differs=_STRIDE, framework="mindspore"),
     VisionPair(
         "shufflenet_v2_x1_0",
         "torchvision:shufflenet_v2_x1_0",
@@ -163,8 +164,14 @@ _MINDCV = (
         differs="the last stage has 384 channels in MindCV, 400 in torchvision",
         framework="mindspore",
     ),
-    VisionPair("vit_b_32_224", "timm:vit_base_patch32_224", 224, framework="mindspore"),
-    VisionPair("poolformer_s12", "timm:poolformer_s12", 64, framework="mindspore"),
+    VisionPair("vit_b_32_224", "timm:vit_base_patch32_224", 224, _TANH, framework="mindspore"),
+    VisionPair(
+        "poolformer_s12",
+        "timm:poolformer_s12",
+        64,
+        f"the head takes the mean of what the last norm gives in MindCV, the norm of the mean in timm; {_TANH}",
+        framework="mindspore",
+    ),
 )
 PAIRS: Mapping[str, VisionPair] = {pair.name: pair for pair in (*_PADDLE, *_MINDCV)}
 WITHOUT: Mapping[str, str] = {"lenet": "neither torchvision nor timm has LeNet"}

@@ -113,7 +113,12 @@ def test_saved_file_of_mindcv_is_identified_and_read_bit_by_bit(
 
 
 @pytest.mark.parametrize(
-    ("model", "name"), [("mobilenet_v1", "mobilenet_v1_100"), ("mobilenet_v2", "mobilenet_v2_100")]
+    ("model", "name"),
+    [
+        ("mobilenet_v1", "mobilenet_v1_100"),
+        ("mobilenet_v2", "mobilenet_v2_100"),
+        *((name, name) for name in ("densenet121", "densenet161", "densenet169", "densenet201")),
+    ],
 )
 def test_mindcv_model_has_the_names_and_shapes_of_its_table_in_the_library(mindcv: Any, model: str, name: str) -> None:
     architecture = tables.build(model, 7)

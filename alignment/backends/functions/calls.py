@@ -45,7 +45,7 @@ PARTS = ("real", "imag")
 """What takes a part of complex numbers."""
 _DIRECT = frozenset(
     {*ARITHMETIC.values(), "getitem", "full", "max", "min", "exp", "log", "sqrt", "rsqrt", "square", "pow", "rpow"}
-    | {"where", "masked_fill"}
+    | {"where", "masked_fill", "clip", "clamp_min", "clamp_max", *BOUNDING}
 )
 """Functions of which only those calls are shown that the code of a model makes itself: frameworks use them within."""
 _ALIASES = {

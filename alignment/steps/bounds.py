@@ -9,12 +9,10 @@ from math import inf
 import numpy as np
 
 from alignment.arrays import Array
-from alignment.backends.functions.calls import Answer, Arrays, FunctionCall
+from alignment.backends.functions.calls import BOUNDING, Answer, Arrays, FunctionCall
 
 _MOST = 3
 """Places that are told; of more, their number."""
-_OF_TWO = ("minimum", "maximum")
-"""Functions of two tensors, of which one may be a bound: that of a single number."""
 _RANGES = {
     "clamp_min": ("min", "", -inf, inf),
     "clamp_max": ("", "max", -inf, inf),
@@ -38,7 +36,7 @@ class Bounds:
 
     def visit(self, call: FunctionCall, arrays: Arrays) -> Answer:
         """See what a call was given."""
-        if call.name not in _RANGES and call.name not in _OF_TWO:
+        if call.name not in _RANGES and call.name not in BOUNDING:
             return None
         given, ends = _bounded(call, arrays()[0])
         if not ends or not given.size:
@@ -63,9 +61,10 @@ class Bounds:
 def _bounded(call: FunctionCall, given: Sequence[Array]) -> tuple[Array, list[float]]:
     """The numbers that a call bounds, and the bounds that larger ones may reach, none at zero.
 
-    A small positive number from below keeps from dividing by zero, and larger numbers do not reach it.
+    Of two tensors, one of a single number is the bound. A small positive number from below keeps from dividing by zero,
+    and larger numbers do not reach it.
     """
-    if call.name in _OF_TWO:
+    if call.name in BOUNDING:
         ends = [float(array.flat[0]) for array in given if array.size == 1]
         numbers = next((array for array in given if array.size > 1), np.zeros(0))
         lower, upper = (ends, []) if call.name == "maximum" else ([], ends)
